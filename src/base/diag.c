@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/diag.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+Source *source_new(const char *name, const char *text, size_t length) {
+  Source *source = mem_new(1, sizeof *source);
+  source->name = mem_string(name);
+  source->text = mem_new(length + 1, 1);
+  if (length) memcpy(source->text, text, length);
+  source->length = length;
+  source->references = 1;
+  return source;
+}
+
+Source *source_keep(Source *source) {
+  if (source) source->references++;
+  return source;
+}
+
+void source_drop(Source *source) {
+  if (!source || --source->references > 0) return;
+  free(source->name);
+  free(source->text);
+  free(source);
+}
+
+Span span_join(Span first, Span last) {
+  if (!first.source) return last;
+  if (last.source != first.source) return first;
+  if (last.begin < first.begin) first.begin = last.begin;
+  if (last.end > first.end) first.end = last.end;
+  return first;
+}
+
+static bool starts_character(char byte) { return ((unsigned char)byte & 0xc0) != 0x80; }
+
+static size_t line_start(Span span) {
+  size_t at = span.begin;
+  while (at > 0 && span.source->text[at - 1] != '\n') at--;
+  return at;
+}
+
+void span_locate(Span span, int *line, int *column) {
+  *line = *column = 1;
+  if (!span.source) return;
+  size_t start = line_start(span);
+  for (size_t i = 0; i < start; i++) *line += span.source->text[i] == '\n';
+  for (size_t i = start; i < span.begin; i++) *column += starts_character(span.source->text[i]);
+}
+
+void diags_clear(Diags *diags) {
+  for (int i = 0; i < diags->count; i++) {
+    free(diags->items[i].message);
+    free(diags->items[i].hint);
+  }
+  free(diags->items);
+  *diags = (Diags){0};
+}
+
+static bool seen(const Diags *diags, Span span, const char *message) {
+  for (int i = 0; i < diags->count; i++) {
+    const Diag *d = &diags->items[i];
+    if (d->span.source == span.source && d->span.begin == span.begin && strcmp(d->message, message) == 0)
+      return true;
+  }
+  return false;
+}
+
+static void add(Diags *diags, DiagKind kind, Status status, Span span, const char *hint,
+                const char *format, va_list args) {
+  char *message = mem_vformat(format, args);
+  if (kind != DIAG_NOTE && seen(diags, span, message)) {
+    free(message);
+    return;
+  }
+  if (kind == DIAG_ERROR) {
+    if (diags->errors == 0) diags->status = status;
+    if (diags->errors++ >= DIAG_LIMIT) {
+      diags->dropped++;
+      free(message);
+      return;
+    }
+  }
+  if (diags->count == diags->capacity) {
+    diags->capacity = diags->capacity ? 2 * diags->capacity : 8;
+    diags->items = mem_grow(diags->items, (size_t)diags->capacity * sizeof *diags->items);
+  }
+  diags->items[diags->count++] =
+      (Diag){kind, status, span, message, hint ? mem_string(hint) : NULL};
+}
+
+void diag_error(Diags *diags, Status status, Span span, const char *hint, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  add(diags, DIAG_ERROR, status, span, hint, format, args);
+  va_end(args);
+}
+
+void diag_warning(Diags *diags, Span span, const char *hint, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  add(diags, DIAG_WARNING, STATUS_OK, span, hint, format, args);
+  va_end(args);
+}
+
+void diag_note(Diags *diags, Span span, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  add(diags, DIAG_NOTE, STATUS_OK, span, NULL, format, args);
+  va_end(args);
+}
+
+/* Terminal colours, or empty strings. */
+typedef struct Ink {
+  const char *bold, *kind, *caret, *off;
+} Ink;
+
+static Ink ink_for(DiagKind kind, bool color) {
+  if (!color) return (Ink){"", "", "", ""};
+  const char *tint = kind == DIAG_ERROR ? "\033[1;31m" : kind == DIAG_WARNING ? "\033[1;35m" : "\033[1;36m";
+  return (Ink){"\033[1m", tint, "\033[1;32m", "\033[0m"};
+}
+
+/* The line that holds the span and a caret under it. A tab is echoed in the margin so that the
+ * caret stays below its text; control characters are shown as '?'. */
+static void print_excerpt(Span span, int line, Ink ink, FILE *stream) {
+  const char *text = span.source->text;
+  size_t start = line_start(span), end = span.begin;
+  while (end < span.source->length && text[end] != '\n') end++;
+  size_t shown = end - start > 400 ? start + 400 : end;
+  if (span.begin > shown) return;
+  fprintf(stream, "%5d | ", line);
+  for (size_t i = start; i < shown; i++) {
+    unsigned char byte = (unsigned char)text[i];
+    fputc((byte < 32 && byte != '\t') || byte == 127 ? '?' : byte, stream);
+  }
+  fprintf(stream, "\n      | ");
+  for (size_t i = start; i < span.begin; i++)
+    if (starts_character(text[i])) fputc(text[i] == '\t' ? '\t' : ' ', stream);
+  fprintf(stream, "%s^", ink.caret);
+  for (size_t i = span.begin + 1; i < span.end && i < shown; i++)
+    if (starts_character(text[i])) fputc('~', stream);
+  fprintf(stream, "%s\n", ink.off);
+}
+
+static void print_one(const Diag *d, FILE *stream, bool color) {
+  static const char *const kinds[] = {"error", "warning", "note"};
+  Ink ink = ink_for(d->kind, color);
+  if (d->span.source) {
+    int line, column;
+    span_locate(d->span, &line, &column);
+    fprintf(stream, "%s%s:%d:%d: %s%s:%s %s\n", ink.bold, d->span.source->name, line, column, ink.kind,
+            kinds[d->kind], ink.off, d->message);
+    print_excerpt(d->span, line, ink, stream);
+  } else {
+    fprintf(stream, "%sdmf: %s%s:%s %s\n", ink.bold, ink.kind, kinds[d->kind], ink.off, d->message);
+  }
+  if (d->hint) fprintf(stream, "      = %s\n", d->hint);
+}
+
+typedef struct Order {
+  const Diag *head;
+  int index;
+} Order;
+
+static int by_place(const void *a, const void *b) {
+  const Order *x = a, *y = b;
+  const Span *s = &x->head->span, *t = &y->head->span;
+  if (s->source == t->source && s->begin != t->begin) return s->begin < t->begin ? -1 : 1;
+  return x->index - y->index;
+}
+
+void diags_print(const Diags *diags, FILE *stream, bool color) {
+  Order *order = mem_new((size_t)diags->count, sizeof *order);
+  int heads = 0;
+  for (int i = 0; i < diags->count; i++)
+    if (diags->items[i].kind != DIAG_NOTE) order[heads++] = (Order){&diags->items[i], i};
+  qsort(order, (size_t)heads, sizeof *order, by_place);
+  for (int i = 0; i < heads; i++) {
+    int at = order[i].index;
+    do print_one(&diags->items[at++], stream, color);
+    while (at < diags->count && diags->items[at].kind == DIAG_NOTE);
+  }
+  if (diags->dropped) fprintf(stream, "dmf: %d more errors\n", diags->dropped);
+  free(order);
+}
+
+/* Levenshtein distance with adjacent transpositions, for names of ordinary length. */
+static int distance(const char *a, const char *b) {
+  enum { LONGEST = 48 };
+  int n = (int)strlen(a), m = (int)strlen(b);
+  if (n > LONGEST || m > LONGEST) return LONGEST;
+  int d[LONGEST + 1][LONGEST + 1];
+  for (int i = 0; i <= n; i++) d[i][0] = i;
+  for (int j = 0; j <= m; j++) d[0][j] = j;
+  for (int i = 1; i <= n; i++)
+    for (int j = 1; j <= m; j++) {
+      int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+      if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
+      if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+        best = d[i - 2][j - 2] + 1;
+      d[i][j] = best;
+    }
+  return d[n][m];
+}
+
+const char *suggest(const char *name, const char *const *candidates) {
+  const char *best = NULL;
+  int least = 3;
+  if ((int)strlen(name) < least) least = (int)strlen(name);
+  for (; *candidates; candidates++) {
+    int d = distance(name, *candidates);
+    if (d < least) {
+      least = d;
+      best = *candidates;
+    }
+  }
+  return best;
+}
+
+const char *suggest_hint(const char *name, const char *const *candidates) {
+  static _Thread_local char text[512];
+  const char *near = suggest(name, candidates);
+  if (near) {
+    snprintf(text, sizeof text, "did you mean '%s'?", near);
+    return text;
+  }
+  int count = 0;
+  while (candidates[count]) count++;
+  if (count == 0 || count > 12) return NULL;
+  int used = snprintf(text, sizeof text, "one of: ");
+  for (int i = 0; i < count && used < (int)sizeof text; i++)
+    used += snprintf(text + used, sizeof text - (size_t)used, i ? ", %s" : "%s", candidates[i]);
+  return text;
+}

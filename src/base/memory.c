@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/memory.h"
+#include "base/status.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The one place where the program gives up: when a few kilobytes cannot be had, no message could
+ * be composed either. */
+static void *insist(void *block) {
+  if (!block) {
+    fputs("dmf: out of memory\n", stderr);
+    exit(STATUS_LIMIT);
+  }
+  return block;
+}
+
+void *mem_new(size_t count, size_t size) { return insist(calloc(count ? count : 1, size ? size : 1)); }
+
+void *mem_grow(void *block, size_t bytes) { return insist(realloc(block, bytes ? bytes : 1)); }
+
+char *mem_string(const char *text) { return insist(strdup(text)); }
+
+char *mem_vformat(const char *format, va_list args) {
+  char *text = NULL;
+  return vasprintf(&text, format, args) < 0 ? insist(NULL) : text;
+}
+
+char *mem_format(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  char *text = mem_vformat(format, args);
+  va_end(args);
+  return text;
+}
+
+double *mem_block(size_t count) {
+  if (count == 0) count = 1;
+  if (count > SIZE_MAX / 2 / sizeof(double)) return NULL;
+  void *block = NULL;
+  if (posix_memalign(&block, 64, count * sizeof(double))) return NULL;
+  return memset(block, 0, count * sizeof(double));
+}
+
+static double limit;
+
+void mem_set_limit(double bytes) { limit = bytes; }
+
+/* MemAvailable counts what the kernel could free; a plain "free pages" figure would refuse requests
+ * on a machine whose memory merely caches files. */
+static double machine_available(void) {
+  double kilobytes = 0;
+  FILE *info = fopen("/proc/meminfo", "r");
+  if (info) {
+    char line[128];
+    while (fgets(line, sizeof line, info))
+      if (sscanf(line, "MemAvailable: %lf kB", &kilobytes) == 1) break;
+    fclose(info);
+  }
+  if (kilobytes > 0) return 1024 * kilobytes;
+  return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
+}
+
+double mem_available(void) {
+  double machine = machine_available();
+  return limit > 0 && limit < machine ? limit : machine;
+}
+
+typedef struct Chunk {
+  struct Chunk *next;
+  size_t used, size;
+  _Alignas(max_align_t) unsigned char bytes[];
+} Chunk;
+
+struct Arena {
+  Chunk *chunk;
+};
+
+enum { CHUNK_BYTES = 16 * 1024 };
+
+Arena *arena_new(void) { return mem_new(1, sizeof(Arena)); }
+
+void arena_free(Arena *arena) {
+  if (!arena) return;
+  for (Chunk *chunk = arena->chunk, *next; chunk; chunk = next) {
+    next = chunk->next;
+    free(chunk);
+  }
+  free(arena);
+}
+
+void *arena_alloc(Arena *arena, size_t bytes) {
+  const size_t unit = _Alignof(max_align_t);
+  bytes = (bytes + unit - 1) / unit * unit;
+  Chunk *chunk = arena->chunk;
+  if (!chunk || chunk->size - chunk->used < bytes) {
+    size_t size = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
+    chunk = mem_new(1, sizeof *chunk + size);
+    chunk->size = size;
+    chunk->next = arena->chunk;
+    arena->chunk = chunk;
+  }
+  void *piece = chunk->bytes + chunk->used;
+  chunk->used += bytes;
+  return piece;
+}
+
+char *arena_copy(Arena *arena, const char *text, size_t length) {
+  char *copy = arena_alloc(arena, length + 1);
+  memcpy(copy, text, length);
+  return copy;
+}
+
+char *arena_format(Arena *arena, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  char *text = mem_vformat(format, args);
+  va_end(args);
+  char *copy = arena_copy(arena, text, strlen(text));
+  free(text);
+  return copy;
+}

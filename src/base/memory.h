@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Memory in three kinds: small objects that must exist (`mem_new`, which ends the process with
+ * status 6 if even those cannot be had), arenas that are freed whole (a parsed script), and large
+ * numeric blocks, whose size is known beforehand and which may be refused (`mem_block`). */
+#ifndef DMF_BASE_MEMORY_H
+#define DMF_BASE_MEMORY_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+/* `count` zeroed objects of `size` bytes each; never NULL. Free with free(). */
+void *mem_new(size_t count, size_t size);
+/* Grows a block got from mem_new; the new part is not zeroed; never NULL. */
+void *mem_grow(void *block, size_t bytes);
+char *mem_string(const char *text);
+char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *mem_vformat(const char *format, va_list args);
+
+/* A numeric block of `count` doubles, zeroed, 64-byte aligned; NULL if it cannot be had. Free with
+ * free(). */
+double *mem_block(size_t count);
+
+/* Bytes that a request may take: physical memory still available to this process, or the limit set
+ * with mem_set_limit. */
+double mem_available(void);
+void mem_set_limit(double bytes); /* 0: no limit but the machine's */
+
+/* A region that is filled piece by piece and freed at once. */
+typedef struct Arena Arena;
+Arena *arena_new(void);
+void arena_free(Arena *arena);
+/* `bytes` zeroed bytes, aligned for any object; never NULL. */
+void *arena_alloc(Arena *arena, size_t bytes);
+char *arena_copy(Arena *arena, const char *text, size_t length);
+char *arena_format(Arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "num/array.h"
+#include "base/memory.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+Array *array_new(int rank, const size_t *shape) {
+  size_t size = 1;
+  for (int i = 0; i < rank; i++) {
+    if (shape[i] && size > SIZE_MAX / 16 / shape[i]) return NULL;
+    size *= shape[i];
+  }
+  double *data = mem_block(size);
+  if (!data) return NULL;
+  Array *array = mem_new(1, sizeof *array);
+  array->references = 1;
+  array->rank = rank;
+  for (int i = 0; i < rank; i++) array->shape[i] = shape[i];
+  array->size = size;
+  array->data = data;
+  return array;
+}
+
+Array *array_scalar(double value) {
+  Array *array = array_new(0, NULL);
+  if (array) array->data[0] = value;
+  return array;
+}
+
+Array *array_keep(Array *array) {
+  if (array) array->references++;
+  return array;
+}
+
+void array_drop(Array *array) {
+  if (!array || --array->references > 0) return;
+  free(array->data);
+  free(array);
+}

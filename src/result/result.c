@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "result/result.h"
+#include "base/memory.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+Result *result_new(const char *kind) {
+  Result *result = mem_new(1, sizeof *result);
+  result->references = 1;
+  result->kind = kind;
+  return result;
+}
+
+Result *result_keep(Result *result) {
+  if (result) result->references++;
+  return result;
+}
+
+void result_drop(Result *result) {
+  if (!result || --result->references > 0) return;
+  for (int i = 0; i < result->field_count; i++) {
+    array_drop(result->fields[i].value);
+    array_drop(result->fields[i].error);
+  }
+  for (int i = 0; i < result->attribute_count; i++) {
+    free(result->attributes[i].name);
+    free(result->attributes[i].value);
+  }
+  if (result->drop_origin) result->drop_origin(result->origin);
+  free(result->fields);
+  free(result->attributes);
+  free(result);
+}
+
+ResultField *result_add(Result *result, const char *name, int layer, const char *axes,
+                        const char *about, Array *value, Array *error) {
+  size_t count = (size_t)result->field_count + 1;
+  result->fields = mem_grow(result->fields, count * sizeof *result->fields);
+  ResultField *field = &result->fields[result->field_count++];
+  *field = (ResultField){name, layer, axes, about, value, error};
+  return field;
+}
+
+ResultField *result_find(const Result *result, const char *name, int layer) {
+  for (int i = 0; i < result->field_count; i++)
+    if (result->fields[i].layer == layer && strcmp(result->fields[i].name, name) == 0)
+      return &result->fields[i];
+  return NULL;
+}
+
+int result_layers(const Result *result, const char *name) {
+  int layers = 0;
+  for (int i = 0; i < result->field_count; i++)
+    if (result->fields[i].layer > layers && strcmp(result->fields[i].name, name) == 0)
+      layers = result->fields[i].layer;
+  return layers;
+}
+
+Status result_complete(Result *result, char **why) {
+  return result->complete ? result->complete(result, why) : STATUS_OK;
+}
+
+void result_note(Result *result, const char *name, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  char *value = mem_vformat(format, args);
+  va_end(args);
+  size_t count = (size_t)result->attribute_count + 1;
+  result->attributes = mem_grow(result->attributes, count * sizeof *result->attributes);
+  result->attributes[result->attribute_count++] = (ResultAttribute){mem_string(name), value};
+}
+
+const char *result_attribute(const Result *result, const char *name) {
+  for (int i = 0; i < result->attribute_count; i++)
+    if (strcmp(result->attributes[i].name, name) == 0) return result->attributes[i].value;
+  return NULL;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What a solver gives back: named arrays with axes, their errors, and how they were made. The names
+ * and shapes are those of the language ("f" [T+1, P], "Phi" by layer [T+1, P, T+1, P], ...). */
+#ifndef DMF_RESULT_RESULT_H
+#define DMF_RESULT_RESULT_H
+
+#include "base/status.h"
+#include "num/array.h"
+
+#include <stdbool.h>
+
+/* One observable. Layered observables ("Phi", "G", ...) have one entry per layer l = 1..L; plain
+ * ones have layer 0. */
+typedef struct ResultField {
+  const char *name; /* static storage */
+  int layer;
+  const char *axes;  /* static storage: "t", "t,mu", "t,mu,t,mu", ... */
+  const char *about; /* static storage: one line, with its scaling in N where it has one */
+  Array *value;      /* NULL until computed: see result_complete */
+  Array *error;      /* standard error, same shape; NULL where nothing was sampled */
+} ResultField;
+
+typedef struct ResultAttribute {
+  char *name, *value; /* value as text: numbers with 17 digits */
+} ResultAttribute;
+
+typedef struct Result Result;
+struct Result {
+  int references;
+  const char *kind; /* "dmft", "simulate", "compare": static storage */
+  ResultField *fields;
+  int field_count;
+  ResultAttribute *attributes; /* seed, samples, width, seconds, model, version, ... in order */
+  int attribute_count;
+  bool exact; /* no sampling took place: the errors are zero, not unknown */
+  /* The large two-time arrays may be left out at first; `complete` computes the fields whose value
+   * is NULL, all at once, and returns how that went. NULL when nothing is missing. */
+  Status (*complete)(Result *result, char **why);
+  void *origin;
+  void (*drop_origin)(void *origin);
+};
+
+Result *result_new(const char *kind);
+Result *result_keep(Result *result);
+void result_drop(Result *result); /* NULL is allowed */
+
+/* Adds a field; takes over the references to value and error (both may be NULL). */
+ResultField *result_add(Result *result, const char *name, int layer, const char *axes,
+                        const char *about, Array *value, Array *error);
+/* The field, or NULL. Its value may still be NULL: see result_complete. */
+ResultField *result_find(const Result *result, const char *name, int layer);
+/* Number of layers under this name: 0 for a plain field or a missing one. */
+int result_layers(const Result *result, const char *name);
+
+/* Computes what was left out. `*why` is set (to be freed) when the status is not STATUS_OK. */
+Status result_complete(Result *result, char **why);
+
+void result_note(Result *result, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+const char *result_attribute(const Result *result, const char *name); /* or NULL */
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The syntax tree. A tree lives in the arena of its Script; nodes are never changed after parsing.
+ *
+ * The kinds, with what `name`, `number` and the children `kid[0..count)` hold:
+ *
+ * expressions
+ *   NUMBER   number
+ *   STRING   name = the text, escapes resolved (may be empty)
+ *   NAME     name (Greek letters already spelled out)
+ *   ARRAY    kids = elements
+ *   RANGE    kid 0 .. kid 1, both ends included
+ *   UNARY    op, kid 0                        op: '-', AST_NOT, '\'' (transpose, postfix)
+ *   BINARY   op, kid 0, kid 1                 op: + - * / ^ @ < > AST_LE AST_GE AST_EQ AST_NE AST_AND AST_OR AST_ARROW
+ *   IF       if kid 0 then kid 1 else kid 2
+ *   CALL     kid 0 = callee, kids 1.. = arguments, each an expression or an ARG
+ *   ARG      name = kid 0
+ *   INDEX    kid 0 = base, kids 1.. = subscripts, each an expression or a SLICE
+ *   SLICE    kid 0 : kid 1, either may be NULL
+ *   FIELD    kid 0 . name                     name_span
+ *   WITH     kid 0 with { kids 1.. = ENTRY }
+ * statements
+ *   BLOCK    kids = statements
+ *   ASSIGN   name = kid 0
+ *   FUNCTION, ACTIVATION, LOSS
+ *            name ( kids 0..count-2 = PARAM ) = kid count-1
+ *   PARAM    name, kid 0 = default or NULL (count 0 or 1)
+ *   DECLARE  op = AST_DATASET, AST_MODEL, AST_TRAINING; name; kids = ENTRY
+ *   ENTRY    name = kid 0
+ *   IMPORT   name = the file
+ *   PRINT    kids = expressions, or ARG for `label = expression`
+ *   PLOT     kids 0..count-2 = expressions or ARG, kid count-1 = file expression or NULL
+ *   SAVE     kid 0 = value, kid 1 = file expression
+ *   ASSERT   kid 0 = condition, kid 1 = message expression or NULL
+ *   FOR      name in kid 0, kid 1 = BLOCK
+ *   WHEN     if kid 0, kid 1 = BLOCK, kid 2 = BLOCK or WHEN or NULL     (the statement `if`)
+ *   EXPRESSION  kid 0, alone on its line: shown by the REPL, an error of style elsewhere
+ *   BROKEN   a place where parsing failed and recovered; its error is already reported
+ */
+#ifndef DMF_SYNTAX_AST_H
+#define DMF_SYNTAX_AST_H
+
+#include "base/diag.h"
+#include "base/memory.h"
+
+typedef enum AstKind {
+  AST_NUMBER, AST_STRING, AST_NAME, AST_ARRAY, AST_RANGE, AST_UNARY, AST_BINARY, AST_IF, AST_CALL,
+  AST_ARG, AST_INDEX, AST_SLICE, AST_FIELD, AST_WITH,
+  AST_BLOCK, AST_ASSIGN, AST_FUNCTION, AST_ACTIVATION, AST_LOSS, AST_PARAM, AST_DECLARE, AST_ENTRY,
+  AST_IMPORT, AST_PRINT, AST_PLOT, AST_SAVE, AST_ASSERT, AST_FOR, AST_WHEN, AST_EXPRESSION,
+  AST_BROKEN
+} AstKind;
+
+/* Operators that are not one character, and the three kinds of declaration. */
+enum { AST_LE = 256, AST_GE, AST_EQ, AST_NE, AST_AND, AST_OR, AST_NOT, AST_ARROW,
+       AST_DATASET, AST_MODEL, AST_TRAINING };
+
+typedef struct Ast Ast;
+struct Ast {
+  AstKind kind;
+  int op;
+  Span span;       /* the whole construct */
+  Span name_span;  /* the name in it, where there is one */
+  const char *name;
+  double number;
+  Ast **kid;
+  int count;
+};
+
+/* A parsed text: its tree and the arena that holds it. */
+typedef struct Script {
+  Source *source;
+  Arena *arena;
+  Ast *root; /* a BLOCK; NULL only when nothing could be read */
+} Script;
+
+typedef enum ParseOutcome {
+  PARSE_OK,
+  PARSE_INCOMPLETE, /* the text ends inside an unfinished statement: the REPL reads another line */
+  PARSE_ERROR       /* diagnostics were added; the tree holds what could be read */
+} ParseOutcome;
+
+/* Parses a whole text and reports every syntax error in it (recovering at statement ends). When
+ * `interactive`, an unfinished text is PARSE_INCOMPLETE without a diagnostic. Nesting deeper than
+ * AST_MAX_DEPTH is an error, as are a NUL byte and malformed UTF-8. The script keeps a reference to
+ * the source. */
+enum { AST_MAX_DEPTH = 200 };
+ParseOutcome script_parse(Source *source, bool interactive, Script **script, Diags *diags);
+/* Parses one expression (for --set NAME.KEY=VALUE); NULL after an error. */
+Script *script_parse_expression(Source *source, Diags *diags);
+void script_free(Script *script);
+
+#endif
