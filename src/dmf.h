@@ -59,6 +59,9 @@ void dmf_interrupt(Dmf *dmf);
  * end; valid until the next call into the session. */
 const char *dmf_name(Dmf *dmf, int i);
 
+/* The candidate (of a list that ends with NULL) that was probably meant by `word`, or NULL. */
+const char *dmf_suggest(const char *word, const char *const *candidates);
+
 #ifdef __cplusplus
 }
 #endif

@@ -50,8 +50,8 @@ const Expr *expr_diff(ExprPool *pool, const Expr *e, int index);
 const Expr *expr_substitute(ExprPool *pool, const Expr *e, const Expr *const *with);
 
 bool expr_depends(const Expr *e, int index);
-/* True for an expression a*x + b of argument `index` alone, by its structure. */
-bool expr_is_affine(ExprPool *pool, const Expr *e, int index);
+/* True for a sum of multiples of arguments, by its structure: no constant term. */
+bool expr_is_linear(const Expr *e);
 double expr_eval(const Expr *e, const double *args);
 /* `e` in the notation of the language, arguments named by `names`; to be freed. */
 char *expr_print(const Expr *e, const char *const *names);

@@ -64,13 +64,14 @@ struct Ast {
   double number;
   Ast **kid;
   int count;
+  int height; /* of the tree below, or more: never above AST_MAX_HEIGHT in a good tree */
 };
 
 /* A parsed text: its tree and the arena that holds it. */
 typedef struct Script {
   Source *source;
   Arena *arena;
-  Ast *root; /* a BLOCK; NULL only when nothing could be read */
+  Ast *root; /* a BLOCK, or the expression of script_parse_expression */
 } Script;
 
 typedef enum ParseOutcome {
@@ -82,11 +83,18 @@ typedef enum ParseOutcome {
 /* Parses a whole text and reports every syntax error in it (recovering at statement ends). When
  * `interactive`, an unfinished text is PARSE_INCOMPLETE without a diagnostic. Nesting deeper than
  * AST_MAX_DEPTH is an error, as are a NUL byte and malformed UTF-8. The script keeps a reference to
- * the source. */
-enum { AST_MAX_DEPTH = 200 };
+ * the source. A long chain of operators is a tall tree although nothing in it is nested; trees taller
+ * than AST_MAX_HEIGHT are refused too, so that walking one may recurse. */
+enum { AST_MAX_DEPTH = 200, AST_MAX_HEIGHT = 5 * AST_MAX_DEPTH };
 ParseOutcome script_parse(Source *source, bool interactive, Script **script, Diags *diags);
 /* Parses one expression (for --set NAME.KEY=VALUE); NULL after an error. */
 Script *script_parse_expression(Source *source, Diags *diags);
 void script_free(Script *script);
+
+/* The tree as an s-expression, for tests. Free the text with free(). */
+char *ast_print(const Ast *node);
+/* The source text of a node, comments left out and runs of white space made one blank: the name of
+ * a printed value. Free the text with free(). */
+char *ast_source(const Ast *node);
 
 #endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The grammar. It knows the shapes of the language, not the names of options. An error takes the
+ * parser to the nearest list of statements or entries, where RESUME tells that the token stream has
+ * skipped the rest of the one at fault. */
+%define api.prefix {dmf_yy}
+%define api.pure full
+%define api.value.type {Value}
+%define api.location.type {Span}
+%define parse.error custom
+%define parse.lac full
+%locations
+%expect 0
+%lex-param {Tokens *tokens}
+%parse-param {Tokens *tokens} {Build *build}
+
+%code requires {
+#include "syntax/build.h"
+#include "syntax/tokens.h"
+}
+
+%code {
+#undef yylex
+#define yylex tokens_next
+#define YYLLOC_DEFAULT(whole, part, count)                                                         \
+  ((whole) = (count) ? span_join(YYRHSLOC(part, 1), YYRHSLOC(part, count)) : after(YYRHSLOC(part, 0)))
+#define NODE(kind, ...) build_node(build, kind, yyloc, __VA_ARGS__)
+#define NAMED(kind, name, ...) build_named(build, kind, yyloc, name, __VA_ARGS__)
+#define OP(kind, op, ...) build_op(build, kind, yyloc, op, __VA_ARGS__)
+#define UNARY(op, kid) OP(AST_UNARY, op, KIDS(1, kid))
+#define BINARY(op, left, right) OP(AST_BINARY, op, KIDS(2, left, right))
+#define KIDS(...) kids_of(build, __VA_ARGS__)
+#define ADD(kids, node) kids_add(build, kids, node)
+#define PREPEND(node, kids) kids_prepend(build, node, kids)
+#define NO_NODE ((Ast *)NULL)
+
+static Span after(Span span) { return (Span){span.source, span.end, span.end}; }
+static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *message);
+}
+
+%initial-action { @$ = (Span){build->source, 0, 0}; }
+
+%token START_SCRIPT START_EXPRESSION RESUME BAD SEMICOLON
+%token FINISH "end of input" NEWLINE "end of line"
+%token <name> NAME "a name"
+%token <number> NUMBER "a number"
+%token <text> STRING "a string"
+%token AND "'and'" OR "'or'" NOT "'not'" IF "'if'" THEN "'then'" ELSE "'else'" FOR "'for'" IN "'in'"
+%token WITH "'with'" IMPORT "'import'" PRINT "'print'" PLOT "'plot'" SAVE "'save'"
+%token ASSERT "'assert'" TO "'to'" DATASET "'dataset'" MODEL "'model'" TRAINING "'training'"
+%token ACTIVATION "'activation'" LOSS "'loss'" FUNCTION "'function'"
+%token ARROW "'->'" DOTDOT "'..'" LE "'<='" GE "'>='" EQ "'=='" NE "'!='" TRANSPOSE "a single quote"
+
+%left ARROW
+%precedence ELSE
+%left OR
+%left AND
+%precedence NOT
+%nonassoc '<' '>' LE GE EQ NE
+%nonassoc DOTDOT
+%left '+' '-'
+%left '*' '/' '@'
+%precedence NEGATIVE
+%right '^'
+
+%type <node> line statement when otherwise block entry_line expr primary item subscript bound param
+%type <kids> lines entries items exprs arguments subscripts params param_list
+%type <code> declarer definer
+
+%%
+
+start:
+  START_SCRIPT lines FINISH             { build->root = build_node(build, AST_BLOCK, @2, $2); }
+| START_EXPRESSION expr FINISH          { build->root = $2; }
+| START_EXPRESSION error RESUME FINISH
+;
+
+lines:
+  line                                  { $$ = $1 ? KIDS(1, $1) : KIDS(0); }
+| lines NEWLINE line                    { $$ = $3 ? ADD($1, $3) : $1; }
+;
+
+line:
+  %empty                                { $$ = NULL; }
+| statement
+| error RESUME                          { yyerrok; $$ = NODE(AST_BROKEN, KIDS(0)); }
+;
+
+block: '{' lines '}'                    { $$ = NODE(AST_BLOCK, $2); };
+
+statement:
+  NAME '=' expr                         { $$ = NAMED(AST_ASSIGN, $1, KIDS(1, $3)); }
+| expr                                  { $$ = NODE(AST_EXPRESSION, KIDS(1, $1)); }
+| IMPORT STRING                         { $$ = build_import(build, @$, $2); }
+| PRINT items                           { $$ = NODE(AST_PRINT, $2); }
+| PLOT items                            { $$ = NODE(AST_PLOT, ADD($2, NULL)); }
+| PLOT items TO expr                    { $$ = NODE(AST_PLOT, ADD($2, $4)); }
+| SAVE expr TO expr                     { $$ = NODE(AST_SAVE, KIDS(2, $2, $4)); }
+| ASSERT expr                           { $$ = NODE(AST_ASSERT, KIDS(2, $2, NO_NODE)); }
+| ASSERT expr ',' expr                  { $$ = NODE(AST_ASSERT, KIDS(2, $2, $4)); }
+| FOR NAME IN expr block                { $$ = NAMED(AST_FOR, $2, KIDS(2, $4, $5)); }
+| when
+| declarer NAME '{' entries '}'         { $$ = build_declare(build, @$, $1, $2, $4); }
+| definer NAME '(' params ')' '=' expr  { $$ = NAMED((AstKind)$1, $2, ADD($4, $7)); }
+;
+
+when: IF expr block otherwise           { $$ = NODE(AST_WHEN, KIDS(3, $2, $3, $4)); };
+
+otherwise:
+  %empty                                { $$ = NULL; }
+| ELSE block                            { $$ = $2; }
+| ELSE when                             { $$ = $2; }
+;
+
+declarer:
+  DATASET                               { $$ = AST_DATASET; }
+| MODEL                                 { $$ = AST_MODEL; }
+| TRAINING                              { $$ = AST_TRAINING; }
+;
+
+entries:
+  entry_line                            { $$ = $1 ? KIDS(1, $1) : KIDS(0); }
+| entries separator entry_line          { $$ = $3 ? ADD($1, $3) : $1; }
+;
+
+separator: NEWLINE | ',';
+
+entry_line:
+  %empty                                { $$ = NULL; }
+| NAME '=' expr                         { $$ = NAMED(AST_ENTRY, $1, KIDS(1, $3)); }
+| error RESUME                          { yyerrok; $$ = NODE(AST_BROKEN, KIDS(0)); }
+;
+
+definer:
+  FUNCTION                              { $$ = AST_FUNCTION; }
+| ACTIVATION                            { $$ = AST_ACTIVATION; }
+| LOSS                                  { $$ = AST_LOSS; }
+;
+
+params: %empty                          { $$ = KIDS(0); } | param_list;
+
+param_list:
+  param                                 { $$ = KIDS(1, $1); }
+| param_list ',' param                  { $$ = ADD($1, $3); }
+;
+
+param:
+  NAME                                  { $$ = NAMED(AST_PARAM, $1, NULL); }
+| NAME '=' expr                         { $$ = NAMED(AST_PARAM, $1, KIDS(1, $3)); }
+;
+
+items:
+  item                                  { $$ = KIDS(1, $1); }
+| items ',' item                        { $$ = ADD($1, $3); }
+;
+
+item:
+  expr
+| NAME '=' expr                         { $$ = NAMED(AST_ARG, $1, KIDS(1, $3)); }
+;
+
+exprs:
+  expr                                  { $$ = KIDS(1, $1); }
+| exprs ',' expr                        { $$ = ADD($1, $3); }
+;
+
+comma: %empty | ',';
+
+expr:
+  primary
+| expr ARROW expr                       { $$ = BINARY(AST_ARROW, $1, $3); }
+| IF expr THEN expr ELSE expr           { $$ = NODE(AST_IF, KIDS(3, $2, $4, $6)); }
+| expr OR expr                          { $$ = BINARY(AST_OR, $1, $3); }
+| expr AND expr                         { $$ = BINARY(AST_AND, $1, $3); }
+| NOT expr                              { $$ = UNARY(AST_NOT, $2); }
+| expr '<' expr                         { $$ = BINARY('<', $1, $3); }
+| expr '>' expr                         { $$ = BINARY('>', $1, $3); }
+| expr LE expr                          { $$ = BINARY(AST_LE, $1, $3); }
+| expr GE expr                          { $$ = BINARY(AST_GE, $1, $3); }
+| expr EQ expr                          { $$ = BINARY(AST_EQ, $1, $3); }
+| expr NE expr                          { $$ = BINARY(AST_NE, $1, $3); }
+| expr DOTDOT expr                      { $$ = NODE(AST_RANGE, KIDS(2, $1, $3)); }
+| expr '+' expr                         { $$ = BINARY('+', $1, $3); }
+| expr '-' expr                         { $$ = BINARY('-', $1, $3); }
+| expr '*' expr                         { $$ = BINARY('*', $1, $3); }
+| expr '/' expr                         { $$ = BINARY('/', $1, $3); }
+| expr '@' expr                         { $$ = BINARY('@', $1, $3); }
+| '-' expr %prec NEGATIVE               { $$ = UNARY('-', $2); }
+| expr '^' expr                         { $$ = BINARY('^', $1, $3); }
+;
+
+primary:
+  NUMBER                                { $$ = build_number(build, @$, $1); }
+| STRING                                { $$ = build_string(build, @$, $1); }
+| NAME                                  { $$ = NAMED(AST_NAME, $1, NULL); }
+| '(' expr ')'                          { $$ = build_group($2, @$); }
+| '[' ']'                               { $$ = NODE(AST_ARRAY, KIDS(0)); }
+| '[' exprs comma ']'                   { $$ = NODE(AST_ARRAY, $2); }
+| primary '(' arguments ')'             { $$ = NODE(AST_CALL, PREPEND($1, $3)); }
+| primary '[' subscripts ']'            { $$ = NODE(AST_INDEX, PREPEND($1, $3)); }
+| primary '.' NAME                      { $$ = NAMED(AST_FIELD, $3, KIDS(1, $1)); }
+| primary TRANSPOSE                     { $$ = UNARY('\'', $1); }
+| primary WITH '{' entries '}'          { $$ = NODE(AST_WITH, PREPEND($1, $4)); }
+;
+
+arguments: %empty                       { $$ = KIDS(0); } | items comma;
+
+subscripts:
+  subscript                             { $$ = KIDS(1, $1); }
+| subscripts ',' subscript              { $$ = ADD($1, $3); }
+;
+
+subscript:
+  expr
+| bound ':' bound                       { $$ = NODE(AST_SLICE, KIDS(2, $1, $3)); }
+;
+
+bound: %empty                           { $$ = NULL; } | expr;
+
+%%
+
+/* Which tokens to name in "expected X, found Y". Those that begin an operand are called "a value",
+ * those that begin a statement "a statement"; the operators that could go on are left out. */
+typedef struct Expected {
+  yysymbol_kind_t kind[YYNTOKENS];
+  int count;
+  bool statement, operand; /* one may begin here */
+  bool complete;           /* an expression may end here */
+} Expected;
+
+static const int statement_starts[] = {IMPORT, PLOT, SAVE, ASSERT, FOR, DATASET, MODEL, TRAINING,
+                                       ACTIVATION, LOSS, FUNCTION, NUMBER, 0};
+static const int operand_starts[] = {NAME, STRING, '(', '[', '-', NOT, IF, 0};
+static const int operators[] = {ARROW, OR, AND, '<', '>', LE, GE, EQ, NE, DOTDOT, '+', '-', '*',
+                                '/', '@', '^', '(', '[', '.', TRANSPOSE, WITH, '=', 0};
+static const int comparisons[] = {'<', '>', LE, GE, EQ, NE, 0};
+static const int separators[] = {NEWLINE, ',', FINISH, 0};
+static const int reserved[] = {AND, OR, NOT, IF, THEN, ELSE, FOR, IN, WITH,
+                               IMPORT, PRINT, PLOT, SAVE, ASSERT, 0};
+
+static bool among(yysymbol_kind_t kind, const int *tokens) {
+  for (; *tokens; tokens++)
+    if (YYTRANSLATE(*tokens) == kind) return true;
+  return false;
+}
+
+static bool expects(const Expected *expected, int token) {
+  for (int i = 0; i < expected->count; i++)
+    if (expected->kind[i] == YYTRANSLATE(token)) return true;
+  return false;
+}
+
+static Expected expected_in(const yypcontext_t *context) {
+  Expected expected = {.count = 0};
+  int count = yypcontext_expected_tokens(context, expected.kind, YYNTOKENS);
+  expected.count = count > 0 ? count : 0;
+  expected.statement = expects(&expected, PRINT);
+  expected.operand = expects(&expected, NUMBER);
+  expected.complete = expects(&expected, ARROW);
+  return expected;
+}
+
+/* How an expected token is called, or NULL if it is not worth naming. */
+static const char *phrase(const Expected *expected, yysymbol_kind_t kind) {
+  bool starts = among(kind, operand_starts);
+  if (kind == YYSYMBOL_RESUME) return NULL;
+  if (expected->statement && (starts || among(kind, statement_starts))) return NULL;
+  if (expected->operand && starts) return NULL;
+  if (expected->complete && among(kind, operators)) return NULL;
+  if (among(kind, separators) && (expected->operand || expects(expected, NAME))) return NULL;
+  if (kind == YYSYMBOL_FINISH && expects(expected, NEWLINE)) return NULL;
+  if (kind == YYSYMBOL_PRINT) return "a statement";
+  return kind == YYSYMBOL_NUMBER ? "a value" : yysymbol_name(kind);
+}
+
+/* "a value", "',' or ')'", "a, b or c"; NULL if nothing is expected. */
+static const char *wish(const Expected *expected, Arena *arena) {
+  const char *text = NULL, *last = NULL;
+  for (int i = 0; i < expected->count; i++) {
+    const char *name = phrase(expected, expected->kind[i]);
+    if (!name) continue;
+    if (last) text = text ? arena_format(arena, "%s, %s", text, last) : last;
+    last = name;
+  }
+  return text ? arena_format(arena, "%s or %s", text, last) : last;
+}
+
+/* How the offending token is called: as it stands in the source, unless that is long or invisible. */
+static const char *found_name(yysymbol_kind_t kind, Span span, Arena *arena) {
+  enum { LONG = 40 };
+  const char *text = span.source->text + span.begin;
+  int length = (int)(span.end - span.begin);
+  if (kind == YYSYMBOL_NEWLINE && *text == ';') return "';'";
+  if (kind == YYSYMBOL_STRING || kind == YYSYMBOL_TRANSPOSE || length == 0 || length > LONG || *text == '\n' ||
+      *text == '#')
+    return yysymbol_name(kind);
+  return arena_format(arena, "'%.*s'", length, text);
+}
+
+static const char *hint_for(const Expected *expected, yysymbol_kind_t found) {
+  bool equals = found == YYTRANSLATE('=');
+  if (equals && expected->complete) return "use '==' to compare";
+  if (found == YYSYMBOL_TRANSPOSE && expected->operand) return "strings are written in \"...\"";
+  if (found == YYTRANSLATE(':') && expects(expected, '=')) return "write name = value";
+  if (among(found, reserved) && expects(expected, NAME) && !expected->operand)
+    return "this word belongs to the language and cannot be a name";
+  return NULL;
+}
+
+static void note_opener(const Expected *expected, Tokens *tokens, Build *build) {
+  char bracket;
+  Span span;
+  if (build->diags->dropped || !tokens_opener(tokens, &bracket, &span)) return;
+  int closer = bracket == '(' ? ')' : bracket == '[' ? ']' : '}';
+  bool end = tokens_place(tokens).begin == build->source->length;
+  if (end || expects(expected, closer)) diag_note(build->diags, span, "'%c' was opened here", bracket);
+}
+
+static void report(const Expected *expected, yysymbol_kind_t found, Tokens *tokens, Build *build) {
+  Span span = tokens_place(tokens);
+  const char *want = wish(expected, build->arena), *name = found_name(found, span, build->arena);
+  if (expected->complete && among(found, comparisons))
+    diag_error(build->diags, STATUS_SCRIPT, span, "join them with 'and', as in a < b and b < c",
+               "comparisons do not chain");
+  else if (want)
+    diag_error(build->diags, STATUS_SCRIPT, span, hint_for(expected, found), "expected %s, found %s",
+               want, name);
+  else
+    diag_error(build->diags, STATUS_SCRIPT, span, NULL, "unexpected %s", name);
+  note_opener(expected, tokens, build);
+}
+
+static int yyreport_syntax_error(const yypcontext_t *context, Tokens *tokens, Build *build) {
+  if (!tokens_silent(tokens)) {
+    Expected expected = expected_in(context);
+    if (build->interactive && build->diags->errors == build->errors && tokens_unfinished(tokens))
+      build->unfinished = true;
+    else
+      report(&expected, yypcontext_token(context), tokens, build);
+  }
+  tokens_resume(tokens);
+  return 0;
+}
+
+/* The one message that bison sends here by itself is that its stack is full. */
+static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *message) {
+  (void)message, (void)tokens;
+  build_too_deep(build, *span);
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The command: options, what to run, and the exit status. */
+#include "cli/repl.h"
+#include "cli/signals.h"
+#include "dmf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef enum Option {
+#define OPTION(id, letter, name, argument, help) OPTION_##id,
+#define COMMAND(id, name, help)
+#include "cli/options.def"
+#undef OPTION
+#undef COMMAND
+  OPTION_COUNT
+} Option;
+
+typedef enum Command {
+  COMMAND_RUN,
+#define OPTION(id, letter, name, argument, help)
+#define COMMAND(id, name, help) COMMAND_##id,
+#include "cli/options.def"
+#undef OPTION
+#undef COMMAND
+  COMMAND_COUNT
+} Command;
+
+static const struct {
+  char letter;
+  const char *name, *argument, *help;
+} option_table[] = {
+#define OPTION(id, letter, name, argument, help) {letter, name, argument, help},
+#define COMMAND(id, name, help)
+#include "cli/options.def"
+#undef OPTION
+#undef COMMAND
+};
+
+static const struct {
+  const char *name, *help;
+} command_table[] = {
+    {"", "run FILE, or standard input, or the REPL on a terminal"},
+#define OPTION(id, letter, name, argument, help)
+#define COMMAND(id, name, help) {name, help},
+#include "cli/options.def"
+#undef OPTION
+#undef COMMAND
+};
+
+/* What the command line asked for. */
+typedef struct Request {
+  DmfConfig config;
+  Command command;
+  const char *file; /* or NULL */
+  char *code;       /* all -e texts, a line each; or NULL */
+  char **settings;  /* into argv */
+  int setting_count;
+  bool help, version;
+} Request;
+
+/* A usage error: its message ends with where help is. */
+static int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static int usage_error(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  fputs("dmf: ", stderr);
+  vfprintf(stderr, format, args);
+  fputs("\nTry 'dmf --help'.\n", stderr);
+  va_end(args);
+  return DMF_USAGE;
+}
+
+static void print_help(FILE *stream) {
+  fputs("Usage: dmf [OPTION]... [FILE]\n"
+        "       dmf COMMAND [OPTION]... FILE\n\n"
+        "Runs a dmf script: mean-field theory of neural networks, and networks to hold it against.\n"
+        "Without FILE, reads standard input; on a terminal, statement by statement.\n\nCommands:\n",
+        stream);
+  for (int i = COMMAND_RUN + 1; i < COMMAND_COUNT; i++)
+    if (command_table[i].help)
+      fprintf(stream, "  %-26s %s\n", command_table[i].name, command_table[i].help);
+  fputs("\nOptions:\n", stream);
+  for (int i = 0; i < OPTION_COUNT; i++) {
+    char left[64], letter[] = {'-', option_table[i].letter, ',', 0};
+    snprintf(left, sizeof left, "%3s --%s%s%s", option_table[i].letter ? letter : "",
+             option_table[i].name, option_table[i].argument ? " " : "",
+             option_table[i].argument ? option_table[i].argument : "");
+    fprintf(stream, "  %-26s %s\n", left, option_table[i].help);
+  }
+  fputs("\nExit status: 0 done, 1 error in the script, 2 wrong usage, 3 numerics failed,\n"
+        "4 assertion failed, 5 file error, 6 limit refused, 130 interrupted.\n\n"
+        "  dmf script.dmf --set net.gamma=2     dmf -e 'print sqrt(2)'     man dmf-language\n",
+        stream);
+}
+
+/* ---- reading the command line ---- */
+
+static bool read_number(const char *text, unsigned long long most, unsigned long long *number) {
+  char *end;
+  errno = 0;
+  *number = strtoull(text, &end, 10);
+  return text[0] >= '0' && text[0] <= '9' && !*end && !errno && *number <= most;
+}
+
+static void add_code(Request *request, const char *code) {
+  char *joined;
+  if (asprintf(&joined, "%s%s\n", request->code ? request->code : "", code) < 0) abort();
+  free(request->code);
+  request->code = joined;
+}
+
+static bool use_color(void) {
+  const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+  return isatty(STDERR_FILENO) && !(no_color && *no_color) && term && strcmp(term, "dumb");
+}
+
+static int set_color(DmfConfig *config, const char *when) {
+  if (!strcmp(when, "always")) config->color = true;
+  else if (!strcmp(when, "never")) config->color = false;
+  else if (!strcmp(when, "auto")) config->color = use_color();
+  else return usage_error("--color is auto, always or never, not '%s'", when);
+  return DMF_OK;
+}
+
+static int set_option(Request *request, Option option, char *argument) {
+  DmfConfig *config = &request->config;
+  unsigned long long number;
+  switch (option) {
+  case OPTION_EVAL: add_code(request, argument); break;
+  case OPTION_INTERACTIVE: config->interactive = true; break;
+  case OPTION_SET: request->settings[request->setting_count++] = argument; break;
+  case OPTION_SEED:
+    if (!read_number(argument, ULLONG_MAX, &config->seed))
+      return usage_error("--seed is a whole number from 0, not '%s'", argument);
+    config->has_seed = true;
+    break;
+  case OPTION_THREADS:
+    if (!read_number(argument, 4096, &number) || !number)
+      return usage_error("--threads is a number from 1 to 4096, not '%s'", argument);
+    config->threads = (int)number;
+    break;
+  case OPTION_OUT: config->out = argument; break;
+  case OPTION_JSON: config->json = true; break;
+  case OPTION_QUIET: config->quiet = true; break;
+  case OPTION_COLOR: return set_color(config, argument);
+  case OPTION_HELP: request->help = true; break;
+  case OPTION_VERSION: request->version = true; break;
+  case OPTION_COUNT: break;
+  }
+  return DMF_OK;
+}
+
+static int unknown_option(const char *word) {
+  const char *names[OPTION_COUNT + 1] = {NULL}, *near = NULL;
+  for (int i = 0; i < OPTION_COUNT; i++) names[i] = option_table[i].name;
+  if (!strncmp(word, "--", 2)) {
+    char *name = strndup(word + 2, strcspn(word + 2, "="));
+    near = name ? dmf_suggest(name, names) : NULL;
+    free(name);
+  }
+  return near ? usage_error("unknown option '%s'; did you mean '--%s'?", word, near)
+              : usage_error("unknown option '%s'", word);
+}
+
+/* getopt_long accepts unambiguous beginnings of names; scripts that rely on those break when an
+ * option is added, so only whole names pass. */
+static bool is_whole_name(const char *word, const char *name) {
+  size_t length = strlen(name);
+  return strncmp(word, "--", 2) || (!strncmp(word + 2, name, length) && strchr("=", word[2 + length]));
+}
+
+static int bad_option(int found, const char *word) {
+  char letter[] = {'-', (char)optopt, 0};
+  if (found == ':') return usage_error("option '%s' needs an argument", word);
+  if (optopt >= 256)
+    return usage_error("option '--%s' takes no argument", option_table[optopt - 256].name);
+  return unknown_option(optopt ? letter : word);
+}
+
+static int read_options(Request *request, int argc, char **argv) {
+  struct option longs[OPTION_COUNT + 1] = {{0}};
+  char shorts[2 * OPTION_COUNT + 2] = ":", *next = shorts + 1;
+  for (int i = 0; i < OPTION_COUNT; i++) {
+    int has = option_table[i].argument ? required_argument : no_argument;
+    longs[i] = (struct option){option_table[i].name, has, NULL, 256 + i};
+    if (!option_table[i].letter) continue;
+    *next++ = option_table[i].letter;
+    if (has) *next++ = ':';
+  }
+
+  opterr = 0;
+  int found, status = DMF_OK;
+  while (!status && (found = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+    if (found == '?' || found == ':') return bad_option(found, argv[optind - 1]);
+    if (found < 256) {
+      int i = 0;
+      while (option_table[i].letter != found) i++;
+      found = 256 + i;
+    }
+    const char *word = argv[optind - (optarg && optarg == argv[optind - 1] ? 2 : 1)];
+    if (!is_whole_name(word, option_table[found - 256].name)) return unknown_option(word);
+    status = set_option(request, (Option)(found - 256), optarg);
+  }
+  return status;
+}
+
+/* The words that are not options: a command, a file, both or neither. */
+static int read_words(Request *request, char **words, int count) {
+  for (int i = COMMAND_RUN + 1; count && i < COMMAND_COUNT; i++)
+    if (!strcmp(words[0], command_table[i].name)) request->command = (Command)i;
+  if (request->command != COMMAND_RUN) {
+    const char *name = command_table[request->command].name;
+    if (!command_table[request->command].help)
+      return usage_error("'%s' is not part of this version", name);
+    if (request->code || request->config.interactive)
+      return usage_error("'%s' reads a file; it does not go with -e or -i", name);
+    words++, count--;
+    if (!count) return usage_error("'%s' needs a file", name);
+  }
+  if (count > 1) return usage_error("one script at a time: '%s', '%s'", words[0], words[1]);
+  if (count && request->code) return usage_error("-e and a file, '%s': which one?", words[0]);
+  request->file = count ? words[0] : NULL;
+  return DMF_OK;
+}
+
+/* ---- doing it ---- */
+
+static int run_stream(Dmf *dmf, FILE *stream, const char *name) {
+  size_t length = 0, got, capacity = 0;
+  char *text = NULL;
+  do {
+    if (length == capacity && !(text = realloc(text, capacity = 2 * capacity + 65536))) abort();
+    got = fread(text + length, 1, capacity - length, stream);
+    length += got;
+  } while (got);
+  int status = DMF_FILE;
+  if (ferror(stream)) fprintf(stderr, "dmf: %s: %s\n", name, strerror(errno));
+  else status = dmf_run_text(dmf, name, text, length);
+  free(text);
+  return status;
+}
+
+/* Whatever stands before the REPL, or is all there is. */
+static int run_batch(Dmf *dmf, const Request *request) {
+  const char *file = request->file;
+  if (request->code) return dmf_run_text(dmf, "<command line>", request->code, strlen(request->code));
+  if (!file || (!strcmp(file, "-") && request->command == COMMAND_RUN))
+    return run_stream(dmf, stdin, "<stdin>");
+  if (!strcmp(file, "-")) file = "/dev/stdin";
+  if (request->command == COMMAND_CHECK) return dmf_check_file(dmf, file);
+  if (request->command == COMMAND_IR) return dmf_ir_file(dmf, file);
+  return dmf_run_file(dmf, file);
+}
+
+static int run_session(Dmf *dmf, const Request *request) {
+  int status = DMF_OK;
+  for (int i = 0; i < request->setting_count && !status; i++)
+    status = dmf_set(dmf, request->settings[i]);
+  if (status) return status;
+  if (request->code || request->file || !request->config.interactive) {
+    signals_watch(dmf);
+    status = run_batch(dmf, request);
+    signals_release();
+    if (status == DMF_INCOMPLETE) fputs("dmf: the script ends inside a statement\n", stderr);
+  }
+  return request->config.interactive && status != DMF_INTERRUPTED ? repl_run(dmf) : status;
+}
+
+static int run_request(Request *request) {
+  if (request->help) return print_help(stdout), DMF_OK;
+  if (request->version) return printf("dmf %s\n", dmf_version()), DMF_OK;
+  if (!request->code && !request->file && isatty(STDIN_FILENO)) request->config.interactive = true;
+  Dmf *dmf = dmf_open(&request->config);
+  if (!dmf) return DMF_LIMIT;
+  int status = run_session(dmf, request);
+  dmf_close(dmf);
+  return status;
+}
+
+/* Results that did not reach standard output are an error, however well the script ended. A status
+ * other than 0 has been explained already. */
+static int close_output(int status) {
+  bool bad = ferror(stdout);
+  errno = 0;
+  if ((fclose(stdout) == EOF || bad) && status == DMF_OK) {
+    fprintf(stderr, "dmf: cannot write to standard output%s%s\n", errno ? ": " : "",
+            errno ? strerror(errno) : "");
+    status = DMF_FILE;
+  }
+  return status;
+}
+
+/* With a standard stream closed, the next file opened would take its place and receive the results;
+ * something that refuses writing sits there instead. */
+static void hold_standard_streams(void) {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+      (void)!open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);
+}
+
+int main(int argc, char **argv) {
+  hold_standard_streams();
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  Request request = {.config = {.color = use_color()}};
+  request.settings = calloc((size_t)argc, sizeof *request.settings);
+  if (!request.settings) abort();
+  int status = read_options(&request, argc, argv);
+  if (!status && !request.help && !request.version)
+    status = read_words(&request, argv + optind, argc - optind);
+  if (!status) status = run_request(&request);
+  free(request.settings);
+  free(request.code);
+  return close_output(status);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cli/signals.h"
+
+#include <signal.h>
+
+/* A signal handler has no argument, so what it works on cannot live anywhere else. */
+static Dmf *volatile watched;
+static volatile sig_atomic_t asked;
+static struct sigaction before;
+
+static void on_interrupt(int signal_number) {
+  if (!asked) {
+    asked = 1;
+    dmf_interrupt(watched);
+    return;
+  }
+  signal(signal_number, SIG_DFL);
+  raise(signal_number);
+}
+
+void signals_watch(Dmf *dmf) {
+  struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+  sigemptyset(&action.sa_mask);
+  watched = dmf;
+  asked = 0;
+  sigaction(SIGINT, &action, &before);
+}
+
+void signals_release(void) { sigaction(SIGINT, &before, NULL); }

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Ctrl-C. While a session is watched, the first SIGINT asks it to stop at its next step and a second
+ * one ends the process. */
+#ifndef DMF_CLI_SIGNALS_H
+#define DMF_CLI_SIGNALS_H
+
+#include "dmf.h"
+
+void signals_watch(Dmf *dmf);
+/* Back to what SIGINT did before. */
+void signals_release(void);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* From a checked problem to its field program. Each layer states its forward pass in a few lines;
+ * the backward pass is derived from those by reverse-mode differentiation, and the updates follow
+ * from which variables each matrix meets on its two sides. */
+#include "base/memory.h"
+#include "field/program.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int add_space(Program *p, SpaceKind kind, char *name, const Array *gram) {
+  p->spaces = mem_grow(p->spaces, (size_t)(p->space_count + 1) * sizeof *p->spaces);
+  p->spaces[p->space_count] = (Space){kind, name, gram};
+  return p->space_count++;
+}
+
+static int add_variable(Program *p, char *name, int space, bool backward) {
+  p->variables = mem_grow(p->variables, (size_t)(p->variable_count + 1) * sizeof *p->variables);
+  p->variables[p->variable_count] = (Variable){name, space, backward};
+  return p->variable_count++;
+}
+
+static int add_matrix(Program *p, char *name, int from, int to, double sigma, double rate) {
+  p->matrices = mem_grow(p->matrices, (size_t)(p->matrix_count + 1) * sizeof *p->matrices);
+  p->matrices[p->matrix_count] = (Matrix){name, from, to, sigma, rate, -1, -1};
+  return p->matrix_count++;
+}
+
+static int emit(Program *p, Op op) {
+  p->ops = mem_grow(p->ops, (size_t)(p->op_count + 1) * sizeof *p->ops);
+  p->ops[p->op_count++] = op;
+  return op.dst;
+}
+
+static int emit_apply(Program *p, char *name, int matrix, int x) {
+  p->matrices[matrix].x = x;
+  int dst = add_variable(p, name, p->matrices[matrix].to, false);
+  return emit(p, (Op){.kind = OP_APPLY, .dst = dst, .matrix = matrix, .src = {x}, .src_count = 1});
+}
+
+static int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src) {
+  bool backward = false;
+  for (int i = 0; i < count; i++) backward = backward || p->variables[src[i]].backward;
+  Op op = {.kind = OP_MAP, .expr = expr, .src_count = count};
+  for (int i = 0; i < count; i++) op.src[i] = src[i];
+  op.dst = add_variable(p, name, p->variables[src[0]].space, backward);
+  return emit(p, op);
+}
+
+static const Expr *expr_sum(ExprPool *pool) {
+  return expr_call(pool, PRIM_ADD, expr_arg(pool, 0), expr_arg(pool, 1), NULL);
+}
+
+/* What the layers have built so far: the variable that leaves the last one, and counters for
+ * names. */
+typedef struct Chain {
+  Program *p;
+  int x;     /* the signal */
+  int ones;  /* the constant input of the biases, -1 until needed */
+  int depth; /* matrices so far, biases not counted */
+  int maps;  /* activations so far */
+} Chain;
+
+static int bias_input(Chain *chain) {
+  if (chain->ones < 0) {
+    int space = add_space(chain->p, SPACE_INPUT, mem_string("1"), NULL);
+    chain->ones = add_variable(chain->p, mem_string("1"), space, false);
+    emit(chain->p, (Op){.kind = OP_INPUT, .dst = chain->ones});
+  }
+  return chain->ones;
+}
+
+/* A matrix from the signal's space, noted as the carrier of Phi[depth]. */
+static int next_matrix(Chain *chain, int to, const Layer *layer) {
+  Program *p = chain->p;
+  int from = p->variables[chain->x].space;
+  int matrix = add_matrix(p, mem_format("W%d", chain->depth), from, to, layer->sigma_w,
+                          layer->train ? layer->rate : 0);
+  p->phi_matrix = mem_grow(p->phi_matrix, (size_t)(chain->depth + 1) * sizeof *p->phi_matrix);
+  p->phi_matrix[chain->depth++] = matrix;
+  return matrix;
+}
+
+static void lower_activate(Chain *chain, const Layer *layer) {
+  char *name = mem_format("x%d", ++chain->maps);
+  chain->x = emit_map(chain->p, name, layer->phi, 1, &chain->x);
+}
+
+/* h = W x (+ b), x' = phi(h) */
+static void lower_dense(Chain *chain, const Layer *layer) {
+  Program *p = chain->p;
+  int space = add_space(p, SPACE_WIDE, mem_format("n%d", chain->depth + 1), NULL);
+  int matrix = next_matrix(chain, space, layer), l = chain->depth;
+  if (layer->sigma_b > 0) {
+    int u = emit_apply(p, mem_format("u%d", l), matrix, chain->x), one = bias_input(chain);
+    int bias = add_matrix(p, mem_format("b%d", l), p->variables[one].space, space, layer->sigma_b,
+                          layer->train ? layer->rate : 0);
+    int b = emit_apply(p, mem_format("v%d", l), bias, one);
+    chain->x = emit_map(p, mem_format("h%d", l), expr_sum(p->pool), 2, (int[]){u, b});
+  } else {
+    chain->x = emit_apply(p, mem_format("h%d", l), matrix, chain->x);
+  }
+  lower_activate(chain, layer);
+}
+
+/* f = w . x / (gamma N) */
+static void lower_readout(Chain *chain, const Layer *layer) {
+  Program *p = chain->p;
+  int space = add_space(p, SPACE_OUTPUT, mem_string("out"), NULL);
+  p->readout = next_matrix(chain, space, layer);
+  chain->x = emit_apply(p, mem_string("f"), p->readout, chain->x);
+}
+
+static void lower_layer(Chain *chain, const Layer *layer) {
+  switch (layer->kind) {
+  case LAYER_DENSE: lower_dense(chain, layer); break;
+  case LAYER_ACTIVATE: lower_activate(chain, layer); break;
+  case LAYER_READOUT: lower_readout(chain, layer); break;
+  }
+}
+
+/* Reverse mode. adjoint[v] is the variable that holds gamma N df/dv, or -1. */
+typedef struct Reverse {
+  Program *p;
+  int *adjoint;
+  int capacity;
+} Reverse;
+
+static char *backward_name(const Program *p, int variable) {
+  const char *name = p->variables[variable].name;
+  switch (name[0]) {
+  case 'h': return mem_format("g%s", name + 1);
+  case 'x': return mem_format("z%s", name + 1);
+  default: return mem_format("d%s", name);
+  }
+}
+
+/* Adds `part` to the adjoint of `variable`. */
+static void accumulate(Reverse *r, int variable, int part) {
+  int *adjoint = &r->adjoint[variable];
+  if (*adjoint < 0)
+    *adjoint = part;
+  else
+    *adjoint = emit_map(r->p, backward_name(r->p, variable), expr_sum(r->p->pool), 2,
+                        (int[]){*adjoint, part});
+}
+
+static void reverse_apply(Reverse *r, const Op *op) {
+  Program *p = r->p;
+  Matrix *matrix = &p->matrices[op->matrix];
+  matrix->y = r->adjoint[op->dst];
+  if (p->spaces[matrix->from].kind != SPACE_WIDE) return;
+  int dst = add_variable(p, backward_name(p, op->src[0]), matrix->from, true);
+  emit(p, (Op){.kind = OP_APPLY_T, .dst = dst, .matrix = op->matrix, .src = {matrix->y}, .src_count = 1});
+  accumulate(r, op->src[0], dst);
+}
+
+/* d/d(argument i) of the map, times the adjoint of its result. */
+static void reverse_argument(Reverse *r, const Op *op, int i) {
+  Program *p = r->p;
+  const Expr *slope = expr_diff(p->pool, op->expr, i);
+  if (slope->prim == PRIM_CONST && slope->value == 0) return;
+  int src[OP_MAX_ARGS], count = 0, y = r->adjoint[op->dst];
+  const Expr *with[OP_MAX_ARGS];
+  if (slope->prim == PRIM_CONST && slope->value == 1) {
+    accumulate(r, op->src[i], y);
+    return;
+  }
+  for (int k = 0; k < op->src_count; k++) {
+    with[k] = NULL;
+    if (!expr_depends(slope, k)) continue;
+    with[k] = expr_arg(p->pool, count);
+    src[count++] = op->src[k];
+  }
+  slope = expr_substitute(p->pool, slope, with);
+  src[count] = y;
+  const Expr *product = expr_call(p->pool, PRIM_MUL, slope, expr_arg(p->pool, count), NULL);
+  accumulate(r, op->src[i], emit_map(p, backward_name(p, op->src[i]), product, count + 1, src));
+}
+
+static void reverse_program(Program *p, int f) {
+  Reverse r = {p, NULL, p->variable_count};
+  r.adjoint = mem_new((size_t)r.capacity, sizeof *r.adjoint);
+  for (int v = 0; v < r.capacity; v++) r.adjoint[v] = -1;
+  int seed = add_variable(p, mem_string("e"), p->variables[f].space, true);
+  r.adjoint[f] = emit(p, (Op){.kind = OP_SEED, .dst = seed});
+  for (int i = p->forward_count - 1; i >= 0; i--) {
+    Op op = p->ops[i];
+    if (r.adjoint[op.dst] < 0) continue;
+    if (op.kind == OP_APPLY) reverse_apply(&r, &op);
+    if (op.kind == OP_MAP)
+      for (int k = 0; k < op.src_count; k++) reverse_argument(&r, &op, k);
+  }
+  free(r.adjoint);
+}
+
+static bool all_linear(const Program *p) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == OP_MAP && !expr_is_linear(p->ops[i].expr)) return false;
+  return true;
+}
+
+/* A matrix whose gradient vanishes identically (a constant activation) has no y. */
+static bool all_reached(const Program *p, Diags *diags) {
+  for (int m = 0; m < p->matrix_count; m++)
+    if (p->matrices[m].y < 0) {
+      diag_error(diags, STATUS_SCRIPT, p->problem->model_span, NULL,
+                 "the output does not depend on matrix %s: an activation has zero derivative",
+                 p->matrices[m].name);
+      return false;
+    }
+  return true;
+}
+
+Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
+  Program *p = mem_new(1, sizeof *p);
+  p->references = 1;
+  p->problem = problem;
+  p->pool = pool;
+  int input = add_space(p, SPACE_INPUT, mem_string("data"), problem->gram);
+  Chain chain = {.p = p, .ones = -1};
+  chain.x = emit(p, (Op){.kind = OP_INPUT, .dst = add_variable(p, mem_string("x0"), input, false)});
+  for (int i = 0; i < problem->layer_count; i++) lower_layer(&chain, &problem->layers[i]);
+  p->layers = chain.depth - 1;
+  p->forward_count = p->op_count;
+  reverse_program(p, chain.x);
+  p->linear = all_linear(p);
+  p->loss = problem->loss;
+  p->delta = expr_call(pool, PRIM_NEG, expr_diff(pool, problem->loss, 0), NULL, NULL);
+  if (all_reached(p, diags)) return p;
+  program_drop(p);
+  return NULL;
+}
+
+Program *program_keep(Program *program) {
+  program->references++;
+  return program;
+}
+
+void program_drop(Program *p) {
+  if (!p || --p->references > 0) return;
+  for (int i = 0; i < p->space_count; i++) free(p->spaces[i].name);
+  for (int i = 0; i < p->matrix_count; i++) free(p->matrices[i].name);
+  for (int i = 0; i < p->variable_count; i++) free(p->variables[i].name);
+  free(p->spaces);
+  free(p->matrices);
+  free(p->variables);
+  free(p->ops);
+  free(p->phi_matrix);
+  problem_free(p->problem);
+  free(p);
+}

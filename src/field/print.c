@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The field program as people read it. */
+#include "base/memory.h"
+#include "field/program.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void print_spaces(FILE *out, const Program *p) {
+  const Problem *problem = p->problem;
+  fprintf(out, "spaces\n");
+  for (int i = 0; i < p->space_count; i++) {
+    const Space *s = &p->spaces[i];
+    fprintf(out, "  %-6s ", s->name);
+    switch (s->kind) {
+    case SPACE_WIDE: fprintf(out, "N neurons\n"); break;
+    case SPACE_OUTPUT: fprintf(out, "%d output%s\n", problem->outputs, problem->outputs > 1 ? "s" : ""); break;
+    case SPACE_INPUT:
+      if (s->gram)
+        fprintf(out, "%d training and %d test points, known by x·x'/D\n", problem->points, problem->tests);
+      else
+        fprintf(out, "the constant input of the biases\n");
+    }
+  }
+}
+
+static void print_matrices(FILE *out, const Program *p) {
+  fprintf(out, "matrices\n");
+  for (int i = 0; i < p->matrix_count; i++) {
+    const Matrix *m = &p->matrices[i];
+    fprintf(out, "  %-6s %s → %s, entries N(0, %g), ", m->name, p->spaces[m->from].name,
+            p->spaces[m->to].name, m->sigma * m->sigma);
+    if (m->rate == 0)
+      fprintf(out, "frozen\n");
+    else if (m->rate == 1)
+      fprintf(out, "trained\n");
+    else
+      fprintf(out, "trained at rate %g\n", m->rate);
+  }
+}
+
+static void print_op(FILE *out, const Program *p, const Op *op) {
+  const char *names[OP_MAX_ARGS];
+  for (int i = 0; i < op->src_count; i++) names[i] = p->variables[op->src[i]].name;
+  fprintf(out, "  %-4s = ", p->variables[op->dst].name);
+  switch (op->kind) {
+  case OP_INPUT: fprintf(out, "%s\n", p->spaces[p->variables[op->dst].space].name); break;
+  case OP_SEED: fprintf(out, "1\n"); break;
+  case OP_APPLY:
+    fprintf(out, op->matrix == p->readout ? "%s·%s / (γ N)\n" : "%s %s\n", p->matrices[op->matrix].name, names[0]);
+    break;
+  case OP_APPLY_T: fprintf(out, "%sᵀ %s\n", p->matrices[op->matrix].name, names[0]); break;
+  case OP_MAP: {
+    char *text = expr_print(op->expr, names);
+    fprintf(out, "%s\n", text);
+    free(text);
+  }
+  }
+}
+
+static void print_updates(FILE *out, const Program *p) {
+  char *delta = expr_print(p->delta, (const char *[]){"f", "y"});
+  fprintf(out, "update\n  Δ    = %s\n", delta);
+  free(delta);
+  for (int i = 0; i < p->matrix_count; i++) {
+    const Matrix *m = &p->matrices[i];
+    if (m->rate == 0) continue;
+    fprintf(out, "  %-4s += (", m->name);
+    if (m->rate != 1) fprintf(out, "%g ", m->rate);
+    fprintf(out, "η%s γ/%d) Σ Δ %s %sᵀ\n", p->problem->optimizer == OPT_FLOW ? " dt" : "", p->problem->points,
+            p->variables[m->y].name, p->variables[m->x].name);
+  }
+}
+
+static void print_parameters(FILE *out, const Problem *problem) {
+  fprintf(out, "γ = %g, ", problem->gamma);
+  bool constant = true;
+  for (int t = 1; t < problem->steps; t++) constant = constant && problem->eta[t] == problem->eta[0];
+  if (constant)
+    fprintf(out, "η = %g, ", problem->eta[0]);
+  else
+    fprintf(out, "η = %g ... %g, ", problem->eta[0], problem->eta[problem->steps - 1]);
+  if (problem->optimizer == OPT_FLOW) fprintf(out, "dt = %g, ", problem->dt);
+  fprintf(out, "t = 0..%d\n", problem->steps);
+}
+
+char *program_print(const Program *p) {
+  char *text = NULL;
+  size_t length = 0;
+  FILE *out = open_memstream(&text, &length);
+  const Problem *problem = p->problem;
+  fprintf(out, "program %s, trained by %s on %s\n", problem->model_name, problem->training_name,
+          problem->dataset_name);
+  print_parameters(out, problem);
+  print_spaces(out, p);
+  print_matrices(out, p);
+  fprintf(out, "forward\n");
+  for (int i = 0; i < p->forward_count; i++) print_op(out, p, &p->ops[i]);
+  fprintf(out, "backward, in units of γ N df\n");
+  for (int i = p->forward_count; i < p->op_count; i++) print_op(out, p, &p->ops[i]);
+  print_updates(out, p);
+  fclose(out);
+  return text;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The field program: one training step of a network as a short straight-line program over vectors.
+ * It is the one intermediate form of dmf; every solver is an interpreter of it, and nothing behind
+ * it knows the name of an architecture.
+ *
+ * Spaces. A vector lives on a space: a population of N neurons (wide), the inputs (known only
+ * through their Gram matrix), or the C outputs. The sides of a matrix that are not wide are *thin*:
+ * finitely many known vectors with a known Gram matrix.
+ *
+ * Variables carry one vector per row; rows are the points mu (training, then test) or, for what
+ * flows backward, the pairs (mu, c) with the output c running fastest.
+ *
+ * Scaling. Matrices are operators that keep fields of order one: W between populations carries
+ * 1/sqrt(N), from the inputs 1/sqrt(D), and the readout gives f = w . x / (gamma N). Everything that
+ * flows backward is gamma N times a derivative of f (g and z of theory.md section 1). In these units
+ * a step is, for every trained matrix,
+ *
+ *     W += rate (eta gamma / P) sum_{mu,c} Delta_{mu c} y_{mu c} <x_mu, .>
+ *
+ * with <,> the inner product of its source space: x.x'/N, the Gram matrix, or delta_cc'. */
+#ifndef DMF_FIELD_PROGRAM_H
+#define DMF_FIELD_PROGRAM_H
+
+#include "model/problem.h"
+
+typedef enum SpaceKind { SPACE_WIDE, SPACE_INPUT, SPACE_OUTPUT } SpaceKind;
+
+typedef struct Space {
+  SpaceKind kind;
+  char *name;
+  /* SPACE_INPUT: inner products of its vectors, [points + tests] squared; NULL means all ones (the
+   * constant input that feeds a bias) */
+  const Array *gram;
+} Space;
+
+typedef struct Matrix {
+  char *name;
+  int from, to;  /* spaces */
+  double sigma;  /* standard deviation of the initial entries, in operator units */
+  double rate;   /* multiplies the learning rate; 0 when frozen */
+  int x, y;      /* the variables it meets forward (source side) and backward (target side) */
+} Matrix;
+
+typedef struct Variable {
+  char *name;
+  int space;
+  bool backward; /* rows (mu, c) rather than mu */
+} Variable;
+
+typedef enum OpKind {
+  OP_INPUT,   /* dst = the data vectors (or the constant input) */
+  OP_SEED,    /* dst = the unit vectors of the output space: where the backward pass starts */
+  OP_APPLY,   /* dst = W src */
+  OP_APPLY_T, /* dst = W^T src */
+  OP_MAP      /* dst = expr(src_0, src_1, ...), elementwise */
+} OpKind;
+
+enum { OP_MAX_ARGS = 8 };
+
+typedef struct Op {
+  OpKind kind;
+  int dst;
+  int matrix;           /* OP_APPLY, OP_APPLY_T */
+  int src[OP_MAX_ARGS]; /* OP_APPLY, OP_APPLY_T: src[0] */
+  int src_count;
+  const Expr *expr;     /* OP_MAP: of its src_count arguments */
+} Op;
+
+typedef struct Program {
+  int references;
+  Problem *problem; /* owned: data, training, names */
+  ExprPool *pool;   /* of the expressions; belongs to the session */
+
+  Space *spaces;
+  int space_count;
+  Matrix *matrices; /* in order of use, biases behind the matrix of their layer */
+  int matrix_count;
+  Variable *variables;
+  int variable_count;
+  Op *ops; /* the step: forward pass, then backward pass */
+  int op_count;
+  int forward_count; /* ops[0..forward_count) are the forward pass */
+
+  /* f = <z, x> / gamma: the readout's transposed field and the features it reads */
+  int readout;           /* matrix */
+  const Expr *loss;      /* ell(f, y) */
+  const Expr *delta;     /* Delta = - d ell / d f, of (f, y) */
+  int layers;            /* L: kernels Phi[1..L], G[1..L] */
+  int *phi_matrix;       /* [L+1]: matrix whose x kernel is Phi[l]; entry 0 the input matrix */
+  bool linear;           /* every map is linear in its fields: no sampling is needed */
+} Program;
+
+/* Lowers a checked problem; takes over the problem. Errors (what this version has no layer for) are
+ * added to diags with the layer's place, and NULL is returned. */
+Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags);
+Program *program_keep(Program *program);
+void program_drop(Program *program);
+
+/* The program as text; to be freed. */
+char *program_print(const Program *program);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Arrays and results from and to files. Readers return STATUS_OK and a new array, STATUS_FILE with
+ * the line or byte where the file goes wrong, or STATUS_LIMIT when it holds more than the memory
+ * allows. Writers never leave a half file: they write beside the target and rename when everything
+ * has reached the disk. `*why` is set on failure only, one line without the place in the script,
+ * to be freed. */
+#ifndef DMF_FILE_FILE_H
+#define DMF_FILE_FILE_H
+
+#include "base/status.h"
+#include "num/array.h"
+#include "result/result.h"
+
+#include <stdio.h>
+
+/* Readers */
+
+/* Numbers separated by commas, semicolons, tabs or blanks; `#` begins a comment; one header line
+ * of names is passed over. Gives [rows, columns], or [rows] when there is one column. Ragged rows,
+ * words among the numbers and numbers that are not finite are errors. */
+Status file_read_csv(const char *path, Array **array, char **why);
+/* NumPy's format, versions 1 to 3: real, integer and boolean elements, either byte order, C or
+ * Fortran order. Not-finite numbers pass. */
+Status file_read_npy(const char *path, Array **array, char **why);
+/* The format of MNIST: all its element types, an array of the file's dimensions. */
+Status file_read_idx(const char *path, Array **array, char **why);
+/* CIFAR-10 binary batches: images [n, 32, 32, 3] from 0 to 255, and labels [n]. */
+Status file_read_cifar10(const char *path, Array **array, char **why);
+Status file_read_cifar10_labels(const char *path, Array **array, char **why);
+/* Any numeric dataset of an HDF5 file; `dataset` is its path in the file. */
+Status file_read_hdf5(const char *path, const char *dataset, Array **array, char **why);
+
+/* Writers. A result is completed first (see result_complete). */
+
+/* By extension: .h5 .hdf5 .npy .csv .json. `name` names the dataset, column or JSON line. */
+Status file_write_array(const char *path, const char *name, const Array *array, char **why);
+/* By extension: .h5 .hdf5 .csv .json; `script` is the text that made the result, or NULL. */
+Status file_write_result(const char *path, Result *result, const char *script, char **why);
+
+Status file_write_array_hdf5(const char *path, const char *name, const Array *array, char **why);
+Status file_write_array_npy(const char *path, const Array *array, char **why);
+/* Ranks up to 2: one line for each row. */
+Status file_write_array_csv(const char *path, const Array *array, char **why);
+Status file_write_array_json(const char *path, const char *name, const Array *array, char **why);
+/* Datasets /f, /Phi/1, ..., their errors under /stderr, each with attributes `axes` and `about`;
+ * the root carries the result's attributes, `kind`, `exact` and `script`. */
+Status file_write_result_hdf5(const char *path, Result *result, const char *script, char **why);
+/* A header line, then one line for each time: t and all curves in t (f_0, f_1, ..., loss, ...),
+ * each followed by its standard error where it has one. */
+Status file_write_result_csv(const char *path, Result *result, char **why);
+/* One object: kind, exact, attributes, script, and fields as a list of {name, layer, axes, about,
+ * shape, data, stderr}. */
+Status file_write_result_json(const char *path, Result *result, const char *script, char **why);
+
+/* JSON lines: {"name": ..., "shape": [...], "data": [...]} with the elements in row-major order,
+ * 17 significant digits, and null for numbers that are not finite. STATUS_FILE when the stream
+ * fails. */
+Status file_json_line(FILE *stream, const char *name, const Array *array);
+Status file_json_text(FILE *stream, const char *name, const char *text);
+
+#endif

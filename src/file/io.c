@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "file/io.h"
+#include "base/memory.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Names and damaged bytes may hold anything; the reason stays one printable line. */
+Status file_fail(char **why, const char *path, Status status, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  char *message = mem_vformat(format, args);
+  va_end(args);
+  *why = mem_format("%s: %s", path, message);
+  for (char *c = *why; *c; c++)
+    if (iscntrl((unsigned char)*c)) *c = '?';
+  free(message);
+  return status;
+}
+
+static Status read_all(int fd, const char *path, FileBytes *bytes, char **why) {
+  size_t got = 0;
+  while (got < bytes->length) {
+    ssize_t n = read(fd, bytes->data + got, bytes->length - got);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+    if (n == 0)
+      return file_fail(why, path, STATUS_FILE, "the file became shorter while it was read");
+    got += (size_t)n;
+  }
+  return STATUS_OK;
+}
+
+static Status load(int fd, const char *path, FileBytes *bytes, char **why) {
+  struct stat info;
+  if (fstat(fd, &info) < 0) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  if (S_ISDIR(info.st_mode)) return file_fail(why, path, STATUS_FILE, "this is a directory");
+  if (!S_ISREG(info.st_mode))
+    return file_fail(why, path, STATUS_FILE, "this is not a regular file");
+  bytes->length = (size_t)info.st_size;
+  if ((double)bytes->length < mem_available()) bytes->data = malloc(bytes->length + 1);
+  if (!bytes->data)
+    return file_fail(why, path, STATUS_LIMIT, "the file has %zu bytes, but %.0f are free",
+                     bytes->length, mem_available());
+  bytes->data[bytes->length] = 0;
+  return read_all(fd, path, bytes, why);
+}
+
+Status file_load(const char *path, FileBytes *bytes, char **why) {
+  *bytes = (FileBytes){0};
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  Status status = load(fd, path, bytes, why);
+  close(fd);
+  if (status) {
+    free(bytes->data);
+    bytes->data = NULL;
+  }
+  return status;
+}
+
+Status file_new_array(const char *path, int rank, const size_t *shape, Array **array, char **why) {
+  double bytes = sizeof(double);
+  for (int i = 0; i < rank; i++) bytes *= (double)shape[i];
+  *array = bytes <= mem_available() ? array_new(rank, shape) : NULL;
+  if (*array) return STATUS_OK;
+  return file_fail(why, path, STATUS_LIMIT, "the array takes %.0f bytes, but %.0f are free", bytes,
+                   mem_available());
+}
+
+bool file_type_known(FileType type) {
+  switch (type.kind) {
+  case 'f': return type.size == 4 || type.size == 8;
+  case 'i':
+  case 'u': return type.size == 1 || type.size == 2 || type.size == 4 || type.size == 8;
+  case 'b': return type.size == 1;
+  default: return false;
+  }
+}
+
+static double floating(uint64_t bits, int size) {
+  union {
+    uint32_t bits;
+    float value;
+  } single = {.bits = (uint32_t)bits};
+  union {
+    uint64_t bits;
+    double value;
+  } wide = {.bits = bits};
+  return size == 4 ? (double)single.value : wide.value;
+}
+
+static double integer(uint64_t bits, int size) {
+  int unused = 64 - 8 * size;
+  return (double)((int64_t)(bits << unused) >> unused);
+}
+
+double file_number(FileType type, const unsigned char *bytes) {
+  uint64_t bits = 0;
+  for (int i = 0; i < type.size; i++)
+    bits = bits << 8 | bytes[type.big_endian ? i : type.size - 1 - i];
+  switch (type.kind) {
+  case 'f': return floating(bits, type.size);
+  case 'i': return integer(bits, type.size);
+  case 'b': return bits != 0;
+  default: return (double)bits;
+  }
+}
+
+/* Creates a new file beside the target with the access rights that the target has, or would get. */
+static int create_beside(const char *target, char **temporary) {
+  struct stat info;
+  bool replaces = stat(target, &info) == 0;
+  for (int attempt = 0; attempt < 100; attempt++) {
+    *temporary = mem_format("%s.%ld.%d.tmp", target, (long)getpid(), attempt);
+    int fd = open(*temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+    if (fd >= 0 && replaces) (void)!fchmod(fd, info.st_mode & 0777);
+    if (fd >= 0 || errno != EEXIST) return fd;
+    free(*temporary);
+  }
+  *temporary = NULL;
+  return -1;
+}
+
+static Status finish(const char *path, const char *target, const char *temporary, int fd,
+                     char **why) {
+  if (fsync(fd) < 0 && errno != EINVAL)
+    return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  if (rename(temporary, target) < 0)
+    return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  return STATUS_OK;
+}
+
+Status file_replace(const char *path,
+                    Status (*write)(const char *temporary, void *context, char **why),
+                    void *context, char **why) {
+  struct stat info;
+  if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+    return file_fail(why, path, STATUS_FILE, "this is not a regular file");
+  char real[PATH_MAX], *temporary;
+  const char *target = realpath(path, real) ? real : path; /* through a link, not over it */
+  int fd = create_beside(target, &temporary);
+  if (fd < 0) {
+    free(temporary);
+    return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  }
+  Status status = write(temporary, context, why);
+  if (!status) status = finish(path, target, temporary, fd, why);
+  if (status) unlink(temporary);
+  close(fd);
+  free(temporary);
+  return status;
+}
+
+typedef struct StreamWriter {
+  const char *path;
+  Status (*write)(FILE *stream, void *context, char **why);
+  void *context;
+} StreamWriter;
+
+static Status write_stream(const char *temporary, void *context, char **why) {
+  StreamWriter *writer = context;
+  FILE *stream = fopen(temporary, "we");
+  if (!stream) return file_fail(why, writer->path, STATUS_FILE, "%s", strerror(errno));
+  errno = 0;
+  Status status = writer->write(stream, writer->context, why);
+  bool failed = ferror(stream);
+  failed = fclose(stream) != 0 || failed;
+  if (status || !failed) return status;
+  return file_fail(why, writer->path, STATUS_FILE, "%s", strerror(errno ? errno : EIO));
+}
+
+Status file_replace_stream(const char *path,
+                           Status (*write)(FILE *stream, void *context, char **why), void *context,
+                           char **why) {
+  StreamWriter writer = {path, write, context};
+  return file_replace(path, write_stream, &writer, why);
+}
+
+const char *file_extension(const char *path) {
+  const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+  const char *dot = strrchr(base, '.');
+  return dot ? dot + 1 : "";
+}

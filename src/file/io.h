@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the formats share: whole files into memory, numbers from bytes, and files that appear under
+ * their name only when they are complete. */
+#ifndef DMF_FILE_IO_H
+#define DMF_FILE_IO_H
+
+#include "base/status.h"
+#include "num/array.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* Sets `*why` to "path: message" and returns the status. */
+Status file_fail(char **why, const char *path, Status status, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* A file's bytes and a terminating NUL that does not count; free(data). */
+typedef struct FileBytes {
+  unsigned char *data;
+  size_t length;
+} FileBytes;
+
+Status file_load(const char *path, FileBytes *bytes, char **why);
+
+/* A new array, refused with STATUS_LIMIT when it is larger than the memory available. */
+Status file_new_array(const char *path, int rank, const size_t *shape, Array **array, char **why);
+
+/* An element type: kind 'f', 'i', 'u' or 'b' (as in NumPy), and its size in bytes. */
+typedef struct FileType {
+  char kind;
+  int size;
+  bool big_endian;
+} FileType;
+
+bool file_type_known(FileType type);
+double file_number(FileType type, const unsigned char *bytes);
+
+/* Lets `write` fill a temporary file beside `path`, then brings it to disk and renames it. When
+ * anything fails, the temporary is removed and what was at `path` is still there. */
+Status file_replace(const char *path,
+                    Status (*write)(const char *temporary, void *context, char **why),
+                    void *context, char **why);
+/* The same for text and bytes; failures of the stream itself are found here. */
+Status file_replace_stream(const char *path,
+                           Status (*write)(FILE *stream, void *context, char **why), void *context,
+                           char **why);
+
+/* The text after the last dot of the last part of the path, or "". */
+const char *file_extension(const char *path);
+
+#endif

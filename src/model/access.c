@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Indexing, and the fields of results and declarations. */
+#include "model/declare.h"
+#include "model/eval.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Subscripts evaluated: what array_index takes, and what is still unknown about them. */
+typedef struct Subscripts {
+  Subscript list[ARRAY_MAX_RANK];
+  int count;
+  bool broken;
+  bool vague; /* a bound is unknown: the shape of the outcome is, too */
+  bool known;
+} Subscripts;
+
+static bool slice_bound(Eval *eval, const Ast *node, double *bound, Subscripts *subscripts) {
+  if (!node) return false;
+  Value *value = eval_expression(eval, node);
+  if (value->kind == VALUE_NUMBER) {
+    *bound = value->number;
+    subscripts->vague |= !value->known;
+  } else if (value->kind == VALUE_UNKNOWN) {
+    subscripts->vague = true;
+  } else {
+    if (value->kind != VALUE_BROKEN)
+      eval_error(eval, node->span, NULL, "a slice goes between numbers, not %s", value_describe(value));
+    subscripts->broken = true;
+  }
+  return true;
+}
+
+static void subscript(Eval *eval, const Ast *node, Subscripts *subscripts) {
+  Subscript *s = &subscripts->list[subscripts->count++];
+  *s = (Subscript){.kind = SUBSCRIPT_SLICE};
+  if (node->kind == AST_SLICE) {
+    s->has_begin = slice_bound(eval, node->kid[0], &s->begin, subscripts);
+    s->has_end = slice_bound(eval, node->kid[1], &s->end, subscripts);
+    return;
+  }
+  Value *value = eval_expression(eval, node);
+  subscripts->known &= value->known;
+  switch (value->kind) {
+  case VALUE_BROKEN: subscripts->broken = true; break;
+  case VALUE_UNKNOWN: subscripts->vague = true; break;
+  case VALUE_NUMBER:
+    s->kind = SUBSCRIPT_AT;
+    s->at = value->number;
+    break;
+  case VALUE_ARRAY:
+    s->kind = SUBSCRIPT_LIST;
+    s->list = value->array;
+    break;
+  default:
+    eval_error(eval, node->span, NULL, "an index is a number, an array of numbers or a slice, not %s",
+               value_describe(value));
+    subscripts->broken = true;
+  }
+}
+
+/* The field of a result, completed when it had been left out; NULL after reporting, or when a check
+ * has no placeholder for it. */
+static ResultField *field_of(Eval *eval, Span span, Result *result, const char *name, int layer) {
+  ResultField *field = result_find(result, name, layer);
+  if (field->value || eval->dry) return field->value ? field : NULL;
+  char *why = NULL;
+  Status status = result_complete(result, &why);
+  if (status != STATUS_OK)
+    eval_fail(eval, status, span, NULL, "%s", why ? why : "the field could not be computed");
+  else if (!(field = result_find(result, name, layer))->value)
+    eval_fail(eval, STATUS_NUMERICS, span, NULL, "this result holds no '%s'", name);
+  free(why);
+  return status == STATUS_OK && field->value ? field : NULL;
+}
+
+/* A field as a value that remembers its result and its errors. */
+static Value *field_value(Eval *eval, Span span, Result *result, const char *name, int layer,
+                          bool errors) {
+  ResultField *field = field_of(eval, span, result, name, layer);
+  if (!field) return value_new(&eval->heap, eval->dry ? VALUE_UNKNOWN : VALUE_BROKEN);
+  Array *array = array_keep(errors ? field->error : field->value);
+  if (!array) array = array_new(field->value->rank, field->value->shape);
+  if (!array) return eval_fail(eval, STATUS_LIMIT, span, NULL, "not enough memory");
+  Value *value = value_array(&eval->heap, array);
+  value->known = !eval->dry;
+  value->source = result_keep(result);
+  value->error = errors ? NULL : array_keep(field->error);
+  return value;
+}
+
+static Value *index_array(Eval *eval, const Ast *node, Value *base, int count, const Subscript *list,
+                          bool known) {
+  const char *why = NULL;
+  Array *array = array_index(base->array, count, list, &why);
+  if (!array && !known) return value_new(&eval->heap, VALUE_UNKNOWN);
+  Value *value = eval_array(eval, node->span, array, why, base->known && known);
+  if (value->kind == VALUE_BROKEN) return value;
+  value->source = result_keep(base->source);
+  if (base->error) value->error = array_index(base->error, count, list, &why);
+  return value;
+}
+
+static Value *index_list(Eval *eval, const Ast *node, Value *base, const Subscripts *subscripts) {
+  const Subscript *s = subscripts->list;
+  int count = base->list.count;
+  if (subscripts->count != 1 || s->kind != SUBSCRIPT_AT)
+    return eval_error(eval, node->span, NULL, "a list takes one number as its index");
+  double at = s->at < 0 ? s->at + count : s->at;
+  if (!subscripts->known) return value_new(&eval->heap, VALUE_UNKNOWN);
+  if (!(at >= 0 && at < count) || at != floor(at))
+    return eval_error(eval, node->kid[1]->span, NULL, "index %g is not in a list of %d", s->at, count);
+  return base->list.items[(int)at];
+}
+
+/* theory.Phi[2], theory.Phi[2, 0, :]: the layer comes first, counted from 1. */
+static Value *index_family(Eval *eval, const Ast *node, Value *base, const Subscripts *subscripts) {
+  const Subscript *s = subscripts->list;
+  const char *name = base->family.name;
+  int layers = result_layers(base->family.result, name);
+  if (s->kind != SUBSCRIPT_AT)
+    return eval_error(eval, node->kid[1]->span, NULL, "the first index of '%s' is a layer", name);
+  if (!subscripts->known) return value_new(&eval->heap, VALUE_UNKNOWN);
+  if (!(s->at >= 1 && s->at <= layers) || s->at != floor(s->at))
+    return eval_error(eval, node->kid[1]->span, NULL, "no layer %g of '%s': layers are 1..%d", s->at, name,
+                      layers);
+  Value *value = field_value(eval, node->span, base->family.result, name, (int)s->at, base->family.errors);
+  if (subscripts->count == 1 || value->kind != VALUE_ARRAY) return value;
+  return index_array(eval, node, value, subscripts->count - 1, s + 1, true);
+}
+
+Value *eval_index(Eval *eval, const Ast *node) {
+  Value *base = eval_expression(eval, node->kid[0]);
+  if (base->kind == VALUE_BROKEN) return base;
+  Subscripts subscripts = {.known = true};
+  if (node->count - 1 > ARRAY_MAX_RANK)
+    return eval_error(eval, node->span, NULL, "%d indices, but no array has more than %d axes",
+                      node->count - 1, ARRAY_MAX_RANK);
+  for (int i = 1; i < node->count; i++) subscript(eval, node->kid[i], &subscripts);
+  if (subscripts.broken) return value_new(&eval->heap, VALUE_BROKEN);
+  if (subscripts.vague || base->kind == VALUE_UNKNOWN) return value_new(&eval->heap, VALUE_UNKNOWN);
+  switch (base->kind) {
+  case VALUE_ARRAY:
+    return index_array(eval, node, base, subscripts.count, subscripts.list, subscripts.known);
+  case VALUE_LIST: return index_list(eval, node, base, &subscripts);
+  case VALUE_FAMILY: return index_family(eval, node, base, &subscripts);
+  default:
+    return eval_error(eval, node->span, NULL, "cannot index %s", value_describe(base));
+  }
+}
+
+static bool listed(const char *const *names, const char *name) {
+  for (; *names; names++)
+    if (strcmp(*names, name) == 0) return true;
+  return false;
+}
+
+/* What may follow the dot: fields, each once, and the attributes. To be freed. */
+static const char **result_names(const Result *result, bool errors) {
+  size_t room = (size_t)(result->field_count + result->attribute_count) + 3;
+  const char **names = mem_new(room, sizeof *names);
+  size_t count = 0;
+  for (int i = 0; i < result->field_count; i++)
+    if (!listed(names, result->fields[i].name)) names[count++] = result->fields[i].name;
+  if (errors) return names;
+  names[count++] = "stderr";
+  names[count++] = "exact";
+  for (int i = 0; i < result->attribute_count; i++) names[count++] = result->attributes[i].name;
+  return names;
+}
+
+static Value *attribute_value(Eval *eval, const char *text) {
+  char *end;
+  double number = strtod(text, &end);
+  Value *value = *text && !*end ? value_number(&eval->heap, number) : value_string(&eval->heap, text);
+  value->known = !eval->dry;
+  return value;
+}
+
+static Value *result_field(Eval *eval, const Ast *node, Result *result, bool errors) {
+  const char *name = node->name;
+  if (result_find(result, name, 0)) return field_value(eval, node->span, result, name, 0, errors);
+  if (result_layers(result, name)) {
+    Value *value = value_new(&eval->heap, VALUE_FAMILY);
+    value->family.result = result_keep(result);
+    value->family.name = mem_string(name);
+    value->family.errors = errors;
+    return value;
+  }
+  if (!errors && strcmp(name, "stderr") == 0) {
+    Value *value = value_new(&eval->heap, VALUE_STDERR);
+    value->result = result_keep(result);
+    return value;
+  }
+  if (!errors && strcmp(name, "exact") == 0) {
+    Value *value = value_number(&eval->heap, result->exact);
+    value->known = !eval->dry;
+    return value;
+  }
+  const char *attribute = errors ? NULL : result_attribute(result, name);
+  if (attribute) return attribute_value(eval, attribute);
+  const char **names = result_names(result, errors);
+  Value *broken = eval_unknown(eval, node->name_span, name, names, "a %s result has no field '%s'",
+                               result->kind, name);
+  free(names);
+  return broken;
+}
+
+Value *eval_field(Eval *eval, const Ast *node) {
+  Value *base = eval_expression(eval, node->kid[0]);
+  switch (base->kind) {
+  case VALUE_BROKEN:
+  case VALUE_UNKNOWN: return base;
+  case VALUE_RESULT: return result_field(eval, node, base->result, false);
+  case VALUE_STDERR: return result_field(eval, node, base->result, true);
+  case VALUE_DECLARED: return declared_field(eval, node, base);
+  default:
+    return eval_error(eval, node->name_span, NULL, "%s has no fields", value_describe(base));
+  }
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* From values of the language to a problem. */
+#ifndef DMF_MODEL_BUILD_H
+#define DMF_MODEL_BUILD_H
+
+#include "model/eval.h"
+
+/* The problem of training this model so; NULL after reporting at the places of the arguments, or
+ * without a report when a check does not know the sizes. */
+Problem *problem_build(Eval *eval, Value *model, Span model_place, Value *training, Span training_place);
+
+#endif

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The functions of the language on numbers, arrays and strings. */
+#include "model/builtins.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Arguments and results */
+
+const char *call_argument_name(const Call *call, int i) {
+  int last = call->signature->count - 1;
+  return call->signature->list[i < last ? i : last].name;
+}
+
+bool call_whole(Call *call, int i, double least, double most, double *number) {
+  const Value *value = call->args[i];
+  *number = value->kind == VALUE_NUMBER ? value->number : NAN;
+  if (*number >= least && *number <= most && *number == floor(*number)) return true;
+  const char *name = call_argument_name(call, i);
+  if (value->kind == VALUE_NUMBER)
+    eval_error(call->eval, call->places[i], NULL, "'%s' must be a whole number of at least %g, not %g", name,
+               least, value->number);
+  else
+    eval_error(call->eval, call->places[i], NULL, "'%s' must be a number, not %s", name, value_describe(value));
+  return false;
+}
+
+static Value *broken(Call *call) { return value_new(&call->eval->heap, VALUE_BROKEN); }
+
+static bool known(const Call *call) {
+  for (int i = 0; i < call->count; i++)
+    if (!call->args[i]->known) return false;
+  return true;
+}
+
+Value *call_give(Call *call, Array *array, const char *why) {
+  return eval_array(call->eval, call->span, array, why, known(call));
+}
+
+static Value *number(Call *call, double x) { return value_number(&call->eval->heap, x); }
+
+static bool given(const Call *call, int i) { return call->args[i]->kind != VALUE_NONE; }
+
+/* An argument as an array, to be dropped; NULL after reporting. */
+static Array *take(Call *call, int i) {
+  const Value *value = call->args[i];
+  Array *array = value_as_array(value);
+  if (array) return array;
+  if (value_is_numeric(value)) eval_fail(call->eval, STATUS_LIMIT, call->span, NULL, "not enough memory");
+  else if (value->kind == VALUE_SYMBOL)
+    eval_error(call->eval, call->span, "an activation is made of arithmetic, if, and functions such as tanh",
+               "'%s' cannot be used inside an activation", call->row->name);
+  else
+    eval_error(call->eval, call->places[i], NULL, "'%s' works on numbers and arrays, not on %s",
+               call->row->name, value_describe(value));
+  return NULL;
+}
+
+static Value *unary(Call *call, Array *(*f)(const Array *, const char **)) {
+  Array *x = take(call, 0);
+  if (!x) return broken(call);
+  const char *why = NULL;
+  Array *array = f(x, &why);
+  array_drop(x);
+  return call_give(call, array, why);
+}
+
+static Value *binary(Call *call, Array *(*f)(const Array *, const Array *, const char **)) {
+  Array *x = take(call, 0), *y = x ? take(call, 1) : NULL, *array = NULL;
+  const char *why = NULL;
+  if (y) array = f(x, y, &why);
+  array_drop(x);
+  array_drop(y);
+  return y ? call_give(call, array, why) : broken(call);
+}
+
+static Value *mapped(Call *call, double (*f)(double)) {
+  Array *x = take(call, 0);
+  if (!x) return broken(call);
+  const char *why = NULL;
+  Array *array = array_map(x, f, &why);
+  array_drop(x);
+  return call_give(call, array, why);
+}
+
+static bool axis_of(Call *call, int i, double *axis) {
+  return call_whole(call, i, -ARRAY_MAX_RANK, ARRAY_MAX_RANK, axis);
+}
+
+static Value *along(Call *call, Array *(*f)(const Array *, double, const char **)) {
+  double axis;
+  Array *x = axis_of(call, 1, &axis) ? take(call, 0) : NULL;
+  if (!x) return broken(call);
+  const char *why = NULL;
+  Array *array = f(x, axis, &why);
+  array_drop(x);
+  return call_give(call, array, why);
+}
+
+static Value *reduce(Call *call, Reduction reduction, int axis_slot) {
+  double axis = 0;
+  if (given(call, axis_slot) && !axis_of(call, axis_slot, &axis)) return broken(call);
+  Array *x = take(call, 0);
+  if (!x) return broken(call);
+  const char *why = NULL;
+  Array *array = given(call, axis_slot) ? array_reduce_axis(x, reduction, axis, &why)
+                                        : array_reduce(x, reduction, &why);
+  array_drop(x);
+  return call_give(call, array, why);
+}
+
+/* Elementwise */
+
+static Value *elementwise(Call *call) {
+  return eval_prim(call->eval, call->span, call->row->prim, call->args[0], NULL);
+}
+
+Value *builtin_linear(Call *call) {
+  Value *x = call->args[0];
+  if (x->kind == VALUE_SYMBOL || value_is_numeric(x)) return x;
+  array_drop(take(call, 0));
+  return broken(call);
+}
+
+static double is_finite(double x) { return isfinite(x) != 0; }
+static double modulo(double x, double y) { return x - y * floor(x / y); }
+static Array *zip_modulo(const Array *x, const Array *y, const char **why) {
+  return array_zip(x, y, modulo, why);
+}
+
+Value *builtin_floor(Call *call) { return mapped(call, floor); }
+Value *builtin_ceil(Call *call) { return mapped(call, ceil); }
+Value *builtin_round(Call *call) { return mapped(call, round); }
+Value *builtin_isfinite(Call *call) { return mapped(call, is_finite); }
+Value *builtin_mod(Call *call) { return binary(call, zip_modulo); }
+
+/* Reductions and sorting */
+
+static Value *extreme(Call *call, Prim prim, Reduction reduction) {
+  if (given(call, 1)) return eval_prim(call->eval, call->span, prim, call->args[0], call->args[1]);
+  return reduce(call, reduction, 2);
+}
+
+Value *builtin_min(Call *call) { return extreme(call, PRIM_MIN, REDUCE_MIN); }
+Value *builtin_max(Call *call) { return extreme(call, PRIM_MAX, REDUCE_MAX); }
+Value *builtin_sum(Call *call) { return reduce(call, REDUCE_SUM, 1); }
+Value *builtin_mean(Call *call) { return reduce(call, REDUCE_MEAN, 1); }
+Value *builtin_std(Call *call) { return reduce(call, REDUCE_STD, 1); }
+Value *builtin_var(Call *call) { return reduce(call, REDUCE_VAR, 1); }
+Value *builtin_prod(Call *call) { return reduce(call, REDUCE_PROD, 1); }
+Value *builtin_any(Call *call) { return reduce(call, REDUCE_ANY, 1); }
+Value *builtin_all(Call *call) { return reduce(call, REDUCE_ALL, 1); }
+Value *builtin_argmin(Call *call) { return reduce(call, REDUCE_ARGMIN, 1); }
+Value *builtin_argmax(Call *call) { return reduce(call, REDUCE_ARGMAX, 1); }
+Value *builtin_sort(Call *call) { return along(call, array_sort); }
+Value *builtin_argsort(Call *call) { return along(call, array_argsort); }
+Value *builtin_cumsum(Call *call) { return along(call, array_cumsum); }
+Value *builtin_diff(Call *call) { return along(call, array_diff); }
+
+/* Linear algebra */
+
+Value *builtin_diag(Call *call) { return unary(call, array_diag); }
+Value *builtin_trace(Call *call) { return unary(call, array_trace); }
+Value *builtin_transpose(Call *call) { return unary(call, array_transpose); }
+Value *builtin_outer(Call *call) { return binary(call, array_outer); }
+Value *builtin_dot(Call *call) { return binary(call, array_dot); }
+Value *builtin_solve(Call *call) { return binary(call, array_solve); }
+Value *builtin_inv(Call *call) { return unary(call, array_inverse); }
+Value *builtin_det(Call *call) { return unary(call, array_det); }
+Value *builtin_eig(Call *call) { return unary(call, array_eigenvalues); }
+Value *builtin_eigvec(Call *call) { return unary(call, array_eigenvectors); }
+Value *builtin_svd(Call *call) { return unary(call, array_svd); }
+Value *builtin_norm(Call *call) { return unary(call, array_norm); }
+
+Value *builtin_interp(Call *call) {
+  Array *x = take(call, 0), *xs = x ? take(call, 1) : NULL, *ys = xs ? take(call, 2) : NULL;
+  const char *why = NULL;
+  Array *array = ys ? array_interp(x, xs, ys, &why) : NULL;
+  Value *value = ys ? call_give(call, array, why) : broken(call);
+  array_drop(x);
+  array_drop(xs);
+  array_drop(ys);
+  return value;
+}
+
+/* Shapes. These are known even where the contents are not. */
+
+static Value *of_shape(Call *call, double (*f)(const Array *)) {
+  Array *x = take(call, 0);
+  if (!x) return broken(call);
+  Value *value = number(call, f(x));
+  array_drop(x);
+  return value;
+}
+
+static double size_of(const Array *x) { return (double)x->size; }
+static double rank_of(const Array *x) { return x->rank; }
+
+Value *builtin_size(Call *call) { return of_shape(call, size_of); }
+Value *builtin_rank(Call *call) { return of_shape(call, rank_of); }
+
+Value *builtin_shape(Call *call) {
+  Array *x = take(call, 0);
+  if (!x) return broken(call);
+  size_t rank = (size_t)x->rank;
+  Array *shape = array_new(1, &rank);
+  for (size_t i = 0; shape && i < rank; i++) shape->data[i] = (double)x->shape[i];
+  array_drop(x);
+  if (!shape) return eval_fail(call->eval, STATUS_LIMIT, call->span, NULL, "not enough memory");
+  Value *value = value_new(&call->eval->heap, VALUE_ARRAY);
+  value->array = shape;
+  return value;
+}
+
+static size_t characters(const char *text) {
+  size_t count = 0;
+  for (; *text; text++) count += ((unsigned char)*text & 0xc0) != 0x80;
+  return count;
+}
+
+Value *builtin_len(Call *call) {
+  const Value *x = call->args[0];
+  switch (x->kind) {
+  case VALUE_STRING: return number(call, (double)characters(x->string));
+  case VALUE_LIST: return number(call, x->list.count);
+  case VALUE_ARRAY: return number(call, (double)x->array->shape[0]);
+  default:
+    return eval_error(call->eval, call->places[0], NULL, "%s has no length", value_describe(x));
+  }
+}
+
+Value *builtin_type(Call *call) {
+  return value_string(&call->eval->heap, value_describe(call->args[0]));
+}
+
+Value *builtin_str(Call *call) {
+  const Value *x = call->args[0];
+  if (x->kind == VALUE_STRING) return call->args[0];
+  char *text = x->kind == VALUE_NUMBER  ? mem_format("%.10g", x->number)
+               : x->kind == VALUE_ARRAY ? array_text(x->array, 80)
+                                        : mem_string(value_describe(x));
+  Value *value = value_string(&call->eval->heap, text);
+  free(text);
+  return value;
+}
+
+/* Making arrays */
+
+/* A shape given as numbers or as one vector, from argument `first` on. */
+static int shape_arguments(Call *call, int first, double least, double shape[ARRAY_MAX_RANK]) {
+  const Value *only = call->count == first + 1 ? call->args[first] : NULL;
+  if (only && only->kind == VALUE_ARRAY && only->array->rank == 1 && only->array->size <= ARRAY_MAX_RANK) {
+    for (size_t i = 0; i < only->array->size; i++) shape[i] = only->array->data[i];
+    return (int)only->array->size;
+  }
+  if (call->count - first > ARRAY_MAX_RANK) {
+    eval_error(call->eval, call->span, NULL, "an array has at most %d axes", ARRAY_MAX_RANK);
+    return -1;
+  }
+  for (int i = first; i < call->count; i++)
+    if (!call_whole(call, i, least, 1e15, &shape[i - first])) return -1;
+  return call->count - first;
+}
+
+static Value *filled(Call *call, double x) {
+  double wanted[ARRAY_MAX_RANK];
+  if (!known(call)) return value_new(&call->eval->heap, VALUE_UNKNOWN);
+  int rank = shape_arguments(call, 0, 0, wanted);
+  if (rank < 0) return broken(call);
+  size_t shape[ARRAY_MAX_RANK];
+  for (int i = 0; i < rank; i++) {
+    if (!(wanted[i] >= 0 && wanted[i] <= 1e15 && wanted[i] == floor(wanted[i])))
+      return eval_error(call->eval, call->places[0], NULL, "an axis has a whole length, not %g", wanted[i]);
+    shape[i] = (size_t)wanted[i];
+  }
+  const char *why = NULL;
+  Array *array = array_full(rank, shape, x, &why);
+  return call_give(call, array, why);
+}
+
+Value *builtin_zeros(Call *call) { return filled(call, 0); }
+Value *builtin_ones(Call *call) { return filled(call, 1); }
+
+Value *builtin_eye(Call *call) {
+  double n;
+  if (!call_whole(call, 0, 0, 1e7, &n)) return broken(call);
+  const char *why = NULL;
+  Array *array = array_eye((size_t)n, &why);
+  return call_give(call, array, why);
+}
+
+static Value *spaced(Call *call, Array *(*f)(double, double, size_t, const char **)) {
+  double count;
+  if (!call_whole(call, 2, 1, 1e12, &count)) return broken(call);
+  for (int i = 0; i < 2; i++)
+    if (call->args[i]->kind != VALUE_NUMBER)
+      return eval_error(call->eval, call->places[i], NULL, "'%s' must be a number, not %s",
+                        call_argument_name(call, i), value_describe(call->args[i]));
+  const char *why = NULL;
+  Array *array = f(call->args[0]->number, call->args[1]->number, (size_t)count, &why);
+  return call_give(call, array, why);
+}
+
+Value *builtin_linspace(Call *call) { return spaced(call, array_linspace); }
+Value *builtin_logspace(Call *call) { return spaced(call, array_logspace); }
+
+Value *builtin_reshape(Call *call) {
+  double shape[ARRAY_MAX_RANK];
+  for (int i = 1; i < call->count; i++)
+    if (!call->args[i]->known) return value_new(&call->eval->heap, VALUE_UNKNOWN);
+  int rank = shape_arguments(call, 1, -1, shape);
+  Array *x = rank >= 0 ? take(call, 0) : NULL;
+  if (!x) return broken(call);
+  const char *why = NULL;
+  Array *array = array_reshape(x, rank, shape, &why);
+  array_drop(x);
+  return call_give(call, array, why);
+}
+
+Value *builtin_concat(Call *call) {
+  Array **parts = mem_new((size_t)call->count, sizeof *parts);
+  bool sound = true;
+  for (int i = 0; i < call->count; i++) sound &= (parts[i] = take(call, i)) != NULL;
+  const char *why = NULL;
+  Array *array = sound ? array_concat((size_t)call->count, (const Array *const *)parts, &why) : NULL;
+  for (int i = 0; i < call->count; i++) array_drop(parts[i]);
+  free(parts);
+  return sound ? call_give(call, array, why) : broken(call);
+}
+
+Value *builtin_derivative(Call *call) { return eval_derivative(call); }
+
+/* The table */
+
+static const Builtin rows[] = {
+#define BUILTIN(id, name, signature, flags, about) {name, signature, about, builtin_##id, flags, PRIM_COUNT},
+#include "model/builtins.def"
+#undef BUILTIN
+    {0},
+};
+
+/* The primitives of one argument, under their own names. */
+static const Builtin primitives[] = {
+#define PRIM(id, name, arity, about)                                                               \
+  {arity == 1 ? name : "", "x", about, elementwise, BUILTIN_ELEMENTWISE, PRIM_##id},
+#include "scalar/prim.def"
+#undef PRIM
+    {0},
+};
+
+static void define_number(Eval *eval, Scope *scope, const char *name, double x) {
+  scope_set(scope, name, value_number(&eval->heap, x), (Span){0});
+}
+
+/* (y - f)^2 / 2 */
+static void define_mse(Eval *eval, Scope *scope) {
+  ExprPool *pool = eval->pool;
+  const Expr *delta = expr_call(pool, PRIM_SUB, expr_arg(pool, 1), expr_arg(pool, 0), NULL);
+  const Expr *square = expr_call(pool, PRIM_POW, delta, expr_const(pool, 2), NULL);
+  Value *value = value_new(&eval->heap, VALUE_LOSS);
+  value->loss.name = mem_string("mse");
+  value->loss.expr = expr_call(pool, PRIM_DIV, square, expr_const(pool, 2), NULL);
+  scope_set(scope, "mse", value, (Span){0});
+}
+
+void builtins_define(Eval *eval, Scope *scope) {
+  eval_define(eval, scope, primitives);
+  eval_define(eval, scope, rows);
+  define_number(eval, scope, "pi", M_PI);
+  define_number(eval, scope, "true", 1);
+  define_number(eval, scope, "false", 0);
+  define_mse(eval, scope);
+  Value *input = value_new(&eval->heap, VALUE_CHAIN);
+  input->chain.input = true;
+  scope_set(scope, "input", input, (Span){0});
+}

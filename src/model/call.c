@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Calls: arguments to parameters, builtins, functions and activations. */
+#include "model/eval.h"
+#include "base/memory.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Signatures of builtins */
+
+static Value *parse_fallback(Heap *heap, const char *text) {
+  if (strcmp(text, "none") == 0) return value_new(heap, VALUE_NONE);
+  char *end;
+  double number = strtod(text, &end);
+  return *end ? value_string(heap, text) : value_number(heap, number);
+}
+
+static Signature *signature_new(Heap *heap, const char *text) {
+  Signature *signature = mem_new(1, sizeof *signature);
+  char *copy = mem_string(text), *rest = copy, *part;
+  while ((part = strsep(&rest, ","))) {
+    while (*part == ' ') part++;
+    if (!*part) continue;
+    size_t count = (size_t)signature->count + 1;
+    signature->list = mem_grow(signature->list, count * sizeof *signature->list);
+    Parameter *parameter = &signature->list[signature->count++];
+    char *equals = strstr(part, " = "), *dots = strstr(part, "...");
+    *parameter = (Parameter){0};
+    if (equals) parameter->fallback = value_keep(parse_fallback(heap, equals + 3));
+    if (equals) *equals = 0;
+    if (dots) *dots = 0;
+    signature->variadic |= dots != NULL;
+    parameter->name = mem_string(part);
+  }
+  free(copy);
+  return signature;
+}
+
+void eval_define(Eval *eval, Scope *scope, const Builtin *rows) {
+  for (; rows->name; rows++) {
+    if (!*rows->name) continue;
+    Value *value = value_new(&eval->heap, VALUE_BUILTIN);
+    value->builtin.row = rows;
+    value->builtin.signature = signature_new(&eval->heap, rows->signature);
+    scope_set(scope, rows->name, value, (Span){0});
+  }
+}
+
+/* Arguments */
+
+/* What a call gives: by parameter, NULL where nothing was given. */
+typedef struct Arguments {
+  Value **values;
+  Span *places;
+  const Ast **nodes;
+  int count;    /* parameters, or more when variadic */
+  bool broken;  /* an error was reported here or in an argument */
+  bool unknown; /* an argument has not even a type */
+  bool known;   /* all arguments are known */
+} Arguments;
+
+typedef struct Formals {
+  const char *callee;
+  const char **names; /* ends with NULL */
+  int count;
+  bool variadic;
+} Formals;
+
+static void arguments_free(Arguments *arguments) {
+  free(arguments->values);
+  free(arguments->places);
+  free(arguments->nodes);
+}
+
+static void complain(Arguments *arguments, Value *reported) {
+  (void)reported;
+  arguments->broken = true;
+}
+
+static int named_slot(Eval *eval, const Ast *node, const Formals *formals, Arguments *arguments) {
+  for (int i = 0; i < formals->count; i++)
+    if (strcmp(formals->names[i], node->name) == 0) return i;
+  complain(arguments, eval_unknown(eval, node->name_span, node->name, formals->names,
+                                   "'%s' has no argument '%s'", formals->callee, node->name));
+  return -1;
+}
+
+static void place(Eval *eval, const Ast *node, const Formals *formals, int slot, Arguments *arguments) {
+  const Ast *expression = node->kind == AST_ARG ? node->kid[0] : node;
+  Value *value = eval_expression(eval, expression);
+  arguments->broken |= value->kind == VALUE_BROKEN;
+  arguments->unknown |= value->kind == VALUE_UNKNOWN;
+  arguments->known &= value->known;
+  if (slot < 0) return;
+  if (arguments->values[slot]) {
+    complain(arguments, eval_error(eval, node->span, NULL, "argument '%s' of '%s' is given twice",
+                                   formals->names[slot], formals->callee));
+    diag_note(eval->diags, arguments->places[slot], "first given here");
+    return;
+  }
+  arguments->values[slot] = value;
+  arguments->places[slot] = expression->span;
+  arguments->nodes[slot] = expression;
+}
+
+/* Evaluates the arguments of a call and puts each to its parameter. */
+static Arguments bind(Eval *eval, const Ast *call, const Formals *formals) {
+  size_t room = (size_t)(formals->count + call->count);
+  Arguments arguments = {.values = mem_new(room, sizeof(Value *)),
+                         .places = mem_new(room, sizeof(Span)),
+                         .nodes = mem_new(room, sizeof(Ast *)),
+                         .count = formals->count,
+                         .known = true};
+  int next = 0;
+  for (int i = 1; i < call->count; i++) {
+    const Ast *node = call->kid[i];
+    int slot = -1;
+    if (node->kind == AST_ARG) {
+      slot = named_slot(eval, node, formals, &arguments);
+    } else if (next < formals->count || formals->variadic) {
+      slot = next++;
+      if (next > arguments.count) arguments.count = next;
+    } else if (next++ == formals->count) {
+      complain(&arguments, eval_error(eval, node->span, NULL, "'%s' takes at most %d argument%s",
+                                      formals->callee, formals->count, formals->count == 1 ? "" : "s"));
+    }
+    place(eval, node, formals, slot, &arguments);
+  }
+  return arguments;
+}
+
+static void missing(Eval *eval, Span span, const Formals *formals, int slot, Arguments *arguments) {
+  if (arguments->broken) return;
+  complain(arguments, eval_error(eval, span, NULL, "'%s' needs its argument '%s'", formals->callee,
+                                 formals->names[slot]));
+}
+
+/* Builtins */
+
+static void fill_defaults(Eval *eval, Span span, const Signature *signature, const Formals *formals,
+                          Arguments *arguments) {
+  for (int i = 0; i < signature->count; i++) {
+    if (arguments->values[i]) continue;
+    arguments->places[i] = span;
+    arguments->values[i] = signature->list[i].fallback;
+    if (!arguments->values[i]) missing(eval, span, formals, i, arguments);
+  }
+}
+
+/* Whether a check must leave the call out: the shape of what it gives is not known. */
+static bool undecided(const Builtin *row, const Arguments *arguments) {
+  if (arguments->unknown) return true;
+  bool vague = false;
+  for (int i = 0; i < arguments->count; i++)
+    vague |= arguments->values[i]->kind == VALUE_NUMBER && !arguments->values[i]->known;
+  return vague && (row->flags & BUILTIN_SIZES);
+}
+
+static Value *run_builtin(Eval *eval, const Ast *node, const Value *callee, Arguments *arguments) {
+  const Builtin *row = callee->builtin.row;
+  if (arguments->broken) return value_new(&eval->heap, VALUE_BROKEN);
+  if (undecided(row, arguments)) return value_new(&eval->heap, VALUE_UNKNOWN);
+  Call call = {eval, row, callee->builtin.signature, node->span, arguments->values, arguments->places, arguments->nodes,
+               arguments->count};
+  Value *value = row->run(&call);
+  return arguments->known || (row->flags & BUILTIN_SHAPES) ? value : value_forget(&eval->heap, value);
+}
+
+static Formals formals_of(const Builtin *row, const Signature *signature) {
+  Formals formals = {row->name, mem_new((size_t)signature->count + 1, sizeof(char *)),
+                     signature->count, signature->variadic};
+  for (int i = 0; i < signature->count; i++) formals.names[i] = signature->list[i].name;
+  return formals;
+}
+
+static Value *call_builtin(Eval *eval, const Ast *node, Value *callee) {
+  const Builtin *row = callee->builtin.row;
+  const Signature *signature = callee->builtin.signature;
+  Formals formals = formals_of(row, signature);
+  Arguments arguments = bind(eval, node, &formals);
+  fill_defaults(eval, node->span, signature, &formals, &arguments);
+  Value *value = run_builtin(eval, node, callee, &arguments);
+  arguments_free(&arguments);
+  free(formals.names);
+  return value;
+}
+
+Value *eval_call_bare(Eval *eval, const Ast *node, Value *builtin) {
+  const Builtin *row = builtin->builtin.row;
+  if (!(row->flags & BUILTIN_LAYER)) return builtin;
+  const Ast bare = {.kind = AST_CALL, .span = node->span, .count = 1};
+  return call_builtin(eval, &bare, builtin);
+}
+
+/* Functions and activations of the script */
+
+static bool under_way(const Eval *eval, const Ast *function) {
+  for (const Frame *frame = eval->frames; frame; frame = frame->up)
+    if (frame->function == function) return true;
+  return false;
+}
+
+static bool bind_locals(Eval *eval, const Ast *function, Value **args, Span span) {
+  for (int i = 0; i < function->count - 1; i++) {
+    const Ast *parameter = function->kid[i];
+    Value *value = args[i];
+    if (!value && parameter->count) value = eval_expression(eval, parameter->kid[0]);
+    if (!value) {
+      eval_error(eval, span, NULL, "'%s' needs its argument '%s'", function->name, parameter->name);
+      return false;
+    }
+    scope_set(eval->scope, parameter->name, value, parameter->name_span);
+  }
+  return true;
+}
+
+static Value *evaluate_body(Eval *eval, const Ast *function, Value **args, Span span) {
+  Scope *caller = eval->scope;
+  Frame frame = {function, eval->frames};
+  eval->scope = scope_new(eval->globals);
+  eval->frames = &frame;
+  eval->calls++;
+  Value *value = bind_locals(eval, function, args, span)
+                     ? eval_expression(eval, function->kid[function->count - 1])
+                     : value_new(&eval->heap, VALUE_BROKEN);
+  eval->calls--;
+  eval->frames = frame.up;
+  scope_free(eval->scope);
+  eval->scope = caller;
+  return value;
+}
+
+Value *eval_body(Eval *eval, const Ast *function, Value **args, Span span) {
+  if (eval->calls >= CALL_DEPTH)
+    return eval_fail(eval, STATUS_SCRIPT, span, "does the recursion end?",
+                     "calls are nested more than %d deep", CALL_DEPTH);
+  if (eval->dry && eval->doubt && under_way(eval, function))
+    return value_new(&eval->heap, VALUE_UNKNOWN);
+  int before = eval->diags->count;
+  size_t mark = eval->heap.count;
+  Value *value = evaluate_body(eval, function, args, span);
+  heap_release(&eval->heap, mark, value);
+  bool declaring = span.source == function->name_span.source && span.begin == function->name_span.begin;
+  if (eval->diags->count > before && !declaring && !under_way(eval, function))
+    diag_note(eval->diags, span, "in this call of '%s'", function->name);
+  return value;
+}
+
+static Formals formals_of_function(const Ast *function) {
+  Formals formals = {function->name, mem_new((size_t)function->count, sizeof(char *)),
+                     function->count - 1, false};
+  for (int i = 0; i < function->count - 1; i++) formals.names[i] = function->kid[i]->name;
+  return formals;
+}
+
+static Value *call_function(Eval *eval, const Ast *node, const Ast *function) {
+  Formals formals = formals_of_function(function);
+  Arguments arguments = bind(eval, node, &formals);
+  for (int i = 0; i < formals.count; i++)
+    if (!arguments.values[i] && !function->kid[i]->count)
+      missing(eval, node->span, &formals, i, &arguments);
+  Value *value;
+  if (arguments.broken) value = value_new(&eval->heap, VALUE_BROKEN);
+  else if (arguments.unknown) value = value_new(&eval->heap, VALUE_UNKNOWN);
+  else value = eval_body(eval, function, arguments.values, node->span);
+  arguments_free(&arguments);
+  free(formals.names);
+  return value;
+}
+
+/* The activation with these parameters bound. */
+static Value *bind_parameters(Eval *eval, const Value *callee, Value **args) {
+  int count = callee->activation.node->count;
+  Value *value = value_new(&eval->heap, VALUE_ACTIVATION);
+  value->activation.name = mem_string(callee->activation.name);
+  value->activation.node = callee->activation.node;
+  value->activation.bound = mem_new((size_t)count, sizeof(Value *));
+  for (int i = 0; i + 2 < count; i++) value->activation.bound[i] = value_keep(args[i + 1]);
+  return value;
+}
+
+/* phi(h), phi(h, a = 1), or phi(a = 1), which is an activation again. */
+static Value *call_activation(Eval *eval, const Ast *node, Value *callee) {
+  const Ast *function = callee->activation.node;
+  Formals formals = formals_of_function(function);
+  Arguments arguments = bind(eval, node, &formals);
+  for (int i = 0; i + 2 < function->count; i++)
+    if (!arguments.values[i + 1] && callee->activation.bound)
+      arguments.values[i + 1] = callee->activation.bound[i];
+  Value *value;
+  if (arguments.broken) value = value_new(&eval->heap, VALUE_BROKEN);
+  else if (arguments.unknown) value = value_new(&eval->heap, VALUE_UNKNOWN);
+  else if (!arguments.values[0]) value = bind_parameters(eval, callee, arguments.values);
+  else value = eval_body(eval, function, arguments.values, node->span);
+  arguments_free(&arguments);
+  free(formals.names);
+  return value;
+}
+
+/* A derivative has its argument and nothing else. */
+static Value *call_expr(Eval *eval, const Ast *node, Value *callee) {
+  const char *names[] = {"h", NULL};
+  Formals formals = {callee->activation.name, names, 1, false};
+  Arguments arguments = bind(eval, node, &formals);
+  if (!arguments.values[0]) missing(eval, node->span, &formals, 0, &arguments);
+  Value *value = arguments.broken ? value_new(&eval->heap, VALUE_BROKEN)
+                                  : eval_apply(eval, node->span, callee, arguments.values[0]);
+  arguments_free(&arguments);
+  return value;
+}
+
+Value *eval_call(Eval *eval, const Ast *node) {
+  Value *callee = eval_expression(eval, node->kid[0]);
+  switch (callee->kind) {
+  case VALUE_BUILTIN: return call_builtin(eval, node, callee);
+  case VALUE_FUNCTION: return call_function(eval, node, callee->function);
+  case VALUE_ACTIVATION:
+    return callee->activation.node ? call_activation(eval, node, callee) : call_expr(eval, node, callee);
+  case VALUE_BROKEN:
+  case VALUE_UNKNOWN: return callee;
+  default:
+    return eval_error(eval, node->kid[0]->span, NULL, "%s cannot be called", value_describe(callee));
+  }
+}

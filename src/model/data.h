@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The arrays of a dataset. */
+#ifndef DMF_MODEL_DATA_H
+#define DMF_MODEL_DATA_H
+
+#include "model/eval.h"
+
+/* Checks the values of a dataset (by key, see model/declare.h) against one another; reports at
+ * `places` and returns false when they do not fit. */
+bool data_check(Eval *eval, Value *const slots[], const Span places[]);
+/* Points, tests, outputs, gram and targets of a problem from a checked dataset; false after
+ * reporting. */
+bool data_fill(Eval *eval, const Declared *dataset, Problem *problem);
+
+#endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/declare.h"
+#include "base/memory.h"
+#include "model/data.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Keys */
+
+typedef enum KeyType {
+  KEY_ARRAY,
+  KEY_CHAIN,
+  KEY_WORD,     /* one of `words` */
+  KEY_POSITIVE, /* a finite number > 0 */
+  KEY_COUNT,    /* a whole number >= 1 */
+  KEY_ZERO,     /* what this version leaves out: only 0 is accepted */
+  KEY_TRUTH,
+  KEY_DATASET,
+  KEY_LOSS,
+  KEY_OPTIMIZER
+} KeyType;
+
+typedef struct Key {
+  const char *name;
+  KeyType type;
+  bool required;
+  const char *fallback; /* a number, a word, or a name of the language; NULL: none */
+  const char *words;    /* "a b | c": those after the bar are not part of this version */
+} Key;
+
+static const Key dataset_keys[] = {
+    [DATASET_INPUTS] = {"inputs", KEY_ARRAY, false, NULL, NULL},
+    [DATASET_TARGETS] = {"targets", KEY_ARRAY, true, NULL, NULL},
+    [DATASET_TEST_INPUTS] = {"test_inputs", KEY_ARRAY, false, NULL, NULL},
+    [DATASET_TEST_TARGETS] = {"test_targets", KEY_ARRAY, false, NULL, NULL},
+    [DATASET_GRAM] = {"gram", KEY_ARRAY, false, NULL, NULL},
+    {0},
+};
+
+static const Key model_keys[] = {
+    [MODEL_LAYERS] = {"layers", KEY_CHAIN, true, NULL, NULL},
+    [MODEL_PARAMETERIZATION] = {"parameterization", KEY_WORD, false, "mup", "mup | ntk standard"},
+    [MODEL_GAMMA] = {"gamma", KEY_POSITIVE, false, "1", NULL},
+    [MODEL_WIDTH] = {"width", KEY_COUNT, false, NULL, NULL},
+    [MODEL_CENTERED] = {"centered", KEY_TRUTH, false, "1", NULL},
+    {0},
+};
+
+static const Key training_keys[] = {
+    [TRAINING_DATASET] = {"dataset", KEY_DATASET, true, NULL, NULL},
+    [TRAINING_LOSS] = {"loss", KEY_LOSS, false, "mse", NULL},
+    [TRAINING_OPTIMIZER] = {"optimizer", KEY_OPTIMIZER, true, NULL, NULL},
+    [TRAINING_STEPS] = {"steps", KEY_COUNT, true, NULL, NULL},
+    [TRAINING_WEIGHT_DECAY] = {"weight_decay", KEY_ZERO, false, "0", NULL},
+    [TRAINING_RULE] = {"rule", KEY_WORD, false, "backprop",
+                       "backprop | feedback_alignment direct_feedback_alignment hebb"},
+    {0},
+};
+
+static const Key *const tables[] = {
+    [DECLARED_DATASET] = dataset_keys,
+    [DECLARED_MODEL] = model_keys,
+    [DECLARED_TRAINING] = training_keys,
+};
+
+const char *declared_key(DeclaredKind kind, int index) { return tables[kind][index].name; }
+
+static void key_names(DeclaredKind kind, const char *names[DECLARED_MAX_KEYS + 1]) {
+  int i = 0;
+  for (; tables[kind][i].name; i++) names[i] = tables[kind][i].name;
+  names[i] = NULL;
+}
+
+static int key_find(DeclaredKind kind, const char *name) {
+  for (int i = 0; tables[kind][i].name; i++)
+    if (strcmp(tables[kind][i].name, name) == 0) return i;
+  return -1;
+}
+
+/* Checks of one value, each giving the value to keep or a broken one after reporting */
+
+typedef struct Slot {
+  Eval *eval;
+  const Key *key;
+  Span span;
+} Slot;
+
+static Value *refuse(Slot slot, const char *wanted, const Value *value) {
+  return eval_error(slot.eval, slot.span, NULL, "'%s' must be %s, not %s", slot.key->name, wanted,
+                    value_describe(value));
+}
+
+static Value *check_word(Slot slot, const char *word) {
+  char *copy = mem_string(slot.key->words), *rest = copy, *part;
+  const char *names[8] = {NULL};
+  int count = 0;
+  bool later = false;
+  Value *value = NULL;
+  while (!value && (part = strsep(&rest, " "))) {
+    if (strcmp(part, "|") == 0) {
+      later = true;
+    } else if (strcmp(part, word) == 0) {
+      value = later ? eval_error(slot.eval, slot.span, NULL, "the %s '%s' is not part of this version",
+                                 slot.key->name, word)
+                    : value_string(&slot.eval->heap, word);
+    } else if (!later) {
+      names[count++] = part;
+    }
+  }
+  if (!value)
+    value = eval_unknown(slot.eval, slot.span, word, names, "unknown %s '%s'", slot.key->name, word);
+  free(copy);
+  return value;
+}
+
+static Value *check_positive(Slot slot, Value *value) {
+  if (value->kind != VALUE_NUMBER) return refuse(slot, "a number", value);
+  if (value->known && !(value->number > 0 && isfinite(value->number)))
+    return eval_error(slot.eval, slot.span, NULL, "'%s' must be positive and finite, not %g",
+                      slot.key->name, value->number);
+  return value;
+}
+
+static Value *check_count(Slot slot, Value *value) {
+  if (value->kind != VALUE_NUMBER) return refuse(slot, "a whole number", value);
+  double n = value->number;
+  if (value->known && !(n >= 1 && n <= INT_MAX / 2 && n == floor(n)))
+    return eval_error(slot.eval, slot.span, NULL, "'%s' must be a whole number from 1 to %d, not %g",
+                      slot.key->name, INT_MAX / 2, n);
+  return value;
+}
+
+static Value *check_zero(Slot slot, Value *value) {
+  if (value->kind != VALUE_NUMBER) return refuse(slot, "a number", value);
+  if (value->known && value->number != 0)
+    return eval_error(slot.eval, slot.span, NULL, "'%s' is not part of this version", slot.key->name);
+  return value;
+}
+
+static Value *check_truth(Slot slot, Value *value) {
+  if (value->kind != VALUE_NUMBER || (value->known && value->number != 0 && value->number != 1))
+    return refuse(slot, "true or false", value);
+  return value;
+}
+
+static Value *check_chain(Slot slot, Value *value) {
+  Eval *eval = slot.eval;
+  if (value->kind != VALUE_CHAIN) return refuse(slot, "a chain from input to readout", value);
+  const Chain *chain = &value->chain;
+  if (!chain->input)
+    return eval_error(eval, slot.span, "input -> ... -> readout", "the chain must start at 'input'");
+  if (!chain->count || chain->layers[chain->count - 1].kind != LAYER_READOUT)
+    return eval_error(eval, slot.span, "input -> ... -> readout", "the chain must end with 'readout'");
+  if (chain->layers[0].kind == LAYER_ACTIVATE)
+    return eval_error(eval, chain->layers[0].span, NULL, "'activate' cannot stand before the first dense layer");
+  if (chain->layers[0].kind == LAYER_READOUT)
+    return eval_error(eval, slot.span, "input -> dense(tanh) -> readout",
+                      "the chain needs at least one dense layer");
+  return value;
+}
+
+static Value *check_array(Slot slot, Value *value) {
+  if (value->kind == VALUE_LIST)
+    return eval_error(slot.eval, slot.span, "are all rows of one length?",
+                      "'%s' must be an array, not a list", slot.key->name);
+  if (value->kind != VALUE_ARRAY) return refuse(slot, "an array", value);
+  return value;
+}
+
+static Value *check_kind(Slot slot, Value *value, ValueKind kind, const char *wanted) {
+  return value->kind == kind ? value : refuse(slot, wanted, value);
+}
+
+static Value *check_optimizer(Slot slot, Value *value) {
+  if (value->kind == VALUE_BUILTIN) 
+    return eval_error(slot.eval, slot.span, "such as gd(eta = 0.1)", "the optimizer needs its arguments");
+  return check_kind(slot, value, VALUE_OPTIMIZER, "an optimizer");
+}
+
+static Value *check_dataset_slot(Slot slot, Value *value) {
+  if (value->kind != VALUE_DECLARED || value->declared.kind != DECLARED_DATASET)
+    return refuse(slot, "a dataset", value);
+  return value;
+}
+
+static Value *check_slot(Slot slot, Value *value) {
+  if (value->kind == VALUE_BROKEN || value->kind == VALUE_UNKNOWN) return value;
+  switch (slot.key->type) {
+  case KEY_ARRAY: return check_array(slot, value);
+  case KEY_CHAIN: return check_chain(slot, value);
+  case KEY_WORD:
+    return value->kind == VALUE_STRING ? check_word(slot, value->string) : refuse(slot, "a word", value);
+  case KEY_POSITIVE: return check_positive(slot, value);
+  case KEY_COUNT: return check_count(slot, value);
+  case KEY_ZERO: return check_zero(slot, value);
+  case KEY_TRUTH: return check_truth(slot, value);
+  case KEY_DATASET: return check_dataset_slot(slot, value);
+  case KEY_LOSS: return check_kind(slot, value, VALUE_LOSS, "a loss");
+  case KEY_OPTIMIZER: return check_optimizer(slot, value);
+  }
+  return value;
+}
+
+/* Entries */
+
+/* A word is taken as it is written: no variable stands behind `mup`. */
+static Value *entry_value(Eval *eval, const Key *key, const Ast *node) {
+  if (key->type == KEY_WORD && node->kind == AST_NAME) return value_string(&eval->heap, node->name);
+  return eval_expression(eval, node);
+}
+
+/* The unchecked values of a declaration, under way. */
+typedef struct Draft {
+  DeclaredKind kind;
+  const char *name;
+  Span span;
+  Value *slot[DECLARED_MAX_KEYS];
+  Span place[DECLARED_MAX_KEYS];
+  bool broken;
+} Draft;
+
+static void put(Eval *eval, Draft *draft, int index, const Ast *node) {
+  const Key *key = &tables[draft->kind][index];
+  Slot slot = {eval, key, node->span};
+  draft->slot[index] = check_slot(slot, entry_value(eval, key, node));
+  draft->place[index] = node->span;
+}
+
+static void take_entry(Eval *eval, Draft *draft, const Ast *entry, const Ast *seen[]) {
+  int index = key_find(draft->kind, entry->name);
+  if (index < 0) {
+    const char *names[DECLARED_MAX_KEYS + 1];
+    key_names(draft->kind, names);
+    eval_unknown(eval, entry->name_span, entry->name, names, "unknown key '%s' of %s '%s'", entry->name,
+                 declared_kind_name(draft->kind), draft->name);
+    draft->broken = true;
+  } else if (seen[index]) {
+    eval_error(eval, entry->name_span, NULL, "key '%s' is given twice", entry->name);
+    diag_note(eval->diags, seen[index]->name_span, "first given here");
+    draft->broken = true;
+  } else {
+    seen[index] = entry;
+    put(eval, draft, index, entry->kid[0]);
+  }
+}
+
+static void take_entries(Eval *eval, Draft *draft, Ast *const *entries, int count) {
+  const Ast *seen[DECLARED_MAX_KEYS] = {NULL};
+  for (int i = 0; i < count; i++)
+    if (entries[i]->kind == AST_ENTRY) take_entry(eval, draft, entries[i], seen);
+    else draft->broken = true;
+}
+
+static void take_overrides(Eval *eval, Draft *draft) {
+  for (int i = 0; tables[draft->kind][i].name; i++) {
+    const Ast *node = eval->host->override(eval, draft->name, tables[draft->kind][i].name);
+    if (node) put(eval, draft, i, node);
+  }
+}
+
+static Value *fallback_value(Eval *eval, const Key *key) {
+  if (key->type == KEY_WORD) return value_string(&eval->heap, key->fallback);
+  if (key->type == KEY_LOSS) {
+    const Scope *base = eval->globals;
+    while (base->parent) base = base->parent;
+    return scope_own(base, key->fallback)->value;
+  }
+  return value_number(&eval->heap, strtod(key->fallback, NULL));
+}
+
+static void take_defaults(Eval *eval, Draft *draft) {
+  char lacking[256] = "";
+  for (int i = 0; tables[draft->kind][i].name; i++) {
+    const Key *key = &tables[draft->kind][i];
+    if (draft->slot[i]) continue;
+    draft->place[i] = draft->span;
+    if (key->fallback) draft->slot[i] = fallback_value(eval, key);
+    size_t used = strlen(lacking);
+    if (key->required) snprintf(lacking + used, sizeof lacking - used, used ? ", '%s'" : "'%s'", key->name);
+  }
+  bool data = draft->kind == DECLARED_DATASET && !draft->slot[DATASET_INPUTS] && !draft->slot[DATASET_GRAM];
+  size_t used = strlen(lacking);
+  if (data) snprintf(lacking + used, sizeof lacking - used, used ? ", 'inputs'" : "'inputs'");
+  if (!*lacking || draft->broken) return;
+  eval_error(eval, draft->span, data ? "or give 'gram'" : NULL, "%s '%s' lacks %s",
+             declared_kind_name(draft->kind), draft->name, lacking);
+  draft->broken = true;
+}
+
+static void check_training(Eval *eval, Draft *draft) {
+  const Value *optimizer = draft->slot[TRAINING_OPTIMIZER], *steps = draft->slot[TRAINING_STEPS];
+  if (optimizer->kind != VALUE_OPTIMIZER || !steps->known || steps->kind != VALUE_NUMBER) return;
+  const Value *eta = optimizer->optimizer.eta;
+  if (eta->kind != VALUE_ARRAY || eta->array->size == (size_t)steps->number) return;
+  eval_error(eval, optimizer->optimizer.eta_place, NULL, "'eta' has %zu entries for %g steps",
+             eta->array->size, steps->number);
+  draft->broken = true;
+}
+
+/* The declared value, or a broken one. */
+static Value *finish(Eval *eval, Draft *draft) {
+  take_defaults(eval, draft);
+  for (int i = 0; i < DECLARED_MAX_KEYS; i++)
+    draft->broken |= draft->slot[i] && draft->slot[i]->kind == VALUE_BROKEN;
+  if (!draft->broken && draft->kind == DECLARED_TRAINING) check_training(eval, draft);
+  if (!draft->broken && draft->kind == DECLARED_DATASET)
+    draft->broken = !data_check(eval, draft->slot, draft->place);
+  if (draft->broken) return value_new(&eval->heap, VALUE_BROKEN);
+  Value *value = value_new(&eval->heap, VALUE_DECLARED);
+  Declared *declared = &value->declared;
+  declared->kind = draft->kind;
+  declared->name = mem_string(draft->name);
+  declared->span = draft->span;
+  for (int i = 0; i < DECLARED_MAX_KEYS; i++) {
+    declared->slot[i] = value_keep(draft->slot[i]);
+    declared->place[i] = draft->place[i];
+  }
+  return value;
+}
+
+static DeclaredKind kind_of(const Ast *node) {
+  switch (node->op) {
+  case AST_DATASET: return DECLARED_DATASET;
+  case AST_MODEL: return DECLARED_MODEL;
+  default: return DECLARED_TRAINING;
+  }
+}
+
+static bool declared_before(Eval *eval, const Ast *node) {
+  const Binding *first = scope_own(eval->globals, node->name);
+  if (eval->interactive || !first || first->value->kind != VALUE_DECLARED) return false;
+  if (first->span.source != node->name_span.source || first->span.begin == node->name_span.begin) return false;
+  eval_error(eval, node->name_span, NULL, "'%s' is declared twice", node->name);
+  diag_note(eval->diags, first->span, "first declared here");
+  return true;
+}
+
+void declare(Eval *eval, const Ast *node) {
+  bool again = declared_before(eval, node);
+  Draft draft = {.kind = kind_of(node), .name = node->name, .span = node->name_span};
+  take_entries(eval, &draft, node->kid, node->count);
+  take_overrides(eval, &draft);
+  Value *value = finish(eval, &draft);
+  if (!again) eval_assign(eval, node->name, value, node->name_span);
+}
+
+Value *declare_variant(Eval *eval, const Ast *node) {
+  Value *base = eval_expression(eval, node->kid[0]);
+  if (base->kind == VALUE_BROKEN || base->kind == VALUE_UNKNOWN) return base;
+  if (base->kind != VALUE_DECLARED)
+    return eval_error(eval, node->kid[0]->span, NULL, "only a dataset, model or training has variants, not %s",
+                      value_describe(base));
+  const Declared *declared = &base->declared;
+  Draft draft = {.kind = declared->kind, .name = declared->name, .span = declared->span};
+  memcpy(draft.slot, declared->slot, sizeof draft.slot);
+  memcpy(draft.place, declared->place, sizeof draft.place);
+  take_entries(eval, &draft, node->kid + 1, node->count - 1);
+  return finish(eval, &draft);
+}
+
+Value *declared_field(Eval *eval, const Ast *node, Value *value) {
+  const Declared *declared = &value->declared;
+  int index = key_find(declared->kind, node->name);
+  if (index < 0) {
+    const char *names[DECLARED_MAX_KEYS + 1];
+    key_names(declared->kind, names);
+    return eval_unknown(eval, node->name_span, node->name, names, "a %s has no key '%s'",
+                        declared_kind_name(declared->kind), node->name);
+  }
+  if (declared->slot[index]) return declared->slot[index];
+  return eval_error(eval, node->name_span, NULL, "'%s' gives no '%s'", declared->name, node->name);
+}

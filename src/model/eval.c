@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Statements. */
+#include "model/eval.h"
+#include "base/memory.h"
+#include "model/declare.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Errors */
+
+static Value *report(Eval *eval, Status status, Span span, const char *hint, const char *format,
+                     va_list list) {
+  char *message = mem_vformat(format, list);
+  diag_error(eval->diags, status, span, hint, "%s", message);
+  free(message);
+  eval->halted |= !eval->dry;
+  return value_new(&eval->heap, VALUE_BROKEN);
+}
+
+Value *eval_error(Eval *eval, Span span, const char *hint, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  Value *broken = report(eval, STATUS_SCRIPT, span, hint, format, list);
+  va_end(list);
+  return broken;
+}
+
+Value *eval_fail(Eval *eval, Status status, Span span, const char *hint, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  Value *broken = report(eval, status, span, hint, format, list);
+  va_end(list);
+  return broken;
+}
+
+Value *eval_unknown(Eval *eval, Span span, const char *name, const char *const *candidates,
+                    const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  Value *broken = report(eval, STATUS_SCRIPT, span, suggest_hint(name, candidates), format, list);
+  va_end(list);
+  return broken;
+}
+
+Value *eval_array(Eval *eval, Span span, Array *array, const char *why, bool known) {
+  if (!array) {
+    if (!known && array_failure() == STATUS_NUMERICS) return value_new(&eval->heap, VALUE_UNKNOWN);
+    return eval_fail(eval, array_failure(), span, NULL, "%s", why);
+  }
+  Value *value = value_array(&eval->heap, array);
+  value->known = known;
+  return value;
+}
+
+/* Assignment, and what a check cannot decide */
+
+static void remember_doubtful(Eval *eval, const char *name) {
+  if (eval->doubtful_count == eval->doubtful_capacity) {
+    eval->doubtful_capacity = eval->doubtful_capacity ? 2 * eval->doubtful_capacity : 16;
+    eval->doubtful = mem_grow(eval->doubtful, (size_t)eval->doubtful_capacity * sizeof *eval->doubtful);
+  }
+  eval->doubtful[eval->doubtful_count++] = mem_string(name);
+}
+
+void eval_assign(Eval *eval, const char *name, Value *value, Span span) {
+  if (eval->halted) return;
+  scope_set(eval->globals, name, value, span);
+  if (eval->doubt) remember_doubtful(eval, name);
+}
+
+/* Code that may run never, once or often: what it assigns is not known after it. */
+static void block_in_doubt(Eval *eval, const Ast *block) {
+  int start = eval->doubtful_count;
+  eval->doubt++;
+  eval_statement(eval, block);
+  eval->doubt--;
+  for (int i = start; i < eval->doubtful_count; i++) {
+    Binding *binding = scope_own(eval->globals, eval->doubtful[i]);
+    if (binding->value->kind >= VALUE_NUMBER && binding->value->kind <= VALUE_LIST)
+      scope_set(eval->globals, binding->name, value_new(&eval->heap, VALUE_UNKNOWN), binding->span);
+  }
+  if (eval->doubt) return;
+  while (eval->doubtful_count) free(eval->doubtful[--eval->doubtful_count]);
+}
+
+int eval_truth(Eval *eval, Value *value, Span span) {
+  if (value->kind == VALUE_BROKEN || value->kind == VALUE_UNKNOWN) return -1;
+  if (value->kind == VALUE_NUMBER) return value->known ? value->number != 0 && !isnan(value->number) : -1;
+  eval_error(eval, span, value->kind == VALUE_ARRAY ? "use all() or any()" : NULL,
+             "a condition must be a number, not %s", value_describe(value));
+  return -1;
+}
+
+/* Statements that declare */
+
+static void declare_function(Eval *eval, const Ast *node) {
+  Value *value = value_new(&eval->heap, VALUE_FUNCTION);
+  value->function = node;
+  eval_assign(eval, node->name, value, node->name_span);
+  if (!eval->dry) return;
+  Value **args = mem_new((size_t)node->count, sizeof *args);
+  for (int i = 0; i + 1 < node->count; i++) args[i] = value_new(&eval->heap, VALUE_UNKNOWN);
+  eval->doubt++;
+  eval_body(eval, node, args, node->name_span);
+  eval->doubt--;
+  free(args);
+}
+
+static bool has_default(const Ast *parameter) { return parameter->count > 0; }
+
+static void declare_activation(Eval *eval, const Ast *node) {
+  if (node->count < 2) {
+    eval_error(eval, node->name_span, "activation NAME(h) = ...", "an activation needs an argument");
+    return;
+  }
+  Value *value = value_new(&eval->heap, VALUE_ACTIVATION);
+  value->activation.name = mem_string(node->name);
+  value->activation.node = node;
+  eval_assign(eval, node->name, value, node->name_span);
+  for (int i = 1; i + 1 < node->count; i++)
+    if (!has_default(node->kid[i])) return;
+  if (eval->dry) eval_activation(eval, node->kid[node->count - 1]->span, value);
+}
+
+static void declare_loss(Eval *eval, const Ast *node) {
+  const Expr *expr = eval_loss(eval, node);
+  Value *value = value_new(&eval->heap, expr ? VALUE_LOSS : VALUE_BROKEN);
+  if (expr) {
+    value->loss.name = mem_string(node->name);
+    value->loss.expr = expr;
+  }
+  eval_assign(eval, node->name, value, node->name_span);
+}
+
+/* Statements that show */
+
+/* Evaluates what is to be shown; false when something is broken. */
+static bool items_of(Eval *eval, const Ast *node, int count, Item *items) {
+  bool sound = true;
+  for (int i = 0; i < count; i++) {
+    const Ast *kid = node->kid[i];
+    bool labelled = kid->kind == AST_ARG;
+    const Ast *expression = labelled ? kid->kid[0] : kid;
+    Value *value = eval_expression(eval, expression);
+    sound &= value->kind != VALUE_BROKEN;
+    if (value->kind == VALUE_SYMBOL) sound = false;
+    items[i] = (Item){expression, labelled ? mem_string(kid->name) : ast_source(expression), labelled, value};
+  }
+  return sound;
+}
+
+static void items_free(Item *items, int count) {
+  for (int i = 0; i < count; i++) free((char *)items[i].name);
+  free(items);
+}
+
+static void print(Eval *eval, const Ast *node) {
+  Item *items = mem_new((size_t)node->count, sizeof *items);
+  bool sound = items_of(eval, node, node->count, items);
+  if (sound && !eval->dry) eval->host->print(eval, items, node->count);
+  items_free(items, node->count);
+}
+
+/* The text of a file name; NULL when it is none, or not known. */
+static const char *file_name(Eval *eval, const Ast *node) {
+  Value *value = eval_expression(eval, node);
+  if (value->kind == VALUE_STRING) return value->string;
+  if (value->kind != VALUE_BROKEN && value->kind != VALUE_UNKNOWN)
+    eval_error(eval, node->span, NULL, "a file name is a string, not %s", value_describe(value));
+  return NULL;
+}
+
+static void plottable(Eval *eval, const Item *item) {
+  ValueKind kind = item->value->kind;
+  if (kind == VALUE_ARRAY || kind == VALUE_UNKNOWN || kind == VALUE_BROKEN) return;
+  eval_error(eval, item->node->span, NULL, "cannot plot %s", value_describe(item->value));
+}
+
+static void plot(Eval *eval, const Ast *node) {
+  int count = node->count - 1;
+  const Ast *file = node->kid[count];
+  Item *items = mem_new((size_t)count, sizeof *items);
+  bool sound = items_of(eval, node, count, items);
+  for (int i = 0; i < count; i++) plottable(eval, &items[i]);
+  const char *path = file ? file_name(eval, file) : NULL;
+  if (sound && !eval->dry && !eval->halted)
+    eval->host->plot(eval, items, count, path, file ? file->span : node->span);
+  items_free(items, count);
+}
+
+static void save(Eval *eval, const Ast *node) {
+  Value *value = eval_expression(eval, node->kid[0]);
+  const char *path = file_name(eval, node->kid[1]);
+  if (!value_is_numeric(value) && value->kind != VALUE_RESULT && value->kind != VALUE_UNKNOWN &&
+      value->kind != VALUE_BROKEN)
+    eval_error(eval, node->kid[0]->span, "save a result or an array", "cannot save %s",
+               value_describe(value));
+  if (eval->dry || eval->halted || !path) return;
+  char *name = ast_source(node->kid[0]);
+  eval->host->save(eval, value, name, path, node->kid[1]->span);
+  free(name);
+}
+
+static bool is_comparison(const Ast *node) {
+  return node->kind == AST_BINARY &&
+         (node->op == '<' || node->op == '>' || (node->op >= AST_LE && node->op <= AST_NE));
+}
+
+static void refute(Eval *eval, const Ast *node, const Value *message, const Value *const sides[2]) {
+  char *source = ast_source(node->kid[0]), *hint = NULL;
+  if (sides[0] && sides[0]->kind == VALUE_NUMBER && sides[1]->kind == VALUE_NUMBER)
+    hint = mem_format("left side %.10g, right side %.10g", sides[0]->number, sides[1]->number);
+  eval_fail(eval, STATUS_ASSERT, node->kid[0]->span, hint, "assertion failed: %s",
+            message && message->kind == VALUE_STRING ? message->string : source);
+  free(hint);
+  free(source);
+}
+
+/* Only a run judges: an assertion stands in order with what is printed before it. */
+static void assertion(Eval *eval, const Ast *node) {
+  const Ast *condition = node->kid[0];
+  const Value *sides[2] = {NULL, NULL};
+  Value *value;
+  if (is_comparison(condition)) {
+    Value *a = eval_expression(eval, condition->kid[0]), *b = eval_expression(eval, condition->kid[1]);
+    value = eval_operator(eval, condition, condition->op, a, b);
+    sides[0] = a;
+    sides[1] = b;
+  } else {
+    value = eval_expression(eval, condition);
+  }
+  Value *message = node->kid[1] ? eval_expression(eval, node->kid[1]) : NULL;
+  int truth = eval_truth(eval, value, condition->span);
+  if (truth == 0 && !eval->dry) refute(eval, node, message, sides);
+}
+
+/* Control */
+
+/* The i-th element of what a loop goes through. */
+static Value *element(Eval *eval, Span span, const Value *value, int i) {
+  if (value->kind == VALUE_LIST) return value->list.items[i];
+  const char *why = NULL;
+  const Subscript subscript = {.kind = SUBSCRIPT_AT, .at = i};
+  Array *part = array_index(value->array, 1, &subscript, &why);
+  return eval_array(eval, span, part, why, value->known);
+}
+
+static int length_of(Eval *eval, const Value *value, Span span) {
+  switch (value->kind) {
+  case VALUE_LIST: return value->list.count;
+  case VALUE_ARRAY: return (int)value->array->shape[0];
+  case VALUE_BROKEN:
+  case VALUE_UNKNOWN: return -1;
+  default:
+    eval_error(eval, span, "such as [1, 2, 3] or 0..9", "a loop goes through an array or a list, not %s",
+               value_describe(value));
+    return -1;
+  }
+}
+
+static void check_loop(Eval *eval, const Ast *node, Value *values, int count) {
+  Value *first = count > 0 ? value_forget(&eval->heap, element(eval, node->kid[0]->span, values, 0))
+                           : value_new(&eval->heap, values->kind == VALUE_BROKEN ? VALUE_BROKEN : VALUE_UNKNOWN);
+  if (count == 0) return;
+  eval_assign(eval, node->name, first, node->name_span);
+  block_in_doubt(eval, node->kid[1]);
+}
+
+static void loop(Eval *eval, const Ast *node) {
+  Value *values = value_keep(eval_expression(eval, node->kid[0]));
+  int count = length_of(eval, values, node->kid[0]->span);
+  if (eval->dry) check_loop(eval, node, values, count);
+  for (int i = 0; i < count && !eval->dry && !eval->halted; i++) {
+    size_t mark = eval->heap.count;
+    eval_assign(eval, node->name, element(eval, node->kid[0]->span, values, i), node->name_span);
+    eval_block(eval, node->kid[1]);
+    heap_release(&eval->heap, mark, NULL);
+  }
+  value_drop(values);
+}
+
+static void when(Eval *eval, const Ast *node) {
+  int truth = eval_truth(eval, eval_expression(eval, node->kid[0]), node->kid[0]->span);
+  const Ast *otherwise = node->kid[2];
+  if (truth < 0 && eval->dry) {
+    block_in_doubt(eval, node->kid[1]);
+    if (otherwise) block_in_doubt(eval, otherwise);
+  } else if (truth == 1) {
+    eval_statement(eval, node->kid[1]);
+  } else if (truth == 0 && otherwise) {
+    eval_statement(eval, otherwise);
+  }
+}
+
+static void alone(Eval *eval, const Ast *node) {
+  Value *value = eval_expression(eval, node->kid[0]);
+  if (value->kind == VALUE_BROKEN) return;
+  if (!eval->interactive) {
+    if (eval->dry) diag_warning(eval->diags, node->span, "print it?", "this value is not used");
+  } else if (!eval->dry) {
+    eval->host->show(eval, node->kid[0], value);
+  }
+}
+
+static void execute(Eval *eval, const Ast *node) {
+  switch (node->kind) {
+  case AST_BLOCK: eval_block(eval, node); break;
+  case AST_ASSIGN:
+    eval_assign(eval, node->name, eval_expression(eval, node->kid[0]), node->name_span);
+    break;
+  case AST_FUNCTION: declare_function(eval, node); break;
+  case AST_ACTIVATION: declare_activation(eval, node); break;
+  case AST_LOSS: declare_loss(eval, node); break;
+  case AST_DECLARE: declare(eval, node); break;
+  case AST_IMPORT: eval->host->import(eval, node); break;
+  case AST_PRINT: print(eval, node); break;
+  case AST_PLOT: plot(eval, node); break;
+  case AST_SAVE: save(eval, node); break;
+  case AST_ASSERT: assertion(eval, node); break;
+  case AST_FOR: loop(eval, node); break;
+  case AST_WHEN: when(eval, node); break;
+  case AST_EXPRESSION: alone(eval, node); break;
+  default: break;
+  }
+}
+
+void eval_statement(Eval *eval, const Ast *node) {
+  size_t mark = eval->heap.count;
+  execute(eval, node);
+  heap_release(&eval->heap, mark, NULL);
+}
+
+void eval_block(Eval *eval, const Ast *block) {
+  for (int i = 0; i < block->count && !eval->halted; i++) {
+    if (eval->stop && *eval->stop) {
+      eval_fail(eval, STATUS_INTERRUPTED, block->kid[i]->span, NULL, "interrupted");
+      eval->halted = true;
+      return;
+    }
+    eval_statement(eval, block->kid[i]);
+  }
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The evaluator. One walk over the syntax tree serves twice: a *check* evaluates everything except
+ * that solvers give placeholders of the right fields and shapes and nothing is shown or written, so
+ * that the errors of a whole file are found before anything is solved; a *run* does it all and stops
+ * at the first error. */
+#ifndef DMF_MODEL_EVAL_H
+#define DMF_MODEL_EVAL_H
+
+#include "model/scope.h"
+#include "model/value.h"
+#include "num/arrayops.h"
+
+#include <signal.h>
+
+typedef struct Eval Eval;
+
+/* A call of a builtin: one value for each parameter of its signature (defaults filled in), the rest
+ * of a variadic one behind them. */
+typedef struct Call {
+  Eval *eval;
+  const Builtin *row;
+  const Signature *signature;
+  Span span;
+  Value **args;
+  Span *places; /* of the arguments; of the whole call where a default stands */
+  const Ast **nodes; /* as written, or NULL */
+  int count;
+} Call;
+
+enum {
+  BUILTIN_SIZES = 1,       /* the numbers among its arguments set the shape of what it gives */
+  BUILTIN_ELEMENTWISE = 2, /* a scalar function of one argument */
+  BUILTIN_LAYER = 4,       /* may stand in a chain without its parentheses */
+  BUILTIN_SHAPES = 8       /* depends on the types and shapes of its arguments alone */
+};
+
+/* A row of a table of builtins. The signature reads "a, b = 2, word = \"zero\", rest..."; a default
+ * of `none` makes an argument optional. */
+struct Builtin {
+  const char *name, *signature, *about;
+  Value *(*run)(Call *call);
+  int flags;
+  Prim prim; /* of those that are a primitive */
+};
+
+/* Something that print or plot shows. */
+typedef struct Item {
+  const Ast *node;  /* the expression */
+  const char *name; /* its label, or its source text */
+  bool labelled;
+  Value *value;
+} Item;
+
+/* What the evaluator asks of the session. All but `import` are called in runs only. */
+typedef struct Host {
+  void *self;
+  void (*print)(Eval *eval, const Item *items, int count);
+  void (*plot)(Eval *eval, const Item *items, int count, const char *path, Span span);
+  void (*save)(Eval *eval, Value *value, const char *name, const char *path, Span span);
+  /* Shows the value of an expression that stands alone. */
+  void (*show)(Eval *eval, const Ast *node, Value *value);
+  void (*import)(Eval *eval, const Ast *node);
+  /* The value that takes the place of NAME.KEY, or NULL: `--set`. */
+  const Ast *(*override)(Eval *eval, const char *name, const char *key);
+  /* Reads the file for csv, npy, ...; an array to be dropped, or NULL after reporting. */
+  Array *(*read)(Eval *eval, Span span, const char *format, const char *path, const char *inside);
+} Host;
+
+/* A function whose body is being evaluated. */
+typedef struct Frame Frame;
+struct Frame {
+  const Ast *function;
+  const Frame *up;
+};
+
+struct Eval {
+  Heap heap;
+  ExprPool *pool;
+  Diags *diags;
+  const Host *host;
+  Scope *globals; /* where names are assigned; over the builtins */
+  Scope *scope;   /* where names are looked up first */
+  const volatile sig_atomic_t *stop;
+  bool dry;         /* a check, not a run */
+  bool interactive;
+  bool halted; /* a run met an error */
+  int depth, calls; /* of nested expressions, of nested calls */
+  int doubt;        /* > 0 in code that a check cannot tell to be run, or how often */
+  char **doubtful;  /* names assigned there */
+  int doubtful_count, doubtful_capacity;
+  const Frame *frames; /* the functions under way */
+};
+
+enum { CALL_DEPTH = 200, EXPRESSION_DEPTH = 4000 };
+
+/* Reports an error; a run halts. Returns a broken value. */
+Value *eval_error(Eval *eval, Span span, const char *hint, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+Value *eval_fail(Eval *eval, Status status, Span span, const char *hint, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+/* Of an array operation: the result as a value, or its error reported. Where the arguments were not
+ * known, a failure that comes of their contents is none. */
+Value *eval_array(Eval *eval, Span span, Array *array, const char *why, bool known);
+/* A value for "no such name among these": reports `format` with a suggestion. */
+Value *eval_unknown(Eval *eval, Span span, const char *name, const char *const *candidates,
+                    const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* statements: eval.c */
+void eval_block(Eval *eval, const Ast *block);
+void eval_statement(Eval *eval, const Ast *node);
+/* Gives a name its value in the global scope. */
+void eval_assign(Eval *eval, const char *name, Value *value, Span span);
+/* Whether the value counts as true: 1, 0, or -1 when it cannot be told (an error was reported, or
+ * the value is not known). */
+int eval_truth(Eval *eval, Value *value, Span span);
+
+/* expressions: expression.c */
+Value *eval_expression(Eval *eval, const Ast *node);
+
+/* operators.c */
+Value *eval_operator(Eval *eval, const Ast *node, int op, Value *a, Value *b);
+Value *eval_prim(Eval *eval, Span span, Prim prim, Value *a, Value *b);
+Value *eval_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *no);
+
+/* access.c */
+Value *eval_index(Eval *eval, const Ast *node);
+Value *eval_field(Eval *eval, const Ast *node);
+
+/* call.c */
+Value *eval_call(Eval *eval, const Ast *node);
+/* Calls a function value with one positional argument. */
+Value *eval_apply(Eval *eval, Span span, Value *function, Value *argument);
+/* Evaluates the body of a function with these arguments (NULL: its default). */
+Value *eval_body(Eval *eval, const Ast *function, Value **args, Span span);
+/* Puts a table of builtins into a scope; it ends with a row without name, and empty names are passed
+ * over. */
+void eval_define(Eval *eval, Scope *scope, const Builtin *rows);
+/* Calls a builtin without arguments, defaults throughout: a bare `readout` in a chain. */
+Value *eval_call_bare(Eval *eval, const Ast *node, Value *builtin);
+
+/* symbolic.c */
+/* The scalar function of one argument that a value stands for, or NULL after reporting. */
+const Expr *eval_activation(Eval *eval, Span span, Value *value);
+/* ell(f, y) of a loss declaration, or NULL after reporting. */
+const Expr *eval_loss(Eval *eval, const Ast *node);
+Value *eval_derivative(Call *call);
+bool eval_is_activation(const Value *value);
+
+#endif

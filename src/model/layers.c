@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Layers, chains and optimizers. */
+#include "model/builtins.h"
+#include "model/declare.h"
+#include "base/memory.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static Value *chain_of(Eval *eval, const Layer *layer) {
+  Value *value = value_new(&eval->heap, VALUE_CHAIN);
+  value->chain.layers = mem_new(1, sizeof *layer);
+  value->chain.layers[0] = *layer;
+  value->chain.count = 1;
+  return value;
+}
+
+static Value *broken(Call *call) { return value_new(&call->eval->heap, VALUE_BROKEN); }
+
+/* A finite number >= least; reports otherwise. What a check does not know passes as it is. */
+static bool bounded(Call *call, int i, double least, double *number) {
+  const Value *value = call->args[i];
+  *number = 1;
+  if (value->kind == VALUE_NUMBER && !value->known) return true;
+  const char *name = call_argument_name(call, i);
+  if (value->kind != VALUE_NUMBER) {
+    eval_error(call->eval, call->places[i], NULL, "'%s' must be a number, not %s", name, value_describe(value));
+    return false;
+  }
+  *number = value->number;
+  if (isfinite(*number) && *number >= least) return true;
+  eval_error(call->eval, call->places[i], NULL, "'%s' must be finite and at least %g, not %g", name, least,
+             *number);
+  return false;
+}
+
+/* The activation and its name as the user wrote it. */
+static bool activation(Call *call, Layer *layer) {
+  layer->phi = eval_activation(call->eval, call->places[0], call->args[0]);
+  if (!layer->phi) return false;
+  layer->phi_name = call->nodes && call->nodes[0] ? ast_source(call->nodes[0]) : mem_string("phi");
+  return true;
+}
+
+Value *builtin_dense(Call *call) {
+  Layer layer = {.kind = LAYER_DENSE, .span = call->span};
+  double train;
+  bool sound = bounded(call, 1, 0, &layer.sigma_w) & bounded(call, 2, 0, &layer.sigma_b) &
+               bounded(call, 3, 0, &train) & bounded(call, 4, 0, &layer.rate);
+  layer.train = train != 0;
+  return activation(call, &layer) && sound ? chain_of(call->eval, &layer) : (free(layer.phi_name), broken(call));
+}
+
+Value *builtin_activate(Call *call) {
+  Layer layer = {.kind = LAYER_ACTIVATE, .sigma_w = 1, .train = true, .rate = 1, .span = call->span};
+  return activation(call, &layer) ? chain_of(call->eval, &layer) : broken(call);
+}
+
+Value *builtin_readout(Call *call) {
+  Layer layer = {.kind = LAYER_READOUT, .span = call->span};
+  double train;
+  bool sound = bounded(call, 0, 0, &layer.sigma_w) & bounded(call, 1, 0, &train) &
+               bounded(call, 2, 0, &layer.rate);
+  layer.train = train != 0;
+  return sound ? chain_of(call->eval, &layer) : broken(call);
+}
+
+static bool positive(Call *call, int i) {
+  const Value *value = call->args[i];
+  const Array *array = value->kind == VALUE_ARRAY ? value->array : NULL;
+  const char *name = call_argument_name(call, i);
+  if (!value_is_numeric(value) || (array && (array->rank != 1 || i != 0))) {
+    eval_error(call->eval, call->places[i], NULL,
+               i == 0 ? "'%s' must be a number or a vector of steps, not %s" : "'%s' must be a number, not %s",
+               name, value_describe(value));
+    return false;
+  }
+  size_t count = array ? array->size : 1;
+  for (size_t k = 0; k < count && value->known; k++) {
+    double x = array ? array->data[k] : value->number;
+    if (x > 0 && isfinite(x)) continue;
+    eval_error(call->eval, call->places[i], NULL, "'%s' must be positive and finite, not %g", name, x);
+    return false;
+  }
+  return true;
+}
+
+static Value *optimizer(Call *call, OptimizerKind kind) {
+  bool sound = true;
+  for (int i = 0; i < call->count; i++) sound &= positive(call, i);
+  if (!sound) return broken(call);
+  Value *value = value_new(&call->eval->heap, VALUE_OPTIMIZER);
+  value->optimizer.kind = kind;
+  value->optimizer.eta = value_keep(call->args[0]);
+  value->optimizer.eta_place = call->places[0];
+  if (kind == OPT_FLOW) {
+    value->optimizer.dt = value_keep(call->args[1]);
+    value->optimizer.dt_place = call->places[1];
+  }
+  return value;
+}
+
+Value *builtin_gd(Call *call) { return optimizer(call, OPT_GD); }
+Value *builtin_flow(Call *call) { return optimizer(call, OPT_FLOW); }
+
+static bool is_chain(Eval *eval, const Ast *node, const Value *value) {
+  if (value->kind == VALUE_CHAIN) return true;
+  const char *hint = value->kind == VALUE_BUILTIN || value->kind == VALUE_ACTIVATION
+                         ? "a layer with its activation: dense(tanh)" : NULL;
+  eval_error(eval, node->span, hint, "'->' joins layers, not %s", value_describe(value));
+  return false;
+}
+
+static void append(Chain *chain, const Chain *more) {
+  size_t count = (size_t)(chain->count + more->count);
+  chain->layers = mem_grow(chain->layers, count * sizeof *chain->layers);
+  for (int i = 0; i < more->count; i++) chain->layers[chain->count++] = layer_copy(&more->layers[i]);
+}
+
+static bool finished(const Chain *chain) {
+  return chain->count && chain->layers[chain->count - 1].kind == LAYER_READOUT;
+}
+
+Value *chain_join(Eval *eval, const Ast *node, Value *a, Value *b) {
+  if (a->kind == VALUE_BROKEN || b->kind == VALUE_BROKEN) return value_new(&eval->heap, VALUE_BROKEN);
+  if (a->kind == VALUE_UNKNOWN || b->kind == VALUE_UNKNOWN) return value_new(&eval->heap, VALUE_UNKNOWN);
+  if (!is_chain(eval, node->kid[0], a) || !is_chain(eval, node->kid[1], b))
+    return value_new(&eval->heap, VALUE_BROKEN);
+  if (b->chain.input)
+    return eval_error(eval, node->kid[1]->span, NULL, "'input' stands only at the start of a chain");
+  if (finished(&a->chain))
+    return eval_error(eval, node->kid[1]->span, NULL, "nothing follows the readout of a chain");
+  Value *value = value_new(&eval->heap, VALUE_CHAIN);
+  value->chain.input = a->chain.input;
+  append(&value->chain, &a->chain);
+  append(&value->chain, &b->chain);
+  return value;
+}
+
+enum { MAX_LAYERS = 10000 };
+
+Value *chain_repeat(Eval *eval, const Ast *node, Value *times, Value *chain) {
+  if (times->kind != VALUE_NUMBER)
+    return eval_error(eval, node->span, NULL, "a layer is repeated by a number, not by %s",
+                      value_describe(times));
+  if (!times->known) return value_new(&eval->heap, VALUE_UNKNOWN);
+  double n = times->number;
+  if (!(n >= 1) || n != floor(n))
+    return eval_error(eval, node->span, NULL, "a layer is repeated a whole number of times, not %g", n);
+  if (chain->chain.input || finished(&chain->chain))
+    return eval_error(eval, node->span, NULL, "'%s' cannot be repeated",
+                      chain->chain.input ? "input" : "readout");
+  if (n * chain->chain.count > MAX_LAYERS)
+    return eval_fail(eval, STATUS_LIMIT, node->span, NULL, "more than %d layers", MAX_LAYERS);
+  Value *value = value_new(&eval->heap, VALUE_CHAIN);
+  for (int i = 0; i < (int)n; i++) append(&value->chain, &chain->chain);
+  return value;
+}

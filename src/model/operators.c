@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/declare.h"
+#include "model/eval.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Plain functions of one and two numbers for each primitive, for array_map and array_zip. */
+#define PRIM(id, name, arity, about)                                                               \
+  static double one_##id(double x) { return prim_eval(PRIM_##id, x, 0, 0); }                        \
+  static double two_##id(double x, double y) { return prim_eval(PRIM_##id, x, y, 0); }
+#include "scalar/prim.def"
+#undef PRIM
+
+static double (*const ones[PRIM_COUNT])(double) = {
+#define PRIM(id, name, arity, about) [PRIM_##id] = one_##id,
+#include "scalar/prim.def"
+#undef PRIM
+};
+
+static double (*const twos[PRIM_COUNT])(double, double) = {
+#define PRIM(id, name, arity, about) [PRIM_##id] = two_##id,
+#include "scalar/prim.def"
+#undef PRIM
+};
+
+static bool is_scalar(const Value *value) {
+  return value->kind == VALUE_NUMBER || value->kind == VALUE_SYMBOL;
+}
+
+static const Expr *as_expr(Eval *eval, const Value *value) {
+  return value->kind == VALUE_SYMBOL ? value->symbol : expr_const(eval->pool, value->number);
+}
+
+static Value *symbol(Eval *eval, const Expr *expr) {
+  Value *value = value_new(&eval->heap, VALUE_SYMBOL);
+  value->symbol = expr;
+  return value;
+}
+
+static Value *broken_or_unknown(Eval *eval, const Value *a, const Value *b) {
+  bool broken = a->kind == VALUE_BROKEN || (b && b->kind == VALUE_BROKEN);
+  bool unknown = a->kind == VALUE_UNKNOWN || (b && b->kind == VALUE_UNKNOWN);
+  if (broken) return value_new(&eval->heap, VALUE_BROKEN);
+  return unknown ? value_new(&eval->heap, VALUE_UNKNOWN) : NULL;
+}
+
+/* An elementwise primitive on numbers, arrays or symbols; `b` is NULL for one argument. */
+Value *eval_prim(Eval *eval, Span span, Prim prim, Value *a, Value *b) {
+  Value *early = broken_or_unknown(eval, a, b);
+  if (early) return early;
+  if (a->kind == VALUE_SYMBOL || (b && b->kind == VALUE_SYMBOL)) {
+    if (!is_scalar(a) || (b && !is_scalar(b)))
+      return eval_error(eval, span, NULL, "cannot combine %s with %s", value_describe(a),
+                        value_describe(b));
+    return symbol(eval, expr_call(eval->pool, prim, as_expr(eval, a), b ? as_expr(eval, b) : NULL, NULL));
+  }
+  if (!value_is_numeric(a) || (b && !value_is_numeric(b)))
+    return eval_error(eval, span, NULL, "'%s' works on numbers and arrays, not on %s", prim_name(prim),
+                      value_describe(value_is_numeric(a) ? b : a));
+  bool known = a->known && (!b || b->known);
+  if (a->kind == VALUE_NUMBER && (!b || b->kind == VALUE_NUMBER)) {
+    Value *value = value_number(&eval->heap, prim_eval(prim, a->number, b ? b->number : 0, 0));
+    value->known = known;
+    return value;
+  }
+  const char *why = NULL;
+  Array *x = value_as_array(a), *y = b ? value_as_array(b) : NULL;
+  Array *array = b ? array_zip(x, y, twos[prim], &why) : array_map(x, ones[prim], &why);
+  array_drop(x);
+  array_drop(y);
+  return eval_array(eval, span, array, why, known);
+}
+
+static Value *choose_array(Eval *eval, Span span, Value *condition, Value *yes, Value *no) {
+  const char *why = NULL;
+  Array *c = value_as_array(condition), *a = value_as_array(yes), *b = value_as_array(no);
+  Array *array = array_select(c, a, b, &why);
+  array_drop(c);
+  array_drop(a);
+  array_drop(b);
+  return eval_array(eval, span, array, why, condition->known && yes->known && no->known);
+}
+
+/* if condition then yes else no, where the condition is an array, a symbol, or not known. */
+Value *eval_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *no) {
+  Value *early = broken_or_unknown(eval, yes, no);
+  if (early) return early;
+  if (condition->kind == VALUE_SYMBOL) {
+    if (!is_scalar(yes) || !is_scalar(no))
+      return eval_error(eval, span, NULL, "both branches must be numbers here, not %s",
+                        value_describe(is_scalar(yes) ? no : yes));
+    return symbol(eval, expr_call(eval->pool, PRIM_SELECT, as_expr(eval, condition), as_expr(eval, yes),
+                                  as_expr(eval, no)));
+  }
+  if (condition->kind != VALUE_ARRAY) return value_new(&eval->heap, VALUE_UNKNOWN);
+  if (!value_is_numeric(yes) || !value_is_numeric(no))
+    return eval_error(eval, span, "use all() or any() for one decision about an array",
+                      "an array condition chooses between numbers and arrays");
+  return choose_array(eval, span, condition, yes, no);
+}
+
+static Value *negated(Eval *eval, Span span, Value *truth) {
+  return eval_prim(eval, span, PRIM_EQ, truth, value_number(&eval->heap, 0));
+}
+
+static Value *truth_of(Eval *eval, Span span, Value *value) {
+  return negated(eval, span, negated(eval, span, value));
+}
+
+static Value *compare_strings(Eval *eval, const Ast *node, int op, const Value *a, const Value *b) {
+  if (op != AST_EQ && op != AST_NE)
+    return eval_error(eval, node->span, "strings can be compared with == and !=, and joined with +",
+                      "strings have no such operation");
+  Value *value = value_number(&eval->heap, (strcmp(a->string, b->string) == 0) == (op == AST_EQ));
+  value->known = a->known && b->known;
+  return value;
+}
+
+static Value *join_strings(Eval *eval, const Value *a, const Value *b) {
+  char *text = mem_format("%s%s", a->string, b->string);
+  Value *value = value_string(&eval->heap, text);
+  value->known = a->known && b->known;
+  free(text);
+  return value;
+}
+
+static Value *matrix_product(Eval *eval, Span span, Value *a, Value *b) {
+  Value *early = broken_or_unknown(eval, a, b);
+  if (early) return early;
+  if (a->kind != VALUE_ARRAY || b->kind != VALUE_ARRAY)
+    return eval_error(eval, span, "use * for numbers", "'@' multiplies arrays, not %s",
+                      value_describe(a->kind == VALUE_ARRAY ? b : a));
+  const char *why = NULL;
+  Array *array = array_matmul(a->array, b->array, &why);
+  return eval_array(eval, span, array, why, a->known && b->known);
+}
+
+static Value *transpose(Eval *eval, Span span, Value *a) {
+  if (a->kind != VALUE_ARRAY) {
+    Value *early = broken_or_unknown(eval, a, NULL);
+    if (early || a->kind == VALUE_NUMBER) return early ? early : a;
+    return eval_error(eval, span, NULL, "cannot transpose %s", value_describe(a));
+  }
+  const char *why = NULL;
+  Array *array = array_transpose(a->array, &why);
+  return eval_array(eval, span, array, why, a->known);
+}
+
+/* The operators that are one primitive; `swap` exchanges the sides, `negate` the outcome. */
+static const struct {
+  int op;
+  Prim prim;
+  bool swap, negate;
+} simple[] = {
+    {'+', PRIM_ADD, false, false},   {'-', PRIM_SUB, false, false},   {'*', PRIM_MUL, false, false},
+    {'/', PRIM_DIV, false, false},   {'^', PRIM_POW, false, false},   {'<', PRIM_LT, false, false},
+    {'>', PRIM_LT, true, false},     {AST_LE, PRIM_LE, false, false}, {AST_GE, PRIM_LE, true, false},
+    {AST_EQ, PRIM_EQ, false, false}, {AST_NE, PRIM_EQ, false, true},
+};
+
+static const char *sign_of(int op) {
+  static _Thread_local char text[2];
+  switch (op) {
+  case AST_LE: return "<=";
+  case AST_GE: return ">=";
+  case AST_EQ: return "==";
+  case AST_NE: return "!=";
+  case AST_AND: return "and";
+  case AST_OR: return "or";
+  default: text[0] = (char)op; return text;
+  }
+}
+
+static bool operable(const Value *value) { return value_is_numeric(value) || value->kind == VALUE_SYMBOL; }
+
+static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
+  Value *early = broken_or_unknown(eval, a, b);
+  if (early) return early;
+  if (op == '*' && (a->kind == VALUE_CHAIN || b->kind == VALUE_CHAIN))
+    return a->kind == VALUE_CHAIN ? chain_repeat(eval, node, b, a) : chain_repeat(eval, node, a, b);
+  if (a->kind == VALUE_STRING && b->kind == VALUE_STRING)
+    return op == '+' ? join_strings(eval, a, b) : compare_strings(eval, node, op, a, b);
+  if (!operable(a) || !operable(b))
+    return eval_error(eval, node->span, eval_is_activation(a) || eval_is_activation(b)
+                          ? "call the function: f(x)" : NULL,
+                      "'%s' works on numbers and arrays, not on %s", sign_of(op),
+                      value_describe(operable(a) ? b : a));
+  if (op == AST_AND || op == AST_OR) {
+    a = truth_of(eval, node->span, a);
+    b = truth_of(eval, node->span, b);
+    return eval_prim(eval, node->span, op == AST_AND ? PRIM_MIN : PRIM_MAX, a, b);
+  }
+  for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)
+    if (simple[i].op == op) {
+      Value *value = simple[i].swap ? eval_prim(eval, node->span, simple[i].prim, b, a)
+                                    : eval_prim(eval, node->span, simple[i].prim, a, b);
+      return simple[i].negate ? negated(eval, node->span, value) : value;
+    }
+  return value_new(&eval->heap, VALUE_BROKEN);
+}
+
+Value *eval_operator(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
+  switch (op) {
+  case '@': return matrix_product(eval, node->span, a, b);
+  case '\'': return transpose(eval, node->span, a);
+  case AST_NOT: return negated(eval, node->span, a);
+  case '-':
+    if (!b) return eval_prim(eval, node->span, PRIM_NEG, a, NULL);
+    break;
+  }
+  return binary(eval, node, op, a, b);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/build.h"
+#include "base/memory.h"
+#include "model/data.h"
+#include "model/declare.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void problem_free(Problem *problem) {
+  if (!problem) return;
+  array_drop(problem->gram);
+  array_drop(problem->targets);
+  array_drop(problem->test_targets);
+  layers_free(problem->layers, problem->layer_count);
+  free(problem->eta);
+  free(problem->model_name);
+  free(problem->training_name);
+  free(problem->dataset_name);
+  free(problem);
+}
+
+static Parameterization parameterization_of(const char *word) {
+  if (strcmp(word, "ntk") == 0) return PARAM_NTK;
+  return strcmp(word, "standard") == 0 ? PARAM_STANDARD : PARAM_MUP;
+}
+
+/* A number, or a harmless one in a check that does not know it. */
+static double number_of(const Value *value) {
+  return value && value->kind == VALUE_NUMBER && value->known ? value->number : 1;
+}
+
+static void fill_model(const Declared *model, Problem *problem) {
+  const Chain *chain = &model->slot[MODEL_LAYERS]->chain;
+  problem->layers = mem_new((size_t)chain->count, sizeof *problem->layers);
+  problem->layer_count = chain->count;
+  for (int i = 0; i < chain->count; i++) problem->layers[i] = layer_copy(&chain->layers[i]);
+  const Value *word = model->slot[MODEL_PARAMETERIZATION];
+  problem->parameterization = parameterization_of(word->kind == VALUE_STRING ? word->string : "mup");
+  problem->gamma = number_of(model->slot[MODEL_GAMMA]);
+  problem->width = model->slot[MODEL_WIDTH] ? (int)number_of(model->slot[MODEL_WIDTH]) : 0;
+  problem->centered = number_of(model->slot[MODEL_CENTERED]) != 0;
+  problem->model_name = mem_string(model->name);
+  problem->model_span = model->span;
+}
+
+static bool fill_training(Eval *eval, const Declared *training, Problem *problem) {
+  const Optimizer *optimizer = &training->slot[TRAINING_OPTIMIZER]->optimizer;
+  problem->loss = training->slot[TRAINING_LOSS]->loss.expr;
+  problem->optimizer = optimizer->kind;
+  problem->steps = (int)training->slot[TRAINING_STEPS]->number;
+  problem->eta = mem_block((size_t)problem->steps);
+  if (!problem->eta) {
+    eval_fail(eval, STATUS_LIMIT, training->place[TRAINING_STEPS], NULL, "not enough memory for %d steps",
+              problem->steps);
+    return false;
+  }
+  const Value *eta = optimizer->eta;
+  for (int t = 0; t < problem->steps; t++)
+    problem->eta[t] = eta->kind == VALUE_ARRAY && eta->known ? eta->array->data[t] : number_of(eta);
+  problem->dt = optimizer->dt ? number_of(optimizer->dt) : 0;
+  problem->training_name = mem_string(training->name);
+  problem->training_span = training->span;
+  return true;
+}
+
+static const Value *declared_argument(Eval *eval, Span span, const Value *value, DeclaredKind kind) {
+  if (value->kind == VALUE_DECLARED && value->declared.kind == kind) return value;
+  eval_error(eval, span, NULL, "this must be a %s, not %s", declared_kind_name(kind), value_describe(value));
+  return NULL;
+}
+
+/* Whether a check knows enough to build the problem: its sizes and its layers. */
+static bool decided(const Declared *declared, const int *slots, int count) {
+  for (int i = 0; i < count; i++) {
+    const Value *value = declared->slot[slots[i]];
+    if (value && (value->kind == VALUE_UNKNOWN || (value->kind == VALUE_NUMBER && !value->known))) return false;
+  }
+  return true;
+}
+
+Problem *problem_build(Eval *eval, Value *model_value, Span model_place, Value *training_value,
+                       Span training_place) {
+  const Value *m = declared_argument(eval, model_place, model_value, DECLARED_MODEL);
+  const Value *t = declared_argument(eval, training_place, training_value, DECLARED_TRAINING);
+  if (!m || !t) return NULL;
+  const Declared *model = &m->declared, *training = &t->declared;
+  if (!decided(model, (int[]){MODEL_LAYERS}, 1) ||
+      !decided(training, (int[]){TRAINING_DATASET, TRAINING_LOSS, TRAINING_OPTIMIZER, TRAINING_STEPS}, 4))
+    return NULL;
+  const Declared *dataset = &training->slot[TRAINING_DATASET]->declared;
+  if (!decided(dataset, (int[]){DATASET_INPUTS, DATASET_TARGETS, DATASET_TEST_INPUTS, DATASET_TEST_TARGETS,
+                                DATASET_GRAM}, 5))
+    return NULL;
+  Problem *problem = mem_new(1, sizeof *problem);
+  fill_model(model, problem);
+  if (fill_training(eval, training, problem) && data_fill(eval, dataset, problem)) return problem;
+  problem_free(problem);
+  return NULL;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Functions of the script as scalar expressions: their body is evaluated with a symbol for its
+ * argument. */
+#include "model/eval.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static Value *argument(Eval *eval, int index) {
+  Value *value = value_new(&eval->heap, VALUE_SYMBOL);
+  value->symbol = expr_arg(eval->pool, index);
+  return value;
+}
+
+bool eval_is_activation(const Value *value) {
+  switch (value->kind) {
+  case VALUE_FUNCTION:
+  case VALUE_ACTIVATION: return true;
+  case VALUE_BUILTIN: return value->builtin.row->flags & BUILTIN_ELEMENTWISE;
+  default: return false;
+  }
+}
+
+/* What a body gave, as an expression. */
+static const Expr *as_expr(Eval *eval, Span span, const char *name, const Value *value) {
+  switch (value->kind) {
+  case VALUE_SYMBOL: return value->symbol;
+  case VALUE_NUMBER: return expr_const(eval->pool, value->number);
+  case VALUE_BROKEN:
+  case VALUE_UNKNOWN: return NULL;
+  default:
+    eval_error(eval, span, NULL, "'%s' must give a number for a number, not %s", name,
+               value_describe(value));
+    return NULL;
+  }
+}
+
+/* A single elementwise builtin, applied to the symbol as a call in the script would. */
+static Value *builtin_of(Eval *eval, Span span, Value *function, Value *x) {
+  Value *args[] = {x};
+  Call call = {eval, function->builtin.row, function->builtin.signature, span, args, &span, NULL, 1};
+  return function->builtin.row->run(&call);
+}
+
+static Value *body_of(Eval *eval, Span span, const Ast *node, Value *first, Value **bound) {
+  Value **args = mem_new((size_t)node->count, sizeof *args);
+  args[0] = first;
+  for (int i = 0; bound && i + 2 < node->count; i++) args[i + 1] = bound[i];
+  Value *value = eval_body(eval, node, args, span);
+  free(args);
+  return value;
+}
+
+static Value *evaluate_expr(Eval *eval, const Expr *expr, Value *x) {
+  if (x->kind == VALUE_SYMBOL) {
+    Value *value = value_new(&eval->heap, VALUE_SYMBOL);
+    value->symbol = expr_substitute(eval->pool, expr, &x->symbol);
+    return value;
+  }
+  Value *value;
+  if (x->kind == VALUE_NUMBER) {
+    value = value_number(&eval->heap, expr_eval(expr, &x->number));
+  } else {
+    Array *array = array_new(x->array->rank, x->array->shape);
+    if (!array) return NULL;
+    for (size_t i = 0; i < array->size; i++) array->data[i] = expr_eval(expr, &x->array->data[i]);
+    value = value_array(&eval->heap, array);
+  }
+  value->known = x->known;
+  return value;
+}
+
+Value *eval_apply(Eval *eval, Span span, Value *function, Value *x) {
+  if (x->kind == VALUE_BROKEN || x->kind == VALUE_UNKNOWN) return x;
+  switch (function->kind) {
+  case VALUE_BUILTIN: return builtin_of(eval, span, function, x);
+  case VALUE_FUNCTION: return body_of(eval, span, function->function, x, NULL);
+  default: break;
+  }
+  if (function->activation.node)
+    return body_of(eval, span, function->activation.node, x, function->activation.bound);
+  if (x->kind != VALUE_SYMBOL && !value_is_numeric(x))
+    return eval_error(eval, span, NULL, "'%s' works on numbers and arrays, not on %s",
+                      function->activation.name, value_describe(x));
+  Value *value = evaluate_expr(eval, function->activation.expr, x);
+  return value ? value : eval_fail(eval, STATUS_LIMIT, span, NULL, "not enough memory");
+}
+
+static const char *function_name(const Value *value) {
+  switch (value->kind) {
+  case VALUE_BUILTIN: return value->builtin.row->name;
+  case VALUE_FUNCTION: return value->function->name;
+  default: return value->activation.name;
+  }
+}
+
+const Expr *eval_activation(Eval *eval, Span span, Value *value) {
+  if (value->kind == VALUE_BROKEN || value->kind == VALUE_UNKNOWN) return NULL;
+  if (!eval_is_activation(value)) {
+    eval_error(eval, span, "such as tanh, relu or linear", "an activation is a function, not %s",
+               value_describe(value));
+    return NULL;
+  }
+  Value *image = eval_apply(eval, span, value, argument(eval, 0));
+  return as_expr(eval, span, function_name(value), image);
+}
+
+const Expr *eval_loss(Eval *eval, const Ast *node) {
+  if (node->count != 3) {
+    eval_error(eval, node->name_span, "loss NAME(f, y) = ...", "a loss is a function of f and y");
+    return NULL;
+  }
+  Value *args[] = {argument(eval, 0), argument(eval, 1)};
+  Value *image = eval_body(eval, node, args, node->name_span);
+  return as_expr(eval, node->kid[2]->span, node->name, image);
+}
+
+Value *eval_derivative(Call *call) {
+  Eval *eval = call->eval;
+  double order = call->args[1]->kind == VALUE_NUMBER ? call->args[1]->number : NAN;
+  if (!(order >= 0 && order <= 16) || order != floor(order))
+    return eval_error(eval, call->places[1], NULL, "the order of a derivative is 0, 1, ..., 16");
+  const Expr *expr = eval_activation(eval, call->places[0], call->args[0]);
+  if (!expr) return value_new(&eval->heap, VALUE_BROKEN);
+  for (int i = 0; i < (int)order; i++) expr = expr_diff(eval->pool, expr, 0);
+  Value *value = value_new(&eval->heap, VALUE_ACTIVATION);
+  value->activation.name = mem_format("derivative(%s, %d)", function_name(call->args[0]), (int)order);
+  value->activation.expr = expr;
+  return value;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The values of the language. A value never changes once it is made; it is shared by reference
+ * count. New values belong to a Heap, which lets go of them when the statement that made them ends;
+ * who stores a value keeps it.
+ *
+ * `known` is false for what stands in, during a check, for a number that only a run would give: its
+ * type and shape are right, its contents are not. VALUE_UNKNOWN has not even a type. VALUE_BROKEN
+ * comes out of an error that was already reported; whatever is computed from it is broken too. */
+#ifndef DMF_MODEL_VALUE_H
+#define DMF_MODEL_VALUE_H
+
+#include "model/problem.h"
+#include "result/result.h"
+#include "syntax/ast.h"
+
+typedef enum ValueKind {
+  VALUE_BROKEN,
+  VALUE_UNKNOWN,
+  VALUE_NONE,       /* an optional argument that was not given */
+  VALUE_NUMBER,     /* also truth: 0 or 1 */
+  VALUE_ARRAY,      /* rank > 0 */
+  VALUE_STRING,
+  VALUE_LIST,       /* elements of different kinds or shapes */
+  VALUE_SYMBOL,     /* a scalar expression: the argument of an activation, or made of it */
+  VALUE_FUNCTION,   /* declared with `function` */
+  VALUE_BUILTIN,
+  VALUE_ACTIVATION, /* a scalar function of one argument, some parameters bound */
+  VALUE_LOSS,
+  VALUE_CHAIN,      /* layers */
+  VALUE_OPTIMIZER,
+  VALUE_DECLARED,   /* a dataset, model or training */
+  VALUE_RESULT,
+  VALUE_STDERR,     /* the standard errors of a result, by field */
+  VALUE_FAMILY      /* all layers of one field of a result */
+} ValueKind;
+
+typedef struct Value Value;
+typedef struct Builtin Builtin;
+
+/* The parameters of a builtin. */
+typedef struct Parameter {
+  char *name;
+  Value *fallback; /* NULL: required */
+} Parameter;
+
+typedef struct Signature {
+  Parameter *list;
+  int count;
+  bool variadic; /* the last one takes all that follow */
+} Signature;
+
+/* Layers joined by ->. `input` alone is a chain without layers. */
+typedef struct Chain {
+  bool input; /* starts at `input` */
+  Layer *layers;
+  int count;
+} Chain;
+
+typedef struct Optimizer {
+  OptimizerKind kind;
+  Value *eta; /* a number or a vector */
+  Value *dt;  /* a number, or NULL */
+  Span eta_place, dt_place;
+} Optimizer;
+
+typedef enum DeclaredKind { DECLARED_DATASET, DECLARED_MODEL, DECLARED_TRAINING } DeclaredKind;
+
+enum { DECLARED_MAX_KEYS = 8 };
+
+/* A declaration: the value of every key, in the order of its key table (model/declare.h). */
+typedef struct Declared {
+  DeclaredKind kind;
+  char *name;
+  Span span; /* of the name */
+  Value *slot[DECLARED_MAX_KEYS]; /* NULL: not given and without default */
+  Span place[DECLARED_MAX_KEYS];  /* of the value, or of the name where it is a default */
+} Declared;
+
+struct Value {
+  int references;
+  ValueKind kind;
+  bool known;
+  union {
+    double number;
+    Array *array;
+    char *string;
+    struct {
+      Value **items;
+      int count;
+    } list;
+    const Expr *symbol;
+    const Ast *function;
+    struct {
+      const Builtin *row;
+      Signature *signature; /* owned */
+    } builtin;
+    struct {
+      char *name;
+      const Ast *node;   /* its declaration, or NULL: then expr is the function */
+      const Expr *expr;
+      Value **bound;     /* by parameter after the first; NULL where the default holds */
+    } activation;
+    struct {
+      char *name;
+      const Expr *expr; /* of (f, y) */
+    } loss;
+    Chain chain;
+    Optimizer optimizer;
+    Declared declared;
+    Result *result;
+    struct {
+      Result *result;
+      char *name;
+      bool errors; /* the standard errors of the field */
+    } family;
+  };
+  /* Where an array or number was read from, for printing and plotting: the result and the standard
+   * errors of these very entries; both NULL once anything has been computed with it. */
+  Result *source;
+  Array *error;
+};
+
+typedef struct Heap {
+  Value **items;
+  size_t count, capacity;
+} Heap;
+
+Value *value_keep(Value *value); /* NULL is allowed, here and in value_drop */
+void value_drop(Value *value);
+/* Lets go of everything made since the heap held `mark` values, except `result`, which stays in the
+ * heap (and may be NULL). */
+void heap_release(Heap *heap, size_t mark, Value *result);
+void heap_free(Heap *heap);
+
+/* A zeroed, known value of this kind, for its maker to fill in. */
+Value *value_new(Heap *heap, ValueKind kind);
+Value *value_number(Heap *heap, double number);
+/* Takes over the array; one of rank 0 becomes a number. */
+Value *value_array(Heap *heap, Array *array);
+Value *value_string(Heap *heap, const char *text);
+Value *value_result(Heap *heap, Result *result); /* takes over the reference */
+/* The value itself when it is known already to be unknown, else a copy that is. */
+Value *value_forget(Heap *heap, Value *value);
+
+/* The number or array as an array, to be dropped; NULL for other kinds. */
+Array *value_as_array(const Value *value);
+bool value_is_numeric(const Value *value); /* NUMBER or ARRAY */
+/* How messages call the value: "a number", "an array of shape [3, 2]", "a model"; the text lives
+ * until the fourth next call on this thread. */
+const char *value_describe(const Value *value);
+const char *declared_kind_name(DeclaredKind kind);
+
+void signature_free(Signature *signature);
+Layer layer_copy(const Layer *layer);
+void layers_free(Layer *layers, int count);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Shared by the arrayops files: how they fail, and arrays whose size the script chose. */
+#ifndef DMF_NUM_ARRAYFAIL_H
+#define DMF_NUM_ARRAYFAIL_H
+
+#include "base/status.h"
+#include "num/array.h"
+
+/* Composes the text in this thread's storage, points `*why` at it; returns NULL. */
+Array *array_fail(const char **why, Status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A zeroed array, refused beforehand when it is larger than the memory available. */
+Array *array_fresh(int rank, const size_t *shape, const char **why);
+
+/* True when the value is a whole number that indexes and counts can hold. */
+bool array_whole(double value);
+
+/* The axis that `axis` (negative from the last) names, or -1 after failing. */
+int array_axis(const Array *a, double axis, const char **why);
+
+#endif

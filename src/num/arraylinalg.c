@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/memory.h"
+#include "num/arrayfail.h"
+#include "num/arrayops.h"
+
+#include <cblas.h>
+#include <float.h>
+#include <lapacke.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static Array *refuse(const char *what, const char *wants, const Array *a, const char **why) {
+  char text[ARRAY_SHAPE_TEXT];
+  return array_fail(why, STATUS_SCRIPT, "%s takes %s, not an array of shape %s", what, wants,
+                    array_shape_text(a, text));
+}
+
+static Array *copy(const Array *a, const char **why) {
+  Array *out = array_fresh(a->rank, a->shape, why);
+  if (out) memcpy(out->data, a->data, a->size * sizeof *a->data);
+  return out;
+}
+
+/* LAPACK's counts are int, and its leading dimensions at least 1. */
+static bool fits(const Array *a, const char **why) {
+  for (int i = 0; i < a->rank; i++)
+    if (a->shape[i] > INT_MAX) return array_fail(why, STATUS_LIMIT, "the array is too long"), false;
+  return true;
+}
+
+static int leading(size_t columns) { return columns ? (int)columns : 1; }
+
+static bool all_finite(const char *what, const Array *a, const char **why) {
+  for (size_t i = 0; i < a->size; i++)
+    if (!isfinite(a->data[i]))
+      return array_fail(why, STATUS_NUMERICS, "%s of an array that is not finite", what), false;
+  return true;
+}
+
+static bool factorizable(const char *what, const Array *a, const char **why) {
+  if (a->rank != 2) return refuse(what, "a matrix", a, why), false;
+  return fits(a, why) && all_finite(what, a, why);
+}
+
+static bool square(const char *what, const Array *a, const char **why) {
+  if (a->rank != 2 || a->shape[0] != a->shape[1])
+    return refuse(what, "a square matrix", a, why), false;
+  return factorizable(what, a, why);
+}
+
+Array *array_matmul(const Array *a, const Array *b, const char **why) {
+  if (a->rank < 1 || a->rank > 2) return refuse("@", "vectors and matrices", a, why);
+  if (b->rank < 1 || b->rank > 2) return refuse("@", "vectors and matrices", b, why);
+  size_t m = a->rank == 2 ? a->shape[0] : 1, k = a->shape[a->rank - 1];
+  size_t n = b->rank == 2 ? b->shape[1] : 1;
+  char text[2][ARRAY_SHAPE_TEXT];
+  if (b->shape[0] != k)
+    return array_fail(why, STATUS_SCRIPT, "shapes %s and %s do not match in @",
+                      array_shape_text(a, text[0]), array_shape_text(b, text[1]));
+  if (!fits(a, why) || !fits(b, why)) return NULL;
+  size_t shape[2];
+  int rank = 0;
+  if (a->rank == 2) shape[rank++] = m;
+  if (b->rank == 2) shape[rank++] = n;
+  Array *out = array_fresh(rank, shape, why);
+  if (out && out->size)
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1, a->data,
+                leading(k), b->data, leading(n), 0, out->data, leading(n));
+  return out;
+}
+
+Array *array_dot(const Array *a, const Array *b, const char **why) {
+  if (a->rank != 1) return refuse("dot", "two vectors", a, why);
+  if (b->rank != 1) return refuse("dot", "two vectors", b, why);
+  return array_matmul(a, b, why);
+}
+
+Array *array_outer(const Array *a, const Array *b, const char **why) {
+  if (a->rank != 1) return refuse("outer", "two vectors", a, why);
+  if (b->rank != 1) return refuse("outer", "two vectors", b, why);
+  Array *out = array_fresh(2, (size_t[]){a->size, b->size}, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < a->size; i++)
+    for (size_t j = 0; j < b->size; j++) out->data[i * b->size + j] = a->data[i] * b->data[j];
+  return out;
+}
+
+Array *array_trace(const Array *a, const char **why) {
+  if (a->rank != 2 || a->shape[0] != a->shape[1]) return refuse("trace", "a square matrix", a, why);
+  Array *out = array_fresh(0, NULL, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < a->shape[0]; i++) out->data[0] += a->data[i * (a->shape[0] + 1)];
+  return out;
+}
+
+/* Overwrites a square matrix with its LU factors. False when a pivot vanishes. */
+static bool factorize(Array *lu, lapack_int *pivots) {
+  int n = (int)lu->shape[0];
+  return LAPACKE_dgetrf(LAPACK_ROW_MAJOR, n, n, lu->data, leading(lu->shape[0]), pivots) == 0;
+}
+
+/* True when the factors of a matrix with this 1-norm can be divided by to working precision. */
+static bool regular(const Array *lu, double norm) {
+  double reciprocal = 0;
+  int n = (int)lu->shape[0];
+  LAPACKE_dgecon(LAPACK_ROW_MAJOR, '1', n, lu->data, n, norm, &reciprocal);
+  return reciprocal >= DBL_EPSILON;
+}
+
+/* Overwrites x with the solution; lu holds the matrix. */
+static bool divide(Array *lu, Array *x, lapack_int *pivots) {
+  int n = (int)lu->shape[0];
+  int columns = x->rank == 2 ? (int)x->shape[1] : 1;
+  double norm = LAPACKE_dlange(LAPACK_ROW_MAJOR, '1', n, n, lu->data, n);
+  if (!factorize(lu, pivots) || !regular(lu, norm)) return false;
+  return LAPACKE_dgetrs(LAPACK_ROW_MAJOR, 'N', n, columns, lu->data, n, pivots, x->data, columns) ==
+         0;
+}
+
+/* Takes over x. */
+static Array *solve_in_place(const Array *a, Array *x, const char **why) {
+  if (!x || x->size == 0) return x;
+  Array *lu = copy(a, why);
+  lapack_int *pivots = mem_new(a->shape[0], sizeof *pivots);
+  bool solved = lu && divide(lu, x, pivots);
+  if (lu && !solved) array_fail(why, STATUS_NUMERICS, "the matrix is singular");
+  array_drop(lu);
+  free(pivots);
+  if (solved) return x;
+  array_drop(x);
+  return NULL;
+}
+
+Array *array_solve(const Array *a, const Array *b, const char **why) {
+  char text[2][ARRAY_SHAPE_TEXT];
+  if (!square("solve", a, why)) return NULL;
+  if (b->rank < 1 || b->rank > 2 || b->shape[0] != a->shape[0])
+    return array_fail(why, STATUS_SCRIPT, "shapes %s and %s do not match in solve",
+                      array_shape_text(a, text[0]), array_shape_text(b, text[1]));
+  if (!fits(b, why) || !all_finite("solve", b, why)) return NULL;
+  return solve_in_place(a, copy(b, why), why);
+}
+
+Array *array_inverse(const Array *a, const char **why) {
+  if (!square("inv", a, why)) return NULL;
+  return solve_in_place(a, array_eye(a->shape[0], why), why);
+}
+
+/* Overwrites the matrix. */
+static double determinant(Array *lu, lapack_int *pivots) {
+  size_t n = lu->shape[0];
+  if (n == 0) return 1;
+  if (!factorize(lu, pivots)) return 0;
+  double product = 1;
+  for (size_t i = 0; i < n; i++)
+    product *= lu->data[i * (n + 1)] * (pivots[i] == (lapack_int)i + 1 ? 1 : -1);
+  return product;
+}
+
+Array *array_det(const Array *a, const char **why) {
+  if (!square("det", a, why)) return NULL;
+  Array *lu = copy(a, why);
+  if (!lu) return NULL;
+  lapack_int *pivots = mem_new(a->shape[0], sizeof *pivots);
+  double value = determinant(lu, pivots);
+  free(pivots);
+  array_drop(lu);
+  return array_full(0, NULL, value, why);
+}
+
+static bool symmetric(const Array *a) {
+  size_t n = a->shape[0];
+  double largest = 0;
+  for (size_t i = 0; i < a->size; i++) largest = fmax(largest, fabs(a->data[i]));
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = 0; j < i; j++)
+      if (fabs(a->data[i * n + j] - a->data[j * n + i]) > 1e-10 * largest) return false;
+  return true;
+}
+
+/* Eigenvalues into `values`; the matrix becomes the eigenvectors if the job is 'V'. */
+static bool diagonalize(char job, Array *a, double *values, const char **why) {
+  int n = (int)a->shape[0];
+  if (!symmetric(a))
+    return array_fail(why, STATUS_NUMERICS, "eig takes a symmetric matrix, and this one is not"),
+           false;
+  if (n == 0 || LAPACKE_dsyevd(LAPACK_ROW_MAJOR, job, 'L', n, a->data, n, values) == 0) return true;
+  return array_fail(why, STATUS_NUMERICS, "the eigenvalues did not converge"), false;
+}
+
+/* Both parts of the eigensystem; the part not wanted is dropped. */
+static Array *eigen(const Array *a, bool vectors, const char **why) {
+  if (!square("eig", a, why)) return NULL;
+  Array *matrix = copy(a, why), *values = array_fresh(1, a->shape, why);
+  bool good = matrix && values && diagonalize(vectors ? 'V' : 'N', matrix, values->data, why);
+  Array *wanted = array_keep(!good ? NULL : vectors ? matrix : values);
+  array_drop(matrix);
+  array_drop(values);
+  return wanted;
+}
+
+Array *array_eigenvalues(const Array *a, const char **why) { return eigen(a, false, why); }
+
+Array *array_eigenvectors(const Array *a, const char **why) { return eigen(a, true, why); }
+
+/* LAPACK is shown the transpose, which has the same singular values and needs no copy. */
+Array *array_svd(const Array *a, const char **why) {
+  if (!factorizable("svd", a, why)) return NULL;
+  size_t rows = a->shape[0], columns = a->shape[1], n = rows < columns ? rows : columns;
+  Array *work = copy(a, why), *out = array_fresh(1, &n, why);
+  int failed = 0;
+  if (work && out && n)
+    failed = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', (int)columns, (int)rows, work->data,
+                            (int)columns, out->data, NULL, 1, NULL, 1);
+  bool good = work && out && !failed;
+  if (failed) array_fail(why, STATUS_NUMERICS, "the singular values did not converge");
+  array_drop(work);
+  if (good) return out;
+  array_drop(out);
+  return NULL;
+}
+
+Array *array_norm(const Array *a, const char **why) {
+  Array *out = array_fresh(0, NULL, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < a->size; i++) out->data[0] = hypot(out->data[0], a->data[i]);
+  return out;
+}

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "num/arrayops.h"
+#include "base/memory.h"
+#include "num/arrayfail.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Thread_local struct {
+  Status status;
+  char text[512];
+} failure;
+
+Status array_failure(void) { return failure.status; }
+
+Array *array_fail(const char **why, Status status, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  vsnprintf(failure.text, sizeof failure.text, format, args);
+  va_end(args);
+  failure.status = status;
+  *why = failure.text;
+  return NULL;
+}
+
+static char *shape_text(int rank, const size_t *shape, char text[ARRAY_SHAPE_TEXT]) {
+  int used = sprintf(text, "[");
+  for (int i = 0; i < rank; i++) used += sprintf(text + used, i ? ", %zu" : "%zu", shape[i]);
+  sprintf(text + used, "]");
+  return text;
+}
+
+char *array_shape_text(const Array *a, char text[ARRAY_SHAPE_TEXT]) {
+  return shape_text(a->rank, a->shape, text);
+}
+
+/* Asking for the free memory reads a file; requests below this are simply tried. */
+static const double SMALL_BYTES = 1 << 20;
+
+Array *array_fresh(int rank, const size_t *shape, const char **why) {
+  char text[ARRAY_SHAPE_TEXT];
+  if (rank > ARRAY_MAX_RANK)
+    return array_fail(why, STATUS_SCRIPT, "an array of %d axes (at most %d are possible)", rank,
+                      ARRAY_MAX_RANK);
+  double bytes = sizeof(double);
+  for (int i = 0; i < rank; i++) bytes *= (double)shape[i];
+  Array *fresh = NULL;
+  if (bytes <= SMALL_BYTES || bytes <= mem_available()) fresh = array_new(rank, shape);
+  if (fresh) return fresh;
+  return array_fail(why, STATUS_LIMIT, "an array of shape %s takes %.3g GB, but %.3g GB are free",
+                    shape_text(rank, shape, text), bytes / 1e9, mem_available() / 1e9);
+}
+
+bool array_whole(double value) { return trunc(value) == value && fabs(value) < 1e15; }
+
+int array_axis(const Array *a, double axis, const char **why) {
+  char text[ARRAY_SHAPE_TEXT];
+  double place = axis < 0 ? axis + a->rank : axis;
+  if (array_whole(axis) && place >= 0 && place < a->rank) return (int)place;
+  array_fail(why, STATUS_SCRIPT, "an array of shape %s has no axis %g", array_shape_text(a, text),
+             axis);
+  return -1;
+}
+
+static Array *mismatch(const Array *a, const Array *b, const char *what, const char **why) {
+  char text[2][ARRAY_SHAPE_TEXT];
+  return array_fail(why, STATUS_SCRIPT, "shapes %s and %s %s", array_shape_text(a, text[0]),
+                    array_shape_text(b, text[1]), what);
+}
+
+/* Elementwise. Operands are walked together through the joint shape: where an operand is repeated,
+ * its stride is 0. */
+
+typedef struct Operand {
+  size_t at, stride[ARRAY_MAX_RANK];
+} Operand;
+
+typedef struct Walk {
+  int rank, count;
+  size_t shape[ARRAY_MAX_RANK], index[ARRAY_MAX_RANK];
+  Operand operands[3];
+} Walk;
+
+static void walk_on(Walk *w) {
+  for (int axis = w->rank - 1; axis >= 0; axis--) {
+    bool more = ++w->index[axis] < w->shape[axis];
+    for (int k = 0; k < w->count; k++) {
+      Operand *o = &w->operands[k];
+      o->at += o->stride[axis];
+      if (!more) o->at -= o->stride[axis] * w->shape[axis];
+    }
+    if (more) return;
+    w->index[axis] = 0;
+  }
+}
+
+static bool broadcastable(const Array *a, const Array *b) {
+  for (int i = 1; i <= a->rank && i <= b->rank; i++) {
+    size_t n = a->shape[a->rank - i], m = b->shape[b->rank - i];
+    if (n != m && n != 1 && m != 1) return false;
+  }
+  return true;
+}
+
+static void widen(Walk *w, const Array *a) {
+  for (int i = 0; i < a->rank; i++)
+    if (a->shape[i] != 1) w->shape[w->rank - a->rank + i] = a->shape[i];
+}
+
+static void set_strides(Walk *w, Operand *o, const Array *a) {
+  size_t stride = 1;
+  for (int i = a->rank - 1; i >= 0; i--) {
+    o->stride[w->rank - a->rank + i] = a->shape[i] == 1 ? 0 : stride;
+    stride *= a->shape[i];
+  }
+}
+
+/* Prepares the walk and gives the array to fill. */
+static Array *walk_begin(Walk *w, int count, const Array *const *arrays, const char **why) {
+  *w = (Walk){.count = count};
+  for (int k = 0; k < count; k++) {
+    for (int j = 0; j < k; j++)
+      if (!broadcastable(arrays[j], arrays[k]))
+        return mismatch(arrays[j], arrays[k], "do not broadcast", why);
+    if (arrays[k]->rank > w->rank) w->rank = arrays[k]->rank;
+  }
+  for (int i = 0; i < w->rank; i++) w->shape[i] = 1;
+  for (int k = 0; k < count; k++) widen(w, arrays[k]);
+  for (int k = 0; k < count; k++) set_strides(w, &w->operands[k], arrays[k]);
+  return array_fresh(w->rank, w->shape, why);
+}
+
+Array *array_map(const Array *a, double (*f)(double), const char **why) {
+  Array *out = array_fresh(a->rank, a->shape, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < out->size; i++) out->data[i] = f(a->data[i]);
+  return out;
+}
+
+Array *array_zip(const Array *a, const Array *b, double (*f)(double, double), const char **why) {
+  Walk w;
+  Array *out = walk_begin(&w, 2, (const Array *const[]){a, b}, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < out->size; i++, walk_on(&w))
+    out->data[i] = f(a->data[w.operands[0].at], b->data[w.operands[1].at]);
+  return out;
+}
+
+Array *array_select(const Array *condition, const Array *yes, const Array *no, const char **why) {
+  Walk w;
+  Array *out = walk_begin(&w, 3, (const Array *const[]){condition, yes, no}, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < out->size; i++, walk_on(&w))
+    out->data[i] = condition->data[w.operands[0].at] != 0 ? yes->data[w.operands[1].at]
+                                                          : no->data[w.operands[2].at];
+  return out;
+}
+
+/* Indexing. Each subscript becomes the list of offsets that it picks along its axis. */
+
+typedef struct Pick {
+  size_t count, *offsets;
+} Pick;
+
+static bool resolve(double index, int axis, size_t size, size_t *place, const char **why) {
+  if (!array_whole(index)) {
+    array_fail(why, STATUS_SCRIPT, "index %g is not a whole number", index);
+    return false;
+  }
+  double at = index < 0 ? index + (double)size : index;
+  if (at < 0 || at >= (double)size) {
+    array_fail(why, STATUS_SCRIPT, "index %.0f is out of range for axis %d of size %zu", index,
+               axis, size);
+    return false;
+  }
+  *place = (size_t)at;
+  return true;
+}
+
+static bool clip(bool given, double bound, size_t missing, size_t size, size_t *place,
+                 const char **why) {
+  *place = missing;
+  if (!given) return true;
+  if (!array_whole(bound)) {
+    array_fail(why, STATUS_SCRIPT, "slice bound %g is not a whole number", bound);
+    return false;
+  }
+  double at = bound < 0 ? bound + (double)size : bound;
+  *place = at < 0 ? 0 : at > (double)size ? size : (size_t)at;
+  return true;
+}
+
+static bool pick_list(Pick *pick, const double *list, size_t count, int axis, size_t size,
+                      const char **why) {
+  *pick = (Pick){count, mem_new(count, sizeof *pick->offsets)};
+  for (size_t i = 0; i < count; i++)
+    if (!resolve(list[i], axis, size, &pick->offsets[i], why)) return false;
+  return true;
+}
+
+static bool pick_slice(Pick *pick, const Subscript *s, size_t size, const char **why) {
+  size_t begin, end;
+  if (!clip(s->has_begin, s->begin, 0, size, &begin, why)) return false;
+  if (!clip(s->has_end, s->end, size, size, &end, why)) return false;
+  size_t count = begin < end ? end - begin : 0;
+  *pick = (Pick){count, mem_new(count, sizeof *pick->offsets)};
+  for (size_t i = 0; i < count; i++) pick->offsets[i] = begin + i;
+  return true;
+}
+
+/* Chooses along one axis and appends the axes that come out of it to the shape. */
+static bool choose(Pick *pick, const Subscript *s, int axis, size_t size, int *rank, size_t *shape,
+                   const char **why) {
+  switch (s->kind) {
+  case SUBSCRIPT_AT: return pick_list(pick, &s->at, 1, axis, size, why);
+  case SUBSCRIPT_SLICE:
+    if (!pick_slice(pick, s, size, why)) return false;
+    shape[(*rank)++] = pick->count;
+    return true;
+  case SUBSCRIPT_LIST:
+    for (int i = 0; i < s->list->rank; i++) shape[(*rank)++] = s->list->shape[i];
+    return pick_list(pick, s->list->data, s->list->size, axis, size, why);
+  }
+  return false;
+}
+
+static double *gather(double *to, const double *from, const Pick *picks, int axes, size_t block) {
+  if (axes == 0) return mempcpy(to, from, block * sizeof *to);
+  for (size_t i = 0; i < picks->count; i++)
+    to = gather(to, from + picks->offsets[i], picks + 1, axes - 1, block);
+  return to;
+}
+
+Array *array_index(const Array *a, int count, const Subscript *subscripts, const char **why) {
+  char text[ARRAY_SHAPE_TEXT];
+  if (count > a->rank)
+    return array_fail(why, STATUS_SCRIPT, "%d subscripts for an array of shape %s", count,
+                      array_shape_text(a, text));
+  Pick picks[ARRAY_MAX_RANK] = {0};
+  size_t shape[(ARRAY_MAX_RANK + 1) * ARRAY_MAX_RANK], block = 1;
+  int rank = 0;
+  bool good = true;
+  for (int i = 0; i < count && good; i++)
+    good = choose(&picks[i], &subscripts[i], i, a->shape[i], &rank, shape, why);
+  for (int i = count; i < a->rank; i++) block *= shape[rank++] = a->shape[i];
+  size_t stride = block;
+  for (int i = count - 1; i >= 0 && good; stride *= a->shape[i--])
+    for (size_t k = 0; k < picks[i].count; k++) picks[i].offsets[k] *= stride;
+  Array *out = good ? array_fresh(rank, shape, why) : NULL;
+  if (out && out->size) gather(out->data, a->data, picks, count, block);
+  for (int i = 0; i < count; i++) free(picks[i].offsets);
+  return out;
+}
+
+/* Making arrays */
+
+Array *array_full(int rank, const size_t *shape, double value, const char **why) {
+  Array *out = array_fresh(rank, shape, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < out->size; i++) out->data[i] = value;
+  return out;
+}
+
+Array *array_eye(size_t n, const char **why) {
+  Array *out = array_fresh(2, (size_t[]){n, n}, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < n; i++) out->data[i * n + i] = 1;
+  return out;
+}
+
+Array *array_linspace(double begin, double end, size_t count, const char **why) {
+  Array *out = array_fresh(1, &count, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < count; i++) {
+    double s = count > 1 ? (double)i / (double)(count - 1) : 0;
+    out->data[i] = (1 - s) * begin + s * end;
+  }
+  return out;
+}
+
+Array *array_logspace(double begin, double end, size_t count, const char **why) {
+  Array *out = array_linspace(begin, end, count, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < count; i++) out->data[i] = pow(10, out->data[i]);
+  return out;
+}
+
+Array *array_range(double first, double last, double step, const char **why) {
+  if (!isfinite(first) || !isfinite(last) || !isfinite(step) || step == 0)
+    return array_fail(why, STATUS_SCRIPT, "no range from %g to %g in steps of %g", first, last,
+                      step);
+  /* The last number is included although rounding may have put it a little short. */
+  double steps = floor((last - first) / step * (1 + 1e-12) + 1e-10);
+  if (steps >= 1e15)
+    return array_fail(why, STATUS_LIMIT, "a range of %g numbers is too long", steps + 1);
+  Array *out = array_fresh(1, (size_t[]){steps < 0 ? 0 : (size_t)steps + 1}, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < out->size; i++) out->data[i] = first + (double)i * step;
+  return out;
+}
+
+static bool same_axes(const Array *a, const Array *b, int from) {
+  return a->rank == b->rank &&
+         (a->rank <= from || memcmp(a->shape + from, b->shape + from,
+                                    (size_t)(a->rank - from) * sizeof *a->shape) == 0);
+}
+
+static void append(Array *out, size_t count, const Array *const *parts) {
+  double *to = out->data;
+  for (size_t i = 0; i < count; i++) to = mempcpy(to, parts[i]->data, parts[i]->size * sizeof *to);
+}
+
+Array *array_stack(size_t count, const Array *const *parts, const char **why) {
+  if (count == 0) return array_fresh(1, (size_t[]){0}, why);
+  size_t shape[ARRAY_MAX_RANK + 1] = {count};
+  for (int i = 0; i < parts[0]->rank; i++) shape[i + 1] = parts[0]->shape[i];
+  for (size_t i = 1; i < count; i++)
+    if (!same_axes(parts[0], parts[i], 0))
+      return mismatch(parts[0], parts[i], "do not make one array", why);
+  Array *out = array_fresh(parts[0]->rank + 1, shape, why);
+  if (out) append(out, count, parts);
+  return out;
+}
+
+Array *array_concat(size_t count, const Array *const *parts, const char **why) {
+  size_t shape[ARRAY_MAX_RANK] = {0};
+  const Array *pattern = NULL;
+  for (size_t i = 0; i < count; i++) {
+    if (parts[i]->rank > 0 && !pattern) pattern = parts[i];
+    shape[0] += parts[i]->rank ? parts[i]->shape[0] : 1;
+  }
+  int rank = pattern ? pattern->rank : 1;
+  for (size_t i = 0; i < count; i++)
+    if (parts[i]->rank ? !same_axes(pattern, parts[i], 1) : rank != 1)
+      return mismatch(pattern, parts[i], "do not join along axis 0", why);
+  for (int i = 1; i < rank; i++) shape[i] = pattern->shape[i];
+  Array *out = array_fresh(rank, shape, why);
+  if (out) append(out, count, parts);
+  return out;
+}
+
+/* Shape */
+
+/* Checks the entries of a new shape and fills in the one that is -1. */
+static bool infer(const Array *a, int rank, const double *shape, size_t *full, const char **why) {
+  int open = -1;
+  size_t known = 1;
+  for (int i = 0; i < rank; i++) {
+    if (shape[i] == -1 && open < 0) {
+      open = i;
+    } else if (!array_whole(shape[i]) || shape[i] < 0) {
+      array_fail(why, STATUS_SCRIPT, "%g cannot be the length of axis %d", shape[i], i);
+      return false;
+    } else if (__builtin_mul_overflow(known, (size_t)shape[i], &known)) {
+      known = 0; /* cannot match below unless `a` is empty, and then array_fresh refuses */
+    }
+    full[i] = (size_t)shape[i];
+  }
+  if (open >= 0) full[open] = known ? a->size / known : 0;
+  size_t total = open >= 0 ? known * full[open] : known;
+  if (total == a->size) return true;
+  char text[ARRAY_SHAPE_TEXT];
+  array_fail(why, STATUS_SCRIPT, "an array of shape %s (%zu elements) does not fit the new shape",
+             array_shape_text(a, text), a->size);
+  return false;
+}
+
+Array *array_reshape(const Array *a, int rank, const double *shape, const char **why) {
+  if (rank > ARRAY_MAX_RANK)
+    return array_fail(why, STATUS_SCRIPT, "an array of %d axes (at most %d are possible)", rank,
+                      ARRAY_MAX_RANK);
+  size_t full[ARRAY_MAX_RANK];
+  if (!infer(a, rank, shape, full, why)) return NULL;
+  Array *out = array_fresh(rank, full, why);
+  if (out) append(out, 1, &a);
+  return out;
+}
+
+Array *array_transpose(const Array *a, const char **why) {
+  Walk w = {.rank = a->rank, .count = 1};
+  size_t stride = 1;
+  for (int i = 0; i < a->rank; i++) {
+    int from = a->rank - 1 - i;
+    w.shape[i] = a->shape[from];
+    w.operands[0].stride[i] = stride;
+    stride *= a->shape[from];
+  }
+  Array *out = array_fresh(w.rank, w.shape, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < out->size; i++, walk_on(&w)) out->data[i] = a->data[w.operands[0].at];
+  return out;
+}
+
+static Array *diagonal_matrix(const Array *a, const char **why) {
+  size_t n = a->size;
+  Array *out = array_fresh(2, (size_t[]){n, n}, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < n; i++) out->data[i * n + i] = a->data[i];
+  return out;
+}
+
+Array *array_diag(const Array *a, const char **why) {
+  char text[ARRAY_SHAPE_TEXT];
+  if (a->rank == 1) return diagonal_matrix(a, why);
+  if (a->rank != 2)
+    return array_fail(why, STATUS_SCRIPT, "diag takes a vector or a matrix, not shape %s",
+                      array_shape_text(a, text));
+  size_t n = a->shape[0] < a->shape[1] ? a->shape[0] : a->shape[1];
+  Array *out = array_fresh(1, &n, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < n; i++) out->data[i] = a->data[i * (a->shape[1] + 1)];
+  return out;
+}

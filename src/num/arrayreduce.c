@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Reductions and other work along one axis. An array is seen as lines along that axis: element j of
+ * a line stands `stride` after element j - 1. */
+#include "base/memory.h"
+#include "num/arrayfail.h"
+#include "num/arrayops.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct Line {
+  const double *data;
+  size_t count, stride;
+} Line;
+
+static double at(Line x, size_t i) { return x.data[i * x.stride]; }
+
+static double sum(Line x) {
+  long double total = 0;
+  for (size_t i = 0; i < x.count; i++) total += at(x, i);
+  return (double)total;
+}
+
+static double product(Line x) {
+  double total = 1;
+  for (size_t i = 0; i < x.count; i++) total *= at(x, i);
+  return total;
+}
+
+static double variance(Line x) {
+  double mean = sum(x) / (double)x.count;
+  long double total = 0;
+  for (size_t i = 0; i < x.count; i++) total += (long double)(at(x, i) - mean) * (at(x, i) - mean);
+  return (double)(total / x.count);
+}
+
+static double count_true(Line x) {
+  size_t count = 0;
+  for (size_t i = 0; i < x.count; i++) count += at(x, i) != 0;
+  return (double)count;
+}
+
+/* Place of the first NaN, else of the greatest sign * x. */
+static size_t extreme(Line x, double sign) {
+  size_t best = 0;
+  for (size_t i = 0; i < x.count; i++) {
+    if (isnan(at(x, i))) return i;
+    if (sign * at(x, i) > sign * at(x, best)) best = i;
+  }
+  return best;
+}
+
+static double reduce(Line x, Reduction reduction) {
+  switch (reduction) {
+  case REDUCE_SUM: return sum(x);
+  case REDUCE_MEAN: return sum(x) / (double)x.count;
+  case REDUCE_STD: return sqrt(variance(x));
+  case REDUCE_VAR: return variance(x);
+  case REDUCE_MIN: return at(x, extreme(x, -1));
+  case REDUCE_MAX: return at(x, extreme(x, 1));
+  case REDUCE_PROD: return product(x);
+  case REDUCE_ANY: return count_true(x) > 0;
+  case REDUCE_ALL: return count_true(x) == (double)x.count;
+  case REDUCE_ARGMIN: return (double)extreme(x, -1);
+  case REDUCE_ARGMAX: return (double)extreme(x, 1);
+  }
+  return NAN;
+}
+
+static bool reducible(size_t count, Reduction reduction, const char **why) {
+  static const char *const needs_one[] = {
+      [REDUCE_MEAN] = "mean",    [REDUCE_STD] = "std", [REDUCE_VAR] = "var",
+      [REDUCE_MIN] = "min",      [REDUCE_MAX] = "max", [REDUCE_ARGMIN] = "argmin",
+      [REDUCE_ARGMAX] = "argmax"};
+  if (count || !needs_one[reduction]) return true;
+  array_fail(why, STATUS_SCRIPT, "%s of nothing: the array is empty", needs_one[reduction]);
+  return false;
+}
+
+Array *array_reduce(const Array *a, Reduction reduction, const char **why) {
+  if (!reducible(a->size, reduction, why)) return NULL;
+  Array *out = array_fresh(0, NULL, why);
+  if (out) out->data[0] = reduce((Line){a->data, a->size, 1}, reduction);
+  return out;
+}
+
+/* The lines of an array along an axis: line k begins at offset(k). */
+typedef struct Lines {
+  size_t count, length, stride;
+} Lines;
+
+static Lines lines_along(const Array *a, int axis) {
+  Lines lines = {1, a->shape[axis], 1};
+  for (int i = 0; i < a->rank; i++) {
+    if (i != axis) lines.count *= a->shape[i];
+    if (i > axis) lines.stride *= a->shape[i];
+  }
+  return lines;
+}
+
+static size_t offset(Lines lines, size_t k) {
+  return k / lines.stride * lines.stride * lines.length + k % lines.stride;
+}
+
+Array *array_reduce_axis(const Array *a, Reduction reduction, double axis, const char **why) {
+  int along = array_axis(a, axis, why);
+  if (along < 0 || !reducible(a->shape[along], reduction, why)) return NULL;
+  size_t shape[ARRAY_MAX_RANK];
+  int rank = 0;
+  for (int i = 0; i < a->rank; i++)
+    if (i != along) shape[rank++] = a->shape[i];
+  Array *out = array_fresh(rank, shape, why);
+  if (!out) return NULL;
+  Lines lines = lines_along(a, along);
+  for (size_t k = 0; k < out->size; k++)
+    out->data[k] =
+        reduce((Line){a->data + offset(lines, k), lines.length, lines.stride}, reduction);
+  return out;
+}
+
+typedef struct Ranked {
+  double value;
+  size_t place;
+} Ranked;
+
+static int by_value(const void *a, const void *b) {
+  const Ranked *x = a, *y = b;
+  if (isnan(x->value) != isnan(y->value)) return isnan(x->value) ? 1 : -1;
+  if (x->value != y->value && !isnan(x->value)) return x->value < y->value ? -1 : 1;
+  return x->place < y->place ? -1 : x->place > y->place;
+}
+
+static Array *sort_along(const Array *a, double axis, bool places, const char **why) {
+  int along = array_axis(a, axis, why);
+  Array *out = along < 0 ? NULL : array_fresh(a->rank, a->shape, why);
+  if (!out || !out->size) return out;
+  Lines lines = lines_along(a, along);
+  Ranked *ranked = mem_new(lines.length, sizeof *ranked);
+  for (size_t k = 0; k < lines.count; k++) {
+    size_t from = offset(lines, k);
+    for (size_t i = 0; i < lines.length; i++)
+      ranked[i] = (Ranked){a->data[from + i * lines.stride], i};
+    qsort(ranked, lines.length, sizeof *ranked, by_value);
+    for (size_t i = 0; i < lines.length; i++)
+      out->data[from + i * lines.stride] = places ? (double)ranked[i].place : ranked[i].value;
+  }
+  free(ranked);
+  return out;
+}
+
+Array *array_sort(const Array *a, double axis, const char **why) {
+  return sort_along(a, axis, false, why);
+}
+
+Array *array_argsort(const Array *a, double axis, const char **why) {
+  return sort_along(a, axis, true, why);
+}
+
+Array *array_cumsum(const Array *a, double axis, const char **why) {
+  int along = array_axis(a, axis, why);
+  Array *out = along < 0 ? NULL : array_fresh(a->rank, a->shape, why);
+  if (!out || !out->size) return out;
+  Lines lines = lines_along(a, along);
+  for (size_t k = 0; k < lines.count; k++) {
+    long double total = 0;
+    for (size_t i = 0, p = offset(lines, k); i < lines.length; i++, p += lines.stride)
+      out->data[p] = (double)(total += a->data[p]);
+  }
+  return out;
+}
+
+Array *array_diff(const Array *a, double axis, const char **why) {
+  int along = array_axis(a, axis, why);
+  if (along < 0) return NULL;
+  size_t shape[ARRAY_MAX_RANK];
+  for (int i = 0; i < a->rank; i++) shape[i] = a->shape[i];
+  if (shape[along]) shape[along]--;
+  Array *out = array_fresh(a->rank, shape, why);
+  if (!out || !out->size) return out;
+  Lines from = lines_along(a, along), to = lines_along(out, along);
+  for (size_t k = 0; k < to.count; k++) {
+    const double *x = a->data + offset(from, k);
+    double *y = out->data + offset(to, k);
+    for (size_t i = 0; i < to.length; i++)
+      y[i * to.stride] = x[(i + 1) * from.stride] - x[i * from.stride];
+  }
+  return out;
+}
+
+static double interpolate(double x, const double *xs, const double *ys, size_t count) {
+  if (isnan(x)) return x;
+  if (x <= xs[0]) return ys[0];
+  if (x >= xs[count - 1]) return ys[count - 1];
+  size_t low = 0, high = count - 1;
+  while (high - low > 1) {
+    size_t middle = low + (high - low) / 2;
+    *(xs[middle] <= x ? &low : &high) = middle;
+  }
+  return ys[low] + (x - xs[low]) / (xs[high] - xs[low]) * (ys[high] - ys[low]);
+}
+
+Array *array_interp(const Array *x, const Array *xs, const Array *ys, const char **why) {
+  char text[2][ARRAY_SHAPE_TEXT];
+  if (xs->rank != 1 || ys->rank != 1 || xs->size != ys->size || !xs->size)
+    return array_fail(why, STATUS_SCRIPT,
+                      "interp takes two vectors of one length as its points, not shapes %s and %s",
+                      array_shape_text(xs, text[0]), array_shape_text(ys, text[1]));
+  for (size_t i = 1; i < xs->size; i++)
+    if (!(xs->data[i - 1] < xs->data[i]))
+      return array_fail(why, STATUS_SCRIPT, "the points of interp do not ascend at index %zu", i);
+  Array *out = array_fresh(x->rank, x->shape, why);
+  if (!out) return NULL;
+  for (size_t i = 0; i < x->size; i++)
+    out->data[i] = interpolate(x->data[i], xs->data, ys->data, xs->size);
+  return out;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "num/arrayops.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  VECTOR_WHOLE = 200, /* vectors up to this length and */
+  ROWS_WHOLE = 24,    /* matrices up to this many rows and */
+  PAGES_WHOLE = 6,    /* this many matrices of a higher rank are shown whole, */
+  EDGE = 3,           /* of longer ones the first and last few */
+  CELL = 32
+};
+
+/* Which of `count` entries are shown: all, or `head` at the front and `tail` at the back. */
+typedef struct Window {
+  size_t count, head, tail;
+} Window;
+
+static Window window(size_t count, size_t whole, size_t head, size_t tail) {
+  return count <= whole || count <= head + tail ? (Window){count, count, 0}
+                                                : (Window){count, head, tail};
+}
+
+static bool elided(Window w) { return w.head + w.tail < w.count; }
+
+/* Steps of a window: i runs from 0; the entry after the head may be the gap. */
+static size_t steps(Window w) { return w.head + elided(w) + w.tail; }
+
+static bool is_gap(Window w, size_t i) { return elided(w) && i == w.head; }
+
+static size_t entry(Window w, size_t i) { return i < w.head ? i : w.count - steps(w) + i; }
+
+/* Zero loses its sign, which would only puzzle. */
+static int cell(char text[CELL], double value) {
+  return snprintf(text, CELL, "%.6g", value == 0 ? 0 : value);
+}
+
+static int widest(const double *row, Window w, int least) {
+  char text[CELL];
+  for (size_t i = 0; i < steps(w); i++)
+    if (!is_gap(w, i) && cell(text, row[entry(w, i)]) > least) least = cell(text, row[entry(w, i)]);
+  return least;
+}
+
+static void put_cell(FILE *out, const double *row, Window w, size_t i, int width) {
+  char text[CELL];
+  if (is_gap(w, i))
+    fprintf(out, "%*s", width, "...");
+  else
+    cell(text, row[entry(w, i)]), fprintf(out, "%*s", width, text);
+}
+
+static size_t total_width(const double *row, size_t count) {
+  char text[CELL];
+  size_t total = 2;
+  for (size_t i = 0; i < count; i++) total += (size_t)cell(text, row[i]) + 2;
+  return total;
+}
+
+/* On one line as it comes if that fits, else as a grid of equal cells. */
+static void put_vector(FILE *out, const double *row, size_t count, int columns) {
+  Window w = window(count, VECTOR_WHOLE, 2 * EDGE, 2 * EDGE);
+  bool one_line =
+      !elided(w) && count <= VECTOR_WHOLE && total_width(row, count) <= (size_t)columns + 2;
+  int width = one_line ? 0 : widest(row, w, 3);
+  int per_line = one_line || columns < width + 4 ? (int)count + 1 : (columns - 1) / (width + 2);
+  fputc('[', out);
+  for (size_t i = 0; i < steps(w); i++) {
+    if (i) fputs(i % (size_t)per_line ? ", " : ",\n ", out);
+    put_cell(out, row, w, i, width);
+  }
+  fputc(']', out);
+}
+
+static int matrix_width(const double *data, Window rows, Window row) {
+  int width = 1;
+  for (size_t i = 0; i < steps(rows); i++)
+    if (!is_gap(rows, i)) width = widest(data + entry(rows, i) * row.count, row, width);
+  return width;
+}
+
+static void put_row(FILE *out, const double *row, Window w, int width) {
+  fputc('[', out);
+  for (size_t i = 0; i < steps(w); i++) {
+    if (i) fputs(", ", out);
+    put_cell(out, row, w, i, width);
+  }
+  fputc(']', out);
+}
+
+/* Columns that fit beside each other, if cells are `width` wide. */
+static Window fitting(size_t count, int columns, int width) {
+  size_t room = columns > width + 6 ? (size_t)(columns - 4) / (size_t)(width + 2) : 1;
+  if (room < 2 * EDGE + 1) room = 2 * EDGE + 1;
+  return window(count, room, room - EDGE - 1, EDGE);
+}
+
+static void put_matrix(FILE *out, const double *data, Window rows, Window row) {
+  int width = matrix_width(data, rows, row);
+  if (elided(row) && width < 3) width = 3;
+  fputc('[', out);
+  for (size_t i = 0; i < steps(rows); i++) {
+    if (i) fputs(",\n ", out);
+    if (is_gap(rows, i))
+      fputs("...", out);
+    else
+      put_row(out, data + entry(rows, i) * row.count, row, width);
+  }
+  fputc(']', out);
+}
+
+static Window matrix_rows(const Array *a) {
+  return window(a->shape[a->rank - 2], ROWS_WHOLE, EDGE, EDGE);
+}
+
+static Window matrix_columns(const Array *a, int columns) {
+  Window rows = matrix_rows(a), all = window(a->shape[a->rank - 1], ROWS_WHOLE, EDGE, EDGE);
+  return fitting(all.count, columns, matrix_width(a->data, rows, all));
+}
+
+/* "[2, 0, :, :]" for the k-th matrix. */
+static void put_page_name(FILE *out, const Array *a, size_t k) {
+  size_t index[ARRAY_MAX_RANK];
+  for (int axis = a->rank - 3; axis >= 0; k /= a->shape[axis--]) index[axis] = k % a->shape[axis];
+  fputc('[', out);
+  for (int axis = 0; axis < a->rank - 2; axis++) fprintf(out, "%zu, ", index[axis]);
+  fputs(":, :] =\n", out);
+}
+
+static void put_pages(FILE *out, const Array *a, int columns) {
+  Window rows = matrix_rows(a), row = matrix_columns(a, columns);
+  size_t page = rows.count * row.count;
+  Window pages = window(a->size / page, PAGES_WHOLE, EDGE - 1, 1);
+  for (size_t i = 0; i < steps(pages); i++) {
+    if (i) fputc('\n', out);
+    if (is_gap(pages, i)) {
+      fputs("...", out);
+      continue;
+    }
+    put_page_name(out, a, entry(pages, i));
+    put_matrix(out, a->data + entry(pages, i) * page, rows, row);
+  }
+}
+
+static bool shown_whole(const Array *a, int columns) {
+  if (a->rank < 2) return a->size <= VECTOR_WHOLE;
+  return !elided(matrix_rows(a)) && !elided(matrix_columns(a, columns)) &&
+         a->size <= PAGES_WHOLE * a->shape[a->rank - 2] * a->shape[a->rank - 1];
+}
+
+static void put_array(FILE *out, const Array *a, int columns) {
+  char text[ARRAY_SHAPE_TEXT];
+  if (a->rank > 0 && (!a->size || !shown_whole(a, columns)))
+    fprintf(out, "%s%s", array_shape_text(a, text), a->size ? "\n" : " empty");
+  if (!a->size) return;
+  switch (a->rank) {
+  case 0: fprintf(out, "%.6g", a->data[0] == 0 ? 0 : a->data[0]); break;
+  case 1: put_vector(out, a->data, a->size, columns); break;
+  case 2: put_matrix(out, a->data, matrix_rows(a), matrix_columns(a, columns)); break;
+  default: put_pages(out, a, columns);
+  }
+}
+
+char *array_text(const Array *a, int columns) {
+  char *text = NULL;
+  size_t length;
+  FILE *out = open_memstream(&text, &length);
+  if (!out) return strdup("");
+  put_array(out, a, columns);
+  fclose(out);
+  return text;
+}

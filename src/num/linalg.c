@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "num/linalg.h"
+#include "base/memory.h"
+
+#include <cblas.h>
+#include <lapacke.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k, double alpha,
+                      const double *a, size_t lda, const double *b, size_t ldb, double beta, double *c,
+                      size_t ldc) {
+  if (m == 0 || n == 0) return 0;
+  cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c,
+              (int)ldc);
+  return 2.0 * (double)m * (double)n * (double)k;
+}
+
+double mat_mul(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda, const double *b,
+               size_t ldb, double beta, double *c, size_t ldc) {
+  return product(CblasNoTrans, CblasNoTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+double mat_mul_bt(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
+                  const double *b, size_t ldb, double beta, double *c, size_t ldc) {
+  return product(CblasNoTrans, CblasTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+double mat_mul_at(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
+                  const double *b, size_t ldb, double beta, double *c, size_t ldc) {
+  return product(CblasTrans, CblasNoTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+double dot(size_t n, const double *x, const double *y) { return cblas_ddot((int)n, x, 1, y, 1); }
+
+void axpy(size_t n, double a, const double *x, double *y) { cblas_daxpy((int)n, a, x, 1, y, 1); }
+
+int mat_root(size_t n, const double *a, double *f) {
+  double *w = mem_new(n, sizeof *w);
+  for (size_t i = 0; i < n * n; i++) {
+    if (!isfinite(a[i])) {
+      free(w);
+      return -1;
+    }
+    f[i] = a[i];
+  }
+  int rank = -1;
+  /* eigenvalues ascend, eigenvectors come as columns */
+  if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', (int)n, f, (int)n, w) == 0 && w[0] >= -1e-8 * fabs(w[n - 1])) {
+    rank = 0;
+    for (size_t k = 0; k < n; k++) rank += w[k] > 1e-14 * w[n - 1] && w[k] > 0;
+    double row[n];
+    for (size_t i = 0; i < n; i++) {
+      for (size_t k = 0; k < (size_t)rank; k++) row[k] = f[i * n + n - 1 - k] * sqrt(w[n - 1 - k]);
+      memcpy(f + i * n, row, (size_t)rank * sizeof *row);
+    }
+  }
+  free(w);
+  return rank;
+}
+
+int mat_solve_least(size_t m, size_t k, const double *a, size_t lda, size_t count, const double *b,
+                    size_t ldb, double rcond, double *x, size_t ldx) {
+  size_t longest = m > k ? m : k;
+  double *copy = mem_block(m * k), *side = mem_block(longest * count);
+  lapack_int *pivot = mem_new(k, sizeof *pivot), rank = 0;
+  int status = -1;
+  if (copy && side) {
+    for (size_t i = 0; i < m; i++)
+      for (size_t j = 0; j < k; j++) copy[i * k + j] = a[i * lda + j];
+    for (size_t i = 0; i < m; i++)
+      for (size_t c = 0; c < count; c++) side[i * count + c] = b[c * ldb + i];
+    status = LAPACKE_dgelsy(LAPACK_ROW_MAJOR, (int)m, (int)k, (int)count, copy, (int)k, side, (int)count,
+                            pivot, rcond, &rank);
+    for (size_t c = 0; c < count; c++)
+      for (size_t j = 0; j < k; j++) x[c * ldx + j] = side[j * count + c];
+  }
+  free(copy);
+  free(side);
+  free(pivot);
+  return status;
+}

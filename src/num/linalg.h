@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Products of row-major blocks, by OpenBLAS. A block is a pointer, and the number of doubles from one
+ * row to the next. The scheduler of threads is ours: OpenBLAS runs with one thread, so that sums keep
+ * their order. Each function returns the floating point operations it took (2 m n k). */
+#ifndef DMF_NUM_LINALG_H
+#define DMF_NUM_LINALG_H
+
+#include <stddef.h>
+
+/* C[m, n] = alpha A[m, k] B[k, n] + beta C */
+double mat_mul(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
+               const double *b, size_t ldb, double beta, double *c, size_t ldc);
+/* C[m, n] = alpha A[m, k] B[n, k]^T + beta C: inner products of rows */
+double mat_mul_bt(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
+                  const double *b, size_t ldb, double beta, double *c, size_t ldc);
+/* C[m, n] = alpha A[k, m]^T B[k, n] + beta C */
+double mat_mul_at(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
+                  const double *b, size_t ldb, double beta, double *c, size_t ldc);
+double dot(size_t n, const double *x, const double *y);
+/* y += a x */
+void axpy(size_t n, double a, const double *x, double *y);
+
+/* A factor F[n, rank] of a symmetric positive semidefinite A[n, n] = F F^T; eigenvalues below
+ * 1e-14 of the largest are left out. Returns the rank, or -1 if A has an eigenvalue below -1e-8 of
+ * the largest or is not finite. F has n columns of storage. */
+int mat_root(size_t n, const double *a, double *f);
+
+/* The smallest x[k] with A[m, k] x = b[m] (least squares when there is none), for `count` right-hand
+ * sides: X[count, k], B[count, m], all row major. Singular directions below rcond are left out.
+ * Returns 0, or -1 if LAPACK fails. */
+int mat_solve_least(size_t m, size_t k, const double *a, size_t lda, size_t count, const double *b,
+                    size_t ldb, double rcond, double *x, size_t ldx);
+
+#endif

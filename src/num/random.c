@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "num/random.h"
+#include "base/memory.h"
+#include "num/vecmath.h"
+
+#include <Random123/philox.h>
+#include <gsl/gsl_cdf.h>
+#include <gsl/gsl_qrng.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* Four numbers come from one counter; `block` is the index divided by four. */
+static void philox_block(uint64_t seed, uint64_t stream, uint64_t block, uint64_t out[4]) {
+  philox4x64_key_t key = {{seed, stream}};
+  philox4x64_ctr_t counter = {{block, 0, 0, 0}};
+  philox4x64_ctr_t bits = philox4x64(counter, key);
+  for (int i = 0; i < 4; i++) out[i] = bits.v[i];
+}
+
+void random_bits(uint64_t seed, uint64_t stream, size_t first, size_t count, uint64_t *out) {
+  uint64_t four[4];
+  for (size_t i = 0; i < count; i++) {
+    if (i == 0 || (first + i) % 4 == 0) philox_block(seed, stream, (first + i) / 4, four);
+    out[i] = four[(first + i) % 4];
+  }
+}
+
+/* Uniform in (0, 1): the half step keeps the logarithm of Box-Muller finite. */
+static double open_unit(uint64_t bits) { return ((double)(bits >> 12) + 0.5) * 0x1p-52; }
+
+enum { BATCH = 512 };
+
+/* Normals 4*block .. of BATCH/4 consecutive blocks: pairs (u, v) give sqrt(-2 log u) cos, sin(2 pi v). */
+static void normal_batch(uint64_t seed, uint64_t stream, uint64_t block, size_t blocks, double *out) {
+  double radius[BATCH / 2], angle[BATCH / 2], sine[BATCH / 2], cosine[BATCH / 2];
+  size_t pairs = 2 * blocks;
+  for (size_t b = 0; b < blocks; b++) {
+    uint64_t four[4];
+    philox_block(seed, stream, block + b, four);
+    radius[2 * b] = open_unit(four[0]);
+    angle[2 * b] = 2 * open_unit(four[1]);
+    radius[2 * b + 1] = open_unit(four[2]);
+    angle[2 * b + 1] = 2 * open_unit(four[3]);
+  }
+  vec_log(pairs, radius, radius);
+  vec_sincospi(pairs, angle, sine, cosine);
+  for (size_t i = 0; i < pairs; i++) {
+    double r = sqrt(-2 * radius[i]);
+    out[2 * i] = r * cosine[i];
+    out[2 * i + 1] = r * sine[i];
+  }
+}
+
+void random_normals(uint64_t seed, uint64_t stream, size_t first, size_t count, double *out) {
+  double batch[BATCH];
+  while (count > 0) {
+    size_t skip = first % 4, blocks = (skip + count + 3) / 4;
+    if (blocks > BATCH / 4) blocks = BATCH / 4;
+    normal_batch(seed, stream, first / 4, blocks, batch);
+    size_t take = 4 * blocks - skip < count ? 4 * blocks - skip : count;
+    for (size_t i = 0; i < take; i++) out[i] = batch[skip + i];
+    out += take;
+    first += take;
+    count -= take;
+  }
+}
+
+uint64_t random_stream(unsigned purpose, uint64_t a, uint64_t b, uint64_t c) {
+  return (uint64_t)(purpose & 0xff) << 56 | (a & 0xffffff) << 32 | (b & 0xffff) << 16 | (c & 0xffff);
+}
+
+void sobol_table(int dims, size_t count, uint32_t *table) {
+  gsl_qrng *sequence = gsl_qrng_alloc(gsl_qrng_sobol, (unsigned)dims);
+  double point[SOBOL_DIMS];
+  /* GSL leaves out the first point, the origin; the net property of the first 2^k points needs it. */
+  for (int d = 0; d < dims; d++) table[(size_t)d * count] = 0;
+  for (size_t i = 1; i < count; i++) {
+    gsl_qrng_get(sequence, point);
+    for (int d = 0; d < dims; d++)
+      table[(size_t)d * count + i] = (uint32_t)(point[d] * (1u << SOBOL_BITS));
+  }
+  gsl_qrng_free(sequence);
+}
+
+void sobol_normals(const uint32_t *row, size_t count, uint64_t seed, uint64_t stream, double *out) {
+  uint64_t bits[BATCH], shift;
+  random_bits(seed, stream, 0, 1, &shift);
+  for (size_t start = 0; start < count; start += BATCH) {
+    size_t n = count - start < BATCH ? count - start : BATCH;
+    random_bits(seed, stream, start + 4, n, bits);
+    for (size_t i = 0; i < n; i++) {
+      /* the table's bits lead, random ones follow: no point repeats, none is 0 or 1 */
+      uint64_t lead = (row[start + i] ^ (shift >> (64 - SOBOL_BITS))) & ((1u << SOBOL_BITS) - 1);
+      out[start + i] = gsl_cdf_ugaussian_Pinv(open_unit(lead << (64 - SOBOL_BITS) | bits[i] >> SOBOL_BITS));
+    }
+  }
+}

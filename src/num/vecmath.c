@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* SLEEF's `finz` functions give equal bits for 1, 4 and 8 lanes, so the widest set of the processor
+ * may be taken, and the tail of a vector computed with one lane. They need fused multiply-add; a
+ * processor without it gets the plain C variants (whose last bits differ). The header sleef.h hides
+ * wide functions unless the whole file is compiled for them, hence the declarations here. */
+#include "num/vecmath.h"
+
+#include <math.h>
+
+#if defined __x86_64__
+#include <immintrin.h>
+#define WIDE8 __attribute__((target("avx512f")))
+#define WIDE4 __attribute__((target("avx2,fma")))
+
+static int lanes(void) {
+  if (__builtin_cpu_supports("avx512f")) return 8;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 4 : 1;
+}
+
+/* One function vec_NAME from SLEEF's NAME, with accuracy u10 or u35. */
+#define VECTORISE(NAME, ULP)                                                                       \
+  WIDE8 extern __m512d Sleef_finz_##NAME##d8_##ULP##avx512f(__m512d);                              \
+  WIDE4 extern __m256d Sleef_finz_##NAME##d4_##ULP##avx2(__m256d);                                 \
+  extern double Sleef_finz_##NAME##d1_##ULP##purecfma(double);                                     \
+  extern double Sleef_cinz_##NAME##d1_##ULP##purec(double);                                        \
+  WIDE8 static size_t NAME##_wide8(size_t n, const double *x, double *out) {                       \
+    size_t i = 0;                                                                                  \
+    for (; i + 8 <= n; i += 8)                                                                     \
+      _mm512_storeu_pd(out + i, Sleef_finz_##NAME##d8_##ULP##avx512f(_mm512_loadu_pd(x + i)));     \
+    return i;                                                                                      \
+  }                                                                                                \
+  WIDE4 static size_t NAME##_wide4(size_t n, const double *x, double *out) {                       \
+    size_t i = 0;                                                                                  \
+    for (; i + 4 <= n; i += 4)                                                                     \
+      _mm256_storeu_pd(out + i, Sleef_finz_##NAME##d4_##ULP##avx2(_mm256_loadu_pd(x + i)));        \
+    return i;                                                                                      \
+  }                                                                                                \
+  void vec_##NAME(size_t n, const double *x, double *out) {                                        \
+    int width = lanes();                                                                           \
+    size_t i = width == 8 ? NAME##_wide8(n, x, out) : width == 4 ? NAME##_wide4(n, x, out) : 0;    \
+    if (width > 1)                                                                                 \
+      for (; i < n; i++) out[i] = Sleef_finz_##NAME##d1_##ULP##purecfma(x[i]);                     \
+    else                                                                                           \
+      for (; i < n; i++) out[i] = Sleef_cinz_##NAME##d1_##ULP##purec(x[i]);                        \
+  }
+
+#else
+#define VECTORISE(NAME, ULP)                                                                       \
+  extern double Sleef_##NAME##d1_##ULP(double);                                                    \
+  void vec_##NAME(size_t n, const double *x, double *out) {                                        \
+    for (size_t i = 0; i < n; i++) out[i] = Sleef_##NAME##d1_##ULP(x[i]);                          \
+  }
+#endif
+
+VECTORISE(exp, u10)
+VECTORISE(expm1, u10)
+VECTORISE(log, u35)
+VECTORISE(log1p, u10)
+VECTORISE(sin, u35)
+VECTORISE(cos, u35)
+VECTORISE(tan, u35)
+VECTORISE(atan, u35)
+VECTORISE(sinh, u35)
+VECTORISE(cosh, u35)
+VECTORISE(tanh, u35)
+VECTORISE(erf, u10)
+
+/* sin and cos of pi x, reduced to |x| <= 1/4 first, where no digits are lost. x >= 0 is what
+ * Box-Muller needs, but any finite x is right. */
+void vec_sincospi(size_t n, const double *x, double *sine, double *cosine) {
+  enum { CHUNK = 256 };
+  double angle[CHUNK], s[CHUNK], c[CHUNK];
+  int quarter[CHUNK];
+  for (size_t start = 0; start < n; start += CHUNK) {
+    size_t m = n - start < CHUNK ? n - start : CHUNK;
+    for (size_t i = 0; i < m; i++) {
+      double turns = nearbyint(2 * x[start + i]);
+      angle[i] = M_PI * (x[start + i] - turns / 2);
+      quarter[i] = (int)(turns - 4 * floor(turns / 4));
+    }
+    vec_sin(m, angle, s);
+    vec_cos(m, angle, c);
+    for (size_t i = 0; i < m; i++) {
+      int q = quarter[i];
+      double si = q & 1 ? c[i] : s[i], co = q & 1 ? s[i] : c[i];
+      sine[start + i] = q & 2 ? -si : si;
+      cosine[start + i] = q == 1 || q == 2 ? -co : co;
+    }
+  }
+}
+
+/* Integer powers, the common case, stay exact and cheap; libm does the rest. */
+void vec_pow(size_t n, const double *x, const double *y, double *out) {
+  for (size_t i = 0; i < n; i++) {
+    if (y[i] == 2)
+      out[i] = x[i] * x[i];
+    else if (y[i] == 3)
+      out[i] = x[i] * x[i] * x[i];
+    else
+      out[i] = pow(x[i], y[i]);
+  }
+}

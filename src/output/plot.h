@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Pictures, drawn by gnuplot in a process of its own (DMF_GNUPLOT names another program). */
+#ifndef DMF_OUTPUT_PLOT_H
+#define DMF_OUTPUT_PLOT_H
+
+#include "base/status.h"
+#include "num/array.h"
+
+#include <stdio.h>
+
+typedef enum PlotStyle { PLOT_LINE, PLOT_POINTS } PlotStyle;
+
+/* One curve. With `error`, a line carries a translucent band and points carry bars of +-1 standard
+ * error. Points that are not finite are left out. */
+typedef struct PlotCurve {
+  const char *label; /* NULL: not in the legend */
+  size_t count;
+  const double *x, *y;
+  const double *error; /* or NULL */
+  PlotStyle style;
+  int color; /* from 1, repeating after 8; 0: the curve's own place in the list. Theory and networks
+                of one quantity are best given one colour. */
+} PlotCurve;
+
+/* Curves, or one heat map when `heat` (a matrix, row 0 at the top) is set. Any text may be NULL. */
+typedef struct Plot {
+  const char *title, *x_label, *y_label;
+  const PlotCurve *curves;
+  int curve_count;
+  const Array *heat;
+  bool x_log, y_log; /* needs at least one positive number on that axis */
+} Plot;
+
+/* Draws to a file by extension: .svg .pdf .png .txt. STATUS_FILE when the extension is not one of
+ * these, the file cannot be written, or gnuplot is missing or fails; `*why` (to be freed) gives the
+ * reason. Without gnuplot the numbers are left beside `path` with the extension .dat. */
+Status plot_write(const Plot *plot, const char *path, char **why);
+/* Draws with characters to a stream, sized to its terminal (or 80 x 24). */
+Status plot_draw(const Plot *plot, FILE *stream, char **why);
+
+#endif

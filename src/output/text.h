@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Results as text for people. */
+#ifndef DMF_OUTPUT_TEXT_H
+#define DMF_OUTPUT_TEXT_H
+
+#include "result/result.h"
+
+#include <stdio.h>
+
+/* What `print` shows of a result, lines without a final newline, to be freed: for most kinds a card
+ * (kind, attributes, final loss, and one line for each field with its shape); for "compare" an
+ * aligned table of max |a - b|, rms z and max |z|. */
+char *text_result(const Result *result, int columns);
+
+/* Columns of the terminal behind `stream`, or 80. */
+int text_columns(FILE *stream);
+
+#endif

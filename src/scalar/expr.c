@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "scalar/expr.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+  const char *name;
+  int arity;
+  const char *about;
+} prims[PRIM_COUNT] = {
+    [PRIM_CONST] = {"const", 0, ""},
+    [PRIM_ARG] = {"arg", 0, ""},
+#define PRIM(id, name, arity, about) [PRIM_##id] = {name, arity, about},
+#include "scalar/prim.def"
+#undef PRIM
+};
+
+int prim_arity(Prim prim) { return prims[prim].arity; }
+const char *prim_name(Prim prim) { return prims[prim].name; }
+const char *prim_about(Prim prim) { return prims[prim].about; }
+
+Prim prim_find(const char *name) {
+  for (Prim p = PRIM_ARG + 1; p < PRIM_COUNT; p++)
+    if (strcmp(prims[p].name, name) == 0) return p;
+  return PRIM_COUNT;
+}
+
+double prim_eval(Prim prim, double x, double y, double z) {
+  switch (prim) {
+  case PRIM_NEG: return -x;
+  case PRIM_ADD: return x + y;
+  case PRIM_SUB: return x - y;
+  case PRIM_MUL: return x * y;
+  case PRIM_DIV: return x / y;
+  case PRIM_POW: return pow(x, y);
+  case PRIM_MIN: return x < y || isnan(x) ? x : y;
+  case PRIM_MAX: return x > y || isnan(x) ? x : y;
+  case PRIM_LT: return x < y;
+  case PRIM_LE: return x <= y;
+  case PRIM_EQ: return x == y;
+  case PRIM_SELECT: return x != 0 ? y : z;
+  case PRIM_ABS: return fabs(x);
+  case PRIM_SIGN: return (x > 0) - (x < 0);
+  case PRIM_STEP: return x > 0;
+  case PRIM_RELU: return x > 0 || isnan(x) ? x : 0;
+  case PRIM_EXP: return exp(x);
+  case PRIM_LOG: return log(x);
+  case PRIM_SQRT: return sqrt(x);
+  case PRIM_SIN: return sin(x);
+  case PRIM_COS: return cos(x);
+  case PRIM_TAN: return tan(x);
+  case PRIM_ATAN: return atan(x);
+  case PRIM_SINH: return sinh(x);
+  case PRIM_COSH: return cosh(x);
+  case PRIM_TANH: return tanh(x);
+  case PRIM_ERF: return erf(x);
+  case PRIM_SIGMOID: return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
+  case PRIM_SOFTPLUS: return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
+  case PRIM_CONST:
+  case PRIM_ARG:
+  case PRIM_COUNT: break;
+  }
+  return NAN;
+}
+
+/* The pool: nodes in an arena, found again through an open hash table. */
+struct ExprPool {
+  Arena *arena;
+  const Expr **table;
+  unsigned capacity, count;
+};
+
+ExprPool *expr_pool_new(void) {
+  ExprPool *pool = mem_new(1, sizeof *pool);
+  pool->arena = arena_new();
+  pool->capacity = 1024;
+  pool->table = mem_new(pool->capacity, sizeof *pool->table);
+  return pool;
+}
+
+void expr_pool_free(ExprPool *pool) {
+  if (!pool) return;
+  arena_free(pool->arena);
+  free(pool->table);
+  free(pool);
+}
+
+static uint64_t bits_of(double value) {
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+static uint64_t hash_of(const Expr *e) {
+  uint64_t h = (uint64_t)e->prim * 0x9e3779b97f4a7c15u;
+  h = (h ^ bits_of(e->value)) * 0xbf58476d1ce4e5b9u;
+  h = (h ^ (uint64_t)e->index) * 0x94d049bb133111ebu;
+  for (int i = 0; i < 3; i++) h = (h ^ (e->arg[i] ? e->arg[i]->id + 1u : 0u)) * 0x9e3779b97f4a7c15u;
+  return h ^ h >> 29;
+}
+
+static bool same(const Expr *a, const Expr *b) {
+  return a->prim == b->prim && bits_of(a->value) == bits_of(b->value) && a->index == b->index &&
+         a->arg[0] == b->arg[0] && a->arg[1] == b->arg[1] && a->arg[2] == b->arg[2];
+}
+
+static unsigned slot_of(const ExprPool *pool, const Expr *e) {
+  unsigned slot = (unsigned)(hash_of(e) & (pool->capacity - 1));
+  while (pool->table[slot] && !same(pool->table[slot], e)) slot = (slot + 1) & (pool->capacity - 1);
+  return slot;
+}
+
+static void grow(ExprPool *pool) {
+  const Expr **old = pool->table;
+  unsigned capacity = pool->capacity;
+  pool->capacity *= 2;
+  pool->table = mem_new(pool->capacity, sizeof *pool->table);
+  for (unsigned i = 0; i < capacity; i++)
+    if (old[i]) pool->table[slot_of(pool, old[i])] = old[i];
+  free(old);
+}
+
+static const Expr *intern(ExprPool *pool, Expr e) {
+  unsigned slot = slot_of(pool, &e);
+  if (pool->table[slot]) return pool->table[slot];
+  if (2 * pool->count >= pool->capacity) {
+    grow(pool);
+    slot = slot_of(pool, &e);
+  }
+  Expr *node = arena_alloc(pool->arena, sizeof *node);
+  e.id = pool->count++;
+  *node = e;
+  return pool->table[slot] = node;
+}
+
+const Expr *expr_const(ExprPool *pool, double value) {
+  return intern(pool, (Expr){.prim = PRIM_CONST, .value = value == 0 ? 0 : value});
+}
+
+const Expr *expr_arg(ExprPool *pool, int index) {
+  return intern(pool, (Expr){.prim = PRIM_ARG, .index = index});
+}
+
+static bool is(const Expr *e, double value) { return e->prim == PRIM_CONST && e->value == value; }
+
+/* c * (d * e) = (c d) * e, with constants first. */
+static const Expr *multiply(ExprPool *pool, const Expr *x, const Expr *y) {
+  if (y->prim == PRIM_CONST && x->prim != PRIM_CONST) {
+    const Expr *swap = x;
+    x = y;
+    y = swap;
+  }
+  if (is(x, 0)) return x;
+  if (is(x, 1)) return y;
+  if (is(x, -1)) return expr_call(pool, PRIM_NEG, y, NULL, NULL);
+  if (x->prim == PRIM_CONST && y->prim == PRIM_MUL && y->arg[0]->prim == PRIM_CONST)
+    return multiply(pool, expr_const(pool, x->value * y->arg[0]->value), y->arg[1]);
+  if (x->prim == PRIM_NEG) return expr_call(pool, PRIM_NEG, multiply(pool, x->arg[0], y), NULL, NULL);
+  if (y->prim == PRIM_NEG) return expr_call(pool, PRIM_NEG, multiply(pool, x, y->arg[0]), NULL, NULL);
+  return intern(pool, (Expr){.prim = PRIM_MUL, .arg = {x, y}});
+}
+
+/* The simplified form of an operation on simplified operands, or NULL when it stays as it is. The
+ * rules are those that keep derivatives short; 0 * inf is taken as 0, as differentiation means it. */
+static const Expr *simplify(ExprPool *pool, Prim prim, const Expr *x, const Expr *y, const Expr *z) {
+  switch (prim) {
+  case PRIM_NEG: return x->prim == PRIM_NEG ? x->arg[0] : NULL;
+  case PRIM_ADD:
+    if (is(x, 0)) return y;
+    if (is(y, 0)) return x;
+    if (y->prim == PRIM_NEG) return expr_call(pool, PRIM_SUB, x, y->arg[0], NULL);
+    if (x->prim == PRIM_NEG) return expr_call(pool, PRIM_SUB, y, x->arg[0], NULL);
+    return NULL;
+  case PRIM_SUB:
+    if (is(y, 0)) return x;
+    if (is(x, 0)) return expr_call(pool, PRIM_NEG, y, NULL, NULL);
+    if (x == y) return expr_const(pool, 0);
+    if (y->prim == PRIM_NEG) return expr_call(pool, PRIM_ADD, x, y->arg[0], NULL);
+    return NULL;
+  case PRIM_MUL: return multiply(pool, x, y);
+  case PRIM_DIV:
+    if (is(x, 0)) return x;
+    if (is(y, 1)) return x;
+    if (y->prim == PRIM_CONST && y->value != 0) return multiply(pool, expr_const(pool, 1 / y->value), x);
+    return NULL;
+  case PRIM_POW:
+    if (is(y, 0)) return expr_const(pool, 1);
+    if (is(y, 1)) return x;
+    return NULL;
+  case PRIM_SELECT:
+    if (x->prim == PRIM_CONST) return x->value != 0 ? y : z;
+    return y == z ? y : NULL;
+  default: return NULL;
+  }
+}
+
+const Expr *expr_call(ExprPool *pool, Prim prim, const Expr *x, const Expr *y, const Expr *z) {
+  const Expr *arg[3] = {x, y, z};
+  bool constant = true;
+  for (int i = 0; i < prims[prim].arity; i++) constant = constant && arg[i]->prim == PRIM_CONST;
+  if (constant)
+    return expr_const(pool, prim_eval(prim, x->value, y ? y->value : 0, z ? z->value : 0));
+  const Expr *simple = simplify(pool, prim, x, y, z);
+  return simple ? simple : intern(pool, (Expr){.prim = prim, .arg = {x, y, z}});
+}
+
+const Expr *expr_substitute(ExprPool *pool, const Expr *e, const Expr *const *with) {
+  if (e->prim == PRIM_CONST) return e;
+  if (e->prim == PRIM_ARG) return with[e->index];
+  const Expr *arg[3] = {NULL};
+  for (int i = 0; i < prims[e->prim].arity; i++) arg[i] = expr_substitute(pool, e->arg[i], with);
+  return expr_call(pool, e->prim, arg[0], arg[1], arg[2]);
+}
+
+bool expr_depends(const Expr *e, int index) {
+  if (e->prim == PRIM_ARG) return e->index == index;
+  for (int i = 0; i < prims[e->prim].arity; i++)
+    if (expr_depends(e->arg[i], index)) return true;
+  return false;
+}
+
+bool expr_is_linear(const Expr *e) {
+  switch (e->prim) {
+  case PRIM_ARG: return true;
+  case PRIM_CONST: return e->value == 0;
+  case PRIM_NEG: return expr_is_linear(e->arg[0]);
+  case PRIM_ADD:
+  case PRIM_SUB: return expr_is_linear(e->arg[0]) && expr_is_linear(e->arg[1]);
+  case PRIM_MUL: return e->arg[0]->prim == PRIM_CONST && expr_is_linear(e->arg[1]);
+  case PRIM_DIV: return e->arg[1]->prim == PRIM_CONST && expr_is_linear(e->arg[0]);
+  default: return false;
+  }
+}
+
+double expr_eval(const Expr *e, const double *args) {
+  if (e->prim == PRIM_CONST) return e->value;
+  if (e->prim == PRIM_ARG) return args[e->index];
+  double x[3] = {0};
+  for (int i = 0; i < prims[e->prim].arity; i++) x[i] = expr_eval(e->arg[i], args);
+  return prim_eval(e->prim, x[0], x[1], x[2]);
+}
+
+/* Binding strength of an operator in the notation of the language. */
+static int strength(const Expr *e) {
+  switch (e->prim) {
+  case PRIM_SELECT: return 0;
+  case PRIM_LT:
+  case PRIM_LE:
+  case PRIM_EQ: return 1;
+  case PRIM_ADD:
+  case PRIM_SUB: return 2;
+  case PRIM_MUL:
+  case PRIM_DIV: return 3;
+  case PRIM_NEG: return 4;
+  case PRIM_POW: return 5;
+  case PRIM_CONST: return e->value < 0 ? 4 : 6;
+  default: return 6;
+  }
+}
+
+static void write(FILE *out, const Expr *e, const char *const *names, int context);
+
+static void write_infix(FILE *out, const Expr *e, const char *const *names, const char *op) {
+  int own = strength(e);
+  bool right_first = e->prim == PRIM_POW;
+  write(out, e->arg[0], names, right_first ? own + 1 : own);
+  fputs(op, out);
+  bool plain = e->prim == PRIM_ADD || e->prim == PRIM_MUL || right_first;
+  write(out, e->arg[1], names, plain ? own : own + 1);
+}
+
+static void write_call(FILE *out, const Expr *e, const char *const *names) {
+  fprintf(out, "%s(", prims[e->prim].name);
+  for (int i = 0; i < prims[e->prim].arity; i++) {
+    if (i) fputs(", ", out);
+    write(out, e->arg[i], names, 0);
+  }
+  fputc(')', out);
+}
+
+static void write_open(FILE *out, const Expr *e, const char *const *names) {
+  switch (e->prim) {
+  case PRIM_CONST: fprintf(out, "%.12g", e->value); break;
+  case PRIM_ARG: fputs(names[e->index], out); break;
+  case PRIM_NEG:
+    fputc('-', out);
+    write(out, e->arg[0], names, strength(e));
+    break;
+  case PRIM_ADD: write_infix(out, e, names, " + "); break;
+  case PRIM_SUB: write_infix(out, e, names, " - "); break;
+  case PRIM_MUL: write_infix(out, e, names, "*"); break;
+  case PRIM_DIV: write_infix(out, e, names, "/"); break;
+  case PRIM_POW: write_infix(out, e, names, "^"); break;
+  case PRIM_LT: write_infix(out, e, names, " < "); break;
+  case PRIM_LE: write_infix(out, e, names, " <= "); break;
+  case PRIM_EQ: write_infix(out, e, names, " == "); break;
+  case PRIM_SELECT:
+    fputs("if ", out);
+    write(out, e->arg[0], names, 0);
+    fputs(" then ", out);
+    write(out, e->arg[1], names, 0);
+    fputs(" else ", out);
+    write(out, e->arg[2], names, 0);
+    break;
+  default: write_call(out, e, names);
+  }
+}
+
+static void write(FILE *out, const Expr *e, const char *const *names, int context) {
+  bool parens = strength(e) < context;
+  if (parens) fputc('(', out);
+  write_open(out, e, names);
+  if (parens) fputc(')', out);
+}
+
+char *expr_print(const Expr *e, const char *const *names) {
+  char *text = NULL;
+  size_t length = 0;
+  FILE *out = open_memstream(&text, &length);
+  write(out, e, names, 0);
+  fclose(out);
+  return text;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A kernel is the list of distinct nodes of its expression, operands first. It runs over chunks that
+ * stay in the first-level cache: one register of CHUNK doubles for each node, each instruction one
+ * loop over a chunk. */
+#include "scalar/kernel.h"
+#include "base/memory.h"
+#include "num/vecmath.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Instruction {
+  Prim prim;
+  double value;
+  int operand[3]; /* registers, or the argument's index for PRIM_ARG */
+} Instruction;
+
+struct Kernel {
+  int count;
+  Instruction code[];
+};
+
+enum { REGISTER_BYTES = 256 * 1024, LONGEST_CHUNK = 512 };
+
+/* Nodes of the expression in creation order, which is an order of evaluation. */
+static int collect(const Expr *e, const Expr **nodes, int count, bool *seen) {
+  if (seen[e->id]) return count;
+  seen[e->id] = true;
+  for (int i = 0; i < prim_arity(e->prim); i++) count = collect(e->arg[i], nodes, count, seen);
+  nodes[count] = e;
+  return count + 1;
+}
+
+static int register_of(const Expr *const *nodes, int count, const Expr *e) {
+  for (int i = 0; i < count; i++)
+    if (nodes[i] == e) return i;
+  return -1;
+}
+
+Kernel *kernel_new(const Expr *e) {
+  const Expr **nodes = mem_new(e->id + 1, sizeof *nodes);
+  bool *seen = mem_new(e->id + 1, sizeof *seen);
+  int count = collect(e, nodes, 0, seen);
+  Kernel *kernel = mem_new(1, sizeof *kernel + (size_t)count * sizeof kernel->code[0]);
+  kernel->count = count;
+  for (int i = 0; i < count; i++) {
+    Instruction *in = &kernel->code[i];
+    *in = (Instruction){.prim = nodes[i]->prim, .value = nodes[i]->value};
+    if (in->prim == PRIM_ARG) in->operand[0] = nodes[i]->index;
+    for (int k = 0; k < prim_arity(in->prim); k++)
+      in->operand[k] = register_of(nodes, i, nodes[i]->arg[k]);
+  }
+  free(seen);
+  free(nodes);
+  return kernel;
+}
+
+void kernel_free(Kernel *kernel) { free(kernel); }
+
+#if defined __x86_64__ && !defined __SANITIZE_ADDRESS__
+#define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define CLONES
+#endif
+
+/* The loops of one operation each, so that no processor's clone may contract a product and a sum. */
+CLONES static void simple(Prim prim, size_t n, const double *restrict x, const double *restrict y,
+                          const double *restrict z, double *restrict out) {
+  switch (prim) {
+  case PRIM_NEG: for (size_t i = 0; i < n; i++) out[i] = -x[i]; break;
+  case PRIM_ADD: for (size_t i = 0; i < n; i++) out[i] = x[i] + y[i]; break;
+  case PRIM_SUB: for (size_t i = 0; i < n; i++) out[i] = x[i] - y[i]; break;
+  case PRIM_MUL: for (size_t i = 0; i < n; i++) out[i] = x[i] * y[i]; break;
+  case PRIM_DIV: for (size_t i = 0; i < n; i++) out[i] = x[i] / y[i]; break;
+  case PRIM_LT: for (size_t i = 0; i < n; i++) out[i] = x[i] < y[i]; break;
+  case PRIM_LE: for (size_t i = 0; i < n; i++) out[i] = x[i] <= y[i]; break;
+  case PRIM_EQ: for (size_t i = 0; i < n; i++) out[i] = x[i] == y[i]; break;
+  case PRIM_SELECT: for (size_t i = 0; i < n; i++) out[i] = x[i] != 0 ? y[i] : z[i]; break;
+  case PRIM_ABS: for (size_t i = 0; i < n; i++) out[i] = fabs(x[i]); break;
+  case PRIM_STEP: for (size_t i = 0; i < n; i++) out[i] = x[i] > 0; break;
+  case PRIM_RELU: for (size_t i = 0; i < n; i++) out[i] = x[i] > 0 || x[i] != x[i] ? x[i] : 0; break;
+  case PRIM_SQRT: for (size_t i = 0; i < n; i++) out[i] = sqrt(x[i]); break;
+  default: for (size_t i = 0; i < n; i++) out[i] = prim_eval(prim, x[i], y[i], z[i]); break;
+  }
+}
+
+static void vec_sigmoid(size_t n, const double *x, double *out) {
+  for (size_t i = 0; i < n; i++) out[i] = -fabs(x[i]);
+  vec_exp(n, out, out);
+  for (size_t i = 0; i < n; i++) out[i] = (x[i] >= 0 ? 1 : out[i]) / (1 + out[i]);
+}
+
+static void vec_softplus(size_t n, const double *x, double *out) {
+  for (size_t i = 0; i < n; i++) out[i] = -fabs(x[i]);
+  vec_exp(n, out, out);
+  vec_log1p(n, out, out);
+  for (size_t i = 0; i < n; i++) out[i] += x[i] > 0 ? x[i] : 0;
+}
+
+static void execute(Prim prim, size_t n, const double *x, const double *y, const double *z,
+                    double *out) {
+  switch (prim) {
+  case PRIM_EXP: vec_exp(n, x, out); break;
+  case PRIM_LOG: vec_log(n, x, out); break;
+  case PRIM_SIN: vec_sin(n, x, out); break;
+  case PRIM_COS: vec_cos(n, x, out); break;
+  case PRIM_TAN: vec_tan(n, x, out); break;
+  case PRIM_ATAN: vec_atan(n, x, out); break;
+  case PRIM_SINH: vec_sinh(n, x, out); break;
+  case PRIM_COSH: vec_cosh(n, x, out); break;
+  case PRIM_TANH: vec_tanh(n, x, out); break;
+  case PRIM_ERF: vec_erf(n, x, out); break;
+  case PRIM_POW: vec_pow(n, x, y, out); break;
+  case PRIM_SIGMOID: vec_sigmoid(n, x, out); break;
+  case PRIM_SOFTPLUS: vec_softplus(n, x, out); break;
+  default: simple(prim, n, x, y, z, out);
+  }
+}
+
+static size_t chunk_for(const Kernel *kernel) {
+  size_t chunk = REGISTER_BYTES / sizeof(double) / (size_t)kernel->count;
+  return chunk > LONGEST_CHUNK ? LONGEST_CHUNK : chunk < 8 ? 8 : chunk;
+}
+
+void kernel_run(const Kernel *kernel, size_t n, const double *const *args, double *out) {
+  size_t chunk = chunk_for(kernel);
+  double registers[(size_t)kernel->count * chunk];
+  const double *at[kernel->count];
+  for (int k = 0; k < kernel->count; k++) {
+    double *own = registers + (size_t)k * chunk;
+    at[k] = own;
+    if (kernel->code[k].prim == PRIM_CONST)
+      for (size_t i = 0; i < chunk; i++) own[i] = kernel->code[k].value;
+  }
+  for (size_t start = 0; start < n; start += chunk) {
+    size_t m = n - start < chunk ? n - start : chunk;
+    for (int k = 0; k < kernel->count; k++) {
+      const Instruction *in = &kernel->code[k];
+      if (in->prim == PRIM_ARG)
+        at[k] = args[in->operand[0]] + start;
+      else if (in->prim != PRIM_CONST)
+        execute(in->prim, m, at[in->operand[0]], at[in->operand[1]], at[in->operand[2]],
+                registers + (size_t)k * chunk);
+    }
+    memcpy(out + start, at[kernel->count - 1], m * sizeof(double));
+  }
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Files that scripts read and write. */
+#include "session/session.h"
+#include "base/memory.h"
+#include "file/file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Reading */
+
+static Status read_as(const char *format, const char *path, const char *inside, Array **array, char **why) {
+  static const struct {
+    const char *format;
+    Status (*read)(const char *, Array **, char **);
+  } readers[] = {
+      {"csv", file_read_csv},         {"npy", file_read_npy},
+      {"idx", file_read_idx},         {"cifar10", file_read_cifar10},
+      {"cifar10_labels", file_read_cifar10_labels},
+  };
+  for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
+    if (strcmp(readers[i].format, format) == 0) return readers[i].read(path, array, why);
+  return file_read_hdf5(path, inside, array, why);
+}
+
+static CachedFile *cached(Dmf *dmf, const char *format, const char *path, const char *inside) {
+  for (int i = 0; i < dmf->file_count; i++) {
+    CachedFile *file = &dmf->files[i];
+    if (strcmp(file->path, path) == 0 && strcmp(file->format, format) == 0 && strcmp(file->inside, inside) == 0)
+      return file;
+  }
+  size_t count = (size_t)dmf->file_count + 1;
+  dmf->files = mem_grow(dmf->files, count * sizeof *dmf->files);
+  CachedFile *file = &dmf->files[dmf->file_count++];
+  *file = (CachedFile){.path = mem_string(path), .inside = mem_string(inside), .format = mem_string(format)};
+  return file;
+}
+
+void files_free(Dmf *dmf) {
+  for (int i = 0; i < dmf->file_count; i++) {
+    free(dmf->files[i].path);
+    free(dmf->files[i].inside);
+    free(dmf->files[i].format);
+    array_drop(dmf->files[i].array);
+  }
+  free(dmf->files);
+}
+
+static long long nanoseconds(struct timespec t) { return t.tv_sec * 1000000000LL + t.tv_nsec; }
+
+Array *files_read(Eval *eval, Span span, const char *format, const char *path, const char *inside) {
+  char *beside = session_beside(span, path), *why = NULL;
+  CachedFile *file = cached(eval->host->self, format, beside, inside ? inside : "");
+  struct stat about = {0};
+  bool there = stat(beside, &about) == 0;
+  long long modified = nanoseconds(about.st_mtim);
+  bool current = there && file->array && file->modified == modified && file->size == (long long)about.st_size;
+  if (!current) {
+    array_drop(file->array);
+    file->array = NULL;
+    Status status = read_as(format, beside, inside, &file->array, &why);
+    if (status != STATUS_OK) {
+      file->array = NULL;
+      eval_fail(eval, status, span, NULL, "%s", why);
+    }
+    free(why);
+    file->modified = modified;
+    file->size = (long long)about.st_size;
+  }
+  free(beside);
+  return array_keep(file->array);
+}
+
+/* Writing */
+
+/* Makes a directory and those above it. */
+static bool make_directory(const char *path) {
+  char *copy = mem_string(path);
+  for (char *at = copy + 1; *at; at++)
+    if (*at == '/') {
+      *at = 0;
+      mkdir(copy, 0777);
+      *at = '/';
+    }
+  bool made = mkdir(copy, 0777) == 0 || errno == EEXIST;
+  free(copy);
+  return made;
+}
+
+char *files_target(Eval *eval, const char *path, Span span) {
+  const Dmf *dmf = eval->host->self;
+  if (!dmf->out || *path == '/') return mem_string(path);
+  if (!make_directory(dmf->out)) {
+    eval_fail(eval, STATUS_FILE, span, NULL, "cannot make the directory '%s': %s", dmf->out, strerror(errno));
+    return NULL;
+  }
+  return mem_format("%s/%s", dmf->out, path);
+}
+
+void files_save(Eval *eval, Value *value, const char *name, const char *path, Span span) {
+  const Dmf *dmf = eval->host->self;
+  char *target = files_target(eval, path, span), *why = NULL;
+  if (!target) return;
+  Status status;
+  if (value->kind == VALUE_RESULT) {
+    status = file_write_result(target, value->result, dmf->text ? dmf->text->text : NULL, &why);
+  } else {
+    Array *array = value_as_array(value);
+    status = array ? file_write_array(target, name, array, &why) : STATUS_LIMIT;
+    array_drop(array);
+  }
+  if (status != STATUS_OK) eval_fail(eval, status, span, NULL, "%s", why ? why : "not enough memory");
+  free(why);
+  free(target);
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Opening and closing a session, and running texts in it. */
+#include "session/session.h"
+#include "base/memory.h"
+#include "model/builtins.h"
+#include "model/declare.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+void openblas_set_num_threads(int threads);
+
+const char *dmf_version(void) { return PACKAGE_VERSION; }
+
+/* Evaluators */
+
+static const Ast *override(Eval *eval, const char *name, const char *key) {
+  Dmf *dmf = eval->host->self;
+  for (int i = dmf->setting_count - 1; i >= 0; i--) {
+    Setting *setting = &dmf->settings[i];
+    if (strcmp(setting->name, name) != 0 || strcmp(setting->key, key) != 0) continue;
+    setting->used = true;
+    return setting->value->root;
+  }
+  return NULL;
+}
+
+static Eval evaluator(Dmf *dmf, Scope *globals, bool dry) {
+  dmf->pass++;
+  return (Eval){.pool = dmf->pool,
+                .diags = &dmf->diags,
+                .host = &dmf->host,
+                .globals = globals,
+                .scope = globals,
+                .stop = &dmf->stop,
+                .dry = dry,
+                .interactive = dmf->config.interactive};
+}
+
+/* Lets go of the evaluator's own memory. */
+static void evaluator_end(Eval *eval) {
+  heap_free(&eval->heap);
+  free(eval->doubtful);
+}
+
+/* Opening and closing */
+
+static int positive_variable(const char *name) {
+  const char *text = getenv(name);
+  int n = text ? atoi(text) : 0;
+  return n > 0 ? n : 0;
+}
+
+static int default_threads(void) {
+  int n = positive_variable("DMF_THREADS");
+  if (!n) n = positive_variable("OMP_NUM_THREADS");
+  cpu_set_t set;
+  if (!n && sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
+  return n > 0 ? n : 1;
+}
+
+static void open_scopes(Dmf *dmf) {
+  dmf->base = scope_new(NULL);
+  Eval eval = evaluator(dmf, dmf->base, false);
+  eval.interactive = false;
+  builtins_define(&eval, dmf->base);
+  eval_define(&eval, dmf->base, solver_rows);
+  import_prelude(&eval);
+  evaluator_end(&eval);
+  if (dmf->diags.count) diags_print(&dmf->diags, dmf->diagnostics, dmf->config.color);
+  diags_clear(&dmf->diags);
+  dmf->user = scope_new(dmf->base);
+}
+
+Dmf *dmf_open(const DmfConfig *config) {
+  Dmf *dmf = mem_new(1, sizeof *dmf);
+  if (config) dmf->config = *config;
+  dmf->results = dmf->config.results ? dmf->config.results : stdout;
+  dmf->diagnostics = dmf->config.diagnostics ? dmf->config.diagnostics : stderr;
+  dmf->out = dmf->config.out ? mem_string(dmf->config.out) : NULL;
+  dmf->threads = dmf->config.threads > 0 ? dmf->config.threads : default_threads();
+  dmf->pool = expr_pool_new();
+  dmf->host = (Host){dmf, show_print, draw_plot, files_save, show_value, import_run, override, files_read};
+  openblas_set_num_threads(1);
+  open_scopes(dmf);
+  return dmf;
+}
+
+static void settings_free(Dmf *dmf) {
+  for (int i = 0; i < dmf->setting_count; i++) {
+    free(dmf->settings[i].name);
+    free(dmf->settings[i].key);
+    script_free(dmf->settings[i].value);
+  }
+  free(dmf->settings);
+}
+
+void dmf_close(Dmf *dmf) {
+  if (!dmf) return;
+  scope_free(dmf->user);
+  scope_free(dmf->base);
+  diags_clear(&dmf->diags);
+  settings_free(dmf);
+  files_free(dmf);
+  imports_free(dmf);
+  for (int i = 0; i < dmf->script_count; i++) script_free(dmf->scripts[i]);
+  free(dmf->scripts);
+  free(dmf->names);
+  free(dmf->out);
+  expr_pool_free(dmf->pool);
+  free(dmf);
+}
+
+/* Prints what was collected; the status of the first error. */
+static int conclude(Dmf *dmf) {
+  Status status = dmf->diags.errors ? dmf->diags.status : STATUS_OK;
+  bool broken = fflush(dmf->results) != 0 || ferror(dmf->results);
+  if (broken && status == STATUS_OK) {
+    diag_error(&dmf->diags, STATUS_FILE, (Span){0}, NULL, "cannot write the results: %s", strerror(errno));
+    status = STATUS_FILE;
+  }
+  diags_print(&dmf->diags, dmf->diagnostics, dmf->config.color);
+  diags_clear(&dmf->diags);
+  return (int)status;
+}
+
+/* Settings */
+
+int dmf_set(Dmf *dmf, const char *setting) {
+  const char *equals = strchr(setting, '='), *dot = strchr(setting, '.');
+  if (!equals || !dot || dot > equals || dot == setting || dot + 1 == equals || !equals[1]) {
+    diag_error(&dmf->diags, STATUS_USAGE, (Span){0}, "such as net.gamma=2", "a setting reads NAME.KEY=VALUE, not '%s'",
+               setting);
+    return conclude(dmf);
+  }
+  Source *source = source_new("--set", equals + 1, strlen(equals + 1));
+  Script *value = script_parse_expression(source, &dmf->diags);
+  source_drop(source);
+  if (!value) {
+    dmf->diags.status = STATUS_USAGE;
+    return conclude(dmf);
+  }
+  size_t count = (size_t)dmf->setting_count + 1;
+  dmf->settings = mem_grow(dmf->settings, count * sizeof *dmf->settings);
+  dmf->settings[dmf->setting_count++] = (Setting){strndup(setting, (size_t)(dot - setting)),
+                                                  strndup(dot + 1, (size_t)(equals - dot - 1)), value, false};
+  return DMF_OK;
+}
+
+/* The keys that could have been set, for a setting that named none: "net.gamma, ...". */
+static char *declared_text(const Scope *scope) {
+  char *text = mem_string("");
+  for (int i = 0; i < scope->count; i++) {
+    const Value *value = scope->items[i].value;
+    if (value->kind != VALUE_DECLARED) continue;
+    char *more = mem_format("%s%s%s '%s'", text, *text ? ", " : "", declared_kind_name(value->declared.kind),
+                            value->declared.name);
+    free(text);
+    text = more;
+  }
+  return text;
+}
+
+static void check_setting(Dmf *dmf, const Setting *setting, const Scope *scope) {
+  const Binding *binding = scope_find(scope, setting->name);
+  if (binding && binding->value->kind == VALUE_DECLARED) {
+    const char *keys[DECLARED_MAX_KEYS + 1] = {NULL};
+    for (int i = 0; declared_key(binding->value->declared.kind, i); i++)
+      keys[i] = declared_key(binding->value->declared.kind, i);
+    diag_error(&dmf->diags, STATUS_USAGE, (Span){0}, suggest_hint(setting->key, keys),
+               "--set: a %s has no key '%s'", declared_kind_name(binding->value->declared.kind), setting->key);
+    return;
+  }
+  char *declared = declared_text(scope), *hint = *declared ? mem_format("declared are %s", declared) : NULL;
+  diag_error(&dmf->diags, STATUS_USAGE, (Span){0}, hint, "--set %s.%s: the script declares no '%s'",
+             setting->name, setting->key, setting->name);
+  free(declared);
+  free(hint);
+}
+
+static void check_settings(Dmf *dmf, const Scope *scope) {
+  if (dmf->diags.errors || dmf->config.interactive) return;
+  for (int i = 0; i < dmf->setting_count; i++)
+    if (!dmf->settings[i].used) check_setting(dmf, &dmf->settings[i], scope);
+}
+
+/* Running */
+
+typedef enum Work { WORK_RUN, WORK_CHECK, WORK_LOWER } Work;
+
+static void check(Dmf *dmf, const Script *script) {
+  Scope *overlay = scope_new(dmf->user);
+  Eval eval = evaluator(dmf, overlay, true);
+  for (int i = 0; i < dmf->setting_count; i++) dmf->settings[i].used = false;
+  eval_block(&eval, script->root);
+  evaluator_end(&eval);
+  check_settings(dmf, overlay);
+  scope_free(overlay);
+}
+
+static void run(Dmf *dmf, const Script *script) {
+  Eval eval = evaluator(dmf, dmf->user, false);
+  eval_block(&eval, script->root);
+  evaluator_end(&eval);
+}
+
+static void keep_script(Dmf *dmf, Script *script) {
+  size_t count = (size_t)dmf->script_count + 1;
+  dmf->scripts = mem_grow(dmf->scripts, count * sizeof *dmf->scripts);
+  dmf->scripts[dmf->script_count++] = script;
+}
+
+static int work(Dmf *dmf, Source *source, Work work) {
+  Script *script = NULL;
+  ParseOutcome outcome = script_parse(source, dmf->config.interactive, &script, &dmf->diags);
+  if (outcome != PARSE_OK) {
+    script_free(script);
+    if (outcome == PARSE_ERROR) return conclude(dmf);
+    diags_clear(&dmf->diags);
+    return DMF_INCOMPLETE;
+  }
+  keep_script(dmf, script);
+  dmf->stop = 0;
+  dmf->text = source;
+  dmf->lowering = work == WORK_LOWER;
+  check(dmf, script);
+  if (work == WORK_RUN && !dmf->diags.errors) {
+    diags_print(&dmf->diags, dmf->diagnostics, dmf->config.color);
+    diags_clear(&dmf->diags);
+    run(dmf, script);
+  }
+  dmf->text = NULL;
+  return conclude(dmf);
+}
+
+static int work_file(Dmf *dmf, const char *path, Work what) {
+  char *why = NULL;
+  Source *source = source_read(path, path, &why);
+  if (!source) {
+    diag_error(&dmf->diags, STATUS_FILE, (Span){0}, NULL, "%s", why);
+    free(why);
+    return conclude(dmf);
+  }
+  int status = work(dmf, source, what);
+  source_drop(source);
+  return status;
+}
+
+int dmf_run_text(Dmf *dmf, const char *name, const char *text, size_t length) {
+  Source *source = source_new(name, text, length);
+  int status = work(dmf, source, WORK_RUN);
+  source_drop(source);
+  return status;
+}
+
+int dmf_run_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_RUN); }
+int dmf_check_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_CHECK); }
+int dmf_ir_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_LOWER); }
+
+void dmf_interrupt(Dmf *dmf) { dmf->stop = 1; }
+
+/* Names */
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void collect_names(Dmf *dmf) {
+  const char **names = scope_names(dmf->user);
+  int count = 0, distinct = 0;
+  while (names[count]) count++;
+  names = mem_grow(names, (size_t)(count + 3 * DECLARED_MAX_KEYS) * sizeof *names);
+  for (DeclaredKind kind = DECLARED_DATASET; kind <= DECLARED_TRAINING; kind++)
+    for (int i = 0; declared_key(kind, i); i++) names[count++] = declared_key(kind, i);
+  qsort(names, (size_t)count, sizeof *names, by_name);
+  for (int i = 0; i < count; i++)
+    if (!distinct || strcmp(names[distinct - 1], names[i]) != 0) names[distinct++] = names[i];
+  free(dmf->names);
+  dmf->names = names;
+  dmf->name_count = distinct;
+}
+
+const char *dmf_name(Dmf *dmf, int i) {
+  if (i == 0) collect_names(dmf);
+  return i >= 0 && i < dmf->name_count ? dmf->names[i] : NULL;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The inside of a session: what dmf.h hides. */
+#ifndef DMF_SESSION_SESSION_H
+#define DMF_SESSION_SESSION_H
+
+#include "dmf.h"
+#include "model/eval.h"
+
+/* An override given with dmf_set. */
+typedef struct Setting {
+  char *name, *key;
+  Script *value;
+  bool used; /* in the run under way */
+} Setting;
+
+/* A data file read before; it is read again when it has changed. */
+typedef struct CachedFile {
+  char *path, *inside, *format;
+  long long modified, size;
+  Array *array;
+} CachedFile;
+
+/* An imported script. */
+typedef struct Import {
+  char *path; /* resolved */
+  Script *script;
+  int pass;     /* the last pass that evaluated it */
+  bool running;
+} Import;
+
+struct Dmf {
+  DmfConfig config;
+  FILE *results, *diagnostics;
+  char *out;
+  int threads;
+  volatile sig_atomic_t stop;
+  ExprPool *pool;
+  Diags diags;
+  Scope *base; /* the language and its prelude */
+  Scope *user;
+  Host host;
+  const Source *text; /* of the run under way, for what `save` records */
+  int pass;           /* counts checks and runs */
+  bool lowering;      /* solver calls print their lowered program */
+  Script **scripts; /* all that were run: functions point into them */
+  int script_count;
+  Setting *settings;
+  int setting_count;
+  CachedFile *files;
+  int file_count;
+  Import *imports;
+  int import_count;
+  const char **names; /* of dmf_name */
+  int name_count;
+};
+
+/* A file beside the script that names it; to be freed. */
+char *session_beside(Span span, const char *path);
+
+/* import.c */
+void import_run(Eval *eval, const Ast *node);
+/* Evaluates std/prelude.dmf, when it is installed, in the scope of the evaluator. */
+void import_prelude(Eval *eval);
+void imports_free(Dmf *dmf);
+/* The text of a file; NULL with *why to be freed. */
+Source *source_read(const char *path, const char *name, char **why);
+
+/* solvers.c: dmft, simulate, compare, ir */
+extern const Builtin solver_rows[];
+
+/* show.c */
+void show_print(Eval *eval, const Item *items, int count);
+void show_value(Eval *eval, const Ast *node, Value *value);
+
+/* files.c */
+Array *files_read(Eval *eval, Span span, const char *format, const char *path, const char *inside);
+void files_save(Eval *eval, Value *value, const char *name, const char *path, Span span);
+/* Where a file that a script writes goes, under the directory of --out, which is made; to be freed.
+ * NULL after reporting. */
+char *files_target(Eval *eval, const char *path, Span span);
+void files_free(Dmf *dmf);
+
+/* draw.c */
+void draw_plot(Eval *eval, const Item *items, int count, const char *path, Span span);
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What `print` writes, and how the REPL shows the value of an expression. */
+#include "session/session.h"
+#include "base/memory.h"
+#include "file/file.h"
+#include "model/declare.h"
+#include "output/text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static Dmf *session_of(Eval *eval) { return eval->host->self; }
+
+/* The number that remembers its standard error, as "0.01234 ± 0.00004", else with ten digits. To be
+ * freed. */
+static char *number_text(const Value *value) {
+  double error = value->error && value->error->size == 1 ? value->error->data[0] : 0;
+  bool whole = value->number == floor(value->number) && fabs(value->number) < 1e15;
+  if (!(error > 0) || !isfinite(error) || !isfinite(value->number))
+    return mem_format(whole ? "%.0f" : "%.10g", value->number);
+  int decimals = 1 - (int)floor(log10(error));
+  if (decimals > 12) return mem_format("%.10g ± %.2g", value->number, error);
+  if (decimals < 0) decimals = 0;
+  return mem_format("%.*f ± %.*f", decimals, value->number, decimals, error);
+}
+
+/* Values in words, for what is neither a number nor an array; to be freed. */
+
+static void add(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(char **text, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  char *more = mem_vformat(format, list), *whole = mem_format("%s%s", *text, more);
+  va_end(list);
+  free(more);
+  free(*text);
+  *text = whole;
+}
+
+static void add_option(char **text, const char *name, double value, double usual) {
+  if (value != usual) add(text, ", %s = %.10g", name, value);
+}
+
+static void add_layer(char **text, const Layer *layer) {
+  static const char *const names[] = {"dense(", "activate(", "readout("};
+  char *options = mem_string("");
+  if (layer->phi_name) add(&options, ", %s", layer->phi_name);
+  add_option(&options, "sigma_w", layer->sigma_w, 1);
+  add_option(&options, "sigma_b", layer->sigma_b, 0);
+  if (!layer->train) add(&options, ", train = false");
+  add_option(&options, "rate", layer->rate, 1);
+  bool bare = layer->kind == LAYER_READOUT && !*options;
+  add(text, bare ? "%.7s" : "%s%s)", names[layer->kind], *options ? options + 2 : "");
+  free(options);
+}
+
+static bool same_layer(const Layer *a, const Layer *b) {
+  return a->kind == b->kind && a->phi == b->phi && a->sigma_w == b->sigma_w && a->sigma_b == b->sigma_b &&
+         a->train == b->train && a->rate == b->rate;
+}
+
+static char *chain_text(const Chain *chain) {
+  char *text = mem_string(chain->input ? "input" : "");
+  for (int i = 0, run; i < chain->count; i += run) {
+    for (run = 1; i + run < chain->count && same_layer(&chain->layers[i], &chain->layers[i + run]);) run++;
+    add(&text, "%s", *text ? " -> " : "");
+    if (run > 1) add(&text, "%d * ", run);
+    add_layer(&text, &chain->layers[i]);
+  }
+  return text;
+}
+
+static char *optimizer_text(const Optimizer *optimizer) {
+  char *text = mem_string(optimizer->kind == OPT_FLOW ? "flow(eta = " : "gd(eta = ");
+  if (optimizer->eta->kind == VALUE_NUMBER) add(&text, "%.10g", optimizer->eta->number);
+  else add(&text, "%s", value_describe(optimizer->eta));
+  if (optimizer->dt) add(&text, ", dt = %.10g", optimizer->dt->number);
+  add(&text, ")");
+  return text;
+}
+
+/* A value on one line, as a key of a card. */
+static char *brief(const Value *value) {
+  switch (value->kind) {
+  case VALUE_NUMBER: return number_text(value);
+  case VALUE_STRING: return mem_string(value->string);
+  case VALUE_CHAIN: return chain_text(&value->chain);
+  case VALUE_OPTIMIZER: return optimizer_text(&value->optimizer);
+  case VALUE_LOSS: return mem_string(value->loss.name);
+  case VALUE_DECLARED: return mem_string(value->declared.name);
+  case VALUE_ACTIVATION: return mem_string(value->activation.name);
+  default: return mem_string(value_describe(value));
+  }
+}
+
+static char *card_text(const Declared *declared) {
+  char *text = mem_format("%s %s", declared_kind_name(declared->kind), declared->name);
+  for (int i = 0; declared_key(declared->kind, i); i++) {
+    if (!declared->slot[i]) continue;
+    const char *key = declared_key(declared->kind, i);
+    bool truth = declared->kind == DECLARED_MODEL && i == MODEL_CENTERED;
+    char *value = truth ? mem_string(declared->slot[i]->number != 0 ? "true" : "false") : brief(declared->slot[i]);
+    add(&text, "\n  %-16s = %s", key, value);
+    free(value);
+  }
+  return text;
+}
+
+static char *list_text(const Value *value) {
+  char *text = mem_string("[");
+  for (int i = 0; i < value->list.count; i++) {
+    char *item = brief(value->list.items[i]);
+    add(&text, "%s%s", i ? ", " : "", item);
+    free(item);
+  }
+  add(&text, "]");
+  return text;
+}
+
+static char *function_text(const Value *value) {
+  if (value->kind == VALUE_BUILTIN)
+    return mem_format("%s(%s)  %s", value->builtin.row->name, value->builtin.row->signature,
+                      value->builtin.row->about);
+  const Ast *node = value->kind == VALUE_FUNCTION ? value->function : value->activation.node;
+  return node ? ast_source(node) : mem_string(value->activation.name);
+}
+
+/* Any value as text, on as many lines as it takes, without a final newline. */
+static char *value_text(Eval *eval, const Value *value) {
+  int columns = text_columns(session_of(eval)->results);
+  switch (value->kind) {
+  case VALUE_ARRAY: return array_text(value->array, columns);
+  case VALUE_RESULT: return text_result(value->result, columns);
+  case VALUE_DECLARED: return card_text(&value->declared);
+  case VALUE_LIST: return list_text(value);
+  case VALUE_FUNCTION:
+  case VALUE_BUILTIN:
+  case VALUE_ACTIVATION: return function_text(value);
+  case VALUE_FAMILY:
+    return mem_format("'%s' of layers 1..%d", value->family.name,
+                      result_layers(value->family.result, value->family.name));
+  default: return brief(value);
+  }
+}
+
+/* Plain printing */
+
+static bool on_one_line(const Value *value) {
+  return value->kind == VALUE_NUMBER || value->kind == VALUE_STRING;
+}
+
+static bool bare(const Item *item) {
+  bool literal = item->node->kind == AST_NUMBER || item->value->kind == VALUE_STRING;
+  return literal && !item->labelled;
+}
+
+static void print_short(Eval *eval, const Item *item) {
+  FILE *out = session_of(eval)->results;
+  char *text = brief(item->value);
+  if (bare(item)) fputs(text, out);
+  else fprintf(out, "%s = %s", item->name, text);
+  free(text);
+}
+
+static void print_long(Eval *eval, const Item *item) {
+  FILE *out = session_of(eval)->results;
+  char *text = value_text(eval, item->value);
+  bool array = item->value->kind == VALUE_ARRAY, title = item->labelled || item->node->kind != AST_ARRAY;
+  char shape[ARRAY_SHAPE_TEXT];
+  if (array && title) fprintf(out, "%s, shape %s:\n%s\n", item->name, array_shape_text(item->value->array, shape), text);
+  else if (item->value->kind == VALUE_RESULT && title) fprintf(out, "%s:\n%s\n", item->name, text);
+  else fprintf(out, "%s\n", text);
+  free(text);
+}
+
+static void print_plain(Eval *eval, const Item *items, int count) {
+  FILE *out = session_of(eval)->results;
+  for (int i = 0; i < count; i++) {
+    if (!on_one_line(items[i].value)) {
+      print_long(eval, &items[i]);
+      continue;
+    }
+    print_short(eval, &items[i]);
+    bool last = i + 1 == count || !on_one_line(items[i + 1].value);
+    fputs(last ? "\n" : bare(&items[i]) ? "  " : ", ", out);
+  }
+}
+
+/* JSON lines */
+
+/* Fields of two times are large: they are printed when asked for by name. */
+static bool two_times(const ResultField *field) { return strstr(field->axes, ",s") != NULL; }
+
+static void json_field(FILE *out, const char *name, const ResultField *field) {
+  char *whole = field->layer ? mem_format("%s.%s[%d]", name, field->name, field->layer)
+                             : mem_format("%s.%s", name, field->name);
+  file_json_line(out, whole, field->value);
+  free(whole);
+}
+
+/* All layers of one field; it may have been left out at first. */
+static void json_family(Eval *eval, const Item *item) {
+  Result *result = item->value->family.result;
+  const char *name = item->value->family.name;
+  char *why = NULL;
+  Status status = result_complete(result, &why);
+  if (status != STATUS_OK) eval_fail(eval, status, item->node->span, NULL, "%s", why ? why : "the field could not be computed");
+  free(why);
+  for (int layer = 1; status == STATUS_OK && layer <= result_layers(result, name); layer++) {
+    const ResultField *field = result_find(result, name, layer);
+    Array *array = array_keep(item->value->family.errors ? field->error : field->value);
+    char *whole = mem_format("%s[%d]", item->name, layer);
+    if (array) file_json_line(session_of(eval)->results, whole, array);
+    array_drop(array);
+    free(whole);
+  }
+}
+
+static void json_result(FILE *out, const char *name, const Result *result) {
+  for (int i = 0; i < result->field_count; i++) {
+    const ResultField *field = &result->fields[i];
+    if (field->value && !two_times(field)) json_field(out, name, field);
+  }
+}
+
+static void print_json(Eval *eval, const Item *item) {
+  FILE *out = session_of(eval)->results;
+  const Value *value = item->value;
+  if (value_is_numeric(value)) {
+    Array *array = value_as_array(value);
+    if (array) file_json_line(out, item->name, array);
+    array_drop(array);
+  } else if (value->kind == VALUE_RESULT) {
+    json_result(out, item->name, value->result);
+  } else if (value->kind == VALUE_FAMILY) {
+    json_family(eval, item);
+  } else {
+    char *text = value_text(eval, value);
+    file_json_text(out, item->name, text);
+    free(text);
+  }
+}
+
+void show_print(Eval *eval, const Item *items, int count) {
+  if (session_of(eval)->config.json)
+    for (int i = 0; i < count; i++) print_json(eval, &items[i]);
+  else
+    print_plain(eval, items, count);
+}
+
+void show_value(Eval *eval, const Ast *node, Value *value) {
+  Dmf *dmf = session_of(eval);
+  if (dmf->config.json) {
+    char *name = ast_source(node);
+    print_json(eval, &(Item){node, name, false, value});
+    free(name);
+    return;
+  }
+  char *text = value_text(eval, value);
+  bool lines = strchr(text, '\n') != NULL;
+  if (value->kind == VALUE_STRING) fprintf(dmf->results, "= \"%s\"\n", text);
+  else fprintf(dmf->results, lines ? "%s\n" : "= %s\n", text);
+  free(text);
+}

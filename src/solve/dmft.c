@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The infinite-width solver: independent replicates of the march, their mean, and its standard
+ * error.
+ *
+ * The samples are split into REPLICATES marches that share nothing but the program, so that their
+ * scatter is an honest error of all that a march does to its numbers, responses and feedback
+ * included. Observables that are not linear in what a march measures (losses, alignments) are taken
+ * of the mean, with the jackknife for their error. */
+#include "base/memory.h"
+#include "num/random.h"
+#include "solve/march.h"
+#include "solve/observe.h"
+#include "solve/solve.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { REPLICATES = 8, FEWEST_PATHS = 16, FIRST_COORDINATES = 64 };
+
+/* One solve. */
+typedef struct Solve {
+  Program *program;
+  SolveOptions options;
+  Sizes sizes;
+  MarchPlan plan;
+  int replicates, done; /* steps done, by all replicates */
+  MarchRecord record[REPLICATES];
+  Kernel *loss;
+  /* of the failed replicate with the lowest number */
+  Status status;
+  int failed_at, failed_replicate;
+} Solve;
+
+static bool progress(void *sink, int t) {
+  Solve *s = sink;
+  (void)t;
+  if (s->options.stop && *s->options.stop) return false;
+  int done;
+#pragma omp atomic capture
+  done = ++s->done;
+  if (s->options.progress && omp_get_thread_num() == 0)
+    s->options.progress(s->options.sink, "dmft", done, s->replicates * (int)s->sizes.steps);
+  return true;
+}
+
+/* ---- the error of the mean ---- */
+
+/* An estimate from few replicates has Student's scatter, (n-1)/(n-3) wider than its standard error
+ * says; the factor makes deviations in units of the printed error have unit variance. */
+static double student(int n) { return n > 3 ? sqrt((n - 1.0) / (n - 3.0)) : 1; }
+
+typedef struct Derive {
+  const Solve *solve;
+  int layer;
+  FieldId id;
+} Derive;
+
+typedef void Derivation(const Derive *derive, const double *x, double *out);
+
+/* out = derive(mean of x_j) and its jackknife error, for x_j [n], out [m]. */
+static void jackknife(const Derive *derive, Derivation *derivation, int replicates, size_t n,
+                      const double *const *x, size_t m, double *value, double *error) {
+  double *mean = mem_new(n, sizeof *mean), *part = mem_new(n, sizeof *part);
+  double *out = mem_new(m * (size_t)replicates, sizeof *out);
+  for (int j = 0; j < replicates; j++)
+    for (size_t i = 0; i < n; i++) mean[i] += x[j][i] / replicates;
+  derivation(derive, mean, value);
+  for (int j = 0; j < replicates && replicates > 1; j++) {
+    for (size_t i = 0; i < n; i++) part[i] = mean[i] + (mean[i] - x[j][i]) / (replicates - 1);
+    derivation(derive, part, out + (size_t)j * m);
+  }
+  for (size_t i = 0; i < m && replicates > 1; i++) {
+    double centre = 0, sum = 0;
+    for (int j = 0; j < replicates; j++) centre += out[(size_t)j * m + i] / replicates;
+    for (int j = 0; j < replicates; j++) sum += pow(out[(size_t)j * m + i] - centre, 2);
+    error[i] = sqrt(sum * (replicates - 1) / replicates) * student(replicates);
+  }
+  free(mean);
+  free(part);
+  free(out);
+}
+
+/* Eight replicates agree by chance now and then, and nearby times then agree too. The variance of an
+ * entry is averaged with the mean over all points at its time, which share its causes. */
+static void moderate(size_t steps, size_t entries, double *error) {
+  for (size_t t = 0; t < steps; t++) {
+    double *now = error + t * entries, pool = 0;
+    for (size_t i = 0; i < entries; i++) pool += now[i] * now[i] / (double)entries;
+    for (size_t i = 0; i < entries; i++) now[i] = sqrt((now[i] * now[i] + pool) / 2);
+  }
+}
+
+static void derive_f(const Derive *d, const double *f, double *out) {
+  Sizes z = d->solve->sizes;
+  double *train = mem_new(field_size(FIELD_F, z), sizeof *train), *test = mem_new(field_size(FIELD_F_TEST, z) + 1, sizeof *test);
+  observe_split(z, f, train, test);
+  memcpy(out, d->id == FIELD_F ? train : test, field_size(d->id, z) * sizeof *out);
+  free(train);
+  free(test);
+}
+
+static void derive_loss(const Derive *d, const double *f, double *out) {
+  double *other = mem_new(d->solve->sizes.steps, sizeof *other);
+  bool train = d->id == FIELD_LOSS;
+  observe_loss(d->solve->program, d->solve->sizes, d->solve->loss, f, train ? out : other, train ? other : out);
+  free(other);
+}
+
+static void derive_delta(const Derive *d, const double *f, double *out) {
+  observe_delta(d->solve->program, d->solve->sizes, d->solve->plan.delta, f, out);
+}
+
+static void derive_same(const Derive *d, const double *x, double *out) {
+  memcpy(out, x, field_size(d->id, d->solve->sizes) * sizeof *out);
+}
+
+static void derive_alignment(const Derive *d, const double *kernel, double *out) {
+  observe_alignment(d->solve->program, d->solve->sizes, kernel, out);
+}
+
+static bool add(Solve *s, Result *result, FieldId id, int layer, Derivation *derivation, size_t n,
+                const double *const *x) {
+  size_t m = field_size(id, s->sizes);
+  double *value = mem_new(m, sizeof *value), *error = mem_new(m, sizeof *error);
+  jackknife(&(Derive){s, layer, id}, derivation, s->replicates, n, x, m, value, error);
+  moderate(s->sizes.steps, m / s->sizes.steps, error);
+  bool fine = field_add(result, id, layer, s->sizes, value, error);
+  free(value);
+  free(error);
+  return fine;
+}
+
+/* ---- results ---- */
+
+/* Which of a record's blocks holds a kernel or response of layer l. */
+typedef double **Pick(MarchRecord *record, const Program *p, int l);
+static double **pick_phi(MarchRecord *r, const Program *p, int l) { return &r->x_kernel[p->phi_matrix[l]]; }
+static double **pick_phi_history(MarchRecord *r, const Program *p, int l) { return &r->x_history[p->phi_matrix[l]]; }
+static double **pick_g_history(MarchRecord *r, const Program *p, int l) { return &r->y_history[p->phi_matrix[l - 1]]; }
+static double **pick_a(MarchRecord *r, const Program *p, int l) { return &r->x_response[p->phi_matrix[l]]; }
+static double **pick_b(MarchRecord *r, const Program *p, int l) { return &r->y_response[p->phi_matrix[l]]; }
+
+static void collect(Solve *s, Pick *pick, int l, const double **x) {
+  for (int j = 0; j < s->replicates; j++) x[j] = *pick(&s->record[j], s->program, l);
+}
+
+static bool add_small(Solve *s, Result *result) {
+  Sizes z = s->sizes;
+  const double *f[REPLICATES], *ntk[REPLICATES], *phi[REPLICATES];
+  for (int j = 0; j < s->replicates; j++) {
+    f[j] = s->record[j].f;
+    ntk[j] = s->record[j].ntk;
+  }
+  size_t n = z.steps * z.all * z.outputs;
+  bool fine = add(s, result, FIELD_F, 0, derive_f, n, f) && add(s, result, FIELD_LOSS, 0, derive_loss, n, f) &&
+              add(s, result, FIELD_DELTA, 0, derive_delta, n, f) &&
+              add(s, result, FIELD_NTK, 0, derive_same, field_size(FIELD_NTK, z), ntk);
+  if (fine && z.all > z.points) fine = add(s, result, FIELD_F_TEST, 0, derive_f, n, f);
+  if (fine && s->program->problem->test_targets) fine = add(s, result, FIELD_TEST_LOSS, 0, derive_loss, n, f);
+  for (int l = 1; fine && l <= s->program->layers && observe_aligns(s->program); l++) {
+    collect(s, pick_phi, l, phi);
+    fine = add(s, result, FIELD_ALIGNMENT, l, derive_alignment, z.steps * z.all * z.all, phi);
+  }
+  return fine;
+}
+
+/* The large fields, layer by layer; each is filled and its blocks are freed at once. */
+static const struct {
+  FieldId id;
+  Pick *pick;
+  bool response;
+} large[] = {{FIELD_PHI, pick_phi_history, false},
+             {FIELD_G, pick_g_history, false},
+             {FIELD_A, pick_a, true},
+             {FIELD_B, pick_b, true}};
+enum { LARGE = sizeof large / sizeof *large };
+
+static int layers_of(const Program *p, int k) {
+  if (!large[k].response) return p->layers;
+  return p->problem->outputs == 1 ? p->layers - 1 : 0;
+}
+
+static bool fill_large(Solve *s, Result *result) {
+  bool fine = true;
+  for (int k = 0; k < LARGE; k++)
+    for (int l = 1; fine && l <= layers_of(s->program, k); l++) {
+      const double *x[REPLICATES];
+      collect(s, large[k].pick, l, x);
+      size_t m = field_size(large[k].id, s->sizes);
+      double *value = mem_block(m), *error = mem_block(m), unit = large[k].response ? 1 / s->program->problem->gamma : 1;
+      fine = value && error;
+      for (size_t i = 0; fine && i < m; i++) {
+        double sum = 0, squares = 0;
+        for (int j = 0; j < s->replicates; j++) sum += x[j][i];
+        for (int j = 0; j < s->replicates; j++) squares += pow(x[j][i] - sum / s->replicates, 2);
+        value[i] = unit * sum / s->replicates;
+        if (s->replicates > 1)
+          error[i] = unit * student(s->replicates) * sqrt(squares / s->replicates / (s->replicates - 1));
+      }
+      fine = fine && field_fill(result, large[k].id, l, s->sizes, value, error);
+      free(value);
+      free(error);
+      for (int j = 0; j < s->replicates; j++) {
+        free(*large[k].pick(&s->record[j], s->program, l));
+        *large[k].pick(&s->record[j], s->program, l) = NULL;
+      }
+    }
+  return fine;
+}
+
+/* ---- running ---- */
+
+static double two_time_bytes(const Solve *s) {
+  double n = (double)(s->sizes.steps * s->sizes.all), kernels = 0;
+  for (int k = 0; k < LARGE; k++) kernels += layers_of(s->program, k);
+  return 8 * n * n * kernels * (s->replicates + 2);
+}
+
+/* An upper bound: every basis as large as sample space or history allow. */
+static double march_bytes(const Solve *s, size_t paths) {
+  const Program *p = s->program;
+  double rows = (double)(s->sizes.all * s->sizes.outputs), S = (double)paths, bytes = 0;
+  double met = rows * (double)s->sizes.steps, rank = met < S ? met : S;
+  for (int v = 0; v < p->variable_count; v++) bytes += 16 * rows * S;
+  bytes += 8 * (4 * rows * S + 3 * rows * rows);
+  for (int k = 0; k < p->matrix_count; k++) bytes += 8 * (2 * 4 * rank * S + 2 * rank * rank) + 16 * (double)s->sizes.steps * rows * rows;
+  int parallel = s->options.threads < s->replicates ? s->options.threads : s->replicates;
+  return bytes * parallel + 16 * (double)s->sizes.steps * rows * rows * p->matrix_count * s->replicates;
+}
+
+static Status refuse(char **why, double bytes) {
+  *why = mem_format("this takes about %.3g bytes (%.3g GB), and %.3g are available", bytes, bytes * 1e-9, mem_available());
+  return STATUS_LIMIT;
+}
+
+static void run_replicates(Solve *s) {
+#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
+  for (int j = 0; j < s->replicates; j++) {
+    int failed_at;
+    Status status = march_run(&s->plan, j, &s->record[j], &failed_at);
+    if (status != STATUS_OK) {
+#pragma omp critical
+      if (s->status == STATUS_OK || j < s->failed_replicate) {
+        s->status = status;
+        s->failed_at = failed_at;
+        s->failed_replicate = j;
+      }
+    }
+  }
+}
+
+static void forget_records(Solve *s) {
+  for (int j = 0; j < s->replicates; j++)
+    if (s->record[j].f) march_record_free(s->program, &s->record[j]);
+}
+
+static Status explain(const Solve *s, char **why) {
+  switch (s->status) {
+  case STATUS_OK: break;
+  case STATUS_INTERRUPTED: *why = mem_format("interrupted at step %d of %zu", s->failed_at, s->sizes.steps - 1); break;
+  case STATUS_NUMERICS:
+    *why = mem_format("training diverges at step %d: the output is no longer finite; a smaller learning rate may help", s->failed_at);
+    break;
+  default: *why = mem_format("out of memory at step %d", s->failed_at);
+  }
+  return s->status;
+}
+
+/* Linear programs: as many coordinates as it takes, found by doubling. */
+static Status run_linear(Solve *s, char **why) {
+  for (s->plan.paths = FIRST_COORDINATES;; s->plan.paths *= 2) {
+    double bytes = march_bytes(s, s->plan.paths);
+    if (bytes > mem_available()) return refuse(why, bytes);
+    s->status = STATUS_OK;
+    run_replicates(s);
+    if (s->status != STATUS_LIMIT || s->failed_at >= 0) return explain(s, why);
+    forget_records(s);
+  }
+}
+
+static Status run(Solve *s, char **why) {
+  double bytes = march_bytes(s, s->plan.paths) + (s->plan.two_time ? two_time_bytes(s) : 0);
+  if (s->program->linear) bytes = s->plan.two_time ? two_time_bytes(s) : 0;
+  if (bytes > mem_available()) return refuse(why, bytes);
+  if (s->program->linear) return run_linear(s, why);
+  uint32_t *sobol = mem_new(SOBOL_DIMS * s->plan.paths, sizeof *sobol);
+  sobol_table(SOBOL_DIMS, s->plan.paths, sobol);
+  s->plan.sobol = sobol;
+  run_replicates(s);
+  free(sobol);
+  return explain(s, why);
+}
+
+/* A dropped direction biases f by its share of the feature movement, which is of order gamma; the
+ * bias, about 0.05 tol, is to stay well below the sampling error, which falls a little faster than
+ * 1/sqrt(samples). In the lazy limit f moves through drifts, and truncation does not touch it. */
+static double automatic_tol(double gamma, int samples) {
+  double movement = gamma < 0.1 ? 1 : gamma < 1 ? gamma : 1;
+  return 0.01 * movement * sqrt(2000.0 / samples);
+}
+
+static void prepare(Solve *s, Program *program, const SolveOptions *options, bool two_time) {
+  *s = (Solve){.program = program, .options = *options, .sizes = sizes_of(program)};
+  s->replicates = program->linear ? 1 : options->samples / FEWEST_PATHS < REPLICATES ? options->samples / FEWEST_PATHS : REPLICATES;
+  MarchPlan *plan = &s->plan;
+  *plan = (MarchPlan){.program = program, .two_time = two_time, .seed = options->seed, .step = progress};
+  plan->sink = s;
+  plan->paths = program->linear ? FIRST_COORDINATES : (size_t)((options->samples + s->replicates - 1) / s->replicates);
+  plan->tol = options->tol > 0 ? options->tol : program->linear ? 1e-10 : automatic_tol(program->problem->gamma, options->samples);
+  plan->kernels = mem_new((size_t)program->op_count, sizeof *plan->kernels);
+  for (int i = 0; i < program->op_count; i++)
+    if (program->ops[i].kind == OP_MAP) plan->kernels[i] = kernel_new(program->ops[i].expr);
+  plan->delta = kernel_new(program->delta);
+  s->loss = kernel_new(program->loss);
+}
+
+static void clean(Solve *s) {
+  forget_records(s);
+  for (int i = 0; i < s->program->op_count; i++) kernel_free(s->plan.kernels[i]);
+  free(s->plan.kernels);
+  kernel_free(s->plan.delta);
+  kernel_free(s->loss);
+}
+
+/* ---- the large fields on demand ---- */
+
+typedef struct Origin {
+  Program *program;
+  SolveOptions options;
+} Origin;
+
+static void drop_origin(void *origin) {
+  program_drop(((Origin *)origin)->program);
+  free(origin);
+}
+
+/* The march is deterministic: running it again with the histories kept gives the two-time fields of
+ * the same solution. */
+static Status complete(Result *result, char **why) {
+  Origin *origin = result->origin;
+  Solve s;
+  prepare(&s, origin->program, &origin->options, true);
+  Status status = run(&s, why);
+  if (status == STATUS_OK && !fill_large(&s, result)) status = refuse(why, two_time_bytes(&s));
+  clean(&s);
+  if (status == STATUS_OK) result->complete = NULL;
+  return status;
+}
+
+static void promise_large(Solve *s, Result *result) {
+  for (int k = 0; k < LARGE; k++)
+    for (int l = 1; l <= layers_of(s->program, k); l++) field_promise(result, large[k].id, l);
+}
+
+static void note_run(Solve *s, Result *result, double seconds) {
+  double flops = 0;
+  int rank = 0;
+  for (int j = 0; j < s->replicates; j++) {
+    flops += s->record[j].flops;
+    if (s->record[j].rank > rank) rank = s->record[j].rank;
+  }
+  result->exact = s->program->linear;
+  if (!result->exact) {
+    result_note(result, "samples", "%zu", s->plan.paths * (size_t)s->replicates);
+    result_note(result, "replicates", "%d", s->replicates);
+    result_note(result, "seed", "%llu", (unsigned long long)s->options.seed);
+  }
+  result_note(result, "tol", "%.17g", s->plan.tol);
+  result_note(result, "rank", "%d", rank);
+  result_note(result, "flops", "%.17g", flops);
+  result_note(result, "seconds", "%.6g", seconds);
+}
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Two-time fields up to this many numbers each are made at once. */
+static const double SMALL_FIELD = 1e5;
+
+Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why) {
+  *result = NULL;
+  if (!program->linear && options->samples < 2 * FEWEST_PATHS) {
+    *why = mem_format("samples = %d is too few: at least %d", options->samples, 2 * FEWEST_PATHS);
+    return STATUS_SCRIPT;
+  }
+  double start = now();
+  Solve s;
+  double n = (double)program->problem->steps * (program->problem->points + program->problem->tests);
+  prepare(&s, program, options, n * n <= SMALL_FIELD);
+  Status status = run(&s, why);
+  if (status == STATUS_OK) {
+    Result *r = result_new("dmft");
+    r->origin = mem_new(1, sizeof(Origin));
+    *(Origin *)r->origin = (Origin){program_keep(program), *options};
+    r->drop_origin = drop_origin;
+    bool fine = observe_start(r, program, s.sizes) && add_small(&s, r);
+    promise_large(&s, r);
+    if (fine && s.plan.two_time) fine = fill_large(&s, r);
+    if (!s.plan.two_time) r->complete = complete;
+    note_run(&s, r, now() - start);
+    if (!fine) {
+      result_drop(r);
+      status = refuse(why, two_time_bytes(&s));
+    } else {
+      *result = r;
+    }
+  }
+  clean(&s);
+  return status;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/observe.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+  const char *name, *axes, *about;
+} fields[FIELD_COUNT] = {
+#define FIELD(id, name, axes, about) [FIELD_##id] = {name, axes, about},
+#include "solve/fields.def"
+#undef FIELD
+};
+
+Sizes sizes_of(const Program *program) {
+  const Problem *p = program->problem;
+  return (Sizes){(size_t)p->steps + 1, (size_t)p->points, (size_t)(p->points + p->tests), (size_t)p->outputs};
+}
+
+/* The shape that the axes of a field spell out. */
+static int shape_of(FieldId id, Sizes sizes, size_t shape[ARRAY_MAX_RANK]) {
+  int rank = 0;
+  for (const char *axis = fields[id].axes; *axis; axis += strcspn(axis, ",") + (strchr(axis, ',') != NULL)) {
+    switch (*axis) {
+    case 't':
+    case 's': shape[rank++] = sizes.steps; break;
+    case 'm': shape[rank++] = sizes.points; break;
+    case 'a':
+    case 'b': shape[rank++] = sizes.all; break;
+    case 'c':
+      if (sizes.outputs > 1) shape[rank++] = sizes.outputs;
+      break;
+    case 'n': shape[rank++] = strncmp(axis, "nu", 2) == 0 ? sizes.points : sizes.all - sizes.points; break;
+    }
+  }
+  return rank;
+}
+
+size_t field_size(FieldId id, Sizes sizes) {
+  size_t shape[ARRAY_MAX_RANK], size = 1;
+  int rank = shape_of(id, sizes, shape);
+  for (int i = 0; i < rank; i++) size *= shape[i];
+  return size;
+}
+
+static Array *array_of(FieldId id, Sizes sizes, const double *data) {
+  size_t shape[ARRAY_MAX_RANK];
+  Array *array = array_new(shape_of(id, sizes, shape), shape);
+  if (array && data) memcpy(array->data, data, array->size * sizeof *data);
+  return array;
+}
+
+bool field_add(Result *result, FieldId id, int layer, Sizes sizes, const double *value, const double *error) {
+  field_promise(result, id, layer);
+  return field_fill(result, id, layer, sizes, value, error);
+}
+
+void field_promise(Result *result, FieldId id, int layer) {
+  result_add(result, fields[id].name, layer, fields[id].axes, fields[id].about, NULL, NULL);
+}
+
+bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value, const double *error) {
+  ResultField *field = result_find(result, fields[id].name, layer);
+  field->value = array_of(id, sizes, value);
+  if (error) field->error = array_of(id, sizes, error);
+  return field->value && (!error || field->error);
+}
+
+bool observe_start(Result *result, const Program *program, Sizes sizes) {
+  const Problem *p = program->problem;
+  result_note(result, "model", "%s", p->model_name);
+  result_note(result, "training", "%s", p->training_name);
+  result_note(result, "dataset", "%s", p->dataset_name);
+  result_note(result, "gamma", "%.17g", p->gamma);
+  result_note(result, "steps", "%d", p->steps);
+  if (!field_add(result, FIELD_T, 0, sizes, NULL, NULL)) return false;
+  double *t = result_find(result, "t", 0)->value->data;
+  for (size_t i = 0; i < sizes.steps; i++) t[i] = (double)i;
+  return true;
+}
+
+void observe_split(Sizes z, const double *f, double *train, double *test) {
+  size_t row = z.all * z.outputs, head = z.points * z.outputs;
+  for (size_t t = 0; t < z.steps; t++) {
+    memcpy(train + t * head, f + t * row, head * sizeof *f);
+    if (row > head) memcpy(test + t * (row - head), f + t * row + head, (row - head) * sizeof *f);
+  }
+}
+
+static double mean_loss(const Kernel *loss, size_t points, size_t outputs, const double *f, const double *y) {
+  double sum = 0;
+  for (size_t mu = 0; mu < points; mu++) {
+    double ell[outputs];
+    kernel_run(loss, outputs, (const double *[]){f + mu * outputs, y + mu * outputs}, ell);
+    for (size_t c = 0; c < outputs; c++) sum += ell[c];
+  }
+  return sum / (double)points;
+}
+
+void observe_loss(const Program *program, Sizes z, const Kernel *loss, const double *f, double *train, double *test) {
+  const Problem *p = program->problem;
+  for (size_t t = 0; t < z.steps; t++) {
+    const double *now = f + t * z.all * z.outputs;
+    train[t] = mean_loss(loss, z.points, z.outputs, now, p->targets->data);
+    if (p->test_targets)
+      test[t] = mean_loss(loss, z.all - z.points, z.outputs, now + z.points * z.outputs, p->test_targets->data);
+  }
+}
+
+void observe_delta(const Program *program, Sizes z, const Kernel *delta, const double *f, double *out) {
+  const double *y = program->problem->targets->data;
+  size_t head = z.points * z.outputs;
+  for (size_t t = 0; t < z.steps; t++)
+    kernel_run(delta, head, (const double *[]){f + t * z.all * z.outputs, y}, out + t * head);
+}
+
+bool observe_aligns(const Program *program) {
+  const Array *y = program->problem->targets;
+  size_t outputs = (size_t)program->problem->outputs;
+  for (size_t i = outputs; i < y->size; i++)
+    if (y->data[i] != y->data[i % outputs]) return true;
+  return false;
+}
+
+/* k -= row means - column means + mean, for the leading n x n block of a symmetric kernel. */
+static void centre(size_t n, size_t stride, const double *kernel, double *out) {
+  double row[n], mean = 0;
+  for (size_t a = 0; a < n; a++) {
+    row[a] = 0;
+    for (size_t b = 0; b < n; b++) row[a] += kernel[a * stride + b] / (double)n;
+    mean += row[a] / (double)n;
+  }
+  for (size_t a = 0; a < n; a++)
+    for (size_t b = 0; b < n; b++) out[a * n + b] = kernel[a * stride + b] - row[a] - row[b] + mean;
+}
+
+static double inner(size_t n, const double *x, const double *y) {
+  double sum = 0;
+  for (size_t i = 0; i < n; i++) sum += x[i] * y[i];
+  return sum;
+}
+
+void observe_alignment(const Program *program, Sizes z, const double *kernel, double *out) {
+  size_t n = z.points;
+  const double *y = program->problem->targets->data;
+  double *target = mem_new(n * n, sizeof *target), *k = mem_new(n * n, sizeof *k);
+  for (size_t a = 0; a < n; a++)
+    for (size_t b = 0; b < n; b++) k[a * n + b] = inner(z.outputs, y + a * z.outputs, y + b * z.outputs);
+  centre(n, n, k, target);
+  double norm = sqrt(inner(n * n, target, target));
+  for (size_t t = 0; t < z.steps; t++) {
+    centre(n, z.all, kernel + t * z.all * z.all, k);
+    out[t] = inner(n * n, k, target) / (norm * sqrt(inner(n * n, k, k)));
+  }
+  free(target);
+  free(k);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The solvers that read a field program, and what they need from outside. They print nothing and
+ * know no places: a status and a sentence go back to the caller, who knows which line of the script
+ * asked. */
+#ifndef DMF_SOLVE_SOLVE_H
+#define DMF_SOLVE_SOLVE_H
+
+#include "base/status.h"
+#include "field/program.h"
+#include "result/result.h"
+
+#include <signal.h>
+#include <stdint.h>
+
+typedef struct SolveOptions {
+  int threads;                           /* > 0; the numbers do not depend on it */
+  uint64_t seed;
+  const volatile sig_atomic_t *stop;     /* becomes nonzero when the user wants out */
+  void (*progress)(void *sink, const char *stage, int done, int total); /* NULL: silent */
+  void *sink;
+  /* dmft */
+  int samples;    /* sample paths in all */
+  double tol;     /* rank truncation, relative to the fields; 0: chosen from gamma */
+  /* simulate */
+  int width;    /* N */
+  int ensemble; /* members, > 1 for error bars */
+} SolveOptions;
+
+/* The infinite-width saddle point of a program: kernels, responses, predictions at t = 0..T, with
+ * Monte Carlo errors; exact when every map is affine. theory.md section 2.
+ * On failure *result is NULL and *why (to be freed) says what went wrong and at which step. */
+Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why);
+
+/* An ensemble of networks of width N, trained step by step as the program says: means, ensemble
+ * errors, and N-scaled variances. theory.md section 1. */
+Status solve_networks(Program *program, const SolveOptions *options, Result **result, char **why);
+
+#endif

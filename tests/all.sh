@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The whole suite, as `make check` runs it in the build directory. Every part ends with a line
+# "PART: N passed, M failed"; a part that dies without one counts as a failure. The last line is the
+# sum.
+set -u
+srcdir=${srcdir:?run this through make check}
+passed=0
+failed=0
+
+part() {
+  local name=$1 output status line
+  shift
+  output=$(mktemp)
+  "$@" 2>&1 | tee "$output"
+  status=${PIPESTATUS[0]}
+  line=$(sed -n 's/^.*: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$output" | tail -n 1)
+  rm -f "$output"
+  set -- ${line:-0 0}
+  passed=$((passed + $1))
+  failed=$((failed + $2))
+  if [ "$status" != 0 ] && [ "$2" = 0 ]; then
+    echo "$name: ended with status $status"
+    failed=$((failed + 1))
+  fi
+}
+
+if [ -z "${TESTS:-}" ]; then
+  for program in ${UNIT:-}; do part "$program" "./$program"; done
+  part layers bash "$srcdir/tests/layers.sh"
+  part command bash "$srcdir/tests/command.sh"
+  [ -n "${DMF_QUICK:-}" ] || part examples bash "$srcdir/tests/examples.sh"
+fi
+part scripts bash "$srcdir/tests/run.sh"
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The command from outside: options, where scripts come from, exit statuses, standard streams.
+set -u
+DMF=${DMF:-$(cd "$(dirname "$0")/.." && pwd)/dmf}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" || exit 1
+export HOME=$scratch XDG_STATE_HOME=$scratch/state
+passed=0
+failed=0
+
+# expect STATUS TEXT COMMAND: the status, and a piece of what it prints on either stream
+expect() {
+  local wanted=$1 text=$2 output status
+  shift 2
+  output=$("$@" 2>&1 </dev/null)
+  status=$?
+  if [ "$status" = "$wanted" ] && [[ $output == *"$text"* ]]; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    printf 'FAIL %s\n  status %s (%s wanted), printed:\n%s\n' "$*" "$status" "$wanted" \
+      "$(sed 's/^/  | /' <<<"$output")"
+  fi
+}
+shell() { bash -c "$1" dmf "$DMF"; }
+
+echo 'print 1 + 1' >two.dmf
+echo 'print 1 +* 1' >syntax.dmf
+echo 'assert 1 > 2, "no"' >assert.dmf
+echo 'print "the check"' >check
+cat >problem.dmf <<'END'
+dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }
+model net { layers = input -> dense(tanh) -> readout; gamma = 1; width = 64 }
+training fit { dataset = d; optimizer = gd(eta = 0.1); steps = 2 }
+print dmft(net, fit, samples = 64).t
+END
+cat >long.dmf <<'END'
+dataset d { inputs = sphere(points = 20, dim = 30, seed = 1); targets = sphere(points = 1, dim = 20)[0] }
+model net { layers = input -> 4 * dense(tanh) -> readout }
+training fit { dataset = d; optimizer = gd(eta = 0.1); steps = 500 }
+print "started"
+print dmft(net, fit, samples = 4000).loss[500]
+END
+
+# Where a script comes from
+expect 0 2 "$DMF" two.dmf
+expect 0 2 "$DMF" -e 'print 1 + 1'
+expect 0 2 shell 'echo "print 1 + 1" | "$1"'
+expect 0 2 shell 'echo "print 1 + 1" | "$1" -'
+expect 0 "the check" "$DMF" ./check
+expect 0 3 "$DMF" -e 'x = 1' -e 'print x + 2'
+expect 0 '' "$DMF" /dev/null
+
+# Options
+expect 0 'Usage: dmf' "$DMF" --help
+expect 0 'dmf 0.' "$DMF" --version
+expect 2 "did you mean '--json'" "$DMF" --jsom two.dmf
+expect 2 'unknown option' "$DMF" --vers
+expect 2 'unknown option' "$DMF" -Z
+expect 2 'takes no argument' "$DMF" --json=1 two.dmf
+expect 2 'needs an argument' "$DMF" two.dmf --set
+expect 2 'whole number' "$DMF" --seed x two.dmf
+expect 2 '--threads' "$DMF" --threads 0 two.dmf
+expect 2 '--color' "$DMF" --color red two.dmf
+expect 2 'one script at a time' "$DMF" two.dmf check
+expect 2 'which one' "$DMF" -e 'print 1' two.dmf
+expect 2 'needs a file' "$DMF" check
+expect 2 'not part of this version' "$DMF" equations two.dmf
+expect 2 'not part of this version' "$DMF" fmt two.dmf
+expect 0 '"shape": []' "$DMF" two.dmf --json
+expect 0 '"shape": []' "$DMF" --json two.dmf
+expect 0 '"shape": [3]' "$DMF" problem.dmf --json
+expect 0 '"shape": [6]' "$DMF" problem.dmf --json --set fit.steps=5 --seed 3 --threads 2 --quiet
+expect 2 "did you mean 'gamma'" "$DMF" problem.dmf --set net.gama=2
+expect 2 'fut' "$DMF" problem.dmf --set fut.steps=2
+expect 1 '' "$DMF" problem.dmf --set net.gamma=-1
+expect 0 "a.csv" shell '"$1" --out made/here -e "save [1, 2] to \"a.csv\"" && ls made/here'
+expect 1 $'\e[' "$DMF" --color always syntax.dmf
+expect 0 none shell '"$1" --color auto syntax.dmf 2>&1 | grep -q $(printf "\\033") || echo none'
+
+# Commands
+expect 0 '' "$DMF" check problem.dmf
+expect 1 'error' "$DMF" check syntax.dmf
+expect 0 '' "$DMF" check assert.dmf
+expect 0 'tanh' "$DMF" ir problem.dmf
+
+# Exit statuses
+expect 1 'syntax.dmf:1:' "$DMF" syntax.dmf
+expect 4 'assert.dmf:1:' "$DMF" assert.dmf
+expect 5 'missing.dmf' "$DMF" missing.dmf
+expect 5 'missing.dmf' "$DMF" check missing.dmf
+expect 5 '' "$DMF" "$scratch"
+expect 1 '<command line>:1:' "$DMF" -e 'print nothing_of_this_name'
+expect 1 '<stdin>:1:' shell 'echo "print nothing_of_this_name" | "$1"'
+expect 130 started shell '"$1" long.dmf & sleep 1; kill -INT $!; wait $!'
+expect 130 started shell 'set -m; timeout --foreground -s INT 2 "$1" long.dmf; test $? = 124 && exit 130'
+
+# Standard streams
+expect 5 'cannot write' shell '"$1" two.dmf >/dev/full'
+expect 5 'cannot write' shell '"$1" two.dmf >&-'
+expect 5 'cannot write' shell '"$1" --help >&-'
+expect 0 '' shell '"$1" -e "x = 1" >&-'
+expect 0 2 shell '"$1" two.dmf <&-'
+expect 0 2 shell '"$1" two.dmf 2>&-'
+expect 0 1 shell '"$1" -e "for i in 1..100000 { print i }" | head -n 1'
+
+# The REPL without a terminal
+expect 0 7 shell 'printf "x = 3\nx + 4\n" | "$1" -i'
+expect 0 '= 4' shell 'printf "for i in 1..2 {\n\n y = 2*i\n}\ny\n" | "$1" -i'
+expect 1 'inside a statement' shell 'printf "for i in 1..2 {\n" | "$1" -i'
+expect 1 3 shell 'printf "x = 3\nnothing_of_this_name\nx\nquit\n" | "$1" -i'
+expect 0 3 shell 'printf "for i in 1..2 {\n\n\nx = 3\nx\n" | "$1" -i'
+expect 0 5 shell 'echo "x + 3" | "$1" -i -e "x = 2"'
+
+# The REPL on a terminal, typed with pauses: it edits, remembers whole statements, and survives Ctrl-C
+typed() { # typed TEXT...: a pause after each
+  (sleep 0.5; for text; do printf "$text"; sleep 0.4; done) |
+    TERM=xterm script -qec "$DMF" /dev/null
+}
+if command -v script >/dev/null; then
+  expect 0 '= 4' typed 'x = 3\r' 'x + 1\r' '\004'
+  expect 0 '= 24' typed 'for i in 1..2 {\r' 'y = 12*i\r' '}\r' 'y\r' 'quit\r'
+  expect 0 '= 34' typed 'y = 30+4\r' 'nonsense(\003' 'y\r' '\004'
+  expect 0 '= 45' typed 'y = 40+5\r' 'for i in 1..2 {\r' '\003' 'y\r' '\004'
+  expect 0 'sigmoid' typed 'sigm\t\r' '\004'
+  expect 0 '= 56' typed "x = 50+6; import \"$scratch/long.dmf\"\\r" '' '' '\003' '' 'x\r' '\004'
+  expect 0 $'for i in 1..2 {\ny = 12*i\n}\n#' cat "$XDG_STATE_HOME/dmf/history"
+fi
+
+echo "command: $passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Holds what no compiler holds: a room includes only itself and the rooms below it, the command sees
+# dmf.h alone, every header compiles by itself, no file names a path of somebody's machine, and the
+# manual pages are clean and name every function and option.
+set -u
+srcdir=${srcdir:-$(cd "$(dirname "$0")/.." && pwd)}
+cd "$srcdir" || exit 1
+rooms=(base num scalar result file syntax model field solve output session)
+passed=0
+failed=0
+
+verdict() { # verdict WHAT PROBLEMS
+  if [ -z "$2" ]; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    printf 'FAIL %s\n%s\n' "$1" "$(sed 's/^/  /' <<<"$2")"
+  fi
+}
+
+# The quoted includes below `directory` that do not match one of the allowed prefixes.
+foreign() { # foreign DIRECTORY ALLOWED-REGEX
+  grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' "$1" --include='*.[ch]' |
+    grep -vE "include[[:space:]]*\"($2)"
+}
+
+allowed=''
+for room in "${rooms[@]}"; do
+  allowed+="${allowed:+|}$room/"
+  extra=''
+  case $room in
+    syntax) extra='|parser\.h"|lexer\.h"' ;;
+    session) extra='|dmf\.h"' ;;
+  esac
+  verdict "room $room includes a room above it" "$(foreign "src/$room" "$allowed$extra")"
+done
+verdict "the command includes more than dmf.h" "$(foreign src/cli 'dmf\.h"|cli/')"
+verdict "dmf.h includes another header" "$(grep -n '#include "' src/dmf.h)"
+
+private='(^|[^[:alnum:]_.])/(work|farm|home)([^[:alnum:]]|$)|/tmp/bash_jobs'
+verdict "a path of somebody's machine" "$(grep -rsnE "$private" bootstrap README.md HACKING.md \
+  configure.ac Makefile.am src grammar stdlib examples tests man .ci | grep -v '^tests/layers.sh:')"
+
+if [ -n "${COMPILE:-}" ]; then
+  for header in src/dmf.h src/*/*.h; do
+    verdict "$header does not compile alone" \
+      "$($COMPILE -Werror -fsyntax-only -x c -include "$header" /dev/null 2>&1)"
+  done
+fi
+missing=''
+for name in $(sed -n 's/^BUILTIN([^,]*, "\([^"]*\)".*/\1/p' src/model/builtins.def); do
+  grep -qE "^\.(It )?(Fn|Ic) $name( |\$)|, Fn $name " man/dmf-language.7 || missing+=" $name"
+done
+options=''
+for name in $(sed -n "s/^OPTION([^,]*, [^,]*, \"\([^\"]*\)\".*/\1/p" src/cli/options.def); do
+  grep -q -e "Fl -$name\b" man/dmf.1 || options+=" $name"
+done
+verdict "options that dmf(1) does not name" "$options"
+verdict "functions that dmf-language(7) does not name" "$missing"
+if [ -n "${MANDOC:-}" ] && [ "$MANDOC" != : ]; then
+  for page in man/*.[0-9]; do
+    verdict "$page" "$("$MANDOC" -T lint -W warning "$page" 2>&1)"
+  done
+fi
+
+echo "layers: $passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/memory.h"
+#include "file/file.h"
+#include "num/arrayops.h"
+
+#include "check.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char directory[256];
+
+/* A path in the scratch directory, good until the fourth call after. */
+static const char *at(const char *name) {
+  static char paths[4][512];
+  static int next;
+  char *path = paths[next++ % 4];
+  snprintf(path, sizeof paths[0], "%s/%s", directory, name);
+  return path;
+}
+
+static const char *put(const char *name, const void *bytes, size_t length) {
+  const char *path = at(name);
+  FILE *file = fopen(path, "w");
+  fwrite(bytes, 1, length, file);
+  fclose(file);
+  return path;
+}
+
+static char *get(const char *path) {
+  char *text = calloc(1, 1 << 16);
+  FILE *file = fopen(path, "r");
+  if (file) {
+    (void)!fread(text, 1, (1 << 16) - 1, file);
+    fclose(file);
+  }
+  return text;
+}
+
+typedef Status Read(const char *path, Array **array, char **why);
+
+/* True when the file is read as an array of this shape and these elements. */
+static bool reads(Read *read, const char *path, int rank, const size_t *shape, const double *data) {
+  Array *a = NULL;
+  char *why = NULL;
+  bool good = read(path, &a, &why) == STATUS_OK && a->rank == rank;
+  for (int i = 0; good && i < rank; i++) good = a->shape[i] == shape[i];
+  for (size_t i = 0; good && i < a->size; i++) good = a->data[i] == data[i];
+  if (why) printf("  %s\n", why);
+  free(why);
+  array_drop(a);
+  return good;
+}
+
+#define SHAPE(...)                                                                                 \
+  (int)(sizeof((size_t[]){__VA_ARGS__}) / sizeof(size_t)), (size_t[]) { __VA_ARGS__ }
+#define DATA(...)                                                                                  \
+  (double[]) { __VA_ARGS__ }
+
+/* True when reading fails with this status and a reason that holds `part`. */
+static bool refuses(Read *read, const char *path, Status expected, const char *part) {
+  Array *a = NULL;
+  char *why = NULL;
+  Status status = read(path, &a, &why);
+  bool good = status == expected && !a && why && strstr(why, part);
+  if (!good) printf("  status %d: %s\n", status, why ? why : "(no reason)");
+  free(why);
+  array_drop(a);
+  return good;
+}
+
+static const char *csv(const char *text) { return put("t.csv", text, strlen(text)); }
+
+static void test_csv(void) {
+  CHECK(reads(file_read_csv, csv("1,2\n3,4\n"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
+  CHECK(reads(file_read_csv, csv("a,b\r\n1,2\r\n3,4"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
+  CHECK(reads(file_read_csv, csv("# note\n\n 1 ; 2 # end\n3;4\n"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
+  CHECK(reads(file_read_csv, csv("1 \t 2\n3\t4\n"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
+  CHECK(reads(file_read_csv, csv("\xef\xbb\xbf\"x\",\"y\"\n\"1\",2e-1\n"), SHAPE(1, 2),
+              DATA(1, 0.2)));
+  CHECK(reads(file_read_csv, csv("t\n1\n2\n3\n"), SHAPE(3), DATA(1, 2, 3)));
+  CHECK(refuses(file_read_csv, csv(""), STATUS_FILE, "holds no numbers"));
+  CHECK(refuses(file_read_csv, csv("# only\n\n"), STATUS_FILE, "holds no numbers"));
+  CHECK(refuses(file_read_csv, csv("a,b\n"), STATUS_FILE, "below its header"));
+  CHECK(refuses(file_read_csv, csv("1,2\n3\n"), STATUS_FILE, "line 2 has 1 fields"));
+  CHECK(refuses(file_read_csv, csv("1,2\n3,4,5\n"), STATUS_FILE, "line 2 has 3 fields"));
+  CHECK(refuses(file_read_csv, csv("1,2\n\n3,x\n"), STATUS_FILE,
+                "line 3, column 2: 'x' is not a number"));
+  CHECK(refuses(file_read_csv, csv("a,b\nc,d\n1,2\n"), STATUS_FILE, "line 2, column 1: 'c'"));
+  CHECK(refuses(file_read_csv, csv("1,x\n"), STATUS_FILE, "line 1, column 2: 'x'"));
+  CHECK(refuses(file_read_csv, csv("1,\n"), STATUS_FILE, "line 1, column 2: ''"));
+  CHECK(refuses(file_read_csv, csv("1,,2\n"), STATUS_FILE, "column 2: ''"));
+  CHECK(refuses(file_read_csv, csv("1,nan\n"), STATUS_FILE, "column 2: 'nan' is not finite"));
+  CHECK(refuses(file_read_csv, csv("inf\n"), STATUS_FILE, "'inf' is not finite"));
+  CHECK(refuses(file_read_csv, csv("1e999\n"), STATUS_FILE, "'1e999' is not finite"));
+  CHECK(refuses(file_read_csv, put("t.csv", "1\0002\n", 4), STATUS_FILE, "byte 1 is zero"));
+  CHECK(refuses(file_read_csv, at("none.csv"), STATUS_FILE, "No such file"));
+  CHECK(refuses(file_read_csv, directory, STATUS_FILE, "directory"));
+  CHECK(refuses(file_read_csv, "/dev/zero", STATUS_FILE, "not a regular file"));
+}
+
+/* A version-1 file with this dictionary and these elements. */
+static const char *npy(const char *dictionary, const void *data, size_t length) {
+  unsigned char bytes[512] = "\x93NUMPY\1";
+  size_t header = strlen(dictionary);
+  bytes[8] = (unsigned char)header;
+  memcpy(bytes + 10, dictionary, header);
+  memcpy(bytes + 10 + header, data, length);
+  return put("t.npy", bytes, 10 + header + length);
+}
+
+static void test_npy(void) {
+  CHECK(reads(file_read_npy,
+              npy("{'descr': '<i2', 'fortran_order': False, 'shape': (2,), }\n", "\1\0\377\377", 4),
+              SHAPE(2), DATA(1, -1)));
+  CHECK(reads(file_read_npy,
+              npy("{'descr': '>u2', 'fortran_order': False, 'shape': (2, 1)}", "\1\0\377\377", 4),
+              SHAPE(2, 1), DATA(256, 65535)));
+  CHECK(reads(file_read_npy,
+              npy("{'shape': (2, 2), 'fortran_order': True, 'descr': '|u1'}", "\1\2\3\4", 4),
+              SHAPE(2, 2), DATA(1, 3, 2, 4)));
+  CHECK(reads(file_read_npy,
+              npy("{'descr': '>f4', 'fortran_order': False, 'shape': ()}", "\277\200\0\0", 4), 0,
+              NULL, DATA(-1)));
+  CHECK(reads(file_read_npy,
+              npy("{'descr': '|b1', 'fortran_order': False, 'shape': (2,)}", "\0\1", 2), SHAPE(2),
+              DATA(0, 1)));
+  CHECK(reads(
+      file_read_npy,
+      npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", "\0\0\0\0\0\0\360\277", 8),
+      SHAPE(1), DATA(-1)));
+  CHECK(reads(file_read_npy,
+              npy("{'descr': '|i1', 'fortran_order': False, 'shape': (0, 3)}", "", 0), SHAPE(0, 3),
+              NULL));
+  CHECK(refuses(file_read_npy,
+                npy("{'descr': '<i2', 'fortran_order': False, 'shape': (2,)}", "\1\0\1", 3),
+                STATUS_FILE, "header promises"));
+  CHECK(refuses(file_read_npy,
+                npy("{'descr': '|i1', 'fortran_order': False, 'shape': (2,)}", "\1\0\1", 3),
+                STATUS_FILE, "header promises"));
+  CHECK(refuses(file_read_npy,
+                npy("{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}", "", 0), STATUS_FILE,
+                "'c8'"));
+  CHECK(refuses(file_read_npy,
+                npy("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,)}", "", 0),
+                STATUS_FILE, "not single numbers"));
+  CHECK(refuses(file_read_npy, npy("{'fortran_order': False, 'shape': (1,)}", "", 0), STATUS_FILE,
+                "'descr'"));
+  CHECK(refuses(file_read_npy, npy("{'descr': '|i1', 'shape': (1,)}", "", 0), STATUS_FILE,
+                "'fortran_order'"));
+  CHECK(refuses(file_read_npy, npy("{'descr': '|i1', 'fortran_order': False}", "", 0), STATUS_FILE,
+                "'shape'"));
+  CHECK(refuses(file_read_npy,
+                npy("{'descr': '|i1', 'fortran_order': False, 'shape': (-1,)}", "", 0), STATUS_FILE,
+                "shape in the header"));
+  CHECK(refuses(file_read_npy, npy("{'descr': '|i1', 'fortran_order': False, 'shape': (1", "", 0),
+                STATUS_FILE, "shape in the header"));
+  CHECK(
+      refuses(file_read_npy,
+              npy("{'descr': '|i1', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1)}", "", 0),
+              STATUS_FILE, "more than 8 axes"));
+  CHECK(refuses(
+      file_read_npy,
+      npy("{'descr': '|i1', 'fortran_order': False, 'shape': (9999999999, 9999999999)}", "", 0),
+      STATUS_LIMIT, "bytes"));
+  CHECK(refuses(file_read_npy, put("t.npy", "\x93NUMPY\1\0\100\0{", 11), STATUS_FILE, "cut off"));
+  CHECK(refuses(file_read_npy, put("t.npy", "\x93NUMPY\3\0\1\0", 10), STATUS_FILE, "cut off"));
+  CHECK(refuses(file_read_npy, put("t.npy", "\x93NUMPY\7\0\1\0", 10), STATUS_FILE, "version 7"));
+  CHECK(refuses(file_read_npy, put("t.npy", "hello, world", 12), STATUS_FILE, "not a .npy file"));
+  CHECK(refuses(file_read_npy, put("t.npy", "", 0), STATUS_FILE, "not a .npy file"));
+}
+
+static void test_idx(void) {
+  CHECK(reads(file_read_idx, put("t", "\0\0\x08\2\0\0\0\2\0\0\0\1\5\377", 14), SHAPE(2, 1),
+              DATA(5, 255)));
+  CHECK(reads(file_read_idx, put("t", "\0\0\x09\1\0\0\0\1\377", 9), SHAPE(1), DATA(-1)));
+  CHECK(reads(file_read_idx, put("t", "\0\0\x0B\1\0\0\0\1\1\0", 10), SHAPE(1), DATA(256)));
+  CHECK(
+      reads(file_read_idx, put("t", "\0\0\x0C\1\0\0\0\1\377\377\377\376", 12), SHAPE(1), DATA(-2)));
+  CHECK(reads(file_read_idx, put("t", "\0\0\x0D\1\0\0\0\1\277\200\0\0", 12), SHAPE(1), DATA(-1)));
+  CHECK(reads(file_read_idx, put("t", "\0\0\x0E\1\0\0\0\1\277\360\0\0\0\0\0\0", 16), SHAPE(1),
+              DATA(-1)));
+  CHECK(refuses(file_read_idx, put("t", "\0\0\x08\1\0\0\0\2\5", 9), STATUS_FILE,
+                "header promises 10"));
+  CHECK(refuses(file_read_idx, put("t", "\0\0\x08\1\0\0\0\1\5\5", 10), STATUS_FILE,
+                "header promises 9"));
+  CHECK(
+      refuses(file_read_idx, put("t", "\0\0\x08\2\0\0\0\2", 8), STATUS_FILE, "cut off at byte 8"));
+  CHECK(refuses(file_read_idx, put("t", "\0\0\x0A\1\0\0\0\1\5", 9), STATUS_FILE, "not an IDX"));
+  CHECK(refuses(file_read_idx, put("t", "\1\0\x08\1\0\0\0\1\5", 9), STATUS_FILE, "not an IDX"));
+  CHECK(refuses(file_read_idx, put("t", "\0\0\x08\0", 4), STATUS_FILE, "0 axes"));
+  CHECK(refuses(file_read_idx, put("t", "\0\0\x08\377", 4), STATUS_FILE, "255 axes"));
+  CHECK(refuses(file_read_idx, put("t", "", 0), STATUS_FILE, "not an IDX"));
+  CHECK(refuses(file_read_idx, put("t", "\0\0\x08\2\377\377\377\377\377\377\377\377", 12),
+                STATUS_LIMIT, "bytes"));
+}
+
+static void test_cifar(void) {
+  unsigned char record[2 * 3073] = {3};
+  record[1] = 10, record[1 + 1024] = 20, record[1 + 2048] = 30; /* the first pixel */
+  record[3073] = 9;
+  record[2 * 3073 - 1] = 255;
+  Array *a = NULL;
+  char *why = NULL;
+  CHECK(file_read_cifar10(put("t.bin", record, sizeof record), &a, &why) == STATUS_OK);
+  CHECK(a->rank == 4 && a->shape[0] == 2 && a->shape[1] == 32 && a->shape[2] == 32 &&
+        a->shape[3] == 3);
+  CHECK(a->data[0] == 10 && a->data[1] == 20 && a->data[2] == 30 && a->data[a->size - 1] == 255);
+  array_drop(a);
+  CHECK(reads(file_read_cifar10_labels, at("t.bin"), SHAPE(2), DATA(3, 9)));
+  CHECK(refuses(file_read_cifar10, put("t.bin", record, 3074), STATUS_FILE, "3074 bytes"));
+  CHECK(refuses(file_read_cifar10, put("t.bin", record, 0), STATUS_FILE, "0 bytes"));
+  record[3073] = 10;
+  CHECK(refuses(file_read_cifar10, put("t.bin", record, sizeof record), STATUS_FILE,
+                "byte 3073: label 10"));
+}
+
+static const char *dataset;
+
+static Status read_dataset(const char *path, Array **array, char **why) {
+  return file_read_hdf5(path, dataset, array, why);
+}
+
+static Array *sample(void) {
+  Array *a = array_new(2, (size_t[]){2, 2});
+  memcpy(a->data, DATA(0.1, -1.5, 1e300, 7), 4 * sizeof(double));
+  return a;
+}
+
+/* Writes with one function and reads with another. */
+static void test_round_trips(void) {
+  Array *a = sample();
+  char *why = NULL;
+  CHECK(file_write_array(at("r.npy"), "a", a, &why) == STATUS_OK);
+  CHECK(reads(file_read_npy, at("r.npy"), SHAPE(2, 2), a->data));
+  CHECK(file_write_array(at("r.csv"), "a", a, &why) == STATUS_OK);
+  CHECK(reads(file_read_csv, at("r.csv"), SHAPE(2, 2), a->data));
+  for (int again = 0; again < 2; again++)
+    CHECK(file_write_array(at("r.h5"), "x/y", a, &why) == STATUS_OK);
+  dataset = "/x_y";
+  CHECK(reads(read_dataset, at("r.h5"), SHAPE(2, 2), a->data));
+  dataset = "x";
+  CHECK(refuses(read_dataset, at("r.h5"), STATUS_FILE, "no dataset 'x'; the file holds /x_y"));
+  dataset = "/";
+  CHECK(refuses(read_dataset, at("r.h5"), STATUS_FILE, "no dataset '/'"));
+  CHECK(refuses(read_dataset, csv("1"), STATUS_FILE, "not an HDF5 file"));
+  CHECK(refuses(read_dataset, at("none.h5"), STATUS_FILE, "No such file"));
+  struct stat info;
+  stat(at("r.h5"), &info);
+  CHECK(truncate(at("r.h5"), info.st_size / 2) == 0);
+  CHECK(refuses(read_dataset, at("r.h5"), STATUS_FILE, "damaged or cut off"));
+  array_drop(a);
+}
+
+static bool prints(FILE *stream, char **text, const char *expected) {
+  fflush(stream);
+  size_t length = (size_t)ftell(stream);
+  bool good = length == strlen(expected) && memcmp(*text, expected, length) == 0;
+  if (!good) printf("  %s\n", *text);
+  rewind(stream);
+  return good;
+}
+
+static void test_json(void) {
+  char *text = NULL;
+  size_t length;
+  FILE *stream = open_memstream(&text, &length);
+  Array *a = sample(), *s = array_scalar(NAN), *none = array_new(2, (size_t[]){0, 3});
+  CHECK(file_json_line(stream, "a\"b[0]", a) == STATUS_OK);
+  CHECK(prints(stream, &text,
+               "{\"name\": \"a\\\"b[0]\", \"shape\": [2, 2], \"data\": [0.10000000000000001, -1.5, "
+               "1.0000000000000001e+300, 7]}\n"));
+  file_json_line(stream, "s", s);
+  CHECK(prints(stream, &text, "{\"name\": \"s\", \"shape\": [], \"data\": [null]}\n"));
+  file_json_line(stream, "none", none);
+  CHECK(prints(stream, &text, "{\"name\": \"none\", \"shape\": [0, 3], \"data\": []}\n"));
+  file_json_text(stream, "γ", "a\nb");
+  CHECK(prints(stream, &text, "{\"name\": \"γ\", \"shape\": [], \"data\": \"a\\nb\"}\n"));
+  file_json_text(stream, "x", "\xff");
+  CHECK(prints(stream, &text, "{\"name\": \"x\", \"shape\": [], \"data\": \"?\"}\n"));
+  fclose(stream);
+  free(text);
+  FILE *full = fopen("/dev/full", "w");
+  if (full) {
+    setvbuf(full, NULL, _IONBF, 0);
+    CHECK(file_json_line(full, "a", a) == STATUS_FILE);
+    fclose(full);
+  }
+  array_drop(a);
+  array_drop(s);
+  array_drop(none);
+}
+
+static Array *counting(int rank, const size_t *shape) {
+  Array *a = array_new(rank, shape);
+  for (size_t i = 0; i < a->size; i++) a->data[i] = (double)i;
+  return a;
+}
+
+/* Stands for the solver that computes two-time fields late. */
+static Status complete(Result *result, char **why) {
+  if (result->origin) return *why = mem_string("not today"), STATUS_NUMERICS;
+  ResultField *field = result_find(result, "Phi", 1);
+  if (!field->value) field->value = counting(4, (size_t[]){3, 2, 3, 2});
+  return STATUS_OK;
+}
+
+static Result *make_result(void) {
+  Result *result = result_new("dmft");
+  result->complete = complete;
+  result_note(result, "samples", "%d", 2000);
+  result_note(result, "model", "net");
+  result_note(result, "seed", "18446744073709551615");
+  result_add(result, "t", 0, "t", "steps", counting(1, (size_t[]){3}), NULL);
+  result_add(result, "f", 0, "t,mu,c", "outputs", counting(2, (size_t[]){3, 2}),
+             counting(2, (size_t[]){3, 2}));
+  result_add(result, "loss", 0, "t", "loss", counting(1, (size_t[]){3}), NULL);
+  result_add(result, "alignment", 1, "t", "alignment", counting(1, (size_t[]){3}), NULL);
+  result_add(result, "ntk", 0, "t,mu,nu", "kernel", counting(3, (size_t[]){3, 2, 2}), NULL);
+  result_add(result, "Phi", 1, "t,a,s,b", "kernel", NULL, NULL);
+  return result;
+}
+
+static void test_results(void) {
+  Result *result = make_result();
+  char *why = NULL;
+  CHECK(file_write_result(at("r.csv"), result, NULL, &why) == STATUS_OK);
+  CHECK(!result_find(result, "Phi", 1)->value);
+  char *text = get(at("r.csv"));
+  CHECK(strcmp(text,
+               "t,f_0,stderr_f_0,f_1,stderr_f_1,loss,alignment_1\n0,0,0,1,1,0,0\n1,2,2,3,3,1,1\n"
+               "2,4,4,5,5,2,2\n") == 0);
+  free(text);
+  size_t large = 200000;
+  char *script = memset(mem_new(large + 1, 1), '#', large);
+  CHECK(file_write_result(at("r.h5"), result, script, &why) == STATUS_OK);
+  dataset = "/stderr/f";
+  CHECK(reads(read_dataset, at("r.h5"), SHAPE(3, 2), DATA(0, 1, 2, 3, 4, 5)));
+  dataset = "Phi/1";
+  CHECK(reads(read_dataset, at("r.h5"), SHAPE(3, 2, 3, 2),
+              result_find(result, "Phi", 1)->value->data));
+  free(script);
+  CHECK(file_write_result(at("r.json"), result, "print 1\n", &why) == STATUS_OK);
+  text = get(at("r.json"));
+  CHECK(strstr(text, "\"kind\": \"dmft\"") && strstr(text, "\"script\": \"print 1\\n\""));
+  free(text);
+  result_drop(result);
+}
+
+/* True when writing failed, gave a reason holding `part`, and left nothing of its own. */
+static bool fails(Status status, Status expected, char **why, const char *part) {
+  bool good = status == expected && *why && strstr(*why, part);
+  if (!good) printf("  status %d: %s\n", status, *why ? *why : "(no reason)");
+  free(*why);
+  *why = NULL;
+  return good;
+}
+
+static int leftovers(void) {
+  int count = 0;
+  DIR *open = opendir(directory);
+  for (struct dirent *entry; (entry = readdir(open));)
+    count += strstr(entry->d_name, ".tmp") != NULL;
+  closedir(open);
+  return count;
+}
+
+static void test_refused_writes(void) {
+  Array *a = sample(), *deep = array_new(3, (size_t[]){1, 1, 1});
+  Result *result = make_result();
+  char *why = NULL;
+  CHECK(fails(file_write_array(at("x.txt"), "a", a, &why), STATUS_FILE, &why, ".h5, .hdf5, .npy"));
+  CHECK(fails(file_write_array(at("x"), "a", a, &why), STATUS_FILE, &why, "extension"));
+  CHECK(fails(file_write_array(at("x.csv"), "a", deep, &why), STATUS_FILE, &why, "3 axes"));
+  CHECK(fails(file_write_array(at("no/x.csv"), "a", a, &why), STATUS_FILE, &why, "No such file"));
+  CHECK(fails(file_write_array_npy("/dev/null", a, &why), STATUS_FILE, &why, "not a regular file"));
+  CHECK(fails(file_write_result(at("x.npy"), result, NULL, &why), STATUS_FILE, &why,
+              ".npy holds one array"));
+  result->origin = result;
+  CHECK(
+      fails(file_write_result(at("x.h5"), result, NULL, &why), STATUS_NUMERICS, &why, "not today"));
+  CHECK(access(at("x.h5"), F_OK) < 0);
+  CHECK(leftovers() == 0);
+  result_drop(result);
+  array_drop(a);
+  array_drop(deep);
+}
+
+/* A limit on the size of files stands for the full disk. */
+static void test_full_disk(void) {
+  static const char *const names[] = {"full.h5", "full.npy", "full.csv", "full.json"};
+  Array *big = array_new(1, (size_t[]){100000}), *small = sample();
+  struct rlimit before, tight;
+  signal(SIGXFSZ, SIG_IGN);
+  getrlimit(RLIMIT_FSIZE, &before);
+  tight = (struct rlimit){20000, before.rlim_max};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char *why = NULL;
+    CHECK(file_write_array(at(names[i]), "a", small, &why) == STATUS_OK);
+    char *earlier = get(at(names[i]));
+    setrlimit(RLIMIT_FSIZE, &tight);
+    CHECK(fails(file_write_array(at(names[i]), "a", big, &why), STATUS_FILE, &why, names[i]));
+    setrlimit(RLIMIT_FSIZE, &before);
+    char *later = get(at(names[i]));
+    CHECK(memcmp(earlier, later, 1 << 16) == 0);
+    free(earlier);
+    free(later);
+  }
+  CHECK(leftovers() == 0);
+  array_drop(big);
+  array_drop(small);
+}
+
+static void test_links(void) {
+  Array *a = sample();
+  char *why = NULL;
+  CHECK(file_write_array(at("real.npy"), "a", a, &why) == STATUS_OK);
+  CHECK(chmod(at("real.npy"), 0600) == 0 && symlink("real.npy", at("link.npy")) == 0);
+  struct stat link, real;
+  CHECK(file_write_array(at("link.npy"), "a", a, &why) == STATUS_OK);
+  CHECK(lstat(at("link.npy"), &link) == 0 && S_ISLNK(link.st_mode));
+  CHECK(stat(at("real.npy"), &real) == 0 && (real.st_mode & 0777) == 0600);
+  array_drop(a);
+}
+
+static void clean_up(void) {
+  DIR *open = opendir(directory);
+  for (struct dirent *entry; (entry = readdir(open));)
+    if (entry->d_name[0] != '.') unlink(at(entry->d_name));
+  closedir(open);
+  rmdir(directory);
+}
+
+int main(void) {
+  const char *base = getenv("TMPDIR");
+  snprintf(directory, sizeof directory, "%s/dmf-file-XXXXXX", base ? base : "/tmp");
+  if (!mkdtemp(directory)) return perror(directory), 1;
+  test_csv();
+  test_npy();
+  test_idx();
+  test_cifar();
+  test_round_trips();
+  test_json();
+  test_results();
+  test_refused_writes();
+  test_full_disk();
+  test_links();
+  clean_up();
+  return check_done();
+}
