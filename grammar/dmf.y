@@ -22,7 +22,8 @@
 #undef yylex
 #define yylex tokens_next
 #define YYLLOC_DEFAULT(whole, part, count)                                                         \
-  ((whole) = (count) ? span_join(YYRHSLOC(part, 1), YYRHSLOC(part, count)) : after(YYRHSLOC(part, 0)))
+  ((whole) = (count) ? span_join(YYRHSLOC(part, 1), YYRHSLOC(part, count))                         \
+                     : after(YYRHSLOC(part, 0)))
 #define NODE(kind, ...) build_node(build, kind, yyloc, __VA_ARGS__)
 #define NAMED(kind, name, ...) build_named(build, kind, yyloc, name, __VA_ARGS__)
 #define OP(kind, op, ...) build_op(build, kind, yyloc, op, __VA_ARGS__)
@@ -284,15 +285,14 @@ static const char *wish(const Expected *expected, Arena *arena) {
   return text ? arena_format(arena, "%s or %s", text, last) : last;
 }
 
-/* How the offending token is called: as it stands in the source, unless that is long or invisible. */
+/* How the offending token is called: as it stands in the source, unless long or invisible. */
 static const char *found_name(yysymbol_kind_t kind, Span span, Arena *arena) {
   enum { LONG = 40 };
   const char *text = span.source->text + span.begin;
   int length = (int)(span.end - span.begin);
   if (kind == YYSYMBOL_NEWLINE && *text == ';') return "';'";
-  if (kind == YYSYMBOL_STRING || kind == YYSYMBOL_TRANSPOSE || length == 0 || length > LONG || *text == '\n' ||
-      *text == '#')
-    return yysymbol_name(kind);
+  bool plain = kind != YYSYMBOL_STRING && kind != YYSYMBOL_TRANSPOSE && kind != YYSYMBOL_NEWLINE;
+  if (!plain || length == 0 || length > LONG) return yysymbol_name(kind);
   return arena_format(arena, "'%.*s'", length, text);
 }
 
@@ -312,7 +312,8 @@ static void note_opener(const Expected *expected, Tokens *tokens, Build *build) 
   if (build->diags->dropped || !tokens_opener(tokens, &bracket, &span)) return;
   int closer = bracket == '(' ? ')' : bracket == '[' ? ']' : '}';
   bool end = tokens_place(tokens).begin == build->source->length;
-  if (end || expects(expected, closer)) diag_note(build->diags, span, "'%c' was opened here", bracket);
+  if (end || expects(expected, closer))
+    diag_note(build->diags, span, "'%c' was opened here", bracket);
 }
 
 static void report(const Expected *expected, yysymbol_kind_t found, Tokens *tokens, Build *build) {
@@ -322,8 +323,8 @@ static void report(const Expected *expected, yysymbol_kind_t found, Tokens *toke
     diag_error(build->diags, STATUS_SCRIPT, span, "join them with 'and', as in a < b and b < c",
                "comparisons do not chain");
   else if (want)
-    diag_error(build->diags, STATUS_SCRIPT, span, hint_for(expected, found), "expected %s, found %s",
-               want, name);
+    diag_error(build->diags, STATUS_SCRIPT, span, hint_for(expected, found),
+               "expected %s, found %s", want, name);
   else
     diag_error(build->diags, STATUS_SCRIPT, span, NULL, "unexpected %s", name);
   note_opener(expected, tokens, build);

@@ -27,7 +27,8 @@ static bool slice_bound(Eval *eval, const Ast *node, double *bound, Subscripts *
     subscripts->vague = true;
   } else {
     if (value->kind != VALUE_BROKEN)
-      eval_error(eval, node->span, NULL, "a slice goes between numbers, not %s", value_describe(value));
+      eval_error(eval, node->span, NULL, "a slice goes between numbers, not %s",
+                 value_describe(value));
     subscripts->broken = true;
   }
   return true;
@@ -55,7 +56,8 @@ static void subscript(Eval *eval, const Ast *node, Subscripts *subscripts) {
     s->list = value->array;
     break;
   default:
-    eval_error(eval, node->span, NULL, "an index is a number, an array of numbers or a slice, not %s",
+    eval_error(eval, node->span, NULL,
+               "an index is a number, an array of numbers or a slice, not %s",
                value_describe(value));
     subscripts->broken = true;
   }
@@ -91,8 +93,8 @@ static Value *field_value(Eval *eval, Span span, Result *result, const char *nam
   return value;
 }
 
-static Value *index_array(Eval *eval, const Ast *node, Value *base, int count, const Subscript *list,
-                          bool known) {
+static Value *index_array(Eval *eval, const Ast *node, Value *base, int count,
+                          const Subscript *list, bool known) {
   const char *why = NULL;
   Array *array = array_index(base->array, count, list, &why);
   if (!array && !known) return value_new(&eval->heap, VALUE_UNKNOWN);
@@ -111,7 +113,8 @@ static Value *index_list(Eval *eval, const Ast *node, Value *base, const Subscri
   double at = s->at < 0 ? s->at + count : s->at;
   if (!subscripts->known) return value_new(&eval->heap, VALUE_UNKNOWN);
   if (!(at >= 0 && at < count) || at != floor(at))
-    return eval_error(eval, node->kid[1]->span, NULL, "index %g is not in a list of %d", s->at, count);
+    return eval_error(eval, node->kid[1]->span, NULL, "index %g is not in a list of %d", s->at,
+                      count);
   return base->list.items[(int)at];
 }
 
@@ -124,9 +127,10 @@ static Value *index_family(Eval *eval, const Ast *node, Value *base, const Subsc
     return eval_error(eval, node->kid[1]->span, NULL, "the first index of '%s' is a layer", name);
   if (!subscripts->known) return value_new(&eval->heap, VALUE_UNKNOWN);
   if (!(s->at >= 1 && s->at <= layers) || s->at != floor(s->at))
-    return eval_error(eval, node->kid[1]->span, NULL, "no layer %g of '%s': layers are 1..%d", s->at, name,
-                      layers);
-  Value *value = field_value(eval, node->span, base->family.result, name, (int)s->at, base->family.errors);
+    return eval_error(eval, node->kid[1]->span, NULL, "no layer %g of '%s': layers are 1..%d",
+                      s->at, name, layers);
+  Value *value =
+      field_value(eval, node->span, base->family.result, name, (int)s->at, base->family.errors);
   if (subscripts->count == 1 || value->kind != VALUE_ARRAY) return value;
   return index_array(eval, node, value, subscripts->count - 1, s + 1, true);
 }
@@ -146,8 +150,7 @@ Value *eval_index(Eval *eval, const Ast *node) {
     return index_array(eval, node, base, subscripts.count, subscripts.list, subscripts.known);
   case VALUE_LIST: return index_list(eval, node, base, &subscripts);
   case VALUE_FAMILY: return index_family(eval, node, base, &subscripts);
-  default:
-    return eval_error(eval, node->span, NULL, "cannot index %s", value_describe(base));
+  default: return eval_error(eval, node->span, NULL, "cannot index %s", value_describe(base));
   }
 }
 
@@ -174,7 +177,8 @@ static const char **result_names(const Result *result, bool errors) {
 static Value *attribute_value(Eval *eval, const char *text) {
   char *end;
   double number = strtod(text, &end);
-  Value *value = *text && !*end ? value_number(&eval->heap, number) : value_string(&eval->heap, text);
+  Value *value =
+      *text && !*end ? value_number(&eval->heap, number) : value_string(&eval->heap, text);
   value->known = !eval->dry;
   return value;
 }
@@ -216,7 +220,6 @@ Value *eval_field(Eval *eval, const Ast *node) {
   case VALUE_RESULT: return result_field(eval, node, base->result, false);
   case VALUE_STDERR: return result_field(eval, node, base->result, true);
   case VALUE_DECLARED: return declared_field(eval, node, base);
-  default:
-    return eval_error(eval, node->name_span, NULL, "%s has no fields", value_describe(base));
+  default: return eval_error(eval, node->name_span, NULL, "%s has no fields", value_describe(base));
   }
 }

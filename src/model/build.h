@@ -7,6 +7,7 @@
 
 /* The problem of training this model so; NULL after reporting at the places of the arguments, or
  * without a report when a check does not know the sizes. */
-Problem *problem_build(Eval *eval, Value *model, Span model_place, Value *training, Span training_place);
+Problem *problem_build(Eval *eval, Value *model, Span model_place, Value *training,
+                       Span training_place);
 
 #endif

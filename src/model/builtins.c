@@ -14,20 +14,21 @@ const char *call_argument_name(const Call *call, int i) {
   return call->signature->list[i < last ? i : last].name;
 }
 
+Value *call_broken(Call *call) { return value_new(&call->eval->heap, VALUE_BROKEN); }
+
 bool call_whole(Call *call, int i, double least, double most, double *number) {
   const Value *value = call->args[i];
   *number = value->kind == VALUE_NUMBER ? value->number : NAN;
   if (*number >= least && *number <= most && *number == floor(*number)) return true;
   const char *name = call_argument_name(call, i);
   if (value->kind == VALUE_NUMBER)
-    eval_error(call->eval, call->places[i], NULL, "'%s' must be a whole number of at least %g, not %g", name,
-               least, value->number);
+    eval_error(call->eval, call->places[i], NULL,
+               "'%s' must be a whole number of at least %g, not %g", name, least, value->number);
   else
-    eval_error(call->eval, call->places[i], NULL, "'%s' must be a number, not %s", name, value_describe(value));
+    eval_error(call->eval, call->places[i], NULL, "'%s' must be a number, not %s", name,
+               value_describe(value));
   return false;
 }
-
-static Value *broken(Call *call) { return value_new(&call->eval->heap, VALUE_BROKEN); }
 
 static bool known(const Call *call) {
   for (int i = 0; i < call->count; i++)
@@ -48,9 +49,11 @@ static Array *take(Call *call, int i) {
   const Value *value = call->args[i];
   Array *array = value_as_array(value);
   if (array) return array;
-  if (value_is_numeric(value)) eval_fail(call->eval, STATUS_LIMIT, call->span, NULL, "not enough memory");
+  if (value_is_numeric(value))
+    eval_fail(call->eval, STATUS_LIMIT, call->span, NULL, "not enough memory");
   else if (value->kind == VALUE_SYMBOL)
-    eval_error(call->eval, call->span, "an activation is made of arithmetic, if, and functions such as tanh",
+    eval_error(call->eval, call->span,
+               "an activation is made of arithmetic, if, and functions such as tanh",
                "'%s' cannot be used inside an activation", call->row->name);
   else
     eval_error(call->eval, call->places[i], NULL, "'%s' works on numbers and arrays, not on %s",
@@ -60,7 +63,7 @@ static Array *take(Call *call, int i) {
 
 static Value *unary(Call *call, Array *(*f)(const Array *, const char **)) {
   Array *x = take(call, 0);
-  if (!x) return broken(call);
+  if (!x) return call_broken(call);
   const char *why = NULL;
   Array *array = f(x, &why);
   array_drop(x);
@@ -73,12 +76,12 @@ static Value *binary(Call *call, Array *(*f)(const Array *, const Array *, const
   if (y) array = f(x, y, &why);
   array_drop(x);
   array_drop(y);
-  return y ? call_give(call, array, why) : broken(call);
+  return y ? call_give(call, array, why) : call_broken(call);
 }
 
 static Value *mapped(Call *call, double (*f)(double)) {
   Array *x = take(call, 0);
-  if (!x) return broken(call);
+  if (!x) return call_broken(call);
   const char *why = NULL;
   Array *array = array_map(x, f, &why);
   array_drop(x);
@@ -92,7 +95,7 @@ static bool axis_of(Call *call, int i, double *axis) {
 static Value *along(Call *call, Array *(*f)(const Array *, double, const char **)) {
   double axis;
   Array *x = axis_of(call, 1, &axis) ? take(call, 0) : NULL;
-  if (!x) return broken(call);
+  if (!x) return call_broken(call);
   const char *why = NULL;
   Array *array = f(x, axis, &why);
   array_drop(x);
@@ -101,9 +104,9 @@ static Value *along(Call *call, Array *(*f)(const Array *, double, const char **
 
 static Value *reduce(Call *call, Reduction reduction, int axis_slot) {
   double axis = 0;
-  if (given(call, axis_slot) && !axis_of(call, axis_slot, &axis)) return broken(call);
+  if (given(call, axis_slot) && !axis_of(call, axis_slot, &axis)) return call_broken(call);
   Array *x = take(call, 0);
-  if (!x) return broken(call);
+  if (!x) return call_broken(call);
   const char *why = NULL;
   Array *array = given(call, axis_slot) ? array_reduce_axis(x, reduction, axis, &why)
                                         : array_reduce(x, reduction, &why);
@@ -121,7 +124,7 @@ Value *builtin_linear(Call *call) {
   Value *x = call->args[0];
   if (x->kind == VALUE_SYMBOL || value_is_numeric(x)) return x;
   array_drop(take(call, 0));
-  return broken(call);
+  return call_broken(call);
 }
 
 static double is_finite(double x) { return isfinite(x) != 0; }
@@ -178,7 +181,7 @@ Value *builtin_interp(Call *call) {
   Array *x = take(call, 0), *xs = x ? take(call, 1) : NULL, *ys = xs ? take(call, 2) : NULL;
   const char *why = NULL;
   Array *array = ys ? array_interp(x, xs, ys, &why) : NULL;
-  Value *value = ys ? call_give(call, array, why) : broken(call);
+  Value *value = ys ? call_give(call, array, why) : call_broken(call);
   array_drop(x);
   array_drop(xs);
   array_drop(ys);
@@ -189,7 +192,7 @@ Value *builtin_interp(Call *call) {
 
 static Value *of_shape(Call *call, double (*f)(const Array *)) {
   Array *x = take(call, 0);
-  if (!x) return broken(call);
+  if (!x) return call_broken(call);
   Value *value = number(call, f(x));
   array_drop(x);
   return value;
@@ -203,7 +206,7 @@ Value *builtin_rank(Call *call) { return of_shape(call, rank_of); }
 
 Value *builtin_shape(Call *call) {
   Array *x = take(call, 0);
-  if (!x) return broken(call);
+  if (!x) return call_broken(call);
   size_t rank = (size_t)x->rank;
   Array *shape = array_new(1, &rank);
   for (size_t i = 0; shape && i < rank; i++) shape->data[i] = (double)x->shape[i];
@@ -251,7 +254,8 @@ Value *builtin_str(Call *call) {
 /* A shape given as numbers or as one vector, from argument `first` on. */
 static int shape_arguments(Call *call, int first, double least, double shape[ARRAY_MAX_RANK]) {
   const Value *only = call->count == first + 1 ? call->args[first] : NULL;
-  if (only && only->kind == VALUE_ARRAY && only->array->rank == 1 && only->array->size <= ARRAY_MAX_RANK) {
+  if (only && only->kind == VALUE_ARRAY && only->array->rank == 1 &&
+      only->array->size <= ARRAY_MAX_RANK) {
     for (size_t i = 0; i < only->array->size; i++) shape[i] = only->array->data[i];
     return (int)only->array->size;
   }
@@ -268,11 +272,12 @@ static Value *filled(Call *call, double x) {
   double wanted[ARRAY_MAX_RANK];
   if (!known(call)) return value_new(&call->eval->heap, VALUE_UNKNOWN);
   int rank = shape_arguments(call, 0, 0, wanted);
-  if (rank < 0) return broken(call);
+  if (rank < 0) return call_broken(call);
   size_t shape[ARRAY_MAX_RANK];
   for (int i = 0; i < rank; i++) {
     if (!(wanted[i] >= 0 && wanted[i] <= 1e15 && wanted[i] == floor(wanted[i])))
-      return eval_error(call->eval, call->places[0], NULL, "an axis has a whole length, not %g", wanted[i]);
+      return eval_error(call->eval, call->places[0], NULL, "an axis has a whole length, not %g",
+                        wanted[i]);
     shape[i] = (size_t)wanted[i];
   }
   const char *why = NULL;
@@ -285,7 +290,7 @@ Value *builtin_ones(Call *call) { return filled(call, 1); }
 
 Value *builtin_eye(Call *call) {
   double n;
-  if (!call_whole(call, 0, 0, 1e7, &n)) return broken(call);
+  if (!call_whole(call, 0, 0, 1e7, &n)) return call_broken(call);
   const char *why = NULL;
   Array *array = array_eye((size_t)n, &why);
   return call_give(call, array, why);
@@ -293,7 +298,7 @@ Value *builtin_eye(Call *call) {
 
 static Value *spaced(Call *call, Array *(*f)(double, double, size_t, const char **)) {
   double count;
-  if (!call_whole(call, 2, 1, 1e12, &count)) return broken(call);
+  if (!call_whole(call, 2, 1, 1e12, &count)) return call_broken(call);
   for (int i = 0; i < 2; i++)
     if (call->args[i]->kind != VALUE_NUMBER)
       return eval_error(call->eval, call->places[i], NULL, "'%s' must be a number, not %s",
@@ -312,7 +317,7 @@ Value *builtin_reshape(Call *call) {
     if (!call->args[i]->known) return value_new(&call->eval->heap, VALUE_UNKNOWN);
   int rank = shape_arguments(call, 1, -1, shape);
   Array *x = rank >= 0 ? take(call, 0) : NULL;
-  if (!x) return broken(call);
+  if (!x) return call_broken(call);
   const char *why = NULL;
   Array *array = array_reshape(x, rank, shape, &why);
   array_drop(x);
@@ -324,10 +329,11 @@ Value *builtin_concat(Call *call) {
   bool sound = true;
   for (int i = 0; i < call->count; i++) sound &= (parts[i] = take(call, i)) != NULL;
   const char *why = NULL;
-  Array *array = sound ? array_concat((size_t)call->count, (const Array *const *)parts, &why) : NULL;
+  Array *array =
+      sound ? array_concat((size_t)call->count, (const Array *const *)parts, &why) : NULL;
   for (int i = 0; i < call->count; i++) array_drop(parts[i]);
   free(parts);
-  return sound ? call_give(call, array, why) : broken(call);
+  return sound ? call_give(call, array, why) : call_broken(call);
 }
 
 Value *builtin_derivative(Call *call) { return eval_derivative(call); }
@@ -335,7 +341,8 @@ Value *builtin_derivative(Call *call) { return eval_derivative(call); }
 /* The table */
 
 static const Builtin rows[] = {
-#define BUILTIN(id, name, signature, flags, about) {name, signature, about, builtin_##id, flags, PRIM_COUNT},
+#define BUILTIN(id, name, signature, flags, about)                                                 \
+  {name, signature, about, builtin_##id, flags, PRIM_COUNT},
 #include "model/builtins.def"
 #undef BUILTIN
     {0},

@@ -8,6 +8,8 @@
 /* Defines the functions, constants and losses of the language in a scope. */
 void builtins_define(Eval *eval, Scope *scope);
 
+/* What a call gives after reporting an error. */
+Value *call_broken(Call *call);
 const char *call_argument_name(const Call *call, int i);
 /* A whole number in least..most; reports and returns false otherwise. */
 bool call_whole(Call *call, int i, double least, double most, double *number);

@@ -11,9 +11,10 @@
 
 static Value *parse_fallback(Heap *heap, const char *text) {
   if (strcmp(text, "none") == 0) return value_new(heap, VALUE_NONE);
-  char *end;
-  double number = strtod(text, &end);
-  return *end ? value_string(heap, text) : value_number(heap, number);
+  if (*text != '"') return value_number(heap, strtod(text, NULL));
+  Value *value = value_string(heap, text + 1);
+  value->string[strlen(value->string) - 1] = 0;
+  return value;
 }
 
 static Signature *signature_new(Heap *heap, const char *text) {
@@ -73,20 +74,17 @@ static void arguments_free(Arguments *arguments) {
   free(arguments->nodes);
 }
 
-static void complain(Arguments *arguments, Value *reported) {
-  (void)reported;
-  arguments->broken = true;
-}
-
 static int named_slot(Eval *eval, const Ast *node, const Formals *formals, Arguments *arguments) {
   for (int i = 0; i < formals->count; i++)
     if (strcmp(formals->names[i], node->name) == 0) return i;
-  complain(arguments, eval_unknown(eval, node->name_span, node->name, formals->names,
-                                   "'%s' has no argument '%s'", formals->callee, node->name));
+  eval_unknown(eval, node->name_span, node->name, formals->names, "'%s' has no argument '%s'",
+               formals->callee, node->name);
+  arguments->broken = true;
   return -1;
 }
 
-static void place(Eval *eval, const Ast *node, const Formals *formals, int slot, Arguments *arguments) {
+static void place(Eval *eval, const Ast *node, const Formals *formals, int slot,
+                  Arguments *arguments) {
   const Ast *expression = node->kind == AST_ARG ? node->kid[0] : node;
   Value *value = eval_expression(eval, expression);
   arguments->broken |= value->kind == VALUE_BROKEN;
@@ -94,9 +92,10 @@ static void place(Eval *eval, const Ast *node, const Formals *formals, int slot,
   arguments->known &= value->known;
   if (slot < 0) return;
   if (arguments->values[slot]) {
-    complain(arguments, eval_error(eval, node->span, NULL, "argument '%s' of '%s' is given twice",
-                                   formals->names[slot], formals->callee));
+    eval_error(eval, node->span, NULL, "argument '%s' of '%s' is given twice", formals->names[slot],
+               formals->callee);
     diag_note(eval->diags, arguments->places[slot], "first given here");
+    arguments->broken = true;
     return;
   }
   arguments->values[slot] = value;
@@ -122,8 +121,9 @@ static Arguments bind(Eval *eval, const Ast *call, const Formals *formals) {
       slot = next++;
       if (next > arguments.count) arguments.count = next;
     } else if (next++ == formals->count) {
-      complain(&arguments, eval_error(eval, node->span, NULL, "'%s' takes at most %d argument%s",
-                                      formals->callee, formals->count, formals->count == 1 ? "" : "s"));
+      eval_error(eval, node->span, NULL, "'%s' takes at most %d argument%s", formals->callee,
+                 formals->count, formals->count == 1 ? "" : "s");
+      arguments.broken = true;
     }
     place(eval, node, formals, slot, &arguments);
   }
@@ -132,8 +132,9 @@ static Arguments bind(Eval *eval, const Ast *call, const Formals *formals) {
 
 static void missing(Eval *eval, Span span, const Formals *formals, int slot, Arguments *arguments) {
   if (arguments->broken) return;
-  complain(arguments, eval_error(eval, span, NULL, "'%s' needs its argument '%s'", formals->callee,
-                                 formals->names[slot]));
+  eval_error(eval, span, NULL, "'%s' needs its argument '%s'", formals->callee,
+             formals->names[slot]);
+  arguments->broken = true;
 }
 
 /* Builtins */
@@ -161,10 +162,17 @@ static Value *run_builtin(Eval *eval, const Ast *node, const Value *callee, Argu
   const Builtin *row = callee->builtin.row;
   if (arguments->broken) return value_new(&eval->heap, VALUE_BROKEN);
   if (undecided(row, arguments)) return value_new(&eval->heap, VALUE_UNKNOWN);
-  Call call = {eval, row, callee->builtin.signature, node->span, arguments->values, arguments->places, arguments->nodes,
+  Call call = {eval,
+               row,
+               callee->builtin.signature,
+               node->span,
+               arguments->values,
+               arguments->places,
+               arguments->nodes,
                arguments->count};
   Value *value = row->run(&call);
-  return arguments->known || (row->flags & BUILTIN_SHAPES) ? value : value_forget(&eval->heap, value);
+  return arguments->known || (row->flags & BUILTIN_SHAPES) ? value
+                                                           : value_forget(&eval->heap, value);
 }
 
 static Formals formals_of(const Builtin *row, const Signature *signature) {
@@ -231,6 +239,16 @@ static Value *evaluate_body(Eval *eval, const Ast *function, Value **args, Span 
   return value;
 }
 
+/* Says which call led to an error inside a function, unless the error is at the call itself, or an
+ * outer call of a recursion will say it. */
+static void note_call(Eval *eval, const Ast *function, Span span) {
+  Span error = eval->diags->items[eval->diags->count - 1].span, name = function->name_span;
+  bool here = error.source == span.source && error.begin == span.begin;
+  bool declaring = span.source == name.source && span.begin == name.begin;
+  if (!here && !declaring && !under_way(eval, function))
+    diag_note(eval->diags, span, "in this call of '%s'", function->name);
+}
+
 Value *eval_body(Eval *eval, const Ast *function, Value **args, Span span) {
   if (eval->calls >= CALL_DEPTH)
     return eval_fail(eval, STATUS_SCRIPT, span, "does the recursion end?",
@@ -241,9 +259,7 @@ Value *eval_body(Eval *eval, const Ast *function, Value **args, Span span) {
   size_t mark = eval->heap.count;
   Value *value = evaluate_body(eval, function, args, span);
   heap_release(&eval->heap, mark, value);
-  bool declaring = span.source == function->name_span.source && span.begin == function->name_span.begin;
-  if (eval->diags->count > before && !declaring && !under_way(eval, function))
-    diag_note(eval->diags, span, "in this call of '%s'", function->name);
+  if (eval->diags->count > before) note_call(eval, function, span);
   return value;
 }
 
@@ -261,9 +277,12 @@ static Value *call_function(Eval *eval, const Ast *node, const Ast *function) {
     if (!arguments.values[i] && !function->kid[i]->count)
       missing(eval, node->span, &formals, i, &arguments);
   Value *value;
-  if (arguments.broken) value = value_new(&eval->heap, VALUE_BROKEN);
-  else if (arguments.unknown) value = value_new(&eval->heap, VALUE_UNKNOWN);
-  else value = eval_body(eval, function, arguments.values, node->span);
+  if (arguments.broken)
+    value = value_new(&eval->heap, VALUE_BROKEN);
+  else if (arguments.unknown)
+    value = value_new(&eval->heap, VALUE_UNKNOWN);
+  else
+    value = eval_body(eval, function, arguments.values, node->span);
   arguments_free(&arguments);
   free(formals.names);
   return value;
@@ -289,10 +308,14 @@ static Value *call_activation(Eval *eval, const Ast *node, Value *callee) {
     if (!arguments.values[i + 1] && callee->activation.bound)
       arguments.values[i + 1] = callee->activation.bound[i];
   Value *value;
-  if (arguments.broken) value = value_new(&eval->heap, VALUE_BROKEN);
-  else if (arguments.unknown) value = value_new(&eval->heap, VALUE_UNKNOWN);
-  else if (!arguments.values[0]) value = bind_parameters(eval, callee, arguments.values);
-  else value = eval_body(eval, function, arguments.values, node->span);
+  if (arguments.broken)
+    value = value_new(&eval->heap, VALUE_BROKEN);
+  else if (arguments.unknown)
+    value = value_new(&eval->heap, VALUE_UNKNOWN);
+  else if (!arguments.values[0])
+    value = bind_parameters(eval, callee, arguments.values);
+  else
+    value = eval_body(eval, function, arguments.values, node->span);
   arguments_free(&arguments);
   free(formals.names);
   return value;
@@ -316,10 +339,12 @@ Value *eval_call(Eval *eval, const Ast *node) {
   case VALUE_BUILTIN: return call_builtin(eval, node, callee);
   case VALUE_FUNCTION: return call_function(eval, node, callee->function);
   case VALUE_ACTIVATION:
-    return callee->activation.node ? call_activation(eval, node, callee) : call_expr(eval, node, callee);
+    return callee->activation.node ? call_activation(eval, node, callee)
+                                   : call_expr(eval, node, callee);
   case VALUE_BROKEN:
   case VALUE_UNKNOWN: return callee;
   default:
-    return eval_error(eval, node->kid[0]->span, NULL, "%s cannot be called", value_describe(callee));
+    return eval_error(eval, node->kid[0]->span, NULL, "%s cannot be called",
+                      value_describe(callee));
   }
 }

@@ -68,16 +68,19 @@ static bool check_points(Data data, int key) {
                "'%s' must be [points, dimensions], not %s", name, value_describe(data.slots[key]));
     return false;
   }
-  if (key == DATASET_INPUTS && a->size == 0) return wrong(data, key, NULL, "'inputs' holds no numbers");
+  if (key == DATASET_INPUTS && a->size == 0)
+    return wrong(data, key, NULL, "'inputs' holds no numbers");
   return all_finite(data, key);
 }
 
 static bool check_inputs(Data data) {
   if (!check_points(data, DATASET_INPUTS) || !check_points(data, DATASET_TEST_INPUTS)) return false;
-  const Array *inputs = array_of(data, DATASET_INPUTS), *tests = array_of(data, DATASET_TEST_INPUTS);
+  const Array *inputs = array_of(data, DATASET_INPUTS),
+              *tests = array_of(data, DATASET_TEST_INPUTS);
   if (!inputs || !tests || dimension(inputs) == dimension(tests)) return true;
   eval_error(data.eval, data.places[DATASET_TEST_INPUTS], NULL,
-             "'test_inputs' have %zu dimensions, but 'inputs' have %zu", dimension(tests), dimension(inputs));
+             "'test_inputs' have %zu dimensions, but 'inputs' have %zu", dimension(tests),
+             dimension(inputs));
   return false;
 }
 
@@ -87,19 +90,22 @@ static bool check_targets(Data data, int key, const char *of, size_t points, boo
   if (!a) return true;
   const char *name = declared_key(DECLARED_DATASET, key);
   if (a->rank > 2 || a->size == 0) {
-    eval_error(data.eval, data.places[key], NULL, "'%s' must be [points] or [points, outputs], not %s", name,
+    eval_error(data.eval, data.places[key], NULL,
+               "'%s' must be [points] or [points, outputs], not %s", name,
                value_describe(data.slots[key]));
     return false;
   }
   if (counted && a->shape[0] != points) {
-    eval_error(data.eval, data.places[key], NULL, "'%s' are for %zu points, but there are %zu %s", name,
-               a->shape[0], points, of);
+    eval_error(data.eval, data.places[key], NULL, "'%s' are for %zu points, but there are %zu %s",
+               name, a->shape[0], points, of);
     return false;
   }
   return all_finite(data, key);
 }
 
-static size_t outputs_of(const Array *targets) { return targets->rank == 2 ? targets->shape[1] : 1; }
+static size_t outputs_of(const Array *targets) {
+  return targets->rank == 2 ? targets->shape[1] : 1;
+}
 
 static bool check_symmetry(Data data, const Array *gram, double *largest) {
   size_t n = gram->shape[0];
@@ -144,7 +150,8 @@ static bool check_gram(Data data) {
   if (!check_targets(data, DATASET_TARGETS, "", 0, false)) return false;
   if (targets && targets->shape[0] > gram->shape[0]) {
     eval_error(data.eval, data.places[DATASET_TARGETS], NULL,
-               "'targets' are for %zu points, but 'gram' has %zu", targets->shape[0], gram->shape[0]);
+               "'targets' are for %zu points, but 'gram' has %zu", targets->shape[0],
+               gram->shape[0]);
     return false;
   }
   return check_definite(data, gram);
@@ -152,7 +159,8 @@ static bool check_gram(Data data) {
 
 /* Points and test points, as far as they are known. */
 static bool check_tests(Data data) {
-  const Array *targets = array_of(data, DATASET_TARGETS), *test_targets = array_of(data, DATASET_TEST_TARGETS);
+  const Array *targets = array_of(data, DATASET_TARGETS),
+              *test_targets = array_of(data, DATASET_TEST_TARGETS);
   const Array *tests = array_of(data, DATASET_TEST_INPUTS), *gram = array_of(data, DATASET_GRAM);
   if (!data.slots[DATASET_TEST_TARGETS]) return true;
   if (!data.slots[DATASET_TEST_INPUTS] && !data.slots[DATASET_GRAM])
@@ -191,7 +199,8 @@ static Array *flatten(const Array *a, const char **why) {
 static Array *gram_of(const Array *inputs, const Array *tests, const char **why) {
   Array *parts[2] = {flatten(inputs, why), tests ? flatten(tests, why) : NULL};
   Array *all = parts[0] && (!tests || parts[1])
-                   ? array_concat(tests ? 2 : 1, (const Array *const *)parts, why) : NULL;
+                   ? array_concat(tests ? 2 : 1, (const Array *const *)parts, why)
+                   : NULL;
   Array *across = all ? array_transpose(all, why) : NULL;
   Array *gram = across ? array_matmul(all, across, why) : NULL;
   double d = (double)dimension(inputs);
@@ -205,7 +214,8 @@ static Array *gram_of(const Array *inputs, const Array *tests, const char **why)
 
 static bool fill_arrays(Data data, Problem *problem, const char **why) {
   const Array *gram = array_of(data, DATASET_GRAM), *tests = array_of(data, DATASET_TEST_INPUTS);
-  const Array *targets = array_of(data, DATASET_TARGETS), *expected = array_of(data, DATASET_TEST_TARGETS);
+  const Array *targets = array_of(data, DATASET_TARGETS),
+              *expected = array_of(data, DATASET_TEST_TARGETS);
   if (tests && tests->shape[0] == 0) tests = NULL;
   problem->gram = gram ? array_reshape(gram, 2, (double[]){(double)gram->shape[0], -1}, why)
                        : gram_of(array_of(data, DATASET_INPUTS), tests, why);

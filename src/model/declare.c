@@ -103,15 +103,16 @@ static Value *check_word(Slot slot, const char *word) {
     if (strcmp(part, "|") == 0) {
       later = true;
     } else if (strcmp(part, word) == 0) {
-      value = later ? eval_error(slot.eval, slot.span, NULL, "the %s '%s' is not part of this version",
-                                 slot.key->name, word)
+      value = later ? eval_error(slot.eval, slot.span, NULL,
+                                 "the %s '%s' is not part of this version", slot.key->name, word)
                     : value_string(&slot.eval->heap, word);
     } else if (!later) {
       names[count++] = part;
     }
   }
   if (!value)
-    value = eval_unknown(slot.eval, slot.span, word, names, "unknown %s '%s'", slot.key->name, word);
+    value =
+        eval_unknown(slot.eval, slot.span, word, names, "unknown %s '%s'", slot.key->name, word);
   free(copy);
   return value;
 }
@@ -128,15 +129,17 @@ static Value *check_count(Slot slot, Value *value) {
   if (value->kind != VALUE_NUMBER) return refuse(slot, "a whole number", value);
   double n = value->number;
   if (value->known && !(n >= 1 && n <= INT_MAX / 2 && n == floor(n)))
-    return eval_error(slot.eval, slot.span, NULL, "'%s' must be a whole number from 1 to %d, not %g",
-                      slot.key->name, INT_MAX / 2, n);
+    return eval_error(slot.eval, slot.span, NULL,
+                      "'%s' must be a whole number from 1 to %d, not %g", slot.key->name,
+                      INT_MAX / 2, n);
   return value;
 }
 
 static Value *check_zero(Slot slot, Value *value) {
   if (value->kind != VALUE_NUMBER) return refuse(slot, "a number", value);
   if (value->known && value->number != 0)
-    return eval_error(slot.eval, slot.span, NULL, "'%s' is not part of this version", slot.key->name);
+    return eval_error(slot.eval, slot.span, NULL, "'%s' is not part of this version",
+                      slot.key->name);
   return value;
 }
 
@@ -151,11 +154,14 @@ static Value *check_chain(Slot slot, Value *value) {
   if (value->kind != VALUE_CHAIN) return refuse(slot, "a chain from input to readout", value);
   const Chain *chain = &value->chain;
   if (!chain->input)
-    return eval_error(eval, slot.span, "input -> ... -> readout", "the chain must start at 'input'");
+    return eval_error(eval, slot.span, "input -> ... -> readout",
+                      "the chain must start at 'input'");
   if (!chain->count || chain->layers[chain->count - 1].kind != LAYER_READOUT)
-    return eval_error(eval, slot.span, "input -> ... -> readout", "the chain must end with 'readout'");
+    return eval_error(eval, slot.span, "input -> ... -> readout",
+                      "the chain must end with 'readout'");
   if (chain->layers[0].kind == LAYER_ACTIVATE)
-    return eval_error(eval, chain->layers[0].span, NULL, "'activate' cannot stand before the first dense layer");
+    return eval_error(eval, chain->layers[0].span, NULL,
+                      "'activate' cannot stand before the first dense layer");
   if (chain->layers[0].kind == LAYER_READOUT)
     return eval_error(eval, slot.span, "input -> dense(tanh) -> readout",
                       "the chain needs at least one dense layer");
@@ -175,8 +181,9 @@ static Value *check_kind(Slot slot, Value *value, ValueKind kind, const char *wa
 }
 
 static Value *check_optimizer(Slot slot, Value *value) {
-  if (value->kind == VALUE_BUILTIN) 
-    return eval_error(slot.eval, slot.span, "such as gd(eta = 0.1)", "the optimizer needs its arguments");
+  if (value->kind == VALUE_BUILTIN)
+    return eval_error(slot.eval, slot.span, "such as gd(eta = 0.1)",
+                      "the optimizer needs its arguments");
   return check_kind(slot, value, VALUE_OPTIMIZER, "an optimizer");
 }
 
@@ -192,7 +199,8 @@ static Value *check_slot(Slot slot, Value *value) {
   case KEY_ARRAY: return check_array(slot, value);
   case KEY_CHAIN: return check_chain(slot, value);
   case KEY_WORD:
-    return value->kind == VALUE_STRING ? check_word(slot, value->string) : refuse(slot, "a word", value);
+    return value->kind == VALUE_STRING ? check_word(slot, value->string)
+                                       : refuse(slot, "a word", value);
   case KEY_POSITIVE: return check_positive(slot, value);
   case KEY_COUNT: return check_count(slot, value);
   case KEY_ZERO: return check_zero(slot, value);
@@ -234,8 +242,8 @@ static void take_entry(Eval *eval, Draft *draft, const Ast *entry, const Ast *se
   if (index < 0) {
     const char *names[DECLARED_MAX_KEYS + 1];
     key_names(draft->kind, names);
-    eval_unknown(eval, entry->name_span, entry->name, names, "unknown key '%s' of %s '%s'", entry->name,
-                 declared_kind_name(draft->kind), draft->name);
+    eval_unknown(eval, entry->name_span, entry->name, names, "unknown key '%s' of %s '%s'",
+                 entry->name, declared_kind_name(draft->kind), draft->name);
     draft->broken = true;
   } else if (seen[index]) {
     eval_error(eval, entry->name_span, NULL, "key '%s' is given twice", entry->name);
@@ -250,8 +258,10 @@ static void take_entry(Eval *eval, Draft *draft, const Ast *entry, const Ast *se
 static void take_entries(Eval *eval, Draft *draft, Ast *const *entries, int count) {
   const Ast *seen[DECLARED_MAX_KEYS] = {NULL};
   for (int i = 0; i < count; i++)
-    if (entries[i]->kind == AST_ENTRY) take_entry(eval, draft, entries[i], seen);
-    else draft->broken = true;
+    if (entries[i]->kind == AST_ENTRY)
+      take_entry(eval, draft, entries[i], seen);
+    else
+      draft->broken = true;
 }
 
 static void take_overrides(Eval *eval, Draft *draft) {
@@ -279,9 +289,11 @@ static void take_defaults(Eval *eval, Draft *draft) {
     draft->place[i] = draft->span;
     if (key->fallback) draft->slot[i] = fallback_value(eval, key);
     size_t used = strlen(lacking);
-    if (key->required) snprintf(lacking + used, sizeof lacking - used, used ? ", '%s'" : "'%s'", key->name);
+    if (key->required)
+      snprintf(lacking + used, sizeof lacking - used, used ? ", '%s'" : "'%s'", key->name);
   }
-  bool data = draft->kind == DECLARED_DATASET && !draft->slot[DATASET_INPUTS] && !draft->slot[DATASET_GRAM];
+  bool data =
+      draft->kind == DECLARED_DATASET && !draft->slot[DATASET_INPUTS] && !draft->slot[DATASET_GRAM];
   size_t used = strlen(lacking);
   if (data) snprintf(lacking + used, sizeof lacking - used, used ? ", 'inputs'" : "'inputs'");
   if (!*lacking || draft->broken) return;
@@ -332,7 +344,8 @@ static DeclaredKind kind_of(const Ast *node) {
 static bool declared_before(Eval *eval, const Ast *node) {
   const Binding *first = scope_own(eval->globals, node->name);
   if (eval->interactive || !first || first->value->kind != VALUE_DECLARED) return false;
-  if (first->span.source != node->name_span.source || first->span.begin == node->name_span.begin) return false;
+  if (first->span.source != node->name_span.source || first->span.begin == node->name_span.begin)
+    return false;
   eval_error(eval, node->name_span, NULL, "'%s' is declared twice", node->name);
   diag_note(eval->diags, first->span, "first declared here");
   return true;
@@ -351,7 +364,8 @@ Value *declare_variant(Eval *eval, const Ast *node) {
   Value *base = eval_expression(eval, node->kid[0]);
   if (base->kind == VALUE_BROKEN || base->kind == VALUE_UNKNOWN) return base;
   if (base->kind != VALUE_DECLARED)
-    return eval_error(eval, node->kid[0]->span, NULL, "only a dataset, model or training has variants, not %s",
+    return eval_error(eval, node->kid[0]->span, NULL,
+                      "only a dataset, model or training has variants, not %s",
                       value_describe(base));
   const Declared *declared = &base->declared;
   Draft draft = {.kind = declared->kind, .name = declared->name, .span = declared->span};

@@ -59,7 +59,8 @@ Value *eval_array(Eval *eval, Span span, Array *array, const char *why, bool kno
 static void remember_doubtful(Eval *eval, const char *name) {
   if (eval->doubtful_count == eval->doubtful_capacity) {
     eval->doubtful_capacity = eval->doubtful_capacity ? 2 * eval->doubtful_capacity : 16;
-    eval->doubtful = mem_grow(eval->doubtful, (size_t)eval->doubtful_capacity * sizeof *eval->doubtful);
+    eval->doubtful =
+        mem_grow(eval->doubtful, (size_t)eval->doubtful_capacity * sizeof *eval->doubtful);
   }
   eval->doubtful[eval->doubtful_count++] = mem_string(name);
 }
@@ -87,7 +88,8 @@ static void block_in_doubt(Eval *eval, const Ast *block) {
 
 int eval_truth(Eval *eval, Value *value, Span span) {
   if (value->kind == VALUE_BROKEN || value->kind == VALUE_UNKNOWN) return -1;
-  if (value->kind == VALUE_NUMBER) return value->known ? value->number != 0 && !isnan(value->number) : -1;
+  if (value->kind == VALUE_NUMBER)
+    return value->known ? value->number != 0 && !isnan(value->number) : -1;
   eval_error(eval, span, value->kind == VALUE_ARRAY ? "use all() or any()" : NULL,
              "a condition must be a number, not %s", value_describe(value));
   return -1;
@@ -95,11 +97,21 @@ int eval_truth(Eval *eval, Value *value, Span span) {
 
 /* Statements that declare */
 
+/* Bodies are checked at the end: functions may call one another, whichever is declared first. */
+static void check_later(Eval *eval, const Ast *function) {
+  size_t count = (size_t)eval->function_count + 1;
+  eval->functions = mem_grow(eval->functions, count * sizeof *eval->functions);
+  eval->functions[eval->function_count++] = function;
+}
+
 static void declare_function(Eval *eval, const Ast *node) {
   Value *value = value_new(&eval->heap, VALUE_FUNCTION);
   value->function = node;
   eval_assign(eval, node->name, value, node->name_span);
-  if (!eval->dry) return;
+  if (eval->dry) check_later(eval, node);
+}
+
+static void check_function(Eval *eval, const Ast *node) {
   Value **args = mem_new((size_t)node->count, sizeof *args);
   for (int i = 0; i + 1 < node->count; i++) args[i] = value_new(&eval->heap, VALUE_UNKNOWN);
   eval->doubt++;
@@ -108,11 +120,19 @@ static void declare_function(Eval *eval, const Ast *node) {
   free(args);
 }
 
+void eval_end(Eval *eval) {
+  for (int i = 0; i < eval->function_count; i++) check_function(eval, eval->functions[i]);
+  heap_free(&eval->heap);
+  free(eval->functions);
+  free(eval->doubtful);
+}
+
 static bool has_default(const Ast *parameter) { return parameter->count > 0; }
 
 static void declare_activation(Eval *eval, const Ast *node) {
   if (node->count < 2) {
-    eval_error(eval, node->name_span, "activation NAME(h) = ...", "an activation needs an argument");
+    eval_error(eval, node->name_span, "activation NAME(h) = ...",
+               "an activation needs an argument");
     return;
   }
   Value *value = value_new(&eval->heap, VALUE_ACTIVATION);
@@ -146,7 +166,8 @@ static bool items_of(Eval *eval, const Ast *node, int count, Item *items) {
     Value *value = eval_expression(eval, expression);
     sound &= value->kind != VALUE_BROKEN;
     if (value->kind == VALUE_SYMBOL) sound = false;
-    items[i] = (Item){expression, labelled ? mem_string(kid->name) : ast_source(expression), labelled, value};
+    items[i] = (Item){expression, labelled ? mem_string(kid->name) : ast_source(expression),
+                      labelled, value};
   }
   return sound;
 }
@@ -224,7 +245,8 @@ static void assertion(Eval *eval, const Ast *node) {
   const Value *sides[2] = {NULL, NULL};
   Value *value;
   if (is_comparison(condition)) {
-    Value *a = eval_expression(eval, condition->kid[0]), *b = eval_expression(eval, condition->kid[1]);
+    Value *a = eval_expression(eval, condition->kid[0]),
+          *b = eval_expression(eval, condition->kid[1]);
     value = eval_operator(eval, condition, condition->op, a, b);
     sides[0] = a;
     sides[1] = b;
@@ -254,15 +276,16 @@ static int length_of(Eval *eval, const Value *value, Span span) {
   case VALUE_BROKEN:
   case VALUE_UNKNOWN: return -1;
   default:
-    eval_error(eval, span, "such as [1, 2, 3] or 0..9", "a loop goes through an array or a list, not %s",
-               value_describe(value));
+    eval_error(eval, span, "such as [1, 2, 3] or 0..9",
+               "a loop goes through an array or a list, not %s", value_describe(value));
     return -1;
   }
 }
 
 static void check_loop(Eval *eval, const Ast *node, Value *values, int count) {
   Value *first = count > 0 ? value_forget(&eval->heap, element(eval, node->kid[0]->span, values, 0))
-                           : value_new(&eval->heap, values->kind == VALUE_BROKEN ? VALUE_BROKEN : VALUE_UNKNOWN);
+                           : value_new(&eval->heap,
+                                       values->kind == VALUE_BROKEN ? VALUE_BROKEN : VALUE_UNKNOWN);
   if (count == 0) return;
   eval_assign(eval, node->name, first, node->name_span);
   block_in_doubt(eval, node->kid[1]);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The evaluator. One walk over the syntax tree serves twice: a *check* evaluates everything except
  * that solvers give placeholders of the right fields and shapes and nothing is shown or written, so
- * that the errors of a whole file are found before anything is solved; a *run* does it all and stops
- * at the first error. */
+ * that the errors of a whole file are found before anything is solved; a *run* does it all and
+ * stops at the first error. */
 #ifndef DMF_MODEL_EVAL_H
 #define DMF_MODEL_EVAL_H
 
@@ -22,7 +22,7 @@ typedef struct Call {
   const Signature *signature;
   Span span;
   Value **args;
-  Span *places; /* of the arguments; of the whole call where a default stands */
+  Span *places;      /* of the arguments; of the whole call where a default stands */
   const Ast **nodes; /* as written, or NULL */
   int count;
 } Call;
@@ -81,14 +81,17 @@ struct Eval {
   Scope *globals; /* where names are assigned; over the builtins */
   Scope *scope;   /* where names are looked up first */
   const volatile sig_atomic_t *stop;
-  bool dry;         /* a check, not a run */
+  bool dry; /* a check, not a run */
   bool interactive;
-  bool halted; /* a run met an error */
+  bool halted;      /* a run met an error */
+  bool blind;       /* an import failed: unknown names may be its own, and are not reported */
   int depth, calls; /* of nested expressions, of nested calls */
   int doubt;        /* > 0 in code that a check cannot tell to be run, or how often */
   char **doubtful;  /* names assigned there */
   int doubtful_count, doubtful_capacity;
-  const Frame *frames; /* the functions under way */
+  const Frame *frames;   /* the functions under way */
+  const Ast **functions; /* declared in this check: their bodies are still to be checked */
+  int function_count;
 };
 
 enum { CALL_DEPTH = 200, EXPRESSION_DEPTH = 4000 };
@@ -108,6 +111,8 @@ Value *eval_unknown(Eval *eval, Span span, const char *name, const char *const *
 /* statements: eval.c */
 void eval_block(Eval *eval, const Ast *block);
 void eval_statement(Eval *eval, const Ast *node);
+/* Finishes a check or a run and frees what the evaluator holds, but not its scopes. */
+void eval_end(Eval *eval);
 /* Gives a name its value in the global scope. */
 void eval_assign(Eval *eval, const char *name, Value *value, Span span);
 /* Whether the value counts as true: 1, 0, or -1 when it cannot be told (an error was reported, or
@@ -132,8 +137,8 @@ Value *eval_call(Eval *eval, const Ast *node);
 Value *eval_apply(Eval *eval, Span span, Value *function, Value *argument);
 /* Evaluates the body of a function with these arguments (NULL: its default). */
 Value *eval_body(Eval *eval, const Ast *function, Value **args, Span span);
-/* Puts a table of builtins into a scope; it ends with a row without name, and empty names are passed
- * over. */
+/* Puts a table of builtins into a scope; it ends with a row without name, and empty names are
+ * passed over. */
 void eval_define(Eval *eval, Scope *scope, const Builtin *rows);
 /* Calls a builtin without arguments, defaults throughout: a bare `readout` in a chain. */
 Value *eval_call_bare(Eval *eval, const Ast *node, Value *builtin);

@@ -31,8 +31,10 @@ static Value *lookup(Eval *eval, const Ast *node) {
   for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
     if (strcmp(absent[i].name, node->name) == 0)
       return eval_error(eval, node->span, NULL, "%s not part of this version", absent[i].what);
+  if (eval->blind) return value_new(&eval->heap, VALUE_BROKEN);
   const char **names = scope_names(eval->scope);
-  Value *broken = eval_unknown(eval, node->span, node->name, names, "unknown name '%s'", node->name);
+  Value *broken =
+      eval_unknown(eval, node->span, node->name, names, "unknown name '%s'", node->name);
   free(names);
   return broken;
 }
@@ -123,7 +125,8 @@ static Value *evaluate(Eval *eval, const Ast *node) {
   case AST_NAME: return lookup(eval, node);
   case AST_ARRAY: return literal(eval, node);
   case AST_RANGE: return range(eval, node);
-  case AST_UNARY: return eval_operator(eval, node, node->op, eval_expression(eval, node->kid[0]), NULL);
+  case AST_UNARY:
+    return eval_operator(eval, node, node->op, eval_expression(eval, node->kid[0]), NULL);
   case AST_BINARY: return operation(eval, node);
   case AST_IF: return conditional(eval, node);
   case AST_CALL: return eval_call(eval, node);

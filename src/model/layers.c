@@ -17,8 +17,6 @@ static Value *chain_of(Eval *eval, const Layer *layer) {
   return value;
 }
 
-static Value *broken(Call *call) { return value_new(&call->eval->heap, VALUE_BROKEN); }
-
 /* A finite number >= least; reports otherwise. What a check does not know passes as it is. */
 static bool bounded(Call *call, int i, double least, double *number) {
   const Value *value = call->args[i];
@@ -26,13 +24,14 @@ static bool bounded(Call *call, int i, double least, double *number) {
   if (value->kind == VALUE_NUMBER && !value->known) return true;
   const char *name = call_argument_name(call, i);
   if (value->kind != VALUE_NUMBER) {
-    eval_error(call->eval, call->places[i], NULL, "'%s' must be a number, not %s", name, value_describe(value));
+    eval_error(call->eval, call->places[i], NULL, "'%s' must be a number, not %s", name,
+               value_describe(value));
     return false;
   }
   *number = value->number;
   if (isfinite(*number) && *number >= least) return true;
-  eval_error(call->eval, call->places[i], NULL, "'%s' must be finite and at least %g, not %g", name, least,
-             *number);
+  eval_error(call->eval, call->places[i], NULL, "'%s' must be finite and at least %g, not %g", name,
+             least, *number);
   return false;
 }
 
@@ -50,12 +49,14 @@ Value *builtin_dense(Call *call) {
   bool sound = bounded(call, 1, 0, &layer.sigma_w) & bounded(call, 2, 0, &layer.sigma_b) &
                bounded(call, 3, 0, &train) & bounded(call, 4, 0, &layer.rate);
   layer.train = train != 0;
-  return activation(call, &layer) && sound ? chain_of(call->eval, &layer) : (free(layer.phi_name), broken(call));
+  return activation(call, &layer) && sound ? chain_of(call->eval, &layer)
+                                           : (free(layer.phi_name), call_broken(call));
 }
 
 Value *builtin_activate(Call *call) {
-  Layer layer = {.kind = LAYER_ACTIVATE, .sigma_w = 1, .train = true, .rate = 1, .span = call->span};
-  return activation(call, &layer) ? chain_of(call->eval, &layer) : broken(call);
+  Layer layer = {
+      .kind = LAYER_ACTIVATE, .sigma_w = 1, .train = true, .rate = 1, .span = call->span};
+  return activation(call, &layer) ? chain_of(call->eval, &layer) : call_broken(call);
 }
 
 Value *builtin_readout(Call *call) {
@@ -64,7 +65,7 @@ Value *builtin_readout(Call *call) {
   bool sound = bounded(call, 0, 0, &layer.sigma_w) & bounded(call, 1, 0, &train) &
                bounded(call, 2, 0, &layer.rate);
   layer.train = train != 0;
-  return sound ? chain_of(call->eval, &layer) : broken(call);
+  return sound ? chain_of(call->eval, &layer) : call_broken(call);
 }
 
 static bool positive(Call *call, int i) {
@@ -73,7 +74,8 @@ static bool positive(Call *call, int i) {
   const char *name = call_argument_name(call, i);
   if (!value_is_numeric(value) || (array && (array->rank != 1 || i != 0))) {
     eval_error(call->eval, call->places[i], NULL,
-               i == 0 ? "'%s' must be a number or a vector of steps, not %s" : "'%s' must be a number, not %s",
+               i == 0 ? "'%s' must be a number or a vector of steps, not %s"
+                      : "'%s' must be a number, not %s",
                name, value_describe(value));
     return false;
   }
@@ -81,7 +83,8 @@ static bool positive(Call *call, int i) {
   for (size_t k = 0; k < count && value->known; k++) {
     double x = array ? array->data[k] : value->number;
     if (x > 0 && isfinite(x)) continue;
-    eval_error(call->eval, call->places[i], NULL, "'%s' must be positive and finite, not %g", name, x);
+    eval_error(call->eval, call->places[i], NULL, "'%s' must be positive and finite, not %g", name,
+               x);
     return false;
   }
   return true;
@@ -90,7 +93,7 @@ static bool positive(Call *call, int i) {
 static Value *optimizer(Call *call, OptimizerKind kind) {
   bool sound = true;
   for (int i = 0; i < call->count; i++) sound &= positive(call, i);
-  if (!sound) return broken(call);
+  if (!sound) return call_broken(call);
   Value *value = value_new(&call->eval->heap, VALUE_OPTIMIZER);
   value->optimizer.kind = kind;
   value->optimizer.eta = value_keep(call->args[0]);
@@ -108,7 +111,8 @@ Value *builtin_flow(Call *call) { return optimizer(call, OPT_FLOW); }
 static bool is_chain(Eval *eval, const Ast *node, const Value *value) {
   if (value->kind == VALUE_CHAIN) return true;
   const char *hint = value->kind == VALUE_BUILTIN || value->kind == VALUE_ACTIVATION
-                         ? "a layer with its activation: dense(tanh)" : NULL;
+                         ? "a layer with its activation: dense(tanh)"
+                         : NULL;
   eval_error(eval, node->span, hint, "'->' joins layers, not %s", value_describe(value));
   return false;
 }
@@ -116,7 +120,8 @@ static bool is_chain(Eval *eval, const Ast *node, const Value *value) {
 static void append(Chain *chain, const Chain *more) {
   size_t count = (size_t)(chain->count + more->count);
   chain->layers = mem_grow(chain->layers, count * sizeof *chain->layers);
-  for (int i = 0; i < more->count; i++) chain->layers[chain->count++] = layer_copy(&more->layers[i]);
+  for (int i = 0; i < more->count; i++)
+    chain->layers[chain->count++] = layer_copy(&more->layers[i]);
 }
 
 static bool finished(const Chain *chain) {
@@ -124,12 +129,15 @@ static bool finished(const Chain *chain) {
 }
 
 Value *chain_join(Eval *eval, const Ast *node, Value *a, Value *b) {
-  if (a->kind == VALUE_BROKEN || b->kind == VALUE_BROKEN) return value_new(&eval->heap, VALUE_BROKEN);
-  if (a->kind == VALUE_UNKNOWN || b->kind == VALUE_UNKNOWN) return value_new(&eval->heap, VALUE_UNKNOWN);
+  if (a->kind == VALUE_BROKEN || b->kind == VALUE_BROKEN)
+    return value_new(&eval->heap, VALUE_BROKEN);
+  if (a->kind == VALUE_UNKNOWN || b->kind == VALUE_UNKNOWN)
+    return value_new(&eval->heap, VALUE_UNKNOWN);
   if (!is_chain(eval, node->kid[0], a) || !is_chain(eval, node->kid[1], b))
     return value_new(&eval->heap, VALUE_BROKEN);
   if (b->chain.input)
-    return eval_error(eval, node->kid[1]->span, NULL, "'input' stands only at the start of a chain");
+    return eval_error(eval, node->kid[1]->span, NULL,
+                      "'input' stands only at the start of a chain");
   if (finished(&a->chain))
     return eval_error(eval, node->kid[1]->span, NULL, "nothing follows the readout of a chain");
   Value *value = value_new(&eval->heap, VALUE_CHAIN);
@@ -148,7 +156,8 @@ Value *chain_repeat(Eval *eval, const Ast *node, Value *times, Value *chain) {
   if (!times->known) return value_new(&eval->heap, VALUE_UNKNOWN);
   double n = times->number;
   if (!(n >= 1) || n != floor(n))
-    return eval_error(eval, node->span, NULL, "a layer is repeated a whole number of times, not %g", n);
+    return eval_error(eval, node->span, NULL, "a layer is repeated a whole number of times, not %g",
+                      n);
   if (chain->chain.input || finished(&chain->chain))
     return eval_error(eval, node->span, NULL, "'%s' cannot be repeated",
                       chain->chain.input ? "input" : "readout");

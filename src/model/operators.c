@@ -8,7 +8,7 @@
 
 /* Plain functions of one and two numbers for each primitive, for array_map and array_zip. */
 #define PRIM(id, name, arity, about)                                                               \
-  static double one_##id(double x) { return prim_eval(PRIM_##id, x, 0, 0); }                        \
+  static double one_##id(double x) { return prim_eval(PRIM_##id, x, 0, 0); }                       \
   static double two_##id(double x, double y) { return prim_eval(PRIM_##id, x, y, 0); }
 #include "scalar/prim.def"
 #undef PRIM
@@ -54,11 +54,12 @@ Value *eval_prim(Eval *eval, Span span, Prim prim, Value *a, Value *b) {
     if (!is_scalar(a) || (b && !is_scalar(b)))
       return eval_error(eval, span, NULL, "cannot combine %s with %s", value_describe(a),
                         value_describe(b));
-    return symbol(eval, expr_call(eval->pool, prim, as_expr(eval, a), b ? as_expr(eval, b) : NULL, NULL));
+    return symbol(eval,
+                  expr_call(eval->pool, prim, as_expr(eval, a), b ? as_expr(eval, b) : NULL, NULL));
   }
   if (!value_is_numeric(a) || (b && !value_is_numeric(b)))
-    return eval_error(eval, span, NULL, "'%s' works on numbers and arrays, not on %s", prim_name(prim),
-                      value_describe(value_is_numeric(a) ? b : a));
+    return eval_error(eval, span, NULL, "'%s' works on numbers and arrays, not on %s",
+                      prim_name(prim), value_describe(value_is_numeric(a) ? b : a));
   bool known = a->known && (!b || b->known);
   if (a->kind == VALUE_NUMBER && (!b || b->kind == VALUE_NUMBER)) {
     Value *value = value_number(&eval->heap, prim_eval(prim, a->number, b ? b->number : 0, 0));
@@ -91,8 +92,8 @@ Value *eval_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *n
     if (!is_scalar(yes) || !is_scalar(no))
       return eval_error(eval, span, NULL, "both branches must be numbers here, not %s",
                         value_describe(is_scalar(yes) ? no : yes));
-    return symbol(eval, expr_call(eval->pool, PRIM_SELECT, as_expr(eval, condition), as_expr(eval, yes),
-                                  as_expr(eval, no)));
+    return symbol(eval, expr_call(eval->pool, PRIM_SELECT, as_expr(eval, condition),
+                                  as_expr(eval, yes), as_expr(eval, no)));
   }
   if (condition->kind != VALUE_ARRAY) return value_new(&eval->heap, VALUE_UNKNOWN);
   if (!value_is_numeric(yes) || !value_is_numeric(no))
@@ -154,10 +155,12 @@ static const struct {
   Prim prim;
   bool swap, negate;
 } simple[] = {
-    {'+', PRIM_ADD, false, false},   {'-', PRIM_SUB, false, false},   {'*', PRIM_MUL, false, false},
-    {'/', PRIM_DIV, false, false},   {'^', PRIM_POW, false, false},   {'<', PRIM_LT, false, false},
-    {'>', PRIM_LT, true, false},     {AST_LE, PRIM_LE, false, false}, {AST_GE, PRIM_LE, true, false},
-    {AST_EQ, PRIM_EQ, false, false}, {AST_NE, PRIM_EQ, false, true},
+    {'+', PRIM_ADD, false, false},  {'-', PRIM_SUB, false, false},
+    {'*', PRIM_MUL, false, false},  {'/', PRIM_DIV, false, false},
+    {'^', PRIM_POW, false, false},  {'<', PRIM_LT, false, false},
+    {'>', PRIM_LT, true, false},    {AST_LE, PRIM_LE, false, false},
+    {AST_GE, PRIM_LE, true, false}, {AST_EQ, PRIM_EQ, false, false},
+    {AST_NE, PRIM_EQ, false, true},
 };
 
 static const char *sign_of(int op) {
@@ -173,7 +176,9 @@ static const char *sign_of(int op) {
   }
 }
 
-static bool operable(const Value *value) { return value_is_numeric(value) || value->kind == VALUE_SYMBOL; }
+static bool operable(const Value *value) {
+  return value_is_numeric(value) || value->kind == VALUE_SYMBOL;
+}
 
 static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   Value *early = broken_or_unknown(eval, a, b);
@@ -183,8 +188,9 @@ static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   if (a->kind == VALUE_STRING && b->kind == VALUE_STRING)
     return op == '+' ? join_strings(eval, a, b) : compare_strings(eval, node, op, a, b);
   if (!operable(a) || !operable(b))
-    return eval_error(eval, node->span, eval_is_activation(a) || eval_is_activation(b)
-                          ? "call the function: f(x)" : NULL,
+    return eval_error(eval, node->span,
+                      eval_is_activation(a) || eval_is_activation(b) ? "call the function: f(x)"
+                                                                     : NULL,
                       "'%s' works on numbers and arrays, not on %s", sign_of(op),
                       value_describe(operable(a) ? b : a));
   if (op == AST_AND || op == AST_OR) {

@@ -36,7 +36,8 @@ static void fill_model(const Declared *model, Problem *problem) {
   problem->layer_count = chain->count;
   for (int i = 0; i < chain->count; i++) problem->layers[i] = layer_copy(&chain->layers[i]);
   const Value *word = model->slot[MODEL_PARAMETERIZATION];
-  problem->parameterization = parameterization_of(word->kind == VALUE_STRING ? word->string : "mup");
+  problem->parameterization =
+      parameterization_of(word->kind == VALUE_STRING ? word->string : "mup");
   problem->gamma = number_of(model->slot[MODEL_GAMMA]);
   problem->width = model->slot[MODEL_WIDTH] ? (int)number_of(model->slot[MODEL_WIDTH]) : 0;
   problem->centered = number_of(model->slot[MODEL_CENTERED]) != 0;
@@ -51,8 +52,8 @@ static bool fill_training(Eval *eval, const Declared *training, Problem *problem
   problem->steps = (int)training->slot[TRAINING_STEPS]->number;
   problem->eta = mem_block((size_t)problem->steps);
   if (!problem->eta) {
-    eval_fail(eval, STATUS_LIMIT, training->place[TRAINING_STEPS], NULL, "not enough memory for %d steps",
-              problem->steps);
+    eval_fail(eval, STATUS_LIMIT, training->place[TRAINING_STEPS], NULL,
+              "not enough memory for %d steps", problem->steps);
     return false;
   }
   const Value *eta = optimizer->eta;
@@ -64,9 +65,11 @@ static bool fill_training(Eval *eval, const Declared *training, Problem *problem
   return true;
 }
 
-static const Value *declared_argument(Eval *eval, Span span, const Value *value, DeclaredKind kind) {
+static const Value *declared_argument(Eval *eval, Span span, const Value *value,
+                                      DeclaredKind kind) {
   if (value->kind == VALUE_DECLARED && value->declared.kind == kind) return value;
-  eval_error(eval, span, NULL, "this must be a %s, not %s", declared_kind_name(kind), value_describe(value));
+  eval_error(eval, span, NULL, "this must be a %s, not %s", declared_kind_name(kind),
+             value_describe(value));
   return NULL;
 }
 
@@ -74,7 +77,8 @@ static const Value *declared_argument(Eval *eval, Span span, const Value *value,
 static bool decided(const Declared *declared, const int *slots, int count) {
   for (int i = 0; i < count; i++) {
     const Value *value = declared->slot[slots[i]];
-    if (value && (value->kind == VALUE_UNKNOWN || (value->kind == VALUE_NUMBER && !value->known))) return false;
+    if (value && (value->kind == VALUE_UNKNOWN || (value->kind == VALUE_NUMBER && !value->known)))
+      return false;
   }
   return true;
 }
@@ -86,11 +90,14 @@ Problem *problem_build(Eval *eval, Value *model_value, Span model_place, Value *
   if (!m || !t) return NULL;
   const Declared *model = &m->declared, *training = &t->declared;
   if (!decided(model, (int[]){MODEL_LAYERS}, 1) ||
-      !decided(training, (int[]){TRAINING_DATASET, TRAINING_LOSS, TRAINING_OPTIMIZER, TRAINING_STEPS}, 4))
+      !decided(training,
+               (int[]){TRAINING_DATASET, TRAINING_LOSS, TRAINING_OPTIMIZER, TRAINING_STEPS}, 4))
     return NULL;
   const Declared *dataset = &training->slot[TRAINING_DATASET]->declared;
-  if (!decided(dataset, (int[]){DATASET_INPUTS, DATASET_TARGETS, DATASET_TEST_INPUTS, DATASET_TEST_TARGETS,
-                                DATASET_GRAM}, 5))
+  if (!decided(dataset,
+               (int[]){DATASET_INPUTS, DATASET_TARGETS, DATASET_TEST_INPUTS, DATASET_TEST_TARGETS,
+                       DATASET_GRAM},
+               5))
     return NULL;
   Problem *problem = mem_new(1, sizeof *problem);
   fill_model(model, problem);

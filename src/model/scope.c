@@ -71,8 +71,10 @@ void scope_set(Scope *scope, const char *name, Value *value, Span span) {
     scope->items = mem_grow(scope->items, (size_t)scope->capacity * sizeof *scope->items);
   }
   scope->items[scope->count++] = (Binding){mem_string(name), value, span};
-  if (2 * scope->count > scope->bucket_count) rehash(scope);
-  else *bucket(scope, name) = scope->count;
+  if (2 * scope->count > scope->bucket_count)
+    rehash(scope);
+  else
+    *bucket(scope, name) = scope->count;
 }
 
 const char **scope_names(const Scope *scope) {

@@ -6,8 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-static Value *broken(Call *call) { return value_new(&call->eval->heap, VALUE_BROKEN); }
-
 /* Random points */
 
 enum { PURPOSE_DATA = 0xda7a };
@@ -19,7 +17,9 @@ static Array *normal_points(Call *call, const char **why) {
     return NULL;
   size_t shape[] = {(size_t)points, (size_t)dim};
   Array *array = array_full(2, shape, 0, why);
-  if (array) random_normals((uint64_t)seed, random_stream(PURPOSE_DATA, 0, 0, 0), 0, array->size, array->data);
+  if (array)
+    random_normals((uint64_t)seed, random_stream(PURPOSE_DATA, 0, 0, 0), 0, array->size,
+                   array->data);
   return array;
 }
 
@@ -39,19 +39,19 @@ static size_t scale_rows(Array *array) {
 Value *builtin_gaussian(Call *call) {
   const char *why = NULL;
   Array *array = normal_points(call, &why);
-  return array || why ? call_give(call, array, why) : broken(call);
+  return array || why ? call_give(call, array, why) : call_broken(call);
 }
 
 Value *builtin_sphere(Call *call) {
   const char *why = NULL;
   Array *array = normal_points(call, &why);
   if (array) scale_rows(array);
-  return array || why ? call_give(call, array, why) : broken(call);
+  return array || why ? call_give(call, array, why) : call_broken(call);
 }
 
 Value *builtin_whitened(Call *call) {
   double points;
-  if (!call_whole(call, 0, 1, 1e7, &points)) return broken(call);
+  if (!call_whole(call, 0, 1, 1e7, &points)) return call_broken(call);
   const char *why = NULL;
   Array *array = array_eye((size_t)points, &why);
   for (size_t i = 0; array && i < array->size; i++) array->data[i] *= sqrt(points);
@@ -69,18 +69,21 @@ static Array *copy_rows(Call *call) {
     return NULL;
   }
   Array *copy = array_new(x->array->rank, x->array->shape);
-  if (copy) memcpy(copy->data, x->array->data, copy->size * sizeof *copy->data);
-  else eval_fail(call->eval, STATUS_LIMIT, call->span, NULL, "not enough memory");
+  if (copy)
+    memcpy(copy->data, x->array->data, copy->size * sizeof *copy->data);
+  else
+    eval_fail(call->eval, STATUS_LIMIT, call->span, NULL, "not enough memory");
   return copy;
 }
 
 Value *builtin_normalize(Call *call) {
   Array *array = copy_rows(call);
-  if (!array) return broken(call);
+  if (!array) return call_broken(call);
   size_t zero = scale_rows(array);
   if (zero == array->shape[0] || !call->args[0]->known) return call_give(call, array, NULL);
   array_drop(array);
-  return eval_error(call->eval, call->places[0], NULL, "row %zu is zero and has no direction", zero);
+  return eval_error(call->eval, call->places[0], NULL, "row %zu is zero and has no direction",
+                    zero);
 }
 
 /* A column without variance becomes zero. */
@@ -96,7 +99,7 @@ static void standardize_column(Array *array, size_t column) {
 
 Value *builtin_standardize(Call *call) {
   Array *array = copy_rows(call);
-  if (!array) return broken(call);
+  if (!array) return call_broken(call);
   size_t width = array->shape[0] ? array->size / array->shape[0] : 0;
   for (size_t j = 0; j < width; j++) standardize_column(array, j);
   return call_give(call, array, NULL);
@@ -105,7 +108,7 @@ Value *builtin_standardize(Call *call) {
 Value *builtin_one_hot(Call *call) {
   double classes;
   const Value *labels = call->args[0];
-  if (!call_whole(call, 1, 1, 1e6, &classes)) return broken(call);
+  if (!call_whole(call, 1, 1, 1e6, &classes)) return call_broken(call);
   if (labels->kind != VALUE_ARRAY || labels->array->rank != 1)
     return eval_error(call->eval, call->places[0], NULL, "'labels' must be a vector, not %s",
                       value_describe(labels));
@@ -116,8 +119,8 @@ Value *builtin_one_hot(Call *call) {
     double label = labels->array->data[i];
     if (!(label >= 0 && label < classes && label == floor(label))) {
       array_drop(array);
-      return eval_error(call->eval, call->places[0], NULL, "labels[%zu] = %g is not one of 0..%g", i, label,
-                        classes - 1);
+      return eval_error(call->eval, call->places[0], NULL, "labels[%zu] = %g is not one of 0..%g",
+                        i, label, classes - 1);
     }
     array->data[i * shape[1] + (size_t)label] = 1;
   }
@@ -133,9 +136,10 @@ static Value *read_file(Call *call) {
                         call_argument_name(call, i), value_describe(call->args[i]));
   for (int i = 0; i < call->count; i++)
     if (!call->args[i]->known) return value_new(&call->eval->heap, VALUE_UNKNOWN);
-  Array *array = call->eval->host->read(call->eval, call->places[0], call->row->name, call->args[0]->string,
-                                        call->count > 1 ? call->args[1]->string : NULL);
-  return array ? value_array(&call->eval->heap, array) : broken(call);
+  Array *array =
+      call->eval->host->read(call->eval, call->places[0], call->row->name, call->args[0]->string,
+                             call->count > 1 ? call->args[1]->string : NULL);
+  return array ? value_array(&call->eval->heap, array) : call_broken(call);
 }
 
 Value *builtin_csv(Call *call) { return read_file(call); }

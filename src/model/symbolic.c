@@ -40,7 +40,8 @@ static const Expr *as_expr(Eval *eval, Span span, const char *name, const Value 
 /* A single elementwise builtin, applied to the symbol as a call in the script would. */
 static Value *builtin_of(Eval *eval, Span span, Value *function, Value *x) {
   Value *args[] = {x};
-  Call call = {eval, function->builtin.row, function->builtin.signature, span, args, &span, NULL, 1};
+  Call call = {eval, function->builtin.row, function->builtin.signature, span, args, &span, NULL,
+               1};
   return function->builtin.row->run(&call);
 }
 
@@ -126,7 +127,8 @@ Value *eval_derivative(Call *call) {
   if (!expr) return value_new(&eval->heap, VALUE_BROKEN);
   for (int i = 0; i < (int)order; i++) expr = expr_diff(eval->pool, expr, 0);
   Value *value = value_new(&eval->heap, VALUE_ACTIVATION);
-  value->activation.name = mem_format("derivative(%s, %d)", function_name(call->args[0]), (int)order);
+  value->activation.name =
+      mem_format("derivative(%s, %d)", function_name(call->args[0]), (int)order);
   value->activation.expr = expr;
   return value;
 }

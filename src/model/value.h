@@ -16,22 +16,22 @@
 typedef enum ValueKind {
   VALUE_BROKEN,
   VALUE_UNKNOWN,
-  VALUE_NONE,       /* an optional argument that was not given */
-  VALUE_NUMBER,     /* also truth: 0 or 1 */
-  VALUE_ARRAY,      /* rank > 0 */
+  VALUE_NONE,   /* an optional argument that was not given */
+  VALUE_NUMBER, /* also truth: 0 or 1 */
+  VALUE_ARRAY,  /* rank > 0 */
   VALUE_STRING,
-  VALUE_LIST,       /* elements of different kinds or shapes */
-  VALUE_SYMBOL,     /* a scalar expression: the argument of an activation, or made of it */
-  VALUE_FUNCTION,   /* declared with `function` */
+  VALUE_LIST,     /* elements of different kinds or shapes */
+  VALUE_SYMBOL,   /* a scalar expression: the argument of an activation, or made of it */
+  VALUE_FUNCTION, /* declared with `function` */
   VALUE_BUILTIN,
   VALUE_ACTIVATION, /* a scalar function of one argument, some parameters bound */
   VALUE_LOSS,
-  VALUE_CHAIN,      /* layers */
+  VALUE_CHAIN, /* layers */
   VALUE_OPTIMIZER,
-  VALUE_DECLARED,   /* a dataset, model or training */
+  VALUE_DECLARED, /* a dataset, model or training */
   VALUE_RESULT,
-  VALUE_STDERR,     /* the standard errors of a result, by field */
-  VALUE_FAMILY      /* all layers of one field of a result */
+  VALUE_STDERR, /* the standard errors of a result, by field */
+  VALUE_FAMILY  /* all layers of one field of a result */
 } ValueKind;
 
 typedef struct Value Value;
@@ -71,7 +71,7 @@ enum { DECLARED_MAX_KEYS = 8 };
 typedef struct Declared {
   DeclaredKind kind;
   char *name;
-  Span span; /* of the name */
+  Span span;                      /* of the name */
   Value *slot[DECLARED_MAX_KEYS]; /* NULL: not given and without default */
   Span place[DECLARED_MAX_KEYS];  /* of the value, or of the name where it is a default */
 } Declared;
@@ -96,9 +96,9 @@ struct Value {
     } builtin;
     struct {
       char *name;
-      const Ast *node;   /* its declaration, or NULL: then expr is the function */
+      const Ast *node; /* its declaration, or NULL: then expr is the function */
       const Expr *expr;
-      Value **bound;     /* by parameter after the first; NULL where the default holds */
+      Value **bound; /* by parameter after the first; NULL where the default holds */
     } activation;
     struct {
       char *name;

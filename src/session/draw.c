@@ -73,7 +73,8 @@ static double *strided(Drawing *drawing, const Array *array, size_t which) {
   return data;
 }
 
-static void add_curve(Drawing *drawing, const Item *item, const double *x, size_t which, int color) {
+static void add_curve(Drawing *drawing, const Item *item, const double *x, size_t which,
+                      int color) {
   const Value *value = item->value;
   size_t width = curves_of(value->array), count = (size_t)drawing->count + 1;
   drawing->curves = mem_grow(drawing->curves, count * sizeof *drawing->curves);
@@ -82,14 +83,14 @@ static void add_curve(Drawing *drawing, const Item *item, const double *x, size_
   drawing->labels[drawing->count] = label;
   bool networks = value->source && strcmp(value->source->kind, "simulate") == 0;
   bool exact = value->source && value->source->exact;
-  drawing->curves[drawing->count++] = (PlotCurve){
-      .label = label,
-      .count = value->array->shape[0],
-      .x = x,
-      .y = strided(drawing, value->array, which),
-      .error = value->error && !exact ? strided(drawing, value->error, which) : NULL,
-      .style = networks ? PLOT_POINTS : PLOT_LINE,
-      .color = color};
+  drawing->curves[drawing->count++] =
+      (PlotCurve){.label = label,
+                  .count = value->array->shape[0],
+                  .x = x,
+                  .y = strided(drawing, value->array, which),
+                  .error = value->error && !exact ? strided(drawing, value->error, which) : NULL,
+                  .style = networks ? PLOT_POINTS : PLOT_LINE,
+                  .color = color};
 }
 
 static void add_item(Drawing *drawing, const Item *items, int count, int i) {
@@ -140,7 +141,8 @@ void draw_plot(Eval *eval, const Item *items, int count, const char *path, Span 
   Drawing drawing = {0};
   Plot plot = plot_of(&drawing, items, count);
   Status status = target ? plot_write(&plot, target, &why) : plot_draw(&plot, dmf->results, &why);
-  if (status != STATUS_OK) eval_fail(eval, status, span, NULL, "%s", why ? why : "the plot could not be drawn");
+  if (status != STATUS_OK)
+    eval_fail(eval, status, span, NULL, "%s", why ? why : "the plot could not be drawn");
   free(why);
   free(target);
   drawing_free(&drawing);

@@ -11,13 +11,16 @@
 
 /* Reading */
 
-static Status read_as(const char *format, const char *path, const char *inside, Array **array, char **why) {
+static Status read_as(const char *format, const char *path, const char *inside, Array **array,
+                      char **why) {
   static const struct {
     const char *format;
     Status (*read)(const char *, Array **, char **);
   } readers[] = {
-      {"csv", file_read_csv},         {"npy", file_read_npy},
-      {"idx", file_read_idx},         {"cifar10", file_read_cifar10},
+      {"csv", file_read_csv},
+      {"npy", file_read_npy},
+      {"idx", file_read_idx},
+      {"cifar10", file_read_cifar10},
       {"cifar10_labels", file_read_cifar10_labels},
   };
   for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
@@ -28,13 +31,15 @@ static Status read_as(const char *format, const char *path, const char *inside, 
 static CachedFile *cached(Dmf *dmf, const char *format, const char *path, const char *inside) {
   for (int i = 0; i < dmf->file_count; i++) {
     CachedFile *file = &dmf->files[i];
-    if (strcmp(file->path, path) == 0 && strcmp(file->format, format) == 0 && strcmp(file->inside, inside) == 0)
+    if (strcmp(file->path, path) == 0 && strcmp(file->format, format) == 0 &&
+        strcmp(file->inside, inside) == 0)
       return file;
   }
   size_t count = (size_t)dmf->file_count + 1;
   dmf->files = mem_grow(dmf->files, count * sizeof *dmf->files);
   CachedFile *file = &dmf->files[dmf->file_count++];
-  *file = (CachedFile){.path = mem_string(path), .inside = mem_string(inside), .format = mem_string(format)};
+  *file = (CachedFile){
+      .path = mem_string(path), .inside = mem_string(inside), .format = mem_string(format)};
   return file;
 }
 
@@ -56,7 +61,8 @@ Array *files_read(Eval *eval, Span span, const char *format, const char *path, c
   struct stat about = {0};
   bool there = stat(beside, &about) == 0;
   long long modified = nanoseconds(about.st_mtim);
-  bool current = there && file->array && file->modified == modified && file->size == (long long)about.st_size;
+  bool current =
+      there && file->array && file->modified == modified && file->size == (long long)about.st_size;
   if (!current) {
     array_drop(file->array);
     file->array = NULL;
@@ -93,7 +99,8 @@ char *files_target(Eval *eval, const char *path, Span span) {
   const Dmf *dmf = eval->host->self;
   if (!dmf->out || *path == '/') return mem_string(path);
   if (!make_directory(dmf->out)) {
-    eval_fail(eval, STATUS_FILE, span, NULL, "cannot make the directory '%s': %s", dmf->out, strerror(errno));
+    eval_fail(eval, STATUS_FILE, span, NULL, "cannot make the directory '%s': %s", dmf->out,
+              strerror(errno));
     return NULL;
   }
   return mem_format("%s/%s", dmf->out, path);
@@ -111,7 +118,8 @@ void files_save(Eval *eval, Value *value, const char *name, const char *path, Sp
     status = array ? file_write_array(target, name, array, &why) : STATUS_LIMIT;
     array_drop(array);
   }
-  if (status != STATUS_OK) eval_fail(eval, status, span, NULL, "%s", why ? why : "not enough memory");
+  if (status != STATUS_OK)
+    eval_fail(eval, status, span, NULL, "%s", why ? why : "not enough memory");
   free(why);
   free(target);
 }

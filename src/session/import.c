@@ -27,9 +27,12 @@ Source *source_read(const char *path, const char *name, char **why) {
     length += got = fread(text + length, 1, room - length, file);
   } while (got && length < SOURCE_LIMIT);
   Source *source = NULL;
-  if (ferror(file)) *why = mem_format("cannot read '%s': %s", path, strerror(errno));
-  else if (length >= SOURCE_LIMIT) *why = mem_format("'%s' is too large for a script", path);
-  else source = source_new(name, text, length);
+  if (ferror(file))
+    *why = mem_format("cannot read '%s': %s", path, strerror(errno));
+  else if (length >= SOURCE_LIMIT)
+    *why = mem_format("'%s' is too large for a script", path);
+  else
+    source = source_new(name, text, length);
   fclose(file);
   free(text);
   return source;
@@ -122,8 +125,7 @@ static bool parse(Eval *eval, Span span, const char *path, Script **script) {
   if (outcome == PARSE_OK) return true;
   if (eval->diags->count) diag_note(eval->diags, span, "imported here");
   eval->halted |= !eval->dry;
-  script_free(*script);
-  *script = NULL;
+  session_keep(eval->host->self, *script);
   return false;
 }
 
@@ -134,11 +136,7 @@ static Script *script_of(Eval *eval, Span span, Import *import) {
   if (checked) return import->script;
   Script *script = NULL;
   if (!parse(eval, span, import->path, &script)) return NULL;
-  if (import->script) {
-    size_t count = (size_t)dmf->script_count + 1;
-    dmf->scripts = mem_grow(dmf->scripts, count * sizeof *dmf->scripts);
-    dmf->scripts[dmf->script_count++] = import->script;
-  }
+  if (import->script) session_keep(dmf, import->script);
   return import->script = script;
 }
 
@@ -153,6 +151,7 @@ static void import_path(Eval *eval, Span span, const char *path) {
   if (import->pass == dmf->pass) return;
   Script *script = script_of(eval, span, import);
   import->pass = dmf->pass;
+  eval->blind |= !script;
   if (!script) return;
   import->running = true;
   eval_block(eval, script->root);
@@ -162,7 +161,9 @@ static void import_path(Eval *eval, Span span, const char *path) {
 void import_run(Eval *eval, const Ast *node) {
   char *path = find(node->span, node->name);
   if (!path) {
-    eval_fail(eval, STATUS_FILE, node->span, "looked beside the script, in DMF_PATH and in the installed library",
+    eval->blind = true;
+    eval_fail(eval, STATUS_FILE, node->span,
+              "looked beside the script, in DMF_PATH and in the installed library",
               "cannot find '%s'", node->name);
     return;
   }

@@ -16,7 +16,7 @@ const char *dmf_version(void) { return PACKAGE_VERSION; }
 
 /* Evaluators */
 
-static const Ast *override(Eval *eval, const char *name, const char *key) {
+static const Ast * override(Eval *eval, const char *name, const char *key) {
   Dmf *dmf = eval->host->self;
   for (int i = dmf->setting_count - 1; i >= 0; i--) {
     Setting *setting = &dmf->settings[i];
@@ -37,12 +37,6 @@ static Eval evaluator(Dmf *dmf, Scope *globals, bool dry) {
                 .stop = &dmf->stop,
                 .dry = dry,
                 .interactive = dmf->config.interactive};
-}
-
-/* Lets go of the evaluator's own memory. */
-static void evaluator_end(Eval *eval) {
-  heap_free(&eval->heap);
-  free(eval->doubtful);
 }
 
 /* Opening and closing */
@@ -68,7 +62,7 @@ static void open_scopes(Dmf *dmf) {
   builtins_define(&eval, dmf->base);
   eval_define(&eval, dmf->base, solver_rows);
   import_prelude(&eval);
-  evaluator_end(&eval);
+  eval_end(&eval);
   if (dmf->diags.count) diags_print(&dmf->diags, dmf->diagnostics, dmf->config.color);
   diags_clear(&dmf->diags);
   dmf->user = scope_new(dmf->base);
@@ -82,7 +76,8 @@ Dmf *dmf_open(const DmfConfig *config) {
   dmf->out = dmf->config.out ? mem_string(dmf->config.out) : NULL;
   dmf->threads = dmf->config.threads > 0 ? dmf->config.threads : default_threads();
   dmf->pool = expr_pool_new();
-  dmf->host = (Host){dmf, show_print, draw_plot, files_save, show_value, import_run, override, files_read};
+  dmf->host =
+      (Host){dmf, show_print, draw_plot, files_save, show_value, import_run, override, files_read};
   openblas_set_num_threads(1);
   open_scopes(dmf);
   return dmf;
@@ -118,10 +113,12 @@ static int conclude(Dmf *dmf) {
   Status status = dmf->diags.errors ? dmf->diags.status : STATUS_OK;
   bool broken = fflush(dmf->results) != 0 || ferror(dmf->results);
   if (broken && status == STATUS_OK) {
-    diag_error(&dmf->diags, STATUS_FILE, (Span){0}, NULL, "cannot write the results: %s", strerror(errno));
+    diag_error(&dmf->diags, STATUS_FILE, (Span){0}, NULL, "cannot write the results: %s",
+               strerror(errno));
     status = STATUS_FILE;
   }
   diags_print(&dmf->diags, dmf->diagnostics, dmf->config.color);
+  fflush(dmf->diagnostics);
   diags_clear(&dmf->diags);
   return (int)status;
 }
@@ -131,21 +128,24 @@ static int conclude(Dmf *dmf) {
 int dmf_set(Dmf *dmf, const char *setting) {
   const char *equals = strchr(setting, '='), *dot = strchr(setting, '.');
   if (!equals || !dot || dot > equals || dot == setting || dot + 1 == equals || !equals[1]) {
-    diag_error(&dmf->diags, STATUS_USAGE, (Span){0}, "such as net.gamma=2", "a setting reads NAME.KEY=VALUE, not '%s'",
-               setting);
+    diag_error(&dmf->diags, STATUS_USAGE, (Span){0}, "such as net.gamma=2",
+               "a setting reads NAME.KEY=VALUE, not '%s'", setting);
     return conclude(dmf);
   }
   Source *source = source_new("--set", equals + 1, strlen(equals + 1));
   Script *value = script_parse_expression(source, &dmf->diags);
-  source_drop(source);
+  int status = DMF_OK;
   if (!value) {
     dmf->diags.status = STATUS_USAGE;
-    return conclude(dmf);
+    status = conclude(dmf);
   }
+  source_drop(source);
+  if (!value) return status;
   size_t count = (size_t)dmf->setting_count + 1;
   dmf->settings = mem_grow(dmf->settings, count * sizeof *dmf->settings);
-  dmf->settings[dmf->setting_count++] = (Setting){strndup(setting, (size_t)(dot - setting)),
-                                                  strndup(dot + 1, (size_t)(equals - dot - 1)), value, false};
+  dmf->settings[dmf->setting_count++] =
+      (Setting){strndup(setting, (size_t)(dot - setting)),
+                strndup(dot + 1, (size_t)(equals - dot - 1)), value, false};
   return DMF_OK;
 }
 
@@ -155,8 +155,8 @@ static char *declared_text(const Scope *scope) {
   for (int i = 0; i < scope->count; i++) {
     const Value *value = scope->items[i].value;
     if (value->kind != VALUE_DECLARED) continue;
-    char *more = mem_format("%s%s%s '%s'", text, *text ? ", " : "", declared_kind_name(value->declared.kind),
-                            value->declared.name);
+    char *more = mem_format("%s%s%s '%s'", text, *text ? ", " : "",
+                            declared_kind_name(value->declared.kind), value->declared.name);
     free(text);
     text = more;
   }
@@ -170,10 +170,12 @@ static void check_setting(Dmf *dmf, const Setting *setting, const Scope *scope) 
     for (int i = 0; declared_key(binding->value->declared.kind, i); i++)
       keys[i] = declared_key(binding->value->declared.kind, i);
     diag_error(&dmf->diags, STATUS_USAGE, (Span){0}, suggest_hint(setting->key, keys),
-               "--set: a %s has no key '%s'", declared_kind_name(binding->value->declared.kind), setting->key);
+               "--set: a %s has no key '%s'", declared_kind_name(binding->value->declared.kind),
+               setting->key);
     return;
   }
-  char *declared = declared_text(scope), *hint = *declared ? mem_format("declared are %s", declared) : NULL;
+  char *declared = declared_text(scope),
+       *hint = *declared ? mem_format("declared are %s", declared) : NULL;
   diag_error(&dmf->diags, STATUS_USAGE, (Span){0}, hint, "--set %s.%s: the script declares no '%s'",
              setting->name, setting->key, setting->name);
   free(declared);
@@ -195,7 +197,7 @@ static void check(Dmf *dmf, const Script *script) {
   Eval eval = evaluator(dmf, overlay, true);
   for (int i = 0; i < dmf->setting_count; i++) dmf->settings[i].used = false;
   eval_block(&eval, script->root);
-  evaluator_end(&eval);
+  eval_end(&eval);
   check_settings(dmf, overlay);
   scope_free(overlay);
 }
@@ -203,10 +205,10 @@ static void check(Dmf *dmf, const Script *script) {
 static void run(Dmf *dmf, const Script *script) {
   Eval eval = evaluator(dmf, dmf->user, false);
   eval_block(&eval, script->root);
-  evaluator_end(&eval);
+  eval_end(&eval);
 }
 
-static void keep_script(Dmf *dmf, Script *script) {
+void session_keep(Dmf *dmf, Script *script) {
   size_t count = (size_t)dmf->script_count + 1;
   dmf->scripts = mem_grow(dmf->scripts, count * sizeof *dmf->scripts);
   dmf->scripts[dmf->script_count++] = script;
@@ -221,7 +223,7 @@ static int work(Dmf *dmf, Source *source, Work work) {
     diags_clear(&dmf->diags);
     return DMF_INCOMPLETE;
   }
-  keep_script(dmf, script);
+  session_keep(dmf, script);
   dmf->stop = 0;
   dmf->text = source;
   dmf->lowering = work == WORK_LOWER;

@@ -24,7 +24,7 @@ typedef struct CachedFile {
 typedef struct Import {
   char *path; /* resolved */
   Script *script;
-  int pass;     /* the last pass that evaluated it */
+  int pass; /* the last pass that evaluated it */
   bool running;
 } Import;
 
@@ -42,7 +42,7 @@ struct Dmf {
   const Source *text; /* of the run under way, for what `save` records */
   int pass;           /* counts checks and runs */
   bool lowering;      /* solver calls print their lowered program */
-  Script **scripts; /* all that were run: functions point into them */
+  Script **scripts;   /* all that were run: functions point into them */
   int script_count;
   Setting *settings;
   int setting_count;
@@ -54,6 +54,8 @@ struct Dmf {
   int name_count;
 };
 
+/* Takes over a script: functions and messages may point into it as long as the session lives. */
+void session_keep(Dmf *dmf, Script *script);
 /* A file beside the script that names it; to be freed. */
 char *session_beside(Span span, const char *path);
 

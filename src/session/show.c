@@ -56,14 +56,15 @@ static void add_layer(char **text, const Layer *layer) {
 }
 
 static bool same_layer(const Layer *a, const Layer *b) {
-  return a->kind == b->kind && a->phi == b->phi && a->sigma_w == b->sigma_w && a->sigma_b == b->sigma_b &&
-         a->train == b->train && a->rate == b->rate;
+  return a->kind == b->kind && a->phi == b->phi && a->sigma_w == b->sigma_w &&
+         a->sigma_b == b->sigma_b && a->train == b->train && a->rate == b->rate;
 }
 
 static char *chain_text(const Chain *chain) {
   char *text = mem_string(chain->input ? "input" : "");
   for (int i = 0, run; i < chain->count; i += run) {
-    for (run = 1; i + run < chain->count && same_layer(&chain->layers[i], &chain->layers[i + run]);) run++;
+    for (run = 1; i + run < chain->count && same_layer(&chain->layers[i], &chain->layers[i + run]);)
+      run++;
     add(&text, "%s", *text ? " -> " : "");
     if (run > 1) add(&text, "%d * ", run);
     add_layer(&text, &chain->layers[i]);
@@ -73,8 +74,10 @@ static char *chain_text(const Chain *chain) {
 
 static char *optimizer_text(const Optimizer *optimizer) {
   char *text = mem_string(optimizer->kind == OPT_FLOW ? "flow(eta = " : "gd(eta = ");
-  if (optimizer->eta->kind == VALUE_NUMBER) add(&text, "%.10g", optimizer->eta->number);
-  else add(&text, "%s", value_describe(optimizer->eta));
+  if (optimizer->eta->kind == VALUE_NUMBER)
+    add(&text, "%.10g", optimizer->eta->number);
+  else
+    add(&text, "%s", value_describe(optimizer->eta));
   if (optimizer->dt) add(&text, ", dt = %.10g", optimizer->dt->number);
   add(&text, ")");
   return text;
@@ -90,6 +93,8 @@ static char *brief(const Value *value) {
   case VALUE_LOSS: return mem_string(value->loss.name);
   case VALUE_DECLARED: return mem_string(value->declared.name);
   case VALUE_ACTIVATION: return mem_string(value->activation.name);
+  case VALUE_FUNCTION: return mem_string(value->function->name);
+  case VALUE_BUILTIN: return mem_string(value->builtin.row->name);
   default: return mem_string(value_describe(value));
   }
 }
@@ -100,7 +105,8 @@ static char *card_text(const Declared *declared) {
     if (!declared->slot[i]) continue;
     const char *key = declared_key(declared->kind, i);
     bool truth = declared->kind == DECLARED_MODEL && i == MODEL_CENTERED;
-    char *value = truth ? mem_string(declared->slot[i]->number != 0 ? "true" : "false") : brief(declared->slot[i]);
+    char *value = truth ? mem_string(declared->slot[i]->number != 0 ? "true" : "false")
+                        : brief(declared->slot[i]);
     add(&text, "\n  %-16s = %s", key, value);
     free(value);
   }
@@ -158,19 +164,26 @@ static bool bare(const Item *item) {
 static void print_short(Eval *eval, const Item *item) {
   FILE *out = session_of(eval)->results;
   char *text = brief(item->value);
-  if (bare(item)) fputs(text, out);
-  else fprintf(out, "%s = %s", item->name, text);
+  if (bare(item))
+    fputs(text, out);
+  else
+    fprintf(out, "%s = %s", item->name, text);
   free(text);
 }
 
 static void print_long(Eval *eval, const Item *item) {
   FILE *out = session_of(eval)->results;
   char *text = value_text(eval, item->value);
-  bool array = item->value->kind == VALUE_ARRAY, title = item->labelled || item->node->kind != AST_ARRAY;
+  bool array = item->value->kind == VALUE_ARRAY,
+       title = item->labelled || item->node->kind != AST_ARRAY;
   char shape[ARRAY_SHAPE_TEXT];
-  if (array && title) fprintf(out, "%s, shape %s:\n%s\n", item->name, array_shape_text(item->value->array, shape), text);
-  else if (item->value->kind == VALUE_RESULT && title) fprintf(out, "%s:\n%s\n", item->name, text);
-  else fprintf(out, "%s\n", text);
+  if (array && title)
+    fprintf(out, "%s, shape %s:\n%s\n", item->name, array_shape_text(item->value->array, shape),
+            text);
+  else if (item->value->kind == VALUE_RESULT && title)
+    fprintf(out, "%s:\n%s\n", item->name, text);
+  else
+    fprintf(out, "%s\n", text);
   free(text);
 }
 
@@ -192,10 +205,10 @@ static void print_plain(Eval *eval, const Item *items, int count) {
 /* Fields of two times are large: they are printed when asked for by name. */
 static bool two_times(const ResultField *field) { return strstr(field->axes, ",s") != NULL; }
 
-static void json_field(FILE *out, const char *name, const ResultField *field) {
+static void json_field(FILE *out, const char *name, const ResultField *field, const Array *array) {
   char *whole = field->layer ? mem_format("%s.%s[%d]", name, field->name, field->layer)
                              : mem_format("%s.%s", name, field->name);
-  file_json_line(out, whole, field->value);
+  file_json_line(out, whole, array);
   free(whole);
 }
 
@@ -205,7 +218,9 @@ static void json_family(Eval *eval, const Item *item) {
   const char *name = item->value->family.name;
   char *why = NULL;
   Status status = result_complete(result, &why);
-  if (status != STATUS_OK) eval_fail(eval, status, item->node->span, NULL, "%s", why ? why : "the field could not be computed");
+  if (status != STATUS_OK)
+    eval_fail(eval, status, item->node->span, NULL, "%s",
+              why ? why : "the field could not be computed");
   free(why);
   for (int layer = 1; status == STATUS_OK && layer <= result_layers(result, name); layer++) {
     const ResultField *field = result_find(result, name, layer);
@@ -217,10 +232,12 @@ static void json_family(Eval *eval, const Item *item) {
   }
 }
 
-static void json_result(FILE *out, const char *name, const Result *result) {
+/* One line for each field, or for each field's standard error. */
+static void json_result(FILE *out, const char *name, const Result *result, bool errors) {
   for (int i = 0; i < result->field_count; i++) {
     const ResultField *field = &result->fields[i];
-    if (field->value && !two_times(field)) json_field(out, name, field);
+    const Array *array = errors ? field->error : field->value;
+    if (array && !two_times(field)) json_field(out, name, field, array);
   }
 }
 
@@ -231,8 +248,8 @@ static void print_json(Eval *eval, const Item *item) {
     Array *array = value_as_array(value);
     if (array) file_json_line(out, item->name, array);
     array_drop(array);
-  } else if (value->kind == VALUE_RESULT) {
-    json_result(out, item->name, value->result);
+  } else if (value->kind == VALUE_RESULT || value->kind == VALUE_STDERR) {
+    json_result(out, item->name, value->result, value->kind == VALUE_STDERR);
   } else if (value->kind == VALUE_FAMILY) {
     json_family(eval, item);
   } else {
@@ -259,7 +276,9 @@ void show_value(Eval *eval, const Ast *node, Value *value) {
   }
   char *text = value_text(eval, value);
   bool lines = strchr(text, '\n') != NULL;
-  if (value->kind == VALUE_STRING) fprintf(dmf->results, "= \"%s\"\n", text);
-  else fprintf(dmf->results, lines ? "%s\n" : "= %s\n", text);
+  if (value->kind == VALUE_STRING)
+    fprintf(dmf->results, "= \"%s\"\n", text);
+  else
+    fprintf(dmf->results, lines ? "%s\n" : "= %s\n", text);
   free(text);
 }

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static Value *broken(Call *call) { return value_new(&call->eval->heap, VALUE_BROKEN); }
 static Dmf *session_of(Call *call) { return call->eval->host->self; }
 
 /* Placeholders of a check */
@@ -85,13 +84,16 @@ static Result *placeholders(int solver, const Program *program) {
   for (size_t i = 0; i < sizeof field_rows / sizeof *field_rows; i++) {
     const FieldRow *row = &field_rows[i];
     if (!(row->solvers & solver) || !present(row, program)) continue;
-    int last = row->extent == PLAIN ? 0 : row->extent == GAPS ? program->layers - 1 : program->layers;
+    int last = row->extent == PLAIN  ? 0
+               : row->extent == GAPS ? program->layers - 1
+                                     : program->layers;
     for (int layer = row->extent != PLAIN; layer <= last; layer++)
       result_add(result, field_names[row->id].name, layer, field_names[row->id].axes, "",
                  placeholder(row->id, sizes), NULL);
   }
   static const char *const attributes[] = {"model", "training", "seed", "seconds", "version"};
-  for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++) result_note(result, attributes[i], "0");
+  for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++)
+    result_note(result, attributes[i], "0");
   if (solver == DMFT) result_note(result, "samples", "0");
   if (solver == NETS) result_note(result, "width", "0");
   if (solver == NETS) result_note(result, "ensemble", "0");
@@ -128,7 +130,8 @@ static bool count_of(Call *call, int i, double least, int *count) {
 /* The lowered program of a call, or NULL; errors were reported unless a check lacks the sizes. */
 static Program *program_of(Call *call) {
   Eval *eval = call->eval;
-  Problem *problem = problem_build(eval, call->args[0], call->places[0], call->args[1], call->places[1]);
+  Problem *problem =
+      problem_build(eval, call->args[0], call->places[0], call->args[1], call->places[1]);
   if (!problem) return NULL;
   int before = eval->diags->errors;
   Program *program = program_lower(problem, eval->pool, eval->diags);
@@ -170,19 +173,20 @@ static Value *solve(Call *call, Program *program, Solver solver, SolveOptions op
   return value;
 }
 
-/* Checks a call, or solves it. `least_width` is 1 for what needs real networks. */
+/* Checks a call, or solves it. */
 static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   Eval *eval = call->eval;
   int before = eval->diags->errors;
   Program *program = program_of(call);
-  if (!program) return eval->diags->errors > before ? broken(call) : value_new(&eval->heap, VALUE_UNKNOWN);
+  if (!program)
+    return eval->diags->errors > before ? call_broken(call) : value_new(&eval->heap, VALUE_UNKNOWN);
   options.width = program->problem->width;
   Value *value;
   if (eval->diags->errors > before) {
-    value = broken(call);
+    value = call_broken(call);
   } else if (kind == NETS && !options.width) {
-    value = eval_error(eval, call->places[0], "such as width = 512", "model '%s' gives no 'width' to simulate",
-                       program->problem->model_name);
+    value = eval_error(eval, call->places[0], "such as width = 512",
+                       "model '%s' gives no 'width' to simulate", program->problem->model_name);
   } else if (!eval->dry) {
     value = solve(call, program, solver, options);
   } else {
@@ -199,28 +203,33 @@ static bool check_closure(Call *call, int i) {
   static const char *const later[] = {"ntk", "gradient_independence", "perturbative"};
   const Value *value = call->args[i];
   if (value->kind != VALUE_STRING) {
-    eval_error(call->eval, call->places[i], NULL, "'closure' must be a string, not %s", value_describe(value));
+    eval_error(call->eval, call->places[i], NULL, "'closure' must be a string, not %s",
+               value_describe(value));
     return false;
   }
   if (!value->known || strcmp(value->string, "full") == 0) return true;
   for (size_t k = 0; k < sizeof later / sizeof *later; k++)
     if (strcmp(value->string, later[k]) == 0) {
-      eval_error(call->eval, call->places[i], NULL, "the closure '%s' is not part of this version", later[k]);
+      eval_error(call->eval, call->places[i], NULL, "the closure '%s' is not part of this version",
+                 later[k]);
       return false;
     }
-  eval_unknown(call->eval, call->places[i], value->string, closures, "unknown closure '%s'", value->string);
+  eval_unknown(call->eval, call->places[i], value->string, closures, "unknown closure '%s'",
+               value->string);
   return false;
 }
 
 static Value *dmft(Call *call) {
   SolveOptions options = {0};
   const Value *tol = call->args[5];
-  bool sound = count_of(call, 2, 1, &options.samples) & seed_of(call, 3, &options.seed) & check_closure(call, 4);
+  bool sound = count_of(call, 2, 1, &options.samples) & seed_of(call, 3, &options.seed) &
+               check_closure(call, 4);
   if (tol->kind != VALUE_NUMBER || (tol->known && !(tol->number >= 0 && tol->number < 1))) {
-    eval_error(call->eval, call->places[5], "0 lets the solver choose", "'tol' must be a number from 0 to 1");
+    eval_error(call->eval, call->places[5], "0 lets the solver choose",
+               "'tol' must be a number from 0 to 1");
     sound = false;
   }
-  if (!sound) return broken(call);
+  if (!sound) return call_broken(call);
   options.tol = tol->number;
   return ask(call, DMFT, solve_dmft, options);
 }
@@ -228,12 +237,14 @@ static Value *dmft(Call *call) {
 static Value *simulate(Call *call) {
   SolveOptions options = {0};
   bool sound = count_of(call, 2, 1, &options.ensemble) & seed_of(call, 3, &options.seed);
-  return sound ? ask(call, NETS, solve_networks, options) : broken(call);
+  return sound ? ask(call, NETS, solve_networks, options) : call_broken(call);
 }
 
 static Value *ir(Call *call) {
   Program *program = program_of(call);
-  if (!program) return call->eval->diags->errors ? broken(call) : value_new(&call->eval->heap, VALUE_UNKNOWN);
+  if (!program)
+    return call->eval->diags->errors ? call_broken(call)
+                                     : value_new(&call->eval->heap, VALUE_UNKNOWN);
   char *text = program_print(program);
   Value *value = value_string(&call->eval->heap, text);
   free(text);
@@ -247,13 +258,20 @@ static bool same_shape(const Array *a, const Array *b) {
   return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
 }
 
+/* Whether the fields can be compared; a check does not know the shape of large ones. */
+static bool match(const ResultField *a, const ResultField *b, bool dry) {
+  if (a->value && b->value) return same_shape(a->value, b->value);
+  return dry;
+}
+
 /* max |a - b|, root mean square of z, max |z|, with z in units of the joint standard error, where
  * there is one. */
 static Array *compare_fields(const ResultField *a, const ResultField *b) {
   size_t three = 3, judged = 0;
   Array *summary = array_new(1, &three);
   double squares = 0;
-  for (size_t i = 0; summary && i < a->value->size; i++) {
+  bool both = a->value && b->value;
+  for (size_t i = 0; summary && both && i < a->value->size; i++) {
     double difference = a->value->data[i] - b->value->data[i];
     double ea = a->error ? a->error->data[i] : 0, eb = b->error ? b->error->data[i] : 0;
     double error = hypot(ea, eb);
@@ -269,18 +287,20 @@ static Array *compare_fields(const ResultField *a, const ResultField *b) {
 }
 
 static bool comparable(const char *name) {
-  static const char *const names[] = {"f", "f_test", "loss", "test_loss", "ntk", "delta", "Phi", "G"};
+  static const char *const names[] = {"f",   "f_test", "loss", "test_loss",
+                                      "ntk", "delta",  "Phi",  "G"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (strcmp(names[i], name) == 0) return true;
   return false;
 }
 
-static Result *compare_results(const Result *a, const Result *b) {
+static Result *compare_results(const Result *a, const Result *b, bool dry) {
   Result *result = result_new("compare");
   for (int i = 0; i < a->field_count; i++) {
     const ResultField *x = &a->fields[i], *y = result_find(b, x->name, x->layer);
-    if (!comparable(x->name) || !y || !x->value || !y->value || !same_shape(x->value, y->value)) continue;
-    result_add(result, x->name, x->layer, "summary", "max |a - b|, rms z, max |z|", compare_fields(x, y), NULL);
+    if (!comparable(x->name) || !y || !match(x, y, dry)) continue;
+    result_add(result, x->name, x->layer, "summary", "max |a - b|, rms z, max |z|",
+               compare_fields(x, y), NULL);
   }
   return result;
 }
@@ -290,7 +310,9 @@ static bool complete_result(Call *call, int i) {
   char *why = NULL;
   Status status = call->eval->dry ? STATUS_OK : result_complete(call->args[i]->result, &why);
   bool passable = status == STATUS_OK || status == STATUS_LIMIT;
-  if (!passable) eval_fail(call->eval, status, call->places[i], NULL, "%s", why ? why : "the result is incomplete");
+  if (!passable)
+    eval_fail(call->eval, status, call->places[i], NULL, "%s",
+              why ? why : "the result is incomplete");
   free(why);
   return passable;
 }
@@ -300,19 +322,21 @@ static Value *compare(Call *call) {
     if (call->args[i]->kind != VALUE_RESULT)
       return eval_error(call->eval, call->places[i], NULL, "'compare' takes two results, not %s",
                         value_describe(call->args[i]));
-  if (!complete_result(call, 0) || !complete_result(call, 1)) return broken(call);
-  Result *result = compare_results(call->args[0]->result, call->args[1]->result);
+  if (!complete_result(call, 0) || !complete_result(call, 1)) return call_broken(call);
+  Result *result = compare_results(call->args[0]->result, call->args[1]->result, call->eval->dry);
   if (result->field_count) return value_result(&call->eval->heap, result);
   result_drop(result);
-  return eval_error(call->eval, call->span, NULL, "the two results have no field of one shape in common");
+  return eval_error(call->eval, call->span, NULL,
+                    "the two results have no field of one shape in common");
 }
 
 const Builtin solver_rows[] = {
-    {"dmft", "model, training, samples = 2000, seed = 0, closure = full, tol = 0",
+    {"dmft", "model, training, samples = 2000, seed = 0, closure = \"full\", tol = 0",
      "the infinite-width theory of a training", dmft, 0, PRIM_COUNT},
-    {"simulate", "model, training, ensemble = 32, seed = 0", "an ensemble of networks of the model's width",
-     simulate, 0, PRIM_COUNT},
-    {"compare", "a, b", "the differences of two results, in units of their errors", compare, 0, PRIM_COUNT},
+    {"simulate", "model, training, ensemble = 32, seed = 0",
+     "an ensemble of networks of the model's width", simulate, 0, PRIM_COUNT},
+    {"compare", "a, b", "the differences of two results, in units of their errors", compare, 0,
+     PRIM_COUNT},
     {"ir", "model, training", "the lowered field program, as text", ir, 0, PRIM_COUNT},
     {0},
 };

@@ -10,13 +10,12 @@
 #include "num/random.h"
 #include "solve/march.h"
 #include "solve/observe.h"
-#include "solve/solve.h"
+#include "solve/run.h"
 
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { REPLICATES = 8, FEWEST_PATHS = 16, FIRST_COORDINATES = 64 };
 
@@ -28,7 +27,7 @@ typedef struct Solve {
   MarchPlan plan;
   int replicates, done; /* steps done, by all replicates */
   MarchRecord record[REPLICATES];
-  Kernel *loss;
+  Compiled compiled;
   /* of the failed replicate with the lowest number */
   Status status;
   int failed_at, failed_replicate;
@@ -105,12 +104,12 @@ static void derive_f(const Derive *d, const double *f, double *out) {
 static void derive_loss(const Derive *d, const double *f, double *out) {
   double *other = mem_new(d->solve->sizes.steps, sizeof *other);
   bool train = d->id == FIELD_LOSS;
-  observe_loss(d->solve->program, d->solve->sizes, d->solve->loss, f, train ? out : other, train ? other : out);
+  observe_loss(d->solve->program, d->solve->sizes, d->solve->compiled.loss, f, train ? out : other, train ? other : out);
   free(other);
 }
 
 static void derive_delta(const Derive *d, const double *f, double *out) {
-  observe_delta(d->solve->program, d->solve->sizes, d->solve->plan.delta, f, out);
+  observe_delta(d->solve->program, d->solve->sizes, d->solve->compiled.delta, f, out);
 }
 
 static void derive_same(const Derive *d, const double *x, double *out) {
@@ -231,11 +230,6 @@ static double march_bytes(const Solve *s, size_t paths) {
   return bytes * parallel + 16 * (double)s->sizes.steps * rows * rows * p->matrix_count * s->replicates;
 }
 
-static Status refuse(char **why, double bytes) {
-  *why = mem_format("this takes about %.3g bytes (%.3g GB), and %.3g are available", bytes, bytes * 1e-9, mem_available());
-  return STATUS_LIMIT;
-}
-
 static void run_replicates(Solve *s) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
   for (int j = 0; j < s->replicates; j++) {
@@ -273,7 +267,7 @@ static Status explain(const Solve *s, char **why) {
 static Status run_linear(Solve *s, char **why) {
   for (s->plan.paths = FIRST_COORDINATES;; s->plan.paths *= 2) {
     double bytes = march_bytes(s, s->plan.paths);
-    if (bytes > mem_available()) return refuse(why, bytes);
+    if (bytes > mem_available()) return run_refuse(why, bytes);
     s->status = STATUS_OK;
     run_replicates(s);
     if (s->status != STATUS_LIMIT || s->failed_at >= 0) return explain(s, why);
@@ -284,7 +278,7 @@ static Status run_linear(Solve *s, char **why) {
 static Status run(Solve *s, char **why) {
   double bytes = march_bytes(s, s->plan.paths) + (s->plan.two_time ? two_time_bytes(s) : 0);
   if (s->program->linear) bytes = s->plan.two_time ? two_time_bytes(s) : 0;
-  if (bytes > mem_available()) return refuse(why, bytes);
+  if (bytes > mem_available()) return run_refuse(why, bytes);
   if (s->program->linear) return run_linear(s, why);
   uint32_t *sobol = mem_new(SOBOL_DIMS * s->plan.paths, sizeof *sobol);
   sobol_table(SOBOL_DIMS, s->plan.paths, sobol);
@@ -310,32 +304,16 @@ static void prepare(Solve *s, Program *program, const SolveOptions *options, boo
   plan->sink = s;
   plan->paths = program->linear ? FIRST_COORDINATES : (size_t)((options->samples + s->replicates - 1) / s->replicates);
   plan->tol = options->tol > 0 ? options->tol : program->linear ? 1e-10 : automatic_tol(program->problem->gamma, options->samples);
-  plan->kernels = mem_new((size_t)program->op_count, sizeof *plan->kernels);
-  for (int i = 0; i < program->op_count; i++)
-    if (program->ops[i].kind == OP_MAP) plan->kernels[i] = kernel_new(program->ops[i].expr);
-  plan->delta = kernel_new(program->delta);
-  s->loss = kernel_new(program->loss);
+  s->compiled = compile(program);
+  plan->compiled = &s->compiled;
 }
 
 static void clean(Solve *s) {
   forget_records(s);
-  for (int i = 0; i < s->program->op_count; i++) kernel_free(s->plan.kernels[i]);
-  free(s->plan.kernels);
-  kernel_free(s->plan.delta);
-  kernel_free(s->loss);
+  compiled_free(s->program, &s->compiled);
 }
 
 /* ---- the large fields on demand ---- */
-
-typedef struct Origin {
-  Program *program;
-  SolveOptions options;
-} Origin;
-
-static void drop_origin(void *origin) {
-  program_drop(((Origin *)origin)->program);
-  free(origin);
-}
 
 /* The march is deterministic: running it again with the histories kept gives the two-time fields of
  * the same solution. */
@@ -344,7 +322,7 @@ static Status complete(Result *result, char **why) {
   Solve s;
   prepare(&s, origin->program, &origin->options, true);
   Status status = run(&s, why);
-  if (status == STATUS_OK && !fill_large(&s, result)) status = refuse(why, two_time_bytes(&s));
+  if (status == STATUS_OK && !fill_large(&s, result)) status = run_refuse(why, two_time_bytes(&s));
   clean(&s);
   if (status == STATUS_OK) result->complete = NULL;
   return status;
@@ -374,12 +352,6 @@ static void note_run(Solve *s, Result *result, double seconds) {
   result_note(result, "seconds", "%.6g", seconds);
 }
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Two-time fields up to this many numbers each are made at once. */
 static const double SMALL_FIELD = 1e5;
 
@@ -389,24 +361,21 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
     *why = mem_format("samples = %d is too few: at least %d", options->samples, 2 * FEWEST_PATHS);
     return STATUS_SCRIPT;
   }
-  double start = now();
+  double start = run_clock();
   Solve s;
   double n = (double)program->problem->steps * (program->problem->points + program->problem->tests);
   prepare(&s, program, options, n * n <= SMALL_FIELD);
   Status status = run(&s, why);
   if (status == STATUS_OK) {
-    Result *r = result_new("dmft");
-    r->origin = mem_new(1, sizeof(Origin));
-    *(Origin *)r->origin = (Origin){program_keep(program), *options};
-    r->drop_origin = drop_origin;
+    Result *r = run_result("dmft", program, options);
     bool fine = observe_start(r, program, s.sizes) && add_small(&s, r);
     promise_large(&s, r);
     if (fine && s.plan.two_time) fine = fill_large(&s, r);
     if (!s.plan.two_time) r->complete = complete;
-    note_run(&s, r, now() - start);
+    note_run(&s, r, run_clock() - start);
     if (!fine) {
       result_drop(r);
-      status = refuse(why, two_time_bytes(&s));
+      status = run_refuse(why, two_time_bytes(&s));
     } else {
       *result = r;
     }

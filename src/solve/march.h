@@ -24,7 +24,7 @@
 #define DMF_SOLVE_MARCH_H
 
 #include "base/status.h"
-#include "field/program.h"
+#include "solve/step.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -37,8 +37,7 @@ typedef struct MarchPlan {
   bool two_time;         /* keep what the two-time kernels and responses need */
   uint64_t seed;
   const uint32_t *sobol; /* [SOBOL_DIMS, S] */
-  struct Kernel **kernels; /* [op_count], of the maps */
-  struct Kernel *delta;
+  const Compiled *compiled;
   /* called at the start of each step; returns false to stop */
   bool (*step)(void *sink, int t);
   void *sink;

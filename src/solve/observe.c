@@ -14,11 +14,6 @@ static const struct {
 #undef FIELD
 };
 
-Sizes sizes_of(const Program *program) {
-  const Problem *p = program->problem;
-  return (Sizes){(size_t)p->steps + 1, (size_t)p->points, (size_t)(p->points + p->tests), (size_t)p->outputs};
-}
-
 /* The shape that the axes of a field spell out. */
 static int shape_of(FieldId id, Sizes sizes, size_t shape[ARRAY_MAX_RANK]) {
   int rank = 0;

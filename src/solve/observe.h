@@ -4,19 +4,8 @@
 #ifndef DMF_SOLVE_OBSERVE_H
 #define DMF_SOLVE_OBSERVE_H
 
-#include "field/program.h"
 #include "result/result.h"
-#include "scalar/kernel.h"
-
-/* The sizes that shape every field. */
-typedef struct Sizes {
-  size_t steps;   /* T + 1 */
-  size_t points;  /* P */
-  size_t all;     /* P + P* */
-  size_t outputs; /* C */
-} Sizes;
-
-Sizes sizes_of(const Program *program);
+#include "solve/step.h"
 
 typedef enum FieldId {
 #define FIELD(id, name, axes, about) FIELD_##id,

@@ -153,14 +153,30 @@ static const char *op_text(const Ast *node, char single[2]) {
 }
 
 static const char *const heads[] = {
-    [AST_ARRAY] = "array",       [AST_RANGE] = "..",          [AST_IF] = "if",
-    [AST_CALL] = "call",         [AST_ARG] = "=",             [AST_INDEX] = "index",
-    [AST_SLICE] = ":",           [AST_FIELD] = ".",           [AST_WITH] = "with",
-    [AST_BLOCK] = "block",       [AST_ASSIGN] = "=",          [AST_FUNCTION] = "function",
-    [AST_ACTIVATION] = "activation", [AST_LOSS] = "loss",     [AST_PARAM] = "param",
-    [AST_ENTRY] = "=",           [AST_IMPORT] = "import",     [AST_PRINT] = "print",
-    [AST_PLOT] = "plot",         [AST_SAVE] = "save",         [AST_ASSERT] = "assert",
-    [AST_FOR] = "for",           [AST_WHEN] = "when",         [AST_EXPRESSION] = "show",
+    [AST_ARRAY] = "array",
+    [AST_RANGE] = "..",
+    [AST_IF] = "if",
+    [AST_CALL] = "call",
+    [AST_ARG] = "=",
+    [AST_INDEX] = "index",
+    [AST_SLICE] = ":",
+    [AST_FIELD] = ".",
+    [AST_WITH] = "with",
+    [AST_BLOCK] = "block",
+    [AST_ASSIGN] = "=",
+    [AST_FUNCTION] = "function",
+    [AST_ACTIVATION] = "activation",
+    [AST_LOSS] = "loss",
+    [AST_PARAM] = "param",
+    [AST_ENTRY] = "=",
+    [AST_IMPORT] = "import",
+    [AST_PRINT] = "print",
+    [AST_PLOT] = "plot",
+    [AST_SAVE] = "save",
+    [AST_ASSERT] = "assert",
+    [AST_FOR] = "for",
+    [AST_WHEN] = "when",
+    [AST_EXPRESSION] = "show",
     [AST_BROKEN] = "broken",
 };
 
@@ -168,8 +184,10 @@ static void write_string(FILE *out, const char *text) {
   putc('"', out);
   for (; *text; text++) {
     if (*text == '"' || *text == '\\') putc('\\', out);
-    if (*text == '\n' || *text == '\t') fputs(*text == '\n' ? "\\n" : "\\t", out);
-    else putc(*text, out);
+    if (*text == '\n' || *text == '\t')
+      fputs(*text == '\n' ? "\\n" : "\\t", out);
+    else
+      putc(*text, out);
   }
   putc('"', out);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What the generated parser works with: the state of one reading, the values of symbols, and the
- * constructors of the tree. Everything is allocated in the arena of the reading, so that nothing has
- * to be released when the parser throws half a statement away. */
+ * constructors of the tree. Everything is allocated in the arena of the reading, so that nothing
+ * has to be released when the parser throws half a statement away. */
 #ifndef DMF_SYNTAX_BUILD_H
 #define DMF_SYNTAX_BUILD_H
 
@@ -44,8 +44,8 @@ Kids *kids_add(Build *build, Kids *kids, Ast *node);
 /* `node` followed by the items of `kids`. */
 Kids *kids_prepend(Build *build, Ast *node, Kids *kids);
 
-/* Constructors. A node that would be taller than AST_MAX_HEIGHT is reported once and becomes BROKEN,
- * together with everything built on it up to its statement. */
+/* Constructors. A node that would be taller than AST_MAX_HEIGHT is reported once and becomes
+ * BROKEN, together with everything built on it up to its statement. */
 Ast *build_node(Build *build, AstKind kind, Span span, Kids *kids);
 Ast *build_named(Build *build, AstKind kind, Span span, Name name, Kids *kids);
 Ast *build_op(Build *build, AstKind kind, Span span, int op, Kids *kids);

@@ -53,6 +53,7 @@ int lexeme_run_on(Build *build, Span span, Value *value) {
 }
 
 int lexeme_string(Build *build, Span span, Value *value) {
+  static const char letters[] = "nt\"\\", meanings[] = "\n\t\"\\";
   const char *at = spelling(span) + 1, *end = span.source->text + span.end - 1;
   char *text = arena_alloc(build->arena, (size_t)(end - at) + 1), *to = text;
   for (; at < end; at++) {
@@ -60,15 +61,16 @@ int lexeme_string(Build *build, Span span, Value *value) {
       *to++ = *at;
       continue;
     }
-    const char *escape = strchr("n\nt\t\"\"\\\\", *++at);
+    const char *escape = strchr(letters, *++at);
     if (escape) {
-      *to++ = escape[1];
+      *to++ = meanings[escape - letters];
       continue;
     }
     uint32_t code, begin = (uint32_t)(at - 1 - span.source->text);
     uint32_t length = (uint32_t)utf8_decode(at, (size_t)(end - at), &code);
     diag_error(build->diags, STATUS_SCRIPT, (Span){span.source, begin, begin + 1 + length},
-               "strings know \\n \\t \\\" \\\\", "unknown escape '\\%.*s' in a string", (int)length, at);
+               "strings know \\n \\t \\\" \\\\", "unknown escape '\\%.*s' in a string", (int)length,
+               at);
   }
   value->text = text;
   return STRING;
@@ -76,18 +78,29 @@ int lexeme_string(Build *build, Span span, Value *value) {
 
 /* The Greek letters from alpha on, in the order of Unicode (which has two forms of sigma). */
 static const char *const greek[] = {
-    "alpha", "beta", "gamma",   "delta", "epsilon", "zeta",  "eta", "theta",   "iota",
-    "kappa", "lambda", "mu",    "nu",    "xi",      "omicron", "pi", "rho",    "sigma",
-    "sigma", "tau",  "upsilon", "phi",   "chi",     "psi",   "omega"};
+    "alpha", "beta",   "gamma",   "delta", "epsilon", "zeta",    "eta",  "theta", "iota",
+    "kappa", "lambda", "mu",      "nu",    "xi",      "omicron", "pi",   "rho",   "sigma",
+    "sigma", "tau",    "upsilon", "phi",   "chi",     "psi",     "omega"};
 
 /* Other forms of the same letters. */
-static const struct { uint32_t code; const char *name; } variants[] = {
-    {0x3d1, "theta"}, {0x3d5, "phi"},     {0x3d6, "pi"}, {0x3f0, "kappa"},  {0x3f1, "rho"},
-    {0x3f5, "epsilon"}, {0xb5, "mu"}, {0x2126, "Omega"}, {0x2206, "Delta"},
+static const struct {
+  uint32_t code;
+  const char *name;
+} variants[] = {
+    {0x3d1, "theta"},   {0x3d5, "phi"}, {0x3d6, "pi"},     {0x3f0, "kappa"},  {0x3f1, "rho"},
+    {0x3f5, "epsilon"}, {0xb5, "mu"},   {0x2126, "Omega"}, {0x2206, "Delta"},
 };
 
-enum { ALPHA = 0x3b1, OMEGA = 0x3c9, CAPITAL_ALPHA = 0x391, CAPITAL_OMEGA = 0x3a9,
-       NO_CAPITAL = 0x3a2, SUBSCRIPT_ZERO = 0x2080, SUBSCRIPT_NINE = 0x2089, LETTER_BYTES = 8 };
+enum {
+  ALPHA = 0x3b1,
+  OMEGA = 0x3c9,
+  CAPITAL_ALPHA = 0x391,
+  CAPITAL_OMEGA = 0x3a9,
+  NO_CAPITAL = 0x3a2,
+  SUBSCRIPT_ZERO = 0x2080,
+  SUBSCRIPT_NINE = 0x2089,
+  LETTER_BYTES = 8
+};
 
 /* How a character outside ASCII is spelled in a name; false if it cannot be part of one. */
 static bool spell(uint32_t code, char letter[LETTER_BYTES]) {
@@ -107,15 +120,32 @@ static bool spell(uint32_t code, char letter[LETTER_BYTES]) {
 }
 
 /* What to write instead of a character that looks right. */
-static const struct { uint32_t code; const char *hint; } lookalikes[] = {
-    {0x2212, "write '-'"},   {0x2013, "write '-'"},   {0x2014, "write '-'"},  {0xd7, "write '*'"},
-    {0xb7, "write '*'"},     {0x22c5, "write '*'"},   {0xf7, "write '/'"},    {0x2264, "write '<='"},
-    {0x2265, "write '>='"},  {0x2260, "write '!='"},  {0x2192, "write '->'"}, {0xb2, "write '^2'"},
-    {0xb3, "write '^3'"},    {0x221a, "write 'sqrt'"}, {0x2297, "write 'outer'"},
+static const struct {
+  uint32_t code;
+  const char *hint;
+} lookalikes[] = {
+    {0x2212, "write '-'"},
+    {0x2013, "write '-'"},
+    {0x2014, "write '-'"},
+    {0xd7, "write '*'"},
+    {0xb7, "write '*'"},
+    {0x22c5, "write '*'"},
+    {0xf7, "write '/'"},
+    {0x2264, "write '<='"},
+    {0x2265, "write '>='"},
+    {0x2260, "write '!='"},
+    {0x2192, "write '->'"},
+    {0xb2, "write '^2'"},
+    {0xb3, "write '^3'"},
+    {0x221a, "write 'sqrt'"},
+    {0x2297, "write 'outer'"},
     {0xa0, "a no-break space: write an ordinary blank"},
-    {0x201c, "strings are written in \"...\""}, {0x201d, "strings are written in \"...\""},
-    {0x2018, "strings are written in \"...\""}, {0x2019, "strings are written in \"...\""},
-    {0xfeff, "an invisible mark: delete it"},   {0x200b, "an invisible space: delete it"},
+    {0x201c, "strings are written in \"...\""},
+    {0x201d, "strings are written in \"...\""},
+    {0x2018, "strings are written in \"...\""},
+    {0x2019, "strings are written in \"...\""},
+    {0xfeff, "an invisible mark: delete it"},
+    {0x200b, "an invisible space: delete it"},
 };
 
 int lexeme_stray(Build *build, Span span) {
@@ -124,7 +154,8 @@ int lexeme_stray(Build *build, Span span) {
   int length = utf8_decode(spelling(span), (size_t)width(span), &code);
   for (size_t i = 0; i < sizeof lookalikes / sizeof *lookalikes; i++)
     if (lookalikes[i].code == code) hint = lookalikes[i].hint;
-  if (code < ' ' || code == 0x7f || (code >= 0x80 && code <= 0xa0) || code == 0xfeff || code == 0x200b)
+  if (code < ' ' || code == 0x7f || (code >= 0x80 && code <= 0xa0) || code == 0xfeff ||
+      code == 0x200b)
     diag_error(build->diags, STATUS_SCRIPT, span, hint, "unexpected character U+%04X", code);
   else
     diag_error(build->diags, STATUS_SCRIPT, span, hint, "unexpected character '%.*s'", length,
@@ -146,7 +177,8 @@ static uint32_t stray_end(Span span, uint32_t at) {
 
 int lexeme_name(Build *build, Span span, Value *value) {
   const char *text = span.source->text;
-  char letter[LETTER_BYTES], *name = arena_alloc(build->arena, 4 * (size_t)width(span) + 1), *to = name;
+  char letter[LETTER_BYTES], *name = arena_alloc(build->arena, 4 * (size_t)width(span) + 1),
+                             *to = name;
   int token = NAME;
   for (uint32_t at = span.begin, next; at < span.end; at = next) {
     uint32_t code;
@@ -176,7 +208,8 @@ int lexeme_foreign(Build *build, Span span, const char *hint, int token) {
 }
 
 int lexeme_unclosed(Build *build, Span span) {
-  diag_error(build->diags, STATUS_SCRIPT, span, "a string ends on the line where it begins; write \\n for a new line",
+  diag_error(build->diags, STATUS_SCRIPT, span,
+             "a string ends on the line where it begins; write \\n for a new line",
              "the string has no closing quote");
   return BAD;
 }

@@ -47,8 +47,8 @@ struct Tokens {
   int depth, depth_before; /* now, and before the last token */
   bool recovering;         /* skip, and deliver RESUME */
   bool close_brace;        /* then act as if `}` stood here */
-  bool ending;             /* an error at the end: close all braces in silence */
   bool stopped;            /* read no further */
+  bool ending;             /* close all braces in silence */
 };
 
 Tokens *tokens_open(Build *build, int start) {
@@ -144,8 +144,8 @@ static bool ends_operand(int kind) {
 }
 
 static bool keyword(int kind) {
-  return soft(kind) || begins_statement(kind) || continues_line(kind) || kind == AND || kind == OR ||
-         kind == NOT || kind == IN || kind == WITH;
+  if (soft(kind) || begins_statement(kind) || continues_line(kind)) return true;
+  return kind == AND || kind == OR || kind == NOT || kind == IN || kind == WITH;
 }
 
 static const Bracket *innermost(const Tokens *tokens) {
@@ -209,8 +209,8 @@ static int brace_level(const Tokens *tokens, int depth) {
   return depth;
 }
 
-/* Opens or closes the bracket that `token` is, never one of the outer `floor` brackets. A brace also
- * closes what was left open in it. */
+/* Opens or closes the bracket that `token` is, never one of the outer `floor` brackets. A brace
+ * also closes what was left open in it. */
 static void nest(Tokens *tokens, const Token *token, int floor) {
   int kind = token->kind;
   if (kind == '(' || kind == '[' || kind == '{') {
@@ -252,10 +252,7 @@ static int deliver(Tokens *tokens, Value *value, Span *span) {
   tokens->depth_before = tokens->depth;
   nest(tokens, &token, 0);
   drop(tokens);
-  if (tokens->stopped && token.kind != FINISH) {
-    tokens->waiting = 0;
-    token.kind = BAD;
-  }
+  if (tokens->stopped && token.kind != FINISH) token.kind = BAD;
   tokens->before = tokens->last.kind;
   tokens->last = token;
   *value = token.value;
@@ -308,7 +305,7 @@ int tokens_next(Value *value, Span *span, Tokens *tokens) {
   return deliver(tokens, value, span);
 }
 
-/* A declaration at the margin of an unclosed `{` of entries: the brace was forgotten, not the line. */
+/* A statement at the margin of an unclosed `{` of entries: a `}` was forgotten before it. */
 static bool forgot_brace(const Tokens *tokens) {
   const Bracket *bracket = innermost(tokens);
   return bracket && bracket->entries && begins_statement(tokens->last.kind) &&
@@ -319,8 +316,12 @@ void tokens_resume(Tokens *tokens) {
   int last = tokens->last.kind;
   tokens->recovering = true;
   tokens->depth = tokens->depth_before;
-  if (last == FINISH || tokens->stopped) tokens->ending = true;
-  if (tokens->ending) return;
+  if (last == FINISH || tokens->start == START_EXPRESSION) tokens->stopped = true;
+  if (tokens->stopped) {
+    tokens->ending = true;
+    tokens->waiting = 0;
+    return;
+  }
   if (last == NEWLINE) {
     tokens->broken = tokens->depth > brace_level(tokens, tokens->depth);
     return;
@@ -333,7 +334,7 @@ void tokens_resume(Tokens *tokens) {
 }
 
 bool tokens_silent(const Tokens *tokens) {
-  return tokens->last.kind == BAD || tokens->ending || tokens->stopped;
+  return tokens->last.kind == BAD || tokens->stopped;
 }
 
 bool tokens_unfinished(const Tokens *tokens) {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The stream of tokens between scanner and parser. Here is decided
  *
- *   where a statement ends     which newlines count: not inside ( ) and [ ], not after an operator or
- *                              a comma, not before `else`, `then` or `->`
- *   what a word means          `loss`, `dataset`, `to`, ... are names except where they begin a
- *                              declaration or name a file; after a dot every word is a name
- *   where to go on             after a syntax error the rest of the statement is skipped and the
+ *   where a statement ends     which newlines count: not inside ( ) and [ ], not after an operator
+ * or a comma, not before `else`, `then` or `->` what a word means          `loss`, `dataset`, `to`,
+ * ... are names except where they begin a declaration or name a file; after a dot every word is a
+ * name where to go on             after a syntax error the rest of the statement is skipped and the
  *                              token RESUME delivered, which the grammar knows only after `error`
  *
  * The stream begins with START_SCRIPT or START_EXPRESSION and ends with FINISH. */

@@ -149,8 +149,7 @@ static void test_precedence(void) {
 }
 
 static void test_postfix(void) {
-  CHECK(means("x[0, :, 2:5, -1, :3, 4:]",
-              "(index x 0 (: _ _) (: 2 5) (- 1) (: _ 3) (: 4 _))"));
+  CHECK(means("x[0, :, 2:5, -1, :3, 4:]", "(index x 0 (: _ _) (: 2 5) (- 1) (: _ 3) (: 4 _))"));
   CHECK(means("f()", "(call f)"));
   CHECK(means("f(x, k = 3,\n)", "(call f x (= k 3))"));
   CHECK(means("[]", "(array)"));
@@ -173,7 +172,8 @@ static void test_statements(void) {
               "(when a (block (= b 1)) (when c (block (show d)) (block (show e)))) (show f)"));
   CHECK(gives("dataset d {\n inputs = [1,\n 2] # x\n\n targets = 3,\n}",
               "(dataset d (= inputs (array 1 2)) (= targets 3))"));
-  CHECK(gives("model m { a = 1, b = 2 }; training t { }", "(model m (= a 1) (= b 2)) (training t)"));
+  CHECK(
+      gives("model m { a = 1, b = 2 }; training t { }", "(model m (= a 1) (= b 2)) (training t)"));
   CHECK(gives("activation phi(h, a = 0.4) = tanh(a*h)/a",
               "(activation phi (param h) (param a 0.4) (/ (call tanh (* a h)) a))"));
   CHECK(gives("loss l(f, y) = (f - y)^2", "(loss l (param f) (param y) (^ (- f y) 2))"));
@@ -185,15 +185,18 @@ static void test_newlines(void) {
   CHECK(gives("c = input ->\n a\n -> b\nd", "(= c (-> (-> input a) b)) (show d)"));
   CHECK(gives("x = if a\n then b\n else c", "(= x (if a b c))"));
   CHECK(gives("print a,\n b", "(print a b)"));
-  CHECK(gives("f(net with {\n a = 1\n b = 2\n},\n 3)", "(show (call f (with net (= a 1) (= b 2)) 3))"));
+  CHECK(gives("f(net with {\n a = 1\n b = 2\n},\n 3)",
+              "(show (call f (with net (= a 1) (= b 2)) 3))"));
 }
 
 static void test_soft_words(void) {
   CHECK(gives("loss", "(show loss)"));
   CHECK(gives("model = loss + to", "(= model (+ loss to))"));
   CHECK(gives("loss(1)", "(show (call loss 1))"));
-  CHECK(gives("training t {\n dataset = d\n loss = mse }", "(training t (= dataset d) (= loss mse))"));
-  CHECK(gives("dense(activation = tanh, to = 1)", "(show (call dense (= activation tanh) (= to 1)))"));
+  CHECK(gives("training t {\n dataset = d\n loss = mse }",
+              "(training t (= dataset d) (= loss mse))"));
+  CHECK(gives("dense(activation = tanh, to = 1)",
+              "(show (call dense (= activation tanh) (= to 1)))"));
   CHECK(gives("model model { model = model }", "(model model (= model model))"));
   CHECK(gives("loss loss(loss) = loss", "(loss loss (param loss) loss)"));
   CHECK(gives("plot to to to", "(plot to to)"));
@@ -207,70 +210,90 @@ static void test_messages(void) {
   CHECK(fails("print", "1:6: expected a value, found end of input\n"));
   CHECK(fails("print \n", "1:7: expected a value, found end of line\n"));
   CHECK(fails("x = 1 + ;", "1:9: expected a value, found ';'\n"));
-  CHECK(fails("for if in x { }", "1:5: expected a name, found 'if' [this word belongs to the language "
-                                 "and cannot be a name]\n"));
+  CHECK(fails("for if in x { }",
+              "1:5: expected a name, found 'if' [this word belongs to the language "
+              "and cannot be a name]\n"));
   CHECK(fails("if x = 3 { a }\nelse { b }",
               "1:6: expected 'then' or '{', found '=' [use '==' to compare]\n"));
-  CHECK(fails("a < b < c", "1:7: comparisons do not chain [join them with 'and', as in a < b and b < c]\n"));
+  CHECK(fails("a < b < c",
+              "1:7: comparisons do not chain [join them with 'and', as in a < b and b < c]\n"));
   CHECK(fails("a ** b", "1:3: '**' is not an operator of the language [write '^' for powers]\n"));
   CHECK(fails("a && !b", "1:3: '&&' is not an operator of the language [write 'and']\n"
                          "1:6: '!' is not an operator of the language [write 'not']\n"));
-  CHECK(fails("x = 'a'", "1:5: expected a value, found a single quote [strings are written in \"...\"]\n"));
+  CHECK(fails("x = 'a'",
+              "1:5: expected a value, found a single quote [strings are written in \"...\"]\n"));
   CHECK(fails("import foo", "1:8: expected a string, found 'foo'\n"));
   CHECK(fails("model { a = 1 }", "1:7: expected a name, found '{'\n"));
   CHECK(fails("model m { a: 1 }", "1:12: expected '=', found ':' [write name = value]\n"));
-  CHECK(fails("layer r(x) {\n a = (\n}\nx = = 1", "1:1: layer definitions are not part of this version\n"
-                                                "4:5: expected a value, found '='\n"));
+  CHECK(fails("layer r(x) {\n a = (\n}\nx = = 1",
+              "1:1: layer definitions are not part of this version\n"
+              "4:5: expected a value, found '='\n"));
 }
 
 static void test_lexemes(void) {
-  CHECK(fails("x = 2y", "1:5: '2y' is neither a number nor a name [a product is written with '*', as in 2 * x]\n"));
+  CHECK(fails(
+      "x = 2y",
+      "1:5: '2y' is neither a number nor a name [a product is written with '*', as in 2 * x]\n"));
+  CHECK(fails("x = \"\\\t\"",
+              "1:6: unknown escape '\\\t' in a string [strings know \\n \\t \\\" \\\\]\n"));
   CHECK(fails("x = 1e999", "1:5: the number is too large [the largest number is about 1.8e308]\n"));
-  CHECK(fails("x = \"a\\q\"\ny = )", "1:7: unknown escape '\\q' in a string [strings know \\n \\t \\\" \\\\]\n"
-                                    "2:5: expected a value, found ')'\n"));
-  CHECK(fails("f(\"abc\ny = )", "1:3: the string has no closing quote [a string ends on the line where it "
-                              "begins; write \\n for a new line]\n"
-                              "2:5: expected a value, found ')'\n"));
-  CHECK(fails("a − b + é", "1:3: unexpected character '−' [write '-']\n1:9: unexpected character 'é'\n"));
+  CHECK(fails("x = \"a\\q\"\ny = )",
+              "1:7: unknown escape '\\q' in a string [strings know \\n \\t \\\" \\\\]\n"
+              "2:5: expected a value, found ')'\n"));
+  CHECK(fails("f(\"abc\ny = )",
+              "1:3: the string has no closing quote [a string ends on the line where it "
+              "begins; write \\n for a new line]\n"
+              "2:5: expected a value, found ')'\n"));
+  CHECK(fails("a − b + é",
+              "1:3: unexpected character '−' [write '-']\n1:9: unexpected character 'é'\n"));
   CHECK(fails("na§§ve = 1", "1:3: unexpected character '§'\n"));
   CHECK(fails("a $ b", "1:3: unexpected character '$'\n"));
-  CHECK(fails("// “note”", "1:1: '//' is not an operator of the language [a comment begins with '#']\n"));
+  CHECK(fails("// “note”",
+              "1:1: '//' is not an operator of the language [a comment begins with '#']\n"));
   Reading nul = read_bytes("x\0y\0", 4, false);
   CHECK(nul.outcome == PARSE_ERROR && nul.diags.count == 1 && nul.diags.items[0].span.begin == 1);
   forget(&nul);
-  CHECK(fails("# \xed\xa0\x80 \xff", "1:3: the text is not valid UTF-8 [scripts are text in UTF-8]\n"));
+  CHECK(fails("# \xed\xa0\x80 \xff",
+              "1:3: the text is not valid UTF-8 [scripts are text in UTF-8]\n"));
 }
 
 static void test_recovery(void) {
-  CHECK(fails("print (1 + 2\nx = 3\ny = = 4", "2:1: expected ')', found 'x'\n1:7: '(' was opened here\n"
-                                              "3:5: expected a value, found '='\n"));
-  CHECK(fails("t = [1\n     2, 3]\ny = )", "2:6: expected ',' or ']', found '2'\n1:5: '[' was opened here\n"
-                                         "3:5: expected a value, found ')'\n"));
+  CHECK(fails("print (1 + 2\nx = 3\ny = = 4",
+              "2:1: expected ')', found 'x'\n1:7: '(' was opened here\n"
+              "3:5: expected a value, found '='\n"));
+  CHECK(fails("t = [1\n     2, 3]\ny = )",
+              "2:6: expected ',' or ']', found '2'\n1:5: '[' was opened here\n"
+              "3:5: expected a value, found ')'\n"));
   CHECK(fails("x = f(\n a b,\n c\n)\ny = )", "2:4: expected ',' or ')', found 'b'\n"
-                                            "5:5: expected a value, found ')'\n"));
+                                             "5:5: expected a value, found ')'\n"));
   CHECK(fails("x = f(a; b)\n", "1:8: expected ',' or ')', found ';'\n"));
-  CHECK(fails("model m {\n a = f(1\n}\nx = )", "3:1: expected ',' or ')', found '}'\n2:7: '(' was opened here\n"
-                                              "4:5: expected a value, found ')'\n"));
+  CHECK(fails("model m {\n a = f(1\n}\nx = )",
+              "3:1: expected ',' or ')', found '}'\n2:7: '(' was opened here\n"
+              "4:5: expected a value, found ')'\n"));
   CHECK(fails("model m {\n a 1\n b = \n}\nx = )", "2:4: expected '=', found '1'\n"
-                                                 "3:6: expected a value, found end of line\n"
-                                                 "5:5: expected a value, found ')'\n"));
+                                                  "3:6: expected a value, found end of line\n"
+                                                  "5:5: expected a value, found ')'\n"));
   CHECK(fails("model m {\n a = 1\ntraining t { }\nx = )",
               "3:1: expected a name or '}', found 'training'\n1:9: '{' was opened here\n"
               "4:5: expected a value, found ')'\n"));
-  CHECK(fails("}\nx = )", "1:1: expected a statement, found '}'\n2:5: expected a value, found ')'\n"));
+  CHECK(fails("}\nx = )",
+              "1:1: expected a statement, found '}'\n2:5: expected a value, found ')'\n"));
   CHECK(fails("for x = y {\n print 1\n}\nz = )", "1:7: expected 'in', found '='\n"
-                                                "4:5: expected a value, found ')'\n"));
-  CHECK(fails("for x in y {\n print )\n print x\n", "2:8: expected a value, found ')'\n"
-                                                   "4:1: expected a statement or '}', found end of input\n"
-                                                   "1:12: '{' was opened here\n"));
-  CHECK(fails("x = (1 +\n", "2:1: expected a value, found end of input\n1:5: '(' was opened here\n"));
+                                                 "4:5: expected a value, found ')'\n"));
+  CHECK(fails("for x in y {\n print )\n print x\n",
+              "2:8: expected a value, found ')'\n"
+              "4:1: expected a statement or '}', found end of input\n"
+              "1:12: '{' was opened here\n"));
+  CHECK(
+      fails("x = (1 +\n", "2:1: expected a value, found end of input\n1:5: '(' was opened here\n"));
   CHECK(fails("for a in b { if c { f(net with {",
               "1:33: expected a name or '}', found end of input\n1:32: '{' was opened here\n"));
 }
 
 static void test_interactive(void) {
-  const char *const open[] = {"f(1,\n",  "x = 1 +\n", "a ->", "model m {\n",   "for x in y {\n z\n",
-                              "x = [1\n", "a and",     "if a { } else", "print a,\n # note\n",
+  const char *const open[] = {"f(1,\n",          "x = 1 +\n",           "a ->",
+                              "model m {\n",     "for x in y {\n z\n",  "x = [1\n",
+                              "a and",           "if a { } else",       "print a,\n # note\n",
                               "x = if a then\n", "f(net with {\n a = 1"};
   const char *const wrong[] = {"print\n", "x =\n", "f(1 2", ")", "\"abc", "(\"abc", "x = ) + ("};
   const char *const done[] = {"", "\n", "x = 1", "if a {\n}\n", "# (", "f(\n1\n)"};
@@ -306,7 +329,8 @@ static void test_expression(void) {
   free(tree);
   script_free(script);
   source_drop(source);
-  const char *const wrong[] = {"", "1 +", "1 2", "a = 1", "print 1", "(", "1)"};
+  const char *const wrong[] = {"",  "1 +", "1 2",    "a = 1",  "print 1",
+                               "(", "1)",  "a b; c", "f(}; c", "f(a with { b = }"};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     source = source_new("--set", wrong[i], strlen(wrong[i]));
     CHECK(!script_parse_expression(source, &diags) && diags.errors == 1);

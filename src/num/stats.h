@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Running moments of arrays, entry by entry, with the errors of mean and variance. Samples are added
+ * one after the other, in the caller's order: the sums do not depend on who computed them. */
+#ifndef DMF_NUM_STATS_H
+#define DMF_NUM_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Sums of powers of (x - first sample): the shift keeps the variance of nearly constant entries from
+ * cancelling. */
+typedef struct Moments {
+  size_t size, count;
+  int order;     /* 2: mean and its error; 4: the variance and its error too */
+  double *first;
+  double *sum[4];
+} Moments;
+
+/* False if the memory cannot be had. */
+bool moments_start(Moments *moments, size_t size, int order);
+void moments_add(Moments *moments, const double *x);
+void moments_free(Moments *moments);
+
+/* Mean, and its standard error s / sqrt(n) (zero for one sample). */
+void moments_mean(const Moments *moments, double *mean, double *error);
+/* scale * unbiased variance, and its standard error from the fourth moment,
+ * scale * sqrt((m4 - m2^2 (n-3)/(n-1)) / n). Zero for one sample. */
+void moments_variance(const Moments *moments, double scale, double *variance, double *error);
+
+#endif

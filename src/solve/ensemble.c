@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* `simulate`: an ensemble of networks that differ in their initial weights alone. Members are trained
+ * in parallel and counted in order, so that sums do not depend on the number of threads. */
+#include "base/memory.h"
+#include "num/linalg.h"
+#include "num/stats.h"
+#include "solve/network.h"
+#include "solve/observe.h"
+#include "solve/run.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Ensemble Ensemble;
+
+/* An observable under way: how one member's value is had, and its moments. */
+typedef struct Slot {
+  FieldId mean, variance; /* FIELD_COUNT: not wanted */
+  int layer;
+  /* The member's value; `scratch` [field_size(mean or variance)] may hold it. */
+  const double *(*measure)(const Ensemble *e, const struct Slot *slot, const NetworkRecord *record, double *scratch);
+  bool two_time;
+  Moments moments;
+} Slot;
+
+struct Ensemble {
+  Program *program;
+  SolveOptions options;
+  Sizes sizes;
+  NetworkPlan plan;
+  Compiled compiled;
+  Slot *slots;
+  int slot_count, done;
+  double *scratch;
+  double *f; /* [members, (T+1) P], first output, for cov_f */
+  Status status;
+  int failed_at, failed_member;
+};
+
+/* ---- what is measured of a member ---- */
+
+static const double *measure_f(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+  Sizes z = e->sizes;
+  size_t row = z.all * z.outputs, head = z.points * z.outputs;
+  size_t from = slot->mean == FIELD_F ? 0 : head, count = slot->mean == FIELD_F ? head : row - head;
+  for (size_t t = 0; t < z.steps; t++) memcpy(scratch + t * count, r->f + t * row + from, count * sizeof *scratch);
+  return scratch;
+}
+
+static const double *measure_loss(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+  double *other = scratch + e->sizes.steps;
+  bool train = slot->mean == FIELD_LOSS;
+  observe_loss(e->program, e->sizes, e->compiled.loss, r->f, train ? scratch : other, train ? other : scratch);
+  return scratch;
+}
+
+static const double *measure_delta(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+  (void)slot;
+  observe_delta(e->program, e->sizes, e->compiled.delta, r->f, scratch);
+  return scratch;
+}
+
+static const double *measure_ntk(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+  (void)e, (void)slot, (void)scratch;
+  return r->ntk;
+}
+
+static const double *phi_of(const Ensemble *e, int layer, double **kernels) {
+  return kernels[e->program->phi_matrix[layer]];
+}
+
+/* G[l] is the kernel of what the matrix below layer l meets on its target side. */
+static const double *g_of(const Ensemble *e, int layer, double **kernels) {
+  return kernels[e->program->phi_matrix[layer - 1]];
+}
+
+static const double *measure_alignment(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+  observe_alignment(e->program, e->sizes, phi_of(e, slot->layer, r->x_kernel), scratch);
+  return scratch;
+}
+
+static const double *measure_diagonal(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+  size_t R = e->sizes.all;
+  const double *kernel = slot->variance == FIELD_VAR_PHI ? phi_of(e, slot->layer, r->x_kernel) : g_of(e, slot->layer, r->y_kernel);
+  for (size_t t = 0; t < e->sizes.steps; t++)
+    for (size_t a = 0; a < R; a++) scratch[t * R + a] = kernel[(t * R + a) * R + a];
+  return scratch;
+}
+
+static const double *measure_phi(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+  (void)scratch;
+  return phi_of(e, slot->layer, r->x_history);
+}
+
+static const double *measure_g(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+  (void)scratch;
+  return g_of(e, slot->layer, r->y_history);
+}
+
+static void add_slot(Ensemble *e, Slot slot) {
+  e->slots = mem_grow(e->slots, (size_t)(e->slot_count + 1) * sizeof *e->slots);
+  e->slots[e->slot_count++] = slot;
+}
+
+static void choose_slots(Ensemble *e) {
+  const Problem *p = e->program->problem;
+  add_slot(e, (Slot){FIELD_F, FIELD_VAR_F, 0, measure_f, false, {0}});
+  if (p->tests) add_slot(e, (Slot){FIELD_F_TEST, FIELD_VAR_F_TEST, 0, measure_f, false, {0}});
+  add_slot(e, (Slot){FIELD_LOSS, FIELD_VAR_LOSS, 0, measure_loss, false, {0}});
+  if (p->test_targets) add_slot(e, (Slot){FIELD_TEST_LOSS, FIELD_COUNT, 0, measure_loss, false, {0}});
+  add_slot(e, (Slot){FIELD_DELTA, FIELD_COUNT, 0, measure_delta, false, {0}});
+  add_slot(e, (Slot){FIELD_NTK, FIELD_VAR_NTK, 0, measure_ntk, false, {0}});
+  for (int l = 1; l <= e->program->layers; l++) {
+    if (observe_aligns(e->program)) add_slot(e, (Slot){FIELD_ALIGNMENT, FIELD_COUNT, l, measure_alignment, false, {0}});
+    add_slot(e, (Slot){FIELD_COUNT, FIELD_VAR_PHI, l, measure_diagonal, false, {0}});
+    add_slot(e, (Slot){FIELD_COUNT, FIELD_VAR_G, l, measure_diagonal, false, {0}});
+    add_slot(e, (Slot){FIELD_PHI, FIELD_COUNT, l, measure_phi, true, {0}});
+    add_slot(e, (Slot){FIELD_G, FIELD_COUNT, l, measure_g, true, {0}});
+  }
+}
+
+static size_t slot_size(const Ensemble *e, const Slot *slot) {
+  return field_size(slot->mean != FIELD_COUNT ? slot->mean : slot->variance, e->sizes);
+}
+
+/* ---- memory ---- */
+
+static size_t f_size(const Ensemble *e) { return e->sizes.steps * e->sizes.points; }
+
+static int threads_for(const Ensemble *e) {
+  return e->options.threads < e->options.ensemble ? e->options.threads : e->options.ensemble;
+}
+
+static double bytes_needed(const Ensemble *e) {
+  double doubles = (double)f_size(e) * e->options.ensemble;
+  for (int i = 0; i < e->slot_count; i++)
+    if (!e->slots[i].two_time || e->plan.two_time) doubles += 7 * (double)slot_size(e, &e->slots[i]);
+  if (e->plan.two_time) doubles += 4 * (double)f_size(e) * (double)f_size(e);
+  return 8 * doubles + network_bytes(&e->plan) * threads_for(e);
+}
+
+static bool reserve(Ensemble *e) {
+  size_t largest = 2 * e->sizes.steps;
+  bool fine = true;
+  for (int i = 0; i < e->slot_count && fine; i++) {
+    Slot *slot = &e->slots[i];
+    size_t size = slot_size(e, slot);
+    if (slot->two_time && !e->plan.two_time) continue;
+    if (!slot->two_time && size > largest) largest = size;
+    fine = moments_start(&slot->moments, size, slot->variance == FIELD_COUNT ? 2 : 4);
+  }
+  e->scratch = mem_block(largest);
+  e->f = mem_block(f_size(e) * (size_t)e->options.ensemble);
+  return fine && e->scratch && e->f;
+}
+
+/* ---- running ---- */
+
+static bool progress(void *sink, int t) {
+  Ensemble *e = sink;
+  (void)t;
+  return !(e->options.stop && *e->options.stop) && e->status == STATUS_OK;
+}
+
+static void count_member(Ensemble *e, int member, const NetworkRecord *record) {
+  for (int i = 0; i < e->slot_count; i++) {
+    Slot *slot = &e->slots[i];
+    if (!slot->two_time || e->plan.two_time) moments_add(&slot->moments, slot->measure(e, slot, record, e->scratch));
+  }
+  Sizes z = e->sizes;
+  double *f = e->f + (size_t)member * f_size(e);
+  for (size_t t = 0; t < z.steps; t++)
+    for (size_t mu = 0; mu < z.points; mu++) f[t * z.points + mu] = record->f[(t * z.all + mu) * z.outputs];
+}
+
+static void finish_member(Ensemble *e, int member, Status status, int failed_at, const Network *network) {
+  if (e->status != STATUS_OK) return;
+  if (status != STATUS_OK) {
+    e->status = status;
+    e->failed_at = failed_at;
+    e->failed_member = member;
+    return;
+  }
+  count_member(e, member, network_record(network));
+  e->done++;
+  if (e->options.progress) e->options.progress(e->options.sink, "simulate", e->done, e->options.ensemble);
+}
+
+static void run_members(Ensemble *e) {
+#pragma omp parallel num_threads(threads_for(e))
+  {
+    Network *network = network_new(&e->plan);
+#pragma omp for ordered schedule(static, 1)
+    for (int member = 0; member < e->options.ensemble; member++) {
+      int failed_at = 0;
+      Status status = network ? network_run(network, member, &failed_at) : STATUS_LIMIT;
+#pragma omp ordered
+      finish_member(e, member, status, failed_at, network);
+    }
+    network_free(network);
+  }
+}
+
+static Status explain(const Ensemble *e, char **why) {
+  switch (e->status) {
+  case STATUS_OK: break;
+  case STATUS_INTERRUPTED:
+    *why = mem_format("interrupted after %d of %d networks", e->done, e->options.ensemble);
+    break;
+  case STATUS_NUMERICS:
+    *why = mem_format("training of network %d diverges at step %d: the output is no longer finite; a smaller learning rate may help",
+                      e->failed_member, e->failed_at);
+    break;
+  default: *why = mem_format("out of memory");
+  }
+  return e->status;
+}
+
+static void prepare(Ensemble *e, Program *program, const SolveOptions *options, bool two_time) {
+  const Problem *p = program->problem;
+  *e = (Ensemble){.program = program, .options = *options, .sizes = sizes_of(program)};
+  double gamma = p->parameterization == PARAM_NTK ? 1 / sqrt(options->width) : p->gamma;
+  e->plan = (NetworkPlan){.program = program, .sizes = e->sizes, .width = (size_t)options->width, .gamma = gamma,
+                          .seed = options->seed, .two_time = two_time, .step = progress};
+  e->plan.sink = e;
+  e->compiled = compile(program);
+  e->plan.compiled = &e->compiled;
+  choose_slots(e);
+}
+
+static void clean(Ensemble *e) {
+  for (int i = 0; i < e->slot_count; i++) moments_free(&e->slots[i].moments);
+  free(e->slots);
+  compiled_free(e->program, &e->compiled);
+  free(e->scratch);
+  free(e->f);
+}
+
+static Status run(Ensemble *e, char **why) {
+  double bytes = bytes_needed(e);
+  if (bytes > mem_available() || !reserve(e)) return run_refuse(why, bytes);
+  run_members(e);
+  return explain(e, why);
+}
+
+/* ---- results ---- */
+
+static bool fill(Ensemble *e, Result *result, const Slot *slot, FieldId id, bool variance) {
+  size_t size = field_size(id, e->sizes);
+  double *value = mem_block(size), *error = mem_block(size);
+  bool fine = value && error, sampled = e->options.ensemble > 1;
+  if (fine && variance) moments_variance(&slot->moments, (double)e->plan.width, value, error);
+  if (fine && !variance) moments_mean(&slot->moments, value, error);
+  if (fine) fine = field_fill(result, id, slot->layer, e->sizes, value, sampled ? error : NULL);
+  free(value);
+  free(error);
+  return fine;
+}
+
+/* N Cov(f_i, f_j), with its error from the scatter of the products. */
+static bool fill_covariance(Ensemble *e, Result *result) {
+  size_t n = f_size(e), members = (size_t)e->options.ensemble;
+  double *cov = mem_block(n * n), *error = mem_block(n * n), *d = mem_block(n * members);
+  bool fine = cov && error && d;
+  double m = (double)members, N = (double)e->plan.width;
+  for (size_t i = 0; fine && i < n; i++) {
+    double mean = 0;
+    for (size_t k = 0; k < members; k++) mean += e->f[k * n + i] / m;
+    for (size_t k = 0; k < members; k++) d[k * n + i] = e->f[k * n + i] - mean;
+  }
+  if (fine) {
+    mat_mul_at(n, n, members, 1 / m, d, n, d, n, 0, cov, n);
+    for (size_t i = 0; i < n * members; i++) d[i] *= d[i];
+    mat_mul_at(n, n, members, 1 / m, d, n, d, n, 0, error, n);
+    for (size_t i = 0; i < n * n; i++) {
+      double spread = error[i] - cov[i] * cov[i];
+      error[i] = spread > 0 ? N * sqrt(spread / m) : 0;
+      cov[i] *= N * m / (m - 1);
+    }
+    fine = field_fill(result, FIELD_COV_F, 0, e->sizes, cov, error);
+  }
+  free(cov);
+  free(error);
+  free(d);
+  return fine;
+}
+
+/* The fields of this kind: small ones, or those over pairs of times. A single member has no
+ * variances. */
+static bool fill_fields(Ensemble *e, Result *result, bool two_time) {
+  bool fine = true, sampled = e->options.ensemble > 1;
+  for (int i = 0; fine && i < e->slot_count; i++) {
+    const Slot *slot = &e->slots[i];
+    if (slot->two_time != two_time) continue;
+    if (slot->mean != FIELD_COUNT) fine = fill(e, result, slot, slot->mean, false);
+    if (fine && slot->variance != FIELD_COUNT && sampled) fine = fill(e, result, slot, slot->variance, true);
+  }
+  return fine && two_time && sampled ? fill_covariance(e, result) : fine;
+}
+
+static void promise_fields(Ensemble *e, Result *result) {
+  bool sampled = e->options.ensemble > 1;
+  for (int i = 0; i < e->slot_count; i++) {
+    const Slot *slot = &e->slots[i];
+    if (slot->mean != FIELD_COUNT) field_promise(result, slot->mean, slot->layer);
+    if (slot->variance != FIELD_COUNT && sampled) field_promise(result, slot->variance, slot->layer);
+  }
+  if (sampled) field_promise(result, FIELD_COV_F, 0);
+}
+
+/* Trains the same networks again, keeping all times. */
+static Status complete(Result *result, char **why) {
+  Origin *origin = result->origin;
+  Ensemble e;
+  prepare(&e, origin->program, &origin->options, true);
+  Status status = run(&e, why);
+  if (status == STATUS_OK && !fill_fields(&e, result, true)) status = run_refuse(why, bytes_needed(&e));
+  clean(&e);
+  if (status == STATUS_OK) result->complete = NULL;
+  return status;
+}
+
+/* Kernels over pairs of times cost (T P)^2 N for each member; up to this T P they are made at once,
+ * beyond it when first asked for. */
+enum { SMALL_HISTORY = 256 };
+
+Status solve_networks(Program *program, const SolveOptions *options, Result **result, char **why) {
+  *result = NULL;
+  double start = run_clock();
+  Sizes z = sizes_of(program);
+  Ensemble e;
+  prepare(&e, program, options, z.steps * z.all <= SMALL_HISTORY);
+  Status status = run(&e, why);
+  if (status == STATUS_OK) {
+    Result *r = run_result("simulate", program, options);
+    bool fine = observe_start(r, program, e.sizes);
+    promise_fields(&e, r);
+    fine = fine && fill_fields(&e, r, false) && (!e.plan.two_time || fill_fields(&e, r, true));
+    if (!e.plan.two_time) r->complete = complete;
+    result_note(r, "width", "%d", options->width);
+    result_note(r, "ensemble", "%d", options->ensemble);
+    result_note(r, "seed", "%llu", (unsigned long long)options->seed);
+    result_note(r, "seconds", "%.6g", run_clock() - start);
+    if (fine)
+      *result = r;
+    else {
+      result_drop(r);
+      status = run_refuse(why, bytes_needed(&e));
+    }
+  }
+  clean(&e);
+  return status;
+}

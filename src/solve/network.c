@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/network.h"
+#include "base/memory.h"
+#include "num/linalg.h"
+#include "num/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A matrix in operation: between populations an operator W [N, N] and the outer products learned
+ * since it was last folded, W += (1/N) sum_k y_k x_k^T with the coefficient in y; with a thin side
+ * the table of the images of its known vectors. */
+typedef struct Weights {
+  double *w;
+  double *x, *y; /* [history, N] */
+  size_t learned;
+} Weights;
+
+struct Network {
+  const NetworkPlan *plan;
+  const Program *p;
+  const Problem *problem;
+  size_t N, points, all, outputs, history;
+  double **fields; /* [variable] -> [rows, N] */
+  Weights *weights;
+  double *coef;   /* [most rows, history] */
+  double *delta;  /* [P, C] */
+  double *mixing; /* [R, P C] */
+  double *start;  /* [R, C]: f at t = 0, subtracted when centred */
+  double *full;   /* two blocks [R C, R C] */
+  double **x_past, **y_past; /* [matrix] -> [(T+1) rows, N], with two_time */
+  NetworkRecord record;
+  bool short_of_memory;
+};
+
+/* ---- memory ---- */
+
+/* Enough history that a fold, 2 N^2 operations for each product, costs less than the steps that made
+ * it necessary. */
+static size_t history_length(const NetworkPlan *plan) {
+  size_t batch = plan->sizes.points * plan->sizes.outputs, whole = batch * (plan->sizes.steps - 1);
+  size_t room = plan->width / 2 > batch ? plan->width / 2 : batch;
+  return whole < room ? (whole ? whole : 1) : room;
+}
+
+double network_bytes(const NetworkPlan *plan) {
+  const Program *p = plan->program;
+  Sizes z = plan->sizes;
+  double N = (double)plan->width, rows = (double)(z.all * z.outputs), doubles = 0;
+  double met = (double)(z.steps * z.all);
+  doubles += rows * N * p->variable_count + 2 * rows * rows + rows * (double)history_length(plan);
+  for (int k = 0; k < p->matrix_count; k++) {
+    doubles += is_wide_matrix(p, &p->matrices[k]) ? N * N + 2 * N * (double)history_length(plan) : rows * N;
+    doubles += 2 * (double)(z.steps * z.all * z.all);
+    if (plan->two_time) doubles += 2 * met * met + 2 * met * N * (double)z.outputs;
+  }
+  return 8 * doubles;
+}
+
+static double *want(Network *n, size_t count) {
+  double *block = mem_block(count);
+  if (!block) n->short_of_memory = true;
+  return block;
+}
+
+static double **table(const Program *p) { return mem_new((size_t)p->matrix_count, sizeof(double *)); }
+
+static void allocate_matrix(Network *n, int k) {
+  const Program *p = n->p;
+  const Matrix *m = &p->matrices[k];
+  Sizes z = n->plan->sizes;
+  size_t kernel = z.steps * z.all * z.all, past = z.steps * z.all * z.outputs * n->N;
+  Weights *w = &n->weights[k];
+  if (is_wide_matrix(p, m)) {
+    w->w = want(n, n->N * n->N);
+    w->x = want(n, n->history * n->N);
+    w->y = want(n, n->history * n->N);
+  } else {
+    w->w = want(n, (is_wide(p, m->to) ? n->all : n->outputs) * n->N);
+  }
+  bool two_time = n->plan->two_time;
+  if (is_wide(p, m->from)) n->record.x_kernel[k] = want(n, kernel);
+  if (is_wide(p, m->to)) n->record.y_kernel[k] = want(n, kernel);
+  if (two_time && is_wide(p, m->from)) {
+    n->x_past[k] = want(n, past);
+    n->record.x_history[k] = want(n, z.steps * kernel);
+  }
+  if (two_time && is_wide(p, m->to)) {
+    n->y_past[k] = want(n, past);
+    n->record.y_history[k] = want(n, z.steps * kernel);
+  }
+}
+
+Network *network_new(const NetworkPlan *plan) {
+  Network *n = mem_new(1, sizeof *n);
+  const Program *p = plan->program;
+  Sizes z = plan->sizes;
+  *n = (Network){.plan = plan, .p = p, .problem = p->problem, .N = plan->width, .points = z.points,
+                 .all = z.all, .outputs = z.outputs, .history = history_length(plan)};
+  n->record = (NetworkRecord){.x_kernel = table(p), .y_kernel = table(p), .x_history = table(p), .y_history = table(p)};
+  n->x_past = table(p);
+  n->y_past = table(p);
+  n->weights = mem_new((size_t)p->matrix_count, sizeof *n->weights);
+  n->fields = mem_new((size_t)p->variable_count, sizeof *n->fields);
+  size_t rows = z.all * z.outputs;
+  for (int v = 0; v < p->variable_count; v++)
+    if (is_wide(p, p->variables[v].space)) n->fields[v] = want(n, rows_of(n->p, v) * n->N);
+  for (int k = 0; k < p->matrix_count; k++) allocate_matrix(n, k);
+  n->record.f = want(n, z.steps * rows);
+  n->record.ntk = want(n, z.steps * z.points * z.points);
+  n->coef = want(n, rows * n->history);
+  n->delta = want(n, z.points * z.outputs);
+  n->mixing = want(n, z.all * z.points * z.outputs);
+  n->start = want(n, rows);
+  n->full = want(n, 2 * rows * rows);
+  if (!n->short_of_memory) return n;
+  network_free(n);
+  return NULL;
+}
+
+static void free_table(double **blocks, int count) {
+  for (int k = 0; k < count; k++) free(blocks[k]);
+  free(blocks);
+}
+
+void network_free(Network *n) {
+  if (!n) return;
+  int matrices = n->p->matrix_count;
+  for (int k = 0; k < matrices; k++) {
+    free(n->weights[k].w);
+    free(n->weights[k].x);
+    free(n->weights[k].y);
+  }
+  free(n->weights);
+  free_table(n->fields, n->p->variable_count);
+  free_table(n->x_past, matrices);
+  free_table(n->y_past, matrices);
+  free_table(n->record.x_kernel, matrices);
+  free_table(n->record.y_kernel, matrices);
+  free_table(n->record.x_history, matrices);
+  free_table(n->record.y_history, matrices);
+  free(n->record.f);
+  free(n->record.ntk);
+  free(n->coef);
+  free(n->delta);
+  free(n->mixing);
+  free(n->start);
+  free(n->full);
+  free(n);
+}
+
+const NetworkRecord *network_record(const Network *n) { return &n->record; }
+
+/* ---- weights ---- */
+
+/* sigma F eps, for the images of a thin matrix. */
+static bool initial_images(const NetworkPlan *plan, const Matrix *m, uint64_t stream, double *weights) {
+  size_t vectors = thin_vectors(plan->program, m), N = plan->width;
+  double *root = mem_new(vectors * vectors, sizeof *root), *eps = mem_new(vectors * N, sizeof *eps);
+  int rank = thin_root(plan->program, m, root);
+  if (rank >= 0) {
+    random_normals(plan->seed, stream, 0, (size_t)rank * N, eps);
+    mat_mul(vectors, N, (size_t)rank, m->sigma, root, vectors, eps, N, 0, weights, N);
+  }
+  free(eps);
+  free(root);
+  return rank >= 0;
+}
+
+bool network_initial(const NetworkPlan *plan, int member, int matrix, double *weights) {
+  const Matrix *m = &plan->program->matrices[matrix];
+  uint64_t stream = random_stream(2, (uint64_t)member, (uint64_t)matrix, 0);
+  if (!is_wide_matrix(plan->program, m)) return initial_images(plan, m, stream, weights);
+  size_t N = plan->width;
+  double scale = m->sigma / sqrt((double)N);
+  random_normals(plan->seed, stream, 0, N * N, weights);
+  for (size_t i = 0; i < N * N; i++) weights[i] *= scale;
+  return true;
+}
+
+/* out = W x, forward or transposed, [rows, N]. */
+static void apply_wide(Network *n, const Weights *w, bool forward, const double *x, size_t rows, double *out) {
+  size_t N = n->N, k = w->learned;
+  const double *own = forward ? w->x : w->y, *other = forward ? w->y : w->x;
+  if (forward)
+    mat_mul_bt(rows, N, N, 1, x, N, w->w, N, 0, out, N);
+  else
+    mat_mul(rows, N, N, 1, x, N, w->w, N, 0, out, N);
+  if (!k) return;
+  mat_mul_bt(rows, k, N, 1.0 / (double)N, x, N, own, N, 0, n->coef, k);
+  mat_mul(rows, N, k, 1, n->coef, k, other, N, 1, out, N);
+}
+
+static void fold(Network *n, Weights *w) {
+  mat_mul_at(n->N, n->N, w->learned, 1.0 / (double)n->N, w->y, n->N, w->x, n->N, 1, w->w, n->N);
+  w->learned = 0;
+}
+
+static void update_wide(Network *n, const Matrix *m, Weights *w, double rate) {
+  size_t N = n->N, C = n->outputs, batch = n->points * C;
+  if (w->learned + batch > n->history) fold(n, w);
+  for (size_t k = 0; k < batch; k++) {
+    double *x = w->x + (w->learned + k) * N, *y = w->y + (w->learned + k) * N;
+    memcpy(x, n->fields[m->x] + (k / C) * N, N * sizeof *x);
+    const double *from = n->fields[m->y] + k * N;
+    for (size_t i = 0; i < N; i++) y[i] = rate * n->delta[k] * from[i];
+  }
+  w->learned += batch;
+}
+
+/* ---- one step ---- */
+
+static void run_op(Network *n, int i) {
+  const Op *op = &n->p->ops[i];
+  if (op->kind == OP_MAP) run_map(n->p, op, n->plan->compiled->maps[i], n->fields, n->N);
+  if (op->kind != OP_APPLY && op->kind != OP_APPLY_T) return;
+  const Matrix *m = &n->p->matrices[op->matrix];
+  const Weights *w = &n->weights[op->matrix];
+  bool forward = op->kind == OP_APPLY;
+  size_t rows = rows_of(n->p, op->dst);
+  if (is_wide_matrix(n->p, m))
+    apply_wide(n, w, forward, n->fields[op->src[0]], rows, n->fields[op->dst]);
+  else if (op->matrix != n->p->readout || !forward)
+    apply_thin(n->p, m, w->w, rows, n->N, n->fields[op->dst]);
+}
+
+static void measure_kernels(Network *n, size_t t) {
+  size_t offset = t * n->all * n->all;
+  NetworkRecord *r = &n->record;
+  for (int k = 0; k < n->p->matrix_count; k++) {
+    const Matrix *m = &n->p->matrices[k];
+    if (r->x_kernel[k]) equal_time_kernel(n->p, m->x, n->fields[m->x], n->N, r->x_kernel[k] + offset);
+    if (r->y_kernel[k]) equal_time_kernel(n->p, m->y, n->fields[m->y], n->N, r->y_kernel[k] + offset);
+  }
+  tangent_kernel(n->p, n->fields, n->N, r->x_kernel, offset, n->full, r->ntk + t * n->points * n->points);
+}
+
+/* f = w . x / (gamma N), less its value at t = 0 when the output is centred. */
+static void measure_f(Network *n, size_t t) {
+  const Weights *w = &n->weights[n->p->readout];
+  const double *x = n->fields[n->p->matrices[n->p->readout].x];
+  double *f = n->record.f + t * n->all * n->outputs;
+  for (size_t a = 0; a < n->all; a++)
+    for (size_t c = 0; c < n->outputs; c++) {
+      size_t i = a * n->outputs + c;
+      f[i] = dot(n->N, w->w + c * n->N, x + a * n->N) / (n->plan->gamma * (double)n->N);
+      if (t == 0) n->start[i] = n->problem->centered ? f[i] : 0;
+      f[i] -= n->start[i];
+    }
+}
+
+static void keep_past(Network *n, size_t t) {
+  for (int k = 0; k < n->p->matrix_count; k++) {
+    const Matrix *m = &n->p->matrices[k];
+    size_t x = rows_of(n->p, m->x) * n->N, y = rows_of(n->p, m->y) * n->N;
+    if (n->x_past[k]) memcpy(n->x_past[k] + t * x, n->fields[m->x], x * sizeof(double));
+    if (n->y_past[k]) memcpy(n->y_past[k] + t * y, n->fields[m->y], y * sizeof(double));
+  }
+}
+
+static void train(Network *n, size_t t, double *f) {
+  double rate = step_rate(n->p, (int)t);
+  kernel_run(n->plan->compiled->delta, n->points * n->outputs, (const double *[]){f, n->problem->targets->data}, n->delta);
+  if (n->problem->optimizer == OPT_FLOW) advance_flow(n->p, n->full, rate, n->delta, f, f + n->all * n->outputs);
+  for (int k = 0; k < n->p->matrix_count; k++) {
+    const Matrix *m = &n->p->matrices[k];
+    double scaled = rate * n->plan->gamma * m->rate;
+    if (m->rate == 0) continue;
+    if (is_wide_matrix(n->p, m))
+      update_wide(n, m, &n->weights[k], scaled);
+    else
+      update_thin(n->p, m, scaled, n->delta, n->fields, n->N, n->mixing, n->weights[k].w);
+  }
+}
+
+static Status one_step(Network *n, size_t t) {
+  double *f = n->record.f + t * n->all * n->outputs;
+  size_t kernel = n->points * n->points;
+  for (int i = 0; i < n->p->op_count; i++) run_op(n, i);
+  measure_kernels(n, t);
+  /* under gradient flow f is the integral of the tangent kernel from where it starts */
+  if (n->problem->optimizer != OPT_FLOW || t == 0) measure_f(n, t);
+  if (n->plan->two_time) keep_past(n, t);
+  if (!is_sane(f, n->all * n->outputs) || !is_sane(n->record.ntk + t * kernel, kernel)) return STATUS_NUMERICS;
+  if (t + 1 < n->plan->sizes.steps) train(n, t, f);
+  return STATUS_OK;
+}
+
+/* V V^T / N over all times for each output, averaged. */
+static void two_time(Network *n, int variable, const double *past, double *kernel) {
+  size_t C = rows_of(n->p, variable) / n->all, total = n->plan->sizes.steps * n->all, N = n->N;
+  for (size_t c = 0; c < C; c++)
+    mat_mul_bt(total, total, N, 1.0 / (double)(N * C), past + c * N, C * N, past + c * N, C * N, c > 0, kernel, total);
+}
+
+Status network_run(Network *n, int member, int *failed_at) {
+  *failed_at = 0;
+  for (int k = 0; k < n->p->matrix_count; k++) {
+    n->weights[k].learned = 0;
+    if (!network_initial(n->plan, member, k, n->weights[k].w)) return STATUS_NUMERICS;
+  }
+  for (size_t t = 0; t < n->plan->sizes.steps; t++) {
+    *failed_at = (int)t;
+    if (!n->plan->step(n->plan->sink, (int)t)) return STATUS_INTERRUPTED;
+    Status status = one_step(n, t);
+    if (status != STATUS_OK) return status;
+  }
+  for (int k = 0; k < n->p->matrix_count; k++) {
+    const Matrix *m = &n->p->matrices[k];
+    if (n->x_past[k]) two_time(n, m->x, n->x_past[k], n->record.x_history[k]);
+    if (n->y_past[k]) two_time(n, m->y, n->y_past[k], n->record.y_history[k]);
+  }
+  return STATUS_OK;
+}

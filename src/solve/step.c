@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/step.h"
+#include "base/memory.h"
+#include "num/linalg.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+Sizes sizes_of(const Program *program) {
+  const Problem *p = program->problem;
+  return (Sizes){(size_t)p->steps + 1, (size_t)p->points, (size_t)(p->points + p->tests), (size_t)p->outputs};
+}
+
+bool is_wide(const Program *p, int space) { return p->spaces[space].kind == SPACE_WIDE; }
+
+bool is_wide_matrix(const Program *p, const Matrix *m) { return is_wide(p, m->from) && is_wide(p, m->to); }
+
+size_t rows_of(const Program *p, int variable) {
+  Sizes z = sizes_of(p);
+  return p->variables[variable].backward ? z.all * z.outputs : z.all;
+}
+
+const double *gram_of(const Program *p, const Matrix *m) {
+  const Array *gram = p->spaces[m->from].gram;
+  return gram ? gram->data : NULL;
+}
+
+size_t thin_vectors(const Program *p, const Matrix *m) {
+  Sizes z = sizes_of(p);
+  return p->spaces[m->from].kind == SPACE_INPUT ? z.all : z.outputs;
+}
+
+int thin_root(const Program *p, const Matrix *m, double *root) {
+  size_t k = thin_vectors(p, m);
+  if (gram_of(p, m)) return mat_root(k, gram_of(p, m), root);
+  bool input = p->spaces[m->from].kind == SPACE_INPUT;
+  memset(root, 0, k * k * sizeof *root);
+  for (size_t i = 0; i < k; i++) root[i * k + (input ? 0 : i)] = 1;
+  return input ? 1 : (int)k;
+}
+
+Compiled compile(const Program *p) {
+  Compiled c = {mem_new((size_t)p->op_count, sizeof *c.maps), kernel_new(p->loss), kernel_new(p->delta)};
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == OP_MAP) c.maps[i] = kernel_new(p->ops[i].expr);
+  return c;
+}
+
+void compiled_free(const Program *p, Compiled *c) {
+  for (int i = 0; i < p->op_count; i++) kernel_free(c->maps[i]);
+  free(c->maps);
+  kernel_free(c->loss);
+  kernel_free(c->delta);
+}
+
+void run_map(const Program *p, const Op *op, const Kernel *map, double *const *fields, size_t n) {
+  size_t rows = rows_of(p, op->dst), C = sizes_of(p).outputs;
+  size_t runs = p->variables[op->dst].backward && C > 1 ? rows : 1, length = rows * n / runs;
+  for (size_t r = 0; r < runs; r++) {
+    const double *args[OP_MAX_ARGS];
+    for (int k = 0; k < op->src_count; k++) {
+      size_t row = runs == 1 ? 0 : p->variables[op->src[k]].backward ? r : r / C;
+      args[k] = fields[op->src[k]] + row * n;
+    }
+    kernel_run(map, length, args, fields[op->dst] + r * length);
+  }
+}
+
+void apply_thin(const Program *p, const Matrix *m, const double *table, size_t rows, size_t n, double *out) {
+  size_t vectors = thin_vectors(p, m);
+  for (size_t r = 0; r < rows; r++) memcpy(out + r * n, table + (r % vectors) * n, n * sizeof *out);
+}
+
+double update_thin(const Program *p, const Matrix *m, double rate, const double *delta, double *const *fields,
+                   size_t n, double *mixing, double *table) {
+  Sizes z = sizes_of(p);
+  size_t batch = z.points * z.outputs;
+  if (is_wide(p, m->to)) {
+    const double *gram = gram_of(p, m);
+    for (size_t a = 0; a < z.all; a++)
+      for (size_t k = 0; k < batch; k++)
+        mixing[a * batch + k] = rate * delta[k] * (gram ? gram[a * z.all + k / z.outputs] : 1);
+    return mat_mul(z.all, n, batch, 1, mixing, batch, fields[m->y], n, 1, table, n);
+  }
+  for (size_t k = 0; k < batch; k++)
+    axpy(n, rate * delta[k], fields[m->x] + (k / z.outputs) * n, table + (k % z.outputs) * n);
+  return 2.0 * (double)(batch * n);
+}
+
+double equal_time_kernel(const Program *p, int variable, const double *v, size_t n, double *kernel) {
+  size_t R = sizes_of(p).all, C = rows_of(p, variable) / R;
+  double flops = 0;
+  for (size_t c = 0; c < C; c++)
+    flops += mat_mul_bt(R, R, n, 1.0 / (double)(n * C), v + c * n, C * n, v + c * n, C * n, c > 0, kernel, R);
+  return flops;
+}
+
+/* The y kernel of every pair of outputs, [R C, R C]. */
+static double output_kernel(const Program *p, const Matrix *m, double *const *fields, size_t n, double *kernel) {
+  Sizes z = sizes_of(p);
+  size_t rows = z.all * z.outputs;
+  if (is_wide(p, m->to))
+    return mat_mul_bt(rows, rows, n, 1.0 / (double)n, fields[m->y], n, fields[m->y], n, 0, kernel, rows);
+  for (size_t a = 0; a < rows; a++)
+    for (size_t b = 0; b < rows; b++) kernel[a * rows + b] = a % z.outputs == b % z.outputs;
+  return 0;
+}
+
+double tangent_kernel(const Program *p, double *const *fields, size_t n, double *const *x_kernel, size_t offset,
+                      double *full, double *ntk) {
+  Sizes z = sizes_of(p);
+  size_t C = z.outputs, rows = z.all * C;
+  double *g = full + rows * rows, flops = 0;
+  memset(full, 0, rows * rows * sizeof *full);
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    if (m->rate == 0) continue;
+    flops += output_kernel(p, m, fields, n, g);
+    const double *phi = x_kernel[k] ? x_kernel[k] + offset : gram_of(p, m);
+    for (size_t a = 0; a < rows; a++)
+      for (size_t b = 0; b < rows; b++)
+        full[a * rows + b] += m->rate * g[a * rows + b] * (phi ? phi[(a / C) * z.all + b / C] : 1);
+  }
+  for (size_t a = 0; a < z.points; a++)
+    for (size_t b = 0; b < z.points; b++) {
+      double sum = 0;
+      for (size_t c = 0; c < C; c++) sum += full[(a * C + c) * rows + b * C + c];
+      ntk[a * z.points + b] = sum / (double)C;
+    }
+  return flops;
+}
+
+void advance_flow(const Program *p, const double *full, double rate, const double *delta, const double *f, double *next) {
+  Sizes z = sizes_of(p);
+  size_t rows = z.all * z.outputs;
+  for (size_t a = 0; a < rows; a++) next[a] = f[a] + rate * dot(z.points * z.outputs, full + a * rows, delta);
+}
+
+double step_rate(const Program *program, int t) {
+  const Problem *p = program->problem;
+  return p->eta[t] * (p->optimizer == OPT_FLOW ? p->dt : 1) / p->points;
+}
+
+bool is_sane(const double *x, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (!(fabs(x[i]) < 1e100)) return false;
+  return true;
+}
