@@ -15,20 +15,14 @@
 
 typedef enum Option {
 #define OPTION(id, letter, name, argument, help) OPTION_##id,
-#define COMMAND(id, name, help)
 #include "cli/options.def"
-#undef OPTION
-#undef COMMAND
   OPTION_COUNT
 } Option;
 
 typedef enum Command {
   COMMAND_RUN,
-#define OPTION(id, letter, name, argument, help)
 #define COMMAND(id, name, help) COMMAND_##id,
 #include "cli/options.def"
-#undef OPTION
-#undef COMMAND
   COMMAND_COUNT
 } Command;
 
@@ -37,21 +31,15 @@ static const struct {
   const char *name, *argument, *help;
 } option_table[] = {
 #define OPTION(id, letter, name, argument, help) {letter, name, argument, help},
-#define COMMAND(id, name, help)
 #include "cli/options.def"
-#undef OPTION
-#undef COMMAND
 };
 
 static const struct {
   const char *name, *help;
 } command_table[] = {
-    {"", "run FILE, or standard input, or the REPL on a terminal"},
-#define OPTION(id, letter, name, argument, help)
+    {"", NULL}, /* no command: run */
 #define COMMAND(id, name, help) {name, help},
 #include "cli/options.def"
-#undef OPTION
-#undef COMMAND
 };
 
 /* What the command line asked for. */
@@ -78,11 +66,12 @@ static int usage_error(const char *format, ...) {
 }
 
 static void print_help(FILE *stream) {
-  fputs("Usage: dmf [OPTION]... [FILE]\n"
-        "       dmf COMMAND [OPTION]... FILE\n\n"
-        "Runs a dmf script: mean-field theory of neural networks, and networks to hold it against.\n"
-        "Without FILE, reads standard input; on a terminal, statement by statement.\n\nCommands:\n",
-        stream);
+  fputs(
+      "Usage: dmf [OPTION]... [FILE]\n"
+      "       dmf COMMAND [OPTION]... FILE\n\n"
+      "Runs a dmf script: mean-field theory of neural networks, and networks to hold it against.\n"
+      "Without FILE, reads standard input; on a terminal, statement by statement.\n\nCommands:\n",
+      stream);
   for (int i = COMMAND_RUN + 1; i < COMMAND_COUNT; i++)
     if (command_table[i].help)
       fprintf(stream, "  %-26s %s\n", command_table[i].name, command_table[i].help);
@@ -122,10 +111,14 @@ static bool use_color(void) {
 }
 
 static int set_color(DmfConfig *config, const char *when) {
-  if (!strcmp(when, "always")) config->color = true;
-  else if (!strcmp(when, "never")) config->color = false;
-  else if (!strcmp(when, "auto")) config->color = use_color();
-  else return usage_error("--color is auto, always or never, not '%s'", when);
+  if (!strcmp(when, "always"))
+    config->color = true;
+  else if (!strcmp(when, "never"))
+    config->color = false;
+  else if (!strcmp(when, "auto"))
+    config->color = use_color();
+  else
+    return usage_error("--color is auto, always or never, not '%s'", when);
   return DMF_OK;
 }
 
@@ -173,7 +166,8 @@ static int unknown_option(const char *word) {
  * option is added, so only whole names pass. */
 static bool is_whole_name(const char *word, const char *name) {
   size_t length = strlen(name);
-  return strncmp(word, "--", 2) || (!strncmp(word + 2, name, length) && strchr("=", word[2 + length]));
+  return strncmp(word, "--", 2) ||
+         (!strncmp(word + 2, name, length) && strchr("=", word[2 + length]));
 }
 
 static int bad_option(int found, const char *word) {
@@ -211,6 +205,14 @@ static int read_options(Request *request, int argc, char **argv) {
   return status;
 }
 
+static int too_many_words(char **words) {
+  const char *names[COMMAND_COUNT] = {NULL};
+  for (int i = COMMAND_RUN + 1; i < COMMAND_COUNT; i++) names[i - 1] = command_table[i].name;
+  const char *near = dmf_suggest(words[0], names);
+  return near ? usage_error("unknown command '%s'; did you mean '%s'?", words[0], near)
+              : usage_error("one script at a time: '%s', '%s'", words[0], words[1]);
+}
+
 /* The words that are not options: a command, a file, both or neither. */
 static int read_words(Request *request, char **words, int count) {
   for (int i = COMMAND_RUN + 1; count && i < COMMAND_COUNT; i++)
@@ -224,7 +226,7 @@ static int read_words(Request *request, char **words, int count) {
     words++, count--;
     if (!count) return usage_error("'%s' needs a file", name);
   }
-  if (count > 1) return usage_error("one script at a time: '%s', '%s'", words[0], words[1]);
+  if (count > 1) return too_many_words(words);
   if (count && request->code) return usage_error("-e and a file, '%s': which one?", words[0]);
   request->file = count ? words[0] : NULL;
   return DMF_OK;
@@ -241,8 +243,10 @@ static int run_stream(Dmf *dmf, FILE *stream, const char *name) {
     length += got;
   } while (got);
   int status = DMF_FILE;
-  if (ferror(stream)) fprintf(stderr, "dmf: %s: %s\n", name, strerror(errno));
-  else status = dmf_run_text(dmf, name, text, length);
+  if (ferror(stream))
+    fprintf(stderr, "dmf: %s: %s\n", name, strerror(errno));
+  else
+    status = dmf_run_text(dmf, name, text, length);
   free(text);
   return status;
 }
@@ -250,7 +254,8 @@ static int run_stream(Dmf *dmf, FILE *stream, const char *name) {
 /* Whatever stands before the REPL, or is all there is. */
 static int run_batch(Dmf *dmf, const Request *request) {
   const char *file = request->file;
-  if (request->code) return dmf_run_text(dmf, "<command line>", request->code, strlen(request->code));
+  if (request->code)
+    return dmf_run_text(dmf, "<command line>", request->code, strlen(request->code));
   if (!file || (!strcmp(file, "-") && request->command == COMMAND_RUN))
     return run_stream(dmf, stdin, "<stdin>");
   if (!strcmp(file, "-")) file = "/dev/stdin";

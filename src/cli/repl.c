@@ -32,9 +32,7 @@ typedef struct Repl {
 static LineEnd read_line(Repl *repl, char **line);
 static void remember(Repl *repl, const char *statement);
 
-static bool is_blank(const char *text) {
-  return !text[strspn(text, " \t\r\n")];
-}
+static bool is_blank(const char *text) { return !text[strspn(text, " \t\r\n")]; }
 
 static bool is_word(const char *line, const char *word) {
   line += strspn(line, " \t");
@@ -83,8 +81,10 @@ static void help(void) {
 static bool run_meta(const char *line) {
   line += strspn(line, " \t");
   if (*line != ':') return false;
-  if (is_word(line, ":help") || is_word(line, ":h")) help();
-  else fprintf(stderr, "dmf: unknown command '%s'; there are :help and :quit\n", line);
+  if (is_word(line, ":help") || is_word(line, ":h"))
+    help();
+  else
+    fprintf(stderr, "dmf: unknown command '%s'; there are :help and :quit\n", line);
   return true;
 }
 
@@ -117,13 +117,9 @@ int repl_run(Dmf *dmf) {
 
 /* ---- lines without editing ---- */
 
-static LineEnd read_plain(const Repl *repl, char **line) {
+static LineEnd read_plain(char **line) {
   size_t capacity = 0;
   *line = NULL;
-  if (repl->terminal) {
-    fputs(repl->pending ? "...> " : "dmf> ", stdout);
-    fflush(stdout);
-  }
   ssize_t length = getline(line, &capacity, stdin);
   if (length < 0) {
     free(*line);
@@ -133,31 +129,58 @@ static LineEnd read_plain(const Repl *repl, char **line) {
   return LINE_READ;
 }
 
+/* Set by Ctrl-C at the prompt. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number) {
+  (void)signal_number;
+  interrupted = 1;
+}
+
+static LineEnd read_prompted(Repl *repl, const char *prompt, char **line);
+
+static LineEnd read_line(Repl *repl, char **line) {
+  if (!repl->terminal) return read_plain(line);
+  struct sigaction action = {.sa_handler = on_interrupt}, before;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, &before);
+  interrupted = 0;
+  LineEnd end = read_prompted(repl, repl->pending ? "...> " : "dmf> ", line);
+  sigaction(SIGINT, &before, NULL);
+  if (!interrupted) return end;
+  if (end == LINE_READ) free(*line);
+  clearerr(stdin);
+  putchar('\n');
+  return LINE_INTERRUPTED;
+}
+
 #ifndef HAVE_READLINE
 
-static LineEnd read_line(Repl *repl, char **line) { return read_plain(repl, line); }
+static LineEnd read_prompted(Repl *repl, const char *prompt, char **line) {
+  (void)repl;
+  fputs(prompt, stdout);
+  fflush(stdout);
+  LineEnd end = read_plain(line);
+  if (end == LINE_EOF && !interrupted) putchar('\n');
+  return end;
+}
+
 static void remember(Repl *repl, const char *statement) { (void)repl, (void)statement; }
 
 #else
 
 /* ---- lines with readline ---- */
 
-/* readline calls back without an argument: the line it has read, whether it has, a Ctrl-C at the
- * prompt, and the session whose names complete. */
+/* readline calls back without an argument: the line it has read, whether it has, and the session
+ * whose names complete. */
 static char *line_read;
 static bool line_done;
-static volatile sig_atomic_t line_interrupted;
 static Dmf *completing;
 
 static void on_line(char *line) {
   rl_callback_handler_remove();
   line_read = line;
   line_done = true;
-}
-
-static void on_interrupt(int signal_number) {
-  (void)signal_number;
-  line_interrupted = 1;
 }
 
 static char *next_name(const char *text, int again) {
@@ -230,38 +253,26 @@ static void remember(Repl *repl, const char *statement) {
 }
 
 /* Feeds readline key by key, so that a Ctrl-C is seen between two keys. */
-static LineEnd read_edited(const char *prompt, char **line) {
-  struct sigaction action = {.sa_handler = on_interrupt}, before;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, &before);
+static LineEnd read_prompted(Repl *repl, const char *prompt, char **line) {
+  if (!completing) start_readline(repl);
   line_done = false;
-  line_interrupted = 0;
   rl_callback_handler_install(prompt, on_line);
-  while (!line_done && !line_interrupted) {
+  while (!line_done && !interrupted) {
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     int ready = poll(&input, 1, -1);
-    if (ready > 0) rl_callback_read_char();
-    else if (ready < 0 && errno == EINTR) rl_check_signals();
-    else break;
+    if (ready > 0)
+      rl_callback_read_char();
+    else if (ready < 0 && errno == EINTR)
+      rl_check_signals();
+    else
+      break;
   }
   if (!line_done) rl_callback_handler_remove();
-  sigaction(SIGINT, &before, NULL);
-  if (line_interrupted) {
-    if (line_done) free(line_read);
-    putchar('\n');
-    return LINE_INTERRUPTED;
-  }
   *line = line_done ? line_read : NULL;
   if (*line) return LINE_READ;
   /* at the end of input readline goes to a new line itself, but only with bracketed paste */
-  if (strcmp(rl_variable_value("enable-bracketed-paste"), "on")) putchar('\n');
+  if (!interrupted && strcmp(rl_variable_value("enable-bracketed-paste"), "on")) putchar('\n');
   return LINE_EOF;
-}
-
-static LineEnd read_line(Repl *repl, char **line) {
-  if (!repl->terminal) return read_plain(repl, line);
-  if (!completing) start_readline(repl);
-  return read_edited(repl->pending ? "...> " : "dmf> ", line);
 }
 
 #endif

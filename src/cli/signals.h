@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Ctrl-C. While a session is watched, the first SIGINT asks it to stop at its next step and a second
- * one ends the process. */
+/* Ctrl-C. While a session is watched, the first SIGINT asks it to stop at its next step and a
+ * second one ends the process. */
 #ifndef DMF_CLI_SIGNALS_H
 #define DMF_CLI_SIGNALS_H
 
