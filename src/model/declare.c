@@ -42,7 +42,7 @@ static const Key dataset_keys[] = {
 
 static const Key model_keys[] = {
     [MODEL_LAYERS] = {"layers", KEY_CHAIN, true, NULL, NULL},
-    [MODEL_PARAMETERIZATION] = {"parameterization", KEY_WORD, false, "mup", "mup | ntk standard"},
+    [MODEL_PARAMETERIZATION] = {"parameterization", KEY_WORD, false, "mup", "mup ntk | standard"},
     [MODEL_GAMMA] = {"gamma", KEY_POSITIVE, false, "1", NULL},
     [MODEL_WIDTH] = {"width", KEY_COUNT, false, NULL, NULL},
     [MODEL_CENTERED] = {"centered", KEY_TRUTH, false, "1", NULL},

@@ -17,7 +17,8 @@ static Dmf *session_of(Call *call) { return call->eval->host->self; }
 
 /* Placeholders of a check */
 
-enum { DMFT = 1, NETS = 2 };
+/* Who fills a field: the march, the networks, the lazy limit. */
+enum { DMFT = 1, NETS = 2, LAZY = 4 };
 typedef enum Extent { PLAIN, LAYERS, GAPS } Extent;
 typedef enum Presence { ALWAYS, TESTED, JUDGED, ALIGNED } Presence;
 
@@ -79,7 +80,7 @@ static Array *placeholder(FieldId id, Sizes sizes) {
 }
 
 static Result *placeholders(int solver, const Program *program) {
-  Result *result = result_new(solver == DMFT ? "dmft" : "simulate");
+  Result *result = result_new(solver == NETS ? "simulate" : "dmft");
   Sizes sizes = sizes_of(program);
   for (size_t i = 0; i < sizeof field_rows / sizeof *field_rows; i++) {
     const FieldRow *row = &field_rows[i];
@@ -181,6 +182,8 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   if (!program)
     return eval->diags->errors > before ? call_broken(call) : value_new(&eval->heap, VALUE_UNKNOWN);
   options.width = program->problem->width;
+  bool lazy = options.closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
+  if (kind == DMFT && lazy) kind = LAZY;
   Value *value;
   if (eval->diags->errors > before) {
     value = call_broken(call);
@@ -198,32 +201,30 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   return value;
 }
 
-static bool check_closure(Call *call, int i) {
-  static const char *const closures[] = {"full", NULL};
-  static const char *const later[] = {"ntk", "gradient_independence", "perturbative"};
+static bool closure_of(Call *call, int i, Closure *closure) {
+  static const char *const names[] = {"full", "ntk", "gradient_independence", "perturbative", NULL};
   const Value *value = call->args[i];
   if (value->kind != VALUE_STRING) {
     eval_error(call->eval, call->places[i], NULL, "'closure' must be a string, not %s",
                value_describe(value));
     return false;
   }
-  if (!value->known || strcmp(value->string, "full") == 0) return true;
-  for (size_t k = 0; k < sizeof later / sizeof *later; k++)
-    if (strcmp(value->string, later[k]) == 0) {
-      eval_error(call->eval, call->places[i], NULL, "the closure '%s' is not part of this version",
-                 later[k]);
-      return false;
+  for (int k = 0; value->known && names[k]; k++)
+    if (strcmp(value->string, names[k]) == 0) {
+      *closure = (Closure)k;
+      return true;
     }
-  eval_unknown(call->eval, call->places[i], value->string, closures, "unknown closure '%s'",
-               value->string);
-  return false;
+  if (value->known)
+    eval_unknown(call->eval, call->places[i], value->string, names, "unknown closure '%s'",
+                 value->string);
+  return !value->known;
 }
 
 static Value *dmft(Call *call) {
   SolveOptions options = {0};
   const Value *tol = call->args[5];
   bool sound = count_of(call, 2, 1, &options.samples) & seed_of(call, 3, &options.seed) &
-               check_closure(call, 4);
+               closure_of(call, 4, &options.closure);
   if (tol->kind != VALUE_NUMBER || (tol->known && !(tol->number >= 0 && tol->number < 1))) {
     eval_error(call->eval, call->places[5], "0 lets the solver choose",
                "'tol' must be a number from 0 to 1");
@@ -258,7 +259,8 @@ static bool same_shape(const Array *a, const Array *b) {
   return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
 }
 
-/* Whether the fields can be compared; a check does not know the shape of large ones. */
+/* Whether the fields can be compared; a check does not know the shape of large ones, and a comparison
+ * does not solve again to have them. */
 static bool match(const ResultField *a, const ResultField *b, bool dry) {
   if (a->value && b->value) return same_shape(a->value, b->value);
   return dry;
@@ -305,24 +307,11 @@ static Result *compare_results(const Result *a, const Result *b, bool dry) {
   return result;
 }
 
-/* The two-time fields join the comparison when there is memory for them. */
-static bool complete_result(Call *call, int i) {
-  char *why = NULL;
-  Status status = call->eval->dry ? STATUS_OK : result_complete(call->args[i]->result, &why);
-  bool passable = status == STATUS_OK || status == STATUS_LIMIT;
-  if (!passable)
-    eval_fail(call->eval, status, call->places[i], NULL, "%s",
-              why ? why : "the result is incomplete");
-  free(why);
-  return passable;
-}
-
 static Value *compare(Call *call) {
   for (int i = 0; i < 2; i++)
     if (call->args[i]->kind != VALUE_RESULT)
       return eval_error(call->eval, call->places[i], NULL, "'compare' takes two results, not %s",
                         value_describe(call->args[i]));
-  if (!complete_result(call, 0) || !complete_result(call, 1)) return call_broken(call);
   Result *result = compare_results(call->args[0]->result, call->args[1]->result, call->eval->dry);
   if (result->field_count) return value_result(&call->eval->heap, result);
   result_drop(result);

@@ -322,6 +322,18 @@ static Status complete(Result *result, char **why) {
   return status;
 }
 
+/* Trains the same networks up to one step; nothing else of them is wanted. */
+static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
+  Ensemble e;
+  prepare(&e, origin->program, &origin->options, false);
+  e.slot_count = 0;
+  e.sizes.steps = e.plan.sizes.steps = (size_t)snapshot->step + 1;
+  e.plan.snapshot = snapshot;
+  Status status = run(&e, why);
+  clean(&e);
+  return status;
+}
+
 /* Kernels over pairs of times cost (T P)^2 N for each member; up to this T P they are made at once,
  * beyond it when first asked for. */
 enum { SMALL_HISTORY = 256 };
@@ -339,6 +351,7 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
     promise_fields(&e, r);
     fine = fine && fill_fields(&e, r, false) && (!e.plan.two_time || fill_fields(&e, r, true));
     if (!e.plan.two_time) r->complete = complete;
+    run_sampled(r, e.plan.width * (size_t)options->ensemble, retake);
     result_note(r, "width", "%d", options->width);
     result_note(r, "ensemble", "%d", options->ensemble);
     result_note(r, "seed", "%llu", (unsigned long long)options->seed);

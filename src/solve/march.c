@@ -191,6 +191,15 @@ static void record_response(March *m, Carrier *c, int which, const double *coef,
   c->response_used[which] = needed;
 }
 
+/* coef = sigma <x - x_free, eps>, the response of x in the basis of what the other side met. */
+static void measure_response(March *m, const Matrix *matrix, const Basis *other, int x, size_t rows) {
+  size_t S = m->S, far = (size_t)other->rank;
+  memset(m->coef, 0, rows * far * sizeof *m->coef);
+  if (m->plan->independent) return;
+  for (size_t i = 0; i < rows * S; i++) m->work[i] = m->value[x][i] - m->free[x][i];
+  m->record->flops += mat_mul_bt(rows, far, S, matrix->sigma / (double)S, m->work, S, other->eps, S, 0, m->coef, far);
+}
+
 /* A matrix between populations meets variable x on the side `own`; `out` is its image, on the other
  * side.
  *     free = sigma L eps_own,   out = free + (sigma <x - x_free, eps_other> + L M) q_other
@@ -211,8 +220,7 @@ static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward,
 
   size_t far = (size_t)other->rank, width = (size_t)other->capacity;
   if (far) {
-    for (size_t i = 0; i < rows * S; i++) m->work[i] = m->value[x][i] - m->free[x][i];
-    *flops += mat_mul_bt(rows, far, S, matrix->sigma / (double)S, m->work, S, other->eps, S, 0, m->coef, far);
+    measure_response(m, matrix, other, x, rows);
     if (m->plan->two_time) record_response(m, c, forward ? 0 : 1, m->coef, far, rows, far);
     if (forward)
       *flops += mat_mul(rows, far, rank, 1, own->now, stride, c->learned, width, 1, m->coef, far);
@@ -298,19 +306,23 @@ static void measure_f(March *m, double *f) {
     for (size_t k = 0; k < m->outputs; k++) {
       double whole = dot(m->S, c->table + k * m->S, m->value[x] + mu * m->S);
       double twin = dot(m->S, c->free_table + k * m->S, m->free[x] + mu * m->S);
-      f[mu * m->outputs + k] = (whole - twin) / (m->problem->gamma * (double)m->S);
+      f[mu * m->outputs + k] = (whole - twin) / (m->plan->gamma * (double)m->S);
     }
 }
+
+/* Without responses <z x> / gamma is wrong at order one (it misses what lower layers learn), so f is
+ * then the integral of the tangent kernel, as it is under gradient flow; from f = 0. */
+static bool integrates_kernel(const March *m) { return m->plan->independent || m->problem->optimizer == OPT_FLOW; }
 
 static void train(March *m, const double *full, double *f) {
   const double *y = m->problem->targets->data;
   double rate = step_rate(m->p, m->t);
   kernel_run(m->plan->compiled->delta, m->points * m->outputs, (const double *[]){f, y}, m->delta);
-  if (m->problem->optimizer == OPT_FLOW) advance_flow(m->p, full, rate, m->delta, f, f + m->all * m->outputs);
+  if (integrates_kernel(m)) advance_flow(m->p, full, rate, m->delta, f, f + m->all * m->outputs);
   for (int k = 0; k < m->p->matrix_count; k++) {
     const Matrix *matrix = &m->p->matrices[k];
     Carrier *c = &m->carrier[k];
-    double scaled = rate * m->problem->gamma * matrix->rate;
+    double scaled = rate * m->plan->gamma * matrix->rate;
     if (matrix->rate == 0) continue;
     if (is_wide_matrix(m->p, matrix))
       update_wide(m, c, scaled);
@@ -324,8 +336,7 @@ static void one_step(March *m, double *full) {
   for (int i = 0; i < m->p->op_count && m->status == STATUS_OK; i++) run_op(m, i);
   if (m->status != STATUS_OK) return;
   measure_kernels(m, full);
-  /* under gradient flow f is the integral of the tangent kernel, from f = 0 */
-  if (m->problem->optimizer != OPT_FLOW) measure_f(m, f);
+  if (!integrates_kernel(m)) measure_f(m, f);
   size_t kernel = m->points * m->points;
   if (!is_sane(f, m->all * m->outputs) || !is_sane(m->record->ntk + (size_t)m->t * kernel, kernel))
     fail(m, STATUS_NUMERICS);
@@ -475,7 +486,8 @@ Status march_run(const MarchPlan *plan, int replicate, MarchRecord *record, int 
   *record = (MarchRecord){0};
   March m = {.plan = plan, .p = plan->program, .problem = problem, .record = record, .S = plan->paths,
              .points = (size_t)problem->points, .all = (size_t)(problem->points + problem->tests),
-             .outputs = (size_t)problem->outputs, .steps = problem->steps, .replicate = replicate};
+             .outputs = (size_t)problem->outputs,
+             .steps = plan->snapshot ? plan->snapshot->step : problem->steps, .replicate = replicate};
   allocate(&m);
   size_t n = m.all * m.outputs;
   double *full = want(&m, 2 * n * n);
@@ -485,6 +497,7 @@ Status march_run(const MarchPlan *plan, int replicate, MarchRecord *record, int 
     if (!plan->step(plan->sink, m.t)) fail(&m, STATUS_INTERRUPTED);
     if (m.status == STATUS_OK) one_step(&m, full);
     if (m.status == STATUS_OK && plan->two_time) meet_ends(&m);
+    if (m.status == STATUS_OK) snapshot_take(m.p, plan->snapshot, m.t, replicate, m.value, m.S);
   }
   *failed_at = m.t - 1;
   if (m.status == STATUS_OK && plan->two_time) measure_two_time(&m);

@@ -33,11 +33,14 @@
 typedef struct MarchPlan {
   const Program *program;
   size_t paths;          /* S */
+  double gamma;          /* the problem's, unless the closure expands in it */
+  bool independent;      /* gradient independence: no responses, f from the tangent kernel */
   double tol;            /* a direction is kept when it stands out by tol times the largest field */
   bool two_time;         /* keep what the two-time kernels and responses need */
   uint64_t seed;
   const uint32_t *sobol; /* [SOBOL_DIMS, S] */
   const Compiled *compiled;
+  const Snapshot *snapshot; /* or NULL */
   /* called at the start of each step; returns false to stop */
   bool (*step)(void *sink, int t);
   void *sink;

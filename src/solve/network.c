@@ -305,6 +305,7 @@ Status network_run(Network *n, int member, int *failed_at) {
     if (!n->plan->step(n->plan->sink, (int)t)) return STATUS_INTERRUPTED;
     Status status = one_step(n, t);
     if (status != STATUS_OK) return status;
+    snapshot_take(n->p, n->plan->snapshot, (int)t, member, n->fields, n->N);
   }
   for (int k = 0; k < n->p->matrix_count; k++) {
     const Matrix *m = &n->p->matrices[k];

@@ -21,6 +21,7 @@ typedef struct NetworkPlan {
   uint64_t seed;
   bool two_time;
   const Compiled *compiled;
+  const Snapshot *snapshot; /* or NULL; sizes.steps is then the step of the snapshot + 1 */
   bool (*step)(void *sink, int t); /* false: stop */
   void *sink;
 } NetworkPlan;

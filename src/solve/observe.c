@@ -59,8 +59,9 @@ void field_promise(Result *result, FieldId id, int layer) {
 bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value, const double *error) {
   ResultField *field = result_find(result, fields[id].name, layer);
   field->value = array_of(id, sizes, value);
-  if (error) field->error = array_of(id, sizes, error);
-  return field->value && (!error || field->error);
+  bool known = error || result->exact;
+  if (known) field->error = array_of(id, sizes, error);
+  return field->value && (!known || field->error);
 }
 
 bool observe_start(Result *result, const Program *program, Sizes sizes) {

@@ -21,7 +21,8 @@ size_t field_size(FieldId id, Sizes sizes);
 bool field_add(Result *result, FieldId id, int layer, Sizes sizes, const double *value, const double *error);
 /* Declares a field that result_complete will compute. */
 void field_promise(Result *result, FieldId id, int layer);
-/* Fills a promised field, taking over the blocks. False if memory ran out. */
+/* Fills a promised field, copying; an exact result without error gets errors of zero. False if memory
+ * ran out. */
 bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value, const double *error);
 
 /* Adds t, and the notes that every result carries (model, training, gamma, ...). */

@@ -13,9 +13,15 @@ static void drop_origin(void *origin) {
 Result *run_result(const char *kind, Program *program, const SolveOptions *options) {
   Result *result = result_new(kind);
   result->origin = mem_new(1, sizeof(Origin));
-  *(Origin *)result->origin = (Origin){program_keep(program), *options};
+  *(Origin *)result->origin = (Origin){.program = program_keep(program), .options = *options};
   result->drop_origin = drop_origin;
   return result;
+}
+
+void run_sampled(Result *result, size_t samples, Retake *retake) {
+  Origin *origin = result->origin;
+  origin->samples = samples;
+  origin->retake = retake;
 }
 
 Status run_refuse(char **why, double bytes) {
@@ -28,4 +34,48 @@ double run_clock(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* What the nonlinearity of layer l reads: the argument of the map that makes the features which the
+ * next matrix meets. -1 when they are made of several fields. */
+static int preactivation(const Program *p, int layer) {
+  int x = p->matrices[p->phi_matrix[layer]].x;
+  for (int i = 0; i < p->forward_count; i++)
+    if (p->ops[i].dst == x) return p->ops[i].kind == OP_MAP && p->ops[i].src_count == 1 ? p->ops[i].src[0] : -1;
+  return -1;
+}
+
+/* Where fields are Gaussian, which covariance they have. */
+static char *no_samples(const Program *p, int layer, int step) {
+  const char *text = "this was solved exactly, and there are no samples: the density is Gaussian, with covariance";
+  if (p->linear) return mem_format("%s Phi[%d][%d, :, %d, :] where the activation is h itself", text, layer, step, step);
+  if (layer == 1) return mem_format("%s sigma_w^2 x.x'/D + sigma_b^2", text);
+  return mem_format("%s sigma_w^2 Phi[%d][0, :, 0, :] + sigma_b^2", text, layer - 1);
+}
+
+Status solve_preactivations(Result *result, int layer, int step, Array **samples, char **why) {
+  *samples = NULL;
+  const Origin *origin = result->origin;
+  if (result->exact) {
+    *why = no_samples(origin->program, layer, step);
+    return STATUS_SCRIPT;
+  }
+  if (!origin->retake) {
+    *why = mem_string("this closure is no average over sample paths");
+    return STATUS_SCRIPT;
+  }
+  Snapshot snapshot = {.variable = preactivation(origin->program, layer), .step = step};
+  if (snapshot.variable < 0) {
+    *why = mem_format("the features of layer %d are made of several fields", layer);
+    return STATUS_SCRIPT;
+  }
+  size_t shape[] = {origin->samples, sizes_of(origin->program).all};
+  double bytes = 8 * (double)shape[0] * (double)shape[1];
+  Array *array = bytes > mem_available() ? NULL : array_new(2, shape);
+  if (!array) return run_refuse(why, bytes);
+  snapshot.samples = array->data;
+  Status status = origin->retake(origin, &snapshot, why);
+  if (status == STATUS_OK) *samples = array_keep(array);
+  array_drop(array);
+  return status;
 }

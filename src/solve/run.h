@@ -5,15 +5,22 @@
 #define DMF_SOLVE_RUN_H
 
 #include "solve/solve.h"
+#include "solve/step.h"
 
-/* What a result was made from. */
-typedef struct Origin {
+/* What a result was made from, and how to run it again up to a snapshot. */
+typedef struct Origin Origin;
+typedef Status Retake(const Origin *origin, Snapshot *snapshot, char **why);
+struct Origin {
   Program *program;
   SolveOptions options;
-} Origin;
+  size_t samples; /* of a wide variable: paths of all replicates, or neurons of all members */
+  Retake *retake; /* NULL: there are no samples */
+};
 
 /* A result that remembers its origin (a reference to the program is taken). */
 Result *run_result(const char *kind, Program *program, const SolveOptions *options);
+/* Says how the samples of its fields are had. */
+void run_sampled(Result *result, size_t samples, Retake *retake);
 /* STATUS_LIMIT, with the bytes in *why. */
 Status run_refuse(char **why, double bytes);
 double run_clock(void);

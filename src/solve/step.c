@@ -137,6 +137,15 @@ void advance_flow(const Program *p, const double *full, double rate, const doubl
   for (size_t a = 0; a < rows; a++) next[a] = f[a] + rate * dot(z.points * z.outputs, full + a * rows, delta);
 }
 
+void snapshot_take(const Program *p, const Snapshot *snapshot, int t, int number, double *const *fields, size_t n) {
+  if (!snapshot || t != snapshot->step) return;
+  size_t rows = rows_of(p, snapshot->variable);
+  const double *field = fields[snapshot->variable];
+  double *samples = snapshot->samples + (size_t)number * n * rows;
+  for (size_t r = 0; r < rows; r++)
+    for (size_t i = 0; i < n; i++) samples[i * rows + r] = field[r * n + i];
+}
+
 double step_rate(const Program *program, int t) {
   const Problem *p = program->problem;
   return p->eta[t] * (p->optimizer == OPT_FLOW ? p->dt : 1) / p->points;

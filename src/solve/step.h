@@ -67,6 +67,16 @@ double tangent_kernel(const Program *program, double *const *fields, size_t n, d
 /* f(t+1) = f(t) + rate sum K Delta, the tangent-kernel form of gradient flow; rate = eta dt / P. */
 void advance_flow(const Program *program, const double *full, double rate, const double *delta, const double *f, double *next);
 
+/* Every entry of one forward variable at one step: samples[(number * n + i) * R + row], where the
+ * march or network of this number fills in its n entries. Nothing beyond that step is run. */
+typedef struct Snapshot {
+  int variable, step;
+  double *samples;
+} Snapshot;
+/* Takes the picture when its time has come; snapshot may be NULL. */
+void snapshot_take(const Program *program, const Snapshot *snapshot, int t, int number,
+                   double *const *fields, size_t n);
+
 /* eta (or eta dt) / P of step t. */
 double step_rate(const Program *program, int t);
 /* True while all entries are finite and below 1e100: past that, training has diverged. */

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The lazy limit gamma -> 0: kernels stay what they are at initialisation, and f follows the tangent
+ * kernel,
+ *
+ *     gd     f(t+1) = f(t) + (eta/P) K Delta(t)                        exact for any loss
+ *     flow   df/dt = (eta/P) K Delta; for losses with Delta linear in f solved by the eigenvalues of K,
+ *            exact at any dt, else by steps of dt
+ *
+ * Nothing is sampled. */
+#include "base/memory.h"
+#include "num/linalg.h"
+#include "solve/initial.h"
+#include "solve/observe.h"
+#include "solve/run.h"
+
+#include <lapacke.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Lazy {
+  Program *program;
+  Sizes sizes;
+  Compiled compiled;
+  InitialKernels kernels;
+  double *K; /* [R, R] */
+  double *f; /* [T+1, R, C] */
+  double *limit; /* [R, C]: f at t = infinity; NULL when it is not known */
+  double *scratch;
+} Lazy;
+
+static double *tangent(const Lazy *s) {
+  const Program *p = s->program;
+  size_t n = s->sizes.all * s->sizes.all;
+  double *K = mem_new(n, sizeof *K);
+  for (int k = 0; k < p->matrix_count; k++)
+    for (size_t i = 0; i < n; i++) K[i] += p->matrices[k].rate * s->kernels.x[k][i] * s->kernels.y[k][i];
+  return K;
+}
+
+/* The steps f += rate K Delta. Returns the step at which f stops being finite, or -1. */
+static int iterate(Lazy *s) {
+  Sizes z = s->sizes;
+  double *delta = s->scratch;
+  for (size_t t = 0; t + 1 < z.steps; t++) {
+    const double *f = s->f + t * z.all * z.outputs;
+    double *next = s->f + (t + 1) * z.all * z.outputs, rate = step_rate(s->program, (int)t);
+    kernel_run(s->compiled.delta, z.points * z.outputs, (const double *[]){f, s->program->problem->targets->data}, delta);
+    memcpy(next, f, z.all * z.outputs * sizeof *next);
+    mat_mul(z.all, z.outputs, z.points, rate, s->K, z.all, delta, z.outputs, 1, next, z.outputs);
+    if (!is_sane(next, z.all * z.outputs)) return (int)t + 1;
+  }
+  return -1;
+}
+
+/* Delta = Delta_0 - c f with a constant c > 0, as for the squared error. */
+static bool is_linear_loss(const Lazy *s, double *c) {
+  const Expr *slope = expr_diff(s->program->pool, s->program->delta, 0);
+  *c = -slope->value;
+  return slope->prim == PRIM_CONST && slope->value < 0;
+}
+
+/* f(tau) = K_* U g(lambda, tau) U^T Delta_0 with g = (1 - e^{-c lambda tau}) / (c lambda), tau the
+ * integrated rate; tau = infinity projects on the range of K. */
+static void spectral(const Lazy *s, const double *U, const double *lambda, double c, double tau, double *out) {
+  Sizes z = s->sizes;
+  size_t P = z.points, C = z.outputs;
+  double *start = s->scratch, *mode = start + P * C, *f0 = mode + P * C;
+  memset(f0, 0, P * C * sizeof *f0);
+  kernel_run(s->compiled.delta, P * C, (const double *[]){f0, s->program->problem->targets->data}, start);
+  mat_mul_at(P, C, P, 1, U, P, start, C, 0, mode, C);
+  for (size_t k = 0; k < P; k++) {
+    double rate = c * lambda[k], least = 1e-12 * c * lambda[P - 1], gain = tau;
+    if (isinf(tau))
+      gain = rate > least ? 1 / rate : 0;
+    else if (rate != 0)
+      gain = -expm1(-rate * tau) / rate;
+    for (size_t i = 0; i < C; i++) mode[k * C + i] *= gain;
+  }
+  mat_mul(P, C, P, 1, U, P, mode, C, 0, start, C);
+  mat_mul(z.all, C, P, 1, s->K, z.all, start, C, 0, out, C);
+}
+
+/* Solves a linear loss in the eigenbasis of the training kernel: all times when `flow`, and t = infinity,
+ * where gd and flow agree as long as gd is stable. */
+static bool diagonalise(Lazy *s, double c, bool flow) {
+  Sizes z = s->sizes;
+  size_t P = z.points;
+  double *U = mem_new(P * P, sizeof *U), *lambda = mem_new(P, sizeof *lambda), tau = 0;
+  for (size_t a = 0; a < P; a++) memcpy(U + a * P, s->K + a * z.all, P * sizeof *U);
+  bool fine = LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', (int)P, U, (int)P, lambda) == 0;
+  for (size_t t = 0; fine && flow && t < z.steps; t++) {
+    spectral(s, U, lambda, c, tau, s->f + t * z.all * z.outputs);
+    if (t + 1 < z.steps) tau += step_rate(s->program, (int)t);
+  }
+  double largest = 0;
+  for (size_t t = 0; t + 1 < z.steps; t++) largest = fmax(largest, step_rate(s->program, (int)t));
+  if (fine && (flow || largest * c * lambda[P - 1] < 2)) {
+    s->limit = mem_new(z.all * z.outputs, sizeof *s->limit);
+    spectral(s, U, lambda, c, INFINITY, s->limit);
+  }
+  free(U);
+  free(lambda);
+  return fine;
+}
+
+/* ---- results ---- */
+
+/* A kernel [R, R] that does not depend on time, as [T+1, R, T+1, R]. */
+static bool fill_static(const Lazy *s, Result *result, FieldId id, int layer, const double *kernel) {
+  Sizes z = s->sizes;
+  size_t n = z.steps * z.all;
+  double *all = mem_block(n * n);
+  for (size_t a = 0; all && a < n; a++)
+    for (size_t t = 0; t < z.steps; t++)
+      memcpy(all + a * n + t * z.all, kernel + (a % z.all) * z.all, z.all * sizeof *all);
+  bool fine = all && field_fill(result, id, layer, z, all, NULL);
+  free(all);
+  return fine;
+}
+
+static const double *phi_of(const Lazy *s, int l) { return s->kernels.x[s->program->phi_matrix[l]]; }
+static const double *g_of(const Lazy *s, int l) { return s->kernels.y[s->program->phi_matrix[l - 1]]; }
+
+static bool add_layers(Lazy *s, Result *result) {
+  Sizes z = s->sizes;
+  double *kernel = mem_new(z.steps * z.all * z.all, sizeof *kernel), *curve = mem_new(z.steps, sizeof *curve);
+  bool fine = true;
+  for (int l = 1; fine && l <= s->program->layers; l++) {
+    for (size_t t = 0; t < z.steps; t++) memcpy(kernel + t * z.all * z.all, phi_of(s, l), z.all * z.all * sizeof *kernel);
+    if (observe_aligns(s->program)) {
+      observe_alignment(s->program, z, kernel, curve);
+      fine = field_add(result, FIELD_ALIGNMENT, l, z, curve, NULL);
+    }
+    field_promise(result, FIELD_PHI, l);
+    field_promise(result, FIELD_G, l);
+  }
+  free(kernel);
+  free(curve);
+  return fine;
+}
+
+static bool add_limit(Lazy *s, Result *result) {
+  Sizes z = s->sizes;
+  if (!s->limit) return true;
+  Sizes one = {1, z.points, z.all, z.outputs};
+  double train, test;
+  observe_loss(s->program, one, s->compiled.loss, s->limit, &train, &test);
+  bool fine = field_add(result, FIELD_F_INFINITY, 0, z, s->limit, NULL) && field_add(result, FIELD_LOSS_INFINITY, 0, z, &train, NULL);
+  if (fine && z.all > z.points) fine = field_add(result, FIELD_F_TEST_INFINITY, 0, z, s->limit + z.points * z.outputs, NULL);
+  if (fine && s->program->problem->test_targets) fine = field_add(result, FIELD_TEST_LOSS_INFINITY, 0, z, &test, NULL);
+  return fine;
+}
+
+static bool add_curves(Lazy *s, Result *result) {
+  Sizes z = s->sizes;
+  size_t P = z.points;
+  double *train = mem_new(field_size(FIELD_F, z), sizeof *train), *test = mem_new(field_size(FIELD_F_TEST, z) + z.steps, sizeof *test);
+  double *ntk = mem_new(field_size(FIELD_NTK, z), sizeof *ntk);
+  observe_split(z, s->f, train, test);
+  bool fine = field_add(result, FIELD_F, 0, z, train, NULL);
+  if (fine && z.all > P) fine = field_add(result, FIELD_F_TEST, 0, z, test, NULL);
+  observe_loss(s->program, z, s->compiled.loss, s->f, train, test);
+  fine = fine && field_add(result, FIELD_LOSS, 0, z, train, NULL);
+  if (fine && s->program->problem->test_targets) fine = field_add(result, FIELD_TEST_LOSS, 0, z, test, NULL);
+  observe_delta(s->program, z, s->compiled.delta, s->f, train);
+  fine = fine && field_add(result, FIELD_DELTA, 0, z, train, NULL);
+  for (size_t t = 0; t < z.steps; t++)
+    for (size_t a = 0; a < P; a++) memcpy(ntk + (t * P + a) * P, s->K + a * z.all, P * sizeof *ntk);
+  fine = fine && field_add(result, FIELD_NTK, 0, z, ntk, NULL);
+  free(train);
+  free(test);
+  free(ntk);
+  return fine;
+}
+
+/* ---- running ---- */
+
+static Status start(Lazy *s, Program *program, int threads, char **why) {
+  *s = (Lazy){.program = program, .sizes = sizes_of(program)};
+  Sizes z = s->sizes;
+  double bytes = 8 * ((double)z.all * (double)z.all * (2 * program->matrix_count + program->op_count + 2) +
+                      4 * (double)z.steps * (double)(z.all * z.outputs + z.points * z.points));
+  if (bytes > mem_available()) return run_refuse(why, bytes);
+  s->compiled = compile(program);
+  Status status = initial_kernels(program, threads, &s->kernels, why);
+  if (status != STATUS_OK) return status;
+  s->K = tangent(s);
+  s->f = mem_new(z.steps * z.all * z.outputs, sizeof *s->f);
+  s->scratch = mem_new(3 * z.points * z.outputs, sizeof *s->scratch);
+  return STATUS_OK;
+}
+
+static void clean(Lazy *s) {
+  if (s->kernels.x) initial_free(s->program, &s->kernels);
+  if (s->compiled.maps) compiled_free(s->program, &s->compiled);
+  free(s->K);
+  free(s->f);
+  free(s->limit);
+  free(s->scratch);
+}
+
+static Status complete(Result *result, char **why) {
+  Origin *origin = result->origin;
+  Lazy s;
+  Status status = start(&s, origin->program, origin->options.threads, why);
+  double n = (double)(s.sizes.steps * s.sizes.all), bytes = 16 * n * n * origin->program->layers;
+  if (status == STATUS_OK && bytes > mem_available()) status = run_refuse(why, bytes);
+  for (int l = 1; status == STATUS_OK && l <= origin->program->layers; l++)
+    if (!fill_static(&s, result, FIELD_PHI, l, phi_of(&s, l)) || !fill_static(&s, result, FIELD_G, l, g_of(&s, l)))
+      status = run_refuse(why, bytes);
+  clean(&s);
+  if (status == STATUS_OK) result->complete = NULL;
+  return status;
+}
+
+Status solve_lazy(Program *program, const SolveOptions *options, Result **result, char **why) {
+  *result = NULL;
+  double began = run_clock(), c;
+  Lazy s;
+  Status status = start(&s, program, options->threads, why);
+  if (status == STATUS_OK) {
+    bool flow = program->problem->optimizer == OPT_FLOW, linear = is_linear_loss(&s, &c);
+    int failed_at = flow && linear ? -1 : iterate(&s);
+    if (linear && !diagonalise(&s, c, flow)) failed_at = 0;
+    if (failed_at >= 0) {
+      *why = mem_format("training diverges at step %d: the output is no longer finite; a smaller learning rate may help", failed_at);
+      status = STATUS_NUMERICS;
+    }
+  }
+  if (status == STATUS_OK) {
+    Result *r = run_result("dmft", program, options);
+    r->exact = true;
+    r->complete = complete;
+    bool fine = observe_start(r, program, s.sizes) && add_curves(&s, r) && add_layers(&s, r) && add_limit(&s, r);
+    result_note(r, "closure", "ntk");
+    result_note(r, "seconds", "%.6g", run_clock() - began);
+    if (fine)
+      *result = r;
+    else {
+      result_drop(r);
+      *why = mem_string("out of memory");
+      status = STATUS_LIMIT;
+    }
+  }
+  clean(&s);
+  return status;
+}
