@@ -10,6 +10,7 @@
 #include "num/random.h"
 #include "solve/march.h"
 #include "solve/observe.h"
+#include "solve/perturb.h"
 #include "solve/run.h"
 
 #include <math.h>
@@ -210,78 +211,6 @@ static bool fill_large(Solve *s, Result *result) {
   return fine;
 }
 
-/* ---- the perturbative closure ---- */
-
-/* Every even observable is q0 + q2 gamma^2 + ...; the closure keeps two terms. They come from marches
- * at gamma = +-a, +-2a, +-3a on the same noise: means over the sign remove odd powers (which only
- * noise has), the parabola in gamma^2 through them gives q0 and q2. */
-enum { NODES = 6 };
-
-static double node_gamma(const Solve *s, int k) {
-  double a = 0.2 / (s->program->layers + 1);
-  return (k % 2 ? -a : a) * (k / 2 + 1);
-}
-
-/* The weight of node k in q0 + gamma^2 q2. */
-static double node_weight(const Solve *s, int k) {
-  double square[3], gamma = s->program->problem->gamma;
-  for (int i = 0; i < 3; i++) square[i] = pow(node_gamma(s, 2 * i), 2);
-  double x = square[k / 2], y = square[(k / 2 + 1) % 3], z = square[(k / 2 + 2) % 3];
-  return 0.5 * (y * z - gamma * gamma * (y + z)) / ((x - y) * (x - z));
-}
-
-static void add_block(double *sum, const double *x, double weight, size_t n) {
-  for (size_t i = 0; sum && x && i < n; i++) sum[i] += weight * x[i];
-}
-
-static void scale_block(double *x, double weight, size_t n) {
-  for (size_t i = 0; x && i < n; i++) x[i] *= weight;
-}
-
-/* sum = weight * sum + other_weight * other, for all that is even in gamma; responses are recorded as
- * gamma A, which is odd, so theirs are given apart. */
-static void combine(const Solve *s, MarchRecord *sum, double weight, double odd_weight, const MarchRecord *other,
-                    double other_weight, double other_odd_weight) {
-  Sizes z = s->sizes;
-  size_t f = z.steps * z.all * z.outputs, ntk = z.steps * z.points * z.points, kernel = z.steps * z.all * z.all;
-  size_t pair = kernel * z.steps;
-  scale_block(sum->f, weight, f);
-  scale_block(sum->ntk, weight, ntk);
-  if (other) add_block(sum->f, other->f, other_weight, f);
-  if (other) add_block(sum->ntk, other->ntk, other_weight, ntk);
-  double **own[] = {sum->x_kernel, sum->y_kernel, sum->x_history, sum->y_history, sum->x_response, sum->y_response};
-  for (int b = 0; b < 6; b++)
-    for (int k = 0; k < s->program->matrix_count; k++) {
-      size_t n = b < 2 ? kernel : pair;
-      scale_block(own[b][k], b < 4 ? weight : odd_weight, n);
-      if (!other) continue;
-      double **theirs[] = {other->x_kernel, other->y_kernel, other->x_history, other->y_history, other->x_response, other->y_response};
-      add_block(own[b][k], theirs[b][k], b < 4 ? other_weight : other_odd_weight, n);
-    }
-  if (other) sum->flops += other->flops;
-  if (other && other->rank > sum->rank) sum->rank = other->rank;
-}
-
-static Status march_perturbative(const Solve *s, int replicate, MarchRecord *record, int *failed_at) {
-  for (int k = 0; k < NODES; k++) {
-    MarchPlan plan = s->plan;
-    MarchRecord node;
-    plan.gamma = node_gamma(s, k);
-    Status status = march_run(&plan, replicate, k ? &node : record, failed_at);
-    if (status != STATUS_OK) {
-      if (k) march_record_free(s->program, record);
-      return status;
-    }
-    double weight = node_weight(s, k), odd = weight * s->program->problem->gamma / plan.gamma;
-    if (k == 0)
-      combine(s, record, weight, odd, NULL, 0, 0);
-    else
-      combine(s, record, 1, 1, &node, weight, odd);
-    if (k) march_record_free(s->program, &node);
-  }
-  return STATUS_OK;
-}
-
 /* ---- running ---- */
 
 static double two_time_bytes(const Solve *s) {
@@ -306,7 +235,7 @@ static void run_replicates(Solve *s) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
   for (int j = 0; j < s->replicates; j++) {
     int failed_at;
-    Status status = s->options.closure == CLOSURE_PERTURBATIVE ? march_perturbative(s, j, &s->record[j], &failed_at)
+    Status status = s->options.closure == CLOSURE_PERTURBATIVE ? perturb_run(&s->plan, j, &s->record[j], &failed_at)
                                                                : march_run(&s->plan, j, &s->record[j], &failed_at);
     if (status != STATUS_OK) {
 #pragma omp critical
@@ -364,9 +293,11 @@ static Status run(Solve *s, char **why) {
 /* A dropped direction biases f by its share of the feature movement, which is of order gamma; the
  * bias, about 0.05 tol, is to stay well below the sampling error, which falls a little faster than
  * 1/sqrt(samples). In the lazy limit f moves through drifts, and truncation does not touch it. */
-static double automatic_tol(double gamma, int samples) {
-  double movement = gamma < 0.1 ? 1 : gamma < 1 ? gamma : 1;
-  return 0.01 * movement * sqrt(2000.0 / samples);
+static double automatic_tol(const Program *program, const SolveOptions *options) {
+  double gamma = program->problem->gamma, movement = gamma < 0.1 ? 1 : gamma < 1 ? gamma : 1;
+  if (program->linear) return 1e-10;
+  if (options->closure == CLOSURE_PERTURBATIVE) return 1e-3; /* second differences of small movements */
+  return 0.01 * movement * sqrt(2000.0 / options->samples);
 }
 
 static void prepare(Solve *s, Program *program, const SolveOptions *options, bool two_time) {
@@ -378,8 +309,7 @@ static void prepare(Solve *s, Program *program, const SolveOptions *options, boo
   plan->paths = program->linear ? FIRST_COORDINATES : (size_t)((options->samples + s->replicates - 1) / s->replicates);
   plan->gamma = program->problem->gamma;
   plan->independent = options->closure == CLOSURE_GRADIENT_INDEPENDENCE;
-  plan->tol = options->tol > 0 ? options->tol : program->linear ? 1e-10 : automatic_tol(program->problem->gamma, options->samples);
-  if (options->closure == CLOSURE_PERTURBATIVE && !program->linear && options->tol <= 0) plan->tol = getenv("PT") ? atof(getenv("PT")) : 1e-3;
+  plan->tol = options->tol > 0 ? options->tol : automatic_tol(program, options);
   s->compiled = compile(program);
   plan->compiled = &s->compiled;
 }
