@@ -84,10 +84,11 @@ static void project_out(March *m, const double *v, int rank, double *rows, size_
   m->record->flops += mat_mul(count, m->S, k, -1, c, k, v, m->S, 1, rows, m->S);
 }
 
-static void orthonormalise(March *m, double *rows, size_t count) {
+/* Rows of unit variance, and orthogonal to each other unless there are too many for that. */
+static void normalise(March *m, double *rows, size_t count, bool orthogonal) {
   for (size_t i = 0; i < count; i++) {
     double *row = rows + i * m->S;
-    for (size_t j = 0; j < i; j++)
+    for (size_t j = 0; j < i && orthogonal; j++)
       axpy(m->S, -dot(m->S, rows + j * m->S, row) / (double)m->S, rows + j * m->S, row);
     double scale = sqrt((double)m->S / dot(m->S, row, row));
     for (size_t s = 0; s < m->S; s++) row[s] *= scale;
@@ -149,7 +150,7 @@ static void draw_noise(March *m, int space, Basis *basis, int count) {
       if (eps) project_out(m, eps->eps, eps == basis ? rank : eps->rank, rows, (size_t)count);
       if (q) project_out(m, q->q, q->rank, rows, (size_t)count);
     }
-  orthonormalise(m, rows, (size_t)count);
+  normalise(m, rows, (size_t)count, noise < room);
 }
 
 /* ---- matrices ---- */
