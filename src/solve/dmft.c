@@ -370,9 +370,6 @@ static void note_run(Solve *s, Result *result, double seconds) {
   result_note(result, "seconds", "%.6g", seconds);
 }
 
-/* Two-time fields up to this many numbers each are made at once. */
-static const double SMALL_FIELD = 1e5;
-
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
   if (options->closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK)
@@ -383,8 +380,7 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
   }
   double start = run_clock();
   Solve s;
-  double n = (double)program->problem->steps * (program->problem->points + program->problem->tests);
-  prepare(&s, program, options, n * n <= SMALL_FIELD);
+  prepare(&s, program, options, false);
   Status status = run(&s, why);
   if (status == STATUS_OK) {
     Result *r = run_result("dmft", program, options);
@@ -392,8 +388,7 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
     if (options->closure != CLOSURE_PERTURBATIVE) run_sampled(r, s.plan.paths * (size_t)s.replicates, retake);
     bool fine = observe_start(r, program, s.sizes) && add_small(&s, r);
     promise_large(&s, r);
-    if (fine && s.plan.two_time) fine = fill_large(&s, r);
-    if (!s.plan.two_time) r->complete = complete;
+    r->complete = complete;
     note_run(&s, r, run_clock() - start);
     if (!fine) {
       result_drop(r);

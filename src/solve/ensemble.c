@@ -336,7 +336,7 @@ static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
 
 /* Kernels over pairs of times cost (T P)^2 N for each member; up to this T P they are made at once,
  * beyond it when first asked for. */
-enum { SMALL_HISTORY = 256 };
+enum { SMALL_HISTORY = 512 };
 
 Status solve_networks(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
