@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLICATES = 8, FEWEST_PATHS = 16, FIRST_COORDINATES = 64 };
+enum { REPLICATES = 8, FEWER_REPLICATES = 6, FEWEST_PATHS = 16, FIRST_COORDINATES = 64 };
 
 /* One solve. */
 typedef struct Solve {
@@ -300,9 +300,18 @@ static double automatic_tol(const Program *program, const SolveOptions *options)
   return 0.01 * movement * sqrt(2000.0 / options->samples);
 }
 
+/* What the noise of a march adds to its fields biases it by rank/S. Where the bases may grow to the
+ * order of S, fewer and larger replicates are better, though their scatter says less. */
+static int replicates_for(const Program *program, const SolveOptions *options, Sizes z) {
+  if (program->linear) return 1;
+  int rank = (int)fmin(1e6, 2.0 * (double)(z.steps * z.all * z.outputs));
+  int replicates = options->samples / REPLICATES >= rank ? REPLICATES : FEWER_REPLICATES;
+  return options->samples / FEWEST_PATHS < replicates ? options->samples / FEWEST_PATHS : replicates;
+}
+
 static void prepare(Solve *s, Program *program, const SolveOptions *options, bool two_time) {
   *s = (Solve){.program = program, .options = *options, .sizes = sizes_of(program)};
-  s->replicates = program->linear ? 1 : options->samples / FEWEST_PATHS < REPLICATES ? options->samples / FEWEST_PATHS : REPLICATES;
+  s->replicates = replicates_for(program, options, s->sizes);
   MarchPlan *plan = &s->plan;
   *plan = (MarchPlan){.program = program, .two_time = two_time, .seed = options->seed, .step = progress};
   plan->sink = s;

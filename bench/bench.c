@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* How fast the solvers are on this machine, held against how fast it multiplies matrices. Every
+ * problem runs in a process of its own, so that its peak memory is its own. Times are the best of
+ * three.
+ *
+ * Usage: bench [THREADS] */
+#include "../tests/unit/problem.h"
+
+#include "num/linalg.h"
+#include "solve/run.h"
+
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { REPEATS = 3, GEMM_SIZE = 1536 };
+
+/* What a measuring process reports. */
+typedef struct Measure {
+  double seconds, flops;
+} Measure;
+
+typedef struct Task {
+  const char *name;
+  Solver *solver; /* NULL: a large square matrix product */
+  Recipe recipe;
+  SolveOptions options;
+} Task;
+
+static int processors(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+/* ---- what is measured, in the child ---- */
+
+static Measure multiply(int threads) {
+  size_t n = GEMM_SIZE;
+  double *a = mem_block(n * n), *b = mem_block(n * n), *c = mem_block(n * n);
+  openblas_set_num_threads(threads);
+  random_normals(1, 1, 0, n * n, a);
+  random_normals(1, 2, 0, n * n, b);
+  mat_mul(n, n, n, 1, a, n, b, n, 0, c, n);
+  double start = run_clock(), flops = mat_mul(n, n, n, 1, a, n, b, n, 0, c, n);
+  Measure measure = {run_clock() - start, flops};
+  free(a);
+  free(b);
+  free(c);
+  return measure;
+}
+
+/* The products of an ensemble with its N x N matrices, there and back, and the folding of what was
+ * learned; the thin products are not counted. */
+static double network_flops(const Task *task) {
+  const Recipe *r = &task->recipe;
+  double N = task->options.width, rows = r->points + r->tests;
+  return task->options.ensemble * (r->depth - 1.0) * N * N *
+         ((r->steps + 1) * 4 * rows + r->steps * 2.0 * r->points);
+}
+
+static Measure solve(const Task *task, int threads) {
+  openblas_set_num_threads(1);
+  ExprPool *pool = expr_pool_new();
+  Program *program = recipe_program(pool, task->recipe);
+  SolveOptions options = task->options;
+  options.threads = threads;
+  double start = run_clock();
+  Result *result = solve_or_die(task->solver, program, options);
+  Measure measure = {.seconds = run_clock() - start};
+  const char *flops = result_attribute(result, "flops");
+  measure.flops = flops ? atof(flops) : network_flops(task);
+  result_drop(result);
+  program_drop(program);
+  expr_pool_free(pool);
+  return measure;
+}
+
+static void run_child(const Task *task, int threads, int to) {
+  Measure best = {INFINITY, 0};
+  for (int i = 0; i < REPEATS; i++) {
+    Measure measure = task->solver ? solve(task, threads) : multiply(threads);
+    if (measure.seconds < best.seconds) best = measure;
+  }
+  _exit(write(to, &best, sizeof best) != sizeof best);
+}
+
+/* ---- the table, in the parent ---- */
+
+/* Runs a task in a process; false if it failed. */
+static bool measure(const Task *task, int threads, Measure *best, double *megabytes) {
+  int ends[2], status;
+  struct rusage usage;
+  if (pipe(ends)) return false;
+  fflush(stdout);
+  pid_t child = fork();
+  if (child == 0) run_child(task, threads, ends[1]);
+  close(ends[1]);
+  bool fine = child > 0 && read(ends[0], best, sizeof *best) == sizeof *best;
+  close(ends[0]);
+  if (child > 0 && wait4(child, &status, 0, &usage) == child)
+    *megabytes = (double)usage.ru_maxrss / 1024;
+  return fine;
+}
+
+static double rate_of_products(int threads) {
+  Measure best;
+  double megabytes;
+  Task product = {.name = "product"};
+  if (!measure(&product, threads, &best, &megabytes)) return NAN;
+  double rate = best.flops / best.seconds * 1e-9;
+  printf("matrix product %d x %d, %2d thread%s  %8.1f GF/s\n", GEMM_SIZE, GEMM_SIZE, threads,
+         threads > 1 ? "s" : " ", rate);
+  return rate;
+}
+
+static const Task tasks[] = {
+    {"dmft tanh L=2 P=4 T=30, 1000 samples",
+     solve_dmft,
+     {.phi = PRIM_TANH, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
+     {.samples = 1000}},
+    {"dmft tanh L=2 P=4 T=30, 8000 samples",
+     solve_dmft,
+     {.phi = PRIM_TANH, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
+     {.samples = 8000}},
+    {"dmft tanh L=3 P=10 T=100, 4000 samples",
+     solve_dmft,
+     {.phi = PRIM_TANH, .depth = 3, .points = 10, .steps = 100, .eta = 0.3},
+     {.samples = 4000}},
+    {"dmft tanh L=2 P=20 T=60, 2000 samples",
+     solve_dmft,
+     {.phi = PRIM_TANH, .depth = 2, .points = 20, .steps = 60, .eta = 0.5},
+     {.samples = 2000}},
+    {"dmft relu L=2 P=4 T=30, 8000 samples",
+     solve_dmft,
+     {.phi = PRIM_RELU, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
+     {.samples = 8000}},
+    {"dmft linear L=3 P=1 T=300, exact",
+     solve_dmft,
+     {.depth = 3, .points = 1, .steps = 300, .eta = 0.02},
+     {0}},
+    {"simulate tanh N=512 L=2 P=4 T=30, 400 nets",
+     solve_networks,
+     {.phi = PRIM_TANH, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
+     {.width = 512, .ensemble = 400}},
+};
+
+int main(int argc, char **argv) {
+  int threads = argc > 1 ? atoi(argv[1]) : processors();
+  if (threads < 1) threads = 1;
+  double rate = rate_of_products(1);
+  if (threads > 1) rate = rate_of_products(threads);
+  printf("\n%d thread%s%*s seconds      Gflop       GF/s  of product    peak MB\n", threads,
+         threads > 1 ? "s" : "", 36, "");
+  for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
+    Measure best;
+    double megabytes = 0;
+    if (!measure(&tasks[i], threads, &best, &megabytes)) {
+      printf("%-43s failed\n", tasks[i].name);
+      return 1;
+    }
+    double speed = best.flops / best.seconds * 1e-9;
+    printf("%-43s %9.3f %10.3f %10.2f %10.1f%% %10.0f\n", tasks[i].name, best.seconds,
+           best.flops * 1e-9, speed, 100 * speed / rate, megabytes);
+  }
+  return 0;
+}

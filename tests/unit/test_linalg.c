@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Products against triple loops, factors and least squares against their defining properties,
+ * running moments against two passes. */
+#include "base/memory.h"
+#include "check.h"
+#include "num/linalg.h"
+#include "num/random.h"
+#include "num/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double *random_block(size_t count, uint64_t stream) {
+  double *block = mem_block(count);
+  random_normals(3, stream, 0, count, block);
+  return block;
+}
+
+/* ---- products ---- */
+
+enum { NEITHER, FIRST, SECOND };
+
+/* One entry of alpha op(A) op(B) + beta C; `which` is the transposed factor. */
+static double entry(int which, size_t i, size_t j, size_t k, double alpha, const double *a,
+                    size_t lda, const double *b, size_t ldb, double beta, double c) {
+  double sum = 0;
+  for (size_t p = 0; p < k; p++)
+    sum += (which == FIRST ? a[p * lda + i] : a[i * lda + p]) *
+           (which == SECOND ? b[j * ldb + p] : b[p * ldb + j]);
+  return alpha * sum + beta * c;
+}
+
+static void check_product(int which, size_t m, size_t n, size_t k) {
+  size_t lda = (which == FIRST ? m : k) + 3, ldb = (which == SECOND ? k : n) + 2, ldc = n + 1;
+  double *a = random_block((m + k) * lda, 1), *b = random_block((n + k) * ldb, 2),
+         *c = random_block(m * ldc, 3);
+  double *before = mem_block(m * ldc), worst = 0, alpha = -0.7, beta = 0.3;
+  memcpy(before, c, m * ldc * sizeof *c);
+  double flops = which == NEITHER ? mat_mul(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+                 : which == FIRST ? mat_mul_at(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+                                  : mat_mul_bt(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  bool margin = true;
+  for (size_t i = 0; i < m; i++) {
+    for (size_t j = 0; j < n; j++)
+      worst = fmax(worst, fabs(c[i * ldc + j] - entry(which, i, j, k, alpha, a, lda, b, ldb, beta,
+                                                      before[i * ldc + j])));
+    margin = margin && c[i * ldc + n] == before[i * ldc + n];
+  }
+  CHECK(worst < 1e-13 * (double)(k + 1));
+  CHECK(margin);
+  CHECK(flops == 2.0 * (double)m * (double)n * (double)k);
+  free(a);
+  free(b);
+  free(c);
+  free(before);
+}
+
+static void test_products(void) {
+  static const size_t shapes[][3] = {{1, 1, 1}, {3, 5, 7},    {8, 1, 20},
+                                     {1, 9, 4}, {33, 17, 65}, {5, 6, 0}};
+  for (int which = NEITHER; which <= SECOND; which++)
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+      check_product(which, shapes[s][0], shapes[s][1], shapes[s][2]);
+  CHECK(mat_mul(0, 3, 2, 1, NULL, 2, NULL, 3, 0, NULL, 3) == 0);
+  double x[] = {1, 2, 3}, y[] = {4, 5, 6};
+  CHECK(dot(3, x, y) == 32 && dot(0, x, y) == 0);
+  axpy(3, 2, x, y);
+  CHECK(y[0] == 6 && y[1] == 9 && y[2] == 12);
+}
+
+/* ---- mat_root ---- */
+
+/* B B^T for B[n, rank]. */
+static double *gram(size_t n, size_t rank) {
+  double *b = random_block(n * rank, 4), *a = mem_block(n * n);
+  mat_mul_bt(n, n, rank, 1, b, rank, b, rank, 0, a, n);
+  free(b);
+  return a;
+}
+
+static double root_error(size_t n, int rank, const double *a, const double *f) {
+  double worst = 0;
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = 0; j < n; j++)
+      worst = fmax(worst, fabs(dot((size_t)rank, f + i * n, f + j * n) - a[i * n + j]));
+  return worst;
+}
+
+static void test_root(void) {
+  static const size_t cases[][2] = {{1, 1}, {6, 6}, {6, 2}, {12, 1}, {20, 7}};
+  for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+    size_t n = cases[k][0];
+    double *a = gram(n, cases[k][1]), *f = mem_block(n * n);
+    int rank = mat_root(n, a, f);
+    CHECK(rank >= (int)cases[k][1] && rank <= (int)n);
+    CHECK(rank > 0 && root_error(n, rank, a, f) < 1e-12);
+    free(a);
+    free(f);
+  }
+  double zero[4] = {0}, f[4], duplicate[] = {1, 1, 1, 1};
+  CHECK(mat_root(2, zero, f) == 0);
+  CHECK(mat_root(2, duplicate, f) == 1 && root_error(2, 1, duplicate, f) < 1e-15);
+  CHECK(mat_root(2, (double[]){1, 2, 2, 1}, f) == -1);
+  CHECK(mat_root(2, (double[]){-1, 0, 0, -1}, f) == -1);
+  CHECK(mat_root(2, (double[]){1, NAN, NAN, 1}, f) == -1);
+  CHECK(mat_root(2, (double[]){INFINITY, 0, 0, 1}, f) == -1);
+  /* rounding may leave a semidefinite matrix slightly indefinite */
+  CHECK(mat_root(2, (double[]){1, 1 + 1e-12, 1 + 1e-12, 1}, f) == 1);
+}
+
+/* ---- mat_solve_least ---- */
+
+/* The solution x[k] of one right-hand side: residual and size. */
+static void check_least(size_t m, size_t k, size_t rank) {
+  size_t count = 3, lda = k + 2, ldb = m + 1, ldx = k + 4;
+  double *left = random_block(m * rank, 5), *right = random_block(rank * k, 6),
+         *a = mem_block(m * lda);
+  double *truth = random_block(count * k, 7), *b = mem_block(count * ldb),
+         *x = mem_block(count * ldx);
+  mat_mul(m, k, rank, 1, left, rank, right, k, 0, a, lda);
+  for (size_t c = 0; c < count; c++)
+    for (size_t i = 0; i < m; i++) b[c * ldb + i] = dot(k, a + i * lda, truth + c * k);
+  CHECK(mat_solve_least(m, k, a, lda, count, b, ldb, 1e-10, x, ldx) == 0);
+  double residual = 0, aslant = 0;
+  for (size_t c = 0; c < count; c++) {
+    for (size_t i = 0; i < m; i++)
+      residual = fmax(residual, fabs(dot(k, a + i * lda, x + c * ldx) - b[c * ldb + i]));
+    /* the smallest solution x is orthogonal to the null space, where truth - x lies */
+    double overlap = 0;
+    for (size_t j = 0; j < k; j++) overlap += x[c * ldx + j] * (truth[c * k + j] - x[c * ldx + j]);
+    aslant = fmax(aslant, fabs(overlap));
+  }
+  CHECK(residual < 1e-10);
+  CHECK(aslant < 1e-9);
+  free(left);
+  free(right);
+  free(a);
+  free(truth);
+  free(b);
+  free(x);
+}
+
+static void test_least(void) {
+  check_least(5, 5, 5);
+  check_least(9, 4, 4);
+  check_least(4, 9, 4);
+  check_least(8, 8, 3);
+  check_least(6, 10, 2);
+  /* no solution: the mean is the least-squares one */
+  double x;
+  CHECK(mat_solve_least(4, 1, (double[]){1, 1, 1, 1}, 1, 1, (double[]){1, 2, 3, 6}, 4, 1e-10, &x,
+                        1) == 0);
+  CHECK(fabs(x - 3) < 1e-14);
+}
+
+/* ---- moments ---- */
+
+static void check_moments(double centre, double spread, size_t n) {
+  enum { SIZE = 3 };
+  double *x = random_block(n * SIZE, 8), mean[SIZE], error[SIZE], variance[SIZE], doubt[SIZE];
+  for (size_t i = 0; i < n * SIZE; i++) x[i] = centre + spread * x[i];
+  Moments moments;
+  CHECK(moments_start(&moments, SIZE, 4));
+  for (size_t i = 0; i < n; i++) moments_add(&moments, x + i * SIZE);
+  moments_mean(&moments, mean, error);
+  moments_variance(&moments, 2, variance, doubt);
+  moments_free(&moments);
+  for (size_t k = 0; k < SIZE; k++) {
+    double a = 0, m2 = 0, m4 = 0, count = (double)n;
+    for (size_t i = 0; i < n; i++) a += x[i * SIZE + k] / count;
+    for (size_t i = 0; i < n; i++) {
+      m2 += pow(x[i * SIZE + k] - a, 2) / count;
+      m4 += pow(x[i * SIZE + k] - a, 4) / count;
+    }
+    double expected = sqrt((m4 - m2 * m2 * (count - 3) / (count - 1)) / count);
+    CHECK(fabs(mean[k] - a) <= 1e-15 * (fabs(centre) + spread) * 10);
+    CHECK(fabs(error[k] - sqrt(m2 / (count - 1))) < 1e-6 * error[k]);
+    CHECK(fabs(variance[k] - 2 * m2 * count / (count - 1)) < 1e-6 * variance[k]);
+    CHECK(fabs(doubt[k] - 2 * expected) < 1e-5 * doubt[k]);
+  }
+  free(x);
+}
+
+static void test_moments(void) {
+  check_moments(0, 1, 1000);
+  check_moments(-3, 0.01, 50);
+  check_moments(1, 1e-7, 200);
+  check_moments(1e6, 1e-2, 200);
+  check_moments(2, 1, 4);
+
+  Moments moments;
+  double value[2] = {5, 5}, error[2] = {9, 9}, constant[2] = {0.1, -7};
+  CHECK(moments_start(&moments, 2, 4));
+  moments_add(&moments, constant);
+  moments_mean(&moments, value, error);
+  CHECK(value[0] == 0.1 && value[1] == -7 && error[0] == 0);
+  moments_variance(&moments, 1, value, error);
+  CHECK(value[0] == 0 && error[0] == 0);
+  for (int i = 0; i < 9; i++) moments_add(&moments, constant);
+  moments_mean(&moments, value, error);
+  CHECK(value[0] == 0.1 && error[0] == 0);
+  moments_variance(&moments, 1, value, error);
+  CHECK(value[1] == 0 && error[1] == 0);
+  moments_free(&moments);
+}
+
+int main(void) {
+  test_products();
+  test_root();
+  test_least();
+  test_moments();
+  return check_done();
+}

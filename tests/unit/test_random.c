@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Random numbers: functions of their index, moments of the normal distribution, independent
+ * streams; Sobol points integrate better than chance. */
+#include "base/memory.h"
+#include "check.h"
+#include "num/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void test_partition(void) {
+  enum { N = 3000 };
+  static double whole[N], part[N];
+  static uint64_t bits[N], some[N];
+  static const size_t steps[] = {1, 2, 3, 4, 5, 127, 511, 512, 513, 2048};
+  random_normals(7, 11, 0, N, whole);
+  random_bits(7, 11, 0, N, bits);
+  for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
+    for (size_t at = 0; at < N; at += steps[s]) {
+      size_t n = N - at < steps[s] ? N - at : steps[s];
+      random_normals(7, 11, at, n, part + at);
+      random_bits(7, 11, at, n, some + at);
+    }
+    CHECK(memcmp(whole, part, sizeof whole) == 0);
+    CHECK(memcmp(bits, some, sizeof bits) == 0);
+  }
+}
+
+static double moment(const double *x, size_t n, int order) {
+  double sum = 0;
+  for (size_t i = 0; i < n; i++) {
+    double power = 1;
+    for (int k = 0; k < order; k++) power *= x[i];
+    sum += power;
+  }
+  return sum / (double)n;
+}
+
+/* Moments within five of their standard errors: Var x^k = <x^2k> - <x^k>^2. */
+static void test_moments(void) {
+  enum { N = 1000000 };
+  double *x = mem_block(N);
+  static const double expected[] = {0, 1, 0, 3, 0, 15}, variance[] = {1, 2, 15, 96, 945, 10170};
+  for (uint64_t seed = 0; seed < 3; seed++) {
+    random_normals(seed, 1, 0, N, x);
+    for (int k = 1; k <= 6; k++)
+      CHECK(fabs(moment(x, N, k) - expected[k - 1]) < 5 * sqrt(variance[k - 1] / N));
+    double beyond = 0;
+    for (size_t i = 0; i < N; i++) beyond += fabs(x[i]) > 3;
+    CHECK(fabs(beyond / N - erfc(3 / sqrt(2))) < 5 * sqrt(0.0027 / N));
+  }
+  free(x);
+}
+
+static double correlation(const double *x, const double *y, size_t n) {
+  double sum = 0;
+  for (size_t i = 0; i < n; i++) sum += x[i] * y[i];
+  return sum / (double)n;
+}
+
+static void test_streams(void) {
+  enum { N = 100000, STREAMS = 8 };
+  static double x[STREAMS][N];
+  const uint64_t named[STREAMS] = {random_stream(1, 0, 0, 0),     random_stream(2, 0, 0, 0),
+                                   random_stream(1, 1, 0, 0),     random_stream(1, 0, 1, 0),
+                                   random_stream(1, 0, 0, 1),     random_stream(1, 0, 1, 1),
+                                   random_stream(1, 70000, 0, 0), random_stream(1, 0, 0, 65535)};
+  for (int s = 0; s < STREAMS; s++) random_normals(5, named[s], 0, N, x[s]);
+  double limit = 5 / sqrt(N);
+  for (int s = 0; s < STREAMS; s++)
+    for (int r = 0; r < s; r++) {
+      CHECK(named[s] != named[r]);
+      CHECK(fabs(correlation(x[s], x[r], N)) < limit);
+    }
+  /* neighbours within a stream, and the same stream under another seed */
+  CHECK(fabs(correlation(x[0], x[0] + 1, N - 1)) < limit);
+  random_normals(6, named[0], 0, N, x[1]);
+  CHECK(fabs(correlation(x[0], x[1], N)) < limit);
+}
+
+/* Root mean square error of moments of Sobol normals over dimensions and seeds, in units of the
+ * error that as many independent samples would make. */
+static void test_sobol(void) {
+  enum { N = 4096, SEEDS = 5, LEADING = 8 };
+  uint32_t *table = mem_new((size_t)SOBOL_DIMS * N, sizeof *table);
+  double *x = mem_block((size_t)SOBOL_DIMS * N);
+  sobol_table(SOBOL_DIMS, N, table);
+  double first = 0, second = 0, cross = 0;
+  for (uint64_t seed = 0; seed < SEEDS; seed++) {
+    for (int d = 0; d < SOBOL_DIMS; d++) {
+      double *row = x + (size_t)d * N;
+      sobol_normals(table + (size_t)d * N, N, seed, random_stream(9, (uint64_t)d, 0, 0), row);
+      first += pow(moment(row, N, 1), 2) / (SEEDS * SOBOL_DIMS);
+      second += pow(moment(row, N, 2) - 1, 2) / 2 / (SEEDS * SOBOL_DIMS);
+    }
+    for (int d = 0; d < LEADING; d++)
+      for (int e = 0; e < d; e++)
+        cross += pow(correlation(x + (size_t)d * N, x + (size_t)e * N, N), 2) /
+                 (SEEDS * LEADING * (LEADING - 1) / 2);
+  }
+  CHECK(sqrt(first * N) < 0.05);
+  CHECK(sqrt(second * N) < 0.1);
+  CHECK(sqrt(cross * N) < 0.25);
+
+  /* other shifts are other points, and no point is at infinity */
+  double other[N];
+  sobol_normals(table, N, 0, random_stream(9, 1000, 0, 0), other);
+  CHECK(memcmp(x, other, sizeof other) != 0);
+  int finite = 0;
+  for (size_t i = 0; i < (size_t)SOBOL_DIMS * N; i++) finite += isfinite(x[i]) != 0;
+  CHECK(finite == SOBOL_DIMS * N);
+  free(x);
+  free(table);
+}
+
+int main(void) {
+  test_partition();
+  test_moments();
+  test_streams();
+  test_sobol();
+  return check_done();
+}

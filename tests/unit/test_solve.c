@@ -1,0 +1,656 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The solvers against literal training, closed recursions, and themselves. */
+#include "check.h"
+#include "num/linalg.h"
+#include "problem.h"
+#include "solve/network.h"
+
+static ExprPool *pool;
+
+/* The largest difference of two fields of one shape; infinite if the shapes differ. */
+static double distance(const Array *a, const Array *b) {
+  if (a->size != b->size) return INFINITY;
+  double worst = 0;
+  for (size_t i = 0; i < a->size; i++) worst = fmax(worst, fabs(a->data[i] - b->data[i]));
+  return worst;
+}
+
+static bool same_bits(const Array *a, const Array *b) {
+  return a->size == b->size && memcmp(a->data, b->data, a->size * sizeof *a->data) == 0;
+}
+
+/* ---- literal training ---- */
+
+/* The network of theory.md section 1 with all its weights: W[l] is [N, N], for l = 0 [N, D], w [C,
+ * N]; h^1 = W^0 x / sqrt(D), h^{l+1} = W^l phi(h^l) / sqrt(N), f = w . phi(h^L) / (gamma N). */
+enum { MAX_DEPTH = 3, NARROW = 24 };
+
+typedef struct Literal {
+  const Problem *problem;
+  size_t N, D, P, R, C, L;
+  double *x;                             /* [R, D] */
+  double *weight[MAX_DEPTH], *readout;   /* W^0 .. W^{L-1}, w */
+  double *h[MAX_DEPTH], *phi[MAX_DEPTH]; /* [R, N] of h^1 .. h^L */
+  double *grad[MAX_DEPTH + 1];           /* df_{mu c} / dW^l, df_{mu c} / dw: [R, C, size] */
+  double *f;                             /* [R, C] */
+} Literal;
+
+static size_t fan_in(const Literal *n, size_t l) { return l ? n->N : n->D; }
+
+static void literal_free(Literal *n) {
+  for (size_t l = 0; l < n->L; l++) {
+    free(n->weight[l]);
+    free(n->h[l]);
+    free(n->phi[l]);
+    free(n->grad[l]);
+  }
+  free(n->grad[n->L]);
+  free(n->readout);
+  free(n->f);
+  free(n->x);
+}
+
+/* The same weights as member 0 of the ensemble: W^0 is the smallest matrix that has these images.
+ */
+static void literal_start(Literal *n, Program *program, uint64_t seed) {
+  const Problem *problem = program->problem;
+  *n = (Literal){.problem = problem,
+                 .N = NARROW,
+                 .D = SPHERE_DIM,
+                 .P = (size_t)problem->points,
+                 .R = (size_t)(problem->points + problem->tests),
+                 .C = (size_t)problem->outputs,
+                 .L = (size_t)program->layers};
+  n->x = sphere_points(n->R, n->D);
+  for (size_t l = 0; l < n->L; l++) {
+    n->weight[l] = mem_block(n->N * fan_in(n, l));
+    n->h[l] = mem_block(n->R * n->N);
+    n->phi[l] = mem_block(n->R * n->N);
+    n->grad[l] = mem_block(n->R * n->C * n->N * fan_in(n, l));
+  }
+  n->grad[n->L] = mem_block(n->R * n->C * n->C * n->N);
+  n->readout = mem_block(n->C * n->N);
+  n->f = mem_block(n->R * n->C);
+  NetworkPlan plan = {.program = program,
+                      .sizes = sizes_of(program),
+                      .width = n->N,
+                      .gamma = problem->gamma,
+                      .seed = seed};
+  double *images = mem_block(n->R * n->N), *columns = mem_block(n->N * n->R);
+  CHECK(network_initial(&plan, 0, program->phi_matrix[0], images));
+  for (size_t i = 0; i < n->N; i++)
+    for (size_t a = 0; a < n->R; a++)
+      columns[i * n->R + a] = images[a * n->N + i] * sqrt((double)n->D);
+  CHECK(mat_solve_least(n->R, n->D, n->x, n->D, n->N, columns, n->R, 1e-12, n->weight[0], n->D) ==
+        0);
+  for (size_t l = 1; l < n->L; l++) {
+    CHECK(network_initial(&plan, 0, program->phi_matrix[l], n->weight[l]));
+    for (size_t i = 0; i < n->N * n->N; i++) n->weight[l][i] *= sqrt((double)n->N);
+  }
+  CHECK(network_initial(&plan, 0, program->readout, n->readout));
+  free(images);
+  free(columns);
+}
+
+static void literal_forward(Literal *n) {
+  for (size_t a = 0; a < n->R; a++) {
+    for (size_t l = 0; l < n->L; l++)
+      for (size_t i = 0; i < n->N; i++) {
+        size_t k = fan_in(n, l);
+        const double *below = l ? n->phi[l - 1] + a * n->N : n->x + a * n->D;
+        double h = 0;
+        for (size_t j = 0; j < k; j++) h += n->weight[l][i * k + j] * below[j] / sqrt((double)k);
+        n->h[l][a * n->N + i] = h;
+        n->phi[l][a * n->N + i] = tanh(h);
+      }
+    for (size_t c = 0; c < n->C; c++) {
+      double sum = 0;
+      for (size_t i = 0; i < n->N; i++)
+        sum += n->readout[c * n->N + i] * n->phi[n->L - 1][a * n->N + i];
+      n->f[a * n->C + c] = sum / (n->problem->gamma * (double)n->N);
+    }
+  }
+}
+
+/* Plain backpropagation of one output of one point, weight by weight. */
+static void literal_gradient(Literal *n, size_t a, size_t c) {
+  double error[NARROW], next[NARROW], gamma = n->problem->gamma;
+  size_t N = n->N, row = a * n->C + c;
+  double *dw = n->grad[n->L] + row * n->C * N;
+  for (size_t i = 0; i < N; i++) {
+    dw[c * N + i] = n->phi[n->L - 1][a * N + i] / (gamma * (double)N);
+    error[i] = n->readout[c * N + i] / (gamma * (double)N);
+  }
+  for (size_t l = n->L; l-- > 0;) {
+    size_t k = fan_in(n, l);
+    const double *below = l ? n->phi[l - 1] + a * N : n->x + a * n->D;
+    memset(next, 0, sizeof next);
+    for (size_t i = 0; i < N; i++) {
+      double t = n->phi[l][a * N + i], g = error[i] * (1 - t * t);
+      for (size_t j = 0; j < k; j++) {
+        n->grad[l][(row * N + i) * k + j] = g * below[j] / sqrt((double)k);
+        if (l) next[j] += g * n->weight[l][i * k + j] / sqrt((double)k);
+      }
+    }
+    memcpy(error, next, sizeof error);
+  }
+}
+
+static size_t block_size(const Literal *n, size_t l) {
+  return l == n->L ? n->C * n->N : n->N * fan_in(n, l);
+}
+
+/* gamma^2 N sum over weights of df_a df_b, mean over outputs. */
+static double literal_kernel(const Literal *n, size_t a, size_t b) {
+  double sum = 0;
+  for (size_t l = 0; l <= n->L; l++)
+    for (size_t c = 0; c < n->C; c++) {
+      size_t size = block_size(n, l);
+      sum += dot(size, n->grad[l] + (a * n->C + c) * size, n->grad[l] + (b * n->C + c) * size);
+    }
+  return sum * n->problem->gamma * n->problem->gamma * (double)n->N / (double)n->C;
+}
+
+/* theta <- theta - eta gamma^2 N d loss / d theta */
+static void literal_step(Literal *n, const double *delta) {
+  double rate =
+      n->problem->eta[0] * n->problem->gamma * n->problem->gamma * (double)n->N / (double)n->P;
+  for (size_t l = 0; l <= n->L; l++) {
+    size_t size = block_size(n, l);
+    double *weight = l == n->L ? n->readout : n->weight[l];
+    for (size_t k = 0; k < n->P * n->C; k++)
+      axpy(size, rate * delta[k], n->grad[l] + k * size, weight);
+  }
+}
+
+/* Outputs, tangent kernel, and the two-time kernel of the last layer, against member 0; the network
+ * is so narrow that what it learns is folded into its matrices every few steps. */
+static void check_against_literal(Recipe recipe) {
+  recipe.phi = PRIM_TANH;
+  Program *program = recipe_program(pool, recipe);
+  Result *nets = solve_or_die(solve_networks, program,
+                              (SolveOptions){.seed = 4, .width = NARROW, .ensemble = 1});
+  const Array *f = field_of(nets, "f", 0), *test = field_of(nets, "f_test", 0),
+              *ntk = field_of(nets, "ntk", 0);
+  Literal n;
+  literal_start(&n, program, 4);
+  size_t L = n.L, R = n.R, T = (size_t)recipe.steps, C = n.C, P = n.P;
+  const Array *phi = field_of(nets, "Phi", (int)L);
+  double start[R * C], delta[P * C], df = 0, dk = 0, dphi = 0, *past = mem_block((T + 1) * R * n.N);
+  for (size_t t = 0; t <= T; t++) {
+    literal_forward(&n);
+    for (size_t r = 0; r < R * C; r++) literal_gradient(&n, r / C, r % C);
+    if (t == 0) memcpy(start, n.f, sizeof start);
+    for (size_t r = 0; r < R * C; r++) {
+      double value = n.f[r] - start[r];
+      bool trained = r < P * C;
+      df = fmax(df, fabs(value - (trained ? f->data[t * P * C + r]
+                                          : test->data[t * (R - P) * C + r - P * C])));
+      if (trained) delta[r] = program->problem->targets->data[r] - value;
+    }
+    for (size_t a = 0; a < P * P; a++)
+      dk = fmax(dk, fabs(literal_kernel(&n, a / P, a % P) - ntk->data[t * P * P + a]));
+    memcpy(past + t * R * n.N, n.phi[L - 1], R * n.N * sizeof *past);
+    for (size_t b = 0; b < (t + 1) * R * R; b++) {
+      size_t a = b % R, sb = b / R;
+      double kernel = dot(n.N, past + (t * R + a) * n.N, past + sb * n.N) / (double)n.N;
+      dphi = fmax(dphi, fabs(kernel - phi->data[(t * R + a) * (T + 1) * R + sb]));
+    }
+    if (t < T) literal_step(&n, delta);
+  }
+  CHECK(df < 1e-12);
+  CHECK(dk < 1e-12);
+  CHECK(dphi < 1e-12);
+  CHECK(fabs(f->data[T * P * C]) > 0.1);
+  free(past);
+  literal_free(&n);
+  result_drop(nets);
+  program_drop(program);
+}
+
+static void test_networks(void) {
+  check_against_literal(
+      (Recipe){.depth = 2, .points = 3, .tests = 1, .steps = 30, .gamma = 1.5, .eta = 0.2});
+  check_against_literal(
+      (Recipe){.depth = 3, .points = 3, .tests = 1, .steps = 30, .gamma = 0.7, .eta = 0.1});
+  static const double targets[] = {1, 0.5, -1, 0.3, 0.2, -0.8};
+  check_against_literal((Recipe){.depth = 2,
+                                 .points = 3,
+                                 .tests = 2,
+                                 .outputs = 2,
+                                 .steps = 30,
+                                 .gamma = 1.2,
+                                 .eta = 0.2,
+                                 .targets = targets});
+}
+
+/* ---- deep linear networks: closed recursions ---- */
+
+static Result *one_point(int depth, double gamma, double eta, double dt, int steps) {
+  Program *program = recipe_program(pool, (Recipe){.depth = depth,
+                                                   .points = 1,
+                                                   .steps = steps,
+                                                   .gamma = gamma,
+                                                   .eta = eta,
+                                                   .dt = dt,
+                                                   .gram = (double[]){1}});
+  Result *result = solve_or_die(solve_dmft, program, (SolveOptions){.samples = 2000});
+  program_drop(program);
+  return result;
+}
+
+/* Two layers, one point: f' = f + eta K Delta + (eta gamma)^2 f Delta^2,
+ * K' = K + 4 eta gamma^2 f Delta + (eta gamma)^2 K Delta^2. */
+static void test_two_layers(void) {
+  static const double cases[][2] = {{0.05, 1}, {0.3, 1},   {0.9, 1},    {0.98, 1},
+                                    {0.24, 4}, {0.05, 20}, {0.3, 0.01}, {1.1, 0.7}};
+  enum { T = 40 };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    double eta = cases[i][0], gamma = cases[i][1], f = 0, K = 2, df = 0, dk = 0, errors = 0;
+    Result *result = one_point(1, gamma, eta, 0, T);
+    CHECK(result->exact);
+    for (int t = 0; t <= T; t++) {
+      df = fmax(df, fabs(field_of(result, "f", 0)->data[t] - f));
+      dk = fmax(dk, fabs(field_of(result, "ntk", 0)->data[t] - K));
+      errors += fabs(error_of(result, "f", 0)->data[t]) +
+                fabs(error_of(result, "ntk", 0)->data[t]) +
+                fabs(error_of(result, "loss", 0)->data[t]);
+      double d = 1 - f, f_next = f + eta * K * d + eta * eta * gamma * gamma * f * d * d;
+      K += 4 * eta * gamma * gamma * f * d + eta * eta * gamma * gamma * K * d * d;
+      f = f_next;
+    }
+    CHECK(df < 1e-10);
+    CHECK(dk < 1e-10 * fmax(1, gamma * gamma));
+    CHECK(errors == 0);
+    result_drop(result);
+  }
+}
+
+/* How far A G is from B Phi at times before a's step. The responses themselves are not unique where
+ * kernels are singular; these products, <phi r> / gamma and <g u> / gamma, are. */
+static double asymmetry(const Array *A, const Array *G, const Array *B, const Array *Phi) {
+  size_t n = A->shape[0];
+  double worst = 0;
+  for (size_t t = 0; t < n; t++)
+    for (size_t b = 0; b < t; b++) {
+      double difference = 0;
+      for (size_t s = 0; s <= t; s++)
+        difference +=
+            A->data[t * n + s] * G->data[s * n + b] - B->data[t * n + s] * Phi->data[s * n + b];
+      worst = fmax(worst, fabs(difference));
+    }
+  return worst;
+}
+
+/* Three hidden layers, one point, from an algebraic solution of the saddle point. */
+static void test_three_layers(void) {
+  enum { T = 40 };
+  static const double f[T + 1] = {0.0,
+                                  0.16,
+                                  0.29837109638097914,
+                                  0.4222726636442802,
+                                  0.5335803042298607,
+                                  0.6319103468503265,
+                                  0.7163117288545074,
+                                  0.7862943633214553,
+                                  0.8422914075429114,
+                                  0.8856342866724776,
+                                  0.91823126801933,
+                                  0.9421767012368976,
+                                  0.9594465066437178,
+                                  0.9717302757409157,
+                                  0.9803790086507019,
+                                  0.9864238687451055,
+                                  0.9906268353947341,
+                                  0.9935384467054775,
+                                  0.9955503126819765,
+                                  0.9969380019272669,
+                                  0.9978939857746918,
+                                  0.9985520063322456,
+                                  0.9990046679045577,
+                                  0.999315934370354,
+                                  0.9995299129430946,
+                                  0.9996769833102755,
+                                  0.99977805347059,
+                                  0.9998475049454086,
+                                  0.9998952263268792,
+                                  0.9999280151628662,
+                                  0.9999505433502301,
+                                  0.9999660214536621,
+                                  0.999976655614487,
+                                  0.999983961696965,
+                                  0.9999889812272348,
+                                  0.9999924298019022,
+                                  0.9999947990735059,
+                                  0.9999964268289024,
+                                  0.9999975451404418,
+                                  0.999998313449642,
+                                  0.9999988412977415};
+  static const struct {
+    int t;
+    double ntk, phi[3];
+  } at[] = {{0, 4.0, {1.0, 1.0, 1.0}},
+            {1, 4.0640256, {1.0016, 1.008, 1.0224}},
+            {2, 4.328292457169854, {1.0135062487039999, 1.0461601170009585, 1.103856412859548}},
+            {5, 5.625384955827, {1.0716733128191407, 1.229689992300383, 1.494866530124405}},
+            {10, 7.2824464834705225, {1.1394858095807194, 1.450437796983764, 1.988469954392742}},
+            {20, 7.810091597772425, {1.1596691346879993, 1.5178758495728772, 2.144812025848222}},
+            {30, 7.824049707197669, {1.1601947079304837, 1.5196428712612684, 2.1489432364172254}},
+            {40, 7.82437770971463, {1.160207053365038, 1.5196843843519192, 2.149040313243513}}};
+  Result *result = one_point(3, 1, 0.04, 0, T);
+  double df = 0, dk = 0, symmetry = 0, response = 0;
+  for (int t = 0; t <= T; t++) df = fmax(df, fabs(field_of(result, "f", 0)->data[t] - f[t]));
+  for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+    int t = at[i].t;
+    dk = fmax(dk, fabs(field_of(result, "ntk", 0)->data[t] - at[i].ntk));
+    for (int l = 1; l <= 3; l++)
+      dk = fmax(dk, fabs(field_of(result, "Phi", l)->data[t * (T + 1) + t] - at[i].phi[l - 1]));
+  }
+  for (int l = 1; l <= 3; l++)
+    symmetry = fmax(symmetry, distance(field_of(result, "G", l), field_of(result, "Phi", 4 - l)));
+  for (int l = 1; l <= 2; l++)
+    response =
+        fmax(response, asymmetry(field_of(result, "A", l), field_of(result, "G", l + 1),
+                                 field_of(result, "B", 3 - l), field_of(result, "Phi", 3 - l)));
+  CHECK(df < 1e-9);
+  CHECK(dk < 1e-9);
+  CHECK(symmetry < 1e-9);
+  CHECK(response < 1e-9);
+  CHECK(result->exact);
+  result_drop(result);
+}
+
+/* Gradient flow f' = K (1 - f) with K = 2 sqrt(1 + gamma^2 f^2), here by Runge-Kutta. */
+static double flow_reference(double gamma, double time) {
+  enum { STEPS = 2000 };
+  double f = 0, h = time / STEPS;
+  for (int i = 0; i < STEPS; i++) {
+    double k[4], at = f;
+    for (int s = 0; s < 4; s++) {
+      k[s] = 2 * sqrt(1 + gamma * gamma * at * at) * (1 - at);
+      at = f + (s < 2 ? h / 2 : h) * k[s];
+    }
+    f += h * (k[0] + 2 * k[1] + 2 * k[2] + k[3]) / 6;
+  }
+  return f;
+}
+
+static void test_flow(void) {
+  double exact = flow_reference(2, 0.4), error[4];
+  for (int i = 0; i < 4; i++) {
+    int steps = 10 << i;
+    Result *result = one_point(1, 2, 1, 0.4 / steps, steps);
+    error[i] = field_of(result, "f", 0)->data[steps] - exact;
+    result_drop(result);
+  }
+  CHECK(fabs(error[3]) < 0.01);
+  for (int i = 0; i < 3; i++) CHECK(error[i] / error[i + 1] > 1.7 && error[i] / error[i + 1] < 2.3);
+}
+
+/* ---- the same point twice ---- */
+
+static Result *solve_recipe(Recipe recipe) {
+  Program *program = recipe_program(pool, recipe);
+  Result *result = solve_or_die(solve_dmft, program, (SolveOptions){.samples = 4000, .threads = 2});
+  program_drop(program);
+  return result;
+}
+
+/* Differences of the training predictions in units of their errors, beyond a rounding of 1e-9;
+ * point a of `b` is point a mod P of `a`. */
+static double deviation(Result *a, Result *b) {
+  const Array *fa = field_of(a, "f", 0), *fb = field_of(b, "f", 0), *ea = error_of(a, "f", 0),
+              *eb = error_of(b, "f", 0);
+  size_t P = fa->shape[1], Q = fb->shape[1];
+  double worst = 0;
+  for (size_t i = 0; i < fb->size; i++) {
+    size_t k = i / Q * P + i % Q % P;
+    worst = fmax(worst, fabs(fa->data[k] - fb->data[i]) / (hypot(ea->data[k], eb->data[i]) + 1e-9));
+  }
+  return worst;
+}
+
+/* Copies of a point, tested or trained, change nothing: exactly where nothing is sampled, and else
+ * up to the errors (the noise is drawn in other directions). Copies among themselves agree to
+ * rounding. */
+static void check_duplicates(Prim phi, double allowed) {
+  static const double twice[] = {1, 0.3, 1, 0.3, 0.3, 1, 0.3, 1, 1, 0.3, 1, 0.3, 0.3, 1, 0.3, 1};
+  static const double pair[] = {1, 0.3, 0.3, 1}, targets[] = {1, -0.5, 1, -0.5};
+  Recipe recipe = {.phi = phi,
+                   .depth = 2,
+                   .points = 2,
+                   .steps = 15,
+                   .gamma = 1.5,
+                   .eta = 0.2,
+                   .gram = pair,
+                   .targets = targets};
+  Result *plain = solve_recipe(recipe);
+  recipe.gram = twice;
+  recipe.tests = 2;
+  Result *tested = solve_recipe(recipe);
+  recipe.points = 4;
+  recipe.tests = 0;
+  Result *doubled = solve_recipe(recipe);
+  CHECK(distance(field_of(tested, "f", 0), field_of(tested, "f_test", 0)) < 1e-9);
+  const Array *f = field_of(doubled, "f", 0);
+  double copies = 0;
+  for (size_t i = 0; i < f->size; i++)
+    copies = fmax(copies, fabs(f->data[i] - f->data[i / 4 * 4 + i % 2]));
+  CHECK(copies < 1e-9);
+  CHECK(deviation(plain, tested) < allowed);
+  CHECK(deviation(plain, doubled) < allowed);
+  result_drop(plain);
+  result_drop(tested);
+  result_drop(doubled);
+}
+
+static void test_duplicates(void) {
+  check_duplicates(PRIM_CONST, 1);
+  check_duplicates(PRIM_TANH, 5);
+}
+
+/* ---- threads ---- */
+
+static void check_threads(Solver *solver, SolveOptions options) {
+  Program *program = recipe_program(pool, (Recipe){.phi = PRIM_TANH,
+                                                   .depth = 2,
+                                                   .points = 3,
+                                                   .tests = 1,
+                                                   .steps = 10,
+                                                   .gamma = 1.3,
+                                                   .eta = 0.3});
+  Result *one = NULL;
+  for (int threads = 1; threads <= 3; threads++) {
+    options.threads = threads;
+    Result *result = solve_or_die(solver, program, options);
+    for (int i = 0; one && i < one->field_count; i++) {
+      const ResultField *a = &one->fields[i], *b = &result->fields[i];
+      CHECK(same_bits(a->value, b->value) && (!a->error || same_bits(a->error, b->error)));
+    }
+    if (one)
+      result_drop(result);
+    else
+      one = result;
+  }
+  result_drop(one);
+  program_drop(program);
+}
+
+static void test_threads(void) {
+  check_threads(solve_dmft, (SolveOptions){.samples = 500, .seed = 3});
+  check_threads(solve_networks, (SolveOptions){.width = 60, .ensemble = 7, .seed = 3});
+}
+
+/* ---- fields completed on demand ---- */
+
+/* The leading (t, a, s, b) block of the longer run against the whole of the shorter one. */
+static double prefix_distance(const Array *shorter, const Array *longer) {
+  size_t n = shorter->shape[0] * shorter->shape[1], m = longer->shape[0] * longer->shape[1];
+  double worst = 0;
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = 0; j < n; j++)
+      worst = fmax(worst, fabs(shorter->data[i * n + j] - longer->data[i * m + j]));
+  return worst;
+}
+
+static double prefix_of(const Array *shorter, const Array *longer) {
+  double worst = 0;
+  for (size_t i = 0; i < shorter->size; i++)
+    worst = fmax(worst, fabs(shorter->data[i] - longer->data[i]));
+  return worst;
+}
+
+/* Nothing that happens later changes what came before: a run short enough to make its two-time
+ * fields at once is the beginning of a longer one that makes them when asked. */
+static void check_completion(Solver *solver, int shorter, int longer, SolveOptions options,
+                             const char *const *names) {
+  Recipe recipe = {.phi = PRIM_TANH, .depth = 2, .points = 3, .tests = 1, .gamma = 1.2, .eta = 0.2};
+  recipe.steps = shorter;
+  Program *brief = recipe_program(pool, recipe);
+  recipe.steps = longer;
+  Program *whole = recipe_program(pool, recipe);
+  Result *eager = solve_or_die(solver, brief, options),
+         *lazy = solve_or_die(solver, whole, options);
+  CHECK(!eager->complete && lazy->complete);
+  CHECK(prefix_of(field_of(eager, "f", 0), field_of(lazy, "f", 0)) < 1e-11);
+  CHECK(prefix_of(field_of(eager, "ntk", 0), field_of(lazy, "ntk", 0)) < 1e-11);
+  for (; *names; names++)
+    for (int l = 1; l <= result_layers(eager, *names); l++)
+      CHECK(prefix_distance(field_of(eager, *names, l), field_of(lazy, *names, l)) < 1e-9);
+  CHECK(!lazy->complete);
+  result_drop(eager);
+  result_drop(lazy);
+  program_drop(brief);
+  program_drop(whole);
+}
+
+/* With one hidden layer K = G^1 Phi^0 + Phi^1 holds for every replicate and member, hence for
+ * means. */
+static void check_tangent_kernel(Solver *solver, SolveOptions options) {
+  enum { P = 4, T = 90 };
+  Program *program = recipe_program(
+      pool,
+      (Recipe){.phi = PRIM_TANH, .depth = 1, .points = P, .steps = T, .gamma = 1.2, .eta = 0.2});
+  Result *result = solve_or_die(solver, program, options);
+  CHECK(result->complete);
+  const Array *ntk = field_of(result, "ntk", 0), *phi = field_of(result, "Phi", 1),
+              *g = field_of(result, "G", 1);
+  double worst = 0;
+  for (int t = 0; t <= T; t++)
+    for (int a = 0; a < P; a++)
+      for (int b = 0; b < P; b++) {
+        size_t i = (size_t)((t * P + a) * (T + 1) * P + t * P + b);
+        double sum = g->data[i] * program->problem->gram->data[a * P + b] + phi->data[i];
+        worst = fmax(worst, fabs(sum - ntk->data[(t * P + a) * P + b]));
+      }
+  CHECK(worst < 1e-12);
+  result_drop(result);
+  program_drop(program);
+}
+
+static void test_completion(void) {
+  SolveOptions theory = {.samples = 300, .seed = 2}, nets = {.width = 30, .ensemble = 4, .seed = 2};
+  check_completion(solve_dmft, 70, 90, theory, (const char *[]){"Phi", "G", "A", "B", NULL});
+  check_completion(solve_networks, 60, 80, nets, (const char *[]){"Phi", "G", NULL});
+  check_tangent_kernel(solve_dmft, theory);
+  check_tangent_kernel(solve_networks, nets);
+}
+
+/* ---- several outputs ---- */
+
+/* Two outputs with the same targets are exchangeable; each trained alone gives other numbers, since
+ * both train the same features. */
+static void test_outputs(void) {
+  enum { P = 2, T = 20 };
+  static const double targets[] = {1, 1, -0.6, -0.6};
+  Recipe recipe = {.phi = PRIM_TANH,
+                   .depth = 2,
+                   .points = P,
+                   .outputs = 2,
+                   .steps = T,
+                   .gamma = 1.5,
+                   .eta = 0.2,
+                   .targets = targets};
+  Result *both = solve_recipe(recipe);
+  const Array *f = field_of(both, "f", 0), *error = error_of(both, "f", 0);
+  double worst = 0;
+  for (size_t i = P * 2; i < f->size; i += 2)
+    worst =
+        fmax(worst, fabs(f->data[i] - f->data[i + 1]) / hypot(error->data[i], error->data[i + 1]));
+  CHECK(worst < 5);
+  CHECK(f->rank == 3 && f->shape[2] == 2);
+  CHECK(result_layers(both, "A") == 0);
+  Program *program = recipe_program(pool, recipe);
+  Result *nets = solve_or_die(solve_networks, program,
+                              (SolveOptions){.width = 400, .ensemble = 24, .threads = 2});
+  const Array *g = field_of(nets, "f", 0), *spread = error_of(nets, "f", 0);
+  worst = 0;
+  for (size_t i = P * 2; i < f->size; i++)
+    worst = fmax(worst, fabs(f->data[i] - g->data[i]) - 4 * hypot(error->data[i], spread->data[i]));
+  CHECK(worst < 4.0 / 400);
+  result_drop(nets);
+  result_drop(both);
+  program_drop(program);
+}
+
+/* ---- failures ---- */
+
+static void check_failure(Solver *solver, Recipe recipe, SolveOptions options, Status expected,
+                          const char *word) {
+  recipe.depth = recipe.depth ? recipe.depth : 2;
+  recipe.points = 2;
+  recipe.steps = 60;
+  Program *program = recipe_program(pool, recipe);
+  Result *result = NULL;
+  char *why = NULL;
+  options.threads = 2;
+  Status status = solver(program, &options, &result, &why);
+  CHECK(status == expected);
+  CHECK(!result);
+  CHECK(why && strstr(why, word));
+  if (!why || !strstr(why, word)) fprintf(stderr, "  %s\n", why ? why : "no reason");
+  free(why);
+  result_drop(result);
+  program_drop(program);
+}
+
+static void test_failures(void) {
+  SolveOptions theory = {.samples = 400}, nets = {.width = 30, .ensemble = 3};
+  check_failure(solve_dmft, (Recipe){.phi = PRIM_RELU, .eta = 1e3}, theory, STATUS_NUMERICS,
+                "diverges at step ");
+  check_failure(solve_dmft, (Recipe){.depth = 3, .eta = 20}, theory, STATUS_NUMERICS,
+                "diverges at step ");
+  check_failure(solve_networks, (Recipe){.phi = PRIM_RELU, .eta = 1e3}, nets, STATUS_NUMERICS,
+                "network 0 diverges at step ");
+  volatile sig_atomic_t stop = 1;
+  theory.stop = nets.stop = &stop;
+  check_failure(solve_dmft, (Recipe){.phi = PRIM_TANH, .eta = 0.1}, theory, STATUS_INTERRUPTED,
+                "interrupted");
+  check_failure(solve_dmft, (Recipe){.eta = 0.1}, theory, STATUS_INTERRUPTED, "interrupted");
+  check_failure(solve_networks, (Recipe){.phi = PRIM_TANH, .eta = 0.1}, nets, STATUS_INTERRUPTED,
+                "interrupted");
+  check_failure(solve_dmft, (Recipe){.phi = PRIM_TANH, .eta = 0.1}, (SolveOptions){.samples = 8},
+                STATUS_SCRIPT, "too few");
+  mem_set_limit(1e5);
+  check_failure(solve_dmft, (Recipe){.phi = PRIM_TANH, .eta = 0.1}, (SolveOptions){.samples = 4000},
+                STATUS_LIMIT, "bytes");
+  check_failure(solve_networks, (Recipe){.phi = PRIM_TANH, .eta = 0.1},
+                (SolveOptions){.width = 3000, .ensemble = 2}, STATUS_LIMIT, "bytes");
+  mem_set_limit(0);
+}
+
+int main(void) {
+  openblas_set_num_threads(1);
+  pool = expr_pool_new();
+  test_networks();
+  test_two_layers();
+  test_three_layers();
+  test_flow();
+  test_duplicates();
+  test_threads();
+  test_completion();
+  test_outputs();
+  test_failures();
+  expr_pool_free(pool);
+  return check_done();
+}
