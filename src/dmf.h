@@ -51,6 +51,9 @@ int dmf_run_text(Dmf *dmf, const char *name, const char *text, size_t length);
 int dmf_check_file(Dmf *dmf, const char *path);
 /* Prints the lowered field program of every solver call in the script, without solving. */
 int dmf_ir_file(Dmf *dmf, const char *path);
+/* Prints the equations of every solver call in the script, without solving; `latex`: as one document
+ * of LaTeX. */
+int dmf_equations_file(Dmf *dmf, const char *path, bool latex);
 
 /* Asks the running solver to stop at its next step; may be called from a signal handler. */
 void dmf_interrupt(Dmf *dmf);

@@ -43,6 +43,7 @@ training fit { dataset = d; optimizer = gd(eta = 0.1); steps = 500 }
 print "started"
 print dmft(net, fit, samples = 4000).loss[500]
 END
+echo 'function f(n) = if n < 1 then 1 else f(n - 1) + f(n - 1); print f(60)' >recurse.dmf
 
 # Where a script comes from
 expect 0 2 "$DMF" two.dmf
@@ -68,7 +69,7 @@ expect 2 'one script at a time' "$DMF" two.dmf assert.dmf
 expect 2 "did you mean 'check'" "$DMF" chekc two.dmf
 expect 2 'which one' "$DMF" -e 'print 1' two.dmf
 expect 2 'needs a file' "$DMF" check
-expect 2 'not part of this version' "$DMF" equations two.dmf
+expect 2 '--latex goes with' "$DMF" --latex two.dmf
 expect 2 'not part of this version' "$DMF" fmt two.dmf
 expect 0 '"shape": []' "$DMF" two.dmf --json
 expect 0 '"shape": []' "$DMF" --json two.dmf
@@ -86,6 +87,28 @@ expect 0 '' "$DMF" check problem.dmf
 expect 1 'error' "$DMF" check syntax.dmf
 expect 0 '' "$DMF" check assert.dmf
 expect 0 'tanh' "$DMF" ir problem.dmf
+expect 0 'Tangent kernel' "$DMF" equations problem.dmf
+expect 0 'γ = 3' "$DMF" equations problem.dmf --set net.gamma=3
+expect 0 '' "$DMF" equations two.dmf
+expect 1 'syntax.dmf:1:' "$DMF" equations syntax.dmf
+expect 0 '\end{document}' "$DMF" equations --latex problem.dmf
+if command -v pdflatex >/dev/null; then
+  cat >every.dmf <<'END'
+activation bend(h) = if h > 1 then tanh(h)/2 + exp(-h^2) else erf(h)*sqrt(abs(h)) - log(1 + h^2)/1e7
+dataset d_1 { inputs = sphere(points = 4, dim = 5); targets = [[1, 0], [0, 1], [1, 0], [0, 1]]; test_inputs = sphere(points = 2, dim = 5, seed = 1) }
+model net_1 { layers = input -> dense(bend, sigma_b = 0.5, sigma_w = 2) -> dense(relu, rate = 2) -> dense(linear, train = false) -> readout }
+training descent { dataset = d_1; optimizer = gd(eta = [1, 2, 3]); steps = 3 }
+training flow_1 { dataset = d_1; optimizer = flow(eta = 1, dt = 0.1); steps = 3 }
+for rule in [descent, flow_1] {
+  x = dmft(net_1, rule)
+  x = dmft(net_1, rule, closure = "ntk")
+  x = dmft(net_1, rule, closure = "perturbative")
+  x = dmft(net_1, rule, closure = "gradient_independence")
+}
+END
+  expect 0 'Output written' shell '"$1" equations --latex every.dmf >every.tex &&
+    pdflatex -halt-on-error -interaction=nonstopmode every.tex'
+fi
 
 # Exit statuses
 expect 1 'syntax.dmf:1:' "$DMF" syntax.dmf
@@ -95,11 +118,13 @@ expect 5 'missing.dmf' "$DMF" check missing.dmf
 expect 5 '' "$DMF" "$scratch"
 expect 1 '<command line>:1:' "$DMF" -e 'print nothing_of_this_name'
 expect 1 '<stdin>:1:' shell 'echo "print nothing_of_this_name" | "$1"'
+expect 130 interrupted shell '"$1" recurse.dmf & sleep 1; kill -INT $!; wait $!'
 expect 130 started shell '"$1" long.dmf & sleep 1; kill -INT $!; wait $!'
 expect 130 started shell 'set -m; timeout --foreground -s INT 2 "$1" long.dmf; test $? = 124 && exit 130'
 
 # Standard streams
 expect 5 'cannot write' shell '"$1" two.dmf >/dev/full'
+expect 5 'File too large' shell 'ulimit -f 1; "$1" -e "save zeros(100, 100) to \"large.npy\""'
 expect 5 'cannot write' shell '"$1" two.dmf >&-'
 expect 5 'cannot write' shell '"$1" --help >&-'
 expect 0 '' shell '"$1" -e "x = 1" >&-'

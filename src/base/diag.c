@@ -63,7 +63,8 @@ void diags_clear(Diags *diags) {
 static bool seen(const Diags *diags, Span span, const char *message) {
   for (int i = 0; i < diags->count; i++) {
     const Diag *d = &diags->items[i];
-    if (d->span.source == span.source && d->span.begin == span.begin && strcmp(d->message, message) == 0)
+    if (d->span.source == span.source && d->span.begin == span.begin &&
+        strcmp(d->message, message) == 0)
       return true;
   }
   return false;
@@ -120,7 +121,9 @@ typedef struct Ink {
 
 static Ink ink_for(DiagKind kind, bool color) {
   if (!color) return (Ink){"", "", "", ""};
-  const char *tint = kind == DIAG_ERROR ? "\033[1;31m" : kind == DIAG_WARNING ? "\033[1;35m" : "\033[1;36m";
+  const char *tint = kind == DIAG_ERROR     ? "\033[1;31m"
+                     : kind == DIAG_WARNING ? "\033[1;35m"
+                                            : "\033[1;36m";
   return (Ink){"\033[1m", tint, "\033[1;32m", "\033[0m"};
 }
 
@@ -152,8 +155,8 @@ static void print_one(const Diag *d, FILE *stream, bool color) {
   if (d->span.source) {
     int line, column;
     span_locate(d->span, &line, &column);
-    fprintf(stream, "%s%s:%d:%d: %s%s:%s %s\n", ink.bold, d->span.source->name, line, column, ink.kind,
-            kinds[d->kind], ink.off, d->message);
+    fprintf(stream, "%s%s:%d:%d: %s%s:%s %s\n", ink.bold, d->span.source->name, line, column,
+            ink.kind, kinds[d->kind], ink.off, d->message);
     print_excerpt(d->span, line, ink, stream);
   } else {
     fprintf(stream, "%sdmf: %s%s:%s %s\n", ink.bold, ink.kind, kinds[d->kind], ink.off, d->message);
@@ -201,7 +204,8 @@ static int distance(const char *a, const char *b) {
       int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
       if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
       if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+          d[i - 2][j - 2] + 1 < best)
         best = d[i - 2][j - 2] + 1;
       d[i][j] = best;
     }

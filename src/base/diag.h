@@ -71,7 +71,8 @@ void diag_error(Diags *diags, Status status, Span span, const char *hint, const 
 void diag_warning(Diags *diags, Span span, const char *hint, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* A further line for the last message, such as the place of an earlier declaration. */
-void diag_note(Diags *diags, Span span, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void diag_note(Diags *diags, Span span, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Prints all in order of their place (notes stay with their message), with source line and caret;
  * `color` adds terminal colours. */
 void diags_print(const Diags *diags, FILE *stream, bool color);

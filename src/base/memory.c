@@ -18,7 +18,9 @@ static void *insist(void *block) {
   return block;
 }
 
-void *mem_new(size_t count, size_t size) { return insist(calloc(count ? count : 1, size ? size : 1)); }
+void *mem_new(size_t count, size_t size) {
+  return insist(calloc(count ? count : 1, size ? size : 1));
+}
 
 void *mem_grow(void *block, size_t bytes) { return insist(realloc(block, bytes ? bytes : 1)); }
 
@@ -67,6 +69,15 @@ static double machine_available(void) {
 double mem_available(void) {
   double machine = machine_available();
   return limit > 0 && limit < machine ? limit : machine;
+}
+
+char *mem_size(double bytes) {
+  static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
+  int unit = -1;
+  double scaled = bytes;
+  for (; scaled >= 1000 && unit < 5; unit++) scaled /= 1000;
+  return unit < 0 ? mem_format("%.0f bytes", bytes)
+                  : mem_format("%.4g bytes (%.3g %s)", bytes, scaled, units[unit]);
 }
 
 typedef struct Chunk {

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,7 @@ typedef struct Request {
   char *code;       /* all -e texts, a line each; or NULL */
   char **settings;  /* into argv */
   int setting_count;
-  bool help, version;
+  bool help, version, latex;
 } Request;
 
 /* A usage error: its message ends with where help is. */
@@ -139,8 +140,12 @@ static int set_option(Request *request, Option option, char *argument) {
       return usage_error("--threads is a number from 1 to 4096, not '%s'", argument);
     config->threads = (int)number;
     break;
-  case OPTION_OUT: config->out = argument; break;
+  case OPTION_OUT:
+    if (!*argument) return usage_error("--out needs the name of a directory");
+    config->out = argument;
+    break;
   case OPTION_JSON: config->json = true; break;
+  case OPTION_LATEX: request->latex = true; break;
   case OPTION_QUIET: config->quiet = true; break;
   case OPTION_COLOR: return set_color(config, argument);
   case OPTION_HELP: request->help = true; break;
@@ -227,6 +232,8 @@ static int read_words(Request *request, char **words, int count) {
     if (!count) return usage_error("'%s' needs a file", name);
   }
   if (count > 1) return too_many_words(words);
+  if (request->latex && request->command != COMMAND_EQUATIONS)
+    return usage_error("--latex goes with the command 'equations'");
   if (count && request->code) return usage_error("-e and a file, '%s': which one?", words[0]);
   request->file = count ? words[0] : NULL;
   return DMF_OK;
@@ -261,6 +268,7 @@ static int run_batch(Dmf *dmf, const Request *request) {
   if (!strcmp(file, "-")) file = "/dev/stdin";
   if (request->command == COMMAND_CHECK) return dmf_check_file(dmf, file);
   if (request->command == COMMAND_IR) return dmf_ir_file(dmf, file);
+  if (request->command == COMMAND_EQUATIONS) return dmf_equations_file(dmf, file, request->latex);
   return dmf_run_file(dmf, file);
 }
 
@@ -312,6 +320,7 @@ static void hold_standard_streams(void) {
 
 int main(int argc, char **argv) {
   hold_standard_streams();
+  signal(SIGXFSZ, SIG_IGN); /* a file at the limit of its size is then an error like a full disk */
   setvbuf(stdout, NULL, _IOLBF, 0);
   Request request = {.config = {.color = use_color()}};
   request.settings = calloc((size_t)argc, sizeof *request.settings);

@@ -92,11 +92,11 @@ static void lower_dense(Chain *chain, const Layer *layer) {
   int space = add_space(p, SPACE_WIDE, mem_format("n%d", chain->depth + 1), NULL);
   int matrix = next_matrix(chain, space, layer), l = chain->depth;
   if (layer->sigma_b > 0) {
-    int u = emit_apply(p, mem_format("u%d", l), matrix, chain->x), one = bias_input(chain);
+    int a = emit_apply(p, mem_format("a%d", l), matrix, chain->x), one = bias_input(chain);
     int bias = add_matrix(p, mem_format("b%d", l), p->variables[one].space, space, layer->sigma_b,
                           layer->train ? layer->rate : 0);
     int b = emit_apply(p, mem_format("v%d", l), bias, one);
-    chain->x = emit_map(p, mem_format("h%d", l), expr_sum(p->pool), 2, (int[]){u, b});
+    chain->x = emit_map(p, mem_format("h%d", l), expr_sum(p->pool), 2, (int[]){a, b});
   } else {
     chain->x = emit_apply(p, mem_format("h%d", l), matrix, chain->x);
   }
@@ -151,7 +151,11 @@ static void reverse_apply(Reverse *r, const Op *op) {
   matrix->y = r->adjoint[op->dst];
   if (p->spaces[matrix->from].kind != SPACE_WIDE) return;
   int dst = add_variable(p, backward_name(p, op->src[0]), matrix->from, true);
-  emit(p, (Op){.kind = OP_APPLY_T, .dst = dst, .matrix = op->matrix, .src = {matrix->y}, .src_count = 1});
+  emit(p, (Op){.kind = OP_APPLY_T,
+               .dst = dst,
+               .matrix = op->matrix,
+               .src = {matrix->y},
+               .src_count = 1});
   accumulate(r, op->src[0], dst);
 }
 
@@ -200,15 +204,29 @@ static bool all_linear(const Program *p) {
   return true;
 }
 
-/* A matrix whose gradient vanishes identically (a constant activation) has no y. */
-static bool all_reached(const Program *p, Diags *diags) {
-  for (int m = 0; m < p->matrix_count; m++)
-    if (p->matrices[m].y < 0) {
-      diag_error(diags, STATUS_SCRIPT, p->problem->model_span, NULL,
-                 "the output does not depend on matrix %s: an activation has zero derivative",
-                 p->matrices[m].name);
+/* Where an activation has zero derivative, no gradient reaches the matrices below. Frozen ones
+ * (random features) then carry a backward variable that is zero; trained ones are a mistake. */
+static bool reach_all(Program *p, Diags *diags) {
+  for (int m = 0; m < p->matrix_count; m++) {
+    Matrix *matrix = &p->matrices[m];
+    if (matrix->y >= 0) continue;
+    if (matrix->rate != 0) {
+      diag_error(diags, STATUS_SCRIPT, p->problem->model_span,
+                 "with train = false its weights stay as drawn: random features",
+                 "no gradient reaches %s: an activation above it has zero derivative",
+                 matrix->name);
       return false;
     }
+    int image = -1;
+    for (int i = 0; i < p->forward_count; i++)
+      if (p->ops[i].kind == OP_APPLY && p->ops[i].matrix == m) image = p->ops[i].dst;
+    matrix->y = add_variable(p, backward_name(p, image), matrix->to, true);
+    emit(p, (Op){.kind = OP_MAP,
+                 .dst = matrix->y,
+                 .expr = expr_const(p->pool, 0),
+                 .src = {image},
+                 .src_count = 1});
+  }
   return true;
 }
 
@@ -224,10 +242,11 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   p->layers = chain.depth - 1;
   p->forward_count = p->op_count;
   reverse_program(p, chain.x);
+  bool reached = reach_all(p, diags);
   p->linear = all_linear(p);
   p->loss = problem->loss;
   p->delta = expr_call(pool, PRIM_NEG, expr_diff(pool, problem->loss, 0), NULL, NULL);
-  if (all_reached(p, diags)) return p;
+  if (reached) return p;
   program_drop(p);
   return NULL;
 }

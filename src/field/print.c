@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "field/program.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,10 +15,13 @@ static void print_spaces(FILE *out, const Program *p) {
     fprintf(out, "  %-6s ", s->name);
     switch (s->kind) {
     case SPACE_WIDE: fprintf(out, "N neurons\n"); break;
-    case SPACE_OUTPUT: fprintf(out, "%d output%s\n", problem->outputs, problem->outputs > 1 ? "s" : ""); break;
+    case SPACE_OUTPUT:
+      fprintf(out, "%d output%s\n", problem->outputs, problem->outputs > 1 ? "s" : "");
+      break;
     case SPACE_INPUT:
       if (s->gram)
-        fprintf(out, "%d training and %d test points, known by x·x'/D\n", problem->points, problem->tests);
+        fprintf(out, "%d training and %d test points, known by x·x'/D\n", problem->points,
+                problem->tests);
       else
         fprintf(out, "the constant input of the biases\n");
     }
@@ -47,7 +51,8 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   case OP_INPUT: fprintf(out, "%s\n", p->spaces[p->variables[op->dst].space].name); break;
   case OP_SEED: fprintf(out, "1\n"); break;
   case OP_APPLY:
-    fprintf(out, op->matrix == p->readout ? "%s·%s / (γ N)\n" : "%s %s\n", p->matrices[op->matrix].name, names[0]);
+    fprintf(out, op->matrix == p->readout ? "%s·%s / (γ N)\n" : "%s %s\n",
+            p->matrices[op->matrix].name, names[0]);
     break;
   case OP_APPLY_T: fprintf(out, "%sᵀ %s\n", p->matrices[op->matrix].name, names[0]); break;
   case OP_MAP: {
@@ -67,20 +72,29 @@ static void print_updates(FILE *out, const Program *p) {
     if (m->rate == 0) continue;
     fprintf(out, "  %-4s += (", m->name);
     if (m->rate != 1) fprintf(out, "%g ", m->rate);
-    fprintf(out, "η%s γ/%d) Σ Δ %s %sᵀ\n", p->problem->optimizer == OPT_FLOW ? " dt" : "", p->problem->points,
-            p->variables[m->y].name, p->variables[m->x].name);
+    fprintf(out, "η%s γ/%d) Σ Δ %s %sᵀ\n", p->problem->optimizer == OPT_FLOW ? " dt" : "",
+            p->problem->points, p->variables[m->y].name, p->variables[m->x].name);
   }
 }
 
+/* A number that a script computes while it runs is not known here. */
+static void print_number(FILE *out, const char *name, double value) {
+  if (isnan(value))
+    fprintf(out, "%s, ", name);
+  else
+    fprintf(out, "%s = %g, ", name, value);
+}
+
 static void print_parameters(FILE *out, const Problem *problem) {
-  fprintf(out, "γ = %g, ", problem->gamma);
+  print_number(out, "γ", problem->gamma);
   bool constant = true;
-  for (int t = 1; t < problem->steps; t++) constant = constant && problem->eta[t] == problem->eta[0];
+  for (int t = 1; t < problem->steps; t++)
+    constant = constant && !(fabs(problem->eta[t] - problem->eta[0]) > 0);
   if (constant)
-    fprintf(out, "η = %g, ", problem->eta[0]);
+    print_number(out, "η", problem->eta[0]);
   else
     fprintf(out, "η = %g ... %g, ", problem->eta[0], problem->eta[problem->steps - 1]);
-  if (problem->optimizer == OPT_FLOW) fprintf(out, "dt = %g, ", problem->dt);
+  if (problem->optimizer == OPT_FLOW) print_number(out, "dt", problem->dt);
   fprintf(out, "t = 0..%d\n", problem->steps);
 }
 

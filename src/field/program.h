@@ -90,6 +90,14 @@ typedef struct Program {
   bool linear;           /* every map is linear in its fields: no sampling is needed */
 } Program;
 
+/* How the saddle point is closed (theory.md section 2, the approximations). */
+typedef enum Closure {
+  CLOSURE_FULL,
+  CLOSURE_NTK,                   /* gamma -> 0: kernels frozen */
+  CLOSURE_GRADIENT_INDEPENDENCE, /* A = B = 0, f from the increments of the tangent kernel */
+  CLOSURE_PERTURBATIVE           /* leading order in gamma^2 around the lazy limit */
+} Closure;
+
 /* Lowers a checked problem; takes over the problem. Errors (what this version has no layer for) are
  * added to diags with the layer's place, and NULL is returned. */
 Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags);

@@ -4,8 +4,6 @@
 #include "file/file.h"
 #include "file/io.h"
 
-#include <stdlib.h>
-
 enum { SIDE = 32, PLANE = SIDE * SIDE, COLORS = 3, RECORD = 1 + COLORS * PLANE, CLASSES = 10 };
 
 static Status check(const char *path, FileBytes bytes, char **why) {
@@ -29,7 +27,8 @@ static void read_image(const unsigned char *record, double *image) {
 
 static Status read_images(const char *path, FileBytes bytes, Array **array, char **why) {
   size_t shape[4] = {bytes.length / RECORD, SIDE, SIDE, COLORS};
-  Status status = file_new_array(path, 4, shape, array, why);
+  Status status = check(path, bytes, why);
+  if (!status) status = file_new_array(path, 4, shape, array, why);
   for (size_t i = 0; !status && i < shape[0]; i++)
     read_image(bytes.data + i * RECORD, (*array)->data + i * PLANE * COLORS);
   return status;
@@ -37,26 +36,16 @@ static Status read_images(const char *path, FileBytes bytes, Array **array, char
 
 static Status read_labels(const char *path, FileBytes bytes, Array **array, char **why) {
   size_t count = bytes.length / RECORD;
-  Status status = file_new_array(path, 1, &count, array, why);
+  Status status = check(path, bytes, why);
+  if (!status) status = file_new_array(path, 1, &count, array, why);
   for (size_t i = 0; !status && i < count; i++) (*array)->data[i] = bytes.data[i * RECORD];
   return status;
 }
 
-static Status read_batch(const char *path, Array **array, char **why,
-                         Status (*read)(const char *, FileBytes, Array **, char **)) {
-  FileBytes bytes;
-  *array = NULL;
-  Status status = file_load(path, &bytes, why);
-  if (!status) status = check(path, bytes, why);
-  if (!status) status = read(path, bytes, array, why);
-  free(bytes.data);
-  return status;
-}
-
 Status file_read_cifar10(const char *path, Array **array, char **why) {
-  return read_batch(path, array, why, read_images);
+  return file_read(path, read_images, array, why);
 }
 
 Status file_read_cifar10_labels(const char *path, Array **array, char **why) {
-  return read_batch(path, array, why, read_labels);
+  return file_read(path, read_labels, array, why);
 }

@@ -143,23 +143,17 @@ static Status read_rows(Reader *r, Array **array, char **why) {
   return status;
 }
 
-Status file_read_csv(const char *path, Array **array, char **why) {
-  FileBytes bytes;
-  *array = NULL;
-  Status status = file_load(path, &bytes, why);
-  if (status) return status;
+static Status read_csv(const char *path, FileBytes bytes, Array **array, char **why) {
   const char *text = (const char *)bytes.data;
   size_t mark = bytes.length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
   Reader reader = {.path = path, .at = text + mark, .end = text + bytes.length};
   if (strlen(text) < bytes.length)
-    status = file_fail(why, path, STATUS_FILE, "byte %zu is zero: this is not text", strlen(text));
-  else
-    status = read_rows(&reader, array, why);
-  free(bytes.data);
-  if (!status) return status;
-  array_drop(*array);
-  *array = NULL;
-  return status;
+    return file_fail(why, path, STATUS_FILE, "byte %zu is zero: this is not text", strlen(text));
+  return read_rows(&reader, array, why);
+}
+
+Status file_read_csv(const char *path, Array **array, char **why) {
+  return file_read(path, read_csv, array, why);
 }
 
 /* Writing */
@@ -174,9 +168,6 @@ static Status put_rows(FILE *stream, void *context, char **why) {
 }
 
 Status file_write_array_csv(const char *path, const Array *array, char **why) {
-  if (array->rank > 2)
-    return file_fail(why, path, STATUS_FILE,
-                     "an array of %d axes does not fit into .csv: use .h5 or .npy", array->rank);
   return file_replace_stream(path, put_rows, (void *)array, why);
 }
 

@@ -32,6 +32,9 @@ Status file_read_hdf5(const char *path, const char *dataset, Array **array, char
 
 /* Writers. A result is completed first (see result_complete). */
 
+/* Whether the extension names a format that can hold the array, or a result where `array` is NULL;
+ * STATUS_FILE otherwise. The writers below begin with this check. */
+Status file_check_target(const char *path, const Array *array, char **why);
 /* By extension: .h5 .hdf5 .npy .csv .json. `name` names the dataset, column or JSON line. */
 Status file_write_array(const char *path, const char *name, const Array *array, char **why);
 /* By extension: .h5 .hdf5 .csv .json; `script` is the text that made the result, or NULL. */

@@ -4,8 +4,6 @@
 #include "file/file.h"
 #include "file/io.h"
 
-#include <stdlib.h>
-
 static bool type_of(unsigned char code, FileType *type) {
   switch (code) {
   case 0x08: *type = (FileType){'u', 1, true}; return true;
@@ -35,22 +33,12 @@ static Status read_idx(const char *path, FileBytes bytes, Array **array, char **
   Status status = file_new_array(path, (int)rank, shape, array, why);
   if (status) return status;
   size_t start = 4 + 4 * rank, expected = start + (*array)->size * (size_t)type.size;
-  if (bytes.length != expected)
-    return file_fail(why, path, STATUS_FILE, "%zu bytes, but the header promises %zu", bytes.length,
-                     expected);
-  for (size_t i = 0; i < (*array)->size; i++)
+  status = file_check_length(path, bytes, expected, why);
+  for (size_t i = 0; !status && i < (*array)->size; i++)
     (*array)->data[i] = file_number(type, b + start + i * (size_t)type.size);
-  return STATUS_OK;
+  return status;
 }
 
 Status file_read_idx(const char *path, Array **array, char **why) {
-  FileBytes bytes;
-  *array = NULL;
-  Status status = file_load(path, &bytes, why);
-  if (!status) status = read_idx(path, bytes, array, why);
-  free(bytes.data);
-  if (!status) return status;
-  array_drop(*array);
-  *array = NULL;
-  return status;
+  return file_read(path, read_idx, array, why);
 }

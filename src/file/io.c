@@ -53,17 +53,27 @@ static Status load(int fd, const char *path, FileBytes *bytes, char **why) {
   return read_all(fd, path, bytes, why);
 }
 
-Status file_load(const char *path, FileBytes *bytes, char **why) {
-  *bytes = (FileBytes){0};
+Status file_read(const char *path,
+                 Status (*read)(const char *path, FileBytes bytes, Array **array, char **why),
+                 Array **array, char **why) {
+  FileBytes bytes = {0};
+  *array = NULL;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
-  Status status = load(fd, path, bytes, why);
+  Status status = load(fd, path, &bytes, why);
   close(fd);
-  if (status) {
-    free(bytes->data);
-    bytes->data = NULL;
-  }
+  if (!status) status = read(path, bytes, array, why);
+  free(bytes.data);
+  if (!status) return status;
+  array_drop(*array);
+  *array = NULL;
   return status;
+}
+
+Status file_check_length(const char *path, FileBytes bytes, size_t expected, char **why) {
+  if (bytes.length == expected) return STATUS_OK;
+  return file_fail(why, path, STATUS_FILE, "%zu bytes, but the header promises %zu", bytes.length,
+                   expected);
 }
 
 Status file_new_array(const char *path, int rank, const size_t *shape, Array **array, char **why) {

@@ -22,7 +22,12 @@ typedef struct FileBytes {
   size_t length;
 } FileBytes;
 
-Status file_load(const char *path, FileBytes *bytes, char **why);
+/* Loads a file and lets `read` make its array; *array is NULL when either fails. */
+Status file_read(const char *path,
+                 Status (*read)(const char *path, FileBytes bytes, Array **array, char **why),
+                 Array **array, char **why);
+/* STATUS_FILE unless the file has this length, which its header promises. */
+Status file_check_length(const char *path, FileBytes bytes, size_t expected, char **why);
 
 /* A new array, refused with STATUS_LIMIT when it is larger than the memory available. */
 Status file_new_array(const char *path, int rank, const size_t *shape, Array **array, char **why);

@@ -34,7 +34,7 @@ static Status read_type(const char *path, const char *at, FileType *type, char *
   char order = 0;
   int size = 0;
   if (sscanf(at, "'%c%c%d'", &order, &type->kind, &size) != 3 || !strchr("<>|=", order))
-    return file_fail(why, path, STATUS_FILE, "elements of type %.12s are not single numbers", at);
+    return file_fail(why, path, STATUS_FILE, "the elements are not single numbers");
   type->size = size;
   type->big_endian = order == '>';
   if (!file_type_known(*type))
@@ -112,23 +112,13 @@ static Status read_npy(const char *path, FileBytes bytes, Array **array, char **
   if (!status) status = file_new_array(path, h.rank, h.shape, array, why);
   if (status) return status;
   size_t expected = h.offset + (*array)->size * (size_t)h.type.size;
-  if (bytes.length != expected)
-    return file_fail(why, path, STATUS_FILE, "%zu bytes, but the header promises %zu", bytes.length,
-                     expected);
-  read_elements(&h, bytes.data + h.offset, *array);
-  return STATUS_OK;
+  status = file_check_length(path, bytes, expected, why);
+  if (!status) read_elements(&h, bytes.data + h.offset, *array);
+  return status;
 }
 
 Status file_read_npy(const char *path, Array **array, char **why) {
-  FileBytes bytes;
-  *array = NULL;
-  Status status = file_load(path, &bytes, why);
-  if (!status) status = read_npy(path, bytes, array, why);
-  free(bytes.data);
-  if (!status) return status;
-  array_drop(*array);
-  *array = NULL;
-  return status;
+  return file_read(path, read_npy, array, why);
 }
 
 static void put_dictionary(FILE *out, const Array *a) {

@@ -21,31 +21,37 @@ static Format format_of(const char *path) {
   return FORMAT_UNKNOWN;
 }
 
-static Status unknown(const char *path, char **why) {
-  return file_fail(why, path, STATUS_FILE,
-                   "the extension names no known format: use .h5, .hdf5, .npy, .csv or .json");
+Status file_check_target(const char *path, const Array *array, char **why) {
+  Format format = format_of(path);
+  if (format == FORMAT_UNKNOWN)
+    return file_fail(why, path, STATUS_FILE,
+                     "the extension names no known format: use .h5, .hdf5, .npy, .csv or .json");
+  if (format == FORMAT_NPY && !array)
+    return file_fail(why, path, STATUS_FILE,
+                     ".npy holds one array: save one field of the result, or use .h5");
+  if (format == FORMAT_CSV && array && array->rank > 2)
+    return file_fail(why, path, STATUS_FILE,
+                     "an array of %d axes does not fit into .csv: use .h5 or .npy", array->rank);
+  return STATUS_OK;
 }
 
 Status file_write_array(const char *path, const char *name, const Array *array, char **why) {
+  Status status = file_check_target(path, array, why);
+  if (status) return status;
   switch (format_of(path)) {
   case FORMAT_HDF5: return file_write_array_hdf5(path, name, array, why);
   case FORMAT_NPY: return file_write_array_npy(path, array, why);
   case FORMAT_CSV: return file_write_array_csv(path, array, why);
-  case FORMAT_JSON: return file_write_array_json(path, name, array, why);
-  case FORMAT_UNKNOWN: break;
+  default: return file_write_array_json(path, name, array, why);
   }
-  return unknown(path, why);
 }
 
 Status file_write_result(const char *path, Result *result, const char *script, char **why) {
+  Status status = file_check_target(path, NULL, why);
+  if (status) return status;
   switch (format_of(path)) {
   case FORMAT_HDF5: return file_write_result_hdf5(path, result, script, why);
-  case FORMAT_NPY:
-    return file_fail(why, path, STATUS_FILE,
-                     ".npy holds one array: save one field of the result, or use .h5");
   case FORMAT_CSV: return file_write_result_csv(path, result, why);
-  case FORMAT_JSON: return file_write_result_json(path, result, script, why);
-  case FORMAT_UNKNOWN: break;
+  default: return file_write_result_json(path, result, script, why);
   }
-  return unknown(path, why);
 }

@@ -78,11 +78,20 @@ static ResultField *field_of(Eval *eval, Span span, Result *result, const char *
   return status == STATUS_OK && field->value ? field : NULL;
 }
 
+/* One network alone: nothing says how much another one would differ. */
+static bool is_single(const Result *result) {
+  const char *ensemble = result_attribute(result, "ensemble");
+  return ensemble && strcmp(ensemble, "1") == 0;
+}
+
 /* A field as a value that remembers its result and its errors. */
 static Value *field_value(Eval *eval, Span span, Result *result, const char *name, int layer,
                           bool errors) {
   ResultField *field = field_of(eval, span, result, name, layer);
   if (!field) return value_new(&eval->heap, eval->dry ? VALUE_UNKNOWN : VALUE_BROKEN);
+  if (errors && !field->error && is_single(result) && strcmp(name, "t") != 0)
+    return eval_error(eval, span, "ask for ensemble = 2 or more",
+                      "a single network has no standard errors");
   Array *array = array_keep(errors ? field->error : field->value);
   if (!array) array = array_new(field->value->rank, field->value->shape);
   if (!array) return eval_fail(eval, STATUS_LIMIT, span, NULL, "not enough memory");
@@ -205,6 +214,10 @@ static Value *result_field(Eval *eval, const Ast *node, Result *result, bool err
   }
   const char *attribute = errors ? NULL : result_attribute(result, name);
   if (attribute) return attribute_value(eval, attribute);
+  const char *why = eval->host->lacks(result, name);
+  if (why)
+    return eval_error(eval, node->name_span, NULL, "this %s result has no '%s': %s", result->kind,
+                      name, why);
   const char **names = result_names(result, errors);
   Value *broken = eval_unknown(eval, node->name_span, name, names, "a %s result has no field '%s'",
                                result->kind, name);

@@ -21,7 +21,10 @@ bool call_whole(Call *call, int i, double least, double most, double *number) {
   *number = value->kind == VALUE_NUMBER ? value->number : NAN;
   if (*number >= least && *number <= most && *number == floor(*number)) return true;
   const char *name = call_argument_name(call, i);
-  if (value->kind == VALUE_NUMBER)
+  if (value->kind == VALUE_NUMBER && value->number > most)
+    eval_error(call->eval, call->places[i], NULL, "'%s' must be at most %.10g, not %.10g", name,
+               most, value->number);
+  else if (value->kind == VALUE_NUMBER)
     eval_error(call->eval, call->places[i], NULL,
                "'%s' must be a whole number of at least %g, not %g", name, least, value->number);
   else
@@ -152,6 +155,7 @@ Value *builtin_sum(Call *call) { return reduce(call, REDUCE_SUM, 1); }
 Value *builtin_mean(Call *call) { return reduce(call, REDUCE_MEAN, 1); }
 Value *builtin_std(Call *call) { return reduce(call, REDUCE_STD, 1); }
 Value *builtin_var(Call *call) { return reduce(call, REDUCE_VAR, 1); }
+Value *builtin_kurtosis(Call *call) { return reduce(call, REDUCE_KURTOSIS, 1); }
 Value *builtin_prod(Call *call) { return reduce(call, REDUCE_PROD, 1); }
 Value *builtin_any(Call *call) { return reduce(call, REDUCE_ANY, 1); }
 Value *builtin_all(Call *call) { return reduce(call, REDUCE_ALL, 1); }
@@ -161,6 +165,131 @@ Value *builtin_sort(Call *call) { return along(call, array_sort); }
 Value *builtin_argsort(Call *call) { return along(call, array_argsort); }
 Value *builtin_cumsum(Call *call) { return along(call, array_cumsum); }
 Value *builtin_diff(Call *call) { return along(call, array_diff); }
+
+/* Distributions */
+
+Value *builtin_quantile(Call *call) { return binary(call, array_quantile); }
+
+/* An end of the histogram: as given, or the extreme of the elements. */
+static bool bin_end(Call *call, int i, const Array *x, Reduction reduction, double *end) {
+  if (given(call, i)) {
+    *end = call->args[i]->number;
+    if (call->args[i]->kind == VALUE_NUMBER) return true;
+    eval_error(call->eval, call->places[i], NULL, "'%s' must be a number, not %s",
+               call_argument_name(call, i), value_describe(call->args[i]));
+    return false;
+  }
+  const char *why = NULL;
+  Array *extreme = array_reduce(x, reduction, &why);
+  if (!extreme) return call_give(call, NULL, why), false;
+  *end = extreme->data[0];
+  array_drop(extreme);
+  return true;
+}
+
+Value *builtin_histogram(Call *call) {
+  double bins, low, high;
+  Array *x = call_whole(call, 1, 1, 1e7, &bins) ? take(call, 0) : NULL;
+  if (!x) return call_broken(call);
+  Value *value = call_broken(call);
+  if (bin_end(call, 2, x, REDUCE_MIN, &low) && bin_end(call, 3, x, REDUCE_MAX, &high)) {
+    /* numbers that are all the same, or those of a check, have no range of their own */
+    if (low == high || !known(call)) low -= 0.5, high = low + 1;
+    const char *why = NULL;
+    value = call_give(call, array_histogram(x, (size_t)bins, low, high, &why), why);
+  }
+  array_drop(x);
+  return value;
+}
+
+/* Curves for plot */
+
+static Array *part_of(const Array *table, Subscript columns, const char **why) {
+  const Subscript part[] = {{.kind = SUBSCRIPT_SLICE}, columns};
+  return array_index(table, 2, part, why);
+}
+
+/* x and y of a curve, from two arguments or from the columns of one. */
+static bool coordinates(Call *call, Value *curve) {
+  Array *x = take(call, 0);
+  const char *why = NULL;
+  if (!x) return false;
+  bool table = !given(call, 1) && x->rank == 2 && x->shape[1] > 1;
+  if (given(call, 1)) {
+    curve->curve.x = array_keep(x);
+    curve->curve.y = take(call, 1);
+  } else if (table) {
+    Subscript rest = {.kind = SUBSCRIPT_SLICE, .has_begin = true, .begin = 1};
+    if (x->shape[1] == 2) rest = (Subscript){.kind = SUBSCRIPT_AT, .at = 1};
+    curve->curve.x = part_of(x, (Subscript){.kind = SUBSCRIPT_AT}, &why);
+    curve->curve.y = part_of(x, rest, &why);
+  }
+  array_drop(x);
+  if (!given(call, 1) && !table) {
+    eval_error(call->eval, call->places[0], "curve(x, y)",
+               "without 'y', 'x' must have two columns or more, and this is %s",
+               value_describe(call->args[0]));
+    return false;
+  }
+  if (why) call_give(call, NULL, why);
+  return curve->curve.x && curve->curve.y;
+}
+
+static bool matching(Call *call, const Value *curve) {
+  const Array *x = curve->curve.x, *y = curve->curve.y, *error = curve->error;
+  char text[2][ARRAY_SHAPE_TEXT];
+  bool sound = x->rank == 1 && (y->rank == 1 || y->rank == 2) && y->shape[0] == x->size && y->size;
+  if (!sound)
+    eval_error(call->eval, call->span,
+               "x is a vector, y has an entry or a row for each of its elements",
+               "shapes %s and %s make no curve", array_shape_text(x, text[0]),
+               array_shape_text(y, text[1]));
+  else if (error &&
+           (error->rank != y->rank || error->size != y->size || error->shape[0] != y->shape[0]))
+    eval_error(call->eval, call->places[2], NULL, "the errors have shape %s, and y has %s",
+               array_shape_text(error, text[0]), array_shape_text(y, text[1])),
+        sound = false;
+  return sound;
+}
+
+static bool text_argument(Call *call, int i, const char **text) {
+  *text = NULL;
+  if (!given(call, i)) return true;
+  *text = call->args[i]->kind == VALUE_STRING ? call->args[i]->string : NULL;
+  if (*text) return true;
+  eval_error(call->eval, call->places[i], NULL, "'%s' must be a string, not %s",
+             call_argument_name(call, i), value_describe(call->args[i]));
+  return false;
+}
+
+static bool style_argument(Call *call, int i, CurveStyle *style) {
+  static const char *const names[] = {"auto", "line", "dashed", "points", NULL};
+  const char *text;
+  if (!text_argument(call, i, &text)) return false;
+  for (int k = 0; text && names[k]; k++)
+    if (strcmp(names[k], text) == 0) return *style = (CurveStyle)k, true;
+  if (!text || !call->args[i]->known) return true;
+  eval_unknown(call->eval, call->places[i], text, names, "unknown style '%s'", text);
+  return false;
+}
+
+/* What y was read from lends the curve its errors and its style. */
+Value *builtin_curve(Call *call) {
+  Value *curve = value_new(&call->eval->heap, VALUE_CURVE), *y = call->args[given(call, 1) ? 1 : 0];
+  const char *label;
+  double color = 0;
+  if (!coordinates(call, curve)) return call_broken(call);
+  curve->source = result_keep(y->source);
+  curve->error = given(call, 2) ? take(call, 2) : given(call, 1) ? array_keep(y->error) : NULL;
+  if (given(call, 2) && !curve->error) return call_broken(call);
+  bool sound = matching(call, curve) & text_argument(call, 3, &label) &
+               style_argument(call, 4, &curve->curve.style);
+  if (given(call, 5)) sound &= call_whole(call, 5, 1, 8, &color);
+  if (!sound) return call_broken(call);
+  curve->curve.label = label ? mem_string(label) : NULL;
+  curve->curve.color = (int)color;
+  return curve;
+}
 
 /* Linear algebra */
 

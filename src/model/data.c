@@ -96,8 +96,9 @@ static bool check_targets(Data data, int key, const char *of, size_t points, boo
     return false;
   }
   if (counted && a->shape[0] != points) {
-    eval_error(data.eval, data.places[key], NULL, "'%s' are for %zu points, but there are %zu %s",
-               name, a->shape[0], points, of);
+    eval_error(data.eval, data.places[key], NULL,
+               "'%s' must hold one entry for each of the %zu %s, not %zu", name, points, of,
+               a->shape[0]);
     return false;
   }
   return all_finite(data, key);

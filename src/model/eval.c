@@ -104,14 +104,49 @@ static void check_later(Eval *eval, const Ast *function) {
   eval->functions[eval->function_count++] = function;
 }
 
+/* Whether the parameters of a declaration have different names; reports otherwise. */
+static bool distinct_parameters(Eval *eval, const Ast *node) {
+  for (int i = 0; i + 1 < node->count; i++)
+    for (int k = 0; k < i; k++)
+      if (strcmp(node->kid[i]->name, node->kid[k]->name) == 0) {
+        eval_error(eval, node->kid[i]->name_span, NULL, "'%s' has two parameters '%s'", node->name,
+                   node->kid[i]->name);
+        return false;
+      }
+  return true;
+}
+
+static void assign_broken(Eval *eval, const Ast *node) {
+  eval_assign(eval, node->name, value_new(&eval->heap, VALUE_BROKEN), node->name_span);
+}
+
 static void declare_function(Eval *eval, const Ast *node) {
+  if (!distinct_parameters(eval, node)) {
+    assign_broken(eval, node);
+    return;
+  }
   Value *value = value_new(&eval->heap, VALUE_FUNCTION);
   value->function = node;
   eval_assign(eval, node->name, value, node->name_span);
   if (eval->dry) check_later(eval, node);
 }
 
+static bool has_default(const Ast *parameter) { return parameter->count > 0; }
+
+/* The body of an activation whose parameters all have defaults, as dense(NAME) would use it. */
+static bool check_activation(Eval *eval, const Ast *node) {
+  if (node->kind != AST_ACTIVATION) return false;
+  for (int i = 1; i + 1 < node->count; i++)
+    if (!has_default(node->kid[i])) return false;
+  Value *value = value_new(&eval->heap, VALUE_ACTIVATION);
+  value->activation.name = mem_string(node->name);
+  value->activation.node = node;
+  eval_activation(eval, node->name_span, value);
+  return true;
+}
+
 static void check_function(Eval *eval, const Ast *node) {
+  if (check_activation(eval, node)) return;
   Value **args = mem_new((size_t)node->count, sizeof *args);
   for (int i = 0; i + 1 < node->count; i++) args[i] = value_new(&eval->heap, VALUE_UNKNOWN);
   eval->doubt++;
@@ -127,25 +162,23 @@ void eval_end(Eval *eval) {
   free(eval->doubtful);
 }
 
-static bool has_default(const Ast *parameter) { return parameter->count > 0; }
-
 static void declare_activation(Eval *eval, const Ast *node) {
-  if (node->count < 2) {
+  if (node->count < 2)
     eval_error(eval, node->name_span, "activation NAME(h) = ...",
                "an activation needs an argument");
+  if (node->count < 2 || !distinct_parameters(eval, node)) {
+    assign_broken(eval, node);
     return;
   }
   Value *value = value_new(&eval->heap, VALUE_ACTIVATION);
   value->activation.name = mem_string(node->name);
   value->activation.node = node;
   eval_assign(eval, node->name, value, node->name_span);
-  for (int i = 1; i + 1 < node->count; i++)
-    if (!has_default(node->kid[i])) return;
-  if (eval->dry) eval_activation(eval, node->kid[node->count - 1]->span, value);
+  if (eval->dry) check_later(eval, node);
 }
 
 static void declare_loss(Eval *eval, const Ast *node) {
-  const Expr *expr = eval_loss(eval, node);
+  const Expr *expr = distinct_parameters(eval, node) ? eval_loss(eval, node) : NULL;
   Value *value = value_new(&eval->heap, expr ? VALUE_LOSS : VALUE_BROKEN);
   if (expr) {
     value->loss.name = mem_string(node->name);
@@ -193,32 +226,77 @@ static const char *file_name(Eval *eval, const Ast *node) {
   return NULL;
 }
 
-static void plottable(Eval *eval, const Item *item) {
+/* An item NAME = string or NAME = number is an option, any other labelled item a curve of that
+ * name. */
+static bool is_option(const Item *item) {
+  return item->labelled && (item->value->kind == VALUE_STRING || item->value->kind == VALUE_NUMBER);
+}
+
+static void take_option(Eval *eval, const Item *item, PlotLook *look) {
+  static const char *const names[] = {"title", "xlabel", "ylabel", "logx", "logy", NULL};
+  const char **texts[] = {&look->title, &look->x_label, &look->y_label};
+  bool *switches[] = {&look->x_log, &look->y_log};
+  enum { TEXTS = sizeof texts / sizeof *texts };
+  const Value *value = item->value;
+  int i = 0;
+  while (names[i] && strcmp(names[i], item->name) != 0) i++;
+  if (!names[i])
+    eval_unknown(eval, item->node->span, item->name, names,
+                 "cannot plot %s, and 'plot' has no option '%s'", value_describe(value),
+                 item->name);
+  else if ((i < TEXTS) != (value->kind == VALUE_STRING))
+    eval_error(eval, item->node->span, NULL, "'%s' must be %s, not %s", item->name,
+               i < TEXTS ? "a string" : "true or false", value_describe(value));
+  else if (i < TEXTS)
+    *texts[i] = value->string;
+  else
+    *switches[i - TEXTS] = value->number != 0;
+}
+
+/* Whether the item may be plotted; reports otherwise. */
+static bool plottable(Eval *eval, const Item *item) {
   ValueKind kind = item->value->kind;
-  if (kind == VALUE_ARRAY || kind == VALUE_UNKNOWN || kind == VALUE_BROKEN) return;
-  eval_error(eval, item->node->span, NULL, "cannot plot %s", value_describe(item->value));
+  if (kind == VALUE_ARRAY || kind == VALUE_CURVE || kind == VALUE_UNKNOWN || kind == VALUE_BROKEN)
+    return true;
+  const char *hint = kind == VALUE_RESULT   ? "one of its fields, such as .loss"
+                     : kind == VALUE_FAMILY ? "one layer of it, with indices: [1, :, 0, -1, 0]"
+                                            : NULL;
+  eval_error(eval, item->node->span, hint, "cannot plot %s", value_describe(item->value));
+  return false;
 }
 
 static void plot(Eval *eval, const Ast *node) {
-  int count = node->count - 1;
+  int count = node->count - 1, drawn = 0;
   const Ast *file = node->kid[count];
-  Item *items = mem_new((size_t)count, sizeof *items);
+  Item *items = mem_new((size_t)count, sizeof *items),
+       *curves = mem_new((size_t)count, sizeof *curves);
+  PlotLook look = {0};
   bool sound = items_of(eval, node, count, items);
-  for (int i = 0; i < count; i++) plottable(eval, &items[i]);
+  for (int i = 0; i < count; i++) {
+    if (is_option(&items[i]))
+      take_option(eval, &items[i], &look);
+    else
+      curves[drawn++] = items[i];
+  }
+  for (int i = 0; i < drawn; i++) sound &= plottable(eval, &curves[i]);
+  if (drawn == 0) eval_error(eval, node->span, NULL, "nothing is given to plot");
   const char *path = file ? file_name(eval, file) : NULL;
-  if (sound && !eval->dry && !eval->halted)
-    eval->host->plot(eval, items, count, path, file ? file->span : node->span);
+  if (sound && drawn && !eval->halted && (path || !file))
+    eval->host->plot(eval, curves, drawn, &look, path, file ? file->span : node->span);
+  free(curves);
   items_free(items, count);
 }
 
 static void save(Eval *eval, const Ast *node) {
   Value *value = eval_expression(eval, node->kid[0]);
   const char *path = file_name(eval, node->kid[1]);
-  if (!value_is_numeric(value) && value->kind != VALUE_RESULT && value->kind != VALUE_UNKNOWN &&
-      value->kind != VALUE_BROKEN)
+  if (value->kind == VALUE_BROKEN || value->kind == VALUE_UNKNOWN) return;
+  if (!value_is_numeric(value) && value->kind != VALUE_RESULT) {
     eval_error(eval, node->kid[0]->span, "save a result or an array", "cannot save %s",
                value_describe(value));
-  if (eval->dry || eval->halted || !path) return;
+    return;
+  }
+  if (eval->halted || !path) return;
   char *name = ast_source(node->kid[0]);
   eval->host->save(eval, value, name, path, node->kid[1]->span);
   free(name);
@@ -355,13 +433,13 @@ void eval_statement(Eval *eval, const Ast *node) {
   heap_release(&eval->heap, mark, NULL);
 }
 
+bool eval_interrupted(Eval *eval, Span span) {
+  if (!eval->stop || !*eval->stop || eval->halted) return eval->halted;
+  eval_fail(eval, STATUS_INTERRUPTED, span, NULL, "interrupted");
+  return eval->halted = true;
+}
+
 void eval_block(Eval *eval, const Ast *block) {
-  for (int i = 0; i < block->count && !eval->halted; i++) {
-    if (eval->stop && *eval->stop) {
-      eval_fail(eval, STATUS_INTERRUPTED, block->kid[i]->span, NULL, "interrupted");
-      eval->halted = true;
-      return;
-    }
+  for (int i = 0; i < block->count && !eval_interrupted(eval, block->kid[i]->span); i++)
     eval_statement(eval, block->kid[i]);
-  }
 }

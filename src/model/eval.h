@@ -51,11 +51,19 @@ typedef struct Item {
   Value *value;
 } Item;
 
-/* What the evaluator asks of the session. All but `import` are called in runs only. */
+/* The options of a plot; NULL where none was given. */
+typedef struct PlotLook {
+  const char *title, *x_label, *y_label;
+  bool x_log, y_log;
+} PlotLook;
+
+/* What the evaluator asks of the session. */
 typedef struct Host {
   void *self;
-  void (*print)(Eval *eval, const Item *items, int count);
-  void (*plot)(Eval *eval, const Item *items, int count, const char *path, Span span);
+  void (*print)(Eval *eval, const Item *items, int count); /* in runs only */
+  /* A check only looks whether they can succeed: the shapes, the name of the file. */
+  void (*plot)(Eval *eval, const Item *items, int count, const PlotLook *look, const char *path,
+               Span span);
   void (*save)(Eval *eval, Value *value, const char *name, const char *path, Span span);
   /* Shows the value of an expression that stands alone. */
   void (*show)(Eval *eval, const Ast *node, Value *value);
@@ -64,6 +72,8 @@ typedef struct Host {
   const Ast *(*override)(Eval *eval, const char *name, const char *key);
   /* Reads the file for csv, npy, ...; an array to be dropped, or NULL after reporting. */
   Array *(*read)(Eval *eval, Span span, const char *format, const char *path, const char *inside);
+  /* Why a result lacks this field; NULL when no such result ever has it. */
+  const char *(*lacks)(const Result *result, const char *name);
 } Host;
 
 /* A function whose body is being evaluated. */
@@ -111,6 +121,8 @@ Value *eval_unknown(Eval *eval, Span span, const char *name, const char *const *
 /* statements: eval.c */
 void eval_block(Eval *eval, const Ast *block);
 void eval_statement(Eval *eval, const Ast *node);
+/* Whether the user wants out; reports it and halts, in a check too. */
+bool eval_interrupted(Eval *eval, Span span);
 /* Finishes a check or a run and frees what the evaluator holds, but not its scopes. */
 void eval_end(Eval *eval);
 /* Gives a name its value in the global scope. */

@@ -35,6 +35,16 @@ static bool bounded(Call *call, int i, double least, double *number) {
   return false;
 }
 
+/* True or false; reports otherwise. */
+static bool truth(Call *call, int i, bool *yes) {
+  const Value *value = call->args[i];
+  *yes = value->kind == VALUE_NUMBER && value->number != 0;
+  if (value->kind == VALUE_NUMBER && (!value->known || value->number == *yes)) return true;
+  eval_error(call->eval, call->places[i], NULL, "'%s' must be true or false, not %s",
+             call_argument_name(call, i), value_describe(value));
+  return false;
+}
+
 /* The activation and its name as the user wrote it. */
 static bool activation(Call *call, Layer *layer) {
   layer->phi = eval_activation(call->eval, call->places[0], call->args[0]);
@@ -45,10 +55,8 @@ static bool activation(Call *call, Layer *layer) {
 
 Value *builtin_dense(Call *call) {
   Layer layer = {.kind = LAYER_DENSE, .span = call->span};
-  double train;
   bool sound = bounded(call, 1, 0, &layer.sigma_w) & bounded(call, 2, 0, &layer.sigma_b) &
-               bounded(call, 3, 0, &train) & bounded(call, 4, 0, &layer.rate);
-  layer.train = train != 0;
+               truth(call, 3, &layer.train) & bounded(call, 4, 0, &layer.rate);
   return activation(call, &layer) && sound ? chain_of(call->eval, &layer)
                                            : (free(layer.phi_name), call_broken(call));
 }
@@ -61,10 +69,8 @@ Value *builtin_activate(Call *call) {
 
 Value *builtin_readout(Call *call) {
   Layer layer = {.kind = LAYER_READOUT, .span = call->span};
-  double train;
-  bool sound = bounded(call, 0, 0, &layer.sigma_w) & bounded(call, 1, 0, &train) &
+  bool sound = bounded(call, 0, 0, &layer.sigma_w) & truth(call, 1, &layer.train) &
                bounded(call, 2, 0, &layer.rate);
-  layer.train = train != 0;
   return sound ? chain_of(call->eval, &layer) : call_broken(call);
 }
 
@@ -150,14 +156,16 @@ Value *chain_join(Eval *eval, const Ast *node, Value *a, Value *b) {
 enum { MAX_LAYERS = 10000 };
 
 Value *chain_repeat(Eval *eval, const Ast *node, Value *times, Value *chain) {
+  if (times->kind == VALUE_CHAIN)
+    return eval_error(eval, node->span, "input -> dense(tanh) -> readout",
+                      "layers are joined by '->', not by '*'");
   if (times->kind != VALUE_NUMBER)
     return eval_error(eval, node->span, NULL, "a layer is repeated by a number, not by %s",
                       value_describe(times));
   if (!times->known) return value_new(&eval->heap, VALUE_UNKNOWN);
   double n = times->number;
   if (!(n >= 1) || n != floor(n))
-    return eval_error(eval, node->span, NULL, "a layer is repeated a whole number of times, not %g",
-                      n);
+    return eval_error(eval, node->span, NULL, "a layer is repeated 1, 2, 3, ... times, not %g", n);
   if (chain->chain.input || finished(&chain->chain))
     return eval_error(eval, node->span, NULL, "'%s' cannot be repeated",
                       chain->chain.input ? "input" : "readout");

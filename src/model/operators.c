@@ -163,19 +163,6 @@ static const struct {
     {AST_NE, PRIM_EQ, false, true},
 };
 
-static const char *sign_of(int op) {
-  static _Thread_local char text[2];
-  switch (op) {
-  case AST_LE: return "<=";
-  case AST_GE: return ">=";
-  case AST_EQ: return "==";
-  case AST_NE: return "!=";
-  case AST_AND: return "and";
-  case AST_OR: return "or";
-  default: text[0] = (char)op; return text;
-  }
-}
-
 static bool operable(const Value *value) {
   return value_is_numeric(value) || value->kind == VALUE_SYMBOL;
 }
@@ -187,11 +174,14 @@ static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
     return a->kind == VALUE_CHAIN ? chain_repeat(eval, node, b, a) : chain_repeat(eval, node, a, b);
   if (a->kind == VALUE_STRING && b->kind == VALUE_STRING)
     return op == '+' ? join_strings(eval, a, b) : compare_strings(eval, node, op, a, b);
+  bool function = eval_is_activation(a) || eval_is_activation(b);
+  bool text = op == '+' && (a->kind == VALUE_STRING || b->kind == VALUE_STRING);
   if (!operable(a) || !operable(b))
     return eval_error(eval, node->span,
-                      eval_is_activation(a) || eval_is_activation(b) ? "call the function: f(x)"
-                                                                     : NULL,
-                      "'%s' works on numbers and arrays, not on %s", sign_of(op),
+                      function ? "call the function: f(x)"
+                      : text   ? "str(x) makes text of a number"
+                               : NULL,
+                      "'%s' works on numbers and arrays, not on %s", ast_operator(op),
                       value_describe(operable(a) ? b : a));
   if (op == AST_AND || op == AST_OR) {
     a = truth_of(eval, node->span, a);

@@ -4,6 +4,7 @@
 #include "model/data.h"
 #include "model/declare.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,12 @@ static double number_of(const Value *value) {
   return value && value->kind == VALUE_NUMBER && value->known ? value->number : 1;
 }
 
+/* A number that is only calculated with: not a number in a check that does not know it. */
+static double number_or_nan(const Value *value) {
+  bool unknown = value && value->kind == VALUE_NUMBER && !value->known;
+  return unknown ? NAN : number_of(value);
+}
+
 static void fill_model(const Declared *model, Problem *problem) {
   const Chain *chain = &model->slot[MODEL_LAYERS]->chain;
   problem->layers = mem_new((size_t)chain->count, sizeof *problem->layers);
@@ -38,7 +45,7 @@ static void fill_model(const Declared *model, Problem *problem) {
   const Value *word = model->slot[MODEL_PARAMETERIZATION];
   problem->parameterization =
       parameterization_of(word->kind == VALUE_STRING ? word->string : "mup");
-  problem->gamma = number_of(model->slot[MODEL_GAMMA]);
+  problem->gamma = number_or_nan(model->slot[MODEL_GAMMA]);
   problem->width = model->slot[MODEL_WIDTH] ? (int)number_of(model->slot[MODEL_WIDTH]) : 0;
   problem->centered = number_of(model->slot[MODEL_CENTERED]) != 0;
   problem->model_name = mem_string(model->name);
@@ -58,8 +65,8 @@ static bool fill_training(Eval *eval, const Declared *training, Problem *problem
   }
   const Value *eta = optimizer->eta;
   for (int t = 0; t < problem->steps; t++)
-    problem->eta[t] = eta->kind == VALUE_ARRAY && eta->known ? eta->array->data[t] : number_of(eta);
-  problem->dt = optimizer->dt ? number_of(optimizer->dt) : 0;
+    problem->eta[t] = eta->kind == VALUE_ARRAY && eta->known ? eta->array->data[t] : number_or_nan(eta);
+  problem->dt = optimizer->dt ? number_or_nan(optimizer->dt) : 0;
   problem->training_name = mem_string(training->name);
   problem->training_span = training->span;
   return true;

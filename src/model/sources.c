@@ -136,6 +136,9 @@ static Value *read_file(Call *call) {
                         call_argument_name(call, i), value_describe(call->args[i]));
   for (int i = 0; i < call->count; i++)
     if (!call->args[i]->known) return value_new(&call->eval->heap, VALUE_UNKNOWN);
+  if (!*call->args[0]->string)
+    return eval_fail(call->eval, STATUS_FILE, call->places[0], NULL,
+                     "the name of the file is empty");
   Array *array =
       call->eval->host->read(call->eval, call->places[0], call->row->name, call->args[0]->string,
                              call->count > 1 ? call->args[1]->string : NULL);

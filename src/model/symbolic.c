@@ -97,15 +97,27 @@ static const char *function_name(const Value *value) {
   }
 }
 
+/* The body of a function of the script; `otherwise` for one of the language. */
+static Span body_span(const Value *value, Span otherwise) {
+  const Ast *node = value->kind == VALUE_FUNCTION     ? value->function
+                    : value->kind == VALUE_ACTIVATION ? value->activation.node
+                                                      : NULL;
+  return node ? node->kid[node->count - 1]->span : otherwise;
+}
+
 const Expr *eval_activation(Eval *eval, Span span, Value *value) {
   if (value->kind == VALUE_BROKEN || value->kind == VALUE_UNKNOWN) return NULL;
   if (!eval_is_activation(value)) {
-    eval_error(eval, span, "such as tanh, relu or linear", "an activation is a function, not %s",
-               value_describe(value));
+    const char *hint = "such as tanh, relu, linear, or one declared with 'activation'";
+    if (value->kind == VALUE_BUILTIN)
+      eval_error(eval, span, hint, "the function '%s' cannot be an activation",
+                 function_name(value));
+    else
+      eval_error(eval, span, hint, "an activation is a function, not %s", value_describe(value));
     return NULL;
   }
   Value *image = eval_apply(eval, span, value, argument(eval, 0));
-  return as_expr(eval, span, function_name(value), image);
+  return as_expr(eval, body_span(value, span), function_name(value), image);
 }
 
 const Expr *eval_loss(Eval *eval, const Ast *node) {

@@ -2,6 +2,7 @@
 #include "model/value.h"
 #include "base/memory.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,11 @@ static void drop_contents(Value *value) {
   case VALUE_DECLARED: drop_declared(&value->declared); break;
   case VALUE_RESULT:
   case VALUE_STDERR: result_drop(value->result); break;
+  case VALUE_CURVE:
+    array_drop(value->curve.x);
+    array_drop(value->curve.y);
+    free(value->curve.label);
+    break;
   case VALUE_FAMILY:
     result_drop(value->family.result);
     free(value->family.name);
@@ -109,7 +115,7 @@ Value *value_new(Heap *heap, ValueKind kind) {
 
 Value *value_number(Heap *heap, double number) {
   Value *value = value_new(heap, VALUE_NUMBER);
-  value->number = number;
+  value->number = isnan(number) ? NAN : number; /* its sign means nothing, but would be printed */
   return value;
 }
 
@@ -184,7 +190,7 @@ const char *value_describe(const Value *value) {
   case VALUE_ARRAY: describe_array(value->array, text, ROOM); return text;
   case VALUE_STRING: return "a string";
   case VALUE_LIST: return "a list";
-  case VALUE_SYMBOL: return "the argument of an activation";
+  case VALUE_SYMBOL: return "the argument of an activation or loss";
   case VALUE_FUNCTION:
   case VALUE_BUILTIN: return "a function";
   case VALUE_ACTIVATION: return "an activation";
@@ -195,6 +201,7 @@ const char *value_describe(const Value *value) {
     snprintf(text, ROOM, "a %s", declared_kind_name(value->declared.kind));
     return text;
   case VALUE_RESULT: return "a result";
+  case VALUE_CURVE: return "a curve";
   case VALUE_STDERR: return "the standard errors of a result";
   case VALUE_FAMILY: return "a field with one array for each layer";
   }

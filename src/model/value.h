@@ -29,6 +29,7 @@ typedef enum ValueKind {
   VALUE_CHAIN, /* layers */
   VALUE_OPTIMIZER,
   VALUE_DECLARED, /* a dataset, model or training */
+  VALUE_CURVE,    /* y against x, for plot */
   VALUE_RESULT,
   VALUE_STDERR, /* the standard errors of a result, by field */
   VALUE_FAMILY  /* all layers of one field of a result */
@@ -64,6 +65,9 @@ typedef struct Optimizer {
 } Optimizer;
 
 typedef enum DeclaredKind { DECLARED_DATASET, DECLARED_MODEL, DECLARED_TRAINING } DeclaredKind;
+
+/* How a curve is drawn; AUTO: points for what was read from networks, else a line. */
+typedef enum CurveStyle { CURVE_AUTO, CURVE_LINE, CURVE_DASHED, CURVE_POINTS } CurveStyle;
 
 enum { DECLARED_MAX_KEYS = 8 };
 
@@ -109,13 +113,19 @@ struct Value {
     Declared declared;
     Result *result;
     struct {
+      Array *x, *y; /* [n]; [n], or [n, k] for k curves */
+      char *label;  /* or NULL; "" keeps it out of the legend */
+      CurveStyle style;
+      int color; /* 1..8, or 0 */
+    } curve;
+    struct {
       Result *result;
       char *name;
       bool errors; /* the standard errors of the field */
     } family;
   };
-  /* Where an array or number was read from, for printing and plotting: the result and the standard
-   * errors of these very entries; both NULL once anything has been computed with it. */
+  /* Where an array, number or curve was read from, for printing and plotting: the result and the
+   * standard errors of these very entries; both NULL once anything has been computed with it. */
   Result *source;
   Array *error;
 };

@@ -50,6 +50,19 @@ static bool square(const char *what, const Array *a, const char **why) {
   return factorizable(what, a, why);
 }
 
+/* A stack [..., n, n]: matrix i lies n^2 i numbers in. */
+typedef struct Stack {
+  size_t n, count;
+} Stack;
+
+static bool stack_of(const char *what, const Array *a, Stack *stack, const char **why) {
+  if (a->rank < 2 || a->shape[a->rank - 1] != a->shape[a->rank - 2])
+    return refuse(what, "square matrices", a, why), false;
+  *stack = (Stack){a->shape[a->rank - 1], 1};
+  for (int i = 0; i + 2 < a->rank; i++) stack->count *= a->shape[i];
+  return fits(a, why);
+}
+
 Array *array_matmul(const Array *a, const Array *b, const char **why) {
   if (a->rank < 1 || a->rank > 2) return refuse("@", "vectors and matrices", a, why);
   if (b->rank < 1 || b->rank > 2) return refuse("@", "vectors and matrices", b, why);
@@ -88,17 +101,18 @@ Array *array_outer(const Array *a, const Array *b, const char **why) {
 }
 
 Array *array_trace(const Array *a, const char **why) {
-  if (a->rank != 2 || a->shape[0] != a->shape[1]) return refuse("trace", "a square matrix", a, why);
-  Array *out = array_fresh(0, NULL, why);
-  if (!out) return NULL;
-  for (size_t i = 0; i < a->shape[0]; i++) out->data[0] += a->data[i * (a->shape[0] + 1)];
+  Stack stack;
+  if (!stack_of("trace", a, &stack, why)) return NULL;
+  Array *out = array_fresh(a->rank - 2, a->shape, why);
+  for (size_t k = 0; out && k < stack.count; k++)
+    for (size_t i = 0; i < stack.n; i++)
+      out->data[k] += a->data[k * stack.n * stack.n + i * (stack.n + 1)];
   return out;
 }
 
 /* Overwrites a square matrix with its LU factors. False when a pivot vanishes. */
-static bool factorize(Array *lu, lapack_int *pivots) {
-  int n = (int)lu->shape[0];
-  return LAPACKE_dgetrf(LAPACK_ROW_MAJOR, n, n, lu->data, leading(lu->shape[0]), pivots) == 0;
+static bool factorize(double *lu, size_t n, lapack_int *pivots) {
+  return LAPACKE_dgetrf(LAPACK_ROW_MAJOR, (int)n, (int)n, lu, leading(n), pivots) == 0;
 }
 
 /* True when the factors of a matrix with this 1-norm can be divided by to working precision. */
@@ -114,7 +128,7 @@ static bool divide(Array *lu, Array *x, lapack_int *pivots) {
   int n = (int)lu->shape[0];
   int columns = x->rank == 2 ? (int)x->shape[1] : 1;
   double norm = LAPACKE_dlange(LAPACK_ROW_MAJOR, '1', n, n, lu->data, n);
-  if (!factorize(lu, pivots) || !regular(lu, norm)) return false;
+  if (!factorize(lu->data, lu->shape[0], pivots) || !regular(lu, norm)) return false;
   return LAPACKE_dgetrs(LAPACK_ROW_MAJOR, 'N', n, columns, lu->data, n, pivots, x->data, columns) ==
          0;
 }
@@ -149,52 +163,54 @@ Array *array_inverse(const Array *a, const char **why) {
 }
 
 /* Overwrites the matrix. */
-static double determinant(Array *lu, lapack_int *pivots) {
-  size_t n = lu->shape[0];
+static double determinant(double *lu, size_t n, lapack_int *pivots) {
   if (n == 0) return 1;
-  if (!factorize(lu, pivots)) return 0;
+  if (!factorize(lu, n, pivots)) return 0;
   double product = 1;
   for (size_t i = 0; i < n; i++)
-    product *= lu->data[i * (n + 1)] * (pivots[i] == (lapack_int)i + 1 ? 1 : -1);
+    product *= lu[i * (n + 1)] * (pivots[i] == (lapack_int)i + 1 ? 1 : -1);
   return product;
 }
 
 Array *array_det(const Array *a, const char **why) {
-  if (!square("det", a, why)) return NULL;
-  Array *lu = copy(a, why);
-  if (!lu) return NULL;
-  lapack_int *pivots = mem_new(a->shape[0], sizeof *pivots);
-  double value = determinant(lu, pivots);
+  Stack stack;
+  if (!stack_of("det", a, &stack, why) || !all_finite("det", a, why)) return NULL;
+  Array *lu = copy(a, why), *out = lu ? array_fresh(a->rank - 2, a->shape, why) : NULL;
+  lapack_int *pivots = mem_new(stack.n, sizeof *pivots);
+  for (size_t k = 0; out && k < stack.count; k++)
+    out->data[k] = determinant(lu->data + k * stack.n * stack.n, stack.n, pivots);
   free(pivots);
   array_drop(lu);
-  return array_full(0, NULL, value, why);
+  return out;
 }
 
-static bool symmetric(const Array *a) {
-  size_t n = a->shape[0];
+static bool symmetric(const double *a, size_t n) {
   double largest = 0;
-  for (size_t i = 0; i < a->size; i++) largest = fmax(largest, fabs(a->data[i]));
+  for (size_t i = 0; i < n * n; i++) largest = fmax(largest, fabs(a[i]));
   for (size_t i = 0; i < n; i++)
     for (size_t j = 0; j < i; j++)
-      if (fabs(a->data[i * n + j] - a->data[j * n + i]) > 1e-10 * largest) return false;
+      if (fabs(a[i * n + j] - a[j * n + i]) > 1e-10 * largest) return false;
   return true;
 }
 
 /* Eigenvalues into `values`; the matrix becomes the eigenvectors if the job is 'V'. */
-static bool diagonalize(char job, Array *a, double *values, const char **why) {
-  int n = (int)a->shape[0];
-  if (!symmetric(a))
+static bool diagonalize(char job, double *a, size_t n, double *values, const char **why) {
+  if (!symmetric(a, n))
     return array_fail(why, STATUS_NUMERICS, "eig takes a symmetric matrix, and this one is not"),
            false;
-  if (n == 0 || LAPACKE_dsyevd(LAPACK_ROW_MAJOR, job, 'L', n, a->data, n, values) == 0) return true;
+  if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, job, 'L', (int)n, a, (int)n, values) == 0) return true;
   return array_fail(why, STATUS_NUMERICS, "the eigenvalues did not converge"), false;
 }
 
-/* Both parts of the eigensystem; the part not wanted is dropped. */
+/* Both parts of each eigensystem; the part not wanted is dropped. */
 static Array *eigen(const Array *a, bool vectors, const char **why) {
-  if (!square("eig", a, why)) return NULL;
-  Array *matrix = copy(a, why), *values = array_fresh(1, a->shape, why);
-  bool good = matrix && values && diagonalize(vectors ? 'V' : 'N', matrix, values->data, why);
+  Stack stack;
+  if (!stack_of("eig", a, &stack, why) || !all_finite("eig", a, why)) return NULL;
+  Array *matrix = copy(a, why), *values = matrix ? array_fresh(a->rank - 1, a->shape, why) : NULL;
+  bool good = values != NULL;
+  for (size_t k = 0; good && stack.n && k < stack.count; k++)
+    good = diagonalize(vectors ? 'V' : 'N', matrix->data + k * stack.n * stack.n, stack.n,
+                       values->data + k * stack.n, why);
   Array *wanted = array_keep(!good ? NULL : vectors ? matrix : values);
   array_drop(matrix);
   array_drop(values);

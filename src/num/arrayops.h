@@ -74,6 +74,7 @@ typedef enum Reduction {
   REDUCE_MEAN,
   REDUCE_STD,
   REDUCE_VAR,
+  REDUCE_KURTOSIS, /* in excess of a Gaussian's: 0 for one */
   REDUCE_MIN,
   REDUCE_MAX,
   REDUCE_PROD,
@@ -98,6 +99,14 @@ Array *array_diff(const Array *a, double axis, const char **why);
  * xs must ascend. */
 Array *array_interp(const Array *x, const Array *xs, const Array *ys, const char **why);
 
+/* The numbers below which a fraction q of all elements lies, with the shape of q; linear between
+ * neighbouring elements. */
+Array *array_quantile(const Array *a, const Array *q, const char **why);
+/* Densities of all elements in equal bins from `low` to `high`: [bins, 2], the centre of each bin
+ * and the fraction of all elements in it divided by its width. What lies outside counts among all.
+ */
+Array *array_histogram(const Array *a, size_t bins, double low, double high, const char **why);
+
 /* Linear algebra. Functions that factorize demand finite entries. */
 
 /* The product of vectors and matrices: [n] [n] -> number, [m,n] [n] -> [m], [m] [m,n] -> [n],
@@ -105,12 +114,14 @@ Array *array_interp(const Array *x, const Array *xs, const Array *ys, const char
 Array *array_matmul(const Array *a, const Array *b, const char **why);
 Array *array_dot(const Array *a, const Array *b, const char **why);   /* two vectors -> number */
 Array *array_outer(const Array *a, const Array *b, const char **why); /* [m] [n] -> [m,n] */
+/* Of a square matrix, or of each of a stack of them [..., n, n]; likewise below where it says "of
+ * each". */
 Array *array_trace(const Array *a, const char **why);
 /* x with a x = b, for b [n] or [n,k]; fails when a is singular to working precision. */
 Array *array_solve(const Array *a, const Array *b, const char **why);
 Array *array_inverse(const Array *a, const char **why);
-Array *array_det(const Array *a, const char **why);
-/* Of a real symmetric matrix (to 1e-10 of its largest entry): eigenvalues [n] ascending, and the
+Array *array_det(const Array *a, const char **why); /* of each */
+/* Of each real symmetric matrix (to 1e-10 of its largest entry): eigenvalues [n] ascending, and the
  * matrix [n,n] whose columns are the eigenvectors in that order. */
 Array *array_eigenvalues(const Array *a, const char **why);
 Array *array_eigenvectors(const Array *a, const char **why);

@@ -34,6 +34,18 @@ static double variance(Line x) {
   return (double)(total / x.count);
 }
 
+/* m4 / m2^2 - 3. */
+static double kurtosis(Line x) {
+  double mean = sum(x) / (double)x.count;
+  long double second = 0, fourth = 0;
+  for (size_t i = 0; i < x.count; i++) {
+    long double square = (long double)(at(x, i) - mean) * (at(x, i) - mean);
+    second += square;
+    fourth += square * square;
+  }
+  return (double)(fourth * x.count / (second * second) - 3);
+}
+
 static double count_true(Line x) {
   size_t count = 0;
   for (size_t i = 0; i < x.count; i++) count += at(x, i) != 0;
@@ -56,6 +68,7 @@ static double reduce(Line x, Reduction reduction) {
   case REDUCE_MEAN: return sum(x) / (double)x.count;
   case REDUCE_STD: return sqrt(variance(x));
   case REDUCE_VAR: return variance(x);
+  case REDUCE_KURTOSIS: return kurtosis(x);
   case REDUCE_MIN: return at(x, extreme(x, -1));
   case REDUCE_MAX: return at(x, extreme(x, 1));
   case REDUCE_PROD: return product(x);
@@ -69,9 +82,9 @@ static double reduce(Line x, Reduction reduction) {
 
 static bool reducible(size_t count, Reduction reduction, const char **why) {
   static const char *const needs_one[] = {
-      [REDUCE_MEAN] = "mean",    [REDUCE_STD] = "std", [REDUCE_VAR] = "var",
-      [REDUCE_MIN] = "min",      [REDUCE_MAX] = "max", [REDUCE_ARGMIN] = "argmin",
-      [REDUCE_ARGMAX] = "argmax"};
+      [REDUCE_MEAN] = "mean",     [REDUCE_STD] = "std",          [REDUCE_VAR] = "var",
+      [REDUCE_MIN] = "min",       [REDUCE_MAX] = "max",          [REDUCE_ARGMIN] = "argmin",
+      [REDUCE_ARGMAX] = "argmax", [REDUCE_KURTOSIS] = "kurtosis"};
   if (count || !needs_one[reduction]) return true;
   array_fail(why, STATUS_SCRIPT, "%s of nothing: the array is empty", needs_one[reduction]);
   return false;
@@ -212,5 +225,44 @@ Array *array_interp(const Array *x, const Array *xs, const Array *ys, const char
   if (!out) return NULL;
   for (size_t i = 0; i < x->size; i++)
     out->data[i] = interpolate(x->data[i], xs->data, ys->data, xs->size);
+  return out;
+}
+
+/* Between neighbours of the sorted numbers, as the graph of the order statistics has it. */
+static double quantile(const Array *sorted, double q) {
+  double place = q * (double)(sorted->size - 1);
+  size_t low = (size_t)place, high = low + (low + 1 < sorted->size);
+  if (isnan(sorted->data[sorted->size - 1])) return NAN;
+  return sorted->data[low] + (place - (double)low) * (sorted->data[high] - sorted->data[low]);
+}
+
+Array *array_quantile(const Array *a, const Array *q, const char **why) {
+  if (!a->size) return array_fail(why, STATUS_SCRIPT, "quantile of nothing: the array is empty");
+  for (size_t i = 0; i < q->size; i++)
+    if (!(q->data[i] >= 0 && q->data[i] <= 1))
+      return array_fail(why, STATUS_SCRIPT, "a quantile lies between 0 and 1, not at %g",
+                        q->data[i]);
+  Array *flat = array_reshape(a, 1, (const double[]){-1}, why);
+  Array *sorted = flat ? array_sort(flat, 0, why) : NULL;
+  Array *out = sorted ? array_fresh(q->rank, q->shape, why) : NULL;
+  for (size_t i = 0; out && i < out->size; i++) out->data[i] = quantile(sorted, q->data[i]);
+  array_drop(flat);
+  array_drop(sorted);
+  return out;
+}
+
+Array *array_histogram(const Array *a, size_t bins, double low, double high, const char **why) {
+  if (!(low < high) || !isfinite(high - low))
+    return array_fail(why, STATUS_SCRIPT,
+                      "a histogram goes from a low to a high end, not from %g to %g", low, high);
+  Array *out = array_fresh(2, (const size_t[]){bins, 2}, why);
+  if (!out) return NULL;
+  double width = (high - low) / (double)bins, weight = 1 / (width * (double)a->size);
+  for (size_t i = 0; i < bins; i++) out->data[2 * i] = low + width * ((double)i + 0.5);
+  for (size_t i = 0; i < a->size; i++) {
+    double place = floor((a->data[i] - low) / width);
+    if (a->data[i] == high) place = (double)bins - 1;
+    if (place >= 0 && place < (double)bins) out->data[2 * (size_t)place + 1] += weight;
+  }
   return out;
 }

@@ -8,17 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k, double alpha,
-                      const double *a, size_t lda, const double *b, size_t ldb, double beta, double *c,
-                      size_t ldc) {
+static double product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k,
+                      double alpha, const double *a, size_t lda, const double *b, size_t ldb,
+                      double beta, double *c, size_t ldc) {
   if (m == 0 || n == 0) return 0;
-  cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c,
-              (int)ldc);
+  cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta,
+              c, (int)ldc);
   return 2.0 * (double)m * (double)n * (double)k;
 }
 
-double mat_mul(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda, const double *b,
-               size_t ldb, double beta, double *c, size_t ldc) {
+double mat_mul(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
+               const double *b, size_t ldb, double beta, double *c, size_t ldc) {
   return product(CblasNoTrans, CblasNoTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
@@ -47,7 +47,8 @@ int mat_root(size_t n, const double *a, double *f) {
   }
   int rank = -1;
   /* eigenvalues ascend, eigenvectors come as columns */
-  if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', (int)n, f, (int)n, w) == 0 && w[0] >= -1e-8 * fabs(w[n - 1])) {
+  if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', (int)n, f, (int)n, w) == 0 &&
+      w[0] >= -1e-8 * fabs(w[n - 1])) {
     rank = 0;
     for (size_t k = 0; k < n; k++) rank += w[k] > 1e-14 * w[n - 1] && w[k] > 0;
     double row[n];
@@ -71,8 +72,8 @@ int mat_solve_least(size_t m, size_t k, const double *a, size_t lda, size_t coun
       for (size_t j = 0; j < k; j++) copy[i * k + j] = a[i * lda + j];
     for (size_t i = 0; i < m; i++)
       for (size_t c = 0; c < count; c++) side[i * count + c] = b[c * ldb + i];
-    status = LAPACKE_dgelsy(LAPACK_ROW_MAJOR, (int)m, (int)k, (int)count, copy, (int)k, side, (int)count,
-                            pivot, rcond, &rank);
+    status = LAPACKE_dgelsy(LAPACK_ROW_MAJOR, (int)m, (int)k, (int)count, copy, (int)k, side,
+                            (int)count, pivot, rcond, &rank);
     for (size_t c = 0; c < count; c++)
       for (size_t j = 0; j < k; j++) x[c * ldx + j] = side[j * count + c];
   }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Products of row-major blocks, by OpenBLAS. A block is a pointer, and the number of doubles from one
- * row to the next. The scheduler of threads is ours: OpenBLAS runs with one thread, so that sums keep
- * their order. Each function returns the floating point operations it took (2 m n k). */
+/* Products of row-major blocks, by OpenBLAS. A block is a pointer, and the number of doubles from
+ * one row to the next. The scheduler of threads is ours: OpenBLAS runs with one thread, so that
+ * sums keep their order. Each function returns the floating point operations it took (2 m n k). */
 #ifndef DMF_NUM_LINALG_H
 #define DMF_NUM_LINALG_H
 
@@ -25,9 +25,9 @@ void axpy(size_t n, double a, const double *x, double *y);
  * the largest or is not finite. F has n columns of storage. */
 int mat_root(size_t n, const double *a, double *f);
 
-/* The smallest x[k] with A[m, k] x = b[m] (least squares when there is none), for `count` right-hand
- * sides: X[count, k], B[count, m], all row major. Singular directions below rcond are left out.
- * Returns 0, or -1 if LAPACK fails. */
+/* The smallest x[k] with A[m, k] x = b[m] (least squares when there is none), for `count`
+ * right-hand sides: X[count, k], B[count, m], all row major. Singular directions below rcond are
+ * left out. Returns 0, or -1 if LAPACK fails. */
 int mat_solve_least(size_t m, size_t k, const double *a, size_t lda, size_t count, const double *b,
                     size_t ldb, double rcond, double *x, size_t ldx);
 

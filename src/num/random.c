@@ -30,8 +30,10 @@ static double open_unit(uint64_t bits) { return ((double)(bits >> 12) + 0.5) * 0
 
 enum { BATCH = 512 };
 
-/* Normals 4*block .. of BATCH/4 consecutive blocks: pairs (u, v) give sqrt(-2 log u) cos, sin(2 pi v). */
-static void normal_batch(uint64_t seed, uint64_t stream, uint64_t block, size_t blocks, double *out) {
+/* Normals 4*block .. of BATCH/4 consecutive blocks: pairs (u, v) give sqrt(-2 log u) cos, sin(2 pi
+ * v). */
+static void normal_batch(uint64_t seed, uint64_t stream, uint64_t block, size_t blocks,
+                         double *out) {
   double radius[BATCH / 2], angle[BATCH / 2], sine[BATCH / 2], cosine[BATCH / 2];
   size_t pairs = 2 * blocks;
   for (size_t b = 0; b < blocks; b++) {
@@ -66,13 +68,15 @@ void random_normals(uint64_t seed, uint64_t stream, size_t first, size_t count, 
 }
 
 uint64_t random_stream(unsigned purpose, uint64_t a, uint64_t b, uint64_t c) {
-  return (uint64_t)(purpose & 0xff) << 56 | (a & 0xffffff) << 32 | (b & 0xffff) << 16 | (c & 0xffff);
+  return (uint64_t)(purpose & 0xff) << 56 | (a & 0xffffff) << 32 | (b & 0xffff) << 16 |
+         (c & 0xffff);
 }
 
 void sobol_table(int dims, size_t count, uint32_t *table) {
   gsl_qrng *sequence = gsl_qrng_alloc(gsl_qrng_sobol, (unsigned)dims);
   double point[SOBOL_DIMS];
-  /* GSL leaves out the first point, the origin; the net property of the first 2^k points needs it. */
+  /* GSL leaves out the first point, the origin; the net property of the first 2^k points needs it.
+   */
   for (int d = 0; d < dims; d++) table[(size_t)d * count] = 0;
   for (size_t i = 1; i < count; i++) {
     gsl_qrng_get(sequence, point);
@@ -91,7 +95,8 @@ void sobol_normals(const uint32_t *row, size_t count, uint64_t seed, uint64_t st
     for (size_t i = 0; i < n; i++) {
       /* the table's bits lead, random ones follow: no point repeats, none is 0 or 1 */
       uint64_t lead = (row[start + i] ^ (shift >> (64 - SOBOL_BITS))) & ((1u << SOBOL_BITS) - 1);
-      out[start + i] = gsl_cdf_ugaussian_Pinv(open_unit(lead << (64 - SOBOL_BITS) | bits[i] >> SOBOL_BITS));
+      out[start + i] =
+          gsl_cdf_ugaussian_Pinv(open_unit(lead << (64 - SOBOL_BITS) | bits[i] >> SOBOL_BITS));
     }
   }
 }

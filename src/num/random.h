@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Counter-based random numbers (Philox 4x64-10): a number is a function of its key and its index, so
- * the same seed gives the same numbers for any thread count and any order of evaluation. */
+/* Counter-based random numbers (Philox 4x64-10): a number is a function of its key and its index,
+ * so the same seed gives the same numbers for any thread count and any order of evaluation. */
 #ifndef DMF_NUM_RANDOM_H
 #define DMF_NUM_RANDOM_H
 
@@ -13,8 +13,8 @@ void random_normals(uint64_t seed, uint64_t stream, size_t first, size_t count, 
 /* The same indices of the stream as 64 random bits. */
 void random_bits(uint64_t seed, uint64_t stream, size_t first, size_t count, uint64_t *out);
 
-/* Numbers of distinct purposes must not share a stream: packs who asks (a small constant), and up to
- * three indices, into a stream name. a < 2^24, b < 2^16, c < 2^16. */
+/* Numbers of distinct purposes must not share a stream: packs who asks (a small constant), and up
+ * to three indices, into a stream name. a < 2^24, b < 2^16, c < 2^16. */
 uint64_t random_stream(unsigned purpose, uint64_t a, uint64_t b, uint64_t c);
 
 /* The first `dims` (at most SOBOL_DIMS) coordinates of `count` points of the Sobol sequence, as

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Running moments of arrays, entry by entry, with the errors of mean and variance. Samples are added
- * one after the other, in the caller's order: the sums do not depend on who computed them. */
+/* Running moments of arrays, entry by entry, with the errors of mean and variance. Samples are
+ * added one after the other, in the caller's order: the sums do not depend on who computed them. */
 #ifndef DMF_NUM_STATS_H
 #define DMF_NUM_STATS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Sums of powers of (x - first sample): the shift keeps the variance of nearly constant entries from
- * cancelling. */
+/* Sums of powers of (x - first sample): the shift keeps the variance of nearly constant entries
+ * from cancelling. */
 typedef struct Moments {
   size_t size, count;
-  int order;     /* 2: mean and its error; 4: the variance and its error too */
+  int order; /* 2: mean and its error; 4: the variance and its error too */
   double *first;
   double *sum[4];
 } Moments;

@@ -174,7 +174,7 @@ static void put_band(FILE *out, const Plot *plot, int i) {
 }
 
 static bool is_line(const PlotCurve *curve) {
-  return curve->style == PLOT_LINE && curve->count > 1;
+  return curve->style != PLOT_POINTS && curve->count > 1;
 }
 
 static void put_mark(FILE *out, const Plot *plot, int i) {
@@ -183,7 +183,8 @@ static void put_mark(FILE *out, const Plot *plot, int i) {
   double size = curve->count > 100 ? 0.35 : curve->count > 40 ? 0.5 : 0.65;
   fprintf(out, "  $curve%d using ", i);
   if (is_line(curve))
-    fprintf(out, "1:2 with lines linewidth 2 linecolor '%s'", color);
+    fprintf(out, "1:2 with lines linewidth 2 linecolor '%s'%s", color,
+            curve->style == PLOT_DASHED ? " dashtype '-'" : "");
   else if (curve->error)
     fprintf(out, "1:2:3 with yerrorbars pointtype 7 pointsize %g linewidth 1 linecolor '%s'", size,
             color);
@@ -394,17 +395,22 @@ static void leave_numbers(const Plot *plot, const char *path, char **why) {
 
 enum { TEXT_COLUMNS = 100, TEXT_ROWS = 32 };
 
+static bool is_text(const char *path) { return strcasecmp(file_extension(path), "txt") == 0; }
+
+Status plot_check_target(const char *path, char **why) {
+  if (format_of(path) || is_text(path)) return STATUS_OK;
+  return file_fail(why, path, STATUS_FILE,
+                   "the extension names no known picture: use .svg, .pdf, .png or .txt");
+}
+
 Status plot_write(const Plot *plot, const char *path, char **why) {
   Picture picture = {0};
-  bool missing = false, text = strcasecmp(file_extension(path), "txt") == 0;
-  const Format *format = format_of(path);
-  if (!format && !text)
-    return file_fail(why, path, STATUS_FILE,
-                     "the extension names no known picture: use .svg, .pdf, .png or .txt");
-  Status status = check(plot, value_range(plot), why);
+  bool missing = false;
+  Status status = plot_check_target(path, why);
+  if (!status) status = check(plot, value_range(plot), why);
   if (status) return status;
-  status = text ? draw_text(plot, TEXT_COLUMNS, TEXT_ROWS, &picture, &missing, why)
-                : draw(plot, format->terminal, &picture, &missing, why);
+  status = is_text(path) ? draw_text(plot, TEXT_COLUMNS, TEXT_ROWS, &picture, &missing, why)
+                         : draw(plot, format_of(path)->terminal, &picture, &missing, why);
   if (missing) leave_numbers(plot, path, why);
   if (status) return status;
   status = file_replace_stream(path, put_picture, &picture, why);

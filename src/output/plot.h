@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-typedef enum PlotStyle { PLOT_LINE, PLOT_POINTS } PlotStyle;
+typedef enum PlotStyle { PLOT_LINE, PLOT_DASHED, PLOT_POINTS } PlotStyle;
 
 /* One curve. With `error`, a line carries a translucent band and points carry bars of +-1 standard
  * error. Points that are not finite are left out. */
@@ -31,6 +31,8 @@ typedef struct Plot {
   bool x_log, y_log; /* needs at least one positive number on that axis */
 } Plot;
 
+/* Whether the extension names a kind of picture; STATUS_FILE otherwise. */
+Status plot_check_target(const char *path, char **why);
 /* Draws to a file by extension: .svg .pdf .png .txt. STATUS_FILE when the extension is not one of
  * these, the file cannot be written, or gnuplot is missing or fails; `*why` (to be freed) gives the
  * reason. Without gnuplot the numbers are left beside `path` with the extension .dat. */

@@ -13,7 +13,9 @@ typedef struct Diff {
 } Diff;
 
 static const Expr *c(Diff *d, double value) { return expr_const(d->pool, value); }
-static const Expr *f1(Diff *d, Prim p, const Expr *x) { return expr_call(d->pool, p, x, NULL, NULL); }
+static const Expr *f1(Diff *d, Prim p, const Expr *x) {
+  return expr_call(d->pool, p, x, NULL, NULL);
+}
 static const Expr *f2(Diff *d, Prim p, const Expr *x, const Expr *y) {
   return expr_call(d->pool, p, x, y, NULL);
 }

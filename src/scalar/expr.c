@@ -148,7 +148,7 @@ const Expr *expr_arg(ExprPool *pool, int index) {
 
 static bool is(const Expr *e, double value) { return e->prim == PRIM_CONST && e->value == value; }
 
-/* c * (d * e) = (c d) * e, with constants first. */
+/* c * (d * e) = (c d) * e and e * (d * e') = d * (e * e'): constants first. */
 static const Expr *multiply(ExprPool *pool, const Expr *x, const Expr *y) {
   if (y->prim == PRIM_CONST && x->prim != PRIM_CONST) {
     const Expr *swap = x;
@@ -160,14 +160,22 @@ static const Expr *multiply(ExprPool *pool, const Expr *x, const Expr *y) {
   if (is(x, -1)) return expr_call(pool, PRIM_NEG, y, NULL, NULL);
   if (x->prim == PRIM_CONST && y->prim == PRIM_MUL && y->arg[0]->prim == PRIM_CONST)
     return multiply(pool, expr_const(pool, x->value * y->arg[0]->value), y->arg[1]);
-  if (x->prim == PRIM_NEG) return expr_call(pool, PRIM_NEG, multiply(pool, x->arg[0], y), NULL, NULL);
-  if (y->prim == PRIM_NEG) return expr_call(pool, PRIM_NEG, multiply(pool, x, y->arg[0]), NULL, NULL);
+  if (y->prim == PRIM_MUL && y->arg[0]->prim == PRIM_CONST && x->prim != PRIM_CONST)
+    return multiply(pool, y->arg[0], multiply(pool, x, y->arg[1]));
+  if (x->prim == PRIM_MUL && x->arg[0]->prim == PRIM_CONST)
+    return multiply(pool, x->arg[0], multiply(pool, x->arg[1], y));
+  if (x->prim == PRIM_NEG)
+    return expr_call(pool, PRIM_NEG, multiply(pool, x->arg[0], y), NULL, NULL);
+  if (y->prim == PRIM_NEG)
+    return expr_call(pool, PRIM_NEG, multiply(pool, x, y->arg[0]), NULL, NULL);
   return intern(pool, (Expr){.prim = PRIM_MUL, .arg = {x, y}});
 }
 
 /* The simplified form of an operation on simplified operands, or NULL when it stays as it is. The
- * rules are those that keep derivatives short; 0 * inf is taken as 0, as differentiation means it. */
-static const Expr *simplify(ExprPool *pool, Prim prim, const Expr *x, const Expr *y, const Expr *z) {
+ * rules are those that keep derivatives short; 0 * inf is taken as 0, as differentiation means it.
+ */
+static const Expr *simplify(ExprPool *pool, Prim prim, const Expr *x, const Expr *y,
+                            const Expr *z) {
   switch (prim) {
   case PRIM_NEG: return x->prim == PRIM_NEG ? x->arg[0] : NULL;
   case PRIM_ADD:
@@ -186,7 +194,8 @@ static const Expr *simplify(ExprPool *pool, Prim prim, const Expr *x, const Expr
   case PRIM_DIV:
     if (is(x, 0)) return x;
     if (is(y, 1)) return x;
-    if (y->prim == PRIM_CONST && y->value != 0) return multiply(pool, expr_const(pool, 1 / y->value), x);
+    if (y->prim == PRIM_CONST && y->value != 0)
+      return multiply(pool, expr_const(pool, 1 / y->value), x);
     return NULL;
   case PRIM_POW:
     if (is(y, 0)) return expr_const(pool, 1);

@@ -55,5 +55,7 @@ bool expr_is_linear(const Expr *e);
 double expr_eval(const Expr *e, const double *args);
 /* `e` in the notation of the language, arguments named by `names`; to be freed. */
 char *expr_print(const Expr *e, const char *const *names);
+/* The same in LaTeX's mathematics, with amsmath: latex.c. */
+char *expr_latex(const Expr *e, const char *const *names);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A kernel is the list of distinct nodes of its expression, operands first. It runs over chunks that
- * stay in the first-level cache: one register of CHUNK doubles for each node, each instruction one
- * loop over a chunk. */
+/* A kernel is the list of distinct nodes of its expression, operands first. It runs over chunks
+ * that stay in the first-level cache: one register of CHUNK doubles for each node, each instruction
+ * one loop over a chunk. */
 #include "scalar/kernel.h"
 #include "base/memory.h"
 #include "num/vecmath.h"
@@ -64,24 +64,53 @@ void kernel_free(Kernel *kernel) { free(kernel); }
 #define CLONES
 #endif
 
-/* The loops of one operation each, so that no processor's clone may contract a product and a sum. */
+/* The loops of one operation each, so that no processor's clone may contract a product and a sum.
+ */
 CLONES static void simple(Prim prim, size_t n, const double *restrict x, const double *restrict y,
                           const double *restrict z, double *restrict out) {
   switch (prim) {
-  case PRIM_NEG: for (size_t i = 0; i < n; i++) out[i] = -x[i]; break;
-  case PRIM_ADD: for (size_t i = 0; i < n; i++) out[i] = x[i] + y[i]; break;
-  case PRIM_SUB: for (size_t i = 0; i < n; i++) out[i] = x[i] - y[i]; break;
-  case PRIM_MUL: for (size_t i = 0; i < n; i++) out[i] = x[i] * y[i]; break;
-  case PRIM_DIV: for (size_t i = 0; i < n; i++) out[i] = x[i] / y[i]; break;
-  case PRIM_LT: for (size_t i = 0; i < n; i++) out[i] = x[i] < y[i]; break;
-  case PRIM_LE: for (size_t i = 0; i < n; i++) out[i] = x[i] <= y[i]; break;
-  case PRIM_EQ: for (size_t i = 0; i < n; i++) out[i] = x[i] == y[i]; break;
-  case PRIM_SELECT: for (size_t i = 0; i < n; i++) out[i] = x[i] != 0 ? y[i] : z[i]; break;
-  case PRIM_ABS: for (size_t i = 0; i < n; i++) out[i] = fabs(x[i]); break;
-  case PRIM_STEP: for (size_t i = 0; i < n; i++) out[i] = x[i] > 0; break;
-  case PRIM_RELU: for (size_t i = 0; i < n; i++) out[i] = x[i] > 0 || x[i] != x[i] ? x[i] : 0; break;
-  case PRIM_SQRT: for (size_t i = 0; i < n; i++) out[i] = sqrt(x[i]); break;
-  default: for (size_t i = 0; i < n; i++) out[i] = prim_eval(prim, x[i], y[i], z[i]); break;
+  case PRIM_NEG:
+    for (size_t i = 0; i < n; i++) out[i] = -x[i];
+    break;
+  case PRIM_ADD:
+    for (size_t i = 0; i < n; i++) out[i] = x[i] + y[i];
+    break;
+  case PRIM_SUB:
+    for (size_t i = 0; i < n; i++) out[i] = x[i] - y[i];
+    break;
+  case PRIM_MUL:
+    for (size_t i = 0; i < n; i++) out[i] = x[i] * y[i];
+    break;
+  case PRIM_DIV:
+    for (size_t i = 0; i < n; i++) out[i] = x[i] / y[i];
+    break;
+  case PRIM_LT:
+    for (size_t i = 0; i < n; i++) out[i] = x[i] < y[i];
+    break;
+  case PRIM_LE:
+    for (size_t i = 0; i < n; i++) out[i] = x[i] <= y[i];
+    break;
+  case PRIM_EQ:
+    for (size_t i = 0; i < n; i++) out[i] = x[i] == y[i];
+    break;
+  case PRIM_SELECT:
+    for (size_t i = 0; i < n; i++) out[i] = x[i] != 0 ? y[i] : z[i];
+    break;
+  case PRIM_ABS:
+    for (size_t i = 0; i < n; i++) out[i] = fabs(x[i]);
+    break;
+  case PRIM_STEP:
+    for (size_t i = 0; i < n; i++) out[i] = x[i] > 0;
+    break;
+  case PRIM_RELU:
+    for (size_t i = 0; i < n; i++) out[i] = x[i] > 0 || x[i] != x[i] ? x[i] : 0;
+    break;
+  case PRIM_SQRT:
+    for (size_t i = 0; i < n; i++) out[i] = sqrt(x[i]);
+    break;
+  default:
+    for (size_t i = 0; i < n; i++) out[i] = prim_eval(prim, x[i], y[i], z[i]);
+    break;
   }
 }
 

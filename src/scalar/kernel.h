@@ -12,8 +12,8 @@ typedef struct Kernel Kernel;
 /* Compiles one expression of its arguments 0, 1, .... */
 Kernel *kernel_new(const Expr *e);
 void kernel_free(Kernel *kernel);
-/* out[i] = e(args[0][i], args[1][i], ...) for i < n. `out` may be one of the arguments. Safe to call
- * from several threads at once. */
+/* out[i] = e(args[0][i], args[1][i], ...) for i < n. `out` may be one of the arguments. Safe to
+ * call from several threads at once. */
 void kernel_run(const Kernel *kernel, size_t n, const double *const *args, double *out);
 
 #endif

@@ -30,37 +30,53 @@ static void drawing_free(Drawing *drawing) {
   free(drawing->curves);
 }
 
+/* The numbers that are drawn upward. */
+static const Array *heights(const Item *item) {
+  return item->value->kind == VALUE_CURVE ? item->value->curve.y : item->value->array;
+}
+
 /* The times of the result that the value was read from, when its first axis is time. */
 static const Array *times_of(const Value *value) {
+  if (value->kind == VALUE_CURVE) return NULL;
   const ResultField *field = value->source ? result_find(value->source, "t", 0) : NULL;
   const Array *t = field ? field->value : NULL;
   return t && t->rank == 1 && t->size == value->array->shape[0] ? t : NULL;
 }
 
-/* A plain array goes along with the times of the fields it is drawn with. */
-static const Array *times_for(const Item *items, int count, int i) {
-  const Array *own = times_of(items[i].value);
+/* What the heights of item i stand over, NULL for the index: the x of a curve; the times of its own
+ * result; a plain array goes along with the times of the
+ * fields it is drawn with. */
+static const Array *places_for(const Item *items, int count, int i) {
+  bool curve = items[i].value->kind == VALUE_CURVE;
+  const Array *own = curve ? items[i].value->curve.x : times_of(items[i].value);
   for (int k = 0; !own && k < count; k++) {
     const Array *t = times_of(items[k].value);
-    if (t && t->size == items[i].value->array->shape[0]) own = t;
+    if (t && t->size == heights(&items[i])->shape[0]) own = t;
   }
   return own;
 }
 
+static const char *name_of(const Item *item) {
+  bool own = item->value->kind == VALUE_CURVE && item->value->curve.label;
+  return own ? item->value->curve.label : item->name;
+}
+
 /* What is drawn, whoever computed it: "loss" of theory.loss and nets.loss. */
 static const char *quantity(const Item *item) {
-  const char *dot = strchr(item->name, '.');
-  return dot && !item->labelled ? dot + 1 : item->name;
+  const char *name = name_of(item), *dot = strchr(name, '.');
+  return dot && !item->labelled && item->value->kind != VALUE_CURVE ? dot + 1 : name;
 }
 
 static size_t curves_of(const Array *array) { return array->rank == 2 ? array->shape[1] : 1; }
 
-/* The colour of an item's first curve: that of the first item of the same quantity. */
+/* The colour of an item's first curve: its own, or that of the first item of the same quantity. */
 static int color_of(const Item *items, int i) {
   int color = 1;
+  if (items[i].value->kind == VALUE_CURVE && items[i].value->curve.color)
+    return items[i].value->curve.color;
   for (int k = 0; k < i; k++) {
     if (strcmp(quantity(&items[k]), quantity(&items[i])) == 0) return color;
-    color += (int)curves_of(items[k].value->array);
+    color += (int)curves_of(heights(&items[k]));
   }
   return color;
 }
@@ -73,40 +89,53 @@ static double *strided(Drawing *drawing, const Array *array, size_t which) {
   return data;
 }
 
+static PlotStyle style_of(const Value *value) {
+  bool networks = value->source && strcmp(value->source->kind, "simulate") == 0;
+  switch (value->kind == VALUE_CURVE ? value->curve.style : CURVE_AUTO) {
+  case CURVE_LINE: return PLOT_LINE;
+  case CURVE_DASHED: return PLOT_DASHED;
+  case CURVE_POINTS: return PLOT_POINTS;
+  default: return networks ? PLOT_POINTS : PLOT_LINE;
+  }
+}
+
 static void add_curve(Drawing *drawing, const Item *item, const double *x, size_t which,
                       int color) {
   const Value *value = item->value;
-  size_t width = curves_of(value->array), count = (size_t)drawing->count + 1;
+  const Array *y = heights(item);
+  size_t width = curves_of(y), count = (size_t)drawing->count + 1;
   drawing->curves = mem_grow(drawing->curves, count * sizeof *drawing->curves);
   drawing->labels = mem_grow(drawing->labels, count * sizeof *drawing->labels);
-  char *label = width > 1 ? mem_format("%s, %zu", item->name, which) : mem_string(item->name);
+  char *label = width > 1 && *name_of(item) ? mem_format("%s, %zu", name_of(item), which)
+                                            : mem_string(name_of(item));
   drawing->labels[drawing->count] = label;
-  bool networks = value->source && strcmp(value->source->kind, "simulate") == 0;
   bool exact = value->source && value->source->exact;
   drawing->curves[drawing->count++] =
-      (PlotCurve){.label = label,
-                  .count = value->array->shape[0],
+      (PlotCurve){.label = *label ? label : NULL,
+                  .count = y->shape[0],
                   .x = x,
-                  .y = strided(drawing, value->array, which),
+                  .y = strided(drawing, y, which),
                   .error = value->error && !exact ? strided(drawing, value->error, which) : NULL,
-                  .style = networks ? PLOT_POINTS : PLOT_LINE,
+                  .style = style_of(value),
                   .color = color};
 }
 
 static void add_item(Drawing *drawing, const Item *items, int count, int i) {
-  const Array *array = items[i].value->array, *t = times_for(items, count, i);
-  double *x = column(drawing, array->shape[0]);
-  for (size_t k = 0; k < array->shape[0]; k++) x[k] = t ? t->data[k] : (double)k;
-  for (size_t which = 0; which < curves_of(array); which++)
+  const Array *y = heights(&items[i]), *places = places_for(items, count, i);
+  double *x = column(drawing, y->shape[0]);
+  for (size_t k = 0; k < y->shape[0]; k++) x[k] = places ? places->data[k] : (double)k;
+  for (size_t which = 0; which < curves_of(y); which++)
     add_curve(drawing, &items[i], x, which, color_of(items, i) + (int)which);
 }
 
+/* A check passes over what it does not know. */
 static bool drawable(Eval *eval, const Item *items, int count) {
   for (int i = 0; i < count; i++) {
-    const Array *array = items[i].value->array;
-    if (array->rank <= 2 && array->size > 0) continue;
-    eval_error(eval, items[i].node->span, "choose a part of it: x[0], x[:, 0]", "cannot plot %s",
-               value_describe(items[i].value));
+    const Value *value = items[i].value;
+    bool empty = value->kind == VALUE_ARRAY && value->array->size == 0;
+    if (value->kind != VALUE_ARRAY || (value->array->rank <= 2 && !empty)) continue;
+    eval_error(eval, items[i].node->span, empty ? NULL : "choose a part of it: x[0], x[:, 0]",
+               "cannot plot %s", value_describe(value));
     return false;
   }
   return true;
@@ -115,7 +144,7 @@ static bool drawable(Eval *eval, const Item *items, int count) {
 static Plot plot_of(Drawing *drawing, const Item *items, int count) {
   Plot plot = {0};
   const Value *first = items[0].value;
-  if (count == 1 && first->array->rank == 2 && !times_of(first)) {
+  if (count == 1 && first->kind == VALUE_ARRAY && first->array->rank == 2 && !times_of(first)) {
     plot.heat = first->array;
     plot.title = items[0].name;
     return plot;
@@ -123,7 +152,7 @@ static Plot plot_of(Drawing *drawing, const Item *items, int count) {
   bool timed = true, alike = true;
   for (int i = 0; i < count; i++) {
     add_item(drawing, items, count, i);
-    timed &= times_for(items, count, i) != NULL;
+    timed &= items[i].value->kind != VALUE_CURVE && places_for(items, count, i);
     alike &= strcmp(quantity(&items[i]), quantity(&items[0])) == 0;
   }
   plot.x_label = timed ? "t" : NULL;
@@ -133,17 +162,34 @@ static Plot plot_of(Drawing *drawing, const Item *items, int count) {
   return plot;
 }
 
-void draw_plot(Eval *eval, const Item *items, int count, const char *path, Span span) {
+static void apply_look(const PlotLook *look, Plot *plot) {
+  if (look->title) plot->title = look->title;
+  if (look->x_label) plot->x_label = look->x_label;
+  if (look->y_label) plot->y_label = look->y_label;
+  plot->x_log = look->x_log;
+  plot->y_log = look->y_log;
+}
+
+static Status draw(const Dmf *dmf, const Item *items, int count, const PlotLook *look,
+                   const char *target, char **why) {
+  Drawing drawing = {0};
+  Plot plot = plot_of(&drawing, items, count);
+  apply_look(look, &plot);
+  Status status = target ? plot_write(&plot, target, why) : plot_draw(&plot, dmf->results, why);
+  drawing_free(&drawing);
+  return status;
+}
+
+void draw_plot(Eval *eval, const Item *items, int count, const PlotLook *look, const char *path,
+               Span span) {
   const Dmf *dmf = eval->host->self;
   if (!drawable(eval, items, count)) return;
   char *target = path ? files_target(eval, path, span) : NULL, *why = NULL;
   if (path && !target) return;
-  Drawing drawing = {0};
-  Plot plot = plot_of(&drawing, items, count);
-  Status status = target ? plot_write(&plot, target, &why) : plot_draw(&plot, dmf->results, &why);
+  Status status = target ? plot_check_target(target, &why) : STATUS_OK;
+  if (status == STATUS_OK && !eval->dry) status = draw(dmf, items, count, look, target, &why);
   if (status != STATUS_OK)
     eval_fail(eval, status, span, NULL, "%s", why ? why : "the plot could not be drawn");
   free(why);
   free(target);
-  drawing_free(&drawing);
 }

@@ -84,40 +84,62 @@ Array *files_read(Eval *eval, Span span, const char *format, const char *path, c
 /* Makes a directory and those above it. */
 static bool make_directory(const char *path) {
   char *copy = mem_string(path);
-  for (char *at = copy + 1; *at; at++)
-    if (*at == '/') {
-      *at = 0;
-      mkdir(copy, 0777);
-      *at = '/';
-    }
+  for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    *slash = 0;
+    mkdir(copy, 0777);
+    *slash = '/';
+  }
   bool made = mkdir(copy, 0777) == 0 || errno == EEXIST;
   free(copy);
   return made;
 }
 
+/* Whether there is a directory that could hold the file. */
+static bool has_directory(const char *path) {
+  const char *slash = strrchr(path, '/');
+  char *directory = slash ? mem_format("%.*s/", (int)(slash - path), path) : mem_string(".");
+  struct stat about;
+  bool there = stat(directory, &about) == 0 && S_ISDIR(about.st_mode);
+  free(directory);
+  return there;
+}
+
 char *files_target(Eval *eval, const char *path, Span span) {
   const Dmf *dmf = eval->host->self;
-  if (!dmf->out || *path == '/') return mem_string(path);
-  if (!make_directory(dmf->out)) {
+  bool collected = dmf->out && *path != '/';
+  if (!*path) {
+    eval_fail(eval, STATUS_FILE, span, NULL, "the name of the file is empty");
+    return NULL;
+  }
+  if (collected && !eval->dry && !make_directory(dmf->out)) {
     eval_fail(eval, STATUS_FILE, span, NULL, "cannot make the directory '%s': %s", dmf->out,
               strerror(errno));
     return NULL;
   }
-  return mem_format("%s/%s", dmf->out, path);
+  if (collected) return mem_format("%s/%s", dmf->out, path);
+  if (has_directory(path)) return mem_string(path);
+  eval_fail(eval, STATUS_FILE, span, NULL, "%s: there is no such directory", path);
+  return NULL;
+}
+
+static Status write_value(const Dmf *dmf, const Value *value, const char *name, const char *target,
+                          char **why) {
+  if (value->kind == VALUE_RESULT)
+    return file_write_result(target, value->result, dmf->text ? dmf->text->text : NULL, why);
+  Array *array = value_as_array(value);
+  Status status = array ? file_write_array(target, name, array, why) : STATUS_LIMIT;
+  array_drop(array);
+  return status;
 }
 
 void files_save(Eval *eval, Value *value, const char *name, const char *path, Span span) {
-  const Dmf *dmf = eval->host->self;
   char *target = files_target(eval, path, span), *why = NULL;
   if (!target) return;
-  Status status;
-  if (value->kind == VALUE_RESULT) {
-    status = file_write_result(target, value->result, dmf->text ? dmf->text->text : NULL, &why);
-  } else {
-    Array *array = value_as_array(value);
-    status = array ? file_write_array(target, name, array, &why) : STATUS_LIMIT;
-    array_drop(array);
-  }
+  Array *array = value_as_array(value);
+  Status status = file_check_target(target, array, &why);
+  array_drop(array);
+  if (status == STATUS_OK && !eval->dry)
+    status = write_value(eval->host->self, value, name, target, &why);
   if (status != STATUS_OK)
     eval_fail(eval, status, span, NULL, "%s", why ? why : "not enough memory");
   free(why);

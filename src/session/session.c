@@ -2,6 +2,7 @@
 /* Opening and closing a session, and running texts in it. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "field/equations.h"
 #include "model/builtins.h"
 #include "model/declare.h"
 
@@ -18,13 +19,14 @@ const char *dmf_version(void) { return PACKAGE_VERSION; }
 
 static const Ast * override(Eval *eval, const char *name, const char *key) {
   Dmf *dmf = eval->host->self;
-  for (int i = dmf->setting_count - 1; i >= 0; i--) {
+  const Ast *last = NULL;
+  for (int i = 0; i < dmf->setting_count; i++) {
     Setting *setting = &dmf->settings[i];
     if (strcmp(setting->name, name) != 0 || strcmp(setting->key, key) != 0) continue;
     setting->used = true;
-    return setting->value->root;
+    last = setting->value->root;
   }
-  return NULL;
+  return last;
 }
 
 static Eval evaluator(Dmf *dmf, Scope *globals, bool dry) {
@@ -76,8 +78,8 @@ Dmf *dmf_open(const DmfConfig *config) {
   dmf->out = dmf->config.out ? mem_string(dmf->config.out) : NULL;
   dmf->threads = dmf->config.threads > 0 ? dmf->config.threads : default_threads();
   dmf->pool = expr_pool_new();
-  dmf->host =
-      (Host){dmf, show_print, draw_plot, files_save, show_value, import_run, override, files_read};
+  dmf->host = (Host){dmf,        show_print, draw_plot,  files_save,  show_value,
+                     import_run, override,   files_read, solver_lacks};
   openblas_set_num_threads(1);
   open_scopes(dmf);
   return dmf;
@@ -85,8 +87,7 @@ Dmf *dmf_open(const DmfConfig *config) {
 
 static void settings_free(Dmf *dmf) {
   for (int i = 0; i < dmf->setting_count; i++) {
-    free(dmf->settings[i].name);
-    free(dmf->settings[i].key);
+    script_free(dmf->settings[i].target);
     script_free(dmf->settings[i].value);
   }
   free(dmf->settings);
@@ -125,28 +126,44 @@ static int conclude(Dmf *dmf) {
 
 /* Settings */
 
+/* NAME.KEY, in which Greek letters are spelled out; NULL when it is nothing of the kind. */
+static Script *setting_target(Dmf *dmf, const char *text, size_t length) {
+  Source *source = source_new("--set", text, length);
+  Script *target = script_parse_expression(source, &dmf->diags);
+  source_drop(source);
+  diags_clear(&dmf->diags);
+  if (target && target->root->kind == AST_FIELD && target->root->kid[0]->kind == AST_NAME)
+    return target;
+  script_free(target);
+  return NULL;
+}
+
 int dmf_set(Dmf *dmf, const char *setting) {
-  const char *equals = strchr(setting, '='), *dot = strchr(setting, '.');
-  if (!equals || !dot || dot > equals || dot == setting || dot + 1 == equals || !equals[1]) {
+  const char *equals = strchr(setting, '=');
+  Script *target =
+      equals && equals[1] ? setting_target(dmf, setting, (size_t)(equals - setting)) : NULL;
+  if (!target) {
     diag_error(&dmf->diags, STATUS_USAGE, (Span){0}, "such as net.gamma=2",
-               "a setting reads NAME.KEY=VALUE, not '%s'", setting);
+               "--set takes NAME.KEY=VALUE, not '%s'", setting);
     return conclude(dmf);
   }
-  Source *source = source_new("--set", equals + 1, strlen(equals + 1));
+  char *name = mem_format("--set %.*s", (int)(equals - setting), setting);
+  Source *source = source_new(name, equals + 1, strlen(equals + 1));
   Script *value = script_parse_expression(source, &dmf->diags);
   int status = DMF_OK;
-  if (!value) {
+  if (value) {
+    size_t count = (size_t)dmf->setting_count + 1;
+    dmf->settings = mem_grow(dmf->settings, count * sizeof *dmf->settings);
+    dmf->settings[dmf->setting_count++] =
+        (Setting){target, value, target->root->kid[0]->name, target->root->name, false};
+  } else {
+    script_free(target);
     dmf->diags.status = STATUS_USAGE;
     status = conclude(dmf);
   }
   source_drop(source);
-  if (!value) return status;
-  size_t count = (size_t)dmf->setting_count + 1;
-  dmf->settings = mem_grow(dmf->settings, count * sizeof *dmf->settings);
-  dmf->settings[dmf->setting_count++] =
-      (Setting){strndup(setting, (size_t)(dot - setting)),
-                strndup(dot + 1, (size_t)(equals - dot - 1)), value, false};
-  return DMF_OK;
+  free(name);
+  return status;
 }
 
 /* The keys that could have been set, for a setting that named none: "net.gamma, ...". */
@@ -190,7 +207,7 @@ static void check_settings(Dmf *dmf, const Scope *scope) {
 
 /* Running */
 
-typedef enum Work { WORK_RUN, WORK_CHECK, WORK_LOWER } Work;
+typedef enum Work { WORK_RUN, WORK_CHECK, WORK_LOWER, WORK_EQUATIONS } Work;
 
 static void check(Dmf *dmf, const Script *script) {
   Scope *overlay = scope_new(dmf->user);
@@ -214,6 +231,14 @@ void session_keep(Dmf *dmf, Script *script) {
   dmf->scripts[dmf->script_count++] = script;
 }
 
+static void print_equations(Dmf *dmf) {
+  char *text = dmf->latex ? equations_document(dmf->equations) : mem_string(dmf->equations);
+  fputs(text, dmf->results);
+  free(text);
+  free(dmf->equations);
+  dmf->equations = NULL;
+}
+
 static int work(Dmf *dmf, Source *source, Work work) {
   Script *script = NULL;
   ParseOutcome outcome = script_parse(source, dmf->config.interactive, &script, &dmf->diags);
@@ -227,7 +252,9 @@ static int work(Dmf *dmf, Source *source, Work work) {
   dmf->stop = 0;
   dmf->text = source;
   dmf->lowering = work == WORK_LOWER;
+  dmf->equations = work == WORK_EQUATIONS ? mem_string("") : NULL;
   check(dmf, script);
+  if (dmf->equations) print_equations(dmf);
   if (work == WORK_RUN && !dmf->diags.errors) {
     diags_print(&dmf->diags, dmf->diagnostics, dmf->config.color);
     diags_clear(&dmf->diags);
@@ -260,6 +287,11 @@ int dmf_run_text(Dmf *dmf, const char *name, const char *text, size_t length) {
 int dmf_run_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_RUN); }
 int dmf_check_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_CHECK); }
 int dmf_ir_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_LOWER); }
+
+int dmf_equations_file(Dmf *dmf, const char *path, bool latex) {
+  dmf->latex = latex;
+  return work_file(dmf, path, WORK_EQUATIONS);
+}
 
 void dmf_interrupt(Dmf *dmf) { dmf->stop = 1; }
 

@@ -8,9 +8,9 @@
 
 /* An override given with dmf_set. */
 typedef struct Setting {
-  char *name, *key;
-  Script *value;
-  bool used; /* in the run under way */
+  Script *target, *value; /* NAME.KEY, and what stands behind the equals sign */
+  const char *name, *key; /* in `target` */
+  bool used;              /* in the run under way */
 } Setting;
 
 /* A data file read before; it is read again when it has changed. */
@@ -42,6 +42,8 @@ struct Dmf {
   const Source *text; /* of the run under way, for what `save` records */
   int pass;           /* counts checks and runs */
   bool lowering;      /* solver calls print their lowered program */
+  char *equations;    /* of the solver calls so far, where these are asked for; else NULL */
+  bool latex;         /* in the notation of LaTeX */
   Script **scripts;   /* all that were run: functions point into them */
   int script_count;
   Setting *settings;
@@ -67,8 +69,10 @@ void imports_free(Dmf *dmf);
 /* The text of a file; NULL with *why to be freed. */
 Source *source_read(const char *path, const char *name, char **why);
 
-/* solvers.c: dmft, simulate, compare, ir */
+/* solvers.c: dmft, simulate, preactivations, compare, ir, equations */
 extern const Builtin solver_rows[];
+/* Why a result of a solver has no field of this name; NULL for names that no solver knows. */
+const char *solver_lacks(const Result *result, const char *name);
 
 /* show.c */
 void show_print(Eval *eval, const Item *items, int count);
@@ -83,6 +87,7 @@ char *files_target(Eval *eval, const char *path, Span span);
 void files_free(Dmf *dmf);
 
 /* draw.c */
-void draw_plot(Eval *eval, const Item *items, int count, const char *path, Span span);
+void draw_plot(Eval *eval, const Item *items, int count, const PlotLook *look, const char *path,
+               Span span);
 
 #endif

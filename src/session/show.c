@@ -6,18 +6,19 @@
 #include "model/declare.h"
 #include "output/text.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static Dmf *session_of(Eval *eval) { return eval->host->self; }
 
-/* The number that remembers its standard error, as "0.01234 ± 0.00004", else with ten digits. To be
- * freed. */
+/* The number that remembers its standard error, as "0.01234 ± 0.00004", else, or where the error is
+ * rounding, with ten digits. To be freed. */
 static char *number_text(const Value *value) {
   double error = value->error && value->error->size == 1 ? value->error->data[0] : 0;
   bool whole = value->number == floor(value->number) && fabs(value->number) < 1e15;
-  if (!(error > 0) || !isfinite(error) || !isfinite(value->number))
+  if (!(error > 1e-14 * fabs(value->number)) || !isfinite(error) || !isfinite(value->number))
     return mem_format(whole ? "%.0f" : "%.10g", value->number);
   int decimals = 1 - (int)floor(log10(error));
   if (decimals > 12) return mem_format("%.10g ± %.2g", value->number, error);
@@ -113,10 +114,21 @@ static char *card_text(const Declared *declared) {
   return text;
 }
 
+static char *list_text(const Value *value);
+
+/* An element of a list, as it could be written. */
+static char *item_text(const Value *value) {
+  if (value->kind == VALUE_STRING) return mem_format("\"%s\"", value->string);
+  if (value->kind == VALUE_LIST) return list_text(value);
+  bool short_vector = value->kind == VALUE_ARRAY && value->array->rank == 1 &&
+                      value->array->size > 0 && value->array->size <= 8;
+  return short_vector ? array_text(value->array, 1000) : brief(value);
+}
+
 static char *list_text(const Value *value) {
   char *text = mem_string("[");
   for (int i = 0; i < value->list.count; i++) {
-    char *item = brief(value->list.items[i]);
+    char *item = item_text(value->list.items[i]);
     add(&text, "%s%s", i ? ", " : "", item);
     free(item);
   }
@@ -260,10 +272,14 @@ static void print_json(Eval *eval, const Item *item) {
 }
 
 void show_print(Eval *eval, const Item *items, int count) {
+  FILE *out = session_of(eval)->results;
   if (session_of(eval)->config.json)
     for (int i = 0; i < count; i++) print_json(eval, &items[i]);
   else
     print_plain(eval, items, count);
+  if (fflush(out) != 0 || ferror(out))
+    eval_fail(eval, STATUS_FILE, items[0].node->span, NULL, "cannot write the results: %s",
+              strerror(errno));
 }
 
 void show_value(Eval *eval, const Ast *node, Value *value) {

@@ -2,6 +2,7 @@
 /* The calls that ask for something to be solved. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "field/equations.h"
 #include "model/build.h"
 #include "model/builtins.h"
 #include "solve/observe.h"
@@ -101,6 +102,25 @@ static Result *placeholders(int solver, const Program *program) {
   return result;
 }
 
+static const char *lack(const FieldRow *row, int solver) {
+  if (!(row->solvers & solver))
+    return solver == DMFT ? "it belongs to networks of finite width" : "only 'dmft' gives it";
+  switch (row->presence) {
+  case TESTED: return "the dataset has no test points";
+  case JUDGED: return "the dataset has no 'test_targets'";
+  case ALIGNED: return "all targets are equal";
+  default: return row->extent == GAPS ? "the chain has a single layer" : NULL;
+  }
+}
+
+const char *solver_lacks(const Result *result, const char *name) {
+  bool dmft = strcmp(result->kind, "dmft") == 0, nets = strcmp(result->kind, "simulate") == 0;
+  for (size_t i = 0; i < sizeof field_rows / sizeof *field_rows; i++)
+    if ((dmft || nets) && strcmp(field_names[field_rows[i].id].name, name) == 0)
+      return lack(&field_rows[i], dmft ? DMFT : NETS);
+  return NULL;
+}
+
 /* Solving */
 
 static void report_progress(void *sink, const char *stage, int done, int total) {
@@ -150,6 +170,16 @@ static void print_program(Call *call, const Program *program) {
   free(text);
 }
 
+/* Adds the equations of a call to those of the script, each only once. */
+static void add_equations(Dmf *dmf, const Program *program, Closure closure) {
+  char *text = equations_print(program, closure, dmf->latex), *all = dmf->equations;
+  if (!strstr(all, text)) {
+    dmf->equations = mem_format("%s%s%s", all, *all ? "\n" : "", text);
+    free(all);
+  }
+  free(text);
+}
+
 typedef Status (*Solver)(Program *, const SolveOptions *, Result **, char **);
 
 static Value *solve(Call *call, Program *program, Solver solver, SolveOptions options) {
@@ -194,6 +224,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
     value = solve(call, program, solver, options);
   } else {
     if (session_of(call)->lowering) print_program(call, program);
+    if (session_of(call)->equations) add_equations(session_of(call), program, options.closure);
     value = value_result(&eval->heap, placeholders(kind, program));
     value->known = false;
   }
@@ -201,29 +232,35 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   return value;
 }
 
-static bool closure_of(Call *call, int i, Closure *closure) {
-  static const char *const names[] = {"full", "ntk", "gradient_independence", "perturbative", NULL};
+/* Which of the words (a list that ends with NULL) an argument is, -1 after reporting; 0 in a check that
+ * does not know. */
+static int word_of(Call *call, int i, const char *const *words) {
+  const char *name = call_argument_name(call, i);
   const Value *value = call->args[i];
   if (value->kind != VALUE_STRING) {
-    eval_error(call->eval, call->places[i], NULL, "'closure' must be a string, not %s",
+    eval_error(call->eval, call->places[i], NULL, "'%s' must be a string, not %s", name,
                value_describe(value));
-    return false;
+    return -1;
   }
-  for (int k = 0; value->known && names[k]; k++)
-    if (strcmp(value->string, names[k]) == 0) {
-      *closure = (Closure)k;
-      return true;
-    }
-  if (value->known)
-    eval_unknown(call->eval, call->places[i], value->string, names, "unknown closure '%s'",
-                 value->string);
-  return !value->known;
+  for (int k = 0; value->known && words[k]; k++)
+    if (strcmp(value->string, words[k]) == 0) return k;
+  if (!value->known) return 0;
+  eval_unknown(call->eval, call->places[i], value->string, words, "unknown %s '%s'", name,
+               value->string);
+  return -1;
+}
+
+static bool closure_of(Call *call, int i, Closure *closure) {
+  static const char *const names[] = {"full", "ntk", "gradient_independence", "perturbative", NULL};
+  int which = word_of(call, i, names);
+  *closure = which < 0 ? CLOSURE_FULL : (Closure)which;
+  return which >= 0;
 }
 
 static Value *dmft(Call *call) {
   SolveOptions options = {0};
   const Value *tol = call->args[5];
-  bool sound = count_of(call, 2, 1, &options.samples) & seed_of(call, 3, &options.seed) &
+  bool sound = count_of(call, 2, FEWEST_SAMPLES, &options.samples) & seed_of(call, 3, &options.seed) &
                closure_of(call, 4, &options.closure);
   if (tol->kind != VALUE_NUMBER || (tol->known && !(tol->number >= 0 && tol->number < 1))) {
     eval_error(call->eval, call->places[5], "0 lets the solver choose",
@@ -241,6 +278,38 @@ static Value *simulate(Call *call) {
   return sound ? ask(call, NETS, solve_networks, options) : call_broken(call);
 }
 
+/* A time of a result, negative ones counted from the last. */
+static bool step_of(Call *call, int i, const Result *result, int *step) {
+  const ResultField *t = result_find(result, "t", 0);
+  double last = t && t->value ? (double)t->value->size - 1 : 0, number = 0;
+  if (!call->args[i]->known) return true;
+  if (!call_whole(call, i, -last - 1, last, &number)) return false;
+  *step = (int)(number < 0 ? number + last + 1 : number);
+  return true;
+}
+
+/* The samples of a field; how many there are, a check does not know. */
+static Value *preactivations(Call *call) {
+  Eval *eval = call->eval;
+  const Value *from = call->args[0];
+  if (from->kind != VALUE_RESULT || !result_layers(from->result, "Phi"))
+    return eval_error(eval, call->places[0], NULL, "'preactivations' takes a result of dmft or simulate, not %s",
+                      from->kind == VALUE_RESULT ? "a comparison" : value_describe(from));
+  double layer = 1;
+  int step = 0, layers = result_layers(from->result, "Phi");
+  if (call->args[1]->known && !call_whole(call, 1, 1, layers, &layer)) return call_broken(call);
+  if (!step_of(call, 2, from->result, &step)) return call_broken(call);
+  if (eval->dry) return value_new(&eval->heap, VALUE_UNKNOWN);
+  Array *samples = NULL;
+  char *why = NULL;
+  Status status = solve_preactivations(from->result, (int)layer, step, &samples, &why);
+  if (shows_progress(session_of(call))) fputs("\r\033[K", stderr);
+  Value *value = status == STATUS_OK ? value_array(&eval->heap, samples)
+                                     : eval_fail(eval, status, call->span, NULL, "%s", why);
+  free(why);
+  return value;
+}
+
 static Value *ir(Call *call) {
   Program *program = program_of(call);
   if (!program)
@@ -253,14 +322,31 @@ static Value *ir(Call *call) {
   return value;
 }
 
+static Value *equations(Call *call) {
+  static const char *const formats[] = {"text", "latex", NULL};
+  Closure closure = CLOSURE_FULL;
+  int format = word_of(call, 2, formats), before = call->eval->diags->errors;
+  if (!closure_of(call, 3, &closure) || format < 0) return call_broken(call);
+  Program *program = program_of(call);
+  if (!program)
+    return call->eval->diags->errors > before ? call_broken(call)
+                                              : value_new(&call->eval->heap, VALUE_UNKNOWN);
+  char *text = equations_print(program, closure, format);
+  char *whole = format ? equations_document(text) : mem_string(text);
+  Value *value = value_string(&call->eval->heap, whole);
+  free(text);
+  free(whole);
+  program_drop(program);
+  return value;
+}
+
 /* Comparison */
 
 static bool same_shape(const Array *a, const Array *b) {
   return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
 }
 
-/* Whether the fields can be compared; a check does not know the shape of large ones, and a comparison
- * does not solve again to have them. */
+/* Whether the fields can be compared; a check does not know the shape of large ones. */
 static bool match(const ResultField *a, const ResultField *b, bool dry) {
   if (a->value && b->value) return same_shape(a->value, b->value);
   return dry;
@@ -307,11 +393,28 @@ static Result *compare_results(const Result *a, const Result *b, bool dry) {
   return result;
 }
 
+/* The two-time fields join the comparison when to solve again for them is cheap. */
+static bool complete_small(Call *call, int i) {
+  enum { SMALL = 1000 };
+  Result *result = call->args[i]->result;
+  const ResultField *f = result_find(result, "f", 0), *test = result_find(result, "f_test", 0);
+  if (call->eval->dry || !f || !f->value) return true;
+  size_t rows = f->value->shape[1] + (test && test->value ? test->value->shape[1] : 0);
+  if (f->value->shape[0] * rows > SMALL) return true;
+  char *why = NULL;
+  Status status = result_complete(result, &why);
+  if (status != STATUS_OK)
+    eval_fail(call->eval, status, call->places[i], NULL, "%s", why ? why : "the result is incomplete");
+  free(why);
+  return status == STATUS_OK;
+}
+
 static Value *compare(Call *call) {
   for (int i = 0; i < 2; i++)
     if (call->args[i]->kind != VALUE_RESULT)
       return eval_error(call->eval, call->places[i], NULL, "'compare' takes two results, not %s",
                         value_describe(call->args[i]));
+  if (!complete_small(call, 0) || !complete_small(call, 1)) return call_broken(call);
   Result *result = compare_results(call->args[0]->result, call->args[1]->result, call->eval->dry);
   if (result->field_count) return value_result(&call->eval->heap, result);
   result_drop(result);
@@ -324,8 +427,13 @@ const Builtin solver_rows[] = {
      "the infinite-width theory of a training", dmft, 0, PRIM_COUNT},
     {"simulate", "model, training, ensemble = 32, seed = 0",
      "an ensemble of networks of the model's width", simulate, 0, PRIM_COUNT},
+    {"preactivations", "result, layer, t",
+     "samples of the field h of a layer at a time: [samples, points], training points first",
+     preactivations, 0, PRIM_COUNT},
     {"compare", "a, b", "the differences of two results, in units of their errors", compare, 0,
      PRIM_COUNT},
     {"ir", "model, training", "the lowered field program, as text", ir, 0, PRIM_COUNT},
+    {"equations", "model, training, format = \"text\", closure = \"full\"",
+     "the saddle-point equations, as text or as a document of LaTeX", equations, 0, PRIM_COUNT},
     {0},
 };

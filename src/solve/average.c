@@ -57,7 +57,8 @@ static Form form_of(const Expr *e, double *factor, double *slope) {
 
 static void add_switch(Average *a, ExprPool *pool, const Expr *x, const Expr *y) {
   const Expr *s = y ? expr_call(pool, PRIM_SUB, x, y, NULL) : x;
-  if (a->switch_count < MOST_SWITCHES && s->prim != PRIM_CONST) a->switches[a->switch_count++] = kernel_new(s);
+  if (a->switch_count < MOST_SWITCHES && s->prim != PRIM_CONST)
+    a->switches[a->switch_count++] = kernel_new(s);
 }
 
 /* Finds the switches. The expressions built here live in a pool of their own. */
@@ -94,7 +95,8 @@ Average *average_new(const Expr *f) {
   find_switches(a, pool, transplant(pool, f));
   expr_pool_free(pool);
   gsl_integration_glfixed_table *table = gsl_integration_glfixed_table_alloc(NODES);
-  for (size_t i = 0; i < NODES; i++) gsl_integration_glfixed_point(-1, 1, i, &a->x[i], &a->w[i], table);
+  for (size_t i = 0; i < NODES; i++)
+    gsl_integration_glfixed_point(-1, 1, i, &a->x[i], &a->w[i], table);
   gsl_integration_glfixed_table_free(table);
   return a;
 }
@@ -111,13 +113,15 @@ void average_free(Average *a) {
 static double clamp(double c) { return c > 1 ? 1 : c < -1 ? -1 : c; }
 
 static double closed_form(const Average *a, double uu, double vv, double uv) {
-  double k2 = a->slope * a->slope, norm = sqrt(uu * vv), theta = norm > 0 ? acos(clamp(uv / norm)) : M_PI / 2;
+  double k2 = a->slope * a->slope, norm = sqrt(uu * vv),
+         theta = norm > 0 ? acos(clamp(uv / norm)) : M_PI / 2;
   switch (a->form) {
   case FORM_CONST: return 1;
   case FORM_LINEAR: return uv;
   case FORM_STEP: return norm > 0 ? (M_PI - theta) / (2 * M_PI) : 0;
   case FORM_RELU: return k2 * norm * (sin(theta) + (M_PI - theta) * cos(theta)) / (2 * M_PI);
-  case FORM_ERF: return M_2_PI * asin(clamp(2 * k2 * uv / sqrt((1 + 2 * k2 * uu) * (1 + 2 * k2 * vv))));
+  case FORM_ERF:
+    return M_2_PI * asin(clamp(2 * k2 * uv / sqrt((1 + 2 * k2 * uu) * (1 + 2 * k2 * vv))));
   case FORM_GENERAL: break;
   }
   return NAN;
@@ -209,7 +213,8 @@ static int ascending(const void *x, const void *y) {
 }
 
 /* Panels of [low, high], cut at the given places and no longer than `longest`. */
-static int cut(double low, double high, double longest, const double *places, int count, double *edges) {
+static int cut(double low, double high, double longest, const double *places, int count,
+               double *edges) {
   int n = 0, pieces = (int)ceil((high - low) / longest);
   for (int i = 0; i <= pieces && n < MOST_PANELS; i++) edges[n++] = low + (high - low) * i / pieces;
   for (int i = 0; i < count && n < MOST_PANELS; i++)
@@ -219,11 +224,13 @@ static int cut(double low, double high, double longest, const double *places, in
 }
 
 /* <f(mean + spread y)>, y standard normal */
-static double inner_average(const Average *a, double mean, double spread, const double *kinks, int kink_count) {
+static double inner_average(const Average *a, double mean, double spread, const double *kinks,
+                            int kink_count) {
   double edges[MOST_PANELS], sum = 0;
   int n = cut(mean - 9 * spread, mean + 9 * spread, 2 * spread, kinks, kink_count, edges);
   for (int p = 0; p + 1 < n; p++) {
-    double middle = 0.5 * (edges[p] + edges[p + 1]), half = 0.5 * (edges[p + 1] - edges[p]), u[NODES], f[NODES];
+    double middle = 0.5 * (edges[p] + edges[p + 1]), half = 0.5 * (edges[p + 1] - edges[p]),
+           u[NODES], f[NODES];
     if (half == 0) continue;
     for (int i = 0; i < NODES; i++) u[i] = middle + half * a->x[i];
     kernel_run(a->kernel, NODES, (const double *[]){u}, f);
@@ -235,8 +242,8 @@ static double inner_average(const Average *a, double mean, double spread, const 
   return sum / (spread * sqrt(2 * M_PI));
 }
 
-/* The inner average over v given u has a transition of width spread where its mean crosses a kink, so
- * the outer panels are cut there. */
+/* The inner average over v given u has a transition of width spread where its mean crosses a kink,
+ * so the outer panels are cut there. */
 static bool kinked_pair(const Average *a, double uu, double slope, double spread, double *value) {
   static const double around[] = {0, -1, 1, -3, 3, -6, 6};
   double root = sqrt(uu), limit = 10 * root + 10 * (fabs(slope) + spread), kinks[MOST_KINKS];
@@ -253,7 +260,8 @@ static bool kinked_pair(const Average *a, double uu, double slope, double spread
     double middle = 0.5 * (edges[p] + edges[p + 1]), half = 0.5 * (edges[p + 1] - edges[p]);
     for (int i = 0; i < NODES && half > 0; i++) {
       double x = middle + half * a->x[i];
-      double other = spread > 0 ? inner_average(a, slope * x, spread, kinks, kink_count) : at(a->kernel, slope * x);
+      double other = spread > 0 ? inner_average(a, slope * x, spread, kinks, kink_count)
+                                : at(a->kernel, slope * x);
       *value += half * a->w[i] * exp(-0.5 * x * x) * at(a->kernel, root * x) * other;
     }
   }
@@ -278,5 +286,6 @@ bool average_pair(const Average *a, double uu, double vv, double uv, double *val
     *value = at(a->kernel, 0) * at(a->kernel, 0);
     return isfinite(*value);
   }
-  return a->switch_count ? kinked_pair(a, uu, slope, spread, value) : smooth_pair(a, uu, slope, spread, value);
+  return a->switch_count ? kinked_pair(a, uu, slope, spread, value)
+                         : smooth_pair(a, uu, slope, spread, value);
 }

@@ -25,7 +25,8 @@ static double *enlarged(double *old, size_t rows, size_t capacity, size_t paths)
 
 int basis_reserve(Basis *basis, int more, size_t rows, size_t paths, int directions, int noise) {
   if (basis->rank + more <= basis->capacity) return 1;
-  int capacity = 2 * basis->capacity > basis->rank + more ? 2 * basis->capacity : basis->rank + more;
+  int capacity =
+      2 * basis->capacity > basis->rank + more ? 2 * basis->capacity : basis->rank + more;
   double *q = directions ? enlarged(basis->q, (size_t)basis->rank, (size_t)capacity, paths) : NULL;
   double *eps = noise ? enlarged(basis->eps, (size_t)basis->rank, (size_t)capacity, paths) : NULL;
   double *now = mem_block(rows * (size_t)capacity);
@@ -35,7 +36,7 @@ int basis_reserve(Basis *basis, int more, size_t rows, size_t paths, int directi
     free(now);
     return 0;
   }
-  for (size_t r = 0; r < rows && basis->now; r++)
+  for (size_t r = 0; r < rows && basis->rank; r++)
     memcpy(now + r * (size_t)capacity, basis->now + r * (size_t)basis->capacity,
            (size_t)basis->rank * sizeof *now);
   free(basis->q);
@@ -72,8 +73,8 @@ static void polish(const Basis *basis, double *v, size_t paths, double *flops) {
   for (size_t i = 0; i < paths; i++) v[i] *= scale;
 }
 
-int basis_meet(Basis *basis, const double *x, size_t rows, size_t paths, double tol, double *residual,
-               double *flops) {
+int basis_meet(Basis *basis, const double *x, size_t rows, size_t paths, double tol,
+               double *residual, double *flops) {
   size_t rank = (size_t)basis->rank, stride = (size_t)basis->capacity;
   double mean = 1.0 / (double)paths, norm2;
   double *now = basis->now;
@@ -112,9 +113,9 @@ int basis_record(Basis *basis, size_t rows, int t) {
     basis->history = larger;
     basis->history_capacity = capacity;
   }
-  for (size_t r = 0; r < rows; r++)
-    memcpy(basis->history + basis->history_used + r * rank, basis->now + r * (size_t)basis->capacity,
-           rank * sizeof(double));
+  for (size_t r = 0; r < rows && rank; r++)
+    memcpy(basis->history + basis->history_used + r * rank,
+           basis->now + r * (size_t)basis->capacity, rank * sizeof(double));
   basis->history_used = needed;
   basis->rank_at = mem_grow(basis->rank_at, (size_t)(t + 1) * sizeof *basis->rank_at);
   basis->rank_at[t] = basis->rank;
@@ -127,7 +128,7 @@ void basis_coordinates(const Basis *basis, size_t rows, int steps, double *out) 
   memset(out, 0, (size_t)steps * rows * rank * sizeof *out);
   for (int t = 0; t < steps; t++)
     for (size_t r = 0; r < rows; r++) {
-      memcpy(out, from, (size_t)basis->rank_at[t] * sizeof *out);
+      if (basis->rank_at[t]) memcpy(out, from, (size_t)basis->rank_at[t] * sizeof *out);
       from += basis->rank_at[t];
       out += rank;
     }

@@ -18,7 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLICATES = 8, FEWER_REPLICATES = 6, FEWEST_PATHS = 16, FIRST_COORDINATES = 64 };
+enum {
+  REPLICATES = 8,
+  FEWER_REPLICATES = 6,
+  FEWEST_PATHS = FEWEST_SAMPLES / 2,
+  FIRST_COORDINATES = 64
+};
 
 /* One solve. */
 typedef struct Solve {
@@ -83,8 +88,8 @@ static void jackknife(const Derive *derive, Derivation *derivation, int replicat
   free(out);
 }
 
-/* Eight replicates agree by chance now and then, and nearby times then agree too. The variance of an
- * entry is averaged with the mean over all points at its time, which share its causes. */
+/* Eight replicates agree by chance now and then, and nearby times then agree too. The variance of
+ * an entry is averaged with the mean over all points at its time, which share its causes. */
 static void moderate(size_t steps, size_t entries, double *error) {
   for (size_t t = 0; t < steps; t++) {
     double *now = error + t * entries, pool = 0;
@@ -95,7 +100,8 @@ static void moderate(size_t steps, size_t entries, double *error) {
 
 static void derive_f(const Derive *d, const double *f, double *out) {
   Sizes z = d->solve->sizes;
-  double *train = mem_new(field_size(FIELD_F, z), sizeof *train), *test = mem_new(field_size(FIELD_F_TEST, z) + 1, sizeof *test);
+  double *train = mem_new(field_size(FIELD_F, z), sizeof *train),
+         *test = mem_new(field_size(FIELD_F_TEST, z) + 1, sizeof *test);
   observe_split(z, f, train, test);
   memcpy(out, d->id == FIELD_F ? train : test, field_size(d->id, z) * sizeof *out);
   free(train);
@@ -105,7 +111,8 @@ static void derive_f(const Derive *d, const double *f, double *out) {
 static void derive_loss(const Derive *d, const double *f, double *out) {
   double *other = mem_new(d->solve->sizes.steps, sizeof *other);
   bool train = d->id == FIELD_LOSS;
-  observe_loss(d->solve->program, d->solve->sizes, d->solve->compiled.loss, f, train ? out : other, train ? other : out);
+  observe_loss(d->solve->program, d->solve->sizes, d->solve->compiled.loss, f, train ? out : other,
+               train ? other : out);
   free(other);
 }
 
@@ -137,11 +144,21 @@ static bool add(Solve *s, Result *result, FieldId id, int layer, Derivation *der
 
 /* Which of a record's blocks holds a kernel or response of layer l. */
 typedef double **Pick(MarchRecord *record, const Program *p, int l);
-static double **pick_phi(MarchRecord *r, const Program *p, int l) { return &r->x_kernel[p->phi_matrix[l]]; }
-static double **pick_phi_history(MarchRecord *r, const Program *p, int l) { return &r->x_history[p->phi_matrix[l]]; }
-static double **pick_g_history(MarchRecord *r, const Program *p, int l) { return &r->y_history[p->phi_matrix[l - 1]]; }
-static double **pick_a(MarchRecord *r, const Program *p, int l) { return &r->x_response[p->phi_matrix[l]]; }
-static double **pick_b(MarchRecord *r, const Program *p, int l) { return &r->y_response[p->phi_matrix[l]]; }
+static double **pick_phi(MarchRecord *r, const Program *p, int l) {
+  return &r->x_kernel[p->phi_matrix[l]];
+}
+static double **pick_phi_history(MarchRecord *r, const Program *p, int l) {
+  return &r->x_history[p->phi_matrix[l]];
+}
+static double **pick_g_history(MarchRecord *r, const Program *p, int l) {
+  return &r->y_history[p->phi_matrix[l - 1]];
+}
+static double **pick_a(MarchRecord *r, const Program *p, int l) {
+  return &r->x_response[p->phi_matrix[l]];
+}
+static double **pick_b(MarchRecord *r, const Program *p, int l) {
+  return &r->y_response[p->phi_matrix[l]];
+}
 
 static void collect(Solve *s, Pick *pick, int l, const double **x) {
   for (int j = 0; j < s->replicates; j++) x[j] = *pick(&s->record[j], s->program, l);
@@ -155,11 +172,13 @@ static bool add_small(Solve *s, Result *result) {
     ntk[j] = s->record[j].ntk;
   }
   size_t n = z.steps * z.all * z.outputs;
-  bool fine = add(s, result, FIELD_F, 0, derive_f, n, f) && add(s, result, FIELD_LOSS, 0, derive_loss, n, f) &&
+  bool fine = add(s, result, FIELD_F, 0, derive_f, n, f) &&
+              add(s, result, FIELD_LOSS, 0, derive_loss, n, f) &&
               add(s, result, FIELD_DELTA, 0, derive_delta, n, f) &&
               add(s, result, FIELD_NTK, 0, derive_same, field_size(FIELD_NTK, z), ntk);
   if (fine && z.all > z.points) fine = add(s, result, FIELD_F_TEST, 0, derive_f, n, f);
-  if (fine && s->program->problem->test_targets) fine = add(s, result, FIELD_TEST_LOSS, 0, derive_loss, n, f);
+  if (fine && s->program->problem->test_targets)
+    fine = add(s, result, FIELD_TEST_LOSS, 0, derive_loss, n, f);
   for (int l = 1; fine && l <= s->program->layers && observe_aligns(s->program); l++) {
     collect(s, pick_phi, l, phi);
     fine = add(s, result, FIELD_ALIGNMENT, l, derive_alignment, z.steps * z.all * z.all, phi);
@@ -190,7 +209,8 @@ static bool fill_large(Solve *s, Result *result) {
       const double *x[REPLICATES];
       collect(s, large[k].pick, l, x);
       size_t m = field_size(large[k].id, s->sizes);
-      double *value = mem_block(m), *error = mem_block(m), unit = large[k].response ? 1 / s->program->problem->gamma : 1;
+      double *value = mem_block(m), *error = mem_block(m),
+             unit = large[k].response ? 1 / s->program->problem->gamma : 1;
       fine = value && error;
       for (size_t i = 0; fine && i < m; i++) {
         double sum = 0, squares = 0;
@@ -198,7 +218,8 @@ static bool fill_large(Solve *s, Result *result) {
         for (int j = 0; j < s->replicates; j++) squares += pow(x[j][i] - sum / s->replicates, 2);
         value[i] = unit * sum / s->replicates;
         if (s->replicates > 1)
-          error[i] = unit * student(s->replicates) * sqrt(squares / s->replicates / (s->replicates - 1));
+          error[i] =
+              unit * student(s->replicates) * sqrt(squares / s->replicates / (s->replicates - 1));
       }
       fine = fine && field_fill(result, large[k].id, l, s->sizes, value, error);
       free(value);
@@ -226,17 +247,20 @@ static double march_bytes(const Solve *s, size_t paths) {
   double met = rows * (double)s->sizes.steps, rank = met < S ? met : S;
   for (int v = 0; v < p->variable_count; v++) bytes += 16 * rows * S;
   bytes += 8 * (4 * rows * S + 3 * rows * rows);
-  for (int k = 0; k < p->matrix_count; k++) bytes += 8 * (2 * 4 * rank * S + 2 * rank * rank) + 16 * (double)s->sizes.steps * rows * rows;
+  for (int k = 0; k < p->matrix_count; k++)
+    bytes += 8 * (2 * 4 * rank * S + 2 * rank * rank) + 16 * (double)s->sizes.steps * rows * rows;
   int parallel = s->options.threads < s->replicates ? s->options.threads : s->replicates;
-  return bytes * parallel + 16 * (double)s->sizes.steps * rows * rows * p->matrix_count * s->replicates;
+  return bytes * parallel +
+         16 * (double)s->sizes.steps * rows * rows * p->matrix_count * s->replicates;
 }
 
 static void run_replicates(Solve *s) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
   for (int j = 0; j < s->replicates; j++) {
     int failed_at;
-    Status status = s->options.closure == CLOSURE_PERTURBATIVE ? perturb_run(&s->plan, j, &s->record[j], &failed_at)
-                                                               : march_run(&s->plan, j, &s->record[j], &failed_at);
+    Status status = s->options.closure == CLOSURE_PERTURBATIVE
+                        ? perturb_run(&s->plan, j, &s->record[j], &failed_at)
+                        : march_run(&s->plan, j, &s->record[j], &failed_at);
     if (status != STATUS_OK) {
 #pragma omp critical
       if (s->status == STATUS_OK || j < s->failed_replicate) {
@@ -256,10 +280,10 @@ static void forget_records(Solve *s) {
 static Status explain(const Solve *s, char **why) {
   switch (s->status) {
   case STATUS_OK: break;
-  case STATUS_INTERRUPTED: *why = mem_format("interrupted at step %d of %zu", s->failed_at, s->sizes.steps - 1); break;
-  case STATUS_NUMERICS:
-    *why = mem_format("training diverges at step %d: the output is no longer finite; a smaller learning rate may help", s->failed_at);
+  case STATUS_INTERRUPTED:
+    *why = mem_format("interrupted at step %d of %zu", s->failed_at, s->sizes.steps - 1);
     break;
+  case STATUS_NUMERICS: return run_diverged(why, "training", s->failed_at);
   default: *why = mem_format("out of memory at step %d", s->failed_at);
   }
   return s->status;
@@ -296,7 +320,8 @@ static Status run(Solve *s, char **why) {
 static double automatic_tol(const Program *program, const SolveOptions *options) {
   double gamma = program->problem->gamma, movement = gamma < 0.1 ? 1 : gamma < 1 ? gamma : 1;
   if (program->linear) return 1e-10;
-  if (options->closure == CLOSURE_PERTURBATIVE) return 1e-3; /* second differences of small movements */
+  if (options->closure == CLOSURE_PERTURBATIVE)
+    return 1e-3; /* second differences of small movements */
   return 0.01 * movement * sqrt(2000.0 / options->samples);
 }
 
@@ -306,16 +331,22 @@ static int replicates_for(const Program *program, const SolveOptions *options, S
   if (program->linear) return 1;
   int rank = (int)fmin(1e6, 2.0 * (double)(z.steps * z.all * z.outputs));
   int replicates = options->samples / REPLICATES >= rank ? REPLICATES : FEWER_REPLICATES;
-  return options->samples / FEWEST_PATHS < replicates ? options->samples / FEWEST_PATHS : replicates;
+  return options->samples / FEWEST_PATHS < replicates ? options->samples / FEWEST_PATHS
+                                                      : replicates;
 }
 
 static void prepare(Solve *s, Program *program, const SolveOptions *options, bool two_time) {
   *s = (Solve){.program = program, .options = *options, .sizes = sizes_of(program)};
   s->replicates = replicates_for(program, options, s->sizes);
   MarchPlan *plan = &s->plan;
-  *plan = (MarchPlan){.program = program, .two_time = two_time, .seed = options->seed, .step = progress};
+  *plan = (MarchPlan){.program = program,
+                      .two_time = two_time,
+                      .seed = options->seed,
+                      .stop = options->stop,
+                      .step = progress};
   plan->sink = s;
-  plan->paths = program->linear ? FIRST_COORDINATES : (size_t)((options->samples + s->replicates - 1) / s->replicates);
+  plan->paths = program->linear ? FIRST_COORDINATES
+                                : (size_t)((options->samples + s->replicates - 1) / s->replicates);
   plan->gamma = program->problem->gamma;
   plan->independent = options->closure == CLOSURE_GRADIENT_INDEPENDENCE;
   plan->tol = options->tol > 0 ? options->tol : automatic_tol(program, options);
@@ -383,8 +414,8 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
   *result = NULL;
   if (options->closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK)
     return solve_lazy(program, options, result, why);
-  if (!program->linear && options->samples < 2 * FEWEST_PATHS) {
-    *why = mem_format("samples = %d is too few: at least %d", options->samples, 2 * FEWEST_PATHS);
+  if (!program->linear && options->samples < FEWEST_SAMPLES) {
+    *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
     return STATUS_SCRIPT;
   }
   double start = run_clock();
@@ -394,7 +425,8 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
   if (status == STATUS_OK) {
     Result *r = run_result("dmft", program, options);
     r->exact = program->linear;
-    if (options->closure != CLOSURE_PERTURBATIVE) run_sampled(r, s.plan.paths * (size_t)s.replicates, retake);
+    if (options->closure != CLOSURE_PERTURBATIVE)
+      run_sampled(r, s.plan.paths * (size_t)s.replicates, retake);
     bool fine = observe_start(r, program, s.sizes) && add_small(&s, r);
     promise_large(&s, r);
     r->complete = complete;

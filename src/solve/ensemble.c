@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* `simulate`: an ensemble of networks that differ in their initial weights alone. Members are trained
- * in parallel and counted in order, so that sums do not depend on the number of threads. */
+/* `simulate`: an ensemble of networks that differ in their initial weights alone. Members are
+ * trained in parallel and counted in order, so that sums do not depend on the number of threads. */
 #include "base/memory.h"
 #include "num/linalg.h"
 #include "num/stats.h"
@@ -20,7 +20,8 @@ typedef struct Slot {
   FieldId mean, variance; /* FIELD_COUNT: not wanted */
   int layer;
   /* The member's value; `scratch` [field_size(mean or variance)] may hold it. */
-  const double *(*measure)(const Ensemble *e, const struct Slot *slot, const NetworkRecord *record, double *scratch);
+  const double *(*measure)(const Ensemble *e, const struct Slot *slot, const NetworkRecord *record,
+                           double *scratch);
   bool two_time;
   Moments moments;
 } Slot;
@@ -41,28 +42,34 @@ struct Ensemble {
 
 /* ---- what is measured of a member ---- */
 
-static const double *measure_f(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+static const double *measure_f(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
+                               double *scratch) {
   Sizes z = e->sizes;
   size_t row = z.all * z.outputs, head = z.points * z.outputs;
   size_t from = slot->mean == FIELD_F ? 0 : head, count = slot->mean == FIELD_F ? head : row - head;
-  for (size_t t = 0; t < z.steps; t++) memcpy(scratch + t * count, r->f + t * row + from, count * sizeof *scratch);
+  for (size_t t = 0; t < z.steps; t++)
+    memcpy(scratch + t * count, r->f + t * row + from, count * sizeof *scratch);
   return scratch;
 }
 
-static const double *measure_loss(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+static const double *measure_loss(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
+                                  double *scratch) {
   double *other = scratch + e->sizes.steps;
   bool train = slot->mean == FIELD_LOSS;
-  observe_loss(e->program, e->sizes, e->compiled.loss, r->f, train ? scratch : other, train ? other : scratch);
+  observe_loss(e->program, e->sizes, e->compiled.loss, r->f, train ? scratch : other,
+               train ? other : scratch);
   return scratch;
 }
 
-static const double *measure_delta(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+static const double *measure_delta(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
+                                   double *scratch) {
   (void)slot;
   observe_delta(e->program, e->sizes, e->compiled.delta, r->f, scratch);
   return scratch;
 }
 
-static const double *measure_ntk(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+static const double *measure_ntk(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
+                                 double *scratch) {
   (void)e, (void)slot, (void)scratch;
   return r->ntk;
 }
@@ -76,25 +83,30 @@ static const double *g_of(const Ensemble *e, int layer, double **kernels) {
   return kernels[e->program->phi_matrix[layer - 1]];
 }
 
-static const double *measure_alignment(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+static const double *measure_alignment(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
+                                       double *scratch) {
   observe_alignment(e->program, e->sizes, phi_of(e, slot->layer, r->x_kernel), scratch);
   return scratch;
 }
 
-static const double *measure_diagonal(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+static const double *measure_diagonal(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
+                                      double *scratch) {
   size_t R = e->sizes.all;
-  const double *kernel = slot->variance == FIELD_VAR_PHI ? phi_of(e, slot->layer, r->x_kernel) : g_of(e, slot->layer, r->y_kernel);
+  const double *kernel = slot->variance == FIELD_VAR_PHI ? phi_of(e, slot->layer, r->x_kernel)
+                                                         : g_of(e, slot->layer, r->y_kernel);
   for (size_t t = 0; t < e->sizes.steps; t++)
     for (size_t a = 0; a < R; a++) scratch[t * R + a] = kernel[(t * R + a) * R + a];
   return scratch;
 }
 
-static const double *measure_phi(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+static const double *measure_phi(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
+                                 double *scratch) {
   (void)scratch;
   return phi_of(e, slot->layer, r->x_history);
 }
 
-static const double *measure_g(const Ensemble *e, const Slot *slot, const NetworkRecord *r, double *scratch) {
+static const double *measure_g(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
+                               double *scratch) {
   (void)scratch;
   return g_of(e, slot->layer, r->y_history);
 }
@@ -109,11 +121,13 @@ static void choose_slots(Ensemble *e) {
   add_slot(e, (Slot){FIELD_F, FIELD_VAR_F, 0, measure_f, false, {0}});
   if (p->tests) add_slot(e, (Slot){FIELD_F_TEST, FIELD_VAR_F_TEST, 0, measure_f, false, {0}});
   add_slot(e, (Slot){FIELD_LOSS, FIELD_VAR_LOSS, 0, measure_loss, false, {0}});
-  if (p->test_targets) add_slot(e, (Slot){FIELD_TEST_LOSS, FIELD_COUNT, 0, measure_loss, false, {0}});
+  if (p->test_targets)
+    add_slot(e, (Slot){FIELD_TEST_LOSS, FIELD_COUNT, 0, measure_loss, false, {0}});
   add_slot(e, (Slot){FIELD_DELTA, FIELD_COUNT, 0, measure_delta, false, {0}});
   add_slot(e, (Slot){FIELD_NTK, FIELD_VAR_NTK, 0, measure_ntk, false, {0}});
   for (int l = 1; l <= e->program->layers; l++) {
-    if (observe_aligns(e->program)) add_slot(e, (Slot){FIELD_ALIGNMENT, FIELD_COUNT, l, measure_alignment, false, {0}});
+    if (observe_aligns(e->program))
+      add_slot(e, (Slot){FIELD_ALIGNMENT, FIELD_COUNT, l, measure_alignment, false, {0}});
     add_slot(e, (Slot){FIELD_COUNT, FIELD_VAR_PHI, l, measure_diagonal, false, {0}});
     add_slot(e, (Slot){FIELD_COUNT, FIELD_VAR_G, l, measure_diagonal, false, {0}});
     add_slot(e, (Slot){FIELD_PHI, FIELD_COUNT, l, measure_phi, true, {0}});
@@ -136,7 +150,8 @@ static int threads_for(const Ensemble *e) {
 static double bytes_needed(const Ensemble *e) {
   double doubles = (double)f_size(e) * e->options.ensemble;
   for (int i = 0; i < e->slot_count; i++)
-    if (!e->slots[i].two_time || e->plan.two_time) doubles += 7 * (double)slot_size(e, &e->slots[i]);
+    if (!e->slots[i].two_time || e->plan.two_time)
+      doubles += 7 * (double)slot_size(e, &e->slots[i]);
   if (e->plan.two_time) doubles += 4 * (double)f_size(e) * (double)f_size(e);
   return 8 * doubles + network_bytes(&e->plan) * threads_for(e);
 }
@@ -167,15 +182,18 @@ static bool progress(void *sink, int t) {
 static void count_member(Ensemble *e, int member, const NetworkRecord *record) {
   for (int i = 0; i < e->slot_count; i++) {
     Slot *slot = &e->slots[i];
-    if (!slot->two_time || e->plan.two_time) moments_add(&slot->moments, slot->measure(e, slot, record, e->scratch));
+    if (!slot->two_time || e->plan.two_time)
+      moments_add(&slot->moments, slot->measure(e, slot, record, e->scratch));
   }
   Sizes z = e->sizes;
   double *f = e->f + (size_t)member * f_size(e);
   for (size_t t = 0; t < z.steps; t++)
-    for (size_t mu = 0; mu < z.points; mu++) f[t * z.points + mu] = record->f[(t * z.all + mu) * z.outputs];
+    for (size_t mu = 0; mu < z.points; mu++)
+      f[t * z.points + mu] = record->f[(t * z.all + mu) * z.outputs];
 }
 
-static void finish_member(Ensemble *e, int member, Status status, int failed_at, const Network *network) {
+static void finish_member(Ensemble *e, int member, Status status, int failed_at,
+                          const Network *network) {
   if (e->status != STATUS_OK) return;
   if (status != STATUS_OK) {
     e->status = status;
@@ -185,7 +203,8 @@ static void finish_member(Ensemble *e, int member, Status status, int failed_at,
   }
   count_member(e, member, network_record(network));
   e->done++;
-  if (e->options.progress) e->options.progress(e->options.sink, "simulate", e->done, e->options.ensemble);
+  if (e->options.progress)
+    e->options.progress(e->options.sink, "simulate", e->done, e->options.ensemble);
 }
 
 static void run_members(Ensemble *e) {
@@ -209,10 +228,12 @@ static Status explain(const Ensemble *e, char **why) {
   case STATUS_INTERRUPTED:
     *why = mem_format("interrupted after %d of %d networks", e->done, e->options.ensemble);
     break;
-  case STATUS_NUMERICS:
-    *why = mem_format("training of network %d diverges at step %d: the output is no longer finite; a smaller learning rate may help",
-                      e->failed_member, e->failed_at);
+  case STATUS_NUMERICS: {
+    char *who = mem_format("training of network %d", e->failed_member);
+    run_diverged(why, who, e->failed_at);
+    free(who);
     break;
+  }
   default: *why = mem_format("out of memory");
   }
   return e->status;
@@ -222,8 +243,13 @@ static void prepare(Ensemble *e, Program *program, const SolveOptions *options, 
   const Problem *p = program->problem;
   *e = (Ensemble){.program = program, .options = *options, .sizes = sizes_of(program)};
   double gamma = p->parameterization == PARAM_NTK ? 1 / sqrt(options->width) : p->gamma;
-  e->plan = (NetworkPlan){.program = program, .sizes = e->sizes, .width = (size_t)options->width, .gamma = gamma,
-                          .seed = options->seed, .two_time = two_time, .step = progress};
+  e->plan = (NetworkPlan){.program = program,
+                          .sizes = e->sizes,
+                          .width = (size_t)options->width,
+                          .gamma = gamma,
+                          .seed = options->seed,
+                          .two_time = two_time,
+                          .step = progress};
   e->plan.sink = e;
   e->compiled = compile(program);
   e->plan.compiled = &e->compiled;
@@ -295,7 +321,8 @@ static bool fill_fields(Ensemble *e, Result *result, bool two_time) {
     const Slot *slot = &e->slots[i];
     if (slot->two_time != two_time) continue;
     if (slot->mean != FIELD_COUNT) fine = fill(e, result, slot, slot->mean, false);
-    if (fine && slot->variance != FIELD_COUNT && sampled) fine = fill(e, result, slot, slot->variance, true);
+    if (fine && slot->variance != FIELD_COUNT && sampled)
+      fine = fill(e, result, slot, slot->variance, true);
   }
   return fine && two_time && sampled ? fill_covariance(e, result) : fine;
 }
@@ -305,7 +332,8 @@ static void promise_fields(Ensemble *e, Result *result) {
   for (int i = 0; i < e->slot_count; i++) {
     const Slot *slot = &e->slots[i];
     if (slot->mean != FIELD_COUNT) field_promise(result, slot->mean, slot->layer);
-    if (slot->variance != FIELD_COUNT && sampled) field_promise(result, slot->variance, slot->layer);
+    if (slot->variance != FIELD_COUNT && sampled)
+      field_promise(result, slot->variance, slot->layer);
   }
   if (sampled) field_promise(result, FIELD_COV_F, 0);
 }
@@ -316,7 +344,8 @@ static Status complete(Result *result, char **why) {
   Ensemble e;
   prepare(&e, origin->program, &origin->options, true);
   Status status = run(&e, why);
-  if (status == STATUS_OK && !fill_fields(&e, result, true)) status = run_refuse(why, bytes_needed(&e));
+  if (status == STATUS_OK && !fill_fields(&e, result, true))
+    status = run_refuse(why, bytes_needed(&e));
   clean(&e);
   if (status == STATUS_OK) result->complete = NULL;
   return status;

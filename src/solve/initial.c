@@ -15,8 +15,8 @@ enum { MOST_TERMS = 16 };
 typedef enum Nature { GAUSSIAN, FUNCTION, BACKWARD } Nature;
 
 typedef struct Term {
-  int field;         /* index into fields */
-  double weight;     /* GAUSSIAN */
+  int field;               /* index into fields */
+  double weight;           /* GAUSSIAN */
   const Expr *coefficient; /* BACKWARD: of argument 0, the base */
   int base;
 } Term;
@@ -33,8 +33,8 @@ typedef struct Initial {
   const Program *p;
   size_t R;
   int threads;
-  Form *forms;      /* [variable] */
-  double **fields;  /* [op]: the covariance [R, R] of the field that an application makes */
+  Form *forms;     /* [variable] */
+  double **fields; /* [op]: the covariance [R, R] of the field that an application makes */
   InitialKernels *kernels;
   Status status;
   char **why;
@@ -58,18 +58,23 @@ static void gaussian_covariance(const Initial *s, const Form *form, double *out)
 }
 
 /* out[a, b] = <f(u_a) f(u_b)> for a Gaussian u with the given covariance. */
-static void function_covariance(Initial *s, const Expr *f, const double *cov, double *out, int variable) {
+static void function_covariance(Initial *s, const Expr *f, const double *cov, double *out,
+                                int variable) {
   Average *average = average_new(f);
   size_t R = s->R;
   bool fine = true;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->threads) reduction(&& : fine)
   for (size_t a = 0; a < R; a++)
     for (size_t b = 0; b <= a; b++) {
-      fine = average_pair(average, cov[a * R + a], cov[b * R + b], cov[a * R + b], &out[a * R + b]) && fine;
+      fine =
+          average_pair(average, cov[a * R + a], cov[b * R + b], cov[a * R + b], &out[a * R + b]) &&
+          fine;
       out[b * R + a] = out[a * R + b];
     }
   average_free(average);
-  if (!fine) fail(s, STATUS_NUMERICS, "the Gaussian average of %s squared does not converge: it grows too fast", variable);
+  if (!fine)
+    fail(s, STATUS_NUMERICS,
+         "the Gaussian average of %s squared does not converge: it grows too fast", variable);
 }
 
 static double *covariance(Initial *s, int variable) {
@@ -140,7 +145,8 @@ static void map_function(Initial *s, const Op *op, Form *out) {
   if (out->base >= 0)
     out->expr = expr_substitute(s->p->pool, op->expr, with);
   else
-    fail(s, STATUS_SCRIPT, "%s mixes several Gaussian fields: its kernel at initialisation needs sampling", op->dst);
+    fail(s, STATUS_SCRIPT,
+         "%s mixes several Gaussian fields: its kernel at initialisation needs sampling", op->dst);
 }
 
 /* sum_i d(expr)/d(backward argument i) times what that argument is */
@@ -156,7 +162,9 @@ static void map_backward(Initial *s, const Op *op, Form *out) {
     for (int k = 0; k < in->count && out->count < MOST_TERMS; k++) {
       Term term = in->terms[k];
       if (base == -2 || (base >= 0 && term.base >= 0 && term.base != base))
-        fail(s, STATUS_SCRIPT, "%s mixes several Gaussian fields: its kernel at initialisation needs sampling", op->dst);
+        fail(s, STATUS_SCRIPT,
+             "%s mixes several Gaussian fields: its kernel at initialisation needs sampling",
+             op->dst);
       if (base >= 0) term.base = base;
       term.coefficient = expr_call(pool, PRIM_MUL, slope, term.coefficient, NULL);
       out->terms[out->count++] = term;
@@ -213,7 +221,8 @@ Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, c
   Initial s = {.p = p, .R = sizes_of(p).all, .threads = threads, .kernels = kernels, .why = why};
   s.forms = mem_new((size_t)p->variable_count, sizeof *s.forms);
   s.fields = mem_new((size_t)p->op_count, sizeof *s.fields);
-  *kernels = (InitialKernels){mem_new((size_t)p->matrix_count, sizeof(double *)), mem_new((size_t)p->matrix_count, sizeof(double *))};
+  *kernels = (InitialKernels){mem_new((size_t)p->matrix_count, sizeof(double *)),
+                              mem_new((size_t)p->matrix_count, sizeof(double *))};
   for (int i = 0; i < p->op_count && s.status == STATUS_OK; i++) switch (p->ops[i].kind) {
     case OP_MAP: run_map_form(&s, &p->ops[i]); break;
     case OP_APPLY: run_apply(&s, i, true); break;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Kernels at initialisation, in the limit of infinite width, without sampling. At t = 0 every product
- * of a matrix with a vector is a fresh Gaussian field, so a population's forward variables are
- * functions of Gaussian variables and its backward ones are linear in them: all kernels are averages
- * over pairs of Gaussians. */
+/* Kernels at initialisation, in the limit of infinite width, without sampling. At t = 0 every
+ * product of a matrix with a vector is a fresh Gaussian field, so a population's forward variables
+ * are functions of Gaussian variables and its backward ones are linear in them: all kernels are
+ * averages over pairs of Gaussians. */
 #ifndef DMF_SOLVE_INITIAL_H
 #define DMF_SOLVE_INITIAL_H
 
@@ -15,8 +15,8 @@ typedef struct InitialKernels {
   double **x, **y; /* [matrix] */
 } InitialKernels;
 
-/* Status STATUS_SCRIPT when a map mixes Gaussian fields in a way that is no function of one of them,
- * STATUS_NUMERICS when an average does not converge; *why then names the variable. */
+/* Status STATUS_SCRIPT when a map mixes Gaussian fields in a way that is no function of one of
+ * them, STATUS_NUMERICS when an average does not converge; *why then names the variable. */
 Status initial_kernels(const Program *program, int threads, InitialKernels *kernels, char **why);
 void initial_free(const Program *program, InitialKernels *kernels);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The lazy limit gamma -> 0: kernels stay what they are at initialisation, and f follows the tangent
- * kernel,
+/* The lazy limit gamma -> 0: kernels stay what they are at initialisation, and f follows the
+ * tangent kernel,
  *
  *     gd     f(t+1) = f(t) + (eta/P) K Delta(t)                        exact for any loss
- *     flow   df/dt = (eta/P) K Delta; for losses with Delta linear in f solved by the eigenvalues of K,
- *            exact at any dt, else by steps of dt
+ *     flow   df/dt = (eta/P) K Delta; for losses with Delta linear in f solved by the eigenvalues
+ * of K, exact at any dt, else by steps of dt
  *
  * Nothing is sampled. */
 #include "base/memory.h"
@@ -23,8 +23,8 @@ typedef struct Lazy {
   Sizes sizes;
   Compiled compiled;
   InitialKernels kernels;
-  double *K; /* [R, R] */
-  double *f; /* [T+1, R, C] */
+  double *K;     /* [R, R] */
+  double *f;     /* [T+1, R, C] */
   double *limit; /* [R, C]: f at t = infinity; NULL when it is not known */
   double *scratch;
 } Lazy;
@@ -34,7 +34,8 @@ static double *tangent(const Lazy *s) {
   size_t n = s->sizes.all * s->sizes.all;
   double *K = mem_new(n, sizeof *K);
   for (int k = 0; k < p->matrix_count; k++)
-    for (size_t i = 0; i < n; i++) K[i] += p->matrices[k].rate * s->kernels.x[k][i] * s->kernels.y[k][i];
+    for (size_t i = 0; i < n; i++)
+      K[i] += p->matrices[k].rate * s->kernels.x[k][i] * s->kernels.y[k][i];
   return K;
 }
 
@@ -45,7 +46,8 @@ static int iterate(Lazy *s) {
   for (size_t t = 0; t + 1 < z.steps; t++) {
     const double *f = s->f + t * z.all * z.outputs;
     double *next = s->f + (t + 1) * z.all * z.outputs, rate = step_rate(s->program, (int)t);
-    kernel_run(s->compiled.delta, z.points * z.outputs, (const double *[]){f, s->program->problem->targets->data}, delta);
+    kernel_run(s->compiled.delta, z.points * z.outputs,
+               (const double *[]){f, s->program->problem->targets->data}, delta);
     memcpy(next, f, z.all * z.outputs * sizeof *next);
     mat_mul(z.all, z.outputs, z.points, rate, s->K, z.all, delta, z.outputs, 1, next, z.outputs);
     if (!is_sane(next, z.all * z.outputs)) return (int)t + 1;
@@ -62,12 +64,14 @@ static bool is_linear_loss(const Lazy *s, double *c) {
 
 /* f(tau) = K_* U g(lambda, tau) U^T Delta_0 with g = (1 - e^{-c lambda tau}) / (c lambda), tau the
  * integrated rate; tau = infinity projects on the range of K. */
-static void spectral(const Lazy *s, const double *U, const double *lambda, double c, double tau, double *out) {
+static void spectral(const Lazy *s, const double *U, const double *lambda, double c, double tau,
+                     double *out) {
   Sizes z = s->sizes;
   size_t P = z.points, C = z.outputs;
   double *start = s->scratch, *mode = start + P * C, *f0 = mode + P * C;
   memset(f0, 0, P * C * sizeof *f0);
-  kernel_run(s->compiled.delta, P * C, (const double *[]){f0, s->program->problem->targets->data}, start);
+  kernel_run(s->compiled.delta, P * C, (const double *[]){f0, s->program->problem->targets->data},
+             start);
   mat_mul_at(P, C, P, 1, U, P, start, C, 0, mode, C);
   for (size_t k = 0; k < P; k++) {
     double rate = c * lambda[k], least = 1e-12 * c * lambda[P - 1], gain = tau;
@@ -81,8 +85,8 @@ static void spectral(const Lazy *s, const double *U, const double *lambda, doubl
   mat_mul(z.all, C, P, 1, s->K, z.all, start, C, 0, out, C);
 }
 
-/* Solves a linear loss in the eigenbasis of the training kernel: all times when `flow`, and t = infinity,
- * where gd and flow agree as long as gd is stable. */
+/* Solves a linear loss in the eigenbasis of the training kernel: all times when `flow`, and t =
+ * infinity, where gd and flow agree as long as gd is stable. */
 static bool diagonalise(Lazy *s, double c, bool flow) {
   Sizes z = s->sizes;
   size_t P = z.points;
@@ -107,7 +111,8 @@ static bool diagonalise(Lazy *s, double c, bool flow) {
 /* ---- results ---- */
 
 /* A kernel [R, R] that does not depend on time, as [T+1, R, T+1, R]. */
-static bool fill_static(const Lazy *s, Result *result, FieldId id, int layer, const double *kernel) {
+static bool fill_static(const Lazy *s, Result *result, FieldId id, int layer,
+                        const double *kernel) {
   Sizes z = s->sizes;
   size_t n = z.steps * z.all;
   double *all = mem_block(n * n);
@@ -119,15 +124,21 @@ static bool fill_static(const Lazy *s, Result *result, FieldId id, int layer, co
   return fine;
 }
 
-static const double *phi_of(const Lazy *s, int l) { return s->kernels.x[s->program->phi_matrix[l]]; }
-static const double *g_of(const Lazy *s, int l) { return s->kernels.y[s->program->phi_matrix[l - 1]]; }
+static const double *phi_of(const Lazy *s, int l) {
+  return s->kernels.x[s->program->phi_matrix[l]];
+}
+static const double *g_of(const Lazy *s, int l) {
+  return s->kernels.y[s->program->phi_matrix[l - 1]];
+}
 
 static bool add_layers(Lazy *s, Result *result) {
   Sizes z = s->sizes;
-  double *kernel = mem_new(z.steps * z.all * z.all, sizeof *kernel), *curve = mem_new(z.steps, sizeof *curve);
+  double *kernel = mem_new(z.steps * z.all * z.all, sizeof *kernel),
+         *curve = mem_new(z.steps, sizeof *curve);
   bool fine = true;
   for (int l = 1; fine && l <= s->program->layers; l++) {
-    for (size_t t = 0; t < z.steps; t++) memcpy(kernel + t * z.all * z.all, phi_of(s, l), z.all * z.all * sizeof *kernel);
+    for (size_t t = 0; t < z.steps; t++)
+      memcpy(kernel + t * z.all * z.all, phi_of(s, l), z.all * z.all * sizeof *kernel);
     if (observe_aligns(s->program)) {
       observe_alignment(s->program, z, kernel, curve);
       fine = field_add(result, FIELD_ALIGNMENT, l, z, curve, NULL);
@@ -146,23 +157,28 @@ static bool add_limit(Lazy *s, Result *result) {
   Sizes one = {1, z.points, z.all, z.outputs};
   double train, test;
   observe_loss(s->program, one, s->compiled.loss, s->limit, &train, &test);
-  bool fine = field_add(result, FIELD_F_INFINITY, 0, z, s->limit, NULL) && field_add(result, FIELD_LOSS_INFINITY, 0, z, &train, NULL);
-  if (fine && z.all > z.points) fine = field_add(result, FIELD_F_TEST_INFINITY, 0, z, s->limit + z.points * z.outputs, NULL);
-  if (fine && s->program->problem->test_targets) fine = field_add(result, FIELD_TEST_LOSS_INFINITY, 0, z, &test, NULL);
+  bool fine = field_add(result, FIELD_F_INFINITY, 0, z, s->limit, NULL) &&
+              field_add(result, FIELD_LOSS_INFINITY, 0, z, &train, NULL);
+  if (fine && z.all > z.points)
+    fine = field_add(result, FIELD_F_TEST_INFINITY, 0, z, s->limit + z.points * z.outputs, NULL);
+  if (fine && s->program->problem->test_targets)
+    fine = field_add(result, FIELD_TEST_LOSS_INFINITY, 0, z, &test, NULL);
   return fine;
 }
 
 static bool add_curves(Lazy *s, Result *result) {
   Sizes z = s->sizes;
   size_t P = z.points;
-  double *train = mem_new(field_size(FIELD_F, z), sizeof *train), *test = mem_new(field_size(FIELD_F_TEST, z) + z.steps, sizeof *test);
+  double *train = mem_new(field_size(FIELD_F, z), sizeof *train),
+         *test = mem_new(field_size(FIELD_F_TEST, z) + z.steps, sizeof *test);
   double *ntk = mem_new(field_size(FIELD_NTK, z), sizeof *ntk);
   observe_split(z, s->f, train, test);
   bool fine = field_add(result, FIELD_F, 0, z, train, NULL);
   if (fine && z.all > P) fine = field_add(result, FIELD_F_TEST, 0, z, test, NULL);
   observe_loss(s->program, z, s->compiled.loss, s->f, train, test);
   fine = fine && field_add(result, FIELD_LOSS, 0, z, train, NULL);
-  if (fine && s->program->problem->test_targets) fine = field_add(result, FIELD_TEST_LOSS, 0, z, test, NULL);
+  if (fine && s->program->problem->test_targets)
+    fine = field_add(result, FIELD_TEST_LOSS, 0, z, test, NULL);
   observe_delta(s->program, z, s->compiled.delta, s->f, train);
   fine = fine && field_add(result, FIELD_DELTA, 0, z, train, NULL);
   for (size_t t = 0; t < z.steps; t++)
@@ -179,8 +195,9 @@ static bool add_curves(Lazy *s, Result *result) {
 static Status start(Lazy *s, Program *program, int threads, char **why) {
   *s = (Lazy){.program = program, .sizes = sizes_of(program)};
   Sizes z = s->sizes;
-  double bytes = 8 * ((double)z.all * (double)z.all * (2 * program->matrix_count + program->op_count + 2) +
-                      4 * (double)z.steps * (double)(z.all * z.outputs + z.points * z.points));
+  double bytes =
+      8 * ((double)z.all * (double)z.all * (2 * program->matrix_count + program->op_count + 2) +
+           4 * (double)z.steps * (double)(z.all * z.outputs + z.points * z.points));
   if (bytes > mem_available()) return run_refuse(why, bytes);
   s->compiled = compile(program);
   Status status = initial_kernels(program, threads, &s->kernels, why);
@@ -207,7 +224,8 @@ static Status complete(Result *result, char **why) {
   double n = (double)(s.sizes.steps * s.sizes.all), bytes = 16 * n * n * origin->program->layers;
   if (status == STATUS_OK && bytes > mem_available()) status = run_refuse(why, bytes);
   for (int l = 1; status == STATUS_OK && l <= origin->program->layers; l++)
-    if (!fill_static(&s, result, FIELD_PHI, l, phi_of(&s, l)) || !fill_static(&s, result, FIELD_G, l, g_of(&s, l)))
+    if (!fill_static(&s, result, FIELD_PHI, l, phi_of(&s, l)) ||
+        !fill_static(&s, result, FIELD_G, l, g_of(&s, l)))
       status = run_refuse(why, bytes);
   clean(&s);
   if (status == STATUS_OK) result->complete = NULL;
@@ -223,16 +241,14 @@ Status solve_lazy(Program *program, const SolveOptions *options, Result **result
     bool flow = program->problem->optimizer == OPT_FLOW, linear = is_linear_loss(&s, &c);
     int failed_at = flow && linear ? -1 : iterate(&s);
     if (linear && !diagonalise(&s, c, flow)) failed_at = 0;
-    if (failed_at >= 0) {
-      *why = mem_format("training diverges at step %d: the output is no longer finite; a smaller learning rate may help", failed_at);
-      status = STATUS_NUMERICS;
-    }
+    if (failed_at >= 0) status = run_diverged(why, "training", failed_at);
   }
   if (status == STATUS_OK) {
     Result *r = run_result("dmft", program, options);
     r->exact = true;
     r->complete = complete;
-    bool fine = observe_start(r, program, s.sizes) && add_curves(&s, r) && add_layers(&s, r) && add_limit(&s, r);
+    bool fine = observe_start(r, program, s.sizes) && add_curves(&s, r) && add_layers(&s, r) &&
+                add_limit(&s, r);
     result_note(r, "closure", "ntk");
     result_note(r, "seconds", "%.6g", run_clock() - began);
     if (fine)

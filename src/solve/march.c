@@ -28,18 +28,22 @@ typedef struct March {
   size_t S, points, all, outputs; /* paths, P, P + P*, C */
   int steps, t, replicate;
   double **value, **free; /* [variable] -> [rows, S]: a variable on all paths, and its free twin */
-  Carrier *carrier;  /* [matrix] */
-  int *noise_count;  /* [space]: noise rows drawn so far on a population */
-  double *work;      /* [most rows, S] */
-  double *coef;      /* [most rows, coef_capacity] */
+  Carrier *carrier;       /* [matrix] */
+  int *noise_count;       /* [space]: noise rows drawn so far on a population */
+  double *work;           /* [most rows, S] */
+  double *coef;           /* [most rows, coef_capacity] */
   size_t coef_capacity;
-  double *delta;     /* [P, C] */
-  double *mixing;    /* [R, P C]: how the images of an input matrix take up gradients */
+  double *delta;  /* [P, C] */
+  double *mixing; /* [R, P C]: how the images of an input matrix take up gradients */
   Status status;
 } March;
 
 static void fail(March *m, Status status) {
   if (m->status == STATUS_OK) m->status = status;
+}
+
+static void poll(March *m) {
+  if (m->plan->stop && *m->plan->stop) fail(m, STATUS_INTERRUPTED);
 }
 
 static double *want(March *m, size_t count) {
@@ -112,7 +116,8 @@ static Basis *noise_on(March *m, int k, int space, int side) {
 
 static Basis *fields_on(March *m, int k, int space, int side) {
   const Matrix *matrix = &m->p->matrices[k];
-  if ((side == 0 ? matrix->from : matrix->to) != space || !is_wide_matrix(m->p, matrix)) return NULL;
+  if ((side == 0 ? matrix->from : matrix->to) != space || !is_wide_matrix(m->p, matrix))
+    return NULL;
   return side == 0 ? &m->carrier[k].x : &m->carrier[k].y;
 }
 
@@ -125,11 +130,12 @@ static int fields_rank(March *m, int space) {
   return rank;
 }
 
-/* Fills the last `count` noise rows of `basis`, which act on population `space`. They have mean zero
- * and unit variance, and are orthogonal to the earlier noise there and to the fields so far: fresh
- * noise is independent of both, and what holds for the average over neurons is made to hold for the
- * average over paths. A later response <x eps> then has sampling error only from the part of x that
- * is new. Each condition costs a direction of sample space, and is kept while a fifth is left free. */
+/* Fills the last `count` noise rows of `basis`, which act on population `space`. They have mean
+ * zero and unit variance, and are orthogonal to the earlier noise there and to the fields so far:
+ * fresh noise is independent of both, and what holds for the average over neurons is made to hold
+ * for the average over paths. A later response <x eps> then has sampling error only from the part
+ * of x that is new. Each condition costs a direction of sample space, and is kept while a fifth is
+ * left free. */
 static void draw_noise(March *m, int space, Basis *basis, int count) {
   int rank = basis->rank - count;
   double *rows = basis->eps + (size_t)rank * m->S;
@@ -176,29 +182,33 @@ static bool reserve(March *m, const Matrix *matrix, Carrier *c, Basis *side, siz
 }
 
 /* Keeps this step's response coefficients [rows, rank] for the two-time responses. */
-static void record_response(March *m, Carrier *c, int which, const double *coef, size_t stride, size_t rows,
-                            size_t rank) {
+static void record_response(March *m, Carrier *c, int which, const double *coef, size_t stride,
+                            size_t rows, size_t rank) {
   size_t needed = c->response_used[which] + rows * rank;
   if (needed > c->response_capacity[which]) {
     double *larger = want(m, 2 * needed);
     if (!larger) return;
-    if (c->response[which]) memcpy(larger, c->response[which], c->response_used[which] * sizeof *larger);
+    if (c->response[which])
+      memcpy(larger, c->response[which], c->response_used[which] * sizeof *larger);
     free(c->response[which]);
     c->response[which] = larger;
     c->response_capacity[which] = 2 * needed;
   }
   for (size_t r = 0; r < rows; r++)
-    memcpy(c->response[which] + c->response_used[which] + r * rank, coef + r * stride, rank * sizeof *coef);
+    memcpy(c->response[which] + c->response_used[which] + r * rank, coef + r * stride,
+           rank * sizeof *coef);
   c->response_used[which] = needed;
 }
 
 /* coef = sigma <x - x_free, eps>, the response of x in the basis of what the other side met. */
-static void measure_response(March *m, const Matrix *matrix, const Basis *other, int x, size_t rows) {
+static void measure_response(March *m, const Matrix *matrix, const Basis *other, int x,
+                             size_t rows) {
   size_t S = m->S, far = (size_t)other->rank;
   memset(m->coef, 0, rows * far * sizeof *m->coef);
   if (m->plan->independent) return;
   for (size_t i = 0; i < rows * S; i++) m->work[i] = m->value[x][i] - m->free[x][i];
-  m->record->flops += mat_mul_bt(rows, far, S, matrix->sigma / (double)S, m->work, S, other->eps, S, 0, m->coef, far);
+  m->record->flops += mat_mul_bt(rows, far, S, matrix->sigma / (double)S, m->work, S, other->eps, S,
+                                 0, m->coef, far);
 }
 
 /* A matrix between populations meets variable x on the side `own`; `out` is its image, on the other
@@ -216,7 +226,8 @@ static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward,
   if (m->plan->two_time && !basis_record(own, rows, m->t)) fail(m, STATUS_LIMIT);
 
   size_t S = m->S, rank = (size_t)own->rank, stride = (size_t)own->capacity;
-  *flops += mat_mul(rows, S, rank, matrix->sigma, own->now, stride, own->eps, S, 0, m->free[out], S);
+  *flops +=
+      mat_mul(rows, S, rank, matrix->sigma, own->now, stride, own->eps, S, 0, m->free[out], S);
   memcpy(m->value[out], m->free[out], rows * S * sizeof(double));
 
   size_t far = (size_t)other->rank, width = (size_t)other->capacity;
@@ -226,7 +237,8 @@ static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward,
     if (forward)
       *flops += mat_mul(rows, far, rank, 1, own->now, stride, c->learned, width, 1, m->coef, far);
     else
-      *flops += mat_mul_bt(rows, far, rank, 1, own->now, stride, c->learned, stride, 1, m->coef, far);
+      *flops +=
+          mat_mul_bt(rows, far, rank, 1, own->now, stride, c->learned, stride, 1, m->coef, far);
     *flops += mat_mul(rows, S, far, 1, m->coef, far, other->q, S, 1, m->value[out], S);
   }
 }
@@ -235,8 +247,10 @@ static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward,
 static void update_wide(March *m, Carrier *c, double rate) {
   size_t C = m->outputs, rx = (size_t)c->x.rank, ry = (size_t)c->y.rank;
   for (size_t k = 0; k < m->points * C; k++) {
-    const double *x = c->x.now + (k / C) * (size_t)c->x.capacity, *y = c->y.now + k * (size_t)c->y.capacity;
-    for (size_t i = 0; i < rx; i++) axpy(ry, rate * m->delta[k] * x[i], y, c->learned + i * (size_t)c->y.capacity);
+    const double *x = c->x.now + (k / C) * (size_t)c->x.capacity,
+                 *y = c->y.now + k * (size_t)c->y.capacity;
+    for (size_t i = 0; i < rx; i++)
+      axpy(ry, rate * m->delta[k] * x[i], y, c->learned + i * (size_t)c->y.capacity);
   }
   m->record->flops += 2.0 * (double)(m->points * C * rx * ry);
 }
@@ -293,10 +307,15 @@ static void measure_kernels(March *m, double *full) {
   MarchRecord *r = m->record;
   for (int k = 0; k < m->p->matrix_count; k++) {
     const Matrix *matrix = &m->p->matrices[k];
-    if (r->x_kernel[k]) r->flops += equal_time_kernel(m->p, matrix->x, m->value[matrix->x], m->S, r->x_kernel[k] + offset);
-    if (r->y_kernel[k]) r->flops += equal_time_kernel(m->p, matrix->y, m->value[matrix->y], m->S, r->y_kernel[k] + offset);
+    if (r->x_kernel[k])
+      r->flops +=
+          equal_time_kernel(m->p, matrix->x, m->value[matrix->x], m->S, r->x_kernel[k] + offset);
+    if (r->y_kernel[k])
+      r->flops +=
+          equal_time_kernel(m->p, matrix->y, m->value[matrix->y], m->S, r->y_kernel[k] + offset);
   }
-  r->flops += tangent_kernel(m->p, m->value, m->S, r->x_kernel, offset, full, r->ntk + (size_t)m->t * m->points * m->points);
+  r->flops += tangent_kernel(m->p, m->value, m->S, r->x_kernel, offset, full,
+                             r->ntk + (size_t)m->t * m->points * m->points);
 }
 
 /* f = <z x> / gamma, less its free twin, whose mean is zero. */
@@ -311,9 +330,11 @@ static void measure_f(March *m, double *f) {
     }
 }
 
-/* Without responses <z x> / gamma is wrong at order one (it misses what lower layers learn), so f is
- * then the integral of the tangent kernel, as it is under gradient flow; from f = 0. */
-static bool integrates_kernel(const March *m) { return m->plan->independent || m->problem->optimizer == OPT_FLOW; }
+/* Without responses <z x> / gamma is wrong at order one (it misses what lower layers learn), so f
+ * is then the integral of the tangent kernel, as it is under gradient flow; from f = 0. */
+static bool integrates_kernel(const March *m) {
+  return m->plan->independent || m->problem->optimizer == OPT_FLOW;
+}
 
 static void train(March *m, const double *full, double *f) {
   const double *y = m->problem->targets->data;
@@ -328,13 +349,17 @@ static void train(March *m, const double *full, double *f) {
     if (is_wide_matrix(m->p, matrix))
       update_wide(m, c, scaled);
     else
-      m->record->flops += update_thin(m->p, matrix, scaled, m->delta, m->value, m->S, m->mixing, c->table);
+      m->record->flops +=
+          update_thin(m->p, matrix, scaled, m->delta, m->value, m->S, m->mixing, c->table);
   }
 }
 
 static void one_step(March *m, double *full) {
   double *f = m->record->f + (size_t)m->t * m->all * m->outputs;
-  for (int i = 0; i < m->p->op_count && m->status == STATUS_OK; i++) run_op(m, i);
+  for (int i = 0; i < m->p->op_count && m->status == STATUS_OK; i++) {
+    run_op(m, i);
+    poll(m);
+  }
   if (m->status != STATUS_OK) return;
   measure_kernels(m, full);
   if (!integrates_kernel(m)) measure_f(m, f);
@@ -372,7 +397,8 @@ static double *two_time_kernel(March *m, const Basis *basis, int variable, const
   if (m->status == STATUS_OK) {
     basis_coordinates(basis, rows, m->steps + 1, L);
     for (size_t c = 0; c < C; c++)
-      m->record->flops += mat_mul_bt(n, n, rank, 1.0 / (double)C, L + c * rank, C * rank, L + c * rank, C * rank, c > 0, kernel, n);
+      m->record->flops += mat_mul_bt(n, n, rank, 1.0 / (double)C, L + c * rank, C * rank,
+                                     L + c * rank, C * rank, c > 0, kernel, n);
     for (size_t t = 0; t < steps; t++)
       for (size_t a = 0; a < R; a++)
         memcpy(kernel + (t * R + a) * n + t * R, equal + (t * R + a) * R, R * sizeof *kernel);
@@ -387,16 +413,19 @@ static double *two_time_kernel(March *m, const Basis *basis, int variable, const
 static double *two_time_response(March *m, const Carrier *c, int which, double sigma) {
   const Basis *other = which == 0 ? &c->y : &c->x;
   size_t R = m->all, steps = (size_t)m->steps + 1, n = steps * R, rank = (size_t)other->rank;
-  double *response = want(m, n * n), *L = want(m, n * rank), *Lt = want(m, n * rank), *rhs = want(m, R * rank);
+  double *response = want(m, n * n), *L = want(m, n * rank), *Lt = want(m, n * rank),
+         *rhs = want(m, R * rank);
   if (m->status == STATUS_OK) {
     basis_coordinates(other, R, m->steps + 1, L);
     const double *rho = c->response[which];
     for (size_t t = which == 0 ? 1 : 0; t < steps; t++) {
       size_t met = which == 0 ? t : t + 1, now = (size_t)other->rank_at[met - 1];
+      if (now == 0) continue; /* nothing met yet, or nothing but zeros */
       for (size_t k = 0; k < R * now; k++) rhs[k] = rho[k] / (sigma * sigma);
       for (size_t k = 0; k < now; k++)
         for (size_t b = 0; b < met * R; b++) Lt[k * met * R + b] = L[b * rank + k];
-      if (mat_solve_least(now, met * R, Lt, met * R, R, rhs, now, 1e-9, response + t * R * n, n)) fail(m, STATUS_NUMERICS);
+      if (mat_solve_least(now, met * R, Lt, met * R, R, rhs, now, 1e-9, response + t * R * n, n))
+        fail(m, STATUS_NUMERICS);
       rho += R * now;
     }
   }
@@ -411,8 +440,10 @@ static void measure_two_time(March *m) {
   for (int k = 0; k < m->p->matrix_count && m->status == STATUS_OK; k++) {
     const Matrix *matrix = &m->p->matrices[k];
     const Carrier *c = &m->carrier[k];
-    if (is_wide(m->p, matrix->from)) r->x_history[k] = two_time_kernel(m, &c->x, matrix->x, r->x_kernel[k]);
-    if (is_wide(m->p, matrix->to)) r->y_history[k] = two_time_kernel(m, &c->y, matrix->y, r->y_kernel[k]);
+    if (is_wide(m->p, matrix->from))
+      r->x_history[k] = two_time_kernel(m, &c->x, matrix->x, r->x_kernel[k]);
+    if (is_wide(m->p, matrix->to))
+      r->y_history[k] = two_time_kernel(m, &c->y, matrix->y, r->y_kernel[k]);
     if (is_wide_matrix(m->p, matrix) && m->outputs == 1 && m->status == STATUS_OK) {
       r->x_response[k] = two_time_response(m, c, 0, matrix->sigma);
       r->y_response[k] = two_time_response(m, c, 1, matrix->sigma);
@@ -428,8 +459,10 @@ static void allocate(March *m) {
   MarchRecord *r = m->record;
   r->f = want(m, steps * R * m->outputs);
   r->ntk = want(m, steps * m->points * m->points);
-  double ***tables[] = {&r->x_kernel, &r->y_kernel, &r->x_history, &r->y_history, &r->x_response, &r->y_response};
-  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) *tables[i] = mem_new((size_t)p->matrix_count, sizeof(double *));
+  double ***tables[] = {&r->x_kernel,  &r->y_kernel,   &r->x_history,
+                        &r->y_history, &r->x_response, &r->y_response};
+  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+    *tables[i] = mem_new((size_t)p->matrix_count, sizeof(double *));
   for (int k = 0; k < p->matrix_count; k++) {
     if (is_wide(p, p->matrices[k].from)) r->x_kernel[k] = want(m, steps * R * R);
     if (is_wide(p, p->matrices[k].to)) r->y_kernel[k] = want(m, steps * R * R);
@@ -485,10 +518,16 @@ static int largest_rank(const March *m) {
 Status march_run(const MarchPlan *plan, int replicate, MarchRecord *record, int *failed_at) {
   const Problem *problem = plan->program->problem;
   *record = (MarchRecord){0};
-  March m = {.plan = plan, .p = plan->program, .problem = problem, .record = record, .S = plan->paths,
-             .points = (size_t)problem->points, .all = (size_t)(problem->points + problem->tests),
+  March m = {.plan = plan,
+             .p = plan->program,
+             .problem = problem,
+             .record = record,
+             .S = plan->paths,
+             .points = (size_t)problem->points,
+             .all = (size_t)(problem->points + problem->tests),
              .outputs = (size_t)problem->outputs,
-             .steps = plan->snapshot ? plan->snapshot->step : problem->steps, .replicate = replicate};
+             .steps = plan->snapshot ? plan->snapshot->step : problem->steps,
+             .replicate = replicate};
   allocate(&m);
   size_t n = m.all * m.outputs;
   double *full = want(&m, 2 * n * n);
@@ -511,7 +550,8 @@ Status march_run(const MarchPlan *plan, int replicate, MarchRecord *record, int 
 }
 
 void march_record_free(const Program *program, MarchRecord *r) {
-  double **tables[] = {r->x_kernel, r->y_kernel, r->x_history, r->y_history, r->x_response, r->y_response};
+  double **tables[] = {r->x_kernel,  r->y_kernel,   r->x_history,
+                       r->y_history, r->x_response, r->y_response};
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     for (int k = 0; tables[i] && k < program->matrix_count; k++) free(tables[i][k]);
     free(tables[i]);

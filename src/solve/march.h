@@ -9,14 +9,14 @@
  *     W   x = sigma L_x eps_x + (sigma <x eps_y> + L_x M) q_y        x = L_x q_x
  *     W^T y = sigma L_y eps_y + (sigma <y eps_x> + L_y M^T) q_x      y = L_y q_y
  *
- * The first term is the Gaussian field u or r, whose covariance is the kernel <x x>. <x eps_y> is the
- * response of x to r, by Gaussian integration by parts: it is gamma A of the theory in this basis, and
- * <y eps_x> is gamma B, its equal-time part included. M is the learned part of the matrix. Everything
- * heavy is a product of [rows, rank] and [rank, S] blocks.
+ * The first term is the Gaussian field u or r, whose covariance is the kernel <x x>. <x eps_y> is
+ * the response of x to r, by Gaussian integration by parts: it is gamma A of the theory in this
+ * basis, and <y eps_x> is gamma B, its equal-time part included. M is the learned part of the
+ * matrix. Everything heavy is a product of [rows, rank] and [rank, S] blocks.
  *
- * Alongside each variable runs its *free* twin, the same program with noise alone. Free forward fields
- * are independent of every r, free backward fields are linear in r: their products with the noise
- * have mean zero, and are subtracted from every response and from f as control variates.
+ * Alongside each variable runs its *free* twin, the same program with noise alone. Free forward
+ * fields are independent of every r, free backward fields are linear in r: their products with the
+ * noise have mean zero, and are subtracted from every response and from f as control variates.
  *
  * Linear programs need no sampling: a path is then a coordinate in the basis of all noise drawn so
  * far, each new noise vector a new coordinate, and the averages are exact sums. */
@@ -26,21 +26,23 @@
 #include "base/status.h"
 #include "solve/step.h"
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* What all replicates of one solve share. */
 typedef struct MarchPlan {
   const Program *program;
-  size_t paths;          /* S */
-  double gamma;          /* the problem's, unless the closure expands in it */
-  bool independent;      /* gradient independence: no responses, f from the tangent kernel */
-  double tol;            /* a direction is kept when it stands out by tol times the largest field */
-  bool two_time;         /* keep what the two-time kernels and responses need */
+  size_t paths;     /* S */
+  double gamma;     /* the problem's, unless the closure expands in it */
+  bool independent; /* gradient independence: no responses, f from the tangent kernel */
+  double tol;       /* a direction is kept when it stands out by tol times the largest field */
+  bool two_time;    /* keep what the two-time kernels and responses need */
   uint64_t seed;
   const uint32_t *sobol; /* [SOBOL_DIMS, S] */
   const Compiled *compiled;
-  const Snapshot *snapshot; /* or NULL */
+  const Snapshot *snapshot;          /* or NULL */
+  const volatile sig_atomic_t *stop; /* polled within a step; NULL: never */
   /* called at the start of each step; returns false to stop */
   bool (*step)(void *sink, int t);
   void *sink;
@@ -55,9 +57,10 @@ typedef struct MarchRecord {
   double **y_kernel; /* [matrix] -> [T+1, R, R] (mean over outputs) */
   /* with two_time: */
   double **x_history, **y_history; /* [matrix] -> [T+1, R, T+1, R] */
-  double **x_response, **y_response; /* gamma A, gamma B of matrix m, same shape; wide matrices only */
+  double **x_response,
+      **y_response; /* gamma A, gamma B of matrix m, same shape; wide matrices only */
   double flops;
-  int rank;          /* the largest basis */
+  int rank; /* the largest basis */
 } MarchRecord;
 
 /* Runs replicate number `replicate`. On failure *failed_at is the step and the record is empty;

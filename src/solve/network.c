@@ -24,11 +24,11 @@ struct Network {
   size_t N, points, all, outputs, history;
   double **fields; /* [variable] -> [rows, N] */
   Weights *weights;
-  double *coef;   /* [most rows, history] */
-  double *delta;  /* [P, C] */
-  double *mixing; /* [R, P C] */
-  double *start;  /* [R, C]: f at t = 0, subtracted when centred */
-  double *full;   /* two blocks [R C, R C] */
+  double *coef;              /* [most rows, history] */
+  double *delta;             /* [P, C] */
+  double *mixing;            /* [R, P C] */
+  double *start;             /* [R, C]: f at t = 0, subtracted when centred */
+  double *full;              /* two blocks [R C, R C] */
   double **x_past, **y_past; /* [matrix] -> [(T+1) rows, N], with two_time */
   NetworkRecord record;
   bool short_of_memory;
@@ -36,8 +36,8 @@ struct Network {
 
 /* ---- memory ---- */
 
-/* Enough history that a fold, 2 N^2 operations for each product, costs less than the steps that made
- * it necessary. */
+/* Enough history that a fold, 2 N^2 operations for each product, costs less than the steps that
+ * made it necessary. */
 static size_t history_length(const NetworkPlan *plan) {
   size_t batch = plan->sizes.points * plan->sizes.outputs, whole = batch * (plan->sizes.steps - 1);
   size_t room = plan->width / 2 > batch ? plan->width / 2 : batch;
@@ -51,7 +51,8 @@ double network_bytes(const NetworkPlan *plan) {
   double met = (double)(z.steps * z.all);
   doubles += rows * N * p->variable_count + 2 * rows * rows + rows * (double)history_length(plan);
   for (int k = 0; k < p->matrix_count; k++) {
-    doubles += is_wide_matrix(p, &p->matrices[k]) ? N * N + 2 * N * (double)history_length(plan) : rows * N;
+    doubles += is_wide_matrix(p, &p->matrices[k]) ? N * N + 2 * N * (double)history_length(plan)
+                                                  : rows * N;
     doubles += 2 * (double)(z.steps * z.all * z.all);
     if (plan->two_time) doubles += 2 * met * met + 2 * met * N * (double)z.outputs;
   }
@@ -64,7 +65,9 @@ static double *want(Network *n, size_t count) {
   return block;
 }
 
-static double **table(const Program *p) { return mem_new((size_t)p->matrix_count, sizeof(double *)); }
+static double **table(const Program *p) {
+  return mem_new((size_t)p->matrix_count, sizeof(double *));
+}
 
 static void allocate_matrix(Network *n, int k) {
   const Program *p = n->p;
@@ -96,9 +99,16 @@ Network *network_new(const NetworkPlan *plan) {
   Network *n = mem_new(1, sizeof *n);
   const Program *p = plan->program;
   Sizes z = plan->sizes;
-  *n = (Network){.plan = plan, .p = p, .problem = p->problem, .N = plan->width, .points = z.points,
-                 .all = z.all, .outputs = z.outputs, .history = history_length(plan)};
-  n->record = (NetworkRecord){.x_kernel = table(p), .y_kernel = table(p), .x_history = table(p), .y_history = table(p)};
+  *n = (Network){.plan = plan,
+                 .p = p,
+                 .problem = p->problem,
+                 .N = plan->width,
+                 .points = z.points,
+                 .all = z.all,
+                 .outputs = z.outputs,
+                 .history = history_length(plan)};
+  n->record = (NetworkRecord){
+      .x_kernel = table(p), .y_kernel = table(p), .x_history = table(p), .y_history = table(p)};
   n->x_past = table(p);
   n->y_past = table(p);
   n->weights = mem_new((size_t)p->matrix_count, sizeof *n->weights);
@@ -155,7 +165,8 @@ const NetworkRecord *network_record(const Network *n) { return &n->record; }
 /* ---- weights ---- */
 
 /* sigma F eps, for the images of a thin matrix. */
-static bool initial_images(const NetworkPlan *plan, const Matrix *m, uint64_t stream, double *weights) {
+static bool initial_images(const NetworkPlan *plan, const Matrix *m, uint64_t stream,
+                           double *weights) {
   size_t vectors = thin_vectors(plan->program, m), N = plan->width;
   double *root = mem_new(vectors * vectors, sizeof *root), *eps = mem_new(vectors * N, sizeof *eps);
   int rank = thin_root(plan->program, m, root);
@@ -180,7 +191,8 @@ bool network_initial(const NetworkPlan *plan, int member, int matrix, double *we
 }
 
 /* out = W x, forward or transposed, [rows, N]. */
-static void apply_wide(Network *n, const Weights *w, bool forward, const double *x, size_t rows, double *out) {
+static void apply_wide(Network *n, const Weights *w, bool forward, const double *x, size_t rows,
+                       double *out) {
   size_t N = n->N, k = w->learned;
   const double *own = forward ? w->x : w->y, *other = forward ? w->y : w->x;
   if (forward)
@@ -230,10 +242,13 @@ static void measure_kernels(Network *n, size_t t) {
   NetworkRecord *r = &n->record;
   for (int k = 0; k < n->p->matrix_count; k++) {
     const Matrix *m = &n->p->matrices[k];
-    if (r->x_kernel[k]) equal_time_kernel(n->p, m->x, n->fields[m->x], n->N, r->x_kernel[k] + offset);
-    if (r->y_kernel[k]) equal_time_kernel(n->p, m->y, n->fields[m->y], n->N, r->y_kernel[k] + offset);
+    if (r->x_kernel[k])
+      equal_time_kernel(n->p, m->x, n->fields[m->x], n->N, r->x_kernel[k] + offset);
+    if (r->y_kernel[k])
+      equal_time_kernel(n->p, m->y, n->fields[m->y], n->N, r->y_kernel[k] + offset);
   }
-  tangent_kernel(n->p, n->fields, n->N, r->x_kernel, offset, n->full, r->ntk + t * n->points * n->points);
+  tangent_kernel(n->p, n->fields, n->N, r->x_kernel, offset, n->full,
+                 r->ntk + t * n->points * n->points);
 }
 
 /* f = w . x / (gamma N), less its value at t = 0 when the output is centred. */
@@ -261,8 +276,10 @@ static void keep_past(Network *n, size_t t) {
 
 static void train(Network *n, size_t t, double *f) {
   double rate = step_rate(n->p, (int)t);
-  kernel_run(n->plan->compiled->delta, n->points * n->outputs, (const double *[]){f, n->problem->targets->data}, n->delta);
-  if (n->problem->optimizer == OPT_FLOW) advance_flow(n->p, n->full, rate, n->delta, f, f + n->all * n->outputs);
+  kernel_run(n->plan->compiled->delta, n->points * n->outputs,
+             (const double *[]){f, n->problem->targets->data}, n->delta);
+  if (n->problem->optimizer == OPT_FLOW)
+    advance_flow(n->p, n->full, rate, n->delta, f, f + n->all * n->outputs);
   for (int k = 0; k < n->p->matrix_count; k++) {
     const Matrix *m = &n->p->matrices[k];
     double scaled = rate * n->plan->gamma * m->rate;
@@ -282,7 +299,8 @@ static Status one_step(Network *n, size_t t) {
   /* under gradient flow f is the integral of the tangent kernel from where it starts */
   if (n->problem->optimizer != OPT_FLOW || t == 0) measure_f(n, t);
   if (n->plan->two_time) keep_past(n, t);
-  if (!is_sane(f, n->all * n->outputs) || !is_sane(n->record.ntk + t * kernel, kernel)) return STATUS_NUMERICS;
+  if (!is_sane(f, n->all * n->outputs) || !is_sane(n->record.ntk + t * kernel, kernel))
+    return STATUS_NUMERICS;
   if (t + 1 < n->plan->sizes.steps) train(n, t, f);
   return STATUS_OK;
 }
@@ -291,7 +309,8 @@ static Status one_step(Network *n, size_t t) {
 static void two_time(Network *n, int variable, const double *past, double *kernel) {
   size_t C = rows_of(n->p, variable) / n->all, total = n->plan->sizes.steps * n->all, N = n->N;
   for (size_t c = 0; c < C; c++)
-    mat_mul_bt(total, total, N, 1.0 / (double)(N * C), past + c * N, C * N, past + c * N, C * N, c > 0, kernel, total);
+    mat_mul_bt(total, total, N, 1.0 / (double)(N * C), past + c * N, C * N, past + c * N, C * N,
+               c > 0, kernel, total);
 }
 
 Status network_run(Network *n, int member, int *failed_at) {

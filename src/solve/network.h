@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* One network of width N, trained step by step exactly as the program says. Matrices between
- * populations are matrices; what they learned is kept as the outer products it is made of, and folded
- * into the matrix when those become many, so that a step costs two thin products rather than an
- * update of N x N numbers. */
+ * populations are matrices; what they learned is kept as the outer products it is made of, and
+ * folded into the matrix when those become many, so that a step costs two thin products rather than
+ * an update of N x N numbers. */
 #ifndef DMF_SOLVE_NETWORK_H
 #define DMF_SOLVE_NETWORK_H
 
@@ -16,12 +16,12 @@
 typedef struct NetworkPlan {
   const Program *program;
   Sizes sizes;
-  size_t width;   /* N */
-  double gamma;   /* of the problem; 1/sqrt(N) in the NTK parameterization */
+  size_t width; /* N */
+  double gamma; /* of the problem; 1/sqrt(N) in the NTK parameterization */
   uint64_t seed;
   bool two_time;
   const Compiled *compiled;
-  const Snapshot *snapshot; /* or NULL; sizes.steps is then the step of the snapshot + 1 */
+  const Snapshot *snapshot;        /* or NULL; sizes.steps is then the step of the snapshot + 1 */
   bool (*step)(void *sink, int t); /* false: stop */
   void *sink;
 } NetworkPlan;
@@ -49,7 +49,8 @@ double network_bytes(const NetworkPlan *plan);
 
 /* The initial weights, as drawn: a matrix between populations as operator entries [N, N] (target,
  * source), that is sigma N(0,1)/sqrt(N); the images of an input matrix [R, N], sigma F N(0,1) with
- * F F^T the Gram matrix; a readout [C, N]. False if the Gram matrix is not positive semidefinite. */
+ * F F^T the Gram matrix; a readout [C, N]. False if the Gram matrix is not positive semidefinite.
+ */
 bool network_initial(const NetworkPlan *plan, int member, int matrix, double *weights);
 
 #endif

@@ -17,7 +17,8 @@ static const struct {
 /* The shape that the axes of a field spell out. */
 static int shape_of(FieldId id, Sizes sizes, size_t shape[ARRAY_MAX_RANK]) {
   int rank = 0;
-  for (const char *axis = fields[id].axes; *axis; axis += strcspn(axis, ",") + (strchr(axis, ',') != NULL)) {
+  for (const char *axis = fields[id].axes; *axis;
+       axis += strcspn(axis, ",") + (strchr(axis, ',') != NULL)) {
     switch (*axis) {
     case 't':
     case 's': shape[rank++] = sizes.steps; break;
@@ -27,7 +28,9 @@ static int shape_of(FieldId id, Sizes sizes, size_t shape[ARRAY_MAX_RANK]) {
     case 'c':
       if (sizes.outputs > 1) shape[rank++] = sizes.outputs;
       break;
-    case 'n': shape[rank++] = strncmp(axis, "nu", 2) == 0 ? sizes.points : sizes.all - sizes.points; break;
+    case 'n':
+      shape[rank++] = strncmp(axis, "nu", 2) == 0 ? sizes.points : sizes.all - sizes.points;
+      break;
     }
   }
   return rank;
@@ -47,7 +50,8 @@ static Array *array_of(FieldId id, Sizes sizes, const double *data) {
   return array;
 }
 
-bool field_add(Result *result, FieldId id, int layer, Sizes sizes, const double *value, const double *error) {
+bool field_add(Result *result, FieldId id, int layer, Sizes sizes, const double *value,
+               const double *error) {
   field_promise(result, id, layer);
   return field_fill(result, id, layer, sizes, value, error);
 }
@@ -56,7 +60,8 @@ void field_promise(Result *result, FieldId id, int layer) {
   result_add(result, fields[id].name, layer, fields[id].axes, fields[id].about, NULL, NULL);
 }
 
-bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value, const double *error) {
+bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value,
+                const double *error) {
   ResultField *field = result_find(result, fields[id].name, layer);
   field->value = array_of(id, sizes, value);
   bool known = error || result->exact;
@@ -85,7 +90,8 @@ void observe_split(Sizes z, const double *f, double *train, double *test) {
   }
 }
 
-static double mean_loss(const Kernel *loss, size_t points, size_t outputs, const double *f, const double *y) {
+static double mean_loss(const Kernel *loss, size_t points, size_t outputs, const double *f,
+                        const double *y) {
   double sum = 0;
   for (size_t mu = 0; mu < points; mu++) {
     double ell[outputs];
@@ -95,17 +101,20 @@ static double mean_loss(const Kernel *loss, size_t points, size_t outputs, const
   return sum / (double)points;
 }
 
-void observe_loss(const Program *program, Sizes z, const Kernel *loss, const double *f, double *train, double *test) {
+void observe_loss(const Program *program, Sizes z, const Kernel *loss, const double *f,
+                  double *train, double *test) {
   const Problem *p = program->problem;
   for (size_t t = 0; t < z.steps; t++) {
     const double *now = f + t * z.all * z.outputs;
     train[t] = mean_loss(loss, z.points, z.outputs, now, p->targets->data);
     if (p->test_targets)
-      test[t] = mean_loss(loss, z.all - z.points, z.outputs, now + z.points * z.outputs, p->test_targets->data);
+      test[t] = mean_loss(loss, z.all - z.points, z.outputs, now + z.points * z.outputs,
+                          p->test_targets->data);
   }
 }
 
-void observe_delta(const Program *program, Sizes z, const Kernel *delta, const double *f, double *out) {
+void observe_delta(const Program *program, Sizes z, const Kernel *delta, const double *f,
+                   double *out) {
   const double *y = program->problem->targets->data;
   size_t head = z.points * z.outputs;
   for (size_t t = 0; t < z.steps; t++)
@@ -143,7 +152,8 @@ void observe_alignment(const Program *program, Sizes z, const double *kernel, do
   const double *y = program->problem->targets->data;
   double *target = mem_new(n * n, sizeof *target), *k = mem_new(n * n, sizeof *k);
   for (size_t a = 0; a < n; a++)
-    for (size_t b = 0; b < n; b++) k[a * n + b] = inner(z.outputs, y + a * z.outputs, y + b * z.outputs);
+    for (size_t b = 0; b < n; b++)
+      k[a * n + b] = inner(z.outputs, y + a * z.outputs, y + b * z.outputs);
   centre(n, n, k, target);
   double norm = sqrt(inner(n * n, target, target));
   for (size_t t = 0; t < z.steps; t++) {

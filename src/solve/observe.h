@@ -16,28 +16,33 @@ typedef enum FieldId {
 
 /* Numbers in a field of this kind. */
 size_t field_size(FieldId id, Sizes sizes);
-/* Adds a field to the result, copying value and error [field_size] (either may be NULL). Layer 0 for
- * plain fields. False if memory ran out. */
-bool field_add(Result *result, FieldId id, int layer, Sizes sizes, const double *value, const double *error);
+/* Adds a field to the result, copying value and error [field_size] (either may be NULL). Layer 0
+ * for plain fields. False if memory ran out. */
+bool field_add(Result *result, FieldId id, int layer, Sizes sizes, const double *value,
+               const double *error);
 /* Declares a field that result_complete will compute. */
 void field_promise(Result *result, FieldId id, int layer);
-/* Fills a promised field, copying; an exact result without error gets errors of zero. False if memory
- * ran out. */
-bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value, const double *error);
+/* Fills a promised field, copying; an exact result without error gets errors of zero. False if
+ * memory ran out. */
+bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value,
+                const double *error);
 
 /* Adds t, and the notes that every result carries (model, training, gamma, ...). */
 bool observe_start(Result *result, const Program *program, Sizes sizes);
 
 /* From predictions f[steps, all, outputs]: f of the training points and of the test points ... */
 void observe_split(Sizes sizes, const double *f, double *train, double *test);
-/* ... the losses [steps] (mean over the points, sum over outputs; `loss` is ell(f, y) compiled) ... */
-void observe_loss(const Program *program, Sizes sizes, const Kernel *loss, const double *f, double *train, double *test);
+/* ... the losses [steps] (mean over the points, sum over outputs; `loss` is ell(f, y) compiled) ...
+ */
+void observe_loss(const Program *program, Sizes sizes, const Kernel *loss, const double *f,
+                  double *train, double *test);
 /* ... and Delta = -d ell / df [steps, points, outputs]. */
-void observe_delta(const Program *program, Sizes sizes, const Kernel *delta, const double *f, double *out);
+void observe_delta(const Program *program, Sizes sizes, const Kernel *delta, const double *f,
+                   double *out);
 
 /* The centred alignment of the training block of an equal-time kernel[steps, all, all] with the
- * targets: Tr(Kc Yc) / (|Kc| |Yc|), Kc and Yc = (y y^T)c with rows and columns centred. Defined when
- * observe_aligns: at least two points, and targets that differ. */
+ * targets: Tr(Kc Yc) / (|Kc| |Yc|), Kc and Yc = (y y^T)c with rows and columns centred. Defined
+ * when observe_aligns: at least two points, and targets that differ. */
 bool observe_aligns(const Program *program);
 void observe_alignment(const Program *program, Sizes sizes, const double *kernel, double *out);
 

@@ -32,13 +32,16 @@ static void add(double *x, const double *y, size_t n, double weight) {
   for (size_t i = 0; i < n; i++) x[i] += weight * y[i];
 }
 
-static void visit(const Program *p, MarchRecord *r, const MarchRecord *other, Visit *act, double even, double odd) {
+static void visit(const Program *p, MarchRecord *r, const MarchRecord *other, Visit *act,
+                  double even, double odd) {
   Sizes z = sizes_of(p);
   size_t kernel = z.steps * z.all * z.all;
   act(r->f, other->f, z.steps * z.all * z.outputs, even);
   act(r->ntk, other->ntk, z.steps * z.points * z.points, even);
-  double **x[] = {r->x_kernel, r->y_kernel, r->x_history, r->y_history, r->x_response, r->y_response};
-  double **y[] = {other->x_kernel, other->y_kernel, other->x_history, other->y_history, other->x_response, other->y_response};
+  double **x[] = {r->x_kernel,  r->y_kernel,   r->x_history,
+                  r->y_history, r->x_response, r->y_response};
+  double **y[] = {other->x_kernel,  other->y_kernel,   other->x_history,
+                  other->y_history, other->x_response, other->y_response};
   for (int b = 0; b < 6; b++)
     for (int k = 0; k < p->matrix_count; k++)
       if (x[b][k]) act(x[b][k], y[b][k], b < 2 ? kernel : kernel * z.steps, b < 4 ? even : odd);

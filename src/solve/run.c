@@ -25,9 +25,21 @@ void run_sampled(Result *result, size_t samples, Retake *retake) {
 }
 
 Status run_refuse(char **why, double bytes) {
-  *why = mem_format("this takes about %.4g bytes (%.3g GB), and %.3g GB are available", bytes, bytes * 1e-9,
-                    mem_available() * 1e-9);
+  char *wanted = mem_size(bytes), *free_now = mem_size(mem_available());
+  *why = mem_format("this takes about %s of memory, and %s are available", wanted, free_now);
+  free(wanted);
+  free(free_now);
   return STATUS_LIMIT;
+}
+
+Status run_diverged(char **why, const char *who, int step) {
+  *why = step > 0
+             ? mem_format("%s diverges at step %d: the output is no longer finite; a smaller "
+                          "learning rate may help",
+                          who, step)
+             : mem_format("%s cannot start: the output or a kernel is not finite at initialisation",
+                          who);
+  return STATUS_NUMERICS;
 }
 
 double run_clock(void) {
@@ -41,14 +53,18 @@ double run_clock(void) {
 static int preactivation(const Program *p, int layer) {
   int x = p->matrices[p->phi_matrix[layer]].x;
   for (int i = 0; i < p->forward_count; i++)
-    if (p->ops[i].dst == x) return p->ops[i].kind == OP_MAP && p->ops[i].src_count == 1 ? p->ops[i].src[0] : -1;
+    if (p->ops[i].dst == x)
+      return p->ops[i].kind == OP_MAP && p->ops[i].src_count == 1 ? p->ops[i].src[0] : -1;
   return -1;
 }
 
 /* Where fields are Gaussian, which covariance they have. */
 static char *no_samples(const Program *p, int layer, int step) {
-  const char *text = "this was solved exactly, and there are no samples: the density is Gaussian, with covariance";
-  if (p->linear) return mem_format("%s Phi[%d][%d, :, %d, :] where the activation is h itself", text, layer, step, step);
+  const char *text =
+      "this was solved exactly, and there are no samples: the density is Gaussian, with covariance";
+  if (p->linear)
+    return mem_format("%s Phi[%d][%d, :, %d, :] where the activation is h itself", text, layer,
+                      step, step);
   if (layer == 1) return mem_format("%s sigma_w^2 x.x'/D + sigma_b^2", text);
   return mem_format("%s sigma_w^2 Phi[%d][0, :, 0, :] + sigma_b^2", text, layer - 1);
 }

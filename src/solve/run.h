@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What surrounds the work of every solver: the clock, the refusal of too large requests, and results
- * that can complete themselves by running again. */
+/* What surrounds the work of every solver: the clock, the refusal of too large requests, and
+ * results that can complete themselves by running again. */
 #ifndef DMF_SOLVE_RUN_H
 #define DMF_SOLVE_RUN_H
 
@@ -23,6 +23,9 @@ Result *run_result(const char *kind, Program *program, const SolveOptions *optio
 void run_sampled(Result *result, size_t samples, Retake *retake);
 /* STATUS_LIMIT, with the bytes in *why. */
 Status run_refuse(char **why, double bytes);
+/* STATUS_NUMERICS for `who` ("training", ...), which stopped being finite at a step; up to 0 means
+ * that it never was. */
+Status run_diverged(char **why, const char *who, int step);
 double run_clock(void);
 
 #endif

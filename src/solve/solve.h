@@ -12,24 +12,18 @@
 #include <signal.h>
 #include <stdint.h>
 
-/* How the saddle point is closed (theory.md section 2, the approximations). */
-typedef enum Closure {
-  CLOSURE_FULL,
-  CLOSURE_NTK,                   /* gamma -> 0: kernels frozen */
-  CLOSURE_GRADIENT_INDEPENDENCE, /* A = B = 0, f from the increments of the tangent kernel */
-  CLOSURE_PERTURBATIVE           /* leading order in gamma^2 around the lazy limit */
-} Closure;
+enum { FEWEST_SAMPLES = 32 };
 
 typedef struct SolveOptions {
-  int threads;                           /* > 0; the numbers do not depend on it */
+  int threads; /* > 0; the numbers do not depend on it */
   uint64_t seed;
-  const volatile sig_atomic_t *stop;     /* becomes nonzero when the user wants out */
+  const volatile sig_atomic_t *stop; /* becomes nonzero when the user wants out */
   void (*progress)(void *sink, const char *stage, int done, int total); /* NULL: silent */
   void *sink;
   /* dmft */
-  int samples;    /* sample paths in all */
+  int samples; /* sample paths in all, at least FEWEST_SAMPLES */
   Closure closure;
-  double tol;     /* rank truncation, relative to the fields; 0: chosen from gamma */
+  double tol; /* rank truncation, relative to the fields; 0: chosen from gamma */
   /* simulate */
   int width;    /* N */
   int ensemble; /* members, > 1 for error bars */
@@ -40,18 +34,19 @@ typedef struct SolveOptions {
  * On failure *result is NULL and *why (to be freed) says what went wrong and at which step. */
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why);
 
-/* The lazy limit of a program, without samples: kernels at initialisation by quadrature or closed form,
- * f by the tangent kernel. solve_dmft calls it for CLOSURE_NTK and the NTK parameterization. */
+/* The lazy limit of a program, without samples: kernels at initialisation by quadrature or closed
+ * form, f by the tangent kernel. solve_dmft calls it for CLOSURE_NTK and the NTK parameterization.
+ */
 Status solve_lazy(Program *program, const SolveOptions *options, Result **result, char **why);
 
 /* An ensemble of networks of width N, trained step by step as the program says: means, ensemble
  * errors, and N-scaled variances. theory.md section 1. */
 Status solve_networks(Program *program, const SolveOptions *options, Result **result, char **why);
 
-/* The samples of the field h that the nonlinearity of hidden layer l = 1..L reads at a step 0..T of a
- * result: [samples, points + tests], the sample paths of all replicates of a dmft result, the neurons
- * of all members of a simulate result. The run is repeated up to that step. STATUS_SCRIPT where the
- * result has no samples (it was solved exactly), STATUS_LIMIT with the bytes. */
+/* The samples of the field h that the nonlinearity of hidden layer l = 1..L reads at a step 0..T of
+ * a result: [samples, points + tests], the sample paths of all replicates of a dmft result, the
+ * neurons of all members of a simulate result. The run is repeated up to that step. STATUS_SCRIPT
+ * where the result has no samples (it was solved exactly), STATUS_LIMIT with the bytes. */
 Status solve_preactivations(Result *result, int layer, int step, Array **samples, char **why);
 
 #endif

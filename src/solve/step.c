@@ -9,12 +9,15 @@
 
 Sizes sizes_of(const Program *program) {
   const Problem *p = program->problem;
-  return (Sizes){(size_t)p->steps + 1, (size_t)p->points, (size_t)(p->points + p->tests), (size_t)p->outputs};
+  return (Sizes){(size_t)p->steps + 1, (size_t)p->points, (size_t)(p->points + p->tests),
+                 (size_t)p->outputs};
 }
 
 bool is_wide(const Program *p, int space) { return p->spaces[space].kind == SPACE_WIDE; }
 
-bool is_wide_matrix(const Program *p, const Matrix *m) { return is_wide(p, m->from) && is_wide(p, m->to); }
+bool is_wide_matrix(const Program *p, const Matrix *m) {
+  return is_wide(p, m->from) && is_wide(p, m->to);
+}
 
 size_t rows_of(const Program *p, int variable) {
   Sizes z = sizes_of(p);
@@ -41,7 +44,8 @@ int thin_root(const Program *p, const Matrix *m, double *root) {
 }
 
 Compiled compile(const Program *p) {
-  Compiled c = {mem_new((size_t)p->op_count, sizeof *c.maps), kernel_new(p->loss), kernel_new(p->delta)};
+  Compiled c = {mem_new((size_t)p->op_count, sizeof *c.maps), kernel_new(p->loss),
+                kernel_new(p->delta)};
   for (int i = 0; i < p->op_count; i++)
     if (p->ops[i].kind == OP_MAP) c.maps[i] = kernel_new(p->ops[i].expr);
   return c;
@@ -67,13 +71,14 @@ void run_map(const Program *p, const Op *op, const Kernel *map, double *const *f
   }
 }
 
-void apply_thin(const Program *p, const Matrix *m, const double *table, size_t rows, size_t n, double *out) {
+void apply_thin(const Program *p, const Matrix *m, const double *table, size_t rows, size_t n,
+                double *out) {
   size_t vectors = thin_vectors(p, m);
   for (size_t r = 0; r < rows; r++) memcpy(out + r * n, table + (r % vectors) * n, n * sizeof *out);
 }
 
-double update_thin(const Program *p, const Matrix *m, double rate, const double *delta, double *const *fields,
-                   size_t n, double *mixing, double *table) {
+double update_thin(const Program *p, const Matrix *m, double rate, const double *delta,
+                   double *const *fields, size_t n, double *mixing, double *table) {
   Sizes z = sizes_of(p);
   size_t batch = z.points * z.outputs;
   if (is_wide(p, m->to)) {
@@ -88,27 +93,31 @@ double update_thin(const Program *p, const Matrix *m, double rate, const double 
   return 2.0 * (double)(batch * n);
 }
 
-double equal_time_kernel(const Program *p, int variable, const double *v, size_t n, double *kernel) {
+double equal_time_kernel(const Program *p, int variable, const double *v, size_t n,
+                         double *kernel) {
   size_t R = sizes_of(p).all, C = rows_of(p, variable) / R;
   double flops = 0;
   for (size_t c = 0; c < C; c++)
-    flops += mat_mul_bt(R, R, n, 1.0 / (double)(n * C), v + c * n, C * n, v + c * n, C * n, c > 0, kernel, R);
+    flops += mat_mul_bt(R, R, n, 1.0 / (double)(n * C), v + c * n, C * n, v + c * n, C * n, c > 0,
+                        kernel, R);
   return flops;
 }
 
 /* The y kernel of every pair of outputs, [R C, R C]. */
-static double output_kernel(const Program *p, const Matrix *m, double *const *fields, size_t n, double *kernel) {
+static double output_kernel(const Program *p, const Matrix *m, double *const *fields, size_t n,
+                            double *kernel) {
   Sizes z = sizes_of(p);
   size_t rows = z.all * z.outputs;
   if (is_wide(p, m->to))
-    return mat_mul_bt(rows, rows, n, 1.0 / (double)n, fields[m->y], n, fields[m->y], n, 0, kernel, rows);
+    return mat_mul_bt(rows, rows, n, 1.0 / (double)n, fields[m->y], n, fields[m->y], n, 0, kernel,
+                      rows);
   for (size_t a = 0; a < rows; a++)
     for (size_t b = 0; b < rows; b++) kernel[a * rows + b] = a % z.outputs == b % z.outputs;
   return 0;
 }
 
-double tangent_kernel(const Program *p, double *const *fields, size_t n, double *const *x_kernel, size_t offset,
-                      double *full, double *ntk) {
+double tangent_kernel(const Program *p, double *const *fields, size_t n, double *const *x_kernel,
+                      size_t offset, double *full, double *ntk) {
   Sizes z = sizes_of(p);
   size_t C = z.outputs, rows = z.all * C;
   double *g = full + rows * rows, flops = 0;
@@ -131,13 +140,16 @@ double tangent_kernel(const Program *p, double *const *fields, size_t n, double 
   return flops;
 }
 
-void advance_flow(const Program *p, const double *full, double rate, const double *delta, const double *f, double *next) {
+void advance_flow(const Program *p, const double *full, double rate, const double *delta,
+                  const double *f, double *next) {
   Sizes z = sizes_of(p);
   size_t rows = z.all * z.outputs;
-  for (size_t a = 0; a < rows; a++) next[a] = f[a] + rate * dot(z.points * z.outputs, full + a * rows, delta);
+  for (size_t a = 0; a < rows; a++)
+    next[a] = f[a] + rate * dot(z.points * z.outputs, full + a * rows, delta);
 }
 
-void snapshot_take(const Program *p, const Snapshot *snapshot, int t, int number, double *const *fields, size_t n) {
+void snapshot_take(const Program *p, const Snapshot *snapshot, int t, int number,
+                   double *const *fields, size_t n) {
   if (!snapshot || t != snapshot->step) return;
   size_t rows = rows_of(p, snapshot->variable);
   const double *field = fields[snapshot->variable];

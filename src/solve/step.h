@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What every interpreter of a field program does alike: elementwise maps, kernels at equal times, the
- * tangent kernel, the parts of a training step that are small. A vector has n entries: the sample
- * paths of the march, or the neurons of a network; <,> is the mean over them. Functions return the
- * floating point operations of their products. */
+/* What every interpreter of a field program does alike: elementwise maps, kernels at equal times,
+ * the tangent kernel, the parts of a training step that are small. A vector has n entries: the
+ * sample paths of the march, or the neurons of a network; <,> is the mean over them. Functions
+ * return the floating point operations of their products. */
 #ifndef DMF_SOLVE_STEP_H
 #define DMF_SOLVE_STEP_H
 
@@ -27,8 +27,8 @@ bool is_wide_matrix(const Program *program, const Matrix *matrix);
 size_t rows_of(const Program *program, int variable);
 /* Inner products of the vectors on a matrix's input side; NULL: all ones. */
 const double *gram_of(const Program *program, const Matrix *matrix);
-/* F [k, k] with F F^T the inner products of the k vectors on a matrix's thin side: the Gram matrix, all
- * ones, or the identity of the outputs. Returns the rank, -1 if the Gram matrix is not positive
+/* F [k, k] with F F^T the inner products of the k vectors on a matrix's thin side: the Gram matrix,
+ * all ones, or the identity of the outputs. Returns the rank, -1 if the Gram matrix is not positive
  * semidefinite. */
 int thin_root(const Program *program, const Matrix *matrix, double *root);
 /* Number of vectors on the thin side. */
@@ -44,10 +44,12 @@ void compiled_free(const Program *program, Compiled *compiled);
 
 /* fields[dst] = map(fields[src], ...), elementwise; a forward argument of a backward map serves all
  * outputs of its point. */
-void run_map(const Program *program, const Op *op, const Kernel *map, double *const *fields, size_t n);
+void run_map(const Program *program, const Op *op, const Kernel *map, double *const *fields,
+             size_t n);
 
 /* Row r of a thin matrix's image is row r mod vectors of its table. */
-void apply_thin(const Program *program, const Matrix *matrix, const double *table, size_t rows, size_t n, double *out);
+void apply_thin(const Program *program, const Matrix *matrix, const double *table, size_t rows,
+                size_t n, double *out);
 
 /* One gradient step of the images of a thin matrix, table[vectors, n], at rate eta gamma/P (and the
  * matrix's own): images of inputs take up Gram-weighted y, readouts the features. `mixing` is
@@ -56,16 +58,18 @@ double update_thin(const Program *program, const Matrix *matrix, double rate, co
                    double *const *fields, size_t n, double *mixing, double *table);
 
 /* <v v> of a variable over points, [R, R], mean over outputs. */
-double equal_time_kernel(const Program *program, int variable, const double *v, size_t n, double *kernel);
+double equal_time_kernel(const Program *program, int variable, const double *v, size_t n,
+                         double *kernel);
 
-/* The tangent kernel sum_m rate_m G_m o Phi_m for every pair of outputs, full[R C, R C] (with as much
- * workspace behind it), and its training block, mean over outputs, ntk[P, P]. x_kernel[m][R, R] are
- * the kernels at this time, NULL entries for thin sides. */
-double tangent_kernel(const Program *program, double *const *fields, size_t n, double *const *x_kernel,
-                      size_t offset, double *full, double *ntk);
+/* The tangent kernel sum_m rate_m G_m o Phi_m for every pair of outputs, full[R C, R C] (with as
+ * much workspace behind it), and its training block, mean over outputs, ntk[P, P]. x_kernel[m][R,
+ * R] are the kernels at this time, NULL entries for thin sides. */
+double tangent_kernel(const Program *program, double *const *fields, size_t n,
+                      double *const *x_kernel, size_t offset, double *full, double *ntk);
 
 /* f(t+1) = f(t) + rate sum K Delta, the tangent-kernel form of gradient flow; rate = eta dt / P. */
-void advance_flow(const Program *program, const double *full, double rate, const double *delta, const double *f, double *next);
+void advance_flow(const Program *program, const double *full, double rate, const double *delta,
+                  const double *f, double *next);
 
 /* Every entry of one forward variable at one step: samples[(number * n + i) * R + row], where the
  * march or network of this number fills in its n entries. Nothing beyond that step is run. */

@@ -134,8 +134,9 @@ Ast *build_group(Ast *node, Span span) {
   return node;
 }
 
-static const char *op_text(const Ast *node, char single[2]) {
-  switch (node->op) {
+const char *ast_operator(int op) {
+  static _Thread_local char single[2];
+  switch (op) {
   case AST_LE: return "<=";
   case AST_GE: return ">=";
   case AST_EQ: return "==";
@@ -148,7 +149,7 @@ static const char *op_text(const Ast *node, char single[2]) {
   case AST_MODEL: return "model";
   case AST_TRAINING: return "training";
   }
-  single[0] = (char)node->op;
+  single[0] = (char)op;
   return single;
 }
 
@@ -193,7 +194,6 @@ static void write_string(FILE *out, const char *text) {
 }
 
 static void write_node(FILE *out, const Ast *node) {
-  char single[2] = "";
   if (!node) {
     putc('_', out);
     return;
@@ -204,7 +204,7 @@ static void write_node(FILE *out, const Ast *node) {
   case AST_NAME: fputs(node->name, out); return;
   default: break;
   }
-  fprintf(out, "(%s", node->op ? op_text(node, single) : heads[node->kind]);
+  fprintf(out, "(%s", node->op ? ast_operator(node->op) : heads[node->kind]);
   if (node->kind == AST_IMPORT) {
     putc(' ', out);
     write_string(out, node->name);

@@ -91,6 +91,8 @@ ParseOutcome script_parse(Source *source, bool interactive, Script **script, Dia
 Script *script_parse_expression(Source *source, Diags *diags);
 void script_free(Script *script);
 
+/* How an operator is written: "<=", "and", "+"; the text lives until the next call on this thread. */
+const char *ast_operator(int op);
 /* The tree as an s-expression, for tests. Free the text with free(). */
 char *ast_print(const Ast *node);
 /* The source text of a node, comments left out and runs of white space made one blank: the name of

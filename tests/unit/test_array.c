@@ -274,7 +274,7 @@ static void test_factorizations(void) {
   CHECK(failed(array_solve(m, b, &why), STATUS_SCRIPT, "solve takes a square matrix"));
   CHECK(failed(array_solve(a, holes, &why), STATUS_NUMERICS, "not finite"));
   CHECK(failed(array_det(m, &why), STATUS_SCRIPT, "[2, 3]"));
-  CHECK(failed(array_trace(m, &why), STATUS_SCRIPT, "trace takes a square matrix"));
+  CHECK(failed(array_trace(m, &why), STATUS_SCRIPT, "trace takes square matrices"));
   Array *all[] = {a, b, m, singular, holes, none, rhs};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) array_drop(all[i]);
 }
@@ -292,6 +292,38 @@ static void test_spectra(void) {
   CHECK(failed(array_eigenvalues(m, &why), STATUS_SCRIPT, "square"));
   CHECK(same(array_svd(m, &why), VECTOR(4, 3)));
   Array *all[] = {a, m, skew, none, vectors, values, scale};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) array_drop(all[i]);
+}
+
+static void test_stacks(void) {
+  Array *a = MATRIX(2, 2, 2, 1, 1, 2), *b = MATRIX(2, 2, 0, 0, 0, 5),
+        *skew = MATRIX(2, 2, 0, 1, 2, 0);
+  Array *stack = array_stack(2, (const Array *[]){a, b}, &why);
+  Array *uneven = array_stack(2, (const Array *[]){a, skew}, &why);
+  Array *none = array_new(3, (size_t[]){2, 0, 0}), *flat = array_new(3, (size_t[]){0, 2, 2});
+  CHECK(same(array_trace(stack, &why), VECTOR(4, 5)));
+  CHECK(same(array_det(stack, &why), VECTOR(3, 0)));
+  CHECK(same(array_eigenvalues(stack, &why), MATRIX(2, 2, 1, 3, 0, 5)));
+  CHECK(failed(array_eigenvalues(uneven, &why), STATUS_NUMERICS, "symmetric"));
+  CHECK(same(array_det(none, &why), VECTOR(1, 1)));
+  CHECK(same(array_eigenvalues(none, &why), array_new(2, (size_t[]){2, 0})));
+  CHECK(same(array_trace(flat, &why), array_new(1, (size_t[]){0})));
+  Array *all[] = {a, b, skew, stack, uneven, none, flat};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) array_drop(all[i]);
+}
+
+static void test_distributions(void) {
+  Array *x = VECTOR(0, 0.1, 0.2, 0.9, 1), *one = VECTOR(3), *none = array_new(1, (size_t[]){0});
+  Array *q = VECTOR(0, 0.5, 1), *beyond = VECTOR(2);
+  CHECK(same(array_histogram(x, 2, 0, 1, &why), MATRIX(2, 2, 0.25, 1.2, 0.75, 0.8)));
+  CHECK(same(array_histogram(x, 1, 0.15, 1.15, &why), MATRIX(1, 2, 0.65, 0.6)));
+  CHECK(failed(array_histogram(x, 2, 1, 1, &why), STATUS_SCRIPT, "from 1 to 1"));
+  CHECK(same(array_quantile(x, q, &why), VECTOR(0, 0.2, 1)));
+  CHECK(same(array_quantile(one, q, &why), VECTOR(3, 3, 3)));
+  CHECK(failed(array_quantile(none, q, &why), STATUS_SCRIPT, "empty"));
+  CHECK(failed(array_quantile(x, beyond, &why), STATUS_SCRIPT, "between 0 and 1"));
+  CHECK(failed(array_reduce(none, REDUCE_KURTOSIS, &why), STATUS_SCRIPT, "kurtosis of nothing"));
+  Array *all[] = {x, one, none, q, beyond};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) array_drop(all[i]);
 }
 
@@ -335,6 +367,8 @@ int main(void) {
   test_products();
   test_factorizations();
   test_spectra();
+  test_stacks();
+  test_distributions();
   test_text();
   return check_done();
 }

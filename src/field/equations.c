@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The walk over a program that writes its theory: one row for each op, whatever the architecture. A
+ * matrix W between populations that meets x forward and y backward acts as
+ *     W x   = u + (responses of x) y + (what W has learned: kernels of x) y
+ *     W^T y = r + (responses of y) x + (kernels of y) x
+ * with Gaussian fields u and r whose covariances are the kernels of x and y. */
+#include "field/equations.h"
+#include "base/memory.h"
+#include "field/symbols.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- order parameters ---- */
+
+static void put_average(const Anatomy *a, int v, int first, int second) {
+  put(a->w, "{<}");
+  put_variable(a, v, here, first);
+  put(a->w, "{ }");
+  put_variable(a, v, there, second);
+  put(a->w, "{>}");
+}
+
+static void put_expansion(const Anatomy *a, int v) {
+  static const int orders[3][2] = {{1, 1}, {0, 2}, {2, 0}};
+  put_average(a, v, 0, 0);
+  for (int i = 0; i < 3 && a->drifts[v]; i++) {
+    row_piece(a->w);
+    put(a->w, "+ {gamma}");
+    put_above(a->w, "2");
+    put_average(a, v, orders[i][0], orders[i][1]);
+  }
+}
+
+static void row_of_kernel(const Anatomy *a, int v) {
+  bool seed = !is_wide_variable(a->p, v) && a->p->variables[v].backward;
+  if (is_unit(a, v) && !seed) return;
+  put_kernel_name(a, v, here, there, WHOLE);
+  row_piece(a->w);
+  put(a->w, "= ");
+  if (seed) {
+    if (is_unit(a, v))
+      put(a->w, "1");
+    else
+      put_kernel(a, v, here, there, WHOLE);
+  } else if (!is_wide_variable(a->p, v)) {
+    put_fraction(a->w, "1", "D");
+    put_variable(a, v, here, WHOLE);
+    put(a->w, " {dot} ");
+    put_variable(a, v, there, WHOLE);
+    put_words(a->w, ", given");
+  } else if (is_expanded(a)) {
+    put_expansion(a, v);
+  } else {
+    put_average(a, v, WHOLE, WHOLE);
+  }
+  row_end(a->w);
+}
+
+static void row_of_response(const Anatomy *a, int matrix, bool x_side) {
+  const Matrix *m = &a->p->matrices[matrix];
+  int order = is_expanded(a) ? 1 : WHOLE;
+  put_response(a, matrix, x_side, is_expanded(a) ? 0 : WHOLE);
+  row_piece(a->w);
+  put(a->w, "= ");
+  if (order == WHOLE) put_fraction(a->w, "1", "{gamma}");
+  put(a->w, "{<}{d}");
+  put_variable(a, x_side ? m->x : m->y, here, order);
+  put(a->w, " / {d}");
+  put_source(a, op_of(a->p, matrix, x_side ? OP_APPLY_T : OP_APPLY), there);
+  put(a->w, "{>},");
+  row_piece(a->w);
+  put(a->w, !x_side && a->instant[m->y] ? "{quad}s {le} t" : "{quad}s < t");
+  row_end(a->w);
+}
+
+static bool met_before(const Program *p, int matrix, int v) {
+  for (int m = 0; m < matrix; m++)
+    if (p->matrices[m].x == v || p->matrices[m].y == v) return true;
+  return false;
+}
+
+static void write_order_parameters(const Anatomy *a) {
+  const Program *p = a->p;
+  bool responses = false, constant = false;
+  write_heading(a->w, "Order parameters");
+  write_prose(
+      a->w,
+      a->frozen
+          ? "Averages over the neurons of a population at initialisation, which nothing moves:"
+          : "Averages over the neurons of a population, that is over its single-site process:");
+  for (int m = 0; m < p->matrix_count; m++) {
+    if (!met_before(p, m, p->matrices[m].x)) row_of_kernel(a, p->matrices[m].x);
+    constant |=
+        p->spaces[p->matrices[m].from].kind == SPACE_INPUT && !p->spaces[p->matrices[m].from].gram;
+  }
+  for (int m = 0; m < p->matrix_count; m++)
+    if (!met_before(p, m, p->matrices[m].y)) row_of_kernel(a, p->matrices[m].y);
+  if (constant) write_prose(a->w, "The constant input of the biases has kernel 1.");
+  for (int m = 0; m < p->matrix_count; m++) responses |= a->responds_x[m] || a->responds_y[m];
+  if (responses)
+    write_prose(a->w,
+                "Responses to the noise of a matrix that is met on both sides by populations:");
+  for (int m = 0; m < p->matrix_count; m++) {
+    if (a->responds_x[m]) row_of_response(a, m, true);
+    if (a->responds_y[m]) row_of_response(a, m, false);
+  }
+}
+
+/* ---- tangent kernel, output ---- */
+
+static void put_tangent_name(const Anatomy *a, const char *times) {
+  const char *c = output_index(a, "c");
+  put(a->w, "K");
+  put_below(a->w, c ? "{mu}c,{alpha}c'" : "{mu}{alpha}");
+  if (!a->frozen) put(a->w, "(%s)", times);
+}
+
+static void row_of_tangent(const Anatomy *a) {
+  bool first = true;
+  put_tangent_name(a, "t,s");
+  for (int k = 0; k < a->p->matrix_count; k++) {
+    const Matrix *m = &a->p->matrices[k];
+    if (m->rate == 0) continue;
+    row_piece(a->w);
+    put(a->w, first ? "= " : "+ ");
+    first = false;
+    if (m->rate != 1) put(a->w, "%g{ }", m->rate);
+    if (!is_unit(a, m->y)) put_kernel(a, m->y, here, there, WHOLE);
+    if (!is_unit(a, m->y) && !is_unit(a, m->x)) put(a->w, "{ }");
+    if (!is_unit(a, m->x)) put_kernel(a, m->x, here, there, WHOLE);
+  }
+  if (first) {
+    row_piece(a->w);
+    put(a->w, "= 0");
+  }
+  row_end(a->w);
+}
+
+static void put_tangent_sum(const Anatomy *a, const char *time) {
+  put_sum(a, "", "{alpha}", output_index(a, "c'"));
+  put_tangent_name(a, "t,t");
+  put(a->w, "{ }");
+  put_delta(a, (Place){there.point, there.output, time}, WHOLE);
+  put(a->w, ",");
+  row_piece(a->w);
+  put(a->w, "{quad}");
+  put_output(a, "f", (Place){here.point, here.output, "0"}, WHOLE);
+  put(a->w, " = 0");
+}
+
+static void row_of_increment(const Anatomy *a) {
+  put_output(a, "f", (Place){here.point, here.output, "t+1"}, WHOLE);
+  row_piece(a->w);
+  put(a->w, "= ");
+  put_output(a, "f", here, WHOLE);
+  row_piece(a->w);
+  put(a->w, "+ ");
+  put_rate(a, 1, false, "", "t");
+  put_tangent_sum(a, "t");
+  row_end(a->w);
+}
+
+/* Gradient flow with a constant kernel, which no integrator has to follow. */
+static void row_of_flow(const Anatomy *a) {
+  put(a->w, "d");
+  put_output(a, "f", still, WHOLE);
+  put(a->w, "/d{tau}");
+  row_piece(a->w);
+  put(a->w, "= ");
+  put_fraction(a->w, eta_varies(a->p->problem) ? "{eta}({tau})" : "{eta}", "P");
+  put_tangent_sum(a, NULL);
+  put(a->w, ",{quad} {tau} = t{ }dt");
+  row_end(a->w);
+}
+
+static void row_of_average_output(const Anatomy *a) {
+  put_output(a, "f", here, WHOLE);
+  row_piece(a->w);
+  put(a->w, "= ");
+  put_fraction(a->w, "1", "{gamma}");
+  put(a->w, "{<}");
+  put_variable(a, op_of(a->p, a->p->readout, OP_APPLY_T)->dst, here, WHOLE);
+  put(a->w, "{ }");
+  put_variable(a, a->p->matrices[a->p->readout].x, here, WHOLE);
+  put(a->w, "{>}");
+  row_end(a->w);
+}
+
+static void write_output(const Anatomy *a) {
+  bool flow = a->p->problem->optimizer == OPT_FLOW;
+  write_heading(a->w, "Tangent kernel and output");
+  row_of_tangent(a);
+  if (a->closure == CLOSURE_FULL && !flow) {
+    row_of_average_output(a);
+    row_of_delta(a, here);
+    write_prose(
+        a->w,
+        "This $f$ is exact for steps of any size; its increments are those of the tangent kernel, "
+        "$({eta}/P) {sum} K {Delta}$, up to order ${eta}{squared}$.");
+    return;
+  }
+  (a->frozen && flow ? row_of_flow : row_of_increment)(a);
+  row_of_delta(a, here);
+  if (is_expanded(a) && !flow)
+    write_prose(a->w, "Beyond the lazy limit this holds to first order in ${eta}$; what is solved "
+                      "for is the term of "
+                      "order ${gamma}{squared}$ of the average of $z x / {gamma}$ over the "
+                      "readout's two fields.");
+}
+
+/* ---- the whole ---- */
+
+/* " = value", or nothing for a number that the script computes only while it runs. */
+static char *equal_to(double value) {
+  return isnan(value) ? mem_string("") : mem_format(" = %g", value);
+}
+
+static void write_title(const Anatomy *a) {
+  const Problem *problem = a->p->problem;
+  const char *const names[3] = {problem->model_name, problem->training_name, problem->dataset_name};
+  char *name[3];
+  for (int i = 0; i < 3; i++) name[i] = writer_name(a->w, names[i]);
+  write_heading(a->w, "Model %s, trained by %s on %s", name[0], name[1], name[2]);
+  for (int i = 0; i < 3; i++) free(name[i]);
+}
+
+static void write_parameters(const Anatomy *a) {
+  const Problem *problem = a->p->problem;
+  bool lazy = problem->parameterization == PARAM_NTK;
+  char *gamma = lazy ? mem_string(" = 1/{sqrt}N") : equal_to(problem->gamma);
+  char *eta = eta_varies(problem) ? mem_string("(t)") : equal_to(problem->eta[0]);
+  char *step = equal_to(problem->dt);
+  char *dt = problem->optimizer == OPT_FLOW ? mem_format(", $dt%s$", step) : mem_string("");
+  char *tests = problem->tests ? mem_format(", %d for tests", problem->tests) : mem_string("");
+  char *outputs = problem->outputs > 1
+                      ? mem_format("; outputs $c = 1, {dots}, %d$", problem->outputs)
+                      : mem_string("");
+  write_prose(a->w,
+              "${gamma}%s$, ${eta}%s$%s; steps $t, s = 0, {dots}, %d$; points ${mu}, {alpha}$: "
+              "$P = %d$ for training%s%s.",
+              gamma, eta, dt, problem->steps, problem->points, tests, outputs);
+  char *used[] = {gamma, eta, step, dt, tests, outputs};
+  for (size_t i = 0; i < sizeof used / sizeof *used; i++) free(used[i]);
+}
+
+static void write_closure(const Anatomy *a) {
+  switch (a->closure) {
+  case CLOSURE_FULL: break;
+  case CLOSURE_NTK:
+    write_prose(
+        a->w,
+        "Closure: the lazy limit ${gamma} {limit} 0$. Kernels keep their initial values and $f$ is "
+        "linear in the weights.");
+    break;
+  case CLOSURE_GRADIENT_INDEPENDENCE:
+    write_prose(
+        a->w,
+        "Closure: gradient independence. Forward and backward noise are taken as independent: all "
+        "responses are left out, $A = B = 0$, and $f$ follows the tangent kernel.");
+    break;
+  case CLOSURE_PERTURBATIVE:
+    write_prose(
+        a->w,
+        "Closure: perturbation theory. Fields are expanded in powers of ${gamma}$ around the lazy "
+        "limit, the order in brackets; kernels and $f$ are kept to order ${gamma}{squared}$, and "
+        "an order (0) "
+        "on them means ${gamma} = 0$.");
+  }
+}
+
+char *equations_print(const Program *p, Closure closure, bool latex) {
+  if (p->problem->parameterization == PARAM_NTK) closure = CLOSURE_NTK;
+  Anatomy a = anatomy_of(writer_open(latex), p, closure);
+  write_title(&a);
+  write_parameters(&a);
+  write_closure(&a);
+  write_network(&a);
+  write_order_parameters(&a);
+  write_process(&a);
+  write_output(&a);
+  anatomy_free(&a);
+  return writer_close(a.w);
+}
+
+char *equations_document(const char *bodies) {
+  return mem_format(
+      "\\documentclass{article}\n\\usepackage{amsmath}\n\\usepackage[margin=2cm]{geometry}\n"
+      "\\allowdisplaybreaks\n\\setlength{\\parindent}{0pt}\n\\begin{document}\n%s\\end{document}\n",
+      bodies);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The network of finite width and its training, as a program states them. */
+#include "base/memory.h"
+#include "field/symbols.h"
+
+#include <stdlib.h>
+
+/* The root of the number of entries that a product with the matrix sums over: "" where it is one.
+ */
+static const char *root_of_sum(const Anatomy *a, const Matrix *m) {
+  const Space *from = &a->p->spaces[m->from];
+  if (from->kind == SPACE_WIDE) return "{sqrt}N";
+  return from->gram ? "{sqrt}D" : "";
+}
+
+static void put_weights(const Anatomy *a, int matrix) {
+  put_matrix(a, matrix);
+  if (matrix == a->p->readout && output_index(a, "c")) put_below(a->w, "c");
+}
+
+static void put_apply(const Anatomy *a, const Op *op) {
+  const Matrix *m = &a->p->matrices[op->matrix];
+  const char *root = root_of_sum(a, m);
+  bool readout = op->matrix == a->p->readout, forward = op->kind == OP_APPLY;
+  if (readout && forward) put_fraction(a->w, "1", "{gamma} N");
+  if (*root && !readout) put_fraction(a->w, "1", root);
+  put_weights(a, op->matrix);
+  if (!forward && !readout) put(a->w, "{top}");
+  if (!*root || (readout && !forward)) return;
+  put(a->w, readout ? " {dot} " : "{ }");
+  put_variable(a, op->src[0], still, WHOLE);
+}
+
+static void row_of_network(const Anatomy *a, const Op *op) {
+  if (op->kind == OP_INPUT || op->kind == OP_SEED) return;
+  if (is_wide_variable(a->p, op->dst))
+    put_variable(a, op->dst, still, WHOLE);
+  else
+    put_output(a, "f", still, WHOLE);
+  row_piece(a->w);
+  put(a->w, "= ");
+  if (op->kind == OP_MAP)
+    put_map(a, op, op->expr, still, WHOLE, 1);
+  else
+    put_apply(a, op);
+  row_end(a->w);
+}
+
+static void row_of_update(const Anatomy *a, int matrix) {
+  const Matrix *m = &a->p->matrices[matrix];
+  bool readout = matrix == a->p->readout;
+  const char *root = readout ? "" : root_of_sum(a, m);
+  char *below = mem_format(*root ? " %s" : "%s", root);
+  if (m->rate == 0) return free(below);
+  const Place there_now = {there.point, "c", NULL};
+  put_weights(a, matrix);
+  row_piece(a->w);
+  put(a->w, "{to} ");
+  put_weights(a, matrix);
+  put(a->w, " + ");
+  put_rate(a, m->rate, true, below, "t");
+  put_sum(a, "", "{alpha}", readout ? NULL : output_index(a, "c"));
+  put_delta(a, there_now, WHOLE);
+  put(a->w, "{ }");
+  if (!readout) put_variable(a, m->y, there_now, WHOLE);
+  if (!readout && *root) put(a->w, "{ }");
+  if (*root || readout) put_variable(a, m->x, there_now, WHOLE);
+  if (*root) put(a->w, "{top}");
+  row_end(a->w);
+  free(below);
+}
+
+static void row_of_initial(const Anatomy *a, int matrix) {
+  const Matrix *m = &a->p->matrices[matrix];
+  put_matrix(a, matrix);
+  put_below(a->w, *root_of_sum(a, m) && matrix != a->p->readout ? "ij" : "i");
+  row_piece(a->w);
+  put(a->w, "{sim} {N}(0, ");
+  put_expr(a->w, expr_const(a->p->pool, m->sigma * m->sigma), NULL);
+  put(a->w, ")");
+  row_piece(a->w);
+  put(a->w, "{quad}");
+  if (m->rate == 0) {
+    put_words(a->w, "at all times: frozen");
+  } else {
+    put_words(a->w, "at ");
+    put(a->w, "t = 0");
+  }
+  row_end(a->w);
+}
+
+static void put_loss_arguments(const Anatomy *a, const Expr *e, Place place) {
+  char *names[2];
+  for (int i = 0; i < 2; i++) {
+    Aside aside;
+    aside_begin(a->w, &aside);
+    Place at = place;
+    if (i) at.time = NULL;
+    put_output(a, i ? "y" : "f", at, WHOLE);
+    names[i] = aside_end(a->w, &aside);
+  }
+  put_expr(a->w, e, (const char *const *)names);
+  free(names[0]);
+  free(names[1]);
+}
+
+void row_of_delta(const Anatomy *a, Place place) {
+  put_delta(a, place, WHOLE);
+  row_piece(a->w);
+  put(a->w, "= ");
+  put_loss_arguments(a, a->p->delta, place);
+  row_end(a->w);
+}
+
+static void rows_of_loss(const Anatomy *a) {
+  put(a->w, "{loss}");
+  row_piece(a->w);
+  put(a->w, "= ");
+  put_fraction(a->w, "1", "P");
+  put_sum(a, "", "{mu}", output_index(a, "c"));
+  put(a->w, "{ell}(");
+  put_output(a, "f", still, WHOLE);
+  put(a->w, ", ");
+  put_output(a, "y", still, WHOLE);
+  put(a->w, "),");
+  row_piece(a->w);
+  put(a->w, "{quad}{ell} = ");
+  put_loss_arguments(a, a->p->loss, still);
+  row_end(a->w);
+  put_delta(a, still, WHOLE);
+  row_piece(a->w);
+  put(a->w, "= -{d}{ell} / {d}");
+  put_output(a, "f", still, WHOLE);
+  row_end(a->w);
+}
+
+void write_network(const Anatomy *a) {
+  const Program *p = a->p;
+  write_heading(a->w, "The network and its training");
+  for (int i = 0; i < p->op_count; i++) {
+    if (i == p->forward_count)
+      write_prose(a->w, "Backward, derivatives of $f$ in units of $1/({gamma} N)$:");
+    row_of_network(a, &p->ops[i]);
+  }
+  write_prose(a->w, "Initial entries, independent:");
+  for (int m = 0; m < p->matrix_count; m++) row_of_initial(a, m);
+  write_prose(a->w, p->problem->optimizer == OPT_FLOW
+                        ? "Gradient flow, $dt$ the step of the integrator:"
+                        : "A step of gradient descent:");
+  rows_of_loss(a);
+  for (int m = 0; m < p->matrix_count; m++) row_of_update(a, m);
+}

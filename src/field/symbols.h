@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the equations of a program are made of: which parts exist, and how they are written. */
+#ifndef DMF_FIELD_SYMBOLS_H
+#define DMF_FIELD_SYMBOLS_H
+
+#include "field/notation.h"
+#include "field/program.h"
+
+/* What the structure of the program decides, under a closure. */
+typedef struct Anatomy {
+  Writer *w;
+  const Program *p;
+  Closure closure;
+  bool frozen; /* kernels keep their initial values: fields carry no time */
+  /* per variable */
+  bool *carries; /* it depends on the point; else one vector serves all points */
+  bool *drifts;  /* its matrices change it in time */
+  bool *depends; /* forward: on noise that flows backward, and the other way round */
+  bool *instant; /* backward: it depends on forward noise of its own step */
+  /* per matrix: the response of what it meets on that side to its own noise exists */
+  bool *responds_x, *responds_y;
+} Anatomy;
+
+Anatomy anatomy_of(Writer *w, const Program *program, Closure closure);
+void anatomy_free(Anatomy *a);
+/* Fields are written order by order in gamma. */
+bool is_expanded(const Anatomy *a);
+
+/* Where an index stands; `output` is written when there are several outputs. NULL leaves out. */
+typedef struct Place {
+  const char *point, *output, *time;
+} Place;
+extern const Place here, there, still; /* (mu c, t), (alpha c', s), (mu c) */
+
+enum { WHOLE = -1 }; /* not a term of the expansion in gamma, but all of it */
+
+bool is_matrix_wide(const Program *p, const Matrix *m);
+bool is_wide_variable(const Program *p, int variable);
+bool eta_varies(const Problem *problem);
+/* The kernel is 1 and is not written: a constant input, a single output. */
+bool is_unit(const Anatomy *a, int variable);
+/* The op that applies the matrix in this direction, or NULL. */
+const Op *op_of(const Program *p, int matrix, OpKind kind);
+const char *suffix_of(const char *name); /* "1" of "h1" */
+
+/* A superscript, with the order of an expansion behind it. */
+void put_order(const Anatomy *a, const char *label, int order);
+void put_variable(const Anatomy *a, int variable, Place place, int order);
+void put_kernel_name(const Anatomy *a, int variable, Place one, Place other, int order);
+/* The kernel as it stands in formulas: of outputs it is a delta. */
+void put_kernel(const Anatomy *a, int variable, Place one, Place other, int order);
+void put_matrix(const Anatomy *a, int matrix);
+/* A or B: the response on the x or the y side of a matrix. */
+void put_response(const Anatomy *a, int matrix, bool x_side, int order);
+/* The Gaussian field that a matrix contributes to the result of an op. */
+void put_source(const Anatomy *a, const Op *op, Place place);
+void put_delta(const Anatomy *a, Place place, int order);
+void put_output(const Anatomy *a, const char *symbol, Place place, int order);
+/* A sum over what is not NULL or "": the condition on times, points, outputs. */
+void put_sum(const Anatomy *a, const char *times, const char *point, const char *output);
+/* "c" or "c'" when there are several outputs, else NULL. */
+const char *output_index(const Anatomy *a, const char *output);
+/* sigma^2, when it is not 1. */
+void put_variance(const Anatomy *a, const Matrix *m);
+/* rate eta dt gamma / (P below); eta is left out when it depends on a time that is summed over. */
+void put_rate(const Anatomy *a, double rate, bool gamma, const char *below, const char *time);
+void put_summed_rate(const Anatomy *a, const char *time);
+/* An expression of the arguments of a map: its n fields at order `first`, then at the orders that
+ * follow, n * orders in all. */
+void put_map(const Anatomy *a, const Op *op, const Expr *expr, Place place, int first, int orders);
+
+/* finite.c: the network of finite width, and Delta as a function of f */
+void write_network(const Anatomy *a);
+void row_of_delta(const Anatomy *a, Place place);
+/* process.c */
+void write_process(const Anatomy *a);
+
+#endif
