@@ -91,11 +91,11 @@ static const double *measure_alignment(const Ensemble *e, const Slot *slot, cons
 
 static const double *measure_diagonal(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
                                       double *scratch) {
-  size_t R = e->sizes.all;
+  size_t R = e->sizes.all, P = e->sizes.points;
   const double *kernel = slot->variance == FIELD_VAR_PHI ? phi_of(e, slot->layer, r->x_kernel)
                                                          : g_of(e, slot->layer, r->y_kernel);
   for (size_t t = 0; t < e->sizes.steps; t++)
-    for (size_t a = 0; a < R; a++) scratch[t * R + a] = kernel[(t * R + a) * R + a];
+    for (size_t a = 0; a < P; a++) scratch[t * P + a] = kernel[(t * R + a) * R + a];
   return scratch;
 }
 
