@@ -246,6 +246,24 @@ bool expr_is_linear(const Expr *e) {
   }
 }
 
+bool expr_is_smooth(const Expr *e) {
+  switch (e->prim) {
+  case PRIM_RELU:
+  case PRIM_STEP:
+  case PRIM_ABS:
+  case PRIM_SIGN:
+  case PRIM_MIN:
+  case PRIM_MAX:
+  case PRIM_LT:
+  case PRIM_LE:
+  case PRIM_EQ: return false;
+  default: break;
+  }
+  for (int i = 0; i < prims[e->prim].arity; i++)
+    if (!expr_is_smooth(e->arg[i])) return false;
+  return true;
+}
+
 double expr_eval(const Expr *e, const double *args) {
   if (e->prim == PRIM_CONST) return e->value;
   if (e->prim == PRIM_ARG) return args[e->index];

@@ -52,6 +52,8 @@ const Expr *expr_substitute(ExprPool *pool, const Expr *e, const Expr *const *wi
 bool expr_depends(const Expr *e, int index);
 /* True for a sum of multiples of arguments, by its structure: no constant term. */
 bool expr_is_linear(const Expr *e);
+/* True when no branch, corner or jump occurs in it (relu, abs, step, min, comparisons, ...). */
+bool expr_is_smooth(const Expr *e);
 double expr_eval(const Expr *e, const double *args);
 /* `e` in the notation of the language, arguments named by `names`; to be freed. */
 char *expr_print(const Expr *e, const char *const *names);

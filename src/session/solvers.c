@@ -214,9 +214,12 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   options.width = program->problem->width;
   bool lazy = options.closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
   if (kind == DMFT && lazy) kind = LAZY;
+  const char *refusal = kind == DMFT ? solve_refuses(program, &options) : NULL;
   Value *value;
   if (eval->diags->errors > before) {
     value = call_broken(call);
+  } else if (refusal) {
+    value = eval_error(eval, call->span, NULL, "%s", refusal);
   } else if (kind == NETS && !options.width) {
     value = eval_error(eval, call->places[0], "such as width = 512",
                        "model '%s' gives no 'width' to simulate", program->problem->model_name);
@@ -232,8 +235,8 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   return value;
 }
 
-/* Which of the words (a list that ends with NULL) an argument is, -1 after reporting; 0 in a check that
- * does not know. */
+/* Which of the words (a list that ends with NULL) an argument is, -1 after reporting; 0 in a check
+ * that does not know. */
 static int word_of(Call *call, int i, const char *const *words) {
   const char *name = call_argument_name(call, i);
   const Value *value = call->args[i];
@@ -260,8 +263,8 @@ static bool closure_of(Call *call, int i, Closure *closure) {
 static Value *dmft(Call *call) {
   SolveOptions options = {0};
   const Value *tol = call->args[5];
-  bool sound = count_of(call, 2, FEWEST_SAMPLES, &options.samples) & seed_of(call, 3, &options.seed) &
-               closure_of(call, 4, &options.closure);
+  bool sound = count_of(call, 2, FEWEST_SAMPLES, &options.samples) &
+               seed_of(call, 3, &options.seed) & closure_of(call, 4, &options.closure);
   if (tol->kind != VALUE_NUMBER || (tol->known && !(tol->number >= 0 && tol->number < 1))) {
     eval_error(call->eval, call->places[5], "0 lets the solver choose",
                "'tol' must be a number from 0 to 1");
@@ -293,7 +296,8 @@ static Value *preactivations(Call *call) {
   Eval *eval = call->eval;
   const Value *from = call->args[0];
   if (from->kind != VALUE_RESULT || !result_layers(from->result, "Phi"))
-    return eval_error(eval, call->places[0], NULL, "'preactivations' takes a result of dmft or simulate, not %s",
+    return eval_error(eval, call->places[0], NULL,
+                      "'preactivations' takes a result of dmft or simulate, not %s",
                       from->kind == VALUE_RESULT ? "a comparison" : value_describe(from));
   double layer = 1;
   int step = 0, layers = result_layers(from->result, "Phi");
@@ -404,7 +408,8 @@ static bool complete_small(Call *call, int i) {
   char *why = NULL;
   Status status = result_complete(result, &why);
   if (status != STATUS_OK)
-    eval_fail(call->eval, status, call->places[i], NULL, "%s", why ? why : "the result is incomplete");
+    eval_fail(call->eval, status, call->places[i], NULL, "%s",
+              why ? why : "the result is incomplete");
   free(why);
   return status == STATUS_OK;
 }

@@ -410,10 +410,23 @@ static void note_run(Solve *s, Result *result, double seconds) {
   result_note(result, "seconds", "%.6g", seconds);
 }
 
+const char *solve_refuses(const Program *program, const SolveOptions *options) {
+  if (options->closure == CLOSURE_PERTURBATIVE && !perturb_applies(program))
+    return "the perturbative closure needs smooth activations: across a kink the first correction "
+           "to f "
+           "is of order |gamma|, not gamma^2";
+  return NULL;
+}
+
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
   if (options->closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK)
     return solve_lazy(program, options, result, why);
+  const char *refusal = solve_refuses(program, options);
+  if (refusal) {
+    *why = mem_string(refusal);
+    return STATUS_SCRIPT;
+  }
   if (!program->linear && options->samples < FEWEST_SAMPLES) {
     *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
     return STATUS_SCRIPT;

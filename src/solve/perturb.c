@@ -4,6 +4,12 @@
 #include <math.h>
 #include <stddef.h>
 
+bool perturb_applies(const Program *program) {
+  for (int i = 0; i < program->op_count; i++)
+    if (program->ops[i].kind == OP_MAP && !expr_is_smooth(program->ops[i].expr)) return false;
+  return true;
+}
+
 enum { NODES = 6 };
 
 static double node_gamma(const MarchPlan *plan, int k) {

@@ -10,6 +10,9 @@
 
 #include "solve/march.h"
 
+/* Whether all maps are smooth. */
+bool perturb_applies(const Program *program);
+
 /* As march_run, for the expansion evaluated at plan->gamma. */
 Status perturb_run(const MarchPlan *plan, int replicate, MarchRecord *record, int *failed_at);
 

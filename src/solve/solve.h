@@ -29,6 +29,9 @@ typedef struct SolveOptions {
   int ensemble; /* members, > 1 for error bars */
 } SolveOptions;
 
+/* Why solve_dmft would refuse these options, known before anything is solved; NULL when it would not. */
+const char *solve_refuses(const Program *program, const SolveOptions *options);
+
 /* The infinite-width saddle point of a program: kernels, responses, predictions at t = 0..T, with
  * Monte Carlo errors; exact when every map is affine. theory.md section 2.
  * On failure *result is NULL and *why (to be freed) says what went wrong and at which step. */
