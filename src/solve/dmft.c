@@ -98,6 +98,21 @@ static void moderate(size_t steps, size_t entries, double *error) {
   }
 }
 
+/* The same for [t, a, s, b], over the points of each pair of times. */
+static void moderate_pairs(Sizes z, double *error) {
+  size_t R = z.all, row = z.steps * R;
+  for (size_t t = 0; t < z.steps; t++)
+    for (size_t s = 0; s < z.steps; s++) {
+      double *now = error + t * R * row + s * R, pool = 0;
+      for (size_t a = 0; a < R; a++)
+        for (size_t b = 0; b < R; b++)
+          pool += now[a * row + b] * now[a * row + b] / (double)(R * R);
+      for (size_t a = 0; a < R; a++)
+        for (size_t b = 0; b < R; b++)
+          now[a * row + b] = sqrt((now[a * row + b] * now[a * row + b] + pool) / 2);
+    }
+}
+
 static void derive_f(const Derive *d, const double *f, double *out) {
   Sizes z = d->solve->sizes;
   double *train = mem_new(field_size(FIELD_F, z), sizeof *train),
@@ -221,6 +236,7 @@ static bool fill_large(Solve *s, Result *result) {
           error[i] =
               unit * student(s->replicates) * sqrt(squares / s->replicates / (s->replicates - 1));
       }
+      if (fine) moderate_pairs(s->sizes, error);
       fine = fine && field_fill(result, large[k].id, l, s->sizes, value, error);
       free(value);
       free(error);
