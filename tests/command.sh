@@ -97,12 +97,14 @@ if command -v pdflatex >/dev/null; then
 activation bend(h) = if h > 1 then tanh(h)/2 + exp(-h^2) else erf(h)*sqrt(abs(h)) - log(1 + h^2)/1e7
 dataset d_1 { inputs = sphere(points = 4, dim = 5); targets = [[1, 0], [0, 1], [1, 0], [0, 1]]; test_inputs = sphere(points = 2, dim = 5, seed = 1) }
 model net_1 { layers = input -> dense(bend, sigma_b = 0.5, sigma_w = 2) -> dense(relu, rate = 2) -> dense(linear, train = false) -> readout }
+activation even(h) = exp(-h^2) + erf(h)/sqrt(1 + h^2)
+model smooth { layers = input -> dense(even, sigma_b = 0.5) -> dense(tanh, rate = 2) -> dense(linear, train = false) -> readout }
 training descent { dataset = d_1; optimizer = gd(eta = [1, 2, 3]); steps = 3 }
 training flow_1 { dataset = d_1; optimizer = flow(eta = 1, dt = 0.1); steps = 3 }
 for rule in [descent, flow_1] {
   x = dmft(net_1, rule)
   x = dmft(net_1, rule, closure = "ntk")
-  x = dmft(net_1, rule, closure = "perturbative")
+  x = dmft(smooth, rule, closure = "perturbative")
   x = dmft(net_1, rule, closure = "gradient_independence")
 }
 END

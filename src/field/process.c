@@ -126,32 +126,13 @@ static void write_population(const Anatomy *a, int space) {
     if (lives_on(a, &p->ops[i], space)) rows_of_process(a, &p->ops[i]);
 }
 
-static bool jumps(const Expr *e) {
-  if (e->prim == PRIM_STEP || e->prim == PRIM_SIGN || e->prim == PRIM_LT || e->prim == PRIM_LE)
-    return true;
-  for (int i = 0; i < prim_arity(e->prim); i++)
-    if (jumps(e->arg[i])) return true;
-  return false;
-}
-
-static void write_expansion(const Anatomy *a) {
-  bool jump = false;
-  for (int i = 0; i < a->p->op_count; i++)
-    jump |= a->p->ops[i].kind == OP_MAP && jumps(a->p->ops[i].expr);
-  write_prose(a->w, "Elementwise maps are written for one point and time.%s",
-              jump ? " Where a map has a kink its second derivative is a delta function, which is "
-                     "not written out "
-                     "but counts in the averages."
-                   : "");
-}
-
 void write_process(const Anatomy *a) {
   const Program *p = a->p;
   write_heading(a->w, "One neuron of each population");
   for (int s = 0; s < p->space_count; s++)
     if (p->spaces[s].kind == SPACE_WIDE) write_population(a, s);
   if (a->frozen) return;
-  if (is_expanded(a)) write_expansion(a);
+  if (is_expanded(a)) write_prose(a->w, "Elementwise maps are written for one point and time.");
   if (p->problem->tests)
     write_prose(
         a->w,

@@ -335,6 +335,11 @@ static Value *equations(Call *call) {
   if (!program)
     return call->eval->diags->errors > before ? call_broken(call)
                                               : value_new(&call->eval->heap, VALUE_UNKNOWN);
+  const char *refusal = solve_refuses(program, &(SolveOptions){.closure = closure});
+  if (refusal) {
+    program_drop(program);
+    return eval_error(call->eval, call->span, NULL, "%s", refusal);
+  }
   char *text = equations_print(program, closure, format);
   char *whole = format ? equations_document(text) : mem_string(text);
   Value *value = value_string(&call->eval->heap, whole);
