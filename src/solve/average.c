@@ -9,7 +9,8 @@
 
 typedef enum Form { FORM_GENERAL, FORM_CONST, FORM_LINEAR, FORM_RELU, FORM_STEP, FORM_ERF } Form;
 
-enum { MOST_SWITCHES = 16, MOST_KINKS = 32, NODES = 24, MOST_PANELS = 512 };
+/* MOST_PANELS has room for the cuts of all kinks and their surroundings. */
+enum { MOST_SWITCHES = 16, MOST_KINKS = 128, NODES = 24, MOST_PANELS = 2048 };
 
 struct Average {
   Form form;
@@ -18,6 +19,7 @@ struct Average {
   /* the functions whose sign decides between smooth branches of f */
   Kernel *switches[MOST_SWITCHES];
   int switch_count;
+  bool integrable;           /* few enough kinks, and panels between them converge */
   double x[NODES], w[NODES]; /* Gauss-Legendre on [-1, 1] */
 };
 
@@ -57,8 +59,11 @@ static Form form_of(const Expr *e, double *factor, double *slope) {
 
 static void add_switch(Average *a, ExprPool *pool, const Expr *x, const Expr *y) {
   const Expr *s = y ? expr_call(pool, PRIM_SUB, x, y, NULL) : x;
-  if (a->switch_count < MOST_SWITCHES && s->prim != PRIM_CONST)
+  if (s->prim == PRIM_CONST) return;
+  if (a->switch_count < MOST_SWITCHES)
     a->switches[a->switch_count++] = kernel_new(s);
+  else
+    a->integrable = false;
 }
 
 /* Finds the switches. The expressions built here live in a pool of their own. */
@@ -85,20 +90,6 @@ static const Expr *transplant(ExprPool *pool, const Expr *e) {
   const Expr *arg[3] = {NULL};
   for (int i = 0; i < prim_arity(e->prim); i++) arg[i] = transplant(pool, e->arg[i]);
   return expr_call(pool, e->prim, arg[0], arg[1], arg[2]);
-}
-
-Average *average_new(const Expr *f) {
-  Average *a = mem_new(1, sizeof *a);
-  a->form = form_of(f, &a->factor, &a->slope);
-  a->kernel = kernel_new(f);
-  ExprPool *pool = expr_pool_new();
-  find_switches(a, pool, transplant(pool, f));
-  expr_pool_free(pool);
-  gsl_integration_glfixed_table *table = gsl_integration_glfixed_table_alloc(NODES);
-  for (size_t i = 0; i < NODES; i++)
-    gsl_integration_glfixed_point(-1, 1, i, &a->x[i], &a->w[i], table);
-  gsl_integration_glfixed_table_free(table);
-  return a;
 }
 
 void average_free(Average *a) {
@@ -225,9 +216,9 @@ static int cut(double low, double high, double longest, const double *places, in
 
 /* <f(mean + spread y)>, y standard normal */
 static double inner_average(const Average *a, double mean, double spread, const double *kinks,
-                            int kink_count) {
+                            int kink_count, double longest) {
   double edges[MOST_PANELS], sum = 0;
-  int n = cut(mean - 9 * spread, mean + 9 * spread, 2 * spread, kinks, kink_count, edges);
+  int n = cut(mean - 9 * spread, mean + 9 * spread, 2 * longest * spread, kinks, kink_count, edges);
   for (int p = 0; p + 1 < n; p++) {
     double middle = 0.5 * (edges[p] + edges[p + 1]), half = 0.5 * (edges[p + 1] - edges[p]),
            u[NODES], f[NODES];
@@ -243,30 +234,58 @@ static double inner_average(const Average *a, double mean, double spread, const 
 }
 
 /* The inner average over v given u has a transition of width spread where its mean crosses a kink,
- * so the outer panels are cut there. */
-static bool kinked_pair(const Average *a, double uu, double slope, double spread, double *value) {
+ * so the outer panels are cut there. Panels are no longer than `longest` standard deviations. */
+static bool kinked_pair(const Average *a, double uu, double slope, double spread, double longest,
+                        double *value) {
   static const double around[] = {0, -1, 1, -3, 3, -6, 6};
   double root = sqrt(uu), limit = 10 * root + 10 * (fabs(slope) + spread), kinks[MOST_KINKS];
   double places[MOST_KINKS * 9], edges[MOST_PANELS];
   int kink_count = find_kinks(a, limit, kinks), count = 0;
+  if (kink_count == MOST_KINKS) return false;
   for (int k = 0; k < kink_count; k++) {
     places[count++] = kinks[k] / root;
     for (size_t i = 0; i < sizeof around / sizeof *around && slope != 0; i++)
       places[count++] = (kinks[k] + around[i] * spread) / slope;
   }
-  int n = cut(-9, 9, 1, places, count, edges);
+  int n = cut(-9, 9, longest, places, count, edges);
   *value = 0;
   for (int p = 0; p + 1 < n; p++) {
     double middle = 0.5 * (edges[p] + edges[p + 1]), half = 0.5 * (edges[p + 1] - edges[p]);
     for (int i = 0; i < NODES && half > 0; i++) {
       double x = middle + half * a->x[i];
-      double other = spread > 0 ? inner_average(a, slope * x, spread, kinks, kink_count)
+      double other = spread > 0 ? inner_average(a, slope * x, spread, kinks, kink_count, longest)
                                 : at(a->kernel, slope * x);
       *value += half * a->w[i] * exp(-0.5 * x * x) * at(a->kernel, root * x) * other;
     }
   }
   *value /= sqrt(2 * M_PI);
   return isfinite(*value);
+}
+
+/* Whether halving the panels leaves an average as it is: not so where f or a derivative is
+ * singular. */
+static bool panels_converge(const Average *a) {
+  double coarse, fine;
+  return kinked_pair(a, 1, 0.5, sqrt(0.75), 1, &coarse) &&
+         kinked_pair(a, 1, 0.5, sqrt(0.75), 0.5, &fine) &&
+         fabs(fine - coarse) <= 1e-10 * (1 + fabs(fine));
+}
+
+Average *average_new(const Expr *f) {
+  Average *a = mem_new(1, sizeof *a);
+  a->form = form_of(f, &a->factor, &a->slope);
+  a->kernel = kernel_new(f);
+  a->integrable = true;
+  ExprPool *pool = expr_pool_new();
+  find_switches(a, pool, transplant(pool, f));
+  expr_pool_free(pool);
+  gsl_integration_glfixed_table *table = gsl_integration_glfixed_table_alloc(NODES);
+  for (size_t i = 0; i < NODES; i++)
+    gsl_integration_glfixed_point(-1, 1, i, &a->x[i], &a->w[i], table);
+  gsl_integration_glfixed_table_free(table);
+  if (a->form == FORM_GENERAL && a->switch_count)
+    a->integrable = a->integrable && panels_converge(a);
+  return a;
 }
 
 bool average_pair(const Average *a, double uu, double vv, double uv, double *value) {
@@ -282,10 +301,11 @@ bool average_pair(const Average *a, double uu, double vv, double uv, double *val
   }
   double slope = uu > 0 ? uv / sqrt(uu) : 0, rest = vv - slope * slope;
   double spread = rest > 1e-14 * vv ? sqrt(rest) : 0;
+  if (!a->integrable) return false;
   if (uu == 0) {
     *value = at(a->kernel, 0) * at(a->kernel, 0);
     return isfinite(*value);
   }
-  return a->switch_count ? kinked_pair(a, uu, slope, spread, value)
+  return a->switch_count ? kinked_pair(a, uu, slope, spread, 1, value)
                          : smooth_pair(a, uu, slope, spread, value);
 }

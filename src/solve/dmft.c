@@ -266,8 +266,9 @@ static double march_bytes(const Solve *s, size_t paths) {
   for (int k = 0; k < p->matrix_count; k++)
     bytes += 8 * (2 * 4 * rank * S + 2 * rank * rank) + 16 * (double)s->sizes.steps * rows * rows;
   int parallel = s->options.threads < s->replicates ? s->options.threads : s->replicates;
-  return bytes * parallel +
-         16 * (double)s->sizes.steps * rows * rows * p->matrix_count * s->replicates;
+  double record = 16 * (double)s->sizes.steps * rows * rows * p->matrix_count;
+  double summary = 8 * (double)s->sizes.steps * rows * rows * (s->replicates + 5);
+  return bytes * parallel + record * (s->replicates + parallel) + summary;
 }
 
 static void run_replicates(Solve *s) {
@@ -429,8 +430,7 @@ static void note_run(Solve *s, Result *result, double seconds) {
 const char *solve_refuses(const Program *program, const SolveOptions *options) {
   if (options->closure == CLOSURE_PERTURBATIVE && !perturb_applies(program))
     return "the perturbative closure needs smooth activations: across a kink the first correction "
-           "to f "
-           "is of order |gamma|, not gamma^2";
+           "to f is of order |gamma|, not gamma^2";
   return NULL;
 }
 

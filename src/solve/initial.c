@@ -74,7 +74,9 @@ static void function_covariance(Initial *s, const Expr *f, const double *cov, do
   average_free(average);
   if (!fine)
     fail(s, STATUS_NUMERICS,
-         "the Gaussian average of %s squared does not converge: it grows too fast", variable);
+         "the Gaussian average of %s squared does not converge: it is singular, has too many "
+         "kinks, or grows too fast",
+         variable);
 }
 
 static double *covariance(Initial *s, int variable) {

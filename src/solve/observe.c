@@ -63,9 +63,11 @@ void field_promise(Result *result, FieldId id, int layer) {
 bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value,
                 const double *error) {
   ResultField *field = result_find(result, fields[id].name, layer);
+  array_drop(field->value);
+  array_drop(field->error);
   field->value = array_of(id, sizes, value);
   bool known = error || result->exact;
-  if (known) field->error = array_of(id, sizes, error);
+  field->error = known ? array_of(id, sizes, error) : NULL;
   return field->value && (!known || field->error);
 }
 

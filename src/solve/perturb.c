@@ -13,7 +13,7 @@ bool perturb_applies(const Program *program) {
 enum { NODES = 6 };
 
 static double node_gamma(const MarchPlan *plan, int k) {
-  double a = 0.2 / (plan->program->layers + 1);
+  double a = (plan->program->linear ? 0.02 : 0.2) / (plan->program->layers + 1);
   return (k % 2 ? -a : a) * (k / 2 + 1);
 }
 

@@ -4,7 +4,8 @@
  * Every observable is even in gamma, q0 + q2 gamma^2 + ..., and the closure keeps two terms. Both
  * come from marches at gamma = +-a, +-2a, +-3a on the same noise, with all responses kept: the mean
  * over the sign removes odd powers (which only the noise has), and the parabola in gamma^2 through
- * the three nodes gives q0 and q2 up to order a^4. The march stays the only solver. */
+ * the three nodes gives q0 and q2 up to order a^4: about 1e-8 for linear programs, whose
+ * nodes can be closer, below the sampling error for others. The march stays the only solver. */
 #ifndef DMF_SOLVE_PERTURB_H
 #define DMF_SOLVE_PERTURB_H
 

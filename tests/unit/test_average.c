@@ -68,6 +68,17 @@ static void hard(ExprPool *pool) {
   CHECK(isfinite(average(steep, unit)));
   const Expr *wild = expr_call(pool, PRIM_EXP, expr_call(pool, PRIM_MUL, h, h, NULL), NULL, NULL);
   CHECK(isnan(average(wild, unit)));
+  double c[] = {1, 1, 0.5};
+  const Expr *root =
+      expr_call(pool, PRIM_SQRT, expr_call(pool, PRIM_ABS, h, NULL, NULL), NULL, NULL);
+  CHECK(isnan(average(root, c))); /* its slope is infinite at 0 */
+  const Expr *fast = expr_call(
+      pool, PRIM_SIN, expr_call(pool, PRIM_MUL, expr_const(pool, 50), h, NULL), NULL, NULL);
+  CHECK(isnan(average(expr_call(pool, PRIM_ABS, fast, NULL, NULL), c))); /* hundreds of kinks */
+  const Expr *clipped = expr_call(pool, PRIM_MAX, expr_const(pool, -1),
+                                  expr_call(pool, PRIM_MIN, h, expr_const(pool, 1), NULL), NULL);
+  CHECK(fabs(average(clipped, unit) -
+             (erf(M_SQRT1_2) - sqrt(2 / M_PI) * exp(-0.5) + erfc(M_SQRT1_2))) < 1e-12);
 }
 
 int main(void) {
