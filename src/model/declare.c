@@ -32,31 +32,23 @@ typedef struct Key {
 } Key;
 
 static const Key dataset_keys[] = {
-    [DATASET_INPUTS] = {"inputs", KEY_ARRAY, false, NULL, NULL},
-    [DATASET_TARGETS] = {"targets", KEY_ARRAY, true, NULL, NULL},
-    [DATASET_TEST_INPUTS] = {"test_inputs", KEY_ARRAY, false, NULL, NULL},
-    [DATASET_TEST_TARGETS] = {"test_targets", KEY_ARRAY, false, NULL, NULL},
-    [DATASET_GRAM] = {"gram", KEY_ARRAY, false, NULL, NULL},
+#define DATASET_KEY(id, name, type, required, fallback, words, about)                              \
+  {name, type, required, fallback, words},
+#include "model/keys.def"
     {0},
 };
 
 static const Key model_keys[] = {
-    [MODEL_LAYERS] = {"layers", KEY_CHAIN, true, NULL, NULL},
-    [MODEL_PARAMETERIZATION] = {"parameterization", KEY_WORD, false, "mup", "mup ntk | standard"},
-    [MODEL_GAMMA] = {"gamma", KEY_POSITIVE, false, "1", NULL},
-    [MODEL_WIDTH] = {"width", KEY_COUNT, false, NULL, NULL},
-    [MODEL_CENTERED] = {"centered", KEY_TRUTH, false, "1", NULL},
+#define MODEL_KEY(id, name, type, required, fallback, words, about)                                \
+  {name, type, required, fallback, words},
+#include "model/keys.def"
     {0},
 };
 
 static const Key training_keys[] = {
-    [TRAINING_DATASET] = {"dataset", KEY_DATASET, true, NULL, NULL},
-    [TRAINING_LOSS] = {"loss", KEY_LOSS, false, "mse", NULL},
-    [TRAINING_OPTIMIZER] = {"optimizer", KEY_OPTIMIZER, true, NULL, NULL},
-    [TRAINING_STEPS] = {"steps", KEY_COUNT, true, NULL, NULL},
-    [TRAINING_WEIGHT_DECAY] = {"weight_decay", KEY_ZERO, false, "0", NULL},
-    [TRAINING_RULE] = {"rule", KEY_WORD, false, "backprop",
-                       "backprop | feedback_alignment direct_feedback_alignment hebb"},
+#define TRAINING_KEY(id, name, type, required, fallback, words, about)                             \
+  {name, type, required, fallback, words},
+#include "model/keys.def"
     {0},
 };
 

@@ -6,15 +6,18 @@
 
 #include "model/eval.h"
 
-enum { DATASET_INPUTS, DATASET_TARGETS, DATASET_TEST_INPUTS, DATASET_TEST_TARGETS, DATASET_GRAM };
-enum { MODEL_LAYERS, MODEL_PARAMETERIZATION, MODEL_GAMMA, MODEL_WIDTH, MODEL_CENTERED };
+/* The slots of a declared value: DATASET_INPUTS, MODEL_GAMMA, TRAINING_STEPS, ... */
 enum {
-  TRAINING_DATASET,
-  TRAINING_LOSS,
-  TRAINING_OPTIMIZER,
-  TRAINING_STEPS,
-  TRAINING_WEIGHT_DECAY,
-  TRAINING_RULE
+#define DATASET_KEY(id, ...) DATASET_##id,
+#include "model/keys.def"
+};
+enum {
+#define MODEL_KEY(id, ...) MODEL_##id,
+#include "model/keys.def"
+};
+enum {
+#define TRAINING_KEY(id, ...) TRAINING_##id,
+#include "model/keys.def"
 };
 
 /* The name of a key of a kind of declaration, in the order of the slots; NULL past the end. */
