@@ -8,12 +8,16 @@
 
 /* Random points */
 
-enum { PURPOSE_DATA = 0xda7a };
+enum { PURPOSE_DATA = 0x7a, PURPOSE_ORDER = 0x0d };
+
+static bool seed_of(Call *call, int i, double *seed) {
+  return call_whole(call, i, 0, 9007199254740992.0, seed);
+}
 
 static Array *normal_points(Call *call, const char **why) {
   double points, dim, seed;
   if (!call_whole(call, 0, 0, 1e9, &points) || !call_whole(call, 1, 1, 1e9, &dim) ||
-      !call_whole(call, 2, 0, 9007199254740992.0, &seed))
+      !seed_of(call, 2, &seed))
     return NULL;
   size_t shape[] = {(size_t)points, (size_t)dim};
   Array *array = array_full(2, shape, 0, why);
@@ -58,7 +62,50 @@ Value *builtin_whitened(Call *call) {
   return call_give(call, array, why);
 }
 
+/* A number below `count` without bias: of the 2^64 words the few that would favour some numbers are
+ * passed over. */
+static size_t random_below(uint64_t seed, size_t count, size_t *next) {
+  uint64_t bits, most = UINT64_MAX - (UINT64_MAX % count + 1) % count;
+  do random_bits(seed, random_stream(PURPOSE_ORDER, 0, 0, 0), (*next)++, 1, &bits);
+  while (bits > most);
+  return (size_t)(bits % count);
+}
+
+/* Fisher and Yates, from the last place down. */
+Value *builtin_permutation(Call *call) {
+  double n, seed;
+  if (!call_whole(call, 0, 0, 1e9, &n) || !seed_of(call, 1, &seed)) return call_broken(call);
+  const char *why = NULL;
+  Array *order = array_full(1, (size_t[]){(size_t)n}, 0, &why);
+  size_t next = 0;
+  for (size_t i = 0; order && i < order->size; i++) order->data[i] = (double)i;
+  for (size_t i = order ? order->size : 0; i > 1; i--) {
+    size_t k = random_below((uint64_t)seed, i, &next);
+    double last = order->data[i - 1];
+    order->data[i - 1] = order->data[k];
+    order->data[k] = last;
+  }
+  return call_give(call, order, why);
+}
+
 /* Preparations */
+
+/* How many there are, a check knows only of what it knows. */
+Value *builtin_where(Call *call) {
+  const Value *condition = call->args[0];
+  if (condition->kind != VALUE_ARRAY || condition->array->rank != 1)
+    return eval_error(call->eval, call->places[0], "such as labels == 3",
+                      "'condition' must be a vector, not %s", value_describe(condition));
+  if (!condition->known) return value_new(&call->eval->heap, VALUE_UNKNOWN);
+  const Array *x = condition->array;
+  size_t count = 0, found = 0;
+  for (size_t i = 0; i < x->size; i++) count += x->data[i] != 0;
+  const char *why = NULL;
+  Array *indices = array_full(1, &count, 0, &why);
+  for (size_t i = 0; indices && i < x->size; i++)
+    if (x->data[i] != 0) indices->data[found++] = (double)i;
+  return call_give(call, indices, why);
+}
 
 /* A writable copy of the argument, which must have rows; NULL after reporting. */
 static Array *copy_rows(Call *call) {
@@ -86,22 +133,45 @@ Value *builtin_normalize(Call *call) {
                     zero);
 }
 
-/* A column without variance becomes zero. */
-static void standardize_column(Array *array, size_t column) {
+/* The mean and the standard deviation of a column of [rows, width]; the deviation is 0 where
+ * rounding alone makes it differ from that. */
+static void column_moments(const Array *array, size_t column, double *mean, double *deviation) {
   size_t rows = array->shape[0], width = array->size / rows;
-  double mean = 0, square = 0, *x = array->data + column;
-  for (size_t i = 0; i < rows; i++) mean += x[i * width] / (double)rows;
-  for (size_t i = 0; i < rows; i++) square += (x[i * width] - mean) * (x[i * width] - mean);
-  double deviation = sqrt(square / (double)rows);
-  for (size_t i = 0; i < rows; i++)
-    x[i * width] = deviation > 1e-12 * fabs(mean) ? (x[i * width] - mean) / deviation : 0;
+  const double *x = array->data + column;
+  double square = 0;
+  *mean = 0;
+  for (size_t i = 0; i < rows; i++) *mean += x[i * width] / (double)rows;
+  for (size_t i = 0; i < rows; i++) square += (x[i * width] - *mean) * (x[i * width] - *mean);
+  *deviation = sqrt(square / (double)rows);
+  if (*deviation <= 1e-12 * fabs(*mean)) *deviation = 0;
+}
+
+/* Without variance in `like` a column says nothing, and becomes zero. */
+static void standardize_column(Array *array, const Array *like, size_t column, size_t width) {
+  double mean, deviation, *x = array->data + column;
+  column_moments(like, column, &mean, &deviation);
+  for (size_t i = 0; i < array->shape[0]; i++)
+    x[i * width] = deviation > 0 ? (x[i * width] - mean) / deviation : 0;
+}
+
+static size_t row_length(const Array *array) {
+  size_t length = 1;
+  for (int i = 1; i < array->rank; i++) length *= array->shape[i];
+  return length;
 }
 
 Value *builtin_standardize(Call *call) {
+  const Value *x = call->args[0], *like = call->args[1];
+  bool own = like->kind == VALUE_NONE;
+  if (!own && (like->kind != VALUE_ARRAY || like->array->rank < 2 || !like->array->shape[0] ||
+               (x->kind == VALUE_ARRAY && row_length(like->array) != row_length(x->array))))
+    return eval_error(call->eval, call->places[1], NULL,
+                      "'like' must have rows as long as those of 'x', not be %s",
+                      value_describe(like));
   Array *array = copy_rows(call);
   if (!array) return call_broken(call);
-  size_t width = array->shape[0] ? array->size / array->shape[0] : 0;
-  for (size_t j = 0; j < width; j++) standardize_column(array, j);
+  size_t width = array->shape[0] ? row_length(array) : 0;
+  for (size_t j = 0; j < width; j++) standardize_column(array, own ? array : like->array, j, width);
   return call_give(call, array, NULL);
 }
 
