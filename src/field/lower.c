@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "field/program.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,18 +48,29 @@ static int emit_map(Program *p, char *name, const Expr *expr, int count, const i
   return emit(p, op);
 }
 
-static const Expr *expr_sum(ExprPool *pool) {
-  return expr_call(pool, PRIM_ADD, expr_arg(pool, 0), expr_arg(pool, 1), NULL);
+/* The sum of variables, any number of them; takes over the name. */
+static int emit_sum(Program *p, char *name, int count, const int *src) {
+  if (count > OP_MAX_ARGS) {
+    int all[count - OP_MAX_ARGS + 1];
+    all[0] = emit_sum(p, mem_string(name), OP_MAX_ARGS, src);
+    for (int i = OP_MAX_ARGS; i < count; i++) all[i - OP_MAX_ARGS + 1] = src[i];
+    return emit_sum(p, name, count - OP_MAX_ARGS + 1, all);
+  }
+  const Expr *sum = expr_arg(p->pool, 0);
+  for (int i = 1; i < count; i++)
+    sum = expr_call(p->pool, PRIM_ADD, sum, expr_arg(p->pool, i), NULL);
+  return emit_map(p, name, sum, count, src);
 }
 
 /* What the layers have built so far: the variable that leaves the last one, and counters for
  * names. */
 typedef struct Chain {
   Program *p;
-  int x;     /* the signal */
-  int ones;  /* the constant input of the biases, -1 until needed */
-  int depth; /* matrices so far, biases not counted */
-  int maps;  /* activations so far */
+  int x;         /* the signal */
+  int ones;      /* the constant input of the biases, -1 until needed */
+  int depth;     /* matrices so far, biases not counted */
+  int maps;      /* activations so far */
+  int residuals; /* residual layers of the chain */
 } Chain;
 
 static int bias_input(Chain *chain) {
@@ -96,11 +108,25 @@ static void lower_dense(Chain *chain, const Layer *layer) {
     int bias = add_matrix(p, mem_format("b%d", l), p->variables[one].space, space, layer->sigma_b,
                           layer->train ? layer->rate : 0);
     int b = emit_apply(p, mem_format("v%d", l), bias, one);
-    chain->x = emit_map(p, mem_format("h%d", l), expr_sum(p->pool), 2, (int[]){a, b});
+    chain->x = emit_sum(p, mem_format("h%d", l), 2, (int[]){a, b});
   } else {
     chain->x = emit_apply(p, mem_format("h%d", l), matrix, chain->x);
   }
   lower_activate(chain, layer);
+}
+
+/* x' = x + s W phi(x) with s = beta / sqrt(depth). As an operator s W is a matrix of s times the
+ * standard deviation that learns s^2 times as fast, so that what it meets backward is g itself. */
+static void lower_residual(Chain *chain, const Layer *layer) {
+  Program *p = chain->p;
+  int stream = chain->x;
+  lower_activate(chain, layer);
+  int matrix = next_matrix(chain, p->variables[stream].space, layer);
+  double s = layer->beta / sqrt(chain->residuals);
+  p->matrices[matrix].sigma *= s;
+  p->matrices[matrix].rate *= s * s;
+  int branch = emit_apply(p, mem_format("a%d", chain->depth), matrix, chain->x);
+  chain->x = emit_sum(p, mem_format("h%d", chain->depth), 2, (int[]){stream, branch});
 }
 
 /* f = w . x / (gamma N) */
@@ -114,16 +140,21 @@ static void lower_readout(Chain *chain, const Layer *layer) {
 static void lower_layer(Chain *chain, const Layer *layer) {
   switch (layer->kind) {
   case LAYER_DENSE: lower_dense(chain, layer); break;
+  case LAYER_RESIDUAL: lower_residual(chain, layer); break;
   case LAYER_ACTIVATE: lower_activate(chain, layer); break;
   case LAYER_READOUT: lower_readout(chain, layer); break;
   }
 }
 
-/* Reverse mode. adjoint[v] is the variable that holds gamma N df/dv, or -1. */
+/* Reverse mode. What is derived through one use of a variable is a part of its adjoint, gamma N
+ * df/dv; where several uses meet, the parts add. */
+typedef struct Parts {
+  int *list, count;
+} Parts;
+
 typedef struct Reverse {
   Program *p;
-  int *adjoint;
-  int capacity;
+  Parts *parts; /* [variable] */
 } Reverse;
 
 static char *backward_name(const Program *p, int variable) {
@@ -135,36 +166,54 @@ static char *backward_name(const Program *p, int variable) {
   }
 }
 
-/* Adds `part` to the adjoint of `variable`. */
 static void accumulate(Reverse *r, int variable, int part) {
-  int *adjoint = &r->adjoint[variable];
-  if (*adjoint < 0)
-    *adjoint = part;
-  else
-    *adjoint = emit_map(r->p, backward_name(r->p, variable), expr_sum(r->p->pool), 2,
-                        (int[]){*adjoint, part});
+  Parts *parts = &r->parts[variable];
+  parts->list = mem_grow(parts->list, (size_t)(parts->count + 1) * sizeof *parts->list);
+  parts->list[parts->count++] = part;
 }
 
-static void reverse_apply(Reverse *r, const Op *op) {
+/* Parts of a sum that would bear its name are called d, d', ... */
+static void rename_parts(Program *p, const Parts *parts, const char *sum) {
+  char *name = mem_format("d%s", sum + 1);
+  for (int i = 0; i < parts->count; i++) {
+    Variable *part = &p->variables[parts->list[i]];
+    if (strcmp(part->name, sum) != 0) continue;
+    free(part->name);
+    part->name = name;
+    name = mem_format("%s'", name);
+  }
+  free(name);
+}
+
+/* The variable that holds the adjoint, or -1. All uses have been seen. */
+static int adjoint_of(Reverse *r, int variable) {
+  Parts *parts = &r->parts[variable];
+  if (parts->count == 0) return -1;
+  if (parts->count > 1) {
+    char *name = backward_name(r->p, variable);
+    rename_parts(r->p, parts, name);
+    parts->list[0] = emit_sum(r->p, name, parts->count, parts->list);
+    parts->count = 1;
+  }
+  return parts->list[0];
+}
+
+static void reverse_apply(Reverse *r, const Op *op, int y) {
   Program *p = r->p;
   Matrix *matrix = &p->matrices[op->matrix];
-  matrix->y = r->adjoint[op->dst];
+  matrix->y = y;
   if (p->spaces[matrix->from].kind != SPACE_WIDE) return;
   int dst = add_variable(p, backward_name(p, op->src[0]), matrix->from, true);
-  emit(p, (Op){.kind = OP_APPLY_T,
-               .dst = dst,
-               .matrix = op->matrix,
-               .src = {matrix->y},
-               .src_count = 1});
+  emit(p, (Op){.kind = OP_APPLY_T, .dst = dst, .matrix = op->matrix, .src = {y}, .src_count = 1});
   accumulate(r, op->src[0], dst);
 }
 
-/* d/d(argument i) of the map, times the adjoint of its result. */
-static void reverse_argument(Reverse *r, const Op *op, int i) {
+/* d/d(argument i) of the map, times the adjoint y of its result. */
+static void reverse_argument(Reverse *r, const Op *op, int i, int y) {
   Program *p = r->p;
   const Expr *slope = expr_diff(p->pool, op->expr, i);
   if (slope->prim == PRIM_CONST && slope->value == 0) return;
-  int src[OP_MAX_ARGS], count = 0, y = r->adjoint[op->dst];
+  int src[OP_MAX_ARGS], count = 0;
   const Expr *with[OP_MAX_ARGS];
   if (slope->prim == PRIM_CONST && slope->value == 1) {
     accumulate(r, op->src[i], y);
@@ -183,19 +232,20 @@ static void reverse_argument(Reverse *r, const Op *op, int i) {
 }
 
 static void reverse_program(Program *p, int f) {
-  Reverse r = {p, NULL, p->variable_count};
-  r.adjoint = mem_new((size_t)r.capacity, sizeof *r.adjoint);
-  for (int v = 0; v < r.capacity; v++) r.adjoint[v] = -1;
+  int count = p->variable_count;
+  Reverse r = {p, mem_new((size_t)count, sizeof *r.parts)};
   int seed = add_variable(p, mem_string("e"), p->variables[f].space, true);
-  r.adjoint[f] = emit(p, (Op){.kind = OP_SEED, .dst = seed});
+  accumulate(&r, f, emit(p, (Op){.kind = OP_SEED, .dst = seed}));
   for (int i = p->forward_count - 1; i >= 0; i--) {
     Op op = p->ops[i];
-    if (r.adjoint[op.dst] < 0) continue;
-    if (op.kind == OP_APPLY) reverse_apply(&r, &op);
+    int y = adjoint_of(&r, op.dst);
+    if (y < 0) continue;
+    if (op.kind == OP_APPLY) reverse_apply(&r, &op, y);
     if (op.kind == OP_MAP)
-      for (int k = 0; k < op.src_count; k++) reverse_argument(&r, &op, k);
+      for (int k = 0; k < op.src_count; k++) reverse_argument(&r, &op, k, y);
   }
-  free(r.adjoint);
+  for (int v = 0; v < count; v++) free(r.parts[v].list);
+  free(r.parts);
 }
 
 static bool all_linear(const Program *p) {
@@ -238,6 +288,8 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   int input = add_space(p, SPACE_INPUT, mem_string("data"), problem->gram);
   Chain chain = {.p = p, .ones = -1};
   chain.x = emit(p, (Op){.kind = OP_INPUT, .dst = add_variable(p, mem_string("x0"), input, false)});
+  for (int i = 0; i < problem->layer_count; i++)
+    chain.residuals += problem->layers[i].kind == LAYER_RESIDUAL;
   for (int i = 0; i < problem->layer_count; i++) lower_layer(&chain, &problem->layers[i]);
   p->layers = chain.depth - 1;
   p->forward_count = p->op_count;

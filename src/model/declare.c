@@ -151,9 +151,11 @@ static Value *check_chain(Slot slot, Value *value) {
   if (!chain->count || chain->layers[chain->count - 1].kind != LAYER_READOUT)
     return eval_error(eval, slot.span, "input -> ... -> readout",
                       "the chain must end with 'readout'");
-  if (chain->layers[0].kind == LAYER_ACTIVATE)
-    return eval_error(eval, chain->layers[0].span, NULL,
-                      "'activate' cannot stand before the first dense layer");
+  LayerKind first = chain->layers[0].kind;
+  if (first == LAYER_ACTIVATE || first == LAYER_RESIDUAL)
+    return eval_error(eval, chain->layers[0].span, "dense(linear) makes a stream of the inputs",
+                      "'%s' cannot stand before the first dense layer",
+                      first == LAYER_ACTIVATE ? "activate" : "residual");
   if (chain->layers[0].kind == LAYER_READOUT)
     return eval_error(eval, slot.span, "input -> dense(tanh) -> readout",
                       "the chain needs at least one dense layer");

@@ -9,7 +9,6 @@
 static const struct {
   const char *name, *what;
 } absent[] = {
-    {"residual", "residual layers are"},
     {"conv", "convolutional layers are"},
     {"pool", "pooling layers are"},
     {"flatten", "flatten layers are"},

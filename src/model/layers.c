@@ -61,6 +61,14 @@ Value *builtin_dense(Call *call) {
                                            : (free(layer.phi_name), call_broken(call));
 }
 
+Value *builtin_residual(Call *call) {
+  Layer layer = {.kind = LAYER_RESIDUAL, .span = call->span};
+  bool sound = bounded(call, 1, 0, &layer.beta) & bounded(call, 2, 0, &layer.sigma_w) &
+               truth(call, 3, &layer.train) & bounded(call, 4, 0, &layer.rate);
+  return activation(call, &layer) && sound ? chain_of(call->eval, &layer)
+                                           : (free(layer.phi_name), call_broken(call));
+}
+
 Value *builtin_activate(Call *call) {
   Layer layer = {
       .kind = LAYER_ACTIVATE, .sigma_w = 1, .train = true, .rate = 1, .span = call->span};

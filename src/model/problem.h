@@ -12,6 +12,7 @@
 
 typedef enum LayerKind {
   LAYER_DENSE,    /* h = W x (+ b), x' = phi(h) */
+  LAYER_RESIDUAL, /* x' = x + (beta / sqrt(depth)) W phi(x), depth the number of such layers */
   LAYER_ACTIVATE, /* x' = phi(x) */
   LAYER_READOUT   /* f = w . x, ends the chain */
 } LayerKind;
@@ -23,6 +24,7 @@ typedef struct Layer {
   char *phi_name;  /* as the user wrote it, for printing; NULL for the readout */
   double sigma_w;  /* standard deviation of the initial weights */
   double sigma_b;  /* of the initial biases; 0: no biases */
+  double beta;     /* strength of a residual branch */
   bool train;      /* false: weights stay as drawn */
   double rate;     /* multiplies the learning rate */
   Span span;

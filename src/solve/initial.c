@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TERMS = 16 };
-
 /* What a variable is at t = 0.
  *   Gaussian:  a sum of independent fields, weight_k times the image of a matrix
  *   function:  expr(base) of one Gaussian variable
@@ -23,17 +21,27 @@ typedef struct Term {
 
 typedef struct Form {
   Nature nature;
-  Term terms[MOST_TERMS];
+  Term *terms;
   int count;
   const Expr *expr; /* FUNCTION */
   int base;
 } Form;
 
+/* <f(u) f(v)> over all pairs of rows of a Gaussian variable: layers that add to one stream share
+ * these. */
+typedef struct Known {
+  const Expr *f;
+  int base;
+  double *covariance;
+} Known;
+
 typedef struct Initial {
   const Program *p;
   size_t R;
   int threads;
-  Form *forms;     /* [variable] */
+  Form *forms; /* [variable] */
+  Known *known;
+  int known_count;
   double **fields; /* [op]: the covariance [R, R] of the field that an application makes */
   InitialKernels *kernels;
   Status status;
@@ -79,26 +87,36 @@ static void function_covariance(Initial *s, const Expr *f, const double *cov, do
          variable);
 }
 
+/* The covariance of f(base); base -1 stands for a constant. */
+static const double *known_covariance(Initial *s, const Expr *f, int base, int variable) {
+  for (int i = 0; i < s->known_count; i++)
+    if (s->known[i].f == f && s->known[i].base == base) return s->known[i].covariance;
+  double *out = square(s), *inner = square(s);
+  if (base >= 0) gaussian_covariance(s, &s->forms[base], inner);
+  function_covariance(s, f, inner, out, variable);
+  free(inner);
+  s->known = mem_grow(s->known, (size_t)(s->known_count + 1) * sizeof *s->known);
+  s->known[s->known_count++] = (Known){f, base, out};
+  return out;
+}
+
 static double *covariance(Initial *s, int variable) {
   const Form *form = &s->forms[variable];
-  double *out = square(s), *inner = square(s), *factor = square(s);
+  double *out = square(s);
+  size_t n = s->R * s->R;
   switch (form->nature) {
   case GAUSSIAN: gaussian_covariance(s, form, out); break;
   case FUNCTION:
-    gaussian_covariance(s, &s->forms[form->base], inner);
-    function_covariance(s, form->expr, inner, out, variable);
+    memcpy(out, known_covariance(s, form->expr, form->base, variable), n * sizeof *out);
     break;
   case BACKWARD:
     for (int k = 0; k < form->count; k++) {
       const Term *term = &form->terms[k];
-      memset(inner, 0, s->R * s->R * sizeof *inner);
-      if (term->base >= 0) gaussian_covariance(s, &s->forms[term->base], inner);
-      function_covariance(s, term->coefficient, inner, factor, variable);
-      for (size_t i = 0; i < s->R * s->R; i++) out[i] += factor[i] * s->fields[term->field][i];
+      const double *factor = known_covariance(s, term->coefficient, term->base, variable),
+                   *field = s->fields[term->field];
+      for (size_t i = 0; i < n; i++) out[i] += factor[i] * field[i];
     }
   }
-  free(inner);
-  free(factor);
   return out;
 }
 
@@ -111,14 +129,19 @@ static double slope_of(const Expr *e, int count, int argument) {
   return expr_eval(e, unit);
 }
 
+static void add_term(Form *form, Term term) {
+  form->terms = mem_grow(form->terms, (size_t)(form->count + 1) * sizeof *form->terms);
+  form->terms[form->count++] = term;
+}
+
 static void map_gaussian(Initial *s, const Op *op, Form *out) {
   out->nature = GAUSSIAN;
   for (int i = 0; i < op->src_count; i++) {
     const Form *in = &s->forms[op->src[i]];
     double slope = slope_of(op->expr, op->src_count, i);
-    for (int k = 0; k < in->count && out->count < MOST_TERMS; k++) {
-      out->terms[out->count] = in->terms[k];
-      out->terms[out->count++].weight *= slope;
+    for (int k = 0; k < in->count; k++) {
+      add_term(out, in->terms[k]);
+      out->terms[out->count - 1].weight *= slope;
     }
   }
 }
@@ -161,7 +184,7 @@ static void map_backward(Initial *s, const Op *op, Form *out) {
     const Expr *slope = expr_diff(pool, op->expr, i), *with[OP_MAX_ARGS];
     int base = common_base(s, op, slope, with);
     slope = expr_substitute(pool, slope, with);
-    for (int k = 0; k < in->count && out->count < MOST_TERMS; k++) {
+    for (int k = 0; k < in->count; k++) {
       Term term = in->terms[k];
       if (base == -2 || (base >= 0 && term.base >= 0 && term.base != base))
         fail(s, STATUS_SCRIPT,
@@ -169,7 +192,7 @@ static void map_backward(Initial *s, const Op *op, Form *out) {
              op->dst);
       if (base >= 0) term.base = base;
       term.coefficient = expr_call(pool, PRIM_MUL, slope, term.coefficient, NULL);
-      out->terms[out->count++] = term;
+      add_term(out, term);
     }
   }
 }
@@ -209,8 +232,8 @@ static void run_apply(Initial *s, int i, bool forward) {
   s->fields[i] = square(s);
   for (size_t k = 0; k < s->R * s->R; k++) s->fields[i][k] = m->sigma * m->sigma * (*kernel)[k];
   Form *out = &s->forms[op->dst];
-  *out = (Form){.nature = forward ? GAUSSIAN : BACKWARD, .count = 1, .base = -1};
-  out->terms[0] = (Term){i, 1, expr_const(s->p->pool, 1), -1};
+  *out = (Form){.nature = forward ? GAUSSIAN : BACKWARD, .base = -1};
+  add_term(out, (Term){i, 1, expr_const(s->p->pool, 1), -1});
 }
 
 /* The y kernels of matrices that are never applied backward: those from the inputs. */
@@ -234,8 +257,11 @@ Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, c
     }
   finish_kernels(&s);
   for (int i = 0; i < p->op_count; i++) free(s.fields[i]);
+  for (int v = 0; v < p->variable_count; v++) free(s.forms[v].terms);
+  for (int i = 0; i < s.known_count; i++) free(s.known[i].covariance);
   free(s.fields);
   free(s.forms);
+  free(s.known);
   if (s.status != STATUS_OK) initial_free(p, kernels);
   return s.status;
 }
