@@ -63,8 +63,9 @@ static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *me
 %precedence NEGATIVE
 %right '^'
 
-%type <node> line statement when otherwise block entry_line expr primary item subscript bound param
-%type <kids> lines entries items exprs arguments subscripts params param_list
+%type <node> line statement when otherwise block entry_line expr primary item argument subscript bound
+%type <node> param
+%type <kids> lines entries items exprs arguments argument_list subscripts params param_list
 %type <code> declarer definer
 
 %%
@@ -203,7 +204,17 @@ primary:
 | primary WITH '{' entries '}'          { $$ = NODE(AST_WITH, PREPEND($1, $4)); }
 ;
 
-arguments: %empty                       { $$ = KIDS(0); } | items comma;
+arguments: %empty                       { $$ = KIDS(0); } | argument_list comma;
+
+argument_list:
+  argument                              { $$ = KIDS(1, $1); }
+| argument_list ',' argument            { $$ = ADD($1, $3); }
+;
+
+argument:
+  item
+| primary '.' NAME '=' expr             { $$ = NAMED(AST_ARG, $3, KIDS(2, $5, $1)); }
+;
 
 subscripts:
   subscript                             { $$ = KIDS(1, $1); }

@@ -102,6 +102,28 @@ static Value *field_value(Eval *eval, Span span, Result *result, const char *nam
   return value;
 }
 
+/* The axes that are left of an array of such axes after indexing. */
+static Axes *index_axes(const Axes *axes, int count, const Subscript *list) {
+  Axes *left = axes_new(0);
+  for (int i = 0; i < axes->count; i++) {
+    const Axis *axis = &axes->list[i];
+    const Subscript *s = i < count ? &list[i] : NULL;
+    const char *why;
+    if (s && s->kind == SUBSCRIPT_AT) continue;
+    Axis *to = &left->list[left->count++];
+    to->name = axis->name ? mem_string(axis->name) : NULL;
+    to->at = s && axis->at ? array_index(axis->at, 1, s, &why) : array_keep(axis->at);
+  }
+  return left;
+}
+
+/* Whether each subscript takes or leaves one axis. */
+static bool axis_by_axis(int count, const Subscript *list) {
+  for (int i = 0; i < count; i++)
+    if (list[i].kind == SUBSCRIPT_LIST && list[i].list->rank != 1) return false;
+  return true;
+}
+
 static Value *index_array(Eval *eval, const Ast *node, Value *base, int count,
                           const Subscript *list, bool known) {
   const char *why = NULL;
@@ -111,6 +133,8 @@ static Value *index_array(Eval *eval, const Ast *node, Value *base, int count,
   if (value->kind == VALUE_BROKEN) return value;
   value->source = result_keep(base->source);
   if (base->error) value->error = array_index(base->error, count, list, &why);
+  if (base->axes && value->kind == VALUE_ARRAY && axis_by_axis(count, list))
+    value->axes = index_axes(base->axes, count, list);
   return value;
 }
 

@@ -75,11 +75,20 @@ static void arguments_free(Arguments *arguments) {
 }
 
 static int named_slot(Eval *eval, const Ast *node, const Formals *formals, Arguments *arguments) {
-  for (int i = 0; i < formals->count; i++)
+  for (int i = 0; i < formals->count && node->count == 1; i++)
     if (strcmp(formals->names[i], node->name) == 0) return i;
+  arguments->broken = true;
+  if (node->count > 1) {
+    char *name = ast_source(node->kid[1]),
+         *hint = mem_format("a variant is written %s with { %s = ... }", name, node->name);
+    eval_error(eval, node->kid[1]->span, hint, "'%s' has no argument '%s.%s'", formals->callee,
+               name, node->name);
+    free(name);
+    free(hint);
+    return -1;
+  }
   eval_unknown(eval, node->name_span, node->name, formals->names, "'%s' has no argument '%s'",
                formals->callee, node->name);
-  arguments->broken = true;
   return -1;
 }
 
@@ -158,21 +167,71 @@ static bool undecided(const Builtin *row, const Arguments *arguments) {
   return vague && (row->flags & BUILTIN_SIZES);
 }
 
-static Value *run_builtin(Eval *eval, const Ast *node, const Value *callee, Arguments *arguments) {
+/* Optimizers remember their call: a variant of a training may make it with another argument. */
+
+static void remember_call(Value *value, Value *builtin, Value *const *args, const Span *places) {
+  Optimizer *optimizer = &value->optimizer;
+  size_t count = (size_t)builtin->builtin.signature->count;
+  optimizer->builtin = value_keep(builtin);
+  optimizer->args = mem_new(count, sizeof *optimizer->args);
+  optimizer->places = mem_new(count, sizeof *optimizer->places);
+  for (size_t i = 0; i < count; i++) {
+    optimizer->args[i] = value_keep(args[i]);
+    optimizer->places[i] = places[i];
+  }
+}
+
+static Value *run_builtin(Eval *eval, Span span, Value *callee, Arguments *arguments) {
   const Builtin *row = callee->builtin.row;
   if (arguments->broken) return value_new(&eval->heap, VALUE_BROKEN);
   if (undecided(row, arguments)) return value_new(&eval->heap, VALUE_UNKNOWN);
   Call call = {eval,
                row,
                callee->builtin.signature,
-               node->span,
+               span,
                arguments->values,
                arguments->places,
                arguments->nodes,
                arguments->count};
   Value *value = row->run(&call);
+  if (value->kind == VALUE_OPTIMIZER)
+    remember_call(value, callee, arguments->values, arguments->places);
   return arguments->known || (row->flags & BUILTIN_SHAPES) ? value
                                                            : value_forget(&eval->heap, value);
+}
+
+static int parameter_index(const Value *optimizer, const char *name) {
+  const Value *builtin = optimizer->optimizer.builtin;
+  for (int i = 0; i < builtin->builtin.signature->count; i++)
+    if (strcmp(builtin->builtin.signature->list[i].name, name) == 0) return i;
+  return -1;
+}
+
+Value *optimizer_parameter(const Value *optimizer, const char *name) {
+  int index = parameter_index(optimizer, name);
+  return index < 0 ? NULL : optimizer->optimizer.args[index];
+}
+
+Value *optimizer_with(Eval *eval, const Value *optimizer, const char *name, Value *value,
+                      Span span) {
+  const Optimizer *old = &optimizer->optimizer;
+  const Signature *signature = old->builtin->builtin.signature;
+  size_t count = (size_t)signature->count;
+  int index = parameter_index(optimizer, name);
+  Arguments arguments = {.values = mem_new(count, sizeof(Value *)),
+                         .places = mem_new(count, sizeof(Span)),
+                         .nodes = mem_new(count, sizeof(Ast *)),
+                         .count = signature->count,
+                         .known = true};
+  memcpy(arguments.values, old->args, count * sizeof *arguments.values);
+  memcpy(arguments.places, old->places, count * sizeof *arguments.places);
+  arguments.values[index] = value;
+  arguments.places[index] = span;
+  arguments.broken = value->kind == VALUE_BROKEN;
+  arguments.unknown = value->kind == VALUE_UNKNOWN;
+  Value *made = run_builtin(eval, span, old->builtin, &arguments);
+  arguments_free(&arguments);
+  return made;
 }
 
 static Formals formals_of(const Builtin *row, const Signature *signature) {
@@ -188,7 +247,7 @@ static Value *call_builtin(Eval *eval, const Ast *node, Value *callee) {
   Formals formals = formals_of(row, signature);
   Arguments arguments = bind(eval, node, &formals);
   fill_defaults(eval, node->span, signature, &formals, &arguments);
-  Value *value = run_builtin(eval, node, callee, &arguments);
+  Value *value = run_builtin(eval, node->span, callee, &arguments);
   arguments_free(&arguments);
   free(formals.names);
   return value;

@@ -224,21 +224,48 @@ typedef struct Draft {
   bool broken;
 } Draft;
 
+static void put_value(Eval *eval, Draft *draft, int index, Value *value, Span span) {
+  Slot slot = {eval, &tables[draft->kind][index], span};
+  draft->slot[index] = check_slot(slot, value);
+  draft->place[index] = span;
+}
+
 static void put(Eval *eval, Draft *draft, int index, const Ast *node) {
-  const Key *key = &tables[draft->kind][index];
-  Slot slot = {eval, key, node->span};
-  draft->slot[index] = check_slot(slot, entry_value(eval, key, node));
-  draft->place[index] = node->span;
+  put_value(eval, draft, index, entry_value(eval, &tables[draft->kind][index], node), node->span);
+}
+
+/* The optimizer of a draft, whose parameters stand for keys of the training: eta, as in
+ * `descent with { eta = 0.2 }`. NULL when there is none. */
+static const Value *optimizer_of(const Draft *draft) {
+  const Value *value = draft->kind == DECLARED_TRAINING ? draft->slot[TRAINING_OPTIMIZER] : NULL;
+  return value && value->kind == VALUE_OPTIMIZER ? value : NULL;
+}
+
+/* Gives the optimizer another value of a parameter; false when it has none of this name. */
+static bool put_parameter(Eval *eval, Draft *draft, const char *name, Value *value, Span span) {
+  const Value *optimizer = optimizer_of(draft);
+  if (!optimizer || !optimizer_parameter(optimizer, name)) return false;
+  draft->slot[TRAINING_OPTIMIZER] = optimizer_with(eval, optimizer, name, value, span);
+  return true;
+}
+
+static void unknown_key(Eval *eval, Draft *draft, const char *name, Span span) {
+  const char *names[DECLARED_MAX_KEYS + 1];
+  key_names(draft->kind, names);
+  eval_unknown(eval, span, name, names, "unknown key '%s' of %s '%s'", name,
+               declared_kind_name(draft->kind), draft->name);
+  draft->broken = true;
 }
 
 static void take_entry(Eval *eval, Draft *draft, const Ast *entry, const Ast *seen[]) {
   int index = key_find(draft->kind, entry->name);
   if (index < 0) {
-    const char *names[DECLARED_MAX_KEYS + 1];
-    key_names(draft->kind, names);
-    eval_unknown(eval, entry->name_span, entry->name, names, "unknown key '%s' of %s '%s'",
-                 entry->name, declared_kind_name(draft->kind), draft->name);
-    draft->broken = true;
+    const Value *optimizer = optimizer_of(draft);
+    if (!optimizer || !optimizer_parameter(optimizer, entry->name))
+      unknown_key(eval, draft, entry->name, entry->name_span);
+    else
+      put_parameter(eval, draft, entry->name, eval_expression(eval, entry->kid[0]),
+                    entry->kid[0]->span);
   } else if (seen[index]) {
     eval_error(eval, entry->name_span, NULL, "key '%s' is given twice", entry->name);
     diag_note(eval->diags, seen[index]->name_span, "first given here");
@@ -262,6 +289,14 @@ static void take_overrides(Eval *eval, Draft *draft) {
   for (int i = 0; tables[draft->kind][i].name; i++) {
     const Ast *node = eval->host->override(eval, draft->name, tables[draft->kind][i].name);
     if (node) put(eval, draft, i, node);
+  }
+  const Value *optimizer = optimizer_of(draft);
+  const Signature *signature =
+      optimizer ? optimizer->optimizer.builtin->builtin.signature : &(Signature){0};
+  for (int i = 0; i < signature->count; i++) {
+    const char *name = signature->list[i].name;
+    const Ast *node = eval->host->override(eval, draft->name, name);
+    if (node) put_parameter(eval, draft, name, eval_expression(eval, node), node->span);
   }
 }
 
@@ -369,9 +404,28 @@ Value *declare_variant(Eval *eval, const Ast *node) {
   return finish(eval, &draft);
 }
 
+Value *declare_replace(Eval *eval, const Value *base, const char *key, Span key_span, Value *value,
+                       Span span) {
+  const Declared *declared = &base->declared;
+  Draft draft = {.kind = declared->kind, .name = declared->name, .span = declared->span};
+  memcpy(draft.slot, declared->slot, sizeof draft.slot);
+  memcpy(draft.place, declared->place, sizeof draft.place);
+  int index = key_find(draft.kind, key);
+  if (index >= 0)
+    put_value(eval, &draft, index, value, span);
+  else if (!put_parameter(eval, &draft, key, value, span))
+    unknown_key(eval, &draft, key, key_span);
+  return finish(eval, &draft);
+}
+
 Value *declared_field(Eval *eval, const Ast *node, Value *value) {
   const Declared *declared = &value->declared;
   int index = key_find(declared->kind, node->name);
+  const Value *optimizer =
+      declared->kind == DECLARED_TRAINING ? declared->slot[TRAINING_OPTIMIZER] : NULL;
+  if (index < 0 && optimizer && optimizer->kind == VALUE_OPTIMIZER &&
+      optimizer_parameter(optimizer, node->name))
+    return optimizer_parameter(optimizer, node->name);
   if (index < 0) {
     const char *names[DECLARED_MAX_KEYS + 1];
     key_names(declared->kind, names);

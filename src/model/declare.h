@@ -27,6 +27,10 @@ const char *declared_key(DeclaredKind kind, int index);
 void declare(Eval *eval, const Ast *node);
 /* net with { gamma = 2 } */
 Value *declare_variant(Eval *eval, const Ast *node);
+/* The variant with one key replaced by a value, which is checked at `span`; broken after reporting.
+ */
+Value *declare_replace(Eval *eval, const Value *declared, const char *key, Span key_span,
+                       Value *value, Span span);
 /* The value of a key, as in net.gamma. */
 Value *declared_field(Eval *eval, const Ast *node, Value *value);
 

@@ -147,6 +147,12 @@ Value *eval_field(Eval *eval, const Ast *node);
 Value *eval_call(Eval *eval, const Ast *node);
 /* Calls a function value with one positional argument. */
 Value *eval_apply(Eval *eval, Span span, Value *function, Value *argument);
+/* The value of an argument of the call that made an optimizer, such as eta; NULL when it has none of
+ * this name. */
+Value *optimizer_parameter(const Value *optimizer, const char *name);
+/* The optimizer that the call makes with this argument replaced; broken after reporting. */
+Value *optimizer_with(Eval *eval, const Value *optimizer, const char *name, Value *value,
+                      Span span);
 /* Evaluates the body of a function with these arguments (NULL: its default). */
 Value *eval_body(Eval *eval, const Ast *function, Value **args, Span span);
 /* Puts a table of builtins into a scope; it ends with a row without name, and empty names are

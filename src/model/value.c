@@ -39,6 +39,16 @@ static void drop_activation(Value *value) {
   free(value->activation.bound);
 }
 
+static void drop_optimizer(Optimizer *optimizer) {
+  value_drop(optimizer->eta);
+  value_drop(optimizer->dt);
+  int count = optimizer->builtin ? optimizer->builtin->builtin.signature->count : 0;
+  for (int i = 0; i < count; i++) value_drop(optimizer->args[i]);
+  value_drop(optimizer->builtin);
+  free(optimizer->args);
+  free(optimizer->places);
+}
+
 static void drop_declared(Declared *declared) {
   free(declared->name);
   for (int i = 0; i < DECLARED_MAX_KEYS; i++) value_drop(declared->slot[i]);
@@ -56,10 +66,7 @@ static void drop_contents(Value *value) {
   case VALUE_ACTIVATION: drop_activation(value); break;
   case VALUE_LOSS: free(value->loss.name); break;
   case VALUE_CHAIN: layers_free(value->chain.layers, value->chain.count); break;
-  case VALUE_OPTIMIZER:
-    value_drop(value->optimizer.eta);
-    value_drop(value->optimizer.dt);
-    break;
+  case VALUE_OPTIMIZER: drop_optimizer(&value->optimizer); break;
   case VALUE_DECLARED: drop_declared(&value->declared); break;
   case VALUE_RESULT:
   case VALUE_STDERR: result_drop(value->result); break;
@@ -81,7 +88,24 @@ void value_drop(Value *value) {
   drop_contents(value);
   result_drop(value->source);
   array_drop(value->error);
+  axes_drop(value->axes);
   free(value);
+}
+
+Axes *axes_new(int count) {
+  Axes *axes = mem_new(1, sizeof *axes);
+  axes->references = 1;
+  axes->count = count;
+  return axes;
+}
+
+void axes_drop(Axes *axes) {
+  if (!axes || --axes->references > 0) return;
+  for (int i = 0; i < axes->count; i++) {
+    free(axes->list[i].name);
+    array_drop(axes->list[i].at);
+  }
+  free(axes);
 }
 
 static void heap_add(Heap *heap, Value *value) {

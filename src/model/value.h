@@ -36,6 +36,7 @@ typedef enum ValueKind {
 } ValueKind;
 
 typedef struct Value Value;
+typedef struct Axes Axes;
 typedef struct Builtin Builtin;
 
 /* The parameters of a builtin. */
@@ -62,6 +63,10 @@ typedef struct Optimizer {
   Value *eta; /* a number or a vector */
   Value *dt;  /* a number, or NULL */
   Span eta_place, dt_place;
+  /* the call that made it, for variants: a builtin, and its arguments with their places */
+  Value *builtin;
+  Value **args;
+  Span *places;
 } Optimizer;
 
 typedef enum DeclaredKind { DECLARED_DATASET, DECLARED_MODEL, DECLARED_TRAINING } DeclaredKind;
@@ -128,6 +133,19 @@ struct Value {
    * standard errors of these very entries; both NULL once anything has been computed with it. */
   Result *source;
   Array *error;
+  Axes *axes; /* of a swept array and its parts, one for each axis; else NULL */
+};
+
+/* What an axis runs over; both NULL where that is not known. */
+typedef struct Axis {
+  char *name; /* "net.gamma", "t" */
+  Array *at;  /* [n] */
+} Axis;
+
+/* The axes of an array, shared by reference count. */
+struct Axes {
+  int references, count;
+  Axis list[ARRAY_MAX_RANK];
 };
 
 typedef struct Heap {
@@ -159,6 +177,10 @@ bool value_is_numeric(const Value *value); /* NUMBER or ARRAY */
  * until the fourth next call on this thread. */
 const char *value_describe(const Value *value);
 const char *declared_kind_name(DeclaredKind kind);
+
+/* Axes of which nothing is known yet. */
+Axes *axes_new(int count);
+void axes_drop(Axes *axes); /* NULL is allowed */
 
 void signature_free(Signature *signature);
 Layer layer_copy(const Layer *layer);

@@ -13,7 +13,7 @@
  *   BINARY   op, kid 0, kid 1                 op: + - * / ^ @ < > AST_LE AST_GE AST_EQ AST_NE AST_AND AST_OR AST_ARROW
  *   IF       if kid 0 then kid 1 else kid 2
  *   CALL     kid 0 = callee, kids 1.. = arguments, each an expression or an ARG
- *   ARG      name = kid 0
+ *   ARG      name = kid 0, or kid 1 . name = kid 0 (in a CALL)
  *   INDEX    kid 0 = base, kids 1.. = subscripts, each an expression or a SLICE
  *   SLICE    kid 0 : kid 1, either may be NULL
  *   FIELD    kid 0 . name                     name_span
