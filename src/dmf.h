@@ -62,6 +62,35 @@ void dmf_interrupt(Dmf *dmf);
  * end; valid until the next call into the session. */
 const char *dmf_name(Dmf *dmf, int i);
 
+/* Something that scripts may name, and what it is. */
+typedef enum DmfKind {
+  DMF_KEYWORD,
+  DMF_KEY,
+  DMF_FUNCTION,
+  DMF_FIELD,
+  DMF_CONSTANT,
+  DMF_LIBRARY /* a file of the standard library */
+} DmfKind;
+
+typedef struct DmfTopic {
+  DmfKind kind;
+  const char *group;  /* of its like: "Layers", "Keys of a model", "Fields of a result", ... */
+  const char *name;
+  const char *usage;  /* how it is written: "gd(eta)", "gamma = 1", "Phi[l]  [T+1, Q, T+1, Q]" */
+  const char *about;  /* what it means */
+  const char *import; /* the file of the standard library that must be imported first, or NULL */
+} DmfTopic;
+
+/* The i-th topic of the reference, group by group, or NULL past the end; valid until the next call
+ * with i = 0. A name may have several. */
+const DmfTopic *dmf_topic(Dmf *dmf, int i);
+/* What is known about a name, with the functions of this session, as lines of text; a name that is
+ * only an argument leads to the calls that take it. Of NULL: the list of all names. To be freed;
+ * NULL when the name is not known. */
+char *dmf_help(Dmf *dmf, const char *name);
+/* The page dmf-stdlib(7) in mdoc, to be freed. */
+char *dmf_manual(Dmf *dmf);
+
 /* The candidate (of a list that ends with NULL) that was probably meant by `word`, or NULL. */
 const char *dmf_suggest(const char *word, const char *const *candidates);
 

@@ -112,6 +112,17 @@ END
     pdflatex -halt-on-error -interaction=nonstopmode every.tex'
 fi
 
+# Help
+expect 0 'strength of feature learning' "$DMF" help gamma
+expect 0 'strength of feature learning' "$DMF" help γ
+expect 0 'import "std/observables.dmf"' "$DMF" help effective_rank
+expect 0 'normal below h' "$DMF" help gelu
+expect 0 'Layers' "$DMF" help sigma_w
+expect 0 'preactivations' "$DMF" help
+expect 2 "did you mean 'gamma'" "$DMF" help gama
+expect 2 '--reference' "$DMF" --reference book
+expect 0 'function dmft' "$DMF" --reference words
+
 # Exit statuses
 expect 1 'syntax.dmf:1:' "$DMF" syntax.dmf
 expect 4 'assert.dmf:1:' "$DMF" assert.dmf
@@ -141,6 +152,9 @@ expect 1 'inside a statement' shell 'printf "for i in 1..2 {\n" | "$1" -i'
 expect 1 3 shell 'printf "x = 3\nnothing_of_this_name\nx\nquit\n" | "$1" -i'
 expect 0 3 shell 'printf "for i in 1..2 {\n\n\nx = 3\nx\n" | "$1" -i'
 expect 0 5 shell 'echo "x + 3" | "$1" -i -e "x = 2"'
+expect 0 'strength of feature learning' shell 'echo "?net.gamma" | "$1" -i'
+expect 0 'twice as much' shell 'printf "function f(x) = 2*x # twice as much\nf?\n" | "$1" -i'
+expect 0 '= 3' shell 'printf "help = 2\nhelp + 1 # 3?\nhelp nothing_of_this_name\n" | "$1" -i'
 
 # The REPL on a terminal, typed with pauses: it survives Ctrl-C, completes names, and remembers
 # statements as a whole. No shell may stay between: one that was interrupted too ends with 130.

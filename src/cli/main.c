@@ -52,6 +52,7 @@ typedef struct Request {
   char **settings;  /* into argv */
   int setting_count;
   bool help, version, latex;
+  const char *reference; /* what --reference asks for; or NULL */
 } Request;
 
 /* A usage error: its message ends with where help is. */
@@ -69,7 +70,8 @@ static int usage_error(const char *format, ...) {
 static void print_help(FILE *stream) {
   fputs(
       "Usage: dmf [OPTION]... [FILE]\n"
-      "       dmf COMMAND [OPTION]... FILE\n\n"
+      "       dmf COMMAND [OPTION]... FILE\n"
+      "       dmf help [NAME]\n\n"
       "Runs a dmf script: mean-field theory of neural networks, and networks to hold it against.\n"
       "Without FILE, reads standard input; on a terminal, statement by statement.\n\nCommands:\n",
       stream);
@@ -148,6 +150,11 @@ static int set_option(Request *request, Option option, char *argument) {
   case OPTION_LATEX: request->latex = true; break;
   case OPTION_QUIET: config->quiet = true; break;
   case OPTION_COLOR: return set_color(config, argument);
+  case OPTION_REFERENCE:
+    if (strcmp(argument, "man") && strcmp(argument, "words"))
+      return usage_error("--reference is man or words, not '%s'", argument);
+    request->reference = argument;
+    break;
   case OPTION_HELP: request->help = true; break;
   case OPTION_VERSION: request->version = true; break;
   case OPTION_COUNT: break;
@@ -229,7 +236,8 @@ static int read_words(Request *request, char **words, int count) {
     if (request->code || request->config.interactive)
       return usage_error("'%s' reads a file; it does not go with -e or -i", name);
     words++, count--;
-    if (!count) return usage_error("'%s' needs a file", name);
+    if (!count && request->command != COMMAND_EXPLAIN)
+      return usage_error("'%s' needs a file", name);
   }
   if (count > 1) return too_many_words(words);
   if (request->latex && request->command != COMMAND_EQUATIONS)
@@ -240,6 +248,44 @@ static int read_words(Request *request, char **words, int count) {
 }
 
 /* ---- doing it ---- */
+
+static int unknown_name(Dmf *dmf, const char *name) {
+  int count = 0;
+  while (dmf_topic(dmf, count)) count++;
+  const char **names = calloc((size_t)count + 1, sizeof *names);
+  if (!names) abort();
+  for (int i = 0; i < count; i++) names[i] = dmf_topic(dmf, i)->name;
+  const char *near = dmf_suggest(name, names);
+  free(names);
+  fprintf(stderr, "dmf: nothing is known about '%s'%s%s%s\n", name, near ? "; did you mean '" : "",
+          near ? near : "", near ? "'?" : "");
+  return DMF_USAGE;
+}
+
+static int explain(Dmf *dmf, const char *name) {
+  char *text = dmf_help(dmf, name);
+  if (text) fputs(text, stdout);
+  free(text);
+  return text ? DMF_OK : unknown_name(dmf, name);
+}
+
+/* Every name behind its kind, a line each, for those who make editors know them. */
+static void print_words(Dmf *dmf) {
+  static const char *const kinds[] = {
+      [DMF_KEYWORD] = "keyword", [DMF_KEY] = "key",           [DMF_FUNCTION] = "function",
+      [DMF_FIELD] = "field",     [DMF_CONSTANT] = "constant", [DMF_LIBRARY] = "library"};
+  const DmfTopic *topic;
+  for (int i = 0; (topic = dmf_topic(dmf, i)); i++)
+    printf("%s %s\n", kinds[topic->kind], topic->name);
+}
+
+static int print_reference(Dmf *dmf, const char *what) {
+  if (!strcmp(what, "words")) return print_words(dmf), DMF_OK;
+  char *page = dmf_manual(dmf);
+  fputs(page, stdout);
+  free(page);
+  return DMF_OK;
+}
 
 static int run_stream(Dmf *dmf, FILE *stream, const char *name) {
   size_t length = 0, got, capacity = 0;
@@ -274,6 +320,8 @@ static int run_batch(Dmf *dmf, const Request *request) {
 
 static int run_session(Dmf *dmf, const Request *request) {
   int status = DMF_OK;
+  if (request->reference) return print_reference(dmf, request->reference);
+  if (request->command == COMMAND_EXPLAIN) return explain(dmf, request->file);
   for (int i = 0; i < request->setting_count && !status; i++)
     status = dmf_set(dmf, request->settings[i]);
   if (status) return status;
@@ -289,7 +337,8 @@ static int run_session(Dmf *dmf, const Request *request) {
 static int run_request(Request *request) {
   if (request->help) return print_help(stdout), DMF_OK;
   if (request->version) return printf("dmf %s\n", dmf_version()), DMF_OK;
-  if (!request->code && !request->file && isatty(STDIN_FILENO)) request->config.interactive = true;
+  bool anything = request->code || request->file || request->reference || request->command;
+  if (!anything && isatty(STDIN_FILENO)) request->config.interactive = true;
   Dmf *dmf = dmf_open(&request->config);
   if (!dmf) return DMF_LIMIT;
   int status = run_session(dmf, request);

@@ -73,12 +73,39 @@ static void run_pending(Repl *repl) {
 
 static void help(void) {
   puts("Statements run as soon as they are complete; an expression alone shows its value.\n"
-       "  :quit   leave, as do quit, exit and Ctrl-D\n"
+       "  help NAME, ?NAME   what a name means; help alone lists all names\n"
+       "  :quit              leave, as do quit, exit and Ctrl-D\n"
        "Ctrl-C drops the line, or stops a running solver and keeps all variables. Two empty lines\n"
        "drop an unfinished statement. Tab completes names. The language: man dmf-language.");
 }
 
-static bool run_meta(const char *line) {
+/* The name that `help NAME`, `?NAME` or `NAME?` asks about, in `line` itself, empty for a bare
+ * `help` or `?`; NULL when the line is nothing of the kind. */
+static char *asked_name(char *line) {
+  char *name = line + strspn(line, " \t"), *end = name + strlen(name);
+  while (end > name && isspace((unsigned char)end[-1])) *--end = 0;
+  if (*name == '?') return name + 1 + strspn(name + 1, " \t");
+  if (end > name && end[-1] == '?' && !strpbrk(name, " \t\"#")) return end[-1] = 0, name;
+  if (is_word(name, "help")) return end;
+  bool asks = !strncmp(name, "help", 4) && isblank((unsigned char)name[4]);
+  name += asks ? 4 + strspn(name + 4, " \t") : 0;
+  return asks && !strpbrk(name, "=+*/^") ? name : NULL;
+}
+
+static bool run_help(Repl *repl, char *line) {
+  char *name = asked_name(line);
+  if (!name) return false;
+  char *text = dmf_help(repl->dmf, *name ? name : NULL);
+  if (text)
+    fputs(text, stdout);
+  else
+    fprintf(stderr, "dmf: nothing is known about '%s'; 'help' alone lists all names\n", name);
+  free(text);
+  return true;
+}
+
+static bool run_meta(Repl *repl, char *line) {
+  if (run_help(repl, line)) return true;
   line += strspn(line, " \t");
   if (*line != ':') return false;
   if (is_word(line, ":help") || is_word(line, ":h"))
@@ -99,7 +126,7 @@ int repl_run(Dmf *dmf) {
       continue;
     }
     bool leave = !repl.pending && leaves(line);
-    if (!leave && (repl.pending || !is_blank(line)) && (repl.pending || !run_meta(line))) {
+    if (!leave && (repl.pending || !is_blank(line)) && (repl.pending || !run_meta(&repl, line))) {
       append(&repl, line);
       run_pending(&repl);
     }

@@ -473,7 +473,6 @@ static const Builtin rows[] = {
 #define BUILTIN(id, name, signature, flags, about)                                                 \
   {name, signature, about, builtin_##id, flags, PRIM_COUNT},
 #include "model/builtins.def"
-#undef BUILTIN
     {0},
 };
 
@@ -504,9 +503,8 @@ static void define_mse(Eval *eval, Scope *scope) {
 void builtins_define(Eval *eval, Scope *scope) {
   eval_define(eval, scope, primitives);
   eval_define(eval, scope, rows);
-  define_number(eval, scope, "pi", M_PI);
-  define_number(eval, scope, "true", 1);
-  define_number(eval, scope, "false", 0);
+#define CONSTANT(name, value, about) define_number(eval, scope, name, value);
+#include "model/builtins.def"
   define_mse(eval, scope);
   Value *input = value_new(&eval->heap, VALUE_CHAIN);
   input->chain.input = true;

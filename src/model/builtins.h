@@ -18,6 +18,5 @@ Value *call_give(Call *call, Array *array, const char *why);
 
 #define BUILTIN(id, name, signature, flags, about) Value *builtin_##id(Call *call);
 #include "model/builtins.def"
-#undef BUILTIN
 
 #endif

@@ -14,6 +14,29 @@ int text_columns(FILE *stream) {
   return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+static int characters(const char *text, size_t length) {
+  int count = 0;
+  for (size_t i = 0; i < length; i++) count += ((unsigned char)text[i] & 0xc0) != 0x80;
+  return count;
+}
+
+void text_wrap(FILE *out, const char *text, int indent, int columns) {
+  int column = 0;
+  for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
+    size_t length = strcspn(text, " ");
+    int width = characters(text, length);
+    bool fits = column > 0 && column + 1 + width <= columns;
+    if (fits)
+      fputc(' ', out);
+    else
+      fprintf(out, "%s%*s", column ? "\n" : "", indent, "");
+    column = (fits ? column + 1 : indent) + width;
+    fwrite(text, 1, length, out);
+    text += length;
+  }
+  fputc('\n', out);
+}
+
 /* Prints at most `room` bytes of a text, and "..." in place of what is cut. */
 static void put_cut(FILE *out, const char *text, int room) {
   int length = (int)strlen(text);

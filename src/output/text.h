@@ -12,6 +12,10 @@
  * aligned table of max |a - b|, rms z and max |z|. */
 char *text_result(const Result *result, int columns);
 
+/* Writes a text in lines of at most `columns` characters, each after `indent` blanks, broken
+ * between words; ends with a newline. */
+void text_wrap(FILE *out, const char *text, int indent, int columns);
+
 /* Columns of the terminal behind `stream`, or 80. */
 int text_columns(FILE *stream);
 

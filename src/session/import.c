@@ -60,7 +60,7 @@ static char *find_in_list(const char *list, const char *name) {
   return found;
 }
 
-static char *find_installed(const char *name) {
+char *import_installed(const char *name) {
   char program[PATH_MAX];
   ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
   char *found = NULL;
@@ -78,7 +78,7 @@ static char *find(Span span, const char *name) {
   if (found || *name == '/') return found;
   const char *list = getenv("DMF_PATH");
   if (list) found = find_in_list(list, name);
-  return found ? found : find_installed(name);
+  return found ? found : import_installed(name);
 }
 
 static Import *import_of(Dmf *dmf, const char *path) {
@@ -172,7 +172,7 @@ void import_run(Eval *eval, const Ast *node) {
 }
 
 void import_prelude(Eval *eval) {
-  char *path = find_installed("std/prelude.dmf");
+  char *path = import_installed("std/prelude.dmf");
   if (path) import_path(eval, (Span){0}, path);
   free(path);
 }

@@ -104,6 +104,7 @@ void dmf_close(Dmf *dmf) {
   for (int i = 0; i < dmf->script_count; i++) script_free(dmf->scripts[i]);
   free(dmf->scripts);
   free(dmf->names);
+  topics_free(dmf);
   free(dmf->out);
   expr_pool_free(dmf->pool);
   free(dmf);

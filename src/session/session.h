@@ -54,6 +54,9 @@ struct Dmf {
   int import_count;
   const char **names; /* of dmf_name */
   int name_count;
+  DmfTopic *topics; /* of dmf_topic; their texts are in the arena */
+  int topic_count;
+  Arena *topic_arena;
 };
 
 /* Takes over a script: functions and messages may point into it as long as the session lives. */
@@ -66,6 +69,9 @@ void import_run(Eval *eval, const Ast *node);
 /* Evaluates std/prelude.dmf, when it is installed, in the scope of the evaluator. */
 void import_prelude(Eval *eval);
 void imports_free(Dmf *dmf);
+/* A file that is installed with the language, such as std/prelude.dmf; to be freed, NULL if there
+ * is none. */
+char *import_installed(const char *name);
 /* The text of a file; NULL with *why to be freed. */
 Source *source_read(const char *path, const char *name, char **why);
 
@@ -73,6 +79,9 @@ Source *source_read(const char *path, const char *name, char **why);
 extern const Builtin solver_rows[];
 /* Why a result of a solver has no field of this name; NULL for names that no solver knows. */
 const char *solver_lacks(const Result *result, const char *name);
+
+/* help.c */
+void topics_free(Dmf *dmf);
 
 /* show.c */
 void show_print(Eval *eval, const Item *items, int count);

@@ -33,7 +33,15 @@ typedef struct FieldRow {
 static const FieldRow field_rows[] = {
 #define FIELD(id, extent, solvers, presence) {FIELD_##id, extent, solvers, presence},
 #include "session/fields.def"
-#undef FIELD
+};
+
+/* Which results have an attribute. */
+static const struct {
+  const char *name;
+  int solvers;
+} attribute_rows[] = {
+#define ATTRIBUTE(name, solvers, about) {name, solvers},
+#include "session/fields.def"
 };
 
 static const struct {
@@ -93,12 +101,8 @@ static Result *placeholders(int solver, const Program *program) {
       result_add(result, field_names[row->id].name, layer, field_names[row->id].axes, "",
                  placeholder(row->id, sizes), NULL);
   }
-  static const char *const attributes[] = {"model", "training", "seed", "seconds", "version"};
-  for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++)
-    result_note(result, attributes[i], "0");
-  if (solver == DMFT) result_note(result, "samples", "0");
-  if (solver == NETS) result_note(result, "width", "0");
-  if (solver == NETS) result_note(result, "ensemble", "0");
+  for (size_t i = 0; i < sizeof attribute_rows / sizeof *attribute_rows; i++)
+    if (attribute_rows[i].solvers & solver) result_note(result, attribute_rows[i].name, "0");
   return result;
 }
 
@@ -433,17 +437,7 @@ static Value *compare(Call *call) {
 }
 
 const Builtin solver_rows[] = {
-    {"dmft", "model, training, samples = 2000, seed = 0, closure = \"full\", tol = 0",
-     "the infinite-width theory of a training", dmft, 0, PRIM_COUNT},
-    {"simulate", "model, training, ensemble = 32, seed = 0",
-     "an ensemble of networks of the model's width", simulate, 0, PRIM_COUNT},
-    {"preactivations", "result, layer, t",
-     "samples of the field h of a layer at a time: [samples, points], training points first",
-     preactivations, 0, PRIM_COUNT},
-    {"compare", "a, b", "the differences of two results, in units of their errors", compare, 0,
-     PRIM_COUNT},
-    {"ir", "model, training", "the lowered field program, as text", ir, 0, PRIM_COUNT},
-    {"equations", "model, training, format = \"text\", closure = \"full\"",
-     "the saddle-point equations, as text or as a document of LaTeX", equations, 0, PRIM_COUNT},
+#define SOLVER(name, signature, about) {#name, signature, about, name, 0, PRIM_COUNT},
+#include "session/solvers.def"
     {0},
 };

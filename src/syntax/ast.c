@@ -261,3 +261,51 @@ char *ast_source(const Ast *node) {
   }
   return copy;
 }
+
+/* Comments */
+
+static const char *past_blanks(const char *at) { return at + strspn(at, " \t"); }
+
+static const char *next_line(const char *at) {
+  const char *end = strchr(at, '\n');
+  return end ? end + 1 : at + strlen(at);
+}
+
+/* What stands behind the marks of the comments that begin `count` lines from `line` on. */
+static char *comment_text(const char *line, int count) {
+  char *text = mem_string("");
+  for (; count > 0; count--, line = next_line(line)) {
+    const char *at = past_blanks(past_blanks(line) + 1);
+    int length = (int)strcspn(at, "\r\n");
+    char *longer = mem_format("%s%s%.*s", text, *text ? " " : "", length, at);
+    free(text);
+    text = longer;
+  }
+  return text;
+}
+
+/* The number of comment lines from `line` on. */
+static int comment_lines(const char *line) {
+  int count = 0;
+  for (; *past_blanks(line) == '#'; line = next_line(line)) count++;
+  return count;
+}
+
+char *ast_comment(const Ast *node) {
+  const char *text = node->span.source->text, *behind = past_blanks(text + node->span.end);
+  if (*behind == '#') return comment_text(behind, 1);
+  const char *line = text + node->span.begin, *first = NULL;
+  int count = 0;
+  while (line > text && line[-1] != '\n') line--;
+  while (line > text) {
+    for (line--; line > text && line[-1] != '\n';) line--;
+    if (*past_blanks(line) != '#') break;
+    first = line;
+    count++;
+  }
+  return comment_text(first, count);
+}
+
+char *source_comment(const Source *source) {
+  return comment_text(source->text, comment_lines(source->text));
+}

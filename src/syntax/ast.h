@@ -98,5 +98,10 @@ char *ast_print(const Ast *node);
 /* The source text of a node, comments left out and runs of white space made one blank: the name of
  * a printed value. Free the text with free(). */
 char *ast_source(const Ast *node);
+/* What the comment behind a statement says, or else the comment lines right above it, as one line
+ * without the marks; empty where there is none. Free the text with free(). */
+char *ast_comment(const Ast *node);
+/* The same for the comment lines at the beginning of a text. */
+char *source_comment(const Source *source);
 
 #endif

@@ -175,11 +175,27 @@ static uint32_t stray_end(Span span, uint32_t at) {
   return at;
 }
 
+/* The token of a keyword, or NAME. */
+static int keyword(Span span) {
+  static const struct {
+    int token;
+    const char *word;
+  } keywords[] = {
+#define KEYWORD(token, word, usage, about) {token, word},
+#include "syntax/keywords.def"
+  };
+  size_t length = (size_t)width(span);
+  for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
+    if (strlen(keywords[i].word) == length && !memcmp(keywords[i].word, spelling(span), length))
+      return keywords[i].token;
+  return NAME;
+}
+
 int lexeme_name(Build *build, Span span, Value *value) {
   const char *text = span.source->text;
   char letter[LETTER_BYTES], *name = arena_alloc(build->arena, 4 * (size_t)width(span) + 1),
                              *to = name;
-  int token = NAME;
+  int token = keyword(span);
   for (uint32_t at = span.begin, next; at < span.end; at = next) {
     uint32_t code;
     next = at + (uint32_t)utf8_decode(text + at, span.end - at, &code);

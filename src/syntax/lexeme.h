@@ -13,7 +13,7 @@ int lexeme_number(Build *build, Span span, const char *text, Value *value);
 int lexeme_run_on(Build *build, Span span, Value *value);
 /* A string with its quotes; resolves \n \t \" \\. */
 int lexeme_string(Build *build, Span span, Value *value);
-/* A name: Greek letters are spelled out, subscript digits become digits. */
+/* A keyword, or a name: Greek letters are spelled out, subscript digits become digits. */
 int lexeme_name(Build *build, Span span, Value *value);
 /* The name that stands in the source at `span`, which is plain ASCII. */
 Name lexeme_word(Build *build, Span span);

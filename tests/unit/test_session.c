@@ -55,6 +55,25 @@ static void entries(void) {
   finish(&b);
 }
 
+/* Whatever can be typed has help, and whatever has help says something. */
+static void help(void) {
+  Bench b;
+  begin(&b, true);
+  for (int i = 0; dmf_name(b.dmf, i); i++) {
+    char *text = dmf_help(b.dmf, dmf_name(b.dmf, i));
+    CHECK(text && strstr(text, "\n    "));
+    if (!text || !strstr(text, "\n    ")) fprintf(stderr, "no help: %s\n", dmf_name(b.dmf, i));
+    free(text);
+  }
+  const DmfTopic *topic;
+  for (int i = 0; (topic = dmf_topic(b.dmf, i)); i++) {
+    CHECK(*topic->about && *topic->usage && *topic->group);
+    if (!*topic->about) fprintf(stderr, "no meaning: %s\n", topic->name);
+  }
+  CHECK(!dmf_help(b.dmf, "nothing_of_this_name") && !dmf_help(b.dmf, ""));
+  finish(&b);
+}
+
 static void apart(void) {
   Bench a, b;
   begin(&a, false);
@@ -73,6 +92,7 @@ static void apart(void) {
 
 int main(void) {
   entries();
+  help();
   apart();
   return check_done();
 }

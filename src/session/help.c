@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What is known about the names of the language: every table that defines some also says what they
+ * mean, and functions of scripts have their comments. From here it goes to `help`, to the manual
+ * and to editors. */
+#include "session/session.h"
+#include "base/memory.h"
+#include "output/text.h"
+#include "solve/observe.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Collecting */
+
+/* A line of a table; one without a name heads the lines after it. */
+typedef struct Row {
+  DmfKind kind;
+  const char *group, *name, *signature, *about;
+} Row;
+
+#define HEAD(title) {.group = title},
+
+static const Row words[] = {
+#define KEYWORD(token, word, usage, about)                                                         \
+  {DMF_KEYWORD, "Words of the grammar", word, usage, about},
+#include "syntax/keywords.def"
+};
+
+static const Row functions[] = {HEAD("Elementwise functions")
+#define PRIM(id, name, arity, about) {DMF_FUNCTION, NULL, arity == 1 ? name : "", "x", about},
+#include "scalar/prim.def"
+#undef PRIM
+#define GROUP(title) HEAD(title)
+#define BUILTIN(id, name, signature, flags, about) {DMF_FUNCTION, NULL, name, signature, about},
+#define CONSTANT(name, value, about) {DMF_CONSTANT, NULL, name, NULL, about},
+#define WORD(name, about) {DMF_CONSTANT, NULL, name, NULL, about},
+#include "model/builtins.def"
+                                    HEAD("Solvers")
+#define SOLVER(name, signature, about) {DMF_FUNCTION, NULL, #name, signature, about},
+#include "session/solvers.def"
+};
+
+/* Whether a field has one entry for each layer. */
+static const bool layered[FIELD_COUNT] = {
+#define PLAIN false
+#define LAYERS true
+#define GAPS true
+#define FIELD(id, extent, solvers, presence) [FIELD_##id] = extent,
+#include "session/fields.def"
+#undef PLAIN
+#undef LAYERS
+#undef GAPS
+};
+
+static void add(Dmf *dmf, DmfTopic topic) {
+  size_t count = (size_t)dmf->topic_count + 1;
+  dmf->topics = mem_grow(dmf->topics, count * sizeof *dmf->topics);
+  dmf->topics[dmf->topic_count++] = topic;
+}
+
+static void add_rows(Dmf *dmf, const Row *rows, size_t count) {
+  const char *group = NULL;
+  for (const Row *row = rows; row < rows + count; row++) {
+    if (row->group) group = row->group;
+    if (!row->name || !*row->name) continue;
+    const char *usage = row->name;
+    if (row->kind == DMF_KEYWORD) usage = row->signature;
+    if (row->kind == DMF_FUNCTION)
+      usage = arena_format(dmf->topic_arena, "%s(%s)", row->name, row->signature);
+    add(dmf, (DmfTopic){row->kind, group, row->name, usage, row->about, NULL});
+  }
+}
+
+static void add_key(Dmf *dmf, const char *group, const char *name, bool required,
+                    const char *fallback, const char *about) {
+  const char *usage = arena_format(dmf->topic_arena, "%s = %s%s", name, fallback ? fallback : "...",
+                                   required || fallback ? "" : ", optional");
+  add(dmf, (DmfTopic){DMF_KEY, group, name, usage, about, NULL});
+}
+
+static void add_keys(Dmf *dmf) {
+#define DATASET_KEY(id, name, type, required, fallback, words, about)                              \
+  add_key(dmf, "Keys of a dataset", name, required, fallback, about);
+#include "model/keys.def"
+#define MODEL_KEY(id, name, type, required, fallback, words, about)                                \
+  add_key(dmf, "Keys of a model", name, required, fallback, about);
+#include "model/keys.def"
+#define TRAINING_KEY(id, name, type, required, fallback, words, about)                             \
+  add_key(dmf, "Keys of a training", name, required, fallback, about);
+#include "model/keys.def"
+}
+
+/* "[T+1, Q]" for the axes "t,a"; outputs are left out, as they are when there is one. */
+static const char *shape_text(Arena *arena, const char *axes) {
+  const char *text = "";
+  while (*axes) {
+    size_t length = strcspn(axes, ",");
+    const char *extent = *axes == 't' || *axes == 's' ? "T+1"
+                         : *axes == 'c'               ? NULL
+                         : length == 2                ? "P"
+                         : *axes == 'n'               ? "P*"
+                                                      : "Q";
+    if (extent) text = arena_format(arena, "%s%s%s", text, *text ? ", " : "", extent);
+    axes += length + (axes[length] == ',');
+  }
+  return arena_format(arena, "[%s]", text);
+}
+
+static void add_field(Dmf *dmf, FieldId id, const char *name, const char *axes, const char *about) {
+  const char *usage = arena_format(dmf->topic_arena, "%s%s  %s", name, layered[id] ? "[l]" : "",
+                                   shape_text(dmf->topic_arena, axes));
+  add(dmf, (DmfTopic){DMF_FIELD, "Fields of a result", name, usage, about, NULL});
+}
+
+static void add_fields(Dmf *dmf) {
+#define FIELD(id, name, axes, about) add_field(dmf, FIELD_##id, name, axes, about);
+#include "solve/fields.def"
+#undef FIELD
+#define ATTRIBUTE(name, solvers, about)                                                            \
+  add(dmf, (DmfTopic){DMF_FIELD, "Fields of a result", name, name, about, NULL});
+#include "session/fields.def"
+}
+
+/* "name(x, k = 2)" of a function that a script declares. */
+static const char *declared_usage(Arena *arena, const Ast *node) {
+  const char *text = arena_format(arena, "%s(", node->name);
+  for (int i = 0; i + 1 < node->count; i++) {
+    const Ast *parameter = node->kid[i];
+    char *fallback = parameter->count ? ast_source(parameter->kid[0]) : NULL;
+    text = arena_format(arena, "%s%s%s%s%s", text, i ? ", " : "", parameter->name,
+                        fallback ? " = " : "", fallback ? fallback : "");
+    free(fallback);
+  }
+  return arena_format(arena, "%s)", text);
+}
+
+static void add_declared(Dmf *dmf, const Ast *node, const char *group, const char *import) {
+  char *comment = ast_comment(node);
+  Arena *arena = dmf->topic_arena;
+  add(dmf,
+      (DmfTopic){DMF_FUNCTION, group, arena_copy(arena, node->name, strlen(node->name)),
+                 declared_usage(arena, node), arena_copy(arena, comment, strlen(comment)), import});
+  free(comment);
+}
+
+static bool declares_function(const Ast *node) {
+  return node->kind == AST_FUNCTION || node->kind == AST_ACTIVATION || node->kind == AST_LOSS;
+}
+
+/* The functions of a file of the standard library, behind what the file says of itself. */
+static void add_library(Dmf *dmf, const char *directory, const char *file) {
+  char *path = mem_format("%s/%s", directory, file), *why = NULL;
+  Source *source = source_read(path, path, &why);
+  Diags diags = {0};
+  Script *script = NULL;
+  const char *name = arena_format(dmf->topic_arena, "std/%s", file);
+  if (source && script_parse(source, false, &script, &diags) == PARSE_OK) {
+    int before = dmf->topic_count;
+    char *about = source_comment(source);
+    const char *usage = arena_format(dmf->topic_arena, "import \"%s\"", name);
+    add(dmf, (DmfTopic){DMF_LIBRARY, name, name, usage,
+                        arena_copy(dmf->topic_arena, about, strlen(about)), NULL});
+    free(about);
+    for (int i = 0; i < script->root->count; i++) {
+      const Ast *node = script->root->kid[i];
+      if (declares_function(node))
+        add_declared(dmf, node, name, scope_own(dmf->base, node->name) ? NULL : name);
+    }
+    if (dmf->topic_count == before + 1) dmf->topic_count = before; /* it declares nothing */
+  }
+  script_free(script);
+  source_drop(source);
+  diags_clear(&diags);
+  free(path);
+  free(why);
+}
+
+static int is_script(const struct dirent *entry) {
+  size_t length = strlen(entry->d_name);
+  return length > 4 && strcmp(entry->d_name + length - 4, ".dmf") == 0;
+}
+
+static void add_libraries(Dmf *dmf) {
+  char *directory = import_installed("std");
+  struct dirent **files = NULL;
+  int count = directory ? scandir(directory, &files, is_script, alphasort) : 0;
+  for (int i = 0; i < count; i++) {
+    add_library(dmf, directory, files[i]->d_name);
+    free(files[i]);
+  }
+  free(files);
+  free(directory);
+}
+
+void topics_free(Dmf *dmf) {
+  free(dmf->topics);
+  if (dmf->topic_arena) arena_free(dmf->topic_arena);
+  dmf->topics = NULL;
+  dmf->topic_count = 0;
+  dmf->topic_arena = NULL;
+}
+
+static void collect(Dmf *dmf) {
+  topics_free(dmf);
+  dmf->topic_arena = arena_new();
+  add_rows(dmf, words, sizeof words / sizeof *words);
+  add_keys(dmf);
+  add_rows(dmf, functions, sizeof functions / sizeof *functions);
+  add_fields(dmf);
+  add_libraries(dmf);
+}
+
+const DmfTopic *dmf_topic(Dmf *dmf, int i) {
+  if (i == 0) collect(dmf);
+  return i >= 0 && i < dmf->topic_count ? &dmf->topics[i] : NULL;
+}
+
+/* Help */
+
+static int help_columns(const Dmf *dmf) {
+  int columns = text_columns(dmf->results);
+  return columns < 100 ? columns : 100;
+}
+
+static void put_topic(FILE *out, const DmfTopic *topic, int columns) {
+  fprintf(out, "%s  -- %s\n", topic->usage, topic->group);
+  if (*topic->about) text_wrap(out, topic->about, 4, columns);
+  if (topic->import) fprintf(out, "    import \"%s\"\n", topic->import);
+}
+
+/* All names, group by group. */
+static void put_overview(Dmf *dmf, FILE *out) {
+  for (int i = 0; i < dmf->topic_count;) {
+    const char *group = dmf->topics[i].group, *list = "";
+    for (; i < dmf->topic_count && strcmp(dmf->topics[i].group, group) == 0; i++)
+      if (dmf->topics[i].kind != DMF_LIBRARY)
+        list = arena_format(dmf->topic_arena, "%s%s ", list, dmf->topics[i].name);
+    fprintf(out, "%s\n", group);
+    text_wrap(out, list, 4, help_columns(dmf));
+  }
+}
+
+/* A name as people may type it: Greek letters, behind a dot, with an index or parentheses. */
+static char *plain_name(const char *text) {
+  Source *source = source_new("", text, strlen(text));
+  Diags diags = {0};
+  Script *script = script_parse_expression(source, &diags);
+  const Ast *node = script ? script->root : NULL;
+  while (node && (node->kind == AST_CALL || node->kind == AST_INDEX)) node = node->kid[0];
+  bool named = node && (node->kind == AST_NAME || node->kind == AST_FIELD);
+  char *name = mem_string(named ? node->name : text);
+  script_free(script);
+  source_drop(source);
+  diags_clear(&diags);
+  return name;
+}
+
+/* Functions of the session's own scripts, which no table knows. */
+static bool put_own(Dmf *dmf, FILE *out, const char *name) {
+  const Binding *binding = scope_own(dmf->user, name);
+  const Value *value = binding ? binding->value : NULL;
+  const Ast *node = !value                            ? NULL
+                    : value->kind == VALUE_FUNCTION   ? value->function
+                    : value->kind == VALUE_ACTIVATION ? value->activation.node
+                                                      : NULL;
+  if (!value) return false;
+  if (!node) {
+    fprintf(out, "%s  -- %s\n", name, value_describe(value));
+    return true;
+  }
+  int before = dmf->topic_count;
+  add_declared(dmf, node, "this session", NULL);
+  put_topic(out, &dmf->topics[before], help_columns(dmf));
+  dmf->topic_count = before;
+  return true;
+}
+
+static bool is_word(char letter) { return isalnum((unsigned char)letter) || letter == '_'; }
+
+static bool mentions(const char *usage, const char *name) {
+  size_t length = strlen(name);
+  for (const char *at = usage; length && (at = strstr(at, name)); at += length)
+    if ((at == usage || !is_word(at[-1])) && !is_word(at[length])) return true;
+  return false;
+}
+
+/* The calls that take an argument of this name; nothing when it is too common to mean anything. */
+static bool put_argument(Dmf *dmf, FILE *out, const char *name) {
+  enum { MOST = 8 };
+  const DmfTopic *found[MOST];
+  int count = 0;
+  for (int i = 0; i < dmf->topic_count; i++) {
+    if (!mentions(dmf->topics[i].usage, name)) continue;
+    if (count == MOST) return false;
+    found[count++] = &dmf->topics[i];
+  }
+  for (int i = 0; i < count; i++) put_topic(out, found[i], help_columns(dmf));
+  return count > 0;
+}
+
+static bool put_name(Dmf *dmf, FILE *out, const char *name) {
+  bool own = put_own(dmf, out, name), found = own;
+  for (int i = 0; i < dmf->topic_count; i++) {
+    if (strcmp(dmf->topics[i].name, name) != 0 || (own && dmf->topics[i].import)) continue;
+    put_topic(out, &dmf->topics[i], help_columns(dmf));
+    found = true;
+  }
+  return found || put_argument(dmf, out, name);
+}
+
+char *dmf_help(Dmf *dmf, const char *name) {
+  char *text = NULL;
+  size_t length;
+  FILE *out = open_memstream(&text, &length);
+  if (!out) return NULL;
+  bool found = true;
+  collect(dmf);
+  if (name) {
+    char *plain = plain_name(name);
+    found = put_name(dmf, out, plain);
+    free(plain);
+  } else {
+    put_overview(dmf, out);
+  }
+  fclose(out);
+  if (found) return text;
+  free(text);
+  return NULL;
+}
