@@ -123,6 +123,35 @@ expect 2 "did you mean 'gamma'" "$DMF" help gama
 expect 2 '--reference' "$DMF" --reference book
 expect 0 'function dmft' "$DMF" --reference words
 
+# Pictures: gnuplot's place is taken by cat, so that the picture is the script that would be drawn
+drawn() { DMF_GNUPLOT=${2:-cat} "$DMF" -e "$(cat curves.dmf)" -e "plot $1 to \"picture.svg\"" && cat picture.svg; }
+cat >curves.dmf <<'END'
+dataset d { inputs = sphere(points = 9, dim = 9); targets = 1..9; test_inputs = sphere(points = 1, dim = 9, seed = 1) }
+model net { layers = input -> 2 * dense(tanh) -> readout; width = 16 }
+training fit { dataset = d; optimizer = gd(eta = 0.01); steps = 8 }
+theory = dmft(net, fit, samples = 64)
+nets = simulate(net, fit, ensemble = 2)
+END
+expect 0 "set ylabel 'Δ'" drawn 'theory.delta, nets.delta'
+expect 0 "title 'theory.Δ, μ = 8'" drawn 'theory.delta, nets.delta'
+expect 0 "set ylabel 'loss'" drawn 'theory.loss, nets.loss'
+expect 0 'with filledcurves' drawn 'theory.loss, nets.loss'
+expect 0 'with vectors nohead' drawn 'theory.loss, nets.loss'
+expect 0 $'EOD\n 2 ' drawn 'theory.loss[2:5]'
+expect 0 "title 'γ'" drawn 'gamma = theory.loss'
+expect 0 'set multiplot layout 1,2' drawn 'theory.ntk[0], theory.ntk[8]'
+expect 0 "set xlabel 'α'" drawn 'theory.ntk[0]'
+expect 0 "set cblabel 'Φ²'" drawn 'theory.Phi[2][0, :, 8]'
+expect 0 "set ylabel 't'" drawn 'theory.Phi[2][:, 0, :, 0]'
+expect 0 'set multiplot layout 2,2' drawn 'theory.loss, logy = true, panel = "b", nets.loss, theory.ntk[0], theory.ntk[1]'
+expect 0 'set logscale y' drawn 'theory.loss, logy = true, panel = "b", nets.loss'
+expect 0 'unset logscale y' drawn 'theory.loss, logy = true, panel = "b", nets.loss'
+expect 1 'the last panel is empty' drawn 'theory.loss, panel = "b"'
+expect 5 'the numbers are in picture.dat' drawn 'theory.loss' ./no-such-gnuplot
+expect 0 '# theory.loss' cat picture.dat
+expect 0 '⣀⠔⠊' shell '"$1" -e "plot [1, 2, 3] to \"a.txt\"" && cat a.txt'
+expect 0 '@@' shell '"$1" -e "plot [[1, 2], [3, 4]] to \"a.txt\"" && cat a.txt'
+
 # Exit statuses
 expect 1 'syntax.dmf:1:' "$DMF" syntax.dmf
 expect 4 'assert.dmf:1:' "$DMF" assert.dmf

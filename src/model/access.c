@@ -84,6 +84,23 @@ static bool is_single(const Result *result) {
   return ensemble && strcmp(ensemble, "1") == 0;
 }
 
+/* The axes of a field, times with their steps; with a single output the last is left out. */
+static Axes *field_axes(const Result *result, const ResultField *field) {
+  const ResultField *t = result_find(result, "t", 0);
+  Axes *axes = axes_new(0);
+  for (const char *name = field->axes; *name && axes->count < field->value->rank;) {
+    size_t length = strcspn(name, ",");
+    bool time = length == 1 && (*name == 't' || *name == 's');
+    Axis *axis = &axes->list[axes->count];
+    axis->name = mem_format("%.*s", (int)length, name);
+    if (time && t && t->value && t->value->size == field->value->shape[axes->count])
+      axis->at = array_keep(t->value);
+    axes->count++;
+    name += length + (name[length] == ',');
+  }
+  return axes;
+}
+
 /* A field as a value that remembers its result and its errors. */
 static Value *field_value(Eval *eval, Span span, Result *result, const char *name, int layer,
                           bool errors) {
@@ -99,6 +116,9 @@ static Value *field_value(Eval *eval, Span span, Result *result, const char *nam
   value->known = !eval->dry;
   value->source = result_keep(result);
   value->error = errors ? NULL : array_keep(field->error);
+  value->field = field->name;
+  value->layer = layer;
+  if (value->kind == VALUE_ARRAY) value->axes = field_axes(result, field);
   return value;
 }
 
@@ -132,6 +152,8 @@ static Value *index_array(Eval *eval, const Ast *node, Value *base, int count,
   Value *value = eval_array(eval, node->span, array, why, base->known && known);
   if (value->kind == VALUE_BROKEN) return value;
   value->source = result_keep(base->source);
+  value->field = base->field;
+  value->layer = base->layer;
   if (base->error) value->error = array_index(base->error, count, list, &why);
   if (base->axes && value->kind == VALUE_ARRAY && axis_by_axis(count, list))
     value->axes = index_axes(base->axes, count, list);

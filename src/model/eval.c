@@ -226,29 +226,30 @@ static const char *file_name(Eval *eval, const Ast *node) {
   return NULL;
 }
 
-/* An item NAME = string or NAME = number is an option, any other labelled item a curve of that
- * name. */
+/* An item NAME = string or NAME = number is an option of its panel, any other labelled item a curve
+ * of that name. */
 static bool is_option(const Item *item) {
   return item->labelled && (item->value->kind == VALUE_STRING || item->value->kind == VALUE_NUMBER);
 }
 
-static void take_option(Eval *eval, const Item *item, PlotLook *look) {
-  static const char *const names[] = {"title", "xlabel", "ylabel", "logx", "logy", NULL};
-  const char **texts[] = {&look->title, &look->x_label, &look->y_label};
-  bool *switches[] = {&look->x_log, &look->y_log};
-  enum { TEXTS = sizeof texts / sizeof *texts };
+static void take_option(Eval *eval, const Item *item, PlotPart *part) {
+  static const char *const names[] = {"title", "xlabel", "ylabel", "logx", "logy", "panel", NULL};
+  const char **texts[] = {&part->title, &part->x_label, &part->y_label};
+  bool *switches[] = {&part->x_log, &part->y_log};
+  enum { TEXTS = sizeof texts / sizeof *texts, PANEL = 5 };
   const Value *value = item->value;
   int i = 0;
   while (names[i] && strcmp(names[i], item->name) != 0) i++;
+  bool text = i < TEXTS || i == PANEL;
   if (!names[i])
     eval_unknown(eval, item->node->span, item->name, names,
                  "cannot plot %s, and 'plot' has no option '%s'", value_describe(value),
                  item->name);
-  else if ((i < TEXTS) != (value->kind == VALUE_STRING))
+  else if (text != (value->kind == VALUE_STRING))
     eval_error(eval, item->node->span, NULL, "'%s' must be %s, not %s", item->name,
-               i < TEXTS ? "a string" : "true or false", value_describe(value));
-  else if (i < TEXTS)
-    *texts[i] = value->string;
+               text ? "a string" : "true or false", value_describe(value));
+  else if (text)
+    *texts[i % PANEL] = value->string;
   else
     *switches[i - TEXTS] = value->number != 0;
 }
@@ -265,25 +266,51 @@ static bool plottable(Eval *eval, const Item *item) {
   return false;
 }
 
+/* Sorts items into panels and their options: `panel = "title"` begins a panel, unless the one
+ * before it is still empty. The panels share the room of `drawn`. Returns how many there are. */
+static int parts_of(Eval *eval, const Item *items, int count, Item *drawn, PlotPart *parts) {
+  PlotPart *part = parts;
+  *part = (PlotPart){.items = drawn};
+  for (int i = 0; i < count; i++) {
+    bool option = is_option(&items[i]);
+    if (option && strcmp(items[i].name, "panel") == 0 && part->count)
+      *++part = (PlotPart){.items = drawn};
+    if (option) {
+      take_option(eval, &items[i], part);
+    } else {
+      *drawn++ = items[i];
+      part->count++;
+    }
+  }
+  return (int)(part - parts) + 1;
+}
+
+/* Whether there is something in every panel, and all of it may be plotted. */
+static bool plottables(Eval *eval, const Ast *node, const PlotPart *parts, int count) {
+  bool sound = true;
+  for (int i = 0; i < count; i++) {
+    for (int k = 0; k < parts[i].count; k++) sound &= plottable(eval, &parts[i].items[k]);
+    if (parts[i].count) continue;
+    eval_error(eval, node->span, NULL, i ? "the last panel is empty" : "nothing is given to plot");
+    sound = false;
+  }
+  return sound;
+}
+
 static void plot(Eval *eval, const Ast *node) {
-  int count = node->count - 1, drawn = 0;
+  int count = node->count - 1;
   const Ast *file = node->kid[count];
   Item *items = mem_new((size_t)count, sizeof *items),
-       *curves = mem_new((size_t)count, sizeof *curves);
-  PlotLook look = {0};
+       *drawn = mem_new((size_t)count, sizeof *drawn);
+  PlotPart *parts = mem_new((size_t)count, sizeof *parts);
   bool sound = items_of(eval, node, count, items);
-  for (int i = 0; i < count; i++) {
-    if (is_option(&items[i]))
-      take_option(eval, &items[i], &look);
-    else
-      curves[drawn++] = items[i];
-  }
-  for (int i = 0; i < drawn; i++) sound &= plottable(eval, &curves[i]);
-  if (drawn == 0) eval_error(eval, node->span, NULL, "nothing is given to plot");
+  int panels = parts_of(eval, items, count, drawn, parts);
+  sound &= plottables(eval, node, parts, panels);
   const char *path = file ? file_name(eval, file) : NULL;
-  if (sound && drawn && !eval->halted && (path || !file))
-    eval->host->plot(eval, curves, drawn, &look, path, file ? file->span : node->span);
-  free(curves);
+  if (sound && !eval->halted && (path || !file))
+    eval->host->plot(eval, parts, panels, path, file ? file->span : node->span);
+  free(parts);
+  free(drawn);
   items_free(items, count);
 }
 

@@ -51,19 +51,20 @@ typedef struct Item {
   Value *value;
 } Item;
 
-/* The options of a plot; NULL where none was given. */
-typedef struct PlotLook {
+/* A panel of a plot: its options, NULL where none was given, and what it shows. */
+typedef struct PlotPart {
   const char *title, *x_label, *y_label;
   bool x_log, y_log;
-} PlotLook;
+  Item *items;
+  int count;
+} PlotPart;
 
 /* What the evaluator asks of the session. */
 typedef struct Host {
   void *self;
   void (*print)(Eval *eval, const Item *items, int count); /* in runs only */
   /* A check only looks whether they can succeed: the shapes, the name of the file. */
-  void (*plot)(Eval *eval, const Item *items, int count, const PlotLook *look, const char *path,
-               Span span);
+  void (*plot)(Eval *eval, const PlotPart *parts, int count, const char *path, Span span);
   void (*save)(Eval *eval, Value *value, const char *name, const char *path, Span span);
   /* Shows the value of an expression that stands alone. */
   void (*show)(Eval *eval, const Ast *node, Value *value);

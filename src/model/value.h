@@ -129,11 +129,13 @@ struct Value {
       bool errors; /* the standard errors of the field */
     } family;
   };
-  /* Where an array, number or curve was read from, for printing and plotting: the result and the
-   * standard errors of these very entries; both NULL once anything has been computed with it. */
+  /* Where an array, number or curve was read from, for printing and plotting. All of it is zero
+   * once anything has been computed with the value. */
   Result *source;
-  Array *error;
-  Axes *axes; /* of a swept array and its parts, one for each axis; else NULL */
+  Array *error;      /* the standard errors of these very entries, or NULL */
+  const char *field; /* its name, static storage; NULL of what was swept */
+  int layer;
+  Axes *axes; /* of fields, swept arrays and their parts, one for each axis; else NULL */
 };
 
 /* What an axis runs over; both NULL where that is not known. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Pictures, drawn by gnuplot in a process of its own (DMF_GNUPLOT names another program). */
+/* Pictures: panels of curves and heat maps. Files of pixels and paths are drawn by gnuplot in a
+ * process of its own (DMF_GNUPLOT names another program), characters here. */
 #ifndef DMF_OUTPUT_PLOT_H
 #define DMF_OUTPUT_PLOT_H
 
@@ -18,17 +19,25 @@ typedef struct PlotCurve {
   const double *x, *y;
   const double *error; /* or NULL */
   PlotStyle style;
-  int color; /* from 1, repeating after 8; 0: the curve's own place in the list. Theory and networks
-                of one quantity are best given one colour. */
+  size_t stride; /* of points: one in so many is drawn; 0 is 1 */
+  int color;     /* from 1, repeating after 8; theory and networks of one quantity share theirs */
+  double shade;  /* where color is 0: 0..1 along a sequence of colours, for a large family */
 } PlotCurve;
 
 /* Curves, or one heat map when `heat` (a matrix, row 0 at the top) is set. Any text may be NULL. */
-typedef struct Plot {
+typedef struct PlotPanel {
   const char *title, *x_label, *y_label;
   const PlotCurve *curves;
   int curve_count;
   const Array *heat;
-  bool x_log, y_log; /* needs at least one positive number on that axis */
+  const Array *rows, *columns; /* what they stand for; NULL: their index */
+  const char *z_label;         /* heat maps of the same label share their colours */
+  bool x_log, y_log;           /* of curves; needs at least one positive number on that axis */
+} PlotPanel;
+
+typedef struct Plot {
+  const PlotPanel *panels; /* at least one */
+  int count;
 } Plot;
 
 /* Whether the extension names a kind of picture; STATUS_FILE otherwise. */
@@ -37,7 +46,7 @@ Status plot_check_target(const char *path, char **why);
  * these, the file cannot be written, or gnuplot is missing or fails; `*why` (to be freed) gives the
  * reason. Without gnuplot the numbers are left beside `path` with the extension .dat. */
 Status plot_write(const Plot *plot, const char *path, char **why);
-/* Draws with characters to a stream, sized to its terminal (or 80 x 24). */
-Status plot_draw(const Plot *plot, FILE *stream, char **why);
+/* Draws with characters of so many columns and lines for each panel. */
+Status plot_draw(const Plot *plot, FILE *stream, int columns, int lines, bool color, char **why);
 
 #endif

@@ -37,6 +37,11 @@ void text_wrap(FILE *out, const char *text, int indent, int columns) {
   fputc('\n', out);
 }
 
+int text_lines(FILE *stream) {
+  struct winsize size = {0};
+  return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : 24;
+}
+
 /* Prints at most `room` bytes of a text, and "..." in place of what is cut. */
 static void put_cut(FILE *out, const char *text, int room) {
   int length = (int)strlen(text);

@@ -16,7 +16,8 @@ char *text_result(const Result *result, int columns);
  * between words; ends with a newline. */
 void text_wrap(FILE *out, const char *text, int indent, int columns);
 
-/* Columns of the terminal behind `stream`, or 80. */
+/* Columns and lines of the terminal behind `stream`, or 80 and 24. */
 int text_columns(FILE *stream);
+int text_lines(FILE *stream);
 
 #endif

@@ -1,64 +1,157 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* From the items of a `plot` statement to curves or a heat map. */
+/* From the items of a `plot` statement to panels of curves and heat maps. */
 #include "session/session.h"
 #include "base/memory.h"
 #include "output/plot.h"
+#include "output/text.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* A picture under construction: curves, and the columns they point into. */
+enum { LARGE_FAMILY = 8, MANY_POINTS = 50, FEWER_POINTS = 40 };
+
+/* A picture under construction: panels, and what they point into. */
 typedef struct Drawing {
-  PlotCurve *curves;
+  PlotPanel *panels;
   int count;
-  double **columns;
-  int column_count;
-  char **labels;
+  void **kept;
+  int kept_count;
 } Drawing;
 
+static void *keep(Drawing *drawing, void *block) {
+  size_t count = (size_t)drawing->kept_count + 1;
+  drawing->kept = mem_grow(drawing->kept, count * sizeof *drawing->kept);
+  return drawing->kept[drawing->kept_count++] = block;
+}
+
 static double *column(Drawing *drawing, size_t count) {
-  size_t columns = (size_t)drawing->column_count + 1;
-  drawing->columns = mem_grow(drawing->columns, columns * sizeof *drawing->columns);
-  return drawing->columns[drawing->column_count++] = mem_new(count, sizeof(double));
+  return keep(drawing, mem_new(count, sizeof(double)));
 }
 
 static void drawing_free(Drawing *drawing) {
-  for (int i = 0; i < drawing->column_count; i++) free(drawing->columns[i]);
-  for (int i = 0; i < drawing->count; i++) free(drawing->labels[i]);
-  free(drawing->columns);
-  free(drawing->labels);
-  free(drawing->curves);
+  for (int i = 0; i < drawing->kept_count; i++) free(drawing->kept[i]);
+  free(drawing->kept);
+  free(drawing->panels);
 }
+
+static PlotPanel *add_panel(Drawing *drawing) {
+  size_t count = (size_t)drawing->count + 1;
+  drawing->panels = mem_grow(drawing->panels, count * sizeof *drawing->panels);
+  drawing->panels[drawing->count] = (PlotPanel){0};
+  return &drawing->panels[drawing->count++];
+}
+
+/* What is drawn over what */
 
 /* The numbers that are drawn upward. */
-static const Array *heights(const Item *item) {
-  return item->value->kind == VALUE_CURVE ? item->value->curve.y : item->value->array;
+static const Array *heights(const Value *value) {
+  return value->kind == VALUE_CURVE ? value->curve.y : value->array;
 }
 
-/* The times of the result that the value was read from, when its first axis is time. */
-static const Array *times_of(const Value *value) {
-  if (value->kind == VALUE_CURVE) return NULL;
-  const ResultField *field = value->source ? result_find(value->source, "t", 0) : NULL;
-  const Array *t = field ? field->value : NULL;
-  return t && t->rank == 1 && t->size == value->array->shape[0] ? t : NULL;
+static const Axis *axis_of(const Value *value, int i) {
+  bool known = value->kind == VALUE_ARRAY && value->axes && i < value->axes->count;
+  return known ? &value->axes->list[i] : NULL;
 }
 
-/* What the heights of item i stand over, NULL for the index: the x of a curve; the times of its own
- * result; a plain array goes along with the times of the
- * fields it is drawn with. */
-static const Array *places_for(const Item *items, int count, int i) {
-  bool curve = items[i].value->kind == VALUE_CURVE;
-  const Array *own = curve ? items[i].value->curve.x : times_of(items[i].value);
-  for (int k = 0; !own && k < count; k++) {
-    const Array *t = times_of(items[k].value);
-    if (t && t->size == heights(&items[i])->shape[0]) own = t;
+/* What an axis runs over: times, or the numbers of a sweep; NULL for an index. */
+static const Array *places_along(const Value *value, int i) {
+  const Axis *axis = axis_of(value, i);
+  const Array *at = axis ? axis->at : NULL;
+  return at && at->rank == 1 && at->size == value->array->shape[i] ? at : NULL;
+}
+
+static bool is_time(const Value *value, int i) {
+  const Axis *axis = axis_of(value, i);
+  return axis && axis->name && (strcmp(axis->name, "t") == 0 || strcmp(axis->name, "s") == 0);
+}
+
+/* The times that an array from nowhere goes along with: those of the fields it is drawn with. */
+static const Array *borrowed_times(const PlotPart *part, const Value *value) {
+  for (int i = 0; !value->axes && i < part->count; i++) {
+    const Array *t =
+        is_time(part->items[i].value, 0) ? places_along(part->items[i].value, 0) : NULL;
+    if (t && t->size == value->array->shape[0]) return t;
   }
-  return own;
+  return NULL;
+}
+
+/* The axis of an array that is drawn across, the other being that of a family: the one that runs
+ * over something, time before the numbers of a sweep. -1 where there is no such, or two alike: the
+ * array is a map. */
+static int abscissa(const PlotPart *part, const Value *value) {
+  if (value->kind == VALUE_CURVE || value->array->rank == 1) return 0;
+  const Array *down = places_along(value, 0), *across = places_along(value, 1);
+  if (down && across)
+    return is_time(value, 0) == is_time(value, 1) ? -1 : is_time(value, 0) ? 0 : 1;
+  return down || borrowed_times(part, value) ? 0 : across ? 1 : -1;
+}
+
+static bool is_map(const PlotPart *part, const Value *value) { return abscissa(part, value) < 0; }
+
+/* What an item stands over, NULL for the index. */
+static const Array *places_for(const PlotPart *part, const Value *value) {
+  if (value->kind == VALUE_CURVE) return value->curve.x;
+  const Array *own = places_along(value, abscissa(part, value));
+  return own ? own : borrowed_times(part, value);
+}
+
+/* Names, in the notation of the field */
+
+/* "t", "μ", or "γ" of a sweep over net.gamma; NULL for an axis without name. */
+static const char *axis_symbol(Drawing *drawing, const Axis *axis) {
+  static const struct {
+    const char *name, *symbol;
+  } symbols[] = {{"mu", "μ"}, {"a", "μ"}, {"n", "μ"}, {"nu", "α"}, {"b", "α"}};
+  if (!axis || !axis->name) return NULL;
+  for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++)
+    if (strcmp(symbols[i].name, axis->name) == 0) return symbols[i].symbol;
+  const char *dot = strrchr(axis->name, '.');
+  return keep(drawing, greek_text(dot ? dot + 1 : axis->name));
+}
+
+/* The field that a value is part of: "Φ²", "N Var f"; NULL when it is part of none. To be freed. */
+static char *symbol_of(const Value *value) {
+  static const struct {
+    const char *name, *symbol;
+  } symbols[] = {{"delta", "Δ"}, {"Phi", "Φ"}, {"ntk", "K"}};
+  static const char *const powers[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
+  const char *name = value->field, *front = "";
+  if (!name) return NULL;
+  if (strncmp(name, "var_", 4) == 0) front = "N Var ", name += 4;
+  if (strncmp(name, "cov_", 4) == 0) front = "N Cov ", name += 4;
+  for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++)
+    if (strcmp(symbols[i].name, name) == 0) name = symbols[i].symbol;
+  int layer = value->layer;
+  bool letter = !name[1] || (*name & 0x80);
+  char *text = layer && !letter ? mem_format("%s%s, layer %d", front, name, layer)
+               : !layer || layer > 99
+                   ? mem_format("%s%s", front, name)
+                   : mem_format("%s%s%s%s", front, name, layer > 9 ? powers[layer / 10] : "",
+                                powers[layer % 10]);
+  for (char *c = text; *c; c++)
+    if (*c == '_') *c = ' ';
+  return text;
 }
 
 static const char *name_of(const Item *item) {
   bool own = item->value->kind == VALUE_CURVE && item->value->curve.label;
   return own ? item->value->curve.label : item->name;
+}
+
+/* The name as it is shown; NULL for one that is empty. */
+static char *title_of(Drawing *drawing, const Item *item) {
+  const char *name = name_of(item);
+  if (!*name) return NULL;
+  if (name != item->name) return keep(drawing, mem_string(name));
+  const char *field = item->value->field && strcmp(item->value->field, "delta") == 0
+                          ? strstr(name, ".delta")
+                          : NULL;
+  char *text = field ? mem_format("%.*s.Δ%s", (int)(field - name), name, field + strlen(".delta"))
+                     : mem_string(name);
+  char *title = greek_text(text);
+  free(text);
+  return keep(drawing, title);
 }
 
 /* What is drawn, whoever computed it: "loss" of theory.loss and nets.loss. */
@@ -67,25 +160,38 @@ static const char *quantity(const Item *item) {
   return dot && !item->labelled && item->value->kind != VALUE_CURVE ? dot + 1 : name;
 }
 
-static size_t curves_of(const Array *array) { return array->rank == 2 ? array->shape[1] : 1; }
+/* Curves */
+
+/* How many curves an item makes: one, or a family along the axis that is not drawn across. */
+static size_t curves_of(const PlotPart *part, const Value *value) {
+  const Array *y = heights(value);
+  return y->rank == 2 ? y->shape[1 - abscissa(part, value)] : 1;
+}
+
+static const Axis *family_axis(const PlotPart *part, const Value *value) {
+  return axis_of(value, 1 - abscissa(part, value));
+}
 
 /* The colour of an item's first curve: its own, or that of the first item of the same quantity. */
-static int color_of(const Item *items, int i) {
+static int color_of(const PlotPart *part, int i) {
+  const Value *value = part->items[i].value;
   int color = 1;
-  if (items[i].value->kind == VALUE_CURVE && items[i].value->curve.color)
-    return items[i].value->curve.color;
+  if (value->kind == VALUE_CURVE && value->curve.color) return value->curve.color;
   for (int k = 0; k < i; k++) {
-    if (strcmp(quantity(&items[k]), quantity(&items[i])) == 0) return color;
-    color += (int)curves_of(heights(&items[k]));
+    const Item *other = &part->items[k];
+    if (is_map(part, other->value)) continue;
+    if (strcmp(quantity(other), quantity(&part->items[i])) == 0) return color;
+    color += (int)curves_of(part, other->value);
   }
   return color;
 }
 
-/* Entry `which` of every row, as a column of its own. */
-static double *strided(Drawing *drawing, const Array *array, size_t which) {
-  size_t rows = array->shape[0], width = curves_of(array);
-  double *data = column(drawing, rows);
-  for (size_t i = 0; i < rows; i++) data[i] = array->data[i * width + which];
+/* Curve `which` of a family, as a column of its own. */
+static double *strided(Drawing *drawing, const Array *array, int across, size_t which) {
+  size_t count = array->shape[across], columns = array->rank == 2 ? array->shape[1] : 1;
+  size_t first = across ? which * columns : which, step = across ? 1 : columns;
+  double *data = column(drawing, count);
+  for (size_t i = 0; i < count; i++) data[i] = array->data[first + i * step];
   return data;
 }
 
@@ -99,95 +205,155 @@ static PlotStyle style_of(const Value *value) {
   }
 }
 
-static void add_curve(Drawing *drawing, const Item *item, const double *x, size_t which,
-                      int color) {
+/* The members of a family have their number, or the value of a sweep; of a large one the first and
+ * the last are named. */
+static char *label_of(Drawing *drawing, const PlotPart *part, const Item *item, size_t which) {
   const Value *value = item->value;
-  const Array *y = heights(item);
-  size_t width = curves_of(y), count = (size_t)drawing->count + 1;
-  drawing->curves = mem_grow(drawing->curves, count * sizeof *drawing->curves);
-  drawing->labels = mem_grow(drawing->labels, count * sizeof *drawing->labels);
-  char *label = width > 1 && *name_of(item) ? mem_format("%s, %zu", name_of(item), which)
-                                            : mem_string(name_of(item));
-  drawing->labels[drawing->count] = label;
-  bool exact = value->source && value->source->exact;
-  drawing->curves[drawing->count++] =
-      (PlotCurve){.label = *label ? label : NULL,
-                  .count = y->shape[0],
-                  .x = x,
-                  .y = strided(drawing, y, which),
-                  .error = value->error && !exact ? strided(drawing, value->error, which) : NULL,
-                  .style = style_of(value),
-                  .color = color};
+  size_t width = curves_of(part, value);
+  char *title = title_of(drawing, item);
+  if (!title || width == 1) return title;
+  if (width > LARGE_FAMILY && which > 0 && which + 1 < width) return NULL;
+  const char *symbol = axis_symbol(drawing, family_axis(part, value));
+  const Array *at = places_along(value, 1 - abscissa(part, value));
+  return keep(drawing, mem_format("%s, %s%s%.10g", title, symbol ? symbol : "", symbol ? " = " : "",
+                                  at ? at->data[which] : (double)which));
 }
 
-static void add_item(Drawing *drawing, const Item *items, int count, int i) {
-  const Array *y = heights(&items[i]), *places = places_for(items, count, i);
-  double *x = column(drawing, y->shape[0]);
-  for (size_t k = 0; k < y->shape[0]; k++) x[k] = places ? places->data[k] : (double)k;
-  for (size_t which = 0; which < curves_of(y); which++)
-    add_curve(drawing, &items[i], x, which, color_of(items, i) + (int)which);
+/* So many points in time that they would hide each other are thinned out. */
+static size_t stride_of(const PlotPart *part, const Value *value, size_t count) {
+  bool many = value->kind == VALUE_ARRAY && !part->x_log && count > MANY_POINTS;
+  return many ? (count + FEWER_POINTS - 1) / FEWER_POINTS : 1;
 }
+
+/* Curves of a large family, and those of a sweep, are graded. */
+static PlotCurve curve_of(Drawing *drawing, const PlotPart *part, int i, const double *x,
+                          size_t which) {
+  const Item *item = &part->items[i];
+  const Value *value = item->value;
+  const Array *y = heights(value);
+  int across = abscissa(part, value);
+  size_t width = curves_of(part, value);
+  bool exact = value->source && value->source->exact;
+  bool graded = width > LARGE_FAMILY || (width > 1 && places_along(value, 1 - across));
+  return (PlotCurve){.label = label_of(drawing, part, item, which),
+                     .count = y->shape[across],
+                     .x = x,
+                     .y = strided(drawing, y, across, which),
+                     .error = value->error && !exact ? strided(drawing, value->error, across, which)
+                                                     : NULL,
+                     .style = style_of(value),
+                     .stride = stride_of(part, value, y->shape[across]),
+                     .color = graded ? 0 : color_of(part, i) + (int)which,
+                     .shade = graded ? (double)which / (double)(width - 1) : 0};
+}
+
+static void add_item(Drawing *drawing, const PlotPart *part, int i, PlotCurve *curves) {
+  const Value *value = part->items[i].value;
+  const Array *places = places_for(part, value);
+  size_t count = heights(value)->shape[abscissa(part, value)];
+  double *x = column(drawing, count);
+  for (size_t k = 0; k < count; k++) x[k] = places ? places->data[k] : (double)k;
+  for (size_t which = 0; which < curves_of(part, value); which++)
+    curves[which] = curve_of(drawing, part, i, x, which);
+}
+
+/* The text that the items agree on, else NULL. */
+static const char *common(const char *so_far, const char *next, bool first) {
+  return first || (so_far && next && strcmp(so_far, next) == 0) ? next : NULL;
+}
+
+static void add_curves(Drawing *drawing, const PlotPart *part) {
+  PlotPanel panel = {.x_log = part->x_log, .y_log = part->y_log};
+  const char *symbol = NULL, *name = NULL, *axis = NULL;
+  size_t count = 0;
+  bool first = true;
+  for (int i = 0; i < part->count; i++)
+    if (!is_map(part, part->items[i].value)) count += curves_of(part, part->items[i].value);
+  PlotCurve *curves = keep(drawing, mem_new(count, sizeof *curves));
+  panel.curves = curves;
+  for (int i = 0; i < part->count; i++) {
+    const Value *value = part->items[i].value;
+    if (is_map(part, value)) continue;
+    add_item(drawing, part, i, curves + panel.curve_count);
+    panel.curve_count += (int)curves_of(part, value);
+    char *own = symbol_of(value);
+    symbol = common(symbol, own ? keep(drawing, own) : NULL, first);
+    name = common(name, quantity(&part->items[i]), first);
+    const char *own_axis = axis_symbol(drawing, axis_of(value, abscissa(part, value)));
+    bool borrowed = value->kind == VALUE_ARRAY && borrowed_times(part, value);
+    axis = common(axis, borrowed ? "t" : own_axis, first);
+    first = false;
+  }
+  panel.title = part->title;
+  panel.x_label = part->x_label ? part->x_label : axis;
+  panel.y_label = part->y_label ? part->y_label : symbol ? symbol : name;
+  *add_panel(drawing) = panel;
+}
+
+/* Heat maps */
+
+static void add_map(Drawing *drawing, const PlotPart *part, const Item *item) {
+  const Value *value = item->value;
+  bool alone = part->count == 1;
+  char *symbol = symbol_of(value);
+  const char *across = axis_symbol(drawing, axis_of(value, 1)),
+             *down = axis_symbol(drawing, axis_of(value, 0));
+  *add_panel(drawing) =
+      (PlotPanel){.title = alone && part->title ? part->title : title_of(drawing, item),
+                  .x_label = alone && part->x_label ? part->x_label : across,
+                  .y_label = alone && part->y_label ? part->y_label : down,
+                  .heat = value->array,
+                  .columns = places_along(value, 1),
+                  .rows = places_along(value, 0),
+                  .z_label = symbol ? keep(drawing, symbol) : NULL};
+}
+
+/* The curves of a part share a panel, each map has its own. */
+static void add_part(Drawing *drawing, const PlotPart *part) {
+  bool curves = false;
+  for (int i = 0; i < part->count; i++) {
+    bool map = is_map(part, part->items[i].value);
+    if (map) add_map(drawing, part, &part->items[i]);
+    if (!map && !curves) add_curves(drawing, part);
+    curves |= !map;
+  }
+}
+
+/* The statement */
 
 /* A check passes over what it does not know. */
-static bool drawable(Eval *eval, const Item *items, int count) {
-  for (int i = 0; i < count; i++) {
-    const Value *value = items[i].value;
+static bool drawable(Eval *eval, const PlotPart *part) {
+  for (int i = 0; i < part->count; i++) {
+    const Value *value = part->items[i].value;
     bool empty = value->kind == VALUE_ARRAY && value->array->size == 0;
     if (value->kind != VALUE_ARRAY || (value->array->rank <= 2 && !empty)) continue;
-    eval_error(eval, items[i].node->span, empty ? NULL : "choose a part of it: x[0], x[:, 0]",
+    eval_error(eval, part->items[i].node->span, empty ? NULL : "choose a part of it: x[0], x[:, 0]",
                "cannot plot %s", value_describe(value));
     return false;
   }
   return true;
 }
 
-static Plot plot_of(Drawing *drawing, const Item *items, int count) {
-  Plot plot = {0};
-  const Value *first = items[0].value;
-  if (count == 1 && first->kind == VALUE_ARRAY && first->array->rank == 2 && !times_of(first)) {
-    plot.heat = first->array;
-    plot.title = items[0].name;
-    return plot;
-  }
-  bool timed = true, alike = true;
-  for (int i = 0; i < count; i++) {
-    add_item(drawing, items, count, i);
-    timed &= items[i].value->kind != VALUE_CURVE && places_for(items, count, i);
-    alike &= strcmp(quantity(&items[i]), quantity(&items[0])) == 0;
-  }
-  plot.x_label = timed ? "t" : NULL;
-  plot.y_label = alike ? quantity(&items[0]) : NULL;
-  plot.curves = drawing->curves;
-  plot.curve_count = drawing->count;
-  return plot;
-}
-
-static void apply_look(const PlotLook *look, Plot *plot) {
-  if (look->title) plot->title = look->title;
-  if (look->x_label) plot->x_label = look->x_label;
-  if (look->y_label) plot->y_label = look->y_label;
-  plot->x_log = look->x_log;
-  plot->y_log = look->y_log;
-}
-
-static Status draw(const Dmf *dmf, const Item *items, int count, const PlotLook *look,
-                   const char *target, char **why) {
+static Status draw(const Dmf *dmf, const PlotPart *parts, int count, const char *target,
+                   char **why) {
   Drawing drawing = {0};
-  Plot plot = plot_of(&drawing, items, count);
-  apply_look(look, &plot);
-  Status status = target ? plot_write(&plot, target, why) : plot_draw(&plot, dmf->results, why);
+  for (int i = 0; i < count; i++) add_part(&drawing, &parts[i]);
+  Plot plot = {drawing.panels, drawing.count};
+  Status status = target ? plot_write(&plot, target, why)
+                         : plot_draw(&plot, dmf->results, text_columns(dmf->results),
+                                     text_lines(dmf->results) - 1, session_in_color(dmf), why);
   drawing_free(&drawing);
   return status;
 }
 
-void draw_plot(Eval *eval, const Item *items, int count, const PlotLook *look, const char *path,
-               Span span) {
+void draw_plot(Eval *eval, const PlotPart *parts, int count, const char *path, Span span) {
   const Dmf *dmf = eval->host->self;
-  if (!drawable(eval, items, count)) return;
+  for (int i = 0; i < count; i++)
+    if (!drawable(eval, &parts[i])) return;
   char *target = path ? files_target(eval, path, span) : NULL, *why = NULL;
   if (path && !target) return;
   Status status = target ? plot_check_target(target, &why) : STATUS_OK;
-  if (status == STATUS_OK && !eval->dry) status = draw(dmf, items, count, look, target, &why);
+  if (status == STATUS_OK && !eval->dry) status = draw(dmf, parts, count, target, &why);
   if (status != STATUS_OK)
     eval_fail(eval, status, span, NULL, "%s", why ? why : "the plot could not be drawn");
   free(why);

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void openblas_set_num_threads(int threads);
 
@@ -205,6 +206,8 @@ static void check_settings(Dmf *dmf, const Scope *scope) {
   for (int i = 0; i < dmf->setting_count; i++)
     if (!dmf->settings[i].used) check_setting(dmf, &dmf->settings[i], scope);
 }
+
+bool session_in_color(const Dmf *dmf) { return dmf->config.color && isatty(fileno(dmf->results)); }
 
 /* Running */
 

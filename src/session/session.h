@@ -64,6 +64,9 @@ void session_keep(Dmf *dmf, Script *script);
 /* A file beside the script that names it; to be freed. */
 char *session_beside(Span span, const char *path);
 
+/* Whether what is shown may have colours: on a terminal that has them. */
+bool session_in_color(const Dmf *dmf);
+
 /* import.c */
 void import_run(Eval *eval, const Ast *node);
 /* Evaluates std/prelude.dmf, when it is installed, in the scope of the evaluator. */
@@ -96,7 +99,6 @@ char *files_target(Eval *eval, const char *path, Span span);
 void files_free(Dmf *dmf);
 
 /* draw.c */
-void draw_plot(Eval *eval, const Item *items, int count, const PlotLook *look, const char *path,
-               Span span);
+void draw_plot(Eval *eval, const PlotPart *parts, int count, const char *path, Span span);
 
 #endif

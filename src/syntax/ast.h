@@ -104,4 +104,8 @@ char *ast_comment(const Ast *node);
 /* The same for the comment lines at the beginning of a text. */
 char *source_comment(const Source *source);
 
+/* A text of the language in which names that spell a Greek letter, alone or up to an underscore, are
+ * written with it: gamma as γ, sigma_w as σ_w. Strings stay as they are. To be freed. */
+char *greek_text(const char *text);
+
 #endif

@@ -119,6 +119,41 @@ static bool spell(uint32_t code, char letter[LETTER_BYTES]) {
   return letter[0];
 }
 
+/* The code of the letter that a word spells, 0 if it is none. */
+static uint32_t spelled(const char *word, size_t length) {
+  char small[LETTER_BYTES] = {0};
+  if (length >= LETTER_BYTES) return 0;
+  memcpy(small, word, length);
+  small[0] = (char)tolower(small[0]);
+  for (size_t i = sizeof greek / sizeof *greek; i-- > 0;) /* the usual sigma comes second */
+    if (strcmp(greek[i], small) == 0)
+      return (uint32_t)(isupper((unsigned char)*word) ? CAPITAL_ALPHA : ALPHA) + (uint32_t)i;
+  return 0;
+}
+
+char *greek_text(const char *text) {
+  char *written = mem_new(strlen(text) + 1, 1), *to = written;
+  bool quoted = false, inside = false;
+  while (*text) {
+    size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    bool ends = !isdigit((unsigned char)text[length]) && !(text[length] & 0x80);
+    uint32_t code = quoted || inside || !ends ? 0 : spelled(text, length);
+    if (code) { /* two bytes, never longer than the word */
+      *to++ = (char)(0xc0 | code >> 6);
+      *to++ = (char)(0x80 | (code & 0x3f));
+      text += length;
+      continue;
+    }
+    if (!length) length = 1;
+    quoted ^= *text == '"';
+    memcpy(to, text, length);
+    to += length;
+    text += length;
+    inside = isalnum((unsigned char)text[-1]) || text[-1] == '_' || text[-1] & 0x80;
+  }
+  return written;
+}
+
 /* What to write instead of a character that looks right. */
 static const struct {
   uint32_t code;

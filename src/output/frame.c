@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "output/frame.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Ranges */
+
+static const Range nothing = {INFINITY, -INFINITY};
+
+static void stretch(Range *range, double value, bool positive) {
+  if (!isfinite(value) || (positive && value <= 0)) return;
+  range->low = fmin(range->low, value);
+  range->high = fmax(range->high, value);
+}
+
+Range frame_x(const PlotPanel *panel) {
+  Range range = nothing;
+  for (int k = 0; k < panel->curve_count; k++)
+    for (size_t i = 0; i < panel->curves[k].count; i++)
+      if (isfinite(panel->curves[k].y[i])) stretch(&range, panel->curves[k].x[i], panel->x_log);
+  return range;
+}
+
+Range frame_y(const PlotPanel *panel) {
+  Range range = nothing;
+  for (int k = 0; k < panel->curve_count; k++) {
+    const PlotCurve *curve = &panel->curves[k];
+    for (size_t i = 0; i < curve->count; i++) {
+      bool bar = curve->error && isfinite(curve->error[i]) && !panel->y_log;
+      double error = bar ? curve->error[i] : 0;
+      if (!isfinite(curve->x[i])) continue;
+      stretch(&range, curve->y[i] - error, panel->y_log);
+      stretch(&range, curve->y[i] + error, panel->y_log);
+    }
+  }
+  return range;
+}
+
+static bool shares_colors(const PlotPanel *a, const PlotPanel *b) {
+  return a == b || (b->heat && a->z_label && b->z_label && strcmp(a->z_label, b->z_label) == 0);
+}
+
+Range frame_heat(const Plot *plot, const PlotPanel *panel) {
+  Range range = nothing;
+  for (int k = 0; k < plot->count; k++) {
+    const PlotPanel *other = &plot->panels[k];
+    for (size_t i = 0; shares_colors(panel, other) && i < other->heat->size; i++)
+      stretch(&range, other->heat->data[i], false);
+  }
+  if (range.low < 0 && range.high > 0) {
+    double most = fmax(-range.low, range.high);
+    return (Range){-most, most};
+  }
+  return range.low == range.high ? frame_pad(range, false, 0) : range;
+}
+
+Range frame_pad(Range range, bool logarithmic, double fraction) {
+  if (logarithmic) {
+    double factor = range.high > range.low ? pow(range.high / range.low, fraction) : 2;
+    return (Range){range.low / factor, range.high * factor};
+  }
+  double room = fraction * (range.high - range.low);
+  if (range.low == range.high) room = range.low != 0 ? 0.1 * fabs(range.low) : 1;
+  return (Range){range.low - room, range.high + room};
+}
+
+double frame_step(Range range, int most) {
+  double least = (range.high - range.low) / (most > 1 ? most : 1);
+  double power = pow(10, floor(log10(least)));
+  return least <= power       ? power
+         : least <= 2 * power ? 2 * power
+         : least <= 5 * power ? 5 * power
+                              : 10 * power;
+}
+
+/* Colours */
+
+/* Okabe and Ito's colours, which stay distinct for colour-blind eyes; grey instead of yellow. */
+static const Color curve_colors[] = {{0, 114, 178}, {213, 94, 0},   {0, 158, 115}, {204, 121, 167},
+                                     {230, 159, 0}, {86, 180, 233}, {0, 0, 0},     {136, 136, 136}};
+
+enum { COLORS = sizeof curve_colors / sizeof *curve_colors, STOPS = 5 };
+
+static const Color one_sign[STOPS] = {
+    {68, 1, 84}, {59, 82, 139}, {33, 145, 140}, {94, 201, 98}, {253, 231, 37}};
+static const Color both_signs[STOPS] = {
+    {5, 48, 97}, {67, 147, 195}, {247, 247, 247}, {214, 96, 77}, {103, 0, 31}};
+
+static int between(int a, int b, double part) { return (int)lround(a + part * (b - a)); }
+
+/* The colour at 0..1 along evenly spaced stops. */
+static Color along(const Color *stops, double place) {
+  place = fmin(fmax(place, 0), 1) * (STOPS - 1);
+  int i = place < STOPS - 1 ? (int)place : STOPS - 2;
+  Color a = stops[i], b = stops[i + 1];
+  double part = place - i;
+  return (Color){between(a.red, b.red, part), between(a.green, b.green, part),
+                 between(a.blue, b.blue, part)};
+}
+
+Color frame_color(const PlotCurve *curve) {
+  /* the brightest end of the sequence is hard to see on white */
+  return curve->color > 0 ? curve_colors[(curve->color - 1) % COLORS]
+                          : along(one_sign, 0.85 * curve->shade);
+}
+
+Color frame_heat_color(double value, Range range) {
+  const Color *stops = range.low < 0 && range.high > 0 ? both_signs : one_sign;
+  return along(stops, (value - range.low) / (range.high - range.low));
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the ways of drawing share: the ranges of a panel's axes, their ticks, and its colours. */
+#ifndef DMF_OUTPUT_FRAME_H
+#define DMF_OUTPUT_FRAME_H
+
+#include "output/plot.h"
+
+typedef struct Range {
+  double low, high; /* low > high: nothing to draw */
+} Range;
+
+Range frame_x(const PlotPanel *panel);
+/* Of the curves with their errors. On a logarithmic axis the errors are left out: a band that
+ * reaches zero would have no lower end. */
+Range frame_y(const PlotPanel *panel);
+/* Of the colours of a panel's heat map: its entries and those of the maps that share its colours,
+ * symmetric about zero when there are both signs. */
+Range frame_heat(const Plot *plot, const PlotPanel *panel);
+/* Room around the data: a fraction of their range, or of its logarithm. */
+Range frame_pad(Range range, bool logarithmic, double fraction);
+
+/* The step between ticks, 1, 2 or 5 times a power of ten, for at most so many of them. */
+double frame_step(Range range, int most);
+
+/* Red, green and blue, 0..255. */
+typedef struct Color {
+  int red, green, blue;
+} Color;
+
+Color frame_color(const PlotCurve *curve);
+/* Of the entry of a heat map: white at zero where there are both signs, else brightening evenly. */
+Color frame_heat_color(double value, Range range);
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "output/script.h"
+#include "output/frame.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { PIXEL_CELLS = 1600, MAJOR_DECADES = 8, LONGEST_LABEL = 48, FAMILY_TABLE = 6 };
+
+/* Numbers */
+
+static void put_number(FILE *out, double value) {
+  if (isfinite(value))
+    fprintf(out, " %.9g", value);
+  else
+    fputs(" NaN", out);
+}
+
+static void put_curve(FILE *out, const PlotCurve *curve) {
+  for (size_t i = 0; i < curve->count; i++) {
+    put_number(out, curve->x[i]);
+    put_number(out, curve->y[i]);
+    if (curve->error) put_number(out, curve->error[i]);
+    fputc('\n', out);
+  }
+}
+
+static void put_heat(FILE *out, const Array *heat) {
+  for (size_t i = 0; i < heat->size; i++) {
+    put_number(out, heat->data[i]);
+    if ((i + 1) % heat->shape[1] == 0) fputc('\n', out);
+  }
+}
+
+void script_numbers(FILE *out, const Plot *plot) {
+  const char *gap = "";
+  for (int k = 0; k < plot->count; k++) {
+    const PlotPanel *panel = &plot->panels[k];
+    if (panel->heat) {
+      fprintf(out, "%s# %s\n", gap, panel->title ? panel->title : "");
+      put_heat(out, panel->heat);
+      gap = "\n\n";
+    }
+    for (int i = 0; i < panel->curve_count; i++) {
+      const PlotCurve *curve = &panel->curves[i];
+      fprintf(out, "%s# %s\n", gap, curve->label ? curve->label : "");
+      put_curve(out, curve);
+      gap = "\n\n";
+    }
+  }
+}
+
+/* Texts */
+
+/* In single quotes gnuplot takes everything literally, but for the quote. What is very long is
+ * cut. */
+static void put_quoted(FILE *out, const char *text) {
+  int letters = 0;
+  fputc('\'', out);
+  for (; *text; text++) {
+    bool begins = ((unsigned char)*text & 0xc0) != 0x80;
+    if (begins && ++letters > LONGEST_LABEL) break;
+    if (*text == '\'') fputc('\'', out);
+    fputc((unsigned char)*text < 32 ? ' ' : *text, out);
+  }
+  fputs(*text ? "…'" : "'", out);
+}
+
+/* What the panel before may have set is unset. */
+static void put_label(FILE *out, const char *setting, const char *text) {
+  fprintf(out, "set %s ", setting);
+  put_quoted(out, text ? text : "");
+  fputs(" noenhanced\n", out);
+}
+
+static void put_color(FILE *out, Color color) {
+  fprintf(out, "'#%02x%02x%02x'", (unsigned)color.red, (unsigned)color.green, (unsigned)color.blue);
+}
+
+/* Curves */
+
+static bool is_line(const PlotCurve *curve) {
+  return curve->style != PLOT_POINTS && curve->count > 1;
+}
+
+static size_t stride_of(const PlotCurve *curve) { return curve->stride ? curve->stride : 1; }
+
+static void put_title(FILE *out, const PlotCurve *curve) {
+  fputs(curve->label ? " title " : " notitle", out);
+  if (curve->label) put_quoted(out, curve->label);
+}
+
+static void put_line(FILE *out, const PlotCurve *curve, int i) {
+  fprintf(out, "  $curve%d using 1:2 with lines linewidth 2 linecolor ", i);
+  put_color(out, frame_color(curve));
+  if (curve->style == PLOT_DASHED) fputs(" dashtype '-'", out);
+  put_title(out, curve);
+}
+
+/* Where the lower end of a band or a bar is; on a logarithmic axis one that reaches zero is cut a
+ * decade below. */
+static const char *lower_end(const PlotPanel *panel) {
+  return panel->y_log ? "($2-$3>0?$2-$3:$2/10)" : "($2-$3)";
+}
+
+static void put_band(FILE *out, const PlotPanel *panel, int i) {
+  fprintf(out, "  $curve%d using 1:%s:($2+$3) with filledcurves fillcolor ", i, lower_end(panel));
+  put_color(out, frame_color(&panel->curves[i]));
+  fputs(" fillstyle transparent solid 0.2 noborder notitle, \\\n", out);
+}
+
+/* gnuplot's own error bars would leave a gap around each point. */
+static void put_bars(FILE *out, const PlotPanel *panel, int i) {
+  const PlotCurve *curve = &panel->curves[i];
+  const char *low = lower_end(panel);
+  fprintf(out,
+          "  $curve%d every %zu using 1:%s:(0):($2+$3-%s) with vectors nohead linewidth 1.2 "
+          "linecolor ",
+          i, stride_of(curve), low, low);
+  put_color(out, frame_color(curve));
+  fputs(" notitle, \\\n", out);
+}
+
+static void put_points(FILE *out, const PlotCurve *curve, int i) {
+  size_t stride = stride_of(curve), drawn = curve->count / stride;
+  fprintf(out, "  $curve%d every %zu using 1:2 with points pointtype 7 pointsize %g linecolor ", i,
+          stride,
+          drawn > 100  ? 0.35
+          : drawn > 40 ? 0.5
+                       : 0.65);
+  put_color(out, frame_color(curve));
+  put_title(out, curve);
+}
+
+static void put_curve_data(FILE *out, const PlotPanel *panel) {
+  for (int i = 0; i < panel->curve_count; i++) {
+    fprintf(out, "$curve%d << EOD\n", i);
+    put_curve(out, &panel->curves[i]);
+    fputs("EOD\n", out);
+  }
+}
+
+/* A tick at 1, 2 or 5 times a power of ten. */
+static void put_decade_tick(FILE *out, int digit, int power) {
+  if (abs(power) <= 3)
+    fprintf(out, "'%g' ", digit * pow(10, power));
+  else if (digit == 1)
+    fprintf(out, "'10^{%d}' ", power);
+  else
+    fprintf(out, "'%d·10^{%d}' ", digit, power);
+  fprintf(out, "%d%s%d", digit, "e", power);
+}
+
+/* Powers of ten; between them 2 and 5 or all digits where little is shown, and small ticks. */
+static void put_decades(FILE *out, char axis, Range range) {
+  double span = log10(range.high / range.low);
+  int first = (int)floor(log10(range.low)), last = (int)ceil(log10(range.high));
+  int every = (last - first + MAJOR_DECADES - 1) / MAJOR_DECADES;
+  fprintf(out, "set logscale %c\nset %ctics (", axis, axis);
+  for (int power = first; power <= last; power++) {
+    for (int digit = 1; digit < 10; digit++) {
+      bool major = digit == 1 ? (power - first) % every == 0
+                              : span < 0.7 || (span < 2.3 && (digit == 2 || digit == 5));
+      if (power > first || digit > 1) fputs(", ", out);
+      if (major)
+        put_decade_tick(out, digit, power);
+      else
+        fprintf(out, "'' %de%d 1", digit, power);
+      if (every > 1) break;
+    }
+  }
+  fputs(")\n", out);
+}
+
+static void put_axis(FILE *out, char axis, Range range, bool logarithmic) {
+  if (logarithmic)
+    put_decades(out, axis, range);
+  else
+    fprintf(out, "unset logscale %c\nset %ctics autofreq\n", axis, axis);
+  fprintf(out, "set %crange [%.9g:%.9g]\n", axis, range.low, range.high);
+}
+
+/* Above the data while it is short, else beside them; the title heads it. */
+static void put_legend(FILE *out, const PlotPanel *panel) {
+  int entries = 0;
+  for (int i = 0; i < panel->curve_count; i++) entries += panel->curves[i].label != NULL;
+  fprintf(out, "set key %s outside %s Left reverse noenhanced samplen 1.6 title ",
+          entries ? "on" : "off",
+          entries <= FAMILY_TABLE ? "top left horizontal" : "right top vertical");
+  put_quoted(out, entries && panel->title ? panel->title : "");
+  fputs(" left\n", out);
+  put_label(out, "title", entries ? NULL : panel->title);
+}
+
+static void put_curve_panel(FILE *out, const PlotPanel *panel) {
+  put_curve_data(out, panel);
+  fputs("set border 3 linewidth 1 linecolor '#333333'\n"
+        "set tics nomirror out scale 0.6,0.3 textcolor '#000000'\n"
+        "set grid linetype 1 linewidth 0.5 linecolor '#e4e4e4'\n"
+        "set size noratio\n",
+        out);
+  put_legend(out, panel);
+  put_axis(out, 'x', frame_pad(frame_x(panel), panel->x_log, 0.015), panel->x_log);
+  put_axis(out, 'y', frame_pad(frame_y(panel), panel->y_log, 0.05), panel->y_log);
+  fputs("plot \\\n", out);
+  for (int i = 0; i < panel->curve_count; i++) {
+    if (!panel->curves[i].error) continue;
+    if (is_line(&panel->curves[i]))
+      put_band(out, panel, i);
+    else
+      put_bars(out, panel, i);
+  }
+  for (int i = 0; i < panel->curve_count; i++) {
+    const PlotCurve *curve = &panel->curves[i];
+    if (is_line(curve))
+      put_line(out, curve, i);
+    else
+      put_points(out, curve, i);
+    fputs(i + 1 < panel->curve_count ? ", \\\n" : "\n", out);
+  }
+}
+
+/* Heat maps */
+
+static void put_palette(FILE *out, Range range) {
+  enum { STEPS = 8 };
+  fputs("set palette defined (", out);
+  for (int i = 0; i <= STEPS; i++) {
+    double value = range.low + (range.high - range.low) * i / STEPS;
+    fprintf(out, "%s%d ", i ? ", " : "", i);
+    put_color(out, frame_heat_color(value, range));
+  }
+  fprintf(out, ")\nset cbrange [%.9g:%.9g]\n", range.low, range.high);
+}
+
+/* Ticks at rows or columns, at most nine of them. */
+static void put_places(FILE *out, char axis, size_t count, const Array *at) {
+  double step = frame_step((Range){0, (double)count}, 9);
+  fprintf(out, "set %ctics (", axis);
+  for (size_t i = 0; i < count; i += step < 1 ? 1 : (size_t)step)
+    fprintf(out, "%s'%.4g' %zu", i ? ", " : "", at ? at->data[i] : (double)i, i);
+  fputs(")\n", out);
+}
+
+static void put_heat_panel(FILE *out, const Plot *plot, const PlotPanel *panel) {
+  size_t rows = panel->heat->shape[0], columns = panel->heat->shape[1];
+  size_t longer = rows > columns ? rows : columns, shorter = rows < columns ? rows : columns;
+  fputs("$heat << EOD\n", out);
+  put_heat(out, panel->heat);
+  fputs("EOD\n", out);
+  put_palette(out, frame_heat(plot, panel));
+  put_label(out, "title", panel->title);
+  fputs("set key off title ''\n", out);
+  put_label(out, "cblabel", panel->z_label);
+  fprintf(out, "set xrange [-0.5:%zu.5]\nset yrange [%zu.5:-0.5]\n", columns - 1, rows - 1);
+  fputs("unset logscale\n", out);
+  put_places(out, 'x', columns, panel->columns);
+  put_places(out, 'y', rows, panel->rows);
+  fprintf(out, "set size %s\n", longer <= 4 * shorter ? "ratio -1" : "noratio");
+  fputs("unset grid\nset tics nomirror out scale 0.5 textcolor '#000000'\n"
+        "set border 15 linewidth 1 linecolor '#333333'\n",
+        out);
+  fprintf(out, "plot $heat matrix with image %s notitle\n",
+          rows * columns <= PIXEL_CELLS ? "pixels" : "");
+}
+
+/* The whole */
+
+typedef struct Layout {
+  int rows, columns;
+} Layout;
+
+static Layout layout_of(int panels) {
+  int columns = panels <= 3 ? panels : panels == 4 ? 2 : panels <= 9 ? 3 : 4;
+  return (Layout){(panels + columns - 1) / columns, columns};
+}
+
+/* One panel is wide; several are smaller, in letters of the same size. */
+static void put_terminal(FILE *out, PictureKind kind, Layout layout) {
+  bool single = layout.rows * layout.columns == 1;
+  double wide = layout.columns * (single ? 720 : 480), high = layout.rows * (single ? 480 : 380);
+  switch (kind) {
+  case PICTURE_SVG:
+    fprintf(out, "set terminal svg size %g,%g dynamic font 'Helvetica,15' background '#ffffff'\n",
+            wide, high);
+    break;
+  case PICTURE_PDF:
+    fprintf(out, "set terminal pdfcairo size %gcm,%gcm font 'Helvetica,9' rounded\n", wide / 60,
+            high / 60);
+    break;
+  default:
+    fprintf(out,
+            "set terminal pngcairo size %g,%g font 'Helvetica,23' linewidth 2 pointscale 2 rounded "
+            "background '#ffffff'\n",
+            2 * wide, 2 * high);
+  }
+}
+
+static void put_script(FILE *out, const Plot *plot, PictureKind kind) {
+  Layout layout = layout_of(plot->count);
+  fputs("set encoding utf8\nset format '%h'\n", out);
+  put_terminal(out, kind, layout);
+  if (plot->count > 1) fprintf(out, "set multiplot layout %d,%d\n", layout.rows, layout.columns);
+  for (int i = 0; i < plot->count; i++) {
+    const PlotPanel *panel = &plot->panels[i];
+    put_label(out, "xlabel", panel->x_label);
+    put_label(out, "ylabel", panel->y_label);
+    if (panel->heat)
+      put_heat_panel(out, plot, panel);
+    else
+      put_curve_panel(out, panel);
+  }
+}
+
+char *script_compose(const Plot *plot, PictureKind kind, size_t *length) {
+  char *script = NULL;
+  FILE *out = open_memstream(&script, length);
+  if (!out) return NULL;
+  put_script(out, plot, kind);
+  if (fclose(out) == 0) return script;
+  free(script);
+  return NULL;
+}
