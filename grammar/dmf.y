@@ -48,7 +48,8 @@ static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *me
 %token AND "'and'" OR "'or'" NOT "'not'" IF "'if'" THEN "'then'" ELSE "'else'" FOR "'for'" IN "'in'"
 %token WITH "'with'" IMPORT "'import'" PRINT "'print'" PLOT "'plot'" SAVE "'save'"
 %token ASSERT "'assert'" TO "'to'" DATASET "'dataset'" MODEL "'model'" TRAINING "'training'"
-%token ACTIVATION "'activation'" LOSS "'loss'" FUNCTION "'function'"
+%token ACTIVATION "'activation'" LOSS "'loss'" FUNCTION "'function'" LAYER "'layer'" OF "'of'"
+%token RETURN "'return'"
 %token ARROW "'->'" DOTDOT "'..'" LE "'<='" GE "'>='" EQ "'=='" NE "'!='" TRANSPOSE "a single quote"
 
 %left ARROW
@@ -63,9 +64,9 @@ static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *me
 %precedence NEGATIVE
 %right '^'
 
-%type <node> line statement when otherwise block entry_line expr primary item argument subscript bound
+%type <node> signal step line statement when otherwise block entry_line expr primary item argument subscript bound
 %type <node> param
-%type <kids> lines entries items exprs arguments argument_list subscripts params param_list
+%type <kids> lines steps entries items exprs arguments argument_list subscripts params param_list
 %type <code> declarer definer
 
 %%
@@ -103,6 +104,22 @@ statement:
 | when
 | declarer NAME '{' entries '}'         { $$ = build_declare(build, @$, $1, $2, $4); }
 | definer NAME '(' params ')' '=' expr  { $$ = NAMED((AstKind)$1, $2, ADD($4, $7)); }
+| LAYER NAME '(' params ')' OF signal '{' steps '}'
+                                        { $$ = NAMED(AST_LAYER, $2, ADD(ADD($4, $7), build_node(build, AST_BLOCK, @9, $9))); }
+;
+
+signal: NAME                            { $$ = NAMED(AST_PARAM, $1, NULL); };
+
+steps:
+  step                                  { $$ = $1 ? KIDS(1, $1) : KIDS(0); }
+| steps NEWLINE step                    { $$ = $3 ? ADD($1, $3) : $1; }
+;
+
+step:
+  %empty                                { $$ = NULL; }
+| NAME '=' expr                         { $$ = NAMED(AST_ASSIGN, $1, KIDS(1, $3)); }
+| RETURN expr                           { $$ = NODE(AST_RETURN, KIDS(1, $2)); }
+| error RESUME                          { yyerrok; $$ = NODE(AST_BROKEN, KIDS(0)); }
 ;
 
 when: IF expr block otherwise           { $$ = NODE(AST_WHEN, KIDS(3, $2, $3, $4)); };
@@ -240,14 +257,14 @@ typedef struct Expected {
 } Expected;
 
 static const int statement_starts[] = {IMPORT, PLOT, SAVE, ASSERT, FOR, DATASET, MODEL, TRAINING,
-                                       ACTIVATION, LOSS, FUNCTION, NUMBER, 0};
+                                       ACTIVATION, LOSS, FUNCTION, LAYER, NUMBER, 0};
 static const int operand_starts[] = {NAME, STRING, '(', '[', '-', NOT, IF, 0};
 static const int operators[] = {ARROW, OR, AND, '<', '>', LE, GE, EQ, NE, DOTDOT, '+', '-', '*',
                                 '/', '@', '^', '(', '[', '.', TRANSPOSE, WITH, '=', 0};
 static const int comparisons[] = {'<', '>', LE, GE, EQ, NE, 0};
 static const int separators[] = {NEWLINE, ',', FINISH, 0};
 static const int reserved[] = {AND, OR, NOT, IF, THEN, ELSE, FOR, IN, WITH,
-                               IMPORT, PRINT, PLOT, SAVE, ASSERT, 0};
+                               IMPORT, PRINT, PLOT, SAVE, ASSERT, RETURN, 0};
 
 static bool among(yysymbol_kind_t kind, const int *tokens) {
   for (; *tokens; tokens++)

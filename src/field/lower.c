@@ -5,7 +5,6 @@
 #include "base/memory.h"
 #include "field/program.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,11 +65,10 @@ static int emit_sum(Program *p, char *name, int count, const int *src) {
  * names. */
 typedef struct Chain {
   Program *p;
-  int x;         /* the signal */
-  int ones;      /* the constant input of the biases, -1 until needed */
-  int depth;     /* matrices so far, biases not counted */
-  int maps;      /* activations so far */
-  int residuals; /* residual layers of the chain */
+  int x;     /* the signal */
+  int ones;  /* the constant input of the biases, -1 until needed */
+  int depth; /* matrices so far, biases not counted */
+  int maps;  /* activations so far */
 } Chain;
 
 static int bias_input(Chain *chain) {
@@ -82,68 +80,139 @@ static int bias_input(Chain *chain) {
   return chain->ones;
 }
 
-/* A matrix from the signal's space, noted as the carrier of Phi[depth]. */
-static int next_matrix(Chain *chain, int to, const Layer *layer) {
-  Program *p = chain->p;
-  int from = p->variables[chain->x].space;
-  int matrix = add_matrix(p, mem_format("W%d", chain->depth), from, to, layer->sigma_w,
-                          layer->train ? layer->rate : 0);
-  p->phi_matrix = mem_grow(p->phi_matrix, (size_t)(chain->depth + 1) * sizeof *p->phi_matrix);
-  p->phi_matrix[chain->depth++] = matrix;
-  return matrix;
-}
-
-static void lower_activate(Chain *chain, const Layer *layer) {
-  char *name = mem_format("x%d", ++chain->maps);
-  chain->x = emit_map(chain->p, name, layer->phi, 1, &chain->x);
-}
-
-/* h = W x (+ b), x' = phi(h) */
-static void lower_dense(Chain *chain, const Layer *layer) {
-  Program *p = chain->p;
-  int space = add_space(p, SPACE_WIDE, mem_format("n%d", chain->depth + 1), NULL);
-  int matrix = next_matrix(chain, space, layer), l = chain->depth;
-  if (layer->sigma_b > 0) {
-    int a = emit_apply(p, mem_format("a%d", l), matrix, chain->x), one = bias_input(chain);
-    int bias = add_matrix(p, mem_format("b%d", l), p->variables[one].space, space, layer->sigma_b,
-                          layer->train ? layer->rate : 0);
-    int b = emit_apply(p, mem_format("v%d", l), bias, one);
-    chain->x = emit_sum(p, mem_format("h%d", l), 2, (int[]){a, b});
-  } else {
-    chain->x = emit_apply(p, mem_format("h%d", l), matrix, chain->x);
+/* Everything on space `b` lives on `a` from now on. */
+static void merge_spaces(Program *p, int a, int b) {
+  for (int v = 0; v < p->variable_count; v++)
+    if (p->variables[v].space == b) p->variables[v].space = a;
+  for (int m = 0; m < p->matrix_count; m++) {
+    if (p->matrices[m].from == b) p->matrices[m].from = a;
+    if (p->matrices[m].to == b) p->matrices[m].to = a;
   }
-  lower_activate(chain, layer);
 }
 
-/* x' = x + s W phi(x) with s = beta / sqrt(depth). As an operator s W is a matrix of s times the
- * standard deviation that learns s^2 times as fast, so that what it meets backward is g itself. */
-static void lower_residual(Chain *chain, const Layer *layer) {
-  Program *p = chain->p;
-  int stream = chain->x;
-  lower_activate(chain, layer);
-  int matrix = next_matrix(chain, p->variables[stream].space, layer);
-  double s = layer->beta / sqrt(chain->residuals);
-  p->matrices[matrix].sigma *= s;
-  p->matrices[matrix].rate *= s * s;
-  int branch = emit_apply(p, mem_format("a%d", chain->depth), matrix, chain->x);
-  chain->x = emit_sum(p, mem_format("h%d", chain->depth), 2, (int[]){stream, branch});
-}
-
-/* f = w . x / (gamma N) */
-static void lower_readout(Chain *chain, const Layer *layer) {
-  Program *p = chain->p;
-  int space = add_space(p, SPACE_OUTPUT, mem_string("out"), NULL);
-  p->readout = next_matrix(chain, space, layer);
-  chain->x = emit_apply(p, mem_string("f"), p->readout, chain->x);
-}
-
-static void lower_layer(Chain *chain, const Layer *layer) {
-  switch (layer->kind) {
-  case LAYER_DENSE: lower_dense(chain, layer); break;
-  case LAYER_RESIDUAL: lower_residual(chain, layer); break;
-  case LAYER_ACTIVATE: lower_activate(chain, layer); break;
-  case LAYER_READOUT: lower_readout(chain, layer); break;
+/* Closes the gaps that merging left, and numbers the populations. */
+static void renumber_spaces(Program *p) {
+  int count = 0, wide = 0;
+  for (int s = 0; s < p->space_count; s++) {
+    bool lives = false;
+    for (int v = 0; v < p->variable_count && !lives; v++) lives = p->variables[v].space == s;
+    if (!lives) {
+      free(p->spaces[s].name);
+      continue;
+    }
+    if (p->spaces[s].kind == SPACE_WIDE) {
+      free(p->spaces[s].name);
+      p->spaces[s].name = mem_format("n%d", ++wide);
+    }
+    merge_spaces(p, count, s);
+    p->spaces[count++] = p->spaces[s];
   }
+  p->space_count = count;
+}
+
+/* One layer on its way into the program: variable i of the layer is at[i]. */
+typedef struct Lowering {
+  Chain *chain;
+  const Layer *layer;
+  int *at;
+} Lowering;
+
+static bool was_met(const Program *p, int x) {
+  for (int m = 0; m < p->matrix_count; m++)
+    if (p->matrices[m].x == x) return true;
+  return false;
+}
+
+/* What a matrix makes is a field h of its own, or, when it is summed with others, a part of one. */
+static const char *name_of_image(const Layer *layer, int variable) {
+  for (int i = 0; i < layer->step_count; i++)
+    if (layer->steps[i].kind == STEP_MAP && expr_is_linear(layer->steps[i].expr) &&
+        expr_depends(layer->steps[i].expr, variable))
+      return "a";
+  return "h";
+}
+
+/* The letters that a name begins with. */
+static char *stem_of(const char *name) {
+  size_t length = strcspn(name, "0123456789_");
+  return length ? mem_format("%.*s", (int)length, name) : mem_string("W");
+}
+
+static int lower_apply(Lowering *l, const LayerStep *step, int variable) {
+  Chain *chain = l->chain;
+  Program *p = chain->p;
+  const LayerMatrix *source = &l->layer->matrices[step->matrix];
+  int x = l->at[step->source];
+  int to = l->layer->readout ? add_space(p, SPACE_OUTPUT, mem_string("out"), NULL)
+                             : add_space(p, SPACE_WIDE, mem_string("n"), NULL);
+  bool level = !was_met(p, x);
+  char *stem = stem_of(source->name);
+  int matrix = add_matrix(p, mem_format("%s%d", stem, chain->depth), p->variables[x].space, to,
+                          source->sigma, source->rate);
+  free(stem);
+  if (level) {
+    p->phi_matrix = mem_grow(p->phi_matrix, (size_t)(p->layers + 1) * sizeof *p->phi_matrix);
+    p->phi_matrix[p->layers++] = matrix;
+  }
+  chain->depth++;
+  if (l->layer->readout) p->readout = matrix;
+  char *name = l->layer->readout
+                   ? mem_string("f")
+                   : mem_format("%s%d", name_of_image(l->layer, variable), chain->depth);
+  return emit_apply(p, name, matrix, x);
+}
+
+static int lower_bias(Lowering *l, const LayerStep *step) {
+  Chain *chain = l->chain;
+  Program *p = chain->p;
+  const LayerMatrix *source = &l->layer->matrices[step->matrix];
+  int one = bias_input(chain), to = add_space(p, SPACE_WIDE, mem_string("n"), NULL);
+  int matrix = add_matrix(p, mem_format("b%d", chain->depth), p->variables[one].space, to,
+                          source->sigma, source->rate);
+  return emit_apply(p, mem_format("v%d", chain->depth), matrix, one);
+}
+
+static int lower_map(Lowering *l, const LayerStep *step, int variable) {
+  Chain *chain = l->chain;
+  Program *p = chain->p;
+  const Expr *with[variable];
+  int src[OP_MAX_ARGS], count = 0;
+  for (int v = 0; v < variable; v++) {
+    with[v] = NULL;
+    if (!expr_depends(step->expr, v)) continue;
+    if (count == OP_MAX_ARGS) return -1;
+    with[v] = expr_arg(p->pool, count);
+    src[count++] = l->at[v];
+  }
+  for (int i = 1; i < count; i++)
+    if (p->variables[src[i]].space != p->variables[src[0]].space)
+      merge_spaces(p, p->variables[src[0]].space, p->variables[src[i]].space);
+  char *name = expr_is_linear(step->expr) ? mem_format("h%d", chain->depth)
+                                          : mem_format("x%d", ++chain->maps);
+  return emit_map(p, name, expr_substitute(p->pool, step->expr, with), count, src);
+}
+
+/* False after reporting. */
+static bool lower_layer(Chain *chain, const Layer *layer, Diags *diags) {
+  Lowering l = {chain, layer, mem_new((size_t)layer->step_count + 1, sizeof *l.at)};
+  bool fine = true;
+  l.at[0] = chain->x;
+  for (int i = 0; i < layer->step_count && fine; i++) {
+    const LayerStep *step = &layer->steps[i];
+    switch (step->kind) {
+    case STEP_APPLY: l.at[i + 1] = lower_apply(&l, step, i + 1); break;
+    case STEP_BIAS: l.at[i + 1] = lower_bias(&l, step); break;
+    case STEP_MAP: l.at[i + 1] = lower_map(&l, step, i + 1); break;
+    }
+    fine = l.at[i + 1] >= 0;
+  }
+  if (fine)
+    chain->x = l.at[layer->result];
+  else
+    diag_error(diags, STATUS_LIMIT, layer->span, "name its parts on lines of their own",
+               "an expression of this layer combines more than %d variables", OP_MAX_ARGS);
+  free(l.at);
+  return fine;
 }
 
 /* Reverse mode. What is derived through one use of a variable is a part of its adjoint, gamma N
@@ -172,9 +241,9 @@ static void accumulate(Reverse *r, int variable, int part) {
   parts->list[parts->count++] = part;
 }
 
-/* Parts of a sum that would bear its name are called d, d', ... */
+/* Parts of a sum that would bear its name: z is made of d, d', ... and g of k, k', ... */
 static void rename_parts(Program *p, const Parts *parts, const char *sum) {
-  char *name = mem_format("d%s", sum + 1);
+  char *name = mem_format("%c%s", *sum == 'g' ? 'k' : 'd', sum + 1);
   for (int i = 0; i < parts->count; i++) {
     Variable *part = &p->variables[parts->list[i]];
     if (strcmp(part->name, sum) != 0) continue;
@@ -288,10 +357,15 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   int input = add_space(p, SPACE_INPUT, mem_string("data"), problem->gram);
   Chain chain = {.p = p, .ones = -1};
   chain.x = emit(p, (Op){.kind = OP_INPUT, .dst = add_variable(p, mem_string("x0"), input, false)});
-  for (int i = 0; i < problem->layer_count; i++)
-    chain.residuals += problem->layers[i].kind == LAYER_RESIDUAL;
-  for (int i = 0; i < problem->layer_count; i++) lower_layer(&chain, &problem->layers[i]);
-  p->layers = chain.depth - 1;
+  bool sound = true;
+  for (int i = 0; i < problem->layer_count && sound; i++)
+    sound = lower_layer(&chain, &problem->layers[i], diags);
+  if (!sound) {
+    program_drop(p);
+    return NULL;
+  }
+  p->layers--; /* the levels are numbered from 0, the inputs */
+  renumber_spaces(p);
   p->forward_count = p->op_count;
   reverse_program(p, chain.x);
   bool reached = reach_all(p, diags);

@@ -265,14 +265,14 @@ static void put_raised(FILE *out, const char *text) {
     if (*text >= '0' && *text <= '9')
       fputs(digits[*text - '0'], out);
     else
-      fputs(*text == '(' ? "⁽" : "⁾", out);
+      fputs(*text == '(' ? "⁽" : *text == ')' ? "⁾" : "'", out);
 }
 
 void put_above(Writer *w, const char *format, ...) {
   FORMATTED(w, format, text);
   if (*text && w->latex)
     fprintf(w->now, "^{%s}", text);
-  else if (text[strspn(text, "0123456789()")])
+  else if (text[strspn(text, "0123456789()'")])
     fprintf(w->now, "^%s", text);
   else
     put_raised(w->now, text);

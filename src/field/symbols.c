@@ -95,14 +95,14 @@ static int level_of(const Anatomy *a, int matrix) {
   return -1;
 }
 
-/* The superscript of a kernel: l of Phi[l] or G[l], else what the variable is called. */
+/* The superscript of a kernel: l of Phi[l] or G[l], else the name of the variable. */
 static char *kernel_label(const Anatomy *a, int variable) {
   for (int l = 0; l <= a->p->layers; l++) {
     const Matrix *m = &a->p->matrices[a->p->phi_matrix[l]];
     if (m->x == variable) return mem_format("%d", l);
     if (m->y == variable) return mem_format("%d", l + 1);
   }
-  return mem_string(suffix_of(a->p->variables[variable].name));
+  return mem_string(a->p->variables[variable].name);
 }
 
 const char *output_index(const Anatomy *a, const char *output) {
@@ -169,7 +169,7 @@ void put_matrix(const Anatomy *a, int matrix) {
 void put_response(const Anatomy *a, int matrix, bool x_side, int order) {
   const Matrix *m = &a->p->matrices[matrix];
   int l = level_of(a, matrix), own = x_side ? m->x : m->y, other = x_side ? m->y : m->x;
-  char *label = l < 0 ? mem_string(suffix_of(m->name)) : mem_format("%d", l);
+  char *label = l < 0 ? mem_string(m->name) : mem_format("%d", l);
   char *first = row_index(a, own, here), *second = row_index(a, other, there);
   put(a->w, x_side ? "A" : "B");
   put_order(a, label, order);

@@ -2,6 +2,7 @@
 /* Calls: arguments to parameters, builtins, functions and activations. */
 #include "model/eval.h"
 #include "base/memory.h"
+#include "model/forward.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -253,11 +254,19 @@ static Value *call_builtin(Eval *eval, const Ast *node, Value *callee) {
   return value;
 }
 
-Value *eval_call_bare(Eval *eval, const Ast *node, Value *builtin) {
-  const Builtin *row = builtin->builtin.row;
-  if (!(row->flags & BUILTIN_LAYER)) return builtin;
+static bool needs_arguments(const Ast *layer) {
+  for (int i = 0; i + 2 < layer->count; i++)
+    if (!layer->kid[i]->count) return true;
+  return false;
+}
+
+Value *eval_call_bare(Eval *eval, const Ast *node, Value *callee) {
   const Ast bare = {.kind = AST_CALL, .span = node->span, .count = 1};
-  return call_builtin(eval, &bare, builtin);
+  if (callee->kind == VALUE_BUILTIN && (callee->builtin.row->flags & BUILTIN_LAYER))
+    return call_builtin(eval, &bare, callee);
+  if (callee->kind == VALUE_LAYER && !needs_arguments(callee->function))
+    return call_layer(eval, &bare, callee);
+  return callee;
 }
 
 /* Functions and activations of the script */
@@ -322,11 +331,28 @@ Value *eval_body(Eval *eval, const Ast *function, Value **args, Span span) {
   return value;
 }
 
-static Formals formals_of_function(const Ast *function) {
-  Formals formals = {function->name, mem_new((size_t)function->count, sizeof(char *)),
-                     function->count - 1, false};
-  for (int i = 0; i < function->count - 1; i++) formals.names[i] = function->kid[i]->name;
+static Formals formals_of_parameters(const Ast *function, int count) {
+  Formals formals = {function->name, mem_new((size_t)count + 1, sizeof(char *)), count, false};
+  for (int i = 0; i < count; i++) formals.names[i] = function->kid[i]->name;
   return formals;
+}
+
+static Formals formals_of_function(const Ast *function) {
+  return formals_of_parameters(function, function->count - 1);
+}
+
+bool eval_arguments(Eval *eval, const Ast *call, const Ast *function, int count, Value ***values,
+                    Span **places) {
+  Formals formals = formals_of_parameters(function, count);
+  Arguments arguments = bind(eval, call, &formals);
+  for (int i = 0; i < count; i++)
+    if (!arguments.values[i] && !function->kid[i]->count)
+      missing(eval, call->span, &formals, i, &arguments);
+  *values = arguments.values;
+  *places = arguments.places;
+  free(arguments.nodes);
+  free(formals.names);
+  return !arguments.broken && !arguments.unknown;
 }
 
 static Value *call_function(Eval *eval, const Ast *node, const Ast *function) {
@@ -400,6 +426,7 @@ Value *eval_call(Eval *eval, const Ast *node) {
   case VALUE_ACTIVATION:
     return callee->activation.node ? call_activation(eval, node, callee)
                                    : call_expr(eval, node, callee);
+  case VALUE_LAYER: return call_layer(eval, node, callee);
   case VALUE_BROKEN:
   case VALUE_UNKNOWN: return callee;
   default:

@@ -2,6 +2,7 @@
 #include "model/declare.h"
 #include "base/memory.h"
 #include "model/data.h"
+#include "model/forward.h"
 
 #include <limits.h>
 #include <math.h>
@@ -148,17 +149,12 @@ static Value *check_chain(Slot slot, Value *value) {
   if (!chain->input)
     return eval_error(eval, slot.span, "input -> ... -> readout",
                       "the chain must start at 'input'");
-  if (!chain->count || chain->layers[chain->count - 1].kind != LAYER_READOUT)
+  if (!chain->count || !link_ends(chain->links[chain->count - 1]))
     return eval_error(eval, slot.span, "input -> ... -> readout",
                       "the chain must end with 'readout'");
-  LayerKind first = chain->layers[0].kind;
-  if (first == LAYER_ACTIVATE || first == LAYER_RESIDUAL)
-    return eval_error(eval, chain->layers[0].span, "dense(linear) makes a stream of the inputs",
-                      "'%s' cannot stand before the first dense layer",
-                      first == LAYER_ACTIVATE ? "activate" : "residual");
-  if (chain->layers[0].kind == LAYER_READOUT)
-    return eval_error(eval, slot.span, "input -> dense(tanh) -> readout",
-                      "the chain needs at least one dense layer");
+  Layer *layers = chain_layers(eval, chain);
+  if (!layers) return value_new(&eval->heap, VALUE_BROKEN);
+  layers_free(layers, chain->count);
   return value;
 }
 

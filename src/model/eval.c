@@ -3,6 +3,7 @@
 #include "model/eval.h"
 #include "base/memory.h"
 #include "model/declare.h"
+#include "model/forward.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -104,8 +105,7 @@ static void check_later(Eval *eval, const Ast *function) {
   eval->functions[eval->function_count++] = function;
 }
 
-/* Whether the parameters of a declaration have different names; reports otherwise. */
-static bool distinct_parameters(Eval *eval, const Ast *node) {
+bool eval_distinct_parameters(Eval *eval, const Ast *node) {
   for (int i = 0; i + 1 < node->count; i++)
     for (int k = 0; k < i; k++)
       if (strcmp(node->kid[i]->name, node->kid[k]->name) == 0) {
@@ -121,7 +121,7 @@ static void assign_broken(Eval *eval, const Ast *node) {
 }
 
 static void declare_function(Eval *eval, const Ast *node) {
-  if (!distinct_parameters(eval, node)) {
+  if (!eval_distinct_parameters(eval, node)) {
     assign_broken(eval, node);
     return;
   }
@@ -146,6 +146,7 @@ static bool check_activation(Eval *eval, const Ast *node) {
 }
 
 static void check_function(Eval *eval, const Ast *node) {
+  if (node->kind == AST_LAYER) return check_layer(eval, node);
   if (check_activation(eval, node)) return;
   Value **args = mem_new((size_t)node->count, sizeof *args);
   for (int i = 0; i + 1 < node->count; i++) args[i] = value_new(&eval->heap, VALUE_UNKNOWN);
@@ -166,7 +167,7 @@ static void declare_activation(Eval *eval, const Ast *node) {
   if (node->count < 2)
     eval_error(eval, node->name_span, "activation NAME(h) = ...",
                "an activation needs an argument");
-  if (node->count < 2 || !distinct_parameters(eval, node)) {
+  if (node->count < 2 || !eval_distinct_parameters(eval, node)) {
     assign_broken(eval, node);
     return;
   }
@@ -178,7 +179,7 @@ static void declare_activation(Eval *eval, const Ast *node) {
 }
 
 static void declare_loss(Eval *eval, const Ast *node) {
-  const Expr *expr = distinct_parameters(eval, node) ? eval_loss(eval, node) : NULL;
+  const Expr *expr = eval_distinct_parameters(eval, node) ? eval_loss(eval, node) : NULL;
   Value *value = value_new(&eval->heap, expr ? VALUE_LOSS : VALUE_BROKEN);
   if (expr) {
     value->loss.name = mem_string(node->name);
@@ -441,6 +442,10 @@ static void execute(Eval *eval, const Ast *node) {
   case AST_FUNCTION: declare_function(eval, node); break;
   case AST_ACTIVATION: declare_activation(eval, node); break;
   case AST_LOSS: declare_loss(eval, node); break;
+  case AST_LAYER:
+    declare_layer(eval, node);
+    if (eval->dry) check_later(eval, node);
+    break;
   case AST_DECLARE: declare(eval, node); break;
   case AST_IMPORT: eval->host->import(eval, node); break;
   case AST_PRINT: print(eval, node); break;

@@ -101,6 +101,7 @@ struct Eval {
   char **doubtful;  /* names assigned there */
   int doubtful_count, doubtful_capacity;
   const Frame *frames;   /* the functions under way */
+  struct Forward *forward; /* the layer whose body is evaluated, or NULL */
   const Ast **functions; /* declared in this check: their bodies are still to be checked */
   int function_count;
 };
@@ -124,6 +125,8 @@ void eval_block(Eval *eval, const Ast *block);
 void eval_statement(Eval *eval, const Ast *node);
 /* Whether the user wants out; reports it and halts, in a check too. */
 bool eval_interrupted(Eval *eval, Span span);
+/* Whether the parameters of a declaration have different names; reports otherwise. */
+bool eval_distinct_parameters(Eval *eval, const Ast *node);
 /* Finishes a check or a run and frees what the evaluator holds, but not its scopes. */
 void eval_end(Eval *eval);
 /* Gives a name its value in the global scope. */
@@ -159,8 +162,13 @@ Value *eval_body(Eval *eval, const Ast *function, Value **args, Span span);
 /* Puts a table of builtins into a scope; it ends with a row without name, and empty names are
  * passed over. */
 void eval_define(Eval *eval, Scope *scope, const Builtin *rows);
-/* Calls a builtin without arguments, defaults throughout: a bare `readout` in a chain. */
-Value *eval_call_bare(Eval *eval, const Ast *node, Value *builtin);
+/* Calls a layer without arguments, defaults throughout: a bare `readout` in a chain; what is no such
+ * layer stays as it is. */
+Value *eval_call_bare(Eval *eval, const Ast *node, Value *callee);
+/* Evaluates the arguments of a call by parameter, NULL where the default holds. False when
+ * something is broken (reported) or not known at all; *values and *places are to be freed. */
+bool eval_arguments(Eval *eval, const Ast *call, const Ast *function, int count, Value ***values,
+                    Span **places);
 
 /* symbolic.c */
 /* The scalar function of one argument that a value stands for, or NULL after reporting. */

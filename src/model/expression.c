@@ -112,9 +112,8 @@ static Value *operation(Eval *eval, const Ast *node) {
     return value_number(&eval->heap, node->op == AST_OR);
   Value *b = eval_expression(eval, node->kid[1]);
   if (node->op != AST_ARROW) return eval_operator(eval, node, node->op, a, b);
-  if (a->kind == VALUE_BUILTIN) a = eval_call_bare(eval, node->kid[0], a);
-  if (b->kind == VALUE_BUILTIN) b = eval_call_bare(eval, node->kid[1], b);
-  return chain_join(eval, node, a, b);
+  return chain_join(eval, node, eval_call_bare(eval, node->kid[0], a),
+                    eval_call_bare(eval, node->kid[1], b));
 }
 
 static Value *evaluate(Eval *eval, const Ast *node) {

@@ -1,86 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Layers, chains and optimizers. */
+/* Chains of layers, and optimizers. */
 #include "model/builtins.h"
 #include "model/declare.h"
+#include "model/forward.h"
 #include "base/memory.h"
 
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static Value *chain_of(Eval *eval, const Layer *layer) {
-  Value *value = value_new(&eval->heap, VALUE_CHAIN);
-  value->chain.layers = mem_new(1, sizeof *layer);
-  value->chain.layers[0] = *layer;
-  value->chain.count = 1;
-  return value;
-}
-
-/* A finite number >= least; reports otherwise. What a check does not know passes as it is. */
-static bool bounded(Call *call, int i, double least, double *number) {
-  const Value *value = call->args[i];
-  *number = 1;
-  if (value->kind == VALUE_NUMBER && !value->known) return true;
-  const char *name = call_argument_name(call, i);
-  if (value->kind != VALUE_NUMBER) {
-    eval_error(call->eval, call->places[i], NULL, "'%s' must be a number, not %s", name,
-               value_describe(value));
-    return false;
-  }
-  *number = value->number;
-  if (isfinite(*number) && *number >= least) return true;
-  eval_error(call->eval, call->places[i], NULL, "'%s' must be finite and at least %g, not %g", name,
-             least, *number);
-  return false;
-}
-
-/* True or false; reports otherwise. */
-static bool truth(Call *call, int i, bool *yes) {
-  const Value *value = call->args[i];
-  *yes = value->kind == VALUE_NUMBER && value->number != 0;
-  if (value->kind == VALUE_NUMBER && (!value->known || value->number == *yes)) return true;
-  eval_error(call->eval, call->places[i], NULL, "'%s' must be true or false, not %s",
-             call_argument_name(call, i), value_describe(value));
-  return false;
-}
-
-/* The activation and its name as the user wrote it. */
-static bool activation(Call *call, Layer *layer) {
-  layer->phi = eval_activation(call->eval, call->places[0], call->args[0]);
-  if (!layer->phi) return false;
-  layer->phi_name = call->nodes && call->nodes[0] ? ast_source(call->nodes[0]) : mem_string("phi");
-  return true;
-}
-
-Value *builtin_dense(Call *call) {
-  Layer layer = {.kind = LAYER_DENSE, .span = call->span};
-  bool sound = bounded(call, 1, 0, &layer.sigma_w) & bounded(call, 2, 0, &layer.sigma_b) &
-               truth(call, 3, &layer.train) & bounded(call, 4, 0, &layer.rate);
-  return activation(call, &layer) && sound ? chain_of(call->eval, &layer)
-                                           : (free(layer.phi_name), call_broken(call));
-}
-
-Value *builtin_residual(Call *call) {
-  Layer layer = {.kind = LAYER_RESIDUAL, .span = call->span};
-  bool sound = bounded(call, 1, 0, &layer.beta) & bounded(call, 2, 0, &layer.sigma_w) &
-               truth(call, 3, &layer.train) & bounded(call, 4, 0, &layer.rate);
-  return activation(call, &layer) && sound ? chain_of(call->eval, &layer)
-                                           : (free(layer.phi_name), call_broken(call));
-}
-
-Value *builtin_activate(Call *call) {
-  Layer layer = {
-      .kind = LAYER_ACTIVATE, .sigma_w = 1, .train = true, .rate = 1, .span = call->span};
-  return activation(call, &layer) ? chain_of(call->eval, &layer) : call_broken(call);
-}
-
-Value *builtin_readout(Call *call) {
-  Layer layer = {.kind = LAYER_READOUT, .span = call->span};
-  bool sound = bounded(call, 0, 0, &layer.sigma_w) & truth(call, 1, &layer.train) &
-               bounded(call, 2, 0, &layer.rate);
-  return sound ? chain_of(call->eval, &layer) : call_broken(call);
-}
 
 static bool positive(Call *call, int i) {
   const Value *value = call->args[i];
@@ -124,22 +52,19 @@ Value *builtin_flow(Call *call) { return optimizer(call, OPT_FLOW); }
 
 static bool is_chain(Eval *eval, const Ast *node, const Value *value) {
   if (value->kind == VALUE_CHAIN) return true;
-  const char *hint = value->kind == VALUE_BUILTIN || value->kind == VALUE_ACTIVATION
-                         ? "a layer with its activation: dense(tanh)"
-                         : NULL;
+  const char *hint = eval_is_activation(value) ? "a layer with its activation: dense(tanh)" : NULL;
   eval_error(eval, node->span, hint, "'->' joins layers, not %s", value_describe(value));
   return false;
 }
 
 static void append(Chain *chain, const Chain *more) {
   size_t count = (size_t)(chain->count + more->count);
-  chain->layers = mem_grow(chain->layers, count * sizeof *chain->layers);
-  for (int i = 0; i < more->count; i++)
-    chain->layers[chain->count++] = layer_copy(&more->layers[i]);
+  chain->links = mem_grow(chain->links, count * sizeof *chain->links);
+  for (int i = 0; i < more->count; i++) chain->links[chain->count++] = value_keep(more->links[i]);
 }
 
 static bool finished(const Chain *chain) {
-  return chain->count && chain->layers[chain->count - 1].kind == LAYER_READOUT;
+  return chain->count && link_ends(chain->links[chain->count - 1]);
 }
 
 Value *chain_join(Eval *eval, const Ast *node, Value *a, Value *b) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/declare.h"
 #include "model/eval.h"
+#include "model/forward.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -130,6 +131,7 @@ static Value *join_strings(Eval *eval, const Value *a, const Value *b) {
 static Value *matrix_product(Eval *eval, Span span, Value *a, Value *b) {
   Value *early = broken_or_unknown(eval, a, b);
   if (early) return early;
+  if (a->kind == VALUE_MATRIX) return forward_apply(eval, span, a, b);
   if (a->kind != VALUE_ARRAY || b->kind != VALUE_ARRAY)
     return eval_error(eval, span, "use * for numbers", "'@' multiplies arrays, not %s",
                       value_describe(a->kind == VALUE_ARRAY ? b : a));
@@ -172,6 +174,8 @@ static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   if (early) return early;
   if (op == '*' && (a->kind == VALUE_CHAIN || b->kind == VALUE_CHAIN))
     return a->kind == VALUE_CHAIN ? chain_repeat(eval, node, b, a) : chain_repeat(eval, node, a, b);
+  if (op == '*' && a->kind == VALUE_NUMBER && b->kind == VALUE_MATRIX)
+    return forward_scale(eval, node->span, b, a);
   if (a->kind == VALUE_STRING && b->kind == VALUE_STRING)
     return op == '+' ? join_strings(eval, a, b) : compare_strings(eval, node, op, a, b);
   bool function = eval_is_activation(a) || eval_is_activation(b);

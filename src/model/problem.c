@@ -3,10 +3,36 @@
 #include "base/memory.h"
 #include "model/data.h"
 #include "model/declare.h"
+#include "model/forward.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+void layer_clear(Layer *layer) {
+  for (int k = 0; k < layer->matrix_count; k++) free(layer->matrices[k].name);
+  free(layer->matrices);
+  free(layer->steps);
+  *layer = (Layer){0};
+}
+
+void layers_free(Layer *layers, int count) {
+  for (int i = 0; layers && i < count; i++) layer_clear(&layers[i]);
+  free(layers);
+}
+
+int layer_matrix(Layer *layer, char *name, double sigma, double rate) {
+  size_t count = (size_t)layer->matrix_count + 1;
+  layer->matrices = mem_grow(layer->matrices, count * sizeof *layer->matrices);
+  layer->matrices[layer->matrix_count] = (LayerMatrix){name, sigma, rate};
+  return layer->matrix_count++;
+}
+
+int layer_step(Layer *layer, LayerStep step) {
+  layer->steps = mem_grow(layer->steps, (size_t)(layer->step_count + 1) * sizeof *layer->steps);
+  layer->steps[layer->step_count++] = step;
+  return layer->step_count;
+}
 
 void problem_free(Problem *problem) {
   if (!problem) return;
@@ -37,11 +63,10 @@ static double number_or_nan(const Value *value) {
   return unknown ? NAN : number_of(value);
 }
 
-static void fill_model(const Declared *model, Problem *problem) {
+static bool fill_model(Eval *eval, const Declared *model, Problem *problem) {
   const Chain *chain = &model->slot[MODEL_LAYERS]->chain;
-  problem->layers = mem_new((size_t)chain->count, sizeof *problem->layers);
-  problem->layer_count = chain->count;
-  for (int i = 0; i < chain->count; i++) problem->layers[i] = layer_copy(&chain->layers[i]);
+  problem->layers = chain_layers(eval, chain);
+  problem->layer_count = problem->layers ? chain->count : 0;
   const Value *word = model->slot[MODEL_PARAMETERIZATION];
   problem->parameterization =
       parameterization_of(word->kind == VALUE_STRING ? word->string : "mup");
@@ -50,6 +75,7 @@ static void fill_model(const Declared *model, Problem *problem) {
   problem->centered = number_of(model->slot[MODEL_CENTERED]) != 0;
   problem->model_name = mem_string(model->name);
   problem->model_span = model->span;
+  return problem->layers;
 }
 
 static bool fill_training(Eval *eval, const Declared *training, Problem *problem) {
@@ -65,7 +91,8 @@ static bool fill_training(Eval *eval, const Declared *training, Problem *problem
   }
   const Value *eta = optimizer->eta;
   for (int t = 0; t < problem->steps; t++)
-    problem->eta[t] = eta->kind == VALUE_ARRAY && eta->known ? eta->array->data[t] : number_or_nan(eta);
+    problem->eta[t] =
+        eta->kind == VALUE_ARRAY && eta->known ? eta->array->data[t] : number_or_nan(eta);
   problem->dt = optimizer->dt ? number_or_nan(optimizer->dt) : 0;
   problem->training_name = mem_string(training->name);
   problem->training_span = training->span;
@@ -107,8 +134,9 @@ Problem *problem_build(Eval *eval, Value *model_value, Span model_place, Value *
                5))
     return NULL;
   Problem *problem = mem_new(1, sizeof *problem);
-  fill_model(model, problem);
-  if (fill_training(eval, training, problem) && data_fill(eval, dataset, problem)) return problem;
+  if (fill_model(eval, model, problem) && fill_training(eval, training, problem) &&
+      data_fill(eval, dataset, problem))
+    return problem;
   problem_free(problem);
   return NULL;
 }

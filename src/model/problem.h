@@ -10,23 +10,34 @@
 
 #include <stdbool.h>
 
-typedef enum LayerKind {
-  LAYER_DENSE,    /* h = W x (+ b), x' = phi(h) */
-  LAYER_RESIDUAL, /* x' = x + (beta / sqrt(depth)) W phi(x), depth the number of such layers */
-  LAYER_ACTIVATE, /* x' = phi(x) */
-  LAYER_READOUT   /* f = w . x, ends the chain */
-} LayerKind;
+/* The forward pass of one layer of the chain, as steps that each make a variable: 0 is what enters,
+ * i + 1 what step i gives. */
+typedef enum StepKind {
+  STEP_APPLY, /* a matrix on a variable */
+  STEP_BIAS,  /* a matrix on the constant 1 */
+  STEP_MAP    /* elementwise */
+} StepKind;
 
-/* One layer of the chain, repeats written out. */
+typedef struct LayerStep {
+  StepKind kind;
+  int matrix;       /* index into the layer's matrices */
+  int source;       /* STEP_APPLY: the variable */
+  const Expr *expr; /* STEP_MAP: argument i stands for variable i */
+} LayerStep;
+
+typedef struct LayerMatrix {
+  char *name;
+  double sigma; /* standard deviation of the initial entries, where they keep fields of order one */
+  double rate;  /* multiplies the learning rate; 0: frozen */
+} LayerMatrix;
+
 typedef struct Layer {
-  LayerKind kind;
-  const Expr *phi; /* of argument 0; NULL for the readout */
-  char *phi_name;  /* as the user wrote it, for printing; NULL for the readout */
-  double sigma_w;  /* standard deviation of the initial weights */
-  double sigma_b;  /* of the initial biases; 0: no biases */
-  double beta;     /* strength of a residual branch */
-  bool train;      /* false: weights stay as drawn */
-  double rate;     /* multiplies the learning rate */
+  LayerMatrix *matrices;
+  int matrix_count;
+  LayerStep *steps;
+  int step_count;
+  int result;   /* the variable that leaves */
+  bool readout; /* its one matrix goes to the outputs, and the chain ends */
   Span span;
 } Layer;
 
@@ -42,7 +53,7 @@ typedef struct Problem {
   Array *targets;      /* [P, C] */
   Array *test_targets; /* [P*, C] or NULL */
   /* the network, theory.md section 1 conventions (see dmf-language(7)) */
-  Layer *layers;
+  Layer *layers; /* the last one is the readout */
   int layer_count;
   Parameterization parameterization;
   double gamma; /* feature-learning strength, > 0 */
@@ -60,5 +71,12 @@ typedef struct Problem {
 } Problem;
 
 void problem_free(Problem *problem);
+void layer_clear(Layer *layer);
+void layers_free(Layer *layers, int count);
+
+/* Building a layer: adds a matrix (the name is taken over), and steps, which give their variable.
+ */
+int layer_matrix(Layer *layer, char *name, double sigma, double rate);
+int layer_step(Layer *layer, LayerStep step);
 
 #endif

@@ -11,17 +11,6 @@ Value *value_keep(Value *value) {
   return value;
 }
 
-Layer layer_copy(const Layer *layer) {
-  Layer copy = *layer;
-  if (copy.phi_name) copy.phi_name = mem_string(copy.phi_name);
-  return copy;
-}
-
-void layers_free(Layer *layers, int count) {
-  for (int i = 0; i < count; i++) free(layers[i].phi_name);
-  free(layers);
-}
-
 void signature_free(Signature *signature) {
   if (!signature) return;
   for (int i = 0; i < signature->count; i++) {
@@ -54,6 +43,14 @@ static void drop_declared(Declared *declared) {
   for (int i = 0; i < DECLARED_MAX_KEYS; i++) value_drop(declared->slot[i]);
 }
 
+static void drop_link(Link *link) {
+  value_drop(link->maker);
+  for (int i = 0; i < link->count; i++) value_drop(link->args[i]);
+  free(link->args);
+  free(link->places);
+  free(link->text);
+}
+
 static void drop_contents(Value *value) {
   switch (value->kind) {
   case VALUE_ARRAY: array_drop(value->array); break;
@@ -65,7 +62,11 @@ static void drop_contents(Value *value) {
   case VALUE_BUILTIN: signature_free(value->builtin.signature); break;
   case VALUE_ACTIVATION: drop_activation(value); break;
   case VALUE_LOSS: free(value->loss.name); break;
-  case VALUE_CHAIN: layers_free(value->chain.layers, value->chain.count); break;
+  case VALUE_CHAIN:
+    for (int i = 0; i < value->chain.count; i++) value_drop(value->chain.links[i]);
+    free(value->chain.links);
+    break;
+  case VALUE_LINK: drop_link(&value->link); break;
   case VALUE_OPTIMIZER: drop_optimizer(&value->optimizer); break;
   case VALUE_DECLARED: drop_declared(&value->declared); break;
   case VALUE_RESULT:
@@ -214,12 +215,15 @@ const char *value_describe(const Value *value) {
   case VALUE_ARRAY: describe_array(value->array, text, ROOM); return text;
   case VALUE_STRING: return "a string";
   case VALUE_LIST: return "a list";
-  case VALUE_SYMBOL: return "the argument of an activation or loss";
+  case VALUE_SYMBOL: return "the argument of an activation, loss or layer";
   case VALUE_FUNCTION:
   case VALUE_BUILTIN: return "a function";
   case VALUE_ACTIVATION: return "an activation";
   case VALUE_LOSS: return "a loss";
-  case VALUE_CHAIN: return "a chain of layers";
+  case VALUE_LAYER: return "a layer without its arguments";
+  case VALUE_CHAIN:
+  case VALUE_LINK: return "a chain of layers";
+  case VALUE_MATRIX: return "a matrix";
   case VALUE_OPTIMIZER: return "an optimizer";
   case VALUE_DECLARED:
     snprintf(text, ROOM, "a %s", declared_kind_name(value->declared.kind));

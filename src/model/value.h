@@ -26,7 +26,10 @@ typedef enum ValueKind {
   VALUE_BUILTIN,
   VALUE_ACTIVATION, /* a scalar function of one argument, some parameters bound */
   VALUE_LOSS,
-  VALUE_CHAIN, /* layers */
+  VALUE_LAYER,  /* declared with `layer` */
+  VALUE_CHAIN,  /* layers */
+  VALUE_LINK,   /* a layer of a chain */
+  VALUE_MATRIX, /* in the body of a layer */
   VALUE_OPTIMIZER,
   VALUE_DECLARED, /* a dataset, model or training */
   VALUE_CURVE,    /* y against x, for plot */
@@ -54,9 +57,19 @@ typedef struct Signature {
 /* Layers joined by ->. `input` alone is a chain without layers. */
 typedef struct Chain {
   bool input; /* starts at `input` */
-  Layer *layers;
+  Value **links;
   int count;
 } Chain;
+
+/* A layer with its arguments, as it stands in a chain. */
+typedef struct Link {
+  Value *maker; /* VALUE_LAYER or VALUE_BUILTIN */
+  Value **args; /* by parameter; NULL where the default of a declared layer holds */
+  Span *places; /* of the arguments */
+  int count;
+  Span span;
+  char *text; /* as it is written */
+} Link;
 
 typedef struct Optimizer {
   OptimizerKind kind;
@@ -98,7 +111,7 @@ struct Value {
       int count;
     } list;
     const Expr *symbol;
-    const Ast *function;
+    const Ast *function; /* VALUE_FUNCTION, VALUE_LAYER */
     struct {
       const Builtin *row;
       Signature *signature; /* owned */
@@ -114,6 +127,11 @@ struct Value {
       const Expr *expr; /* of (f, y) */
     } loss;
     Chain chain;
+    Link link;
+    struct {
+      int index;     /* among those of its layer */
+      double factor; /* in front of it */
+    } matrix;
     Optimizer optimizer;
     Declared declared;
     Result *result;
@@ -185,7 +203,5 @@ Axes *axes_new(int count);
 void axes_drop(Axes *axes); /* NULL is allowed */
 
 void signature_free(Signature *signature);
-Layer layer_copy(const Layer *layer);
-void layers_free(Layer *layers, int count);
 
 #endif

@@ -126,7 +126,8 @@ static void add_fields(Dmf *dmf) {
 /* "name(x, k = 2)" of a function that a script declares. */
 static const char *declared_usage(Arena *arena, const Ast *node) {
   const char *text = arena_format(arena, "%s(", node->name);
-  for (int i = 0; i + 1 < node->count; i++) {
+  int parameters = node->kind == AST_LAYER ? node->count - 2 : node->count - 1;
+  for (int i = 0; i < parameters; i++) {
     const Ast *parameter = node->kid[i];
     char *fallback = parameter->count ? ast_source(parameter->kid[0]) : NULL;
     text = arena_format(arena, "%s%s%s%s%s", text, i ? ", " : "", parameter->name,
@@ -146,7 +147,8 @@ static void add_declared(Dmf *dmf, const Ast *node, const char *group, const cha
 }
 
 static bool declares_function(const Ast *node) {
-  return node->kind == AST_FUNCTION || node->kind == AST_ACTIVATION || node->kind == AST_LOSS;
+  return node->kind == AST_FUNCTION || node->kind == AST_ACTIVATION || node->kind == AST_LOSS ||
+         node->kind == AST_LAYER;
 }
 
 /* The functions of a file of the standard library, behind what the file says of itself. */
@@ -263,6 +265,7 @@ static bool put_own(Dmf *dmf, FILE *out, const char *name) {
   const Value *value = binding ? binding->value : NULL;
   const Ast *node = !value                            ? NULL
                     : value->kind == VALUE_FUNCTION   ? value->function
+                    : value->kind == VALUE_LAYER      ? value->function
                     : value->kind == VALUE_ACTIVATION ? value->activation.node
                                                       : NULL;
   if (!value) return false;

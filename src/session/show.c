@@ -39,36 +39,14 @@ static void add(char **text, const char *format, ...) {
   *text = whole;
 }
 
-static void add_option(char **text, const char *name, double value, double usual) {
-  if (value != usual) add(text, ", %s = %.10g", name, value);
-}
-
-static void add_layer(char **text, const Layer *layer) {
-  static const char *const names[] = {"dense(", "activate(", "readout("};
-  char *options = mem_string("");
-  if (layer->phi_name) add(&options, ", %s", layer->phi_name);
-  add_option(&options, "sigma_w", layer->sigma_w, 1);
-  add_option(&options, "sigma_b", layer->sigma_b, 0);
-  if (!layer->train) add(&options, ", train = false");
-  add_option(&options, "rate", layer->rate, 1);
-  bool bare = layer->kind == LAYER_READOUT && !*options;
-  add(text, bare ? "%.7s" : "%s%s)", names[layer->kind], *options ? options + 2 : "");
-  free(options);
-}
-
-static bool same_layer(const Layer *a, const Layer *b) {
-  return a->kind == b->kind && a->phi == b->phi && a->sigma_w == b->sigma_w &&
-         a->sigma_b == b->sigma_b && a->train == b->train && a->rate == b->rate;
-}
-
 static char *chain_text(const Chain *chain) {
   char *text = mem_string(chain->input ? "input" : "");
   for (int i = 0, run; i < chain->count; i += run) {
-    for (run = 1; i + run < chain->count && same_layer(&chain->layers[i], &chain->layers[i + run]);)
-      run++;
+    const char *link = chain->links[i]->link.text;
+    for (run = 1; i + run < chain->count && !strcmp(chain->links[i + run]->link.text, link);) run++;
     add(&text, "%s", *text ? " -> " : "");
     if (run > 1) add(&text, "%d * ", run);
-    add_layer(&text, &chain->layers[i]);
+    add(&text, "%s", link);
   }
   return text;
 }

@@ -49,13 +49,16 @@ double run_clock(void) {
 }
 
 /* What the nonlinearity of layer l reads: the argument of the map that makes the features which the
- * next matrix meets. -1 when they are made of several fields. */
+ * next matrix meets, or those features where no nonlinearity makes them. -1 when it reads several
+ * fields. */
 static int preactivation(const Program *p, int layer) {
   int x = p->matrices[p->phi_matrix[layer]].x;
-  for (int i = 0; i < p->forward_count; i++)
-    if (p->ops[i].dst == x)
-      return p->ops[i].kind == OP_MAP && p->ops[i].src_count == 1 ? p->ops[i].src[0] : -1;
-  return -1;
+  for (int i = 0; i < p->forward_count; i++) {
+    const Op *op = &p->ops[i];
+    if (op->dst != x || op->kind != OP_MAP || expr_is_linear(op->expr)) continue;
+    return op->src_count == 1 ? op->src[0] : -1;
+  }
+  return x;
 }
 
 /* Where fields are Gaussian, which covariance they have. */

@@ -168,6 +168,8 @@ static const char *const heads[] = {
     [AST_FUNCTION] = "function",
     [AST_ACTIVATION] = "activation",
     [AST_LOSS] = "loss",
+    [AST_LAYER] = "layer",
+    [AST_RETURN] = "return",
     [AST_PARAM] = "param",
     [AST_ENTRY] = "=",
     [AST_IMPORT] = "import",

@@ -23,6 +23,9 @@
  *   ASSIGN   name = kid 0
  *   FUNCTION, ACTIVATION, LOSS
  *            name ( kids 0..count-2 = PARAM ) = kid count-1
+ *   LAYER    layer name ( kids 0..count-3 = PARAM ) of kid count-2 = PARAM, kid count-1 = BLOCK of
+ *            ASSIGN and RETURN
+ *   RETURN   kid 0
  *   PARAM    name, kid 0 = default or NULL (count 0 or 1)
  *   DECLARE  op = AST_DATASET, AST_MODEL, AST_TRAINING; name; kids = ENTRY
  *   ENTRY    name = kid 0
@@ -45,7 +48,8 @@
 typedef enum AstKind {
   AST_NUMBER, AST_STRING, AST_NAME, AST_ARRAY, AST_RANGE, AST_UNARY, AST_BINARY, AST_IF, AST_CALL,
   AST_ARG, AST_INDEX, AST_SLICE, AST_FIELD, AST_WITH,
-  AST_BLOCK, AST_ASSIGN, AST_FUNCTION, AST_ACTIVATION, AST_LOSS, AST_PARAM, AST_DECLARE, AST_ENTRY,
+  AST_BLOCK, AST_ASSIGN, AST_FUNCTION, AST_ACTIVATION, AST_LOSS, AST_LAYER,
+  AST_RETURN, AST_PARAM, AST_DECLARE, AST_ENTRY,
   AST_IMPORT, AST_PRINT, AST_PLOT, AST_SAVE, AST_ASSERT, AST_FOR, AST_WHEN, AST_EXPRESSION,
   AST_BROKEN
 } AstKind;

@@ -106,6 +106,7 @@ static void drop(Tokens *tokens) {
 static bool soft(int kind) {
   switch (kind) {
   case TO: case DATASET: case MODEL: case TRAINING: case ACTIVATION: case LOSS: case FUNCTION:
+  case LAYER: case OF:
     return true;
   }
   return false;
@@ -113,7 +114,7 @@ static bool soft(int kind) {
 
 static bool begins_statement(int kind) {
   switch (kind) {
-  case DATASET: case MODEL: case TRAINING: case ACTIVATION: case LOSS: case FUNCTION:
+  case DATASET: case MODEL: case TRAINING: case ACTIVATION: case LOSS: case FUNCTION: case LAYER:
   case IMPORT: case PRINT: case PLOT: case SAVE: case ASSERT: case FOR: case IF:
     return true;
   }
@@ -145,7 +146,7 @@ static bool ends_operand(int kind) {
 
 static bool keyword(int kind) {
   if (soft(kind) || begins_statement(kind) || continues_line(kind)) return true;
-  return kind == AND || kind == OR || kind == NOT || kind == IN || kind == WITH;
+  return kind == AND || kind == OR || kind == NOT || kind == IN || kind == WITH || kind == RETURN;
 }
 
 static const Bracket *innermost(const Tokens *tokens) {
@@ -171,16 +172,11 @@ static bool at_statement(const Tokens *tokens, const Token *token) {
 /* Whether the next token, a soft word, is a keyword here. */
 static bool acts(Tokens *tokens, const Token *token) {
   if (token->kind == TO) return ends_operand(tokens->last.kind);
+  if (token->kind == OF) return tokens->statement == LAYER && tokens->last.kind == ')';
   const Token *next = peek(tokens, 1);
   if (next->gap.source || !at_statement(tokens, token)) return false;
   return next->kind == NAME || soft(next->kind) || begins_statement(next->kind) ||
          (declares(token->kind) && next->kind == '{');
-}
-
-static bool defines_layer(Tokens *tokens, const Token *token) {
-  if (token->kind != NAME || strcmp(token->value.name.text, "layer") != 0) return false;
-  const Token *next = peek(tokens, 1);
-  return next->kind == NAME && !next->gap.source && at_statement(tokens, token);
 }
 
 /* Decides what the next token is to the parser. */
@@ -191,10 +187,6 @@ static void resolve(Tokens *tokens) {
   if (name) {
     token->kind = NAME;
     token->value.name = lexeme_word(tokens->build, token->span);
-  } else if (defines_layer(tokens, token)) {
-    diag_error(tokens->build->diags, STATUS_SCRIPT, token->span, NULL,
-               "layer definitions are not part of this version");
-    token->kind = BAD;
   }
 }
 

@@ -74,11 +74,15 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
   p->layer_count = r.depth + 1;
   p->layers = mem_new((size_t)p->layer_count, sizeof *p->layers);
   for (int l = 0; l <= r.depth; l++) {
-    bool last = l == r.depth;
-    p->layers[l] =
-        (Layer){.kind = last ? LAYER_READOUT : LAYER_DENSE, .sigma_w = 1, .train = true, .rate = 1};
-    p->layers[l].phi = last ? NULL : recipe_phi(pool, &r);
-    p->layers[l].phi_name = last ? NULL : mem_string("phi");
+    Layer *layer = &p->layers[l];
+    int w = layer_matrix(layer, mem_string("W"), 1, 1);
+    layer->result = layer_step(layer, (LayerStep){.kind = STEP_APPLY, .matrix = w});
+    layer->readout = l == r.depth;
+    const Expr *h = expr_arg(pool, layer->result), *phi = recipe_phi(pool, &r);
+    if (layer->readout || phi->prim == PRIM_ARG) continue;
+    const Expr *with[] = {h};
+    phi = expr_substitute(pool, phi, with);
+    layer->result = layer_step(layer, (LayerStep){.kind = STEP_MAP, .expr = phi});
   }
   p->gamma = r.gamma ? r.gamma : 1;
   p->centered = true;

@@ -202,6 +202,9 @@ static void test_soft_words(void) {
   CHECK(gives("plot to to to", "(plot to to)"));
   CHECK(gives("print loss, loss = loss", "(print loss (= loss loss))"));
   CHECK(gives("layer = 1\nlayer(2)", "(= layer 1) (show (call layer 2))"));
+  CHECK(gives("layer s(a, b = 1) of x {\n W = m()\n\n return a(W @ x)\n}\nof = 1",
+              "(layer s (param a) (param b 1) (param x) (block (= W (call m)) (return (call a (@ W "
+              "x))))) (= of 1)"));
 }
 
 static void test_messages(void) {
@@ -226,7 +229,7 @@ static void test_messages(void) {
   CHECK(fails("model { a = 1 }", "1:7: expected a name, found '{'\n"));
   CHECK(fails("model m { a: 1 }", "1:12: expected '=', found ':' [write name = value]\n"));
   CHECK(fails("layer r(x) {\n a = (\n}\nx = = 1",
-              "1:1: layer definitions are not part of this version\n"
+              "1:12: expected 'of', found '{'\n"
               "4:5: expected a value, found '='\n"));
 }
 

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/forward.h"
+#include "base/memory.h"
+#include "model/builtins.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_MATRICES = 64 };
+
+/* The forward pass of a layer under way. A variable is the symbol expr_arg(its index), so that all
+ * that scripts do with numbers makes elementwise maps of variables. */
+typedef struct Forward {
+  Layer layer;
+  const Link *link; /* NULL in a check of the body alone */
+  bool inputs;      /* what enters are the inputs, not yet neurons */
+  bool used[MOST_MATRICES];
+  bool broken;
+} Forward;
+
+/* ---- matrices ---- */
+
+/* Where a wrong number was given: behind a parameter of the layer it is the chain that is at fault.
+ */
+static Span origin(Call *call, int i, const char **name) {
+  const Link *link = call->eval->forward ? call->eval->forward->link : NULL;
+  *name = call_argument_name(call, i);
+  for (int k = 0; link && k < link->count; k++)
+    if (link->args[k] == call->args[i]) {
+      if (link->maker->kind == VALUE_LAYER) *name = link->maker->function->kid[k]->name;
+      return link->places[k];
+    }
+  return call->places[i];
+}
+
+/* A finite number >= 0; reports otherwise. What a check does not know passes. */
+static bool magnitude(Call *call, int i, double *number) {
+  const Value *value = call->args[i];
+  const char *name;
+  Span place = origin(call, i, &name);
+  *number = 1;
+  if (value->kind == VALUE_NUMBER && !value->known) return true;
+  if (value->kind != VALUE_NUMBER) {
+    eval_error(call->eval, place, NULL, "'%s' must be a number, not %s", name,
+               value_describe(value));
+    return false;
+  }
+  *number = value->number;
+  if (isfinite(*number) && *number >= 0) return true;
+  eval_error(call->eval, place, NULL, "'%s' must be finite and at least 0, not %g", name, *number);
+  return false;
+}
+
+/* True or false; reports otherwise. */
+static bool truth(Call *call, int i, bool *yes) {
+  const Value *value = call->args[i];
+  const char *name;
+  Span place = origin(call, i, &name);
+  *yes = value->kind == VALUE_NUMBER && value->number != 0;
+  if (value->kind == VALUE_NUMBER && (!value->known || value->number == *yes)) return true;
+  eval_error(call->eval, place, NULL, "'%s' must be true or false, not %s", name,
+             value_describe(value));
+  return false;
+}
+
+/* The numbers of `sigma, rate, train`. */
+static bool weights_of(Call *call, double *sigma, double *rate) {
+  bool train;
+  bool sound = magnitude(call, 0, sigma) & magnitude(call, 1, rate) & truth(call, 2, &train);
+  if (sound && !train) *rate = 0;
+  return sound;
+}
+
+static Forward *forward_of(Call *call) {
+  if (!call->eval->forward)
+    eval_error(call->eval, call->span, "layer NAME(...) of x { W = matrix() ... }",
+               "'%s' belongs in the body of a layer", call->row->name);
+  return call->eval->forward;
+}
+
+static int new_matrix(Call *call, const char *name, double sigma, double rate) {
+  Layer *layer = &call->eval->forward->layer;
+  if (layer->matrix_count < MOST_MATRICES)
+    return layer_matrix(layer, mem_string(name), sigma, rate);
+  eval_error(call->eval, call->span, NULL, "a layer has at most %d matrices", MOST_MATRICES);
+  return -1;
+}
+
+Value *builtin_matrix(Call *call) {
+  double sigma, rate;
+  if (!forward_of(call) || !weights_of(call, &sigma, &rate)) return call_broken(call);
+  int index = new_matrix(call, "W", sigma, rate);
+  if (index < 0) return call_broken(call);
+  Value *value = value_new(&call->eval->heap, VALUE_MATRIX);
+  value->matrix.index = index;
+  value->matrix.factor = 1;
+  return value;
+}
+
+static Value *variable(Eval *eval, int index) {
+  Value *value = value_new(&eval->heap, VALUE_SYMBOL);
+  value->symbol = expr_arg(eval->pool, index);
+  return value;
+}
+
+Value *builtin_bias(Call *call) {
+  Forward *f = forward_of(call);
+  double sigma, rate;
+  if (!f || !weights_of(call, &sigma, &rate)) return call_broken(call);
+  if (sigma == 0) return value_number(&call->eval->heap, 0);
+  int index = new_matrix(call, "b", sigma, rate);
+  if (index < 0) return call_broken(call);
+  f->used[index] = true;
+  return variable(call->eval,
+                  layer_step(&f->layer, (LayerStep){.kind = STEP_BIAS, .matrix = index}));
+}
+
+Value *forward_scale(Eval *eval, Span span, const Value *matrix, const Value *factor) {
+  double number = factor->known ? factor->number : 1;
+  if (!isfinite(number))
+    return eval_error(eval, span, NULL, "the number before a matrix must be finite, not %g",
+                      number);
+  Value *value = value_new(&eval->heap, VALUE_MATRIX);
+  value->matrix.index = matrix->matrix.index;
+  value->matrix.factor = matrix->matrix.factor * number;
+  return value;
+}
+
+/* ---- maps ---- */
+
+static int highest_variable(const Expr *e) {
+  int highest = e->prim == PRIM_ARG ? e->index : -1;
+  for (int i = 0; i < prim_arity(e->prim); i++) {
+    int below = highest_variable(e->arg[i]);
+    if (below > highest) highest = below;
+  }
+  return highest;
+}
+
+static int count_variables(const Expr *e) {
+  int count = 0, last = highest_variable(e);
+  for (int i = 0; i <= last; i++) count += expr_depends(e, i);
+  return count;
+}
+
+static int map_step(Eval *eval, Span span, const Expr *e);
+
+/* Sums of several variables inside an expression become variables of their own: fields add to a
+ * field, and functions act on one. */
+static const Expr *name_sums(Eval *eval, Span span, const Expr *e) {
+  if (expr_is_linear(e) && count_variables(e) > 1)
+    return expr_arg(eval->pool, map_step(eval, span, e));
+  const Expr *arg[3] = {NULL};
+  int arity = prim_arity(e->prim);
+  for (int i = 0; i < arity; i++) arg[i] = name_sums(eval, span, e->arg[i]);
+  return arity ? expr_call(eval->pool, e->prim, arg[0], arg[1], arg[2]) : e;
+}
+
+/* The variable that holds the expression. */
+static int map_step(Eval *eval, Span span, const Expr *e) {
+  Forward *f = eval->forward;
+  if (e->prim == PRIM_ARG) return e->index;
+  if (!expr_is_linear(e)) e = name_sums(eval, span, e);
+  if (e->prim == PRIM_ARG) return e->index;
+  for (int i = 0; i < f->layer.step_count; i++)
+    if (f->layer.steps[i].kind == STEP_MAP && f->layer.steps[i].expr == e) return i + 1;
+  if (f->inputs && expr_depends(e, 0) && !f->broken) {
+    f->broken = true;
+    eval_error(eval, f->link ? f->link->span : span, "dense(linear) makes neurons of the inputs",
+               "'%s' cannot stand before the first dense layer: it is for neurons",
+               f->link && f->link->maker->kind == VALUE_LAYER ? f->link->maker->function->name
+                                                              : "this");
+  }
+  return layer_step(&f->layer, (LayerStep){.kind = STEP_MAP, .expr = e});
+}
+
+/* The expression that a value stands for, or NULL after reporting. */
+static const Expr *field_of(Eval *eval, Span span, const char *what, const Value *value) {
+  if (value->kind == VALUE_SYMBOL) return value->symbol;
+  if (value->kind != VALUE_BROKEN && value->kind != VALUE_UNKNOWN)
+    eval_error(eval, span, NULL, "%s, not %s", what, value_describe(value));
+  return NULL;
+}
+
+Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x) {
+  Forward *f = eval->forward;
+  const Expr *e =
+      field_of(eval, span, "a matrix acts on what enters the layer or is made of it", x);
+  if (!e) return value_new(&eval->heap, x->kind == VALUE_UNKNOWN ? VALUE_UNKNOWN : VALUE_BROKEN);
+  int index = matrix->matrix.index;
+  if (f->used[index])
+    return eval_error(eval, span, "declare another one, or write W @ (x + y)",
+                      "the matrix '%s' is used a second time, which is not part of this version",
+                      f->layer.matrices[index].name);
+  f->used[index] = true;
+  LayerMatrix *m = &f->layer.matrices[index];
+  m->sigma *= fabs(matrix->matrix.factor);
+  m->rate *= matrix->matrix.factor * matrix->matrix.factor;
+  int source = map_step(eval, span, e);
+  return variable(
+      eval,
+      layer_step(&f->layer, (LayerStep){.kind = STEP_APPLY, .matrix = index, .source = source}));
+}
+
+/* ---- bodies ---- */
+
+static void name_matrix(Forward *f, const Value *value, const char *name) {
+  if (value->kind != VALUE_MATRIX) return;
+  LayerMatrix *m = &f->layer.matrices[value->matrix.index];
+  free(m->name);
+  m->name = mem_string(name);
+}
+
+/* Runs the body; the value of `return`, or NULL after reporting. */
+static Value *run_body(Eval *eval, const Ast *body) {
+  for (int i = 0; i < body->count; i++) {
+    const Ast *step = body->kid[i];
+    if (step->kind == AST_BROKEN) return NULL;
+    Value *value = eval_expression(eval, step->kid[0]);
+    if (value->kind == VALUE_BROKEN) return NULL;
+    if (step->kind == AST_RETURN) return value;
+    name_matrix(eval->forward, value, step->name);
+    scope_set(eval->scope, step->name, value, step->name_span);
+  }
+  eval_error(eval, body->span, "such as: return tanh(W @ x)", "the layer returns nothing");
+  return NULL;
+}
+
+static bool bind_parameters(Eval *eval, const Ast *node, Value *const *args) {
+  for (int i = 0; i + 2 < node->count; i++) {
+    const Ast *parameter = node->kid[i];
+    Value *value = args[i];
+    if (!value && parameter->count) value = eval_expression(eval, parameter->kid[0]);
+    if (!value) value = value_new(&eval->heap, VALUE_UNKNOWN); /* in a check of the body alone */
+    if (value->kind == VALUE_BROKEN) return false;
+    scope_set(eval->scope, parameter->name, value, parameter->name_span);
+  }
+  return true;
+}
+
+static bool all_used(Eval *eval, const Ast *node) {
+  Forward *f = eval->forward;
+  for (int i = 0; i < f->layer.matrix_count; i++)
+    if (!f->used[i]) {
+      eval_error(eval, node->name_span, "a matrix acts as W @ x",
+                 "the layer '%s' does not use its matrix '%s'", node->name,
+                 f->layer.matrices[i].name);
+      return false;
+    }
+  return true;
+}
+
+/* The forward pass of a declared layer into eval->forward; `depth` is how many of its kind the
+ * chain has. */
+static bool run_layer(Eval *eval, const Ast *node, Value *const *args, int depth) {
+  Forward *f = eval->forward;
+  const Ast *x = node->kid[node->count - 2], *body = node->kid[node->count - 1];
+  Scope *caller = eval->scope;
+  size_t mark = eval->heap.count;
+  eval->scope = scope_new(eval->globals);
+  scope_set(eval->scope, "depth", value_number(&eval->heap, depth), node->name_span);
+  scope_set(eval->scope, x->name, variable(eval, 0), x->name_span);
+  Value *value = bind_parameters(eval, node, args) ? run_body(eval, body) : NULL;
+  const Expr *e =
+      value ? field_of(eval, body->span, "a layer returns a variable made of what enters", value)
+            : NULL;
+  if (e) f->layer.result = map_step(eval, body->span, e);
+  scope_free(eval->scope);
+  eval->scope = caller;
+  heap_release(&eval->heap, mark, NULL);
+  return e && !f->broken && all_used(eval, node);
+}
+
+/* ---- links and chains ---- */
+
+Value *link_new(Eval *eval, const Ast *node, Value *maker, Value *const *args, const Span *places,
+                int count) {
+  Value *link = value_new(&eval->heap, VALUE_LINK), *chain = value_new(&eval->heap, VALUE_CHAIN);
+  link->link = (Link){.maker = value_keep(maker),
+                      .args = mem_new((size_t)count + 1, sizeof(Value *)),
+                      .places = mem_new((size_t)count + 1, sizeof(Span)),
+                      .count = count,
+                      .span = node->span,
+                      .text = ast_source(node)};
+  for (int i = 0; i < count; i++) {
+    link->link.args[i] = value_keep(args[i]);
+    link->link.places[i] = places[i];
+  }
+  chain->chain.links = mem_new(1, sizeof(Value *));
+  chain->chain.links[0] = value_keep(link);
+  chain->chain.count = 1;
+  return chain;
+}
+
+bool link_ends(const Value *link) { return link->link.maker->kind == VALUE_BUILTIN; }
+
+Value *builtin_readout(Call *call) {
+  Scope *base = call->eval->globals;
+  while (base->parent) base = base->parent;
+  const Ast bare = {.kind = AST_NAME, .span = call->span};
+  return link_new(call->eval, &bare, scope_own(base, call->row->name)->value, call->args,
+                  call->places, call->count);
+}
+
+/* f = w . x */
+static bool run_readout(Eval *eval, const Link *link) {
+  Call call = {eval,
+               link->maker->builtin.row,
+               link->maker->builtin.signature,
+               link->span,
+               link->args,
+               link->places,
+               NULL,
+               link->count};
+  Forward *f = eval->forward;
+  double sigma, rate;
+  if (!weights_of(&call, &sigma, &rate)) return false;
+  layer_matrix(&f->layer, mem_string("W"), sigma, rate);
+  f->layer.result = layer_step(&f->layer, (LayerStep){.kind = STEP_APPLY});
+  f->layer.readout = true;
+  return true;
+}
+
+/* What a parameter of this name takes, whatever the layer does with it. */
+static bool suits(Eval *eval, const Ast *parameter, Span place, Value *value) {
+  return strcmp(parameter->name, "activation") != 0 || !value ||
+         eval_activation(eval, place, value) != NULL;
+}
+
+static int depth_of(const Chain *chain, const Link *link) {
+  int depth = 0;
+  for (int i = 0; i < chain->count; i++) depth += chain->links[i]->link.maker == link->maker;
+  return depth;
+}
+
+static bool run_link(Eval *eval, const Chain *chain, const Link *link) {
+  int before = eval->diags->errors;
+  bool sound = link->maker->kind == VALUE_BUILTIN
+                   ? run_readout(eval, link)
+                   : run_layer(eval, link->maker->function, link->args, depth_of(chain, link));
+  if (eval->diags->errors > before) {
+    Span error = eval->diags->items[eval->diags->count - 1].span;
+    bool inside = error.source == link->span.source && error.begin >= link->span.begin &&
+                  error.begin <= link->span.end;
+    if (!inside) diag_note(eval->diags, link->span, "in this layer");
+  }
+  return sound;
+}
+
+/* Whether the layer is sound by itself, wherever it will stand; reports otherwise. */
+static bool try_link(Eval *eval, const Chain *chain) {
+  struct Forward *outer = eval->forward;
+  Forward forward = {.link = &chain->links[0]->link};
+  eval->forward = &forward;
+  bool sound = run_link(eval, chain, forward.link);
+  eval->forward = outer;
+  layer_clear(&forward.layer);
+  return sound;
+}
+
+Value *call_layer(Eval *eval, const Ast *node, Value *layer) {
+  const Ast *declaration = layer->function;
+  int count = declaration->count - 2, before = eval->diags->errors;
+  Value **args;
+  Span *places;
+  bool sound = eval_arguments(eval, node, declaration, count, &args, &places);
+  bool unknown = !sound && eval->diags->errors == before;
+  for (int i = 0; sound && i < count; i++)
+    sound = suits(eval, declaration->kid[i], places[i], args[i]);
+  Value *value = sound ? link_new(eval, node, layer, args, places, count) : NULL;
+  if (value && !try_link(eval, &value->chain)) value = NULL;
+  if (!value) value = value_new(&eval->heap, unknown ? VALUE_UNKNOWN : VALUE_BROKEN);
+  free(args);
+  free(places);
+  return value;
+}
+
+Layer *chain_layers(Eval *eval, const Chain *chain) {
+  Layer *layers = mem_new((size_t)chain->count, sizeof *layers);
+  bool sound = true, inputs = true;
+  struct Forward *outer = eval->forward;
+  for (int i = 0; i < chain->count && sound; i++) {
+    const Link *link = &chain->links[i]->link;
+    Forward forward = {.link = link, .inputs = inputs};
+    if (link_ends(chain->links[i]) && inputs) {
+      eval_error(eval, link->span, "input -> dense(tanh) -> readout",
+                 "the chain needs at least one dense layer");
+      sound = false;
+      break;
+    }
+    eval->forward = &forward;
+    sound = run_link(eval, chain, link);
+    layers[i] = forward.layer;
+    layers[i].span = link->span;
+    inputs = inputs && layers[i].result == 0;
+  }
+  eval->forward = outer;
+  if (sound) return layers;
+  layers_free(layers, chain->count);
+  return NULL;
+}
+
+/* ---- declarations ---- */
+
+static bool sound_declaration(Eval *eval, const Ast *node) {
+  const Ast *body = node->kid[node->count - 1];
+  for (int i = 0; i + 1 < body->count; i++)
+    if (body->kid[i]->kind == AST_RETURN) {
+      eval_error(eval, body->kid[i + 1]->span, NULL, "nothing follows the 'return' of a layer");
+      return false;
+    }
+  return eval_distinct_parameters(eval, node);
+}
+
+void declare_layer(Eval *eval, const Ast *node) {
+  bool sound = sound_declaration(eval, node);
+  Value *value = value_new(&eval->heap, sound ? VALUE_LAYER : VALUE_BROKEN);
+  if (sound) value->function = node;
+  eval_assign(eval, node->name, value, node->name_span);
+}
+
+void check_layer(Eval *eval, const Ast *node) {
+  Forward forward = {.inputs = false};
+  Value **args = mem_new((size_t)node->count, sizeof *args);
+  eval->forward = &forward;
+  eval->doubt++;
+  run_layer(eval, node, args, 1);
+  eval->doubt--;
+  eval->forward = NULL;
+  layer_clear(&forward.layer);
+  free(args);
+}

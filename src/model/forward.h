@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Layers as the script declares them: `layer NAME(parameters) of x { ... return ... }`. Their
+ * bodies are evaluated with a symbol for each variable, and what comes out is the forward pass. */
+#ifndef DMF_MODEL_FORWARD_H
+#define DMF_MODEL_FORWARD_H
+
+#include "model/eval.h"
+
+/* Gives a name its layer. */
+void declare_layer(Eval *eval, const Ast *node);
+/* Checks the body of a declared layer, whatever its arguments. */
+void check_layer(Eval *eval, const Ast *node);
+/* dense(tanh): a chain of one link. */
+Value *call_layer(Eval *eval, const Ast *node, Value *layer);
+/* A chain of one link, made by this value of a layer or builtin with these arguments; `node` is the
+ * call as written. */
+Value *link_new(Eval *eval, const Ast *node, Value *maker, Value *const *args, const Span *places,
+                int count);
+/* Whether a link is the readout, which ends a chain. */
+bool link_ends(const Value *link);
+
+/* The forward passes of the links of a chain that reaches from input to readout, in order, to be
+ * freed with layers_free; NULL after reporting. */
+Layer *chain_layers(Eval *eval, const Chain *chain);
+
+/* W @ x, and c * W. */
+Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x);
+Value *forward_scale(Eval *eval, Span span, const Value *matrix, const Value *factor);
+
+#endif
