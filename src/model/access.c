@@ -144,12 +144,11 @@ static bool axis_by_axis(int count, const Subscript *list) {
   return true;
 }
 
-static Value *index_array(Eval *eval, const Ast *node, Value *base, int count,
-                          const Subscript *list, bool known) {
+Value *eval_part(Eval *eval, Span span, Value *base, int count, const Subscript *list, bool known) {
   const char *why = NULL;
   Array *array = array_index(base->array, count, list, &why);
   if (!array && !known) return value_new(&eval->heap, VALUE_UNKNOWN);
-  Value *value = eval_array(eval, node->span, array, why, base->known && known);
+  Value *value = eval_array(eval, span, array, why, base->known && known);
   if (value->kind == VALUE_BROKEN) return value;
   value->source = result_keep(base->source);
   value->field = base->field;
@@ -187,7 +186,7 @@ static Value *index_family(Eval *eval, const Ast *node, Value *base, const Subsc
   Value *value =
       field_value(eval, node->span, base->family.result, name, (int)s->at, base->family.errors);
   if (subscripts->count == 1 || value->kind != VALUE_ARRAY) return value;
-  return index_array(eval, node, value, subscripts->count - 1, s + 1, true);
+  return eval_part(eval, node->span, value, subscripts->count - 1, s + 1, true);
 }
 
 Value *eval_index(Eval *eval, const Ast *node) {
@@ -202,7 +201,7 @@ Value *eval_index(Eval *eval, const Ast *node) {
   if (subscripts.vague || base->kind == VALUE_UNKNOWN) return value_new(&eval->heap, VALUE_UNKNOWN);
   switch (base->kind) {
   case VALUE_ARRAY:
-    return index_array(eval, node, base, subscripts.count, subscripts.list, subscripts.known);
+    return eval_part(eval, node->span, base, subscripts.count, subscripts.list, subscripts.known);
   case VALUE_LIST: return index_list(eval, node, base, &subscripts);
   case VALUE_FAMILY: return index_family(eval, node, base, &subscripts);
   default: return eval_error(eval, node->span, NULL, "cannot index %s", value_describe(base));

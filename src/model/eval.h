@@ -146,13 +146,15 @@ Value *eval_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *n
 /* access.c */
 Value *eval_index(Eval *eval, const Ast *node);
 Value *eval_field(Eval *eval, const Ast *node);
+/* The part of an array that subscripts choose, which remembers where it comes from. */
+Value *eval_part(Eval *eval, Span span, Value *base, int count, const Subscript *list, bool known);
 
 /* call.c */
 Value *eval_call(Eval *eval, const Ast *node);
 /* Calls a function value with one positional argument. */
 Value *eval_apply(Eval *eval, Span span, Value *function, Value *argument);
-/* The value of an argument of the call that made an optimizer, such as eta; NULL when it has none of
- * this name. */
+/* The value of an argument of the call that made an optimizer, such as eta; NULL when it has none
+ * of this name. */
 Value *optimizer_parameter(const Value *optimizer, const char *name);
 /* The optimizer that the call makes with this argument replaced; broken after reporting. */
 Value *optimizer_with(Eval *eval, const Value *optimizer, const char *name, Value *value,

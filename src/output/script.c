@@ -160,7 +160,7 @@ static void put_decades(FILE *out, char axis, Range range) {
   for (int power = first; power <= last; power++) {
     for (int digit = 1; digit < 10; digit++) {
       bool major = digit == 1 ? (power - first) % every == 0
-                              : span < 0.7 || (span < 2.3 && (digit == 2 || digit == 5));
+                              : span < 0.7 || (span < 2.6 && (digit == 2 || digit == 5));
       if (power > first || digit > 1) fputs(", ", out);
       if (major)
         put_decade_tick(out, digit, power);

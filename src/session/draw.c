@@ -9,7 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LARGE_FAMILY = 8, MANY_POINTS = 50, FEWER_POINTS = 40 };
+enum {
+  LARGE_FAMILY = 8,
+  MANY_POINTS = 50,
+  FEWER_POINTS = 40,
+  WIDEST_TEXT = 100,
+  HIGHEST_TEXT = 26
+};
 
 /* A picture under construction: panels, and what they point into. */
 typedef struct Drawing {
@@ -334,14 +340,29 @@ static bool drawable(Eval *eval, const PlotPart *part) {
   return true;
 }
 
+/* In characters, as wide as the terminal of the results, but no more than is easily read. */
+static Status draw_text(const Dmf *dmf, const Plot *plot, FILE *out, int lines, char **why) {
+  int columns = text_columns(dmf->results), most = text_lines(dmf->results) - 1;
+  bool color = dmf->config.color && session_on_terminal(dmf);
+  return plot_draw(plot, out, columns < WIDEST_TEXT ? columns : WIDEST_TEXT,
+                   lines < most ? lines : most, color, why);
+}
+
 static Status draw(const Dmf *dmf, const PlotPart *parts, int count, const char *target,
                    char **why) {
   Drawing drawing = {0};
   for (int i = 0; i < count; i++) add_part(&drawing, &parts[i]);
   Plot plot = {drawing.panels, drawing.count};
   Status status = target ? plot_write(&plot, target, why)
-                         : plot_draw(&plot, dmf->results, text_columns(dmf->results),
-                                     text_lines(dmf->results) - 1, session_in_color(dmf), why);
+                         : draw_text(dmf, &plot, dmf->results, HIGHEST_TEXT, why);
+  drawing_free(&drawing);
+  return status;
+}
+
+Status draw_characters(const Dmf *dmf, const PlotPart *part, FILE *out, int lines, char **why) {
+  Drawing drawing = {0};
+  add_part(&drawing, part);
+  Status status = draw_text(dmf, &(Plot){drawing.panels, drawing.count}, out, lines, why);
   drawing_free(&drawing);
   return status;
 }

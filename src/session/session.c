@@ -207,7 +207,10 @@ static void check_settings(Dmf *dmf, const Scope *scope) {
     if (!dmf->settings[i].used) check_setting(dmf, &dmf->settings[i], scope);
 }
 
-bool session_in_color(const Dmf *dmf) { return dmf->config.color && isatty(fileno(dmf->results)); }
+bool session_on_terminal(const Dmf *dmf) {
+  int descriptor = fileno(dmf->results);
+  return descriptor >= 0 && isatty(descriptor);
+}
 
 /* Running */
 

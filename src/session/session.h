@@ -64,8 +64,8 @@ void session_keep(Dmf *dmf, Script *script);
 /* A file beside the script that names it; to be freed. */
 char *session_beside(Span span, const char *path);
 
-/* Whether what is shown may have colours: on a terminal that has them. */
-bool session_in_color(const Dmf *dmf);
+/* Whether results go to a terminal. */
+bool session_on_terminal(const Dmf *dmf);
 
 /* import.c */
 void import_run(Eval *eval, const Ast *node);
@@ -89,6 +89,12 @@ void topics_free(Dmf *dmf);
 /* show.c */
 void show_print(Eval *eval, const Item *items, int count);
 void show_value(Eval *eval, const Ast *node, Value *value);
+/* The number that remembers its standard error, as "0.01234 ± 0.00004"; to be freed. */
+char *show_number(const Value *value);
+
+/* view.c: a curve or a matrix at the prompt, as a picture of characters. False where results do not
+ * go to a terminal, or the value is better shown as text. */
+bool view_value(Eval *eval, const Ast *node, Value *value);
 
 /* files.c */
 Array *files_read(Eval *eval, Span span, const char *format, const char *path, const char *inside);
@@ -100,5 +106,7 @@ void files_free(Dmf *dmf);
 
 /* draw.c */
 void draw_plot(Eval *eval, const PlotPart *parts, int count, const char *path, Span span);
+/* One panel in characters, of so many lines, as wide as the terminal of the results. */
+Status draw_characters(const Dmf *dmf, const PlotPart *part, FILE *out, int lines, char **why);
 
 #endif

@@ -15,7 +15,7 @@ static Dmf *session_of(Eval *eval) { return eval->host->self; }
 
 /* The number that remembers its standard error, as "0.01234 ± 0.00004", else, or where the error is
  * rounding, with ten digits. To be freed. */
-static char *number_text(const Value *value) {
+char *show_number(const Value *value) {
   double error = value->error && value->error->size == 1 ? value->error->data[0] : 0;
   bool whole = value->number == floor(value->number) && fabs(value->number) < 1e15;
   if (!(error > 1e-14 * fabs(value->number)) || !isfinite(error) || !isfinite(value->number))
@@ -65,7 +65,7 @@ static char *optimizer_text(const Optimizer *optimizer) {
 /* A value on one line, as a key of a card. */
 static char *brief(const Value *value) {
   switch (value->kind) {
-  case VALUE_NUMBER: return number_text(value);
+  case VALUE_NUMBER: return show_number(value);
   case VALUE_STRING: return mem_string(value->string);
   case VALUE_CHAIN: return chain_text(&value->chain);
   case VALUE_OPTIMIZER: return optimizer_text(&value->optimizer);
@@ -268,6 +268,7 @@ void show_value(Eval *eval, const Ast *node, Value *value) {
     free(name);
     return;
   }
+  if (view_value(eval, node, value)) return;
   char *text = value_text(eval, value);
   bool lines = strchr(text, '\n') != NULL;
   if (value->kind == VALUE_STRING)
