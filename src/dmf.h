@@ -55,6 +55,11 @@ int dmf_ir_file(Dmf *dmf, const char *path);
  * of LaTeX. */
 int dmf_equations_file(Dmf *dmf, const char *path, bool latex);
 
+/* Brings a script into the standard layout, which changes white space alone: prints it, rewrites the
+ * file if something changes, or only reports (DMF_SCRIPT) that something would. */
+typedef enum DmfFormat { DMF_FORMAT_PRINT, DMF_FORMAT_REWRITE, DMF_FORMAT_CHECK } DmfFormat;
+int dmf_format_file(Dmf *dmf, const char *path, DmfFormat what);
+
 /* Asks the running solver to stop at its next step; may be called from a signal handler. */
 void dmf_interrupt(Dmf *dmf);
 

@@ -70,7 +70,6 @@ expect 2 "did you mean 'check'" "$DMF" chekc two.dmf
 expect 2 'which one' "$DMF" -e 'print 1' two.dmf
 expect 2 'needs a file' "$DMF" check
 expect 2 '--latex goes with' "$DMF" --latex two.dmf
-expect 2 'not part of this version' "$DMF" fmt two.dmf
 expect 0 '"shape": []' "$DMF" two.dmf --json
 expect 0 '"shape": []' "$DMF" --json two.dmf
 expect 0 '"shape": [3]' "$DMF" problem.dmf --json
@@ -111,6 +110,21 @@ END
   expect 0 'Output written' shell '"$1" equations --latex every.dmf >every.tex &&
     pdflatex -halt-on-error -interaction=nonstopmode every.tex'
 fi
+
+# Layout
+printf 'x=1 # one\n' >loose.dmf
+printf 'x = 1  # one\n' >neat.dmf
+expect 0 'x = 1  # one' "$DMF" fmt loose.dmf
+expect 0 'x = 1  # one' shell '"$1" fmt - <loose.dmf'
+expect 1 'loose.dmf is not' "$DMF" fmt --check neat.dmf loose.dmf
+expect 0 '' shell 'chmod 640 loose.dmf && "$1" fmt -i loose.dmf neat.dmf && cmp loose.dmf neat.dmf'
+expect 0 640 stat -c %a loose.dmf
+expect 0 '' "$DMF" fmt --check neat.dmf loose.dmf
+expect 1 'syntax.dmf:1:' "$DMF" fmt -i syntax.dmf
+expect 0 '+* 1' cat syntax.dmf
+expect 5 'missing.dmf' "$DMF" fmt missing.dmf
+expect 2 '--check goes with' "$DMF" --check neat.dmf
+expect 2 'does not go with' "$DMF" check -i neat.dmf
 
 # Help
 expect 0 'strength of feature learning' "$DMF" help gamma

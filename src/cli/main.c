@@ -22,7 +22,7 @@ typedef enum Option {
 
 typedef enum Command {
   COMMAND_RUN,
-#define COMMAND(id, name, help) COMMAND_##id,
+#define COMMAND(id, name, argument, help) COMMAND_##id,
 #include "cli/options.def"
   COMMAND_COUNT
 } Command;
@@ -36,10 +36,10 @@ static const struct {
 };
 
 static const struct {
-  const char *name, *help;
+  const char *name, *argument, *help;
 } command_table[] = {
-    {"", NULL}, /* no command: run */
-#define COMMAND(id, name, help) {name, help},
+    {"", "[FILE]", NULL}, /* no command: run */
+#define COMMAND(id, name, argument, help) {name, argument, help},
 #include "cli/options.def"
 };
 
@@ -47,11 +47,13 @@ static const struct {
 typedef struct Request {
   DmfConfig config;
   Command command;
-  const char *file; /* or NULL */
-  char *code;       /* all -e texts, a line each; or NULL */
-  char **settings;  /* into argv */
+  char **words; /* after the command: files, or the name to explain */
+  int word_count;
+  char *code;      /* all -e texts, a line each; or NULL */
+  char **settings; /* into argv */
   int setting_count;
   bool help, version, latex;
+  bool check, rewrite;   /* of fmt; rewrite is its -i */
   const char *reference; /* what --reference asks for; or NULL */
 } Request;
 
@@ -70,14 +72,13 @@ static int usage_error(const char *format, ...) {
 static void print_help(FILE *stream) {
   fputs(
       "Usage: dmf [OPTION]... [FILE]\n"
-      "       dmf COMMAND [OPTION]... FILE\n"
-      "       dmf help [NAME]\n\n"
+      "       dmf COMMAND [OPTION]... ARGUMENT\n\n"
       "Runs a dmf script: mean-field theory of neural networks, and networks to hold it against.\n"
       "Without FILE, reads standard input; on a terminal, statement by statement.\n\nCommands:\n",
       stream);
   for (int i = COMMAND_RUN + 1; i < COMMAND_COUNT; i++)
-    if (command_table[i].help)
-      fprintf(stream, "  %-26s %s\n", command_table[i].name, command_table[i].help);
+    fprintf(stream, "  %-9s %-16s %s\n", command_table[i].name, command_table[i].argument,
+            command_table[i].help);
   fputs("\nOptions:\n", stream);
   for (int i = 0; i < OPTION_COUNT; i++) {
     char left[64], letter[] = {'-', option_table[i].letter, ',', 0};
@@ -147,6 +148,7 @@ static int set_option(Request *request, Option option, char *argument) {
     config->out = argument;
     break;
   case OPTION_JSON: config->json = true; break;
+  case OPTION_CHECK: request->check = true; break;
   case OPTION_LATEX: request->latex = true; break;
   case OPTION_QUIET: config->quiet = true; break;
   case OPTION_COLOR: return set_color(config, argument);
@@ -225,26 +227,34 @@ static int too_many_words(char **words) {
               : usage_error("one script at a time: '%s', '%s'", words[0], words[1]);
 }
 
-/* The words that are not options: a command, a file, both or neither. */
+/* Options that belong to one command. */
+static int check_options(Request *request) {
+  const char *name = command_table[request->command].name;
+  bool format = request->command == COMMAND_FORMAT;
+  request->rewrite = format && request->config.interactive;
+  request->config.interactive &= !format;
+  if (request->latex && request->command != COMMAND_EQUATIONS)
+    return usage_error("--latex goes with the command 'equations'");
+  if (request->check && !format) return usage_error("--check goes with the command 'fmt'");
+  if (request->command == COMMAND_RUN) return DMF_OK;
+  if (request->code || request->config.interactive)
+    return usage_error("'%s' does not go with -e or -i", name);
+  return DMF_OK;
+}
+
+/* The words that are not options: a command, its files, both or neither. */
 static int read_words(Request *request, char **words, int count) {
   for (int i = COMMAND_RUN + 1; count && i < COMMAND_COUNT; i++)
     if (!strcmp(words[0], command_table[i].name)) request->command = (Command)i;
-  if (request->command != COMMAND_RUN) {
-    const char *name = command_table[request->command].name;
-    if (!command_table[request->command].help)
-      return usage_error("'%s' is not part of this version", name);
-    if (request->code || request->config.interactive)
-      return usage_error("'%s' reads a file; it does not go with -e or -i", name);
-    words++, count--;
-    if (!count && request->command != COMMAND_EXPLAIN)
-      return usage_error("'%s' needs a file", name);
-  }
-  if (count > 1) return too_many_words(words);
-  if (request->latex && request->command != COMMAND_EQUATIONS)
-    return usage_error("--latex goes with the command 'equations'");
+  const char *name = command_table[request->command].name,
+             *argument = command_table[request->command].argument;
+  if (request->command != COMMAND_RUN) words++, count--;
+  if (!count && *argument != '[') return usage_error("'%s' needs a file", name);
+  if (count > 1 && !strstr(argument, "...")) return too_many_words(words);
   if (count && request->code) return usage_error("-e and a file, '%s': which one?", words[0]);
-  request->file = count ? words[0] : NULL;
-  return DMF_OK;
+  request->words = words;
+  request->word_count = count;
+  return check_options(request);
 }
 
 /* ---- doing it ---- */
@@ -304,28 +314,44 @@ static int run_stream(Dmf *dmf, FILE *stream, const char *name) {
   return status;
 }
 
+static int run_file(Dmf *dmf, const Request *request, const char *file) {
+  DmfFormat format = request->check     ? DMF_FORMAT_CHECK
+                     : request->rewrite ? DMF_FORMAT_REWRITE
+                                        : DMF_FORMAT_PRINT;
+  if (!strcmp(file, "-")) file = "/dev/stdin";
+  switch (request->command) {
+  case COMMAND_CHECK: return dmf_check_file(dmf, file);
+  case COMMAND_FORMAT: return dmf_format_file(dmf, file, format);
+  case COMMAND_IR: return dmf_ir_file(dmf, file);
+  case COMMAND_EQUATIONS: return dmf_equations_file(dmf, file, request->latex);
+  default: return dmf_run_file(dmf, file);
+  }
+}
+
 /* Whatever stands before the REPL, or is all there is. */
 static int run_batch(Dmf *dmf, const Request *request) {
-  const char *file = request->file;
+  const char *first = request->word_count ? request->words[0] : "-";
   if (request->code)
     return dmf_run_text(dmf, "<command line>", request->code, strlen(request->code));
-  if (!file || (!strcmp(file, "-") && request->command == COMMAND_RUN))
+  if (!strcmp(first, "-") && request->command == COMMAND_RUN)
     return run_stream(dmf, stdin, "<stdin>");
-  if (!strcmp(file, "-")) file = "/dev/stdin";
-  if (request->command == COMMAND_CHECK) return dmf_check_file(dmf, file);
-  if (request->command == COMMAND_IR) return dmf_ir_file(dmf, file);
-  if (request->command == COMMAND_EQUATIONS) return dmf_equations_file(dmf, file, request->latex);
-  return dmf_run_file(dmf, file);
+  int status = run_file(dmf, request, first);
+  for (int i = 1; i < request->word_count; i++) {
+    int next = run_file(dmf, request, request->words[i]);
+    if (!status) status = next;
+  }
+  return status;
 }
 
 static int run_session(Dmf *dmf, const Request *request) {
   int status = DMF_OK;
   if (request->reference) return print_reference(dmf, request->reference);
-  if (request->command == COMMAND_EXPLAIN) return explain(dmf, request->file);
+  if (request->command == COMMAND_EXPLAIN)
+    return explain(dmf, request->word_count ? request->words[0] : NULL);
   for (int i = 0; i < request->setting_count && !status; i++)
     status = dmf_set(dmf, request->settings[i]);
   if (status) return status;
-  if (request->code || request->file || !request->config.interactive) {
+  if (request->code || request->word_count || !request->config.interactive) {
     signals_watch(dmf);
     status = run_batch(dmf, request);
     signals_release();
@@ -337,7 +363,7 @@ static int run_session(Dmf *dmf, const Request *request) {
 static int run_request(Request *request) {
   if (request->help) return print_help(stdout), DMF_OK;
   if (request->version) return printf("dmf %s\n", dmf_version()), DMF_OK;
-  bool anything = request->code || request->file || request->reference || request->command;
+  bool anything = request->code || request->word_count || request->reference || request->command;
   if (!anything && isatty(STDIN_FILENO)) request->config.interactive = true;
   Dmf *dmf = dmf_open(&request->config);
   if (!dmf) return DMF_LIMIT;

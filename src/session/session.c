@@ -111,8 +111,7 @@ void dmf_close(Dmf *dmf) {
   free(dmf);
 }
 
-/* Prints what was collected; the status of the first error. */
-static int conclude(Dmf *dmf) {
+int session_conclude(Dmf *dmf) {
   Status status = dmf->diags.errors ? dmf->diags.status : STATUS_OK;
   bool broken = fflush(dmf->results) != 0 || ferror(dmf->results);
   if (broken && status == STATUS_OK) {
@@ -147,7 +146,7 @@ int dmf_set(Dmf *dmf, const char *setting) {
   if (!target) {
     diag_error(&dmf->diags, STATUS_USAGE, (Span){0}, "such as net.gamma=2",
                "--set takes NAME.KEY=VALUE, not '%s'", setting);
-    return conclude(dmf);
+    return session_conclude(dmf);
   }
   char *name = mem_format("--set %.*s", (int)(equals - setting), setting);
   Source *source = source_new(name, equals + 1, strlen(equals + 1));
@@ -161,7 +160,7 @@ int dmf_set(Dmf *dmf, const char *setting) {
   } else {
     script_free(target);
     dmf->diags.status = STATUS_USAGE;
-    status = conclude(dmf);
+    status = session_conclude(dmf);
   }
   source_drop(source);
   free(name);
@@ -251,7 +250,7 @@ static int work(Dmf *dmf, Source *source, Work work) {
   ParseOutcome outcome = script_parse(source, dmf->config.interactive, &script, &dmf->diags);
   if (outcome != PARSE_OK) {
     script_free(script);
-    if (outcome == PARSE_ERROR) return conclude(dmf);
+    if (outcome == PARSE_ERROR) return session_conclude(dmf);
     diags_clear(&dmf->diags);
     return DMF_INCOMPLETE;
   }
@@ -268,7 +267,7 @@ static int work(Dmf *dmf, Source *source, Work work) {
     run(dmf, script);
   }
   dmf->text = NULL;
-  return conclude(dmf);
+  return session_conclude(dmf);
 }
 
 static int work_file(Dmf *dmf, const char *path, Work what) {
@@ -277,7 +276,7 @@ static int work_file(Dmf *dmf, const char *path, Work what) {
   if (!source) {
     diag_error(&dmf->diags, STATUS_FILE, (Span){0}, NULL, "%s", why);
     free(why);
-    return conclude(dmf);
+    return session_conclude(dmf);
   }
   int status = work(dmf, source, what);
   source_drop(source);

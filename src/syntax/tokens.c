@@ -136,7 +136,7 @@ static bool awaits_more(int kind) {
 
 static bool continues_line(int kind) { return kind == ELSE || kind == THEN || kind == ARROW; }
 
-static bool ends_operand(int kind) {
+bool token_ends_operand(int kind) {
   switch (kind) {
   case NAME: case NUMBER: case STRING: case TRANSPOSE: case ')': case ']': case '}':
     return true;
@@ -171,7 +171,7 @@ static bool at_statement(const Tokens *tokens, const Token *token) {
 
 /* Whether the next token, a soft word, is a keyword here. */
 static bool acts(Tokens *tokens, const Token *token) {
-  if (token->kind == TO) return ends_operand(tokens->last.kind);
+  if (token->kind == TO) return token_ends_operand(tokens->last.kind);
   if (token->kind == OF) return tokens->statement == LAYER && tokens->last.kind == ')';
   const Token *next = peek(tokens, 1);
   if (next->gap.source || !at_statement(tokens, token)) return false;

@@ -33,5 +33,7 @@ bool tokens_unfinished(const Tokens *tokens);
 bool tokens_opener(const Tokens *tokens, char *bracket, Span *span);
 /* The place of the last token. */
 Span tokens_place(const Tokens *tokens);
+/* Whether an operand may end with a token of this kind. */
+bool token_ends_operand(int kind);
 
 #endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* `dmf fmt`. */
+#include "session/session.h"
+#include "file/io.h"
+#include "syntax/format.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static Status write_text(FILE *stream, void *text, char **why) {
+  (void)why;
+  fputs(text, stream);
+  return STATUS_OK;
+}
+
+static void deliver(Dmf *dmf, const char *path, const Source *source, char *text, DmfFormat what) {
+  char *why = NULL;
+  bool same = strlen(text) == source->length && memcmp(text, source->text, source->length) == 0;
+  if (what == DMF_FORMAT_PRINT)
+    fputs(text, dmf->results);
+  else if (what == DMF_FORMAT_CHECK && !same)
+    diag_error(&dmf->diags, STATUS_SCRIPT, (Span){0}, NULL, "%s is not in the standard layout",
+               path);
+  else if (what == DMF_FORMAT_REWRITE && !same &&
+           file_replace_stream(path, write_text, text, &why) != STATUS_OK)
+    diag_error(&dmf->diags, STATUS_FILE, (Span){0}, NULL, "%s", why);
+  free(why);
+}
+
+int dmf_format_file(Dmf *dmf, const char *path, DmfFormat what) {
+  char *why = NULL, *text = NULL;
+  Source *source = source_read(path, path, &why);
+  if (source)
+    text = script_format(source, &dmf->diags);
+  else
+    diag_error(&dmf->diags, STATUS_FILE, (Span){0}, NULL, "%s", why);
+  if (text) deliver(dmf, path, source, text, what);
+  int status = session_conclude(dmf);
+  source_drop(source); /* the messages pointed into it */
+  free(text);
+  free(why);
+  return status;
+}
