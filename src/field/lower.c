@@ -370,6 +370,7 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   reverse_program(p, chain.x);
   bool reached = reach_all(p, diags);
   p->linear = all_linear(p);
+  p->update = update_of(problem);
   p->loss = problem->loss;
   p->delta = expr_call(pool, PRIM_NEG, expr_diff(pool, problem->loss, 0), NULL, NULL);
   if (reached) return p;
@@ -392,6 +393,7 @@ void program_drop(Program *p) {
   free(p->variables);
   free(p->ops);
   free(p->phi_matrix);
+  free(p->update.rate);
   problem_free(p->problem);
   free(p);
 }

@@ -11,13 +11,15 @@
  * flows backward, the pairs (mu, c) with the output c running fastest.
  *
  * Scaling. Matrices are operators that keep fields of order one: W between populations carries
- * 1/sqrt(N), from the inputs 1/sqrt(D), and the readout gives f = w . x / (gamma N). Everything that
- * flows backward is gamma N times a derivative of f (g and z of theory.md section 1). In these units
- * a step is, for every trained matrix,
+ * 1/sqrt(N), from the inputs 1/sqrt(D), and the readout gives f = w . x / (gamma N). Everything
+ * that flows backward is gamma N times a derivative of f (g and z of theory.md section 1). In these
+ * units the direction of descent of every trained matrix is
  *
- *     W += rate (eta gamma / P) sum_{mu,c} Delta_{mu c} y_{mu c} <x_mu, .>
+ *     O(t) = sum_{mu,c} w_mu(t) Delta_{mu c} y_{mu c} <x_mu, .>
  *
- * with <,> the inner product of its source space: x.x'/N, the Gram matrix, or delta_cc'. */
+ * with <,> the inner product of its source space: x.x'/N, the Gram matrix, or delta_cc', and
+ * w_mu(t) the share of the point in the mean loss. What a step makes of it is the program's Update.
+ */
 #ifndef DMF_FIELD_PROGRAM_H
 #define DMF_FIELD_PROGRAM_H
 
@@ -35,10 +37,10 @@ typedef struct Space {
 
 typedef struct Matrix {
   char *name;
-  int from, to;  /* spaces */
-  double sigma;  /* standard deviation of the initial entries, in operator units */
-  double rate;   /* multiplies the learning rate; 0 when frozen */
-  int x, y;      /* the variables it meets forward (source side) and backward (target side) */
+  int from, to; /* spaces */
+  double sigma; /* standard deviation of the initial entries, in operator units */
+  double rate;  /* multiplies the learning rate; 0 when frozen */
+  int x, y;     /* the variables it meets forward (source side) and backward (target side) */
 } Matrix;
 
 typedef struct Variable {
@@ -63,8 +65,28 @@ typedef struct Op {
   int matrix;           /* OP_APPLY, OP_APPLY_T */
   int src[OP_MAX_ARGS]; /* OP_APPLY, OP_APPLY_T: src[0] */
   int src_count;
-  const Expr *expr;     /* OP_MAP: of its src_count arguments */
+  const Expr *expr; /* OP_MAP: of its src_count arguments */
 } Op;
+
+/* How training moves every trained matrix at step t = 0..T-1, with eta_t the learning rate times
+ * the rate of the matrix:
+ *
+ *     V <- beta V + O(t)                                      V = 0 at first
+ *     W <- (1 - lambda eta_t) W + eta_t gamma V               or O(t) + beta V with nesterov
+ *
+ * In the units of the network it is theta <- (1 - eta_t lambda) theta - eta_t gamma^2 N v. */
+typedef struct Update {
+  int steps;
+  double *rate;         /* [T]: eta, or eta dt when gradient flow is integrated in steps of dt */
+  const double *weight; /* w [T, P], each row of sum 1; NULL: 1/P throughout */
+  double momentum;      /* beta */
+  bool nesterov;
+  double decay; /* lambda */
+  /* f is the integral of the tangent kernel, f(t+1) = f(t) + rate_t sum w K Delta, as under
+   * gradient flow, rather than the output <z x> / gamma of the weights themselves. With decay it is
+   * not: the change of f is then no function of K and Delta. */
+  bool integrates;
+} Update;
 
 typedef struct Program {
   int references;
@@ -82,12 +104,13 @@ typedef struct Program {
   int forward_count; /* ops[0..forward_count) are the forward pass */
 
   /* f = <z, x> / gamma: the readout's transposed field and the features it reads */
-  int readout;           /* matrix */
-  const Expr *loss;      /* ell(f, y) */
-  const Expr *delta;     /* Delta = - d ell / d f, of (f, y) */
-  int layers;            /* L: kernels Phi[1..L], G[1..L] */
-  int *phi_matrix;       /* [L+1]: matrix whose x kernel is Phi[l]; entry 0 the input matrix */
-  bool linear;           /* every map is linear in its fields: no sampling is needed */
+  int readout; /* matrix */
+  Update update;
+  const Expr *loss;  /* ell(f, y) */
+  const Expr *delta; /* Delta = - d ell / d f, of (f, y) */
+  int layers;        /* L: kernels Phi[1..L], G[1..L] */
+  int *phi_matrix;   /* [L+1]: matrix whose x kernel is Phi[l]; entry 0 the input matrix */
+  bool linear;       /* every map is linear in its fields: no sampling is needed */
 } Program;
 
 /* How the saddle point is closed (theory.md section 2, the approximations). */
@@ -97,6 +120,20 @@ typedef enum Closure {
   CLOSURE_GRADIENT_INDEPENDENCE, /* A = B = 0, f from the increments of the tangent kernel */
   CLOSURE_PERTURBATIVE           /* leading order in gamma^2 around the lazy limit */
 } Closure;
+
+/* A step of one matrix as what an interpreter does with the tables that hold W and V:
+ *
+ *     V <- beta V + O,   W <- keep W + push V + pull O        (the new V)
+ *
+ * Without momentum beta = push = 0, and no V is needed. */
+typedef struct Move {
+  double beta, keep, push, pull;
+} Move;
+
+/* Step t of a matrix, gamma being the interpreter's. */
+Move move_of(const Program *program, const Matrix *matrix, int t, double gamma);
+/* The Update of a checked problem; its rates are owned. */
+Update update_of(const Problem *problem);
 
 /* Lowers a checked problem; takes over the problem. Errors (what this version has no layer for) are
  * added to diags with the layer's place, and NULL is returned. */

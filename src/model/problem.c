@@ -41,6 +41,7 @@ void problem_free(Problem *problem) {
   array_drop(problem->test_targets);
   layers_free(problem->layers, problem->layer_count);
   free(problem->eta);
+  free(problem->batch);
   free(problem->model_name);
   free(problem->training_name);
   free(problem->dataset_name);

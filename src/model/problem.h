@@ -42,7 +42,7 @@ typedef struct Layer {
 } Layer;
 
 typedef enum Parameterization { PARAM_MUP, PARAM_NTK, PARAM_STANDARD } Parameterization;
-typedef enum OptimizerKind { OPT_GD, OPT_FLOW } OptimizerKind;
+typedef enum OptimizerKind { OPT_GD, OPT_FLOW, OPT_MOMENTUM, OPT_NESTEROV, OPT_SGD } OptimizerKind;
 
 typedef struct Problem {
   /* data: points are the training points, then the test points */
@@ -62,9 +62,12 @@ typedef struct Problem {
   /* training */
   const Expr *loss; /* ell(f, y): argument 0 is f, argument 1 is y */
   OptimizerKind optimizer;
-  int steps;   /* T */
-  double *eta; /* [T]: learning rate of each step */
-  double dt;   /* flow only: step of the integrator */
+  int steps;     /* T */
+  double *eta;   /* [T]: learning rate of each step */
+  double dt;     /* flow only: step of the integrator */
+  double beta;   /* momentum, nesterov: what the velocity keeps of itself, 0 <= beta < 1 */
+  double decay;  /* lambda of the weight decay, >= 0 */
+  double *batch; /* sgd: [T, P], the share of each point in the mean loss of each step; else NULL */
   /* names, for printing and provenance */
   char *model_name, *training_name, *dataset_name;
   Span model_span, training_span;

@@ -218,7 +218,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   options.width = program->problem->width;
   bool lazy = options.closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
   if (kind == DMFT && lazy) kind = LAZY;
-  const char *refusal = kind == DMFT ? solve_refuses(program, &options) : NULL;
+  const char *refusal = kind == NETS ? NULL : solve_refuses(program, &options);
   Value *value;
   if (eval->diags->errors > before) {
     value = call_broken(call);

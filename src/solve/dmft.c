@@ -264,7 +264,7 @@ static double march_bytes(const Solve *s, size_t paths) {
   for (int v = 0; v < p->variable_count; v++) bytes += 16 * rows * S;
   bytes += 8 * (4 * rows * S + 3 * rows * rows);
   for (int k = 0; k < p->matrix_count; k++)
-    bytes += 8 * (2 * 4 * rank * S + 2 * rank * rank) + 16 * (double)s->sizes.steps * rows * rows;
+    bytes += 8 * (2 * 4 * rank * S + 3 * rank * rank) + 16 * (double)s->sizes.steps * rows * rows;
   int parallel = s->options.threads < s->replicates ? s->options.threads : s->replicates;
   double record = 16 * (double)s->sizes.steps * rows * rows * p->matrix_count;
   double summary = 8 * (double)s->sizes.steps * rows * rows * (s->replicates + 5);
@@ -427,7 +427,21 @@ static void note_run(Solve *s, Result *result, double seconds) {
   result_note(result, "seconds", "%.6g", seconds);
 }
 
+static bool is_lazy(const Program *program, const SolveOptions *options) {
+  return options->closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
+}
+
 const char *solve_refuses(const Program *program, const SolveOptions *options) {
+  const Update *update = &program->update;
+  if (is_lazy(program, options))
+    return update->decay > 0 ? "weight decay has no lazy limit with constant kernels: the initial "
+                               "weights shrink at any gamma, and the kernels with them; take the "
+                               "full theory at a small gamma"
+                             : NULL;
+  if (options->closure == CLOSURE_GRADIENT_INDEPENDENCE &&
+      (update->decay > 0 || update->momentum > 0))
+    return "gradient independence takes f from the increments of the tangent kernel at one time; "
+           "momentum and weight decay change f by the whole past";
   if (options->closure == CLOSURE_PERTURBATIVE && !perturb_applies(program))
     return "the perturbative closure needs smooth activations: across a kink the first correction "
            "to f is of order |gamma|, not gamma^2";
@@ -436,13 +450,12 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
 
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
-  if (options->closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK)
-    return solve_lazy(program, options, result, why);
   const char *refusal = solve_refuses(program, options);
   if (refusal) {
     *why = mem_string(refusal);
     return STATUS_SCRIPT;
   }
+  if (is_lazy(program, options)) return solve_lazy(program, options, result, why);
   if (!program->linear && options->samples < FEWEST_SAMPLES) {
     *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
     return STATUS_SCRIPT;

@@ -2,7 +2,7 @@
 /* The lazy limit gamma -> 0: kernels stay what they are at initialisation, and f follows the
  * tangent kernel,
  *
- *     gd     f(t+1) = f(t) + (eta/P) K Delta(t)                        exact for any loss
+ *     steps  f(t) = K c(t), where c moves as a matrix does that takes up w Delta    exact, any loss
  *     flow   df/dt = (eta/P) K Delta; for losses with Delta linear in f solved by the eigenvalues
  * of K, exact at any dt, else by steps of dt
  *
@@ -39,17 +39,21 @@ static double *tangent(const Lazy *s) {
   return K;
 }
 
-/* The steps f += rate K Delta. Returns the step at which f stops being finite, or -1. */
+/* The steps of c[P, C] and its velocity. Returns the step at which f stops being finite, or -1. */
 static int iterate(Lazy *s) {
   Sizes z = s->sizes;
-  double *delta = s->scratch;
+  size_t n = z.points * z.outputs;
+  double *force = s->scratch, *c = force + n, *v = c + n;
+  memset(c, 0, 2 * n * sizeof *c);
   for (size_t t = 0; t + 1 < z.steps; t++) {
     const double *f = s->f + t * z.all * z.outputs;
-    double *next = s->f + (t + 1) * z.all * z.outputs, rate = step_rate(s->program, (int)t);
-    kernel_run(s->compiled.delta, z.points * z.outputs,
-               (const double *[]){f, s->program->problem->targets->data}, delta);
-    memcpy(next, f, z.all * z.outputs * sizeof *next);
-    mat_mul(z.all, z.outputs, z.points, rate, s->K, z.all, delta, z.outputs, 1, next, z.outputs);
+    double *next = s->f + (t + 1) * z.all * z.outputs;
+    Move move = move_of(s->program, &(Matrix){.rate = 1}, (int)t, 1);
+    training_force(s->program, &s->compiled, (int)t, f, force);
+    advance_table(&move, n, c, v);
+    axpy(n, move.push + move.pull, force, c);
+    axpy(n, 1, force, v);
+    mat_mul(z.all, z.outputs, z.points, 1, s->K, z.all, c, z.outputs, 0, next, z.outputs);
     if (!is_sane(next, z.all * z.outputs)) return (int)t + 1;
   }
   return -1;
@@ -85,6 +89,11 @@ static void spectral(const Lazy *s, const double *U, const double *lambda, doubl
   mat_mul(z.all, C, P, 1, s->K, z.all, start, C, 0, out, C);
 }
 
+/* eta/P, or eta dt/P */
+static double mean_rate(const Lazy *s, size_t t) {
+  return s->program->update.rate[t] / (double)s->sizes.points;
+}
+
 /* Solves a linear loss in the eigenbasis of the training kernel: all times when `flow`, and t =
  * infinity, where gd and flow agree as long as gd is stable. */
 static bool diagonalise(Lazy *s, double c, bool flow) {
@@ -95,11 +104,13 @@ static bool diagonalise(Lazy *s, double c, bool flow) {
   bool fine = LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', (int)P, U, (int)P, lambda) == 0;
   for (size_t t = 0; fine && flow && t < z.steps; t++) {
     spectral(s, U, lambda, c, tau, s->f + t * z.all * z.outputs);
-    if (t + 1 < z.steps) tau += step_rate(s->program, (int)t);
+    if (t + 1 < z.steps) tau += mean_rate(s, t);
   }
   double largest = 0;
-  for (size_t t = 0; t + 1 < z.steps; t++) largest = fmax(largest, step_rate(s->program, (int)t));
-  if (fine && (flow || largest * c * lambda[P - 1] < 2)) {
+  for (size_t t = 0; t + 1 < z.steps; t++) largest = fmax(largest, mean_rate(s, t));
+  const Update *update = &s->program->update;
+  bool stable = largest * c * lambda[P - 1] < 2 && !update->weight && update->momentum == 0;
+  if (fine && (flow || stable)) {
     s->limit = mem_new(z.all * z.outputs, sizeof *s->limit);
     spectral(s, U, lambda, c, INFINITY, s->limit);
   }

@@ -16,6 +16,8 @@ typedef struct Carrier {
   Basis x, y;
   double *learned;            /* M [x.capacity, y.capacity], wide matrices */
   double *table, *free_table; /* [vectors, S], thin ones */
+  double *velocity;           /* of M or of the table, with momentum */
+  double *share;              /* [T+1]: a(t), what weight decay has left of the initial matrix */
   double *response[2];        /* gamma A and gamma B, per step [rows, rank], packed, for two_time */
   size_t response_used[2], response_capacity[2];
 } Carrier;
@@ -33,7 +35,7 @@ typedef struct March {
   double *work;           /* [most rows, S] */
   double *coef;           /* [most rows, coef_capacity] */
   size_t coef_capacity;
-  double *delta;  /* [P, C] */
+  double *force;  /* [P, C]: Delta, weighted */
   double *mixing; /* [R, P C]: how the images of an input matrix take up gradients */
   Status status;
 } March;
@@ -161,6 +163,21 @@ static void draw_noise(March *m, int space, Basis *basis, int count) {
 
 /* ---- matrices ---- */
 
+static bool has_velocity(const March *m, const Matrix *matrix) {
+  return m->p->update.momentum > 0 && matrix->rate != 0;
+}
+
+/* The table M or its velocity, for the bases as they are now; its rows had `old` columns. */
+static void widen(March *m, const Carrier *c, double **table, size_t old) {
+  size_t columns = (size_t)c->y.capacity;
+  double *wider = want(m, (size_t)c->x.capacity * columns);
+  if (!wider) return;
+  for (size_t i = 0; i < (size_t)c->x.rank && old; i++)
+    memcpy(wider + i * columns, *table + i * old, (size_t)c->y.rank * sizeof *wider);
+  free(*table);
+  *table = wider;
+}
+
 /* Room for what `rows` more vectors on either side may add, M included. */
 static bool reserve(March *m, const Matrix *matrix, Carrier *c, Basis *side, size_t rows) {
   int old_x = c->x.capacity, old_y = c->y.capacity;
@@ -171,13 +188,8 @@ static bool reserve(March *m, const Matrix *matrix, Carrier *c, Basis *side, siz
   }
   reserve_coef(m, (size_t)(c->x.capacity > c->y.capacity ? c->x.capacity : c->y.capacity));
   if (!noise || (old_x == c->x.capacity && old_y == c->y.capacity)) return m->status == STATUS_OK;
-  double *learned = want(m, (size_t)c->x.capacity * (size_t)c->y.capacity);
-  if (!learned) return false;
-  for (int i = 0; i < c->x.rank && old_y; i++)
-    memcpy(learned + (size_t)i * (size_t)c->y.capacity, c->learned + (size_t)i * (size_t)old_y,
-           (size_t)c->y.rank * sizeof *learned);
-  free(c->learned);
-  c->learned = learned;
+  widen(m, c, &c->learned, (size_t)old_y);
+  if (has_velocity(m, matrix)) widen(m, c, &c->velocity, (size_t)old_y);
   return m->status == STATUS_OK;
 }
 
@@ -200,7 +212,8 @@ static void record_response(March *m, Carrier *c, int which, const double *coef,
   c->response_used[which] = needed;
 }
 
-/* coef = sigma <x - x_free, eps>, the response of x in the basis of what the other side met. */
+/* coef = sigma <x - x_free, eps>, the response of x in the basis of what the other side met. The
+ * share of the initial matrix multiplies it where it acts. */
 static void measure_response(March *m, const Matrix *matrix, const Basis *other, int x,
                              size_t rows) {
   size_t S = m->S, far = (size_t)other->rank;
@@ -213,21 +226,21 @@ static void measure_response(March *m, const Matrix *matrix, const Basis *other,
 
 /* A matrix between populations meets variable x on the side `own`; `out` is its image, on the other
  * side.
- *     free = sigma L eps_own,   out = free + (sigma <x - x_free, eps_other> + L M) q_other
+ *     free = a sigma L eps_own,   out = free + (a sigma <x - x_free, eps_other> + L M) q_other
  * with M as learned when going forward and its transpose when going backward. */
 static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward, int x, int out) {
   size_t rows = rows_of(m->p, x);
   Basis *own = forward ? &c->x : &c->y, *other = forward ? &c->y : &c->x;
   int noise_space = forward ? matrix->to : matrix->from;
-  double *flops = &m->record->flops;
+  double share = c->share[m->t], *flops = &m->record->flops;
   if (!reserve(m, matrix, c, own, rows)) return;
   int fresh = basis_meet(own, m->value[x], rows, m->S, m->plan->tol, m->work, flops);
   draw_noise(m, noise_space, own, fresh);
   if (m->plan->two_time && !basis_record(own, rows, m->t)) fail(m, STATUS_LIMIT);
 
   size_t S = m->S, rank = (size_t)own->rank, stride = (size_t)own->capacity;
-  *flops +=
-      mat_mul(rows, S, rank, matrix->sigma, own->now, stride, own->eps, S, 0, m->free[out], S);
+  *flops += mat_mul(rows, S, rank, share * matrix->sigma, own->now, stride, own->eps, S, 0,
+                    m->free[out], S);
   memcpy(m->value[out], m->free[out], rows * S * sizeof(double));
 
   size_t far = (size_t)other->rank, width = (size_t)other->capacity;
@@ -235,24 +248,35 @@ static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward,
     measure_response(m, matrix, other, x, rows);
     if (m->plan->two_time) record_response(m, c, forward ? 0 : 1, m->coef, far, rows, far);
     if (forward)
-      *flops += mat_mul(rows, far, rank, 1, own->now, stride, c->learned, width, 1, m->coef, far);
+      *flops +=
+          mat_mul(rows, far, rank, 1, own->now, stride, c->learned, width, share, m->coef, far);
     else
       *flops +=
-          mat_mul_bt(rows, far, rank, 1, own->now, stride, c->learned, stride, 1, m->coef, far);
+          mat_mul_bt(rows, far, rank, 1, own->now, stride, c->learned, stride, share, m->coef, far);
     *flops += mat_mul(rows, S, far, 1, m->coef, far, other->q, S, 1, m->value[out], S);
   }
 }
 
-/* M += rate L_x^T Delta L_y */
-static void update_wide(March *m, Carrier *c, double rate) {
+/* table += rate L_x^T force L_y, which is O in the bases. */
+static void take_up_wide(March *m, const Carrier *c, double rate, double *table) {
   size_t C = m->outputs, rx = (size_t)c->x.rank, ry = (size_t)c->y.rank;
   for (size_t k = 0; k < m->points * C; k++) {
+    if (m->force[k] == 0) continue;
     const double *x = c->x.now + (k / C) * (size_t)c->x.capacity,
                  *y = c->y.now + k * (size_t)c->y.capacity;
     for (size_t i = 0; i < rx; i++)
-      axpy(ry, rate * m->delta[k] * x[i], y, c->learned + i * (size_t)c->y.capacity);
+      axpy(ry, rate * m->force[k] * x[i], y, table + i * (size_t)c->y.capacity);
   }
   m->record->flops += 2.0 * (double)(m->points * C * rx * ry);
+}
+
+static void advance_wide(March *m, Carrier *c, const Move *move) {
+  size_t columns = (size_t)c->y.capacity;
+  for (size_t i = 0; i < (size_t)c->x.rank; i++)
+    advance_table(move, (size_t)c->y.rank, c->learned + i * columns,
+                  c->velocity ? c->velocity + i * columns : NULL);
+  take_up_wide(m, c, move->push + move->pull, c->learned);
+  if (c->velocity) take_up_wide(m, c, 1, c->velocity);
 }
 
 /* The initial images: sigma F eps for the Gram matrix F F^T of an input space, sigma eps_c for the
@@ -264,6 +288,7 @@ static void start_thin(March *m, const Matrix *matrix, Carrier *c) {
   double *root = want(m, vectors * vectors);
   c->table = want(m, vectors * m->S);
   c->free_table = want(m, vectors * m->S);
+  if (has_velocity(m, matrix)) c->velocity = want(m, vectors * m->S);
   if (m->status == STATUS_OK) {
     int rank = thin_root(m->p, matrix, root);
     if (rank < 0) fail(m, STATUS_NUMERICS);
@@ -333,24 +358,25 @@ static void measure_f(March *m, double *f) {
 /* Without responses <z x> / gamma is wrong at order one (it misses what lower layers learn), so f
  * is then the integral of the tangent kernel, as it is under gradient flow; from f = 0. */
 static bool integrates_kernel(const March *m) {
-  return m->plan->independent || m->problem->optimizer == OPT_FLOW;
+  return m->plan->independent || m->p->update.integrates;
 }
 
 static void train(March *m, const double *full, double *f) {
-  const double *y = m->problem->targets->data;
-  double rate = step_rate(m->p, m->t);
-  kernel_run(m->plan->compiled->delta, m->points * m->outputs, (const double *[]){f, y}, m->delta);
-  if (integrates_kernel(m)) advance_flow(m->p, full, rate, m->delta, f, f + m->all * m->outputs);
+  training_force(m->p, m->plan->compiled, m->t, f, m->force);
+  if (integrates_kernel(m)) advance_flow(m->p, full, m->t, m->force, f, f + m->all * m->outputs);
   for (int k = 0; k < m->p->matrix_count; k++) {
     const Matrix *matrix = &m->p->matrices[k];
     Carrier *c = &m->carrier[k];
-    double scaled = rate * m->plan->gamma * matrix->rate;
     if (matrix->rate == 0) continue;
-    if (is_wide_matrix(m->p, matrix))
-      update_wide(m, c, scaled);
-    else
-      m->record->flops +=
-          update_thin(m->p, matrix, scaled, m->delta, m->value, m->S, m->mixing, c->table);
+    Move move = move_of(m->p, matrix, m->t, m->plan->gamma);
+    if (is_wide_matrix(m->p, matrix)) {
+      advance_wide(m, c, &move);
+    } else {
+      m->record->flops += advance_thin(m->p, matrix, &move, m->force, m->value, m->S, m->mixing,
+                                       c->table, c->velocity);
+      advance_table(&(Move){.keep = move.keep}, thin_vectors(m->p, matrix) * m->S, c->free_table,
+                    NULL);
+    }
   }
 }
 
@@ -407,9 +433,10 @@ static double *two_time_kernel(March *m, const Basis *basis, int variable, const
   return kernel;
 }
 
-/* The response R(a, b) = <dx_a / dr_b> from its coefficients rho = <x eps> = R sigma L, where L are
- * the coordinates of the vectors b met before (or, for B, up to) a's step: the smallest solution,
- * since R is defined only by its action on those vectors. */
+/* The response R(a, b) = <dx_a / dr_b> from its coefficients rho = sigma <x eps> = sigma^2 R L,
+ * where L are the coordinates of the vectors b met before (or, for B, up to) a's step, times the
+ * share of the initial matrix at that step, as it is in r_b: the smallest solution, since R is
+ * defined only by its action on those vectors. */
 static double *two_time_response(March *m, const Carrier *c, int which, double sigma) {
   const Basis *other = which == 0 ? &c->y : &c->x;
   size_t R = m->all, steps = (size_t)m->steps + 1, n = steps * R, rank = (size_t)other->rank;
@@ -423,7 +450,8 @@ static double *two_time_response(March *m, const Carrier *c, int which, double s
       if (now == 0) continue; /* nothing met yet, or nothing but zeros */
       for (size_t k = 0; k < R * now; k++) rhs[k] = rho[k] / (sigma * sigma);
       for (size_t k = 0; k < now; k++)
-        for (size_t b = 0; b < met * R; b++) Lt[k * met * R + b] = L[b * rank + k];
+        for (size_t b = 0; b < met * R; b++)
+          Lt[k * met * R + b] = c->share[b / R] * L[b * rank + k];
       if (mat_solve_least(now, met * R, Lt, met * R, R, rhs, now, 1e-9, response + t * R * n, n))
         fail(m, STATUS_NUMERICS);
       rho += R * now;
@@ -475,9 +503,15 @@ static void allocate(March *m) {
       m->free[v] = want(m, rows_of(m->p, v) * m->S);
     }
   m->carrier = mem_new((size_t)p->matrix_count, sizeof *m->carrier);
+  for (int k = 0; k < p->matrix_count; k++) {
+    double *share = m->carrier[k].share = mem_new(steps, sizeof *share);
+    share[0] = 1;
+    for (int t = 0; t < m->steps; t++)
+      share[t + 1] = share[t] * move_of(p, &p->matrices[k], t, m->plan->gamma).keep;
+  }
   m->noise_count = mem_new((size_t)p->space_count, sizeof *m->noise_count);
   m->work = want(m, R * m->outputs * m->S);
-  m->delta = want(m, m->points * m->outputs);
+  m->force = want(m, m->points * m->outputs);
   m->mixing = want(m, R * m->points * m->outputs);
 }
 
@@ -493,6 +527,8 @@ static void release(March *m) {
     free(c->learned);
     free(c->table);
     free(c->free_table);
+    free(c->velocity);
+    free(c->share);
     free(c->response[0]);
     free(c->response[1]);
   }
@@ -502,7 +538,7 @@ static void release(March *m) {
   free(m->noise_count);
   free(m->work);
   free(m->coef);
-  free(m->delta);
+  free(m->force);
   free(m->mixing);
 }
 

@@ -8,14 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A matrix in operation: between populations an operator W [N, N] and the outer products learned
- * since it was last folded, W += (1/N) sum_k y_k x_k^T with the coefficient in y; with a thin side
- * the table of the images of its known vectors. */
+/* A matrix in operation. Between populations it is an operator w [N, N] and the outer products met
+ * since it was last folded, and so is its velocity under momentum:
+ *     W = keep w + (1/N) sum_k past_k y_k x_k^T,      V = lag v + (1/N) sum_k recent_k y_k x_k^T
+ * With a thin side w and v are the tables of the images of its known vectors. */
 typedef struct Weights {
-  double *w;
-  double *x, *y; /* [history, N] */
+  double *w, *v; /* v: NULL when there is no velocity, or none that was folded */
+  double keep, lag;
+  double *x, *y;         /* [history, N] */
+  double *past, *recent; /* [history] */
   size_t learned;
 } Weights;
+
+enum { FOLD_ROWS = 64 }; /* how many outer products are folded at a time */
 
 struct Network {
   const NetworkPlan *plan;
@@ -25,8 +30,9 @@ struct Network {
   double **fields; /* [variable] -> [rows, N] */
   Weights *weights;
   double *coef;              /* [most rows, history] */
-  double *delta;             /* [P, C] */
+  double *force;             /* [P, C]: Delta, weighted */
   double *mixing;            /* [R, P C] */
+  double *scaled;            /* [FOLD_ROWS, N] */
   double *start;             /* [R, C]: f at t = 0, subtracted when centred */
   double *full;              /* two blocks [R C, R C] */
   double **x_past, **y_past; /* [matrix] -> [(T+1) rows, N], with two_time */
@@ -36,12 +42,23 @@ struct Network {
 
 /* ---- memory ---- */
 
+/* Outer products of the whole run. */
+static size_t whole_history(const NetworkPlan *plan) {
+  return plan->sizes.points * plan->sizes.outputs * (plan->sizes.steps - 1);
+}
+
 /* Enough history that a fold, 2 N^2 operations for each product, costs less than the steps that
  * made it necessary. */
 static size_t history_length(const NetworkPlan *plan) {
-  size_t batch = plan->sizes.points * plan->sizes.outputs, whole = batch * (plan->sizes.steps - 1);
+  size_t batch = plan->sizes.points * plan->sizes.outputs, whole = whole_history(plan);
   size_t room = plan->width / 2 > batch ? plan->width / 2 : batch;
   return whole < room ? (whole ? whole : 1) : room;
+}
+
+/* A velocity between populations is folded with its matrix. */
+static bool folds_velocity(const NetworkPlan *plan, const Matrix *m) {
+  return plan->program->update.momentum > 0 && m->rate != 0 &&
+         history_length(plan) < whole_history(plan);
 }
 
 double network_bytes(const NetworkPlan *plan) {
@@ -51,8 +68,10 @@ double network_bytes(const NetworkPlan *plan) {
   double met = (double)(z.steps * z.all);
   doubles += rows * N * p->variable_count + 2 * rows * rows + rows * (double)history_length(plan);
   for (int k = 0; k < p->matrix_count; k++) {
-    doubles += is_wide_matrix(p, &p->matrices[k]) ? N * N + 2 * N * (double)history_length(plan)
-                                                  : rows * N;
+    double copies = folds_velocity(plan, &p->matrices[k]) ? 2 : 1;
+    doubles += is_wide_matrix(p, &p->matrices[k])
+                   ? copies * N * N + 2 * N * (double)history_length(plan)
+                   : 2 * rows * N;
     doubles += 2 * (double)(z.steps * z.all * z.all);
     if (plan->two_time) doubles += 2 * met * met + 2 * met * N * (double)z.outputs;
   }
@@ -79,8 +98,12 @@ static void allocate_matrix(Network *n, int k) {
     w->w = want(n, n->N * n->N);
     w->x = want(n, n->history * n->N);
     w->y = want(n, n->history * n->N);
+    w->past = want(n, n->history);
+    w->recent = want(n, n->history);
+    if (folds_velocity(n->plan, m)) w->v = want(n, n->N * n->N);
   } else {
-    w->w = want(n, (is_wide(p, m->to) ? n->all : n->outputs) * n->N);
+    w->w = want(n, thin_vectors(p, m) * n->N);
+    if (p->update.momentum > 0 && m->rate != 0) w->v = want(n, thin_vectors(p, m) * n->N);
   }
   bool two_time = n->plan->two_time;
   if (is_wide(p, m->from)) n->record.x_kernel[k] = want(n, kernel);
@@ -120,8 +143,9 @@ Network *network_new(const NetworkPlan *plan) {
   n->record.f = want(n, z.steps * rows);
   n->record.ntk = want(n, z.steps * z.points * z.points);
   n->coef = want(n, rows * n->history);
-  n->delta = want(n, z.points * z.outputs);
+  n->force = want(n, z.points * z.outputs);
   n->mixing = want(n, z.all * z.points * z.outputs);
+  n->scaled = want(n, FOLD_ROWS * n->N);
   n->start = want(n, rows);
   n->full = want(n, 2 * rows * rows);
   if (!n->short_of_memory) return n;
@@ -139,6 +163,9 @@ void network_free(Network *n) {
   int matrices = n->p->matrix_count;
   for (int k = 0; k < matrices; k++) {
     free(n->weights[k].w);
+    free(n->weights[k].v);
+    free(n->weights[k].past);
+    free(n->weights[k].recent);
     free(n->weights[k].x);
     free(n->weights[k].y);
   }
@@ -153,8 +180,9 @@ void network_free(Network *n) {
   free(n->record.f);
   free(n->record.ntk);
   free(n->coef);
-  free(n->delta);
+  free(n->force);
   free(n->mixing);
+  free(n->scaled);
   free(n->start);
   free(n->full);
   free(n);
@@ -196,29 +224,56 @@ static void apply_wide(Network *n, const Weights *w, bool forward, const double 
   size_t N = n->N, k = w->learned;
   const double *own = forward ? w->x : w->y, *other = forward ? w->y : w->x;
   if (forward)
-    mat_mul_bt(rows, N, N, 1, x, N, w->w, N, 0, out, N);
+    mat_mul_bt(rows, N, N, w->keep, x, N, w->w, N, 0, out, N);
   else
-    mat_mul(rows, N, N, 1, x, N, w->w, N, 0, out, N);
+    mat_mul(rows, N, N, w->keep, x, N, w->w, N, 0, out, N);
   if (!k) return;
   mat_mul_bt(rows, k, N, 1.0 / (double)N, x, N, own, N, 0, n->coef, k);
+  for (size_t i = 0; i < rows * k; i++) n->coef[i] *= w->past[i % k];
   mat_mul(rows, N, k, 1, n->coef, k, other, N, 1, out, N);
 }
 
-static void fold(Network *n, Weights *w) {
-  mat_mul_at(n->N, n->N, w->learned, 1.0 / (double)n->N, w->y, n->N, w->x, n->N, 1, w->w, n->N);
+/* into <- keep into + (1/N) sum_k share_k y_k x_k^T */
+static void fold_into(const Network *n, const Weights *w, double keep, const double *share,
+                      double *into) {
+  size_t N = n->N;
+  for (size_t first = 0; first < w->learned; first += FOLD_ROWS) {
+    size_t rows = w->learned - first < FOLD_ROWS ? w->learned - first : FOLD_ROWS;
+    for (size_t i = 0; i < rows * N; i++) n->scaled[i] = share[first + i / N] * w->y[first * N + i];
+    mat_mul_at(N, N, rows, 1.0 / (double)N, n->scaled, N, w->x + first * N, N, keep, into, N);
+    keep = 1;
+  }
+}
+
+static void fold(const Network *n, Weights *w) {
+  fold_into(n, w, w->keep, w->past, w->w);
+  if (w->v) fold_into(n, w, w->lag, w->recent, w->v);
+  w->keep = w->lag = 1;
   w->learned = 0;
 }
 
-static void update_wide(Network *n, const Matrix *m, Weights *w, double rate) {
-  size_t N = n->N, C = n->outputs, batch = n->points * C;
-  if (w->learned + batch > n->history) fold(n, w);
-  for (size_t k = 0; k < batch; k++) {
-    double *x = w->x + (w->learned + k) * N, *y = w->y + (w->learned + k) * N;
+static void advance_wide(Network *n, const Matrix *m, Weights *w, const Move *move) {
+  size_t N = n->N, C = n->outputs;
+  if (w->learned + n->points * C > n->history) fold(n, w);
+  for (size_t k = 0; k < w->learned; k++) {
+    w->recent[k] *= move->beta;
+    w->past[k] = move->keep * w->past[k] + move->push * w->recent[k];
+  }
+  w->keep *= move->keep;
+  w->lag *= move->beta;
+  if (w->v && w->lag != 0) {
+    advance_table(&(Move){1, w->keep, move->push * w->lag, 0}, N * N, w->w, w->v);
+    w->keep = 1;
+  }
+  for (size_t k = 0; k < n->points * C; k++) {
+    if (n->force[k] == 0) continue;
+    double *x = w->x + w->learned * N, *y = w->y + w->learned * N;
     memcpy(x, n->fields[m->x] + (k / C) * N, N * sizeof *x);
     const double *from = n->fields[m->y] + k * N;
-    for (size_t i = 0; i < N; i++) y[i] = rate * n->delta[k] * from[i];
+    for (size_t i = 0; i < N; i++) y[i] = n->force[k] * from[i];
+    w->past[w->learned] = move->push + move->pull;
+    w->recent[w->learned++] = 1;
   }
-  w->learned += batch;
 }
 
 /* ---- one step ---- */
@@ -275,19 +330,18 @@ static void keep_past(Network *n, size_t t) {
 }
 
 static void train(Network *n, size_t t, double *f) {
-  double rate = step_rate(n->p, (int)t);
-  kernel_run(n->plan->compiled->delta, n->points * n->outputs,
-             (const double *[]){f, n->problem->targets->data}, n->delta);
-  if (n->problem->optimizer == OPT_FLOW)
-    advance_flow(n->p, n->full, rate, n->delta, f, f + n->all * n->outputs);
+  training_force(n->p, n->plan->compiled, (int)t, f, n->force);
+  if (n->p->update.integrates)
+    advance_flow(n->p, n->full, (int)t, n->force, f, f + n->all * n->outputs);
   for (int k = 0; k < n->p->matrix_count; k++) {
     const Matrix *m = &n->p->matrices[k];
-    double scaled = rate * n->plan->gamma * m->rate;
+    Weights *w = &n->weights[k];
     if (m->rate == 0) continue;
+    Move move = move_of(n->p, m, (int)t, n->plan->gamma);
     if (is_wide_matrix(n->p, m))
-      update_wide(n, m, &n->weights[k], scaled);
+      advance_wide(n, m, w, &move);
     else
-      update_thin(n->p, m, scaled, n->delta, n->fields, n->N, n->mixing, n->weights[k].w);
+      advance_thin(n->p, m, &move, n->force, n->fields, n->N, n->mixing, w->w, w->v);
   }
 }
 
@@ -297,7 +351,7 @@ static Status one_step(Network *n, size_t t) {
   for (int i = 0; i < n->p->op_count; i++) run_op(n, i);
   measure_kernels(n, t);
   /* under gradient flow f is the integral of the tangent kernel from where it starts */
-  if (n->problem->optimizer != OPT_FLOW || t == 0) measure_f(n, t);
+  if (!n->p->update.integrates || t == 0) measure_f(n, t);
   if (n->plan->two_time) keep_past(n, t);
   if (!is_sane(f, n->all * n->outputs) || !is_sane(n->record.ntk + t * kernel, kernel))
     return STATUS_NUMERICS;
@@ -316,8 +370,13 @@ static void two_time(Network *n, int variable, const double *past, double *kerne
 Status network_run(Network *n, int member, int *failed_at) {
   *failed_at = 0;
   for (int k = 0; k < n->p->matrix_count; k++) {
-    n->weights[k].learned = 0;
-    if (!network_initial(n->plan, member, k, n->weights[k].w)) return STATUS_NUMERICS;
+    Weights *w = &n->weights[k];
+    w->learned = 0;
+    w->keep = 1;
+    w->lag = 0;
+    if (w->v && !is_wide_matrix(n->p, &n->p->matrices[k]))
+      memset(w->v, 0, thin_vectors(n->p, &n->p->matrices[k]) * n->N * sizeof *w->v);
+    if (!network_initial(n->plan, member, k, w->w)) return STATUS_NUMERICS;
   }
   for (size_t t = 0; t < n->plan->sizes.steps; t++) {
     *failed_at = (int)t;

@@ -2,7 +2,7 @@
 /* One network of width N, trained step by step exactly as the program says. Matrices between
  * populations are matrices; what they learned is kept as the outer products it is made of, and
  * folded into the matrix when those become many, so that a step costs two thin products rather than
- * an update of N x N numbers. */
+ * an update of N x N numbers. Decay and momentum act on the coefficients of the products. */
 #ifndef DMF_SOLVE_NETWORK_H
 #define DMF_SOLVE_NETWORK_H
 

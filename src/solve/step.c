@@ -77,20 +77,47 @@ void apply_thin(const Program *p, const Matrix *m, const double *table, size_t r
   for (size_t r = 0; r < rows; r++) memcpy(out + r * n, table + (r % vectors) * n, n * sizeof *out);
 }
 
-double update_thin(const Program *p, const Matrix *m, double rate, const double *delta,
-                   double *const *fields, size_t n, double *mixing, double *table) {
+void training_force(const Program *p, const Compiled *compiled, int t, const double *f,
+                    double *force) {
+  Sizes z = sizes_of(p);
+  const double *weight = p->update.weight ? p->update.weight + (size_t)t * z.points : NULL;
+  kernel_run(compiled->delta, z.points * z.outputs,
+             (const double *[]){f, p->problem->targets->data}, force);
+  for (size_t k = 0; k < z.points * z.outputs; k++)
+    force[k] *= weight ? weight[k / z.outputs] : 1 / (double)z.points;
+}
+
+void advance_table(const Move *move, size_t n, double *w, double *v) {
+  if (!v && move->keep == 1) return;
+  for (size_t i = 0; v && i < n; i++) v[i] *= move->beta;
+  for (size_t i = 0; i < n; i++) w[i] = move->keep * w[i] + (v ? move->push * v[i] : 0);
+}
+
+/* table += rate O */
+static double take_up(const Program *p, const Matrix *m, double rate, const double *force,
+                      double *const *fields, size_t n, double *mixing, double *table) {
   Sizes z = sizes_of(p);
   size_t batch = z.points * z.outputs;
   if (is_wide(p, m->to)) {
     const double *gram = gram_of(p, m);
     for (size_t a = 0; a < z.all; a++)
       for (size_t k = 0; k < batch; k++)
-        mixing[a * batch + k] = rate * delta[k] * (gram ? gram[a * z.all + k / z.outputs] : 1);
+        mixing[a * batch + k] = rate * force[k] * (gram ? gram[a * z.all + k / z.outputs] : 1);
     return mat_mul(z.all, n, batch, 1, mixing, batch, fields[m->y], n, 1, table, n);
   }
   for (size_t k = 0; k < batch; k++)
-    axpy(n, rate * delta[k], fields[m->x] + (k / z.outputs) * n, table + (k % z.outputs) * n);
+    axpy(n, rate * force[k], fields[m->x] + (k / z.outputs) * n, table + (k % z.outputs) * n);
   return 2.0 * (double)(batch * n);
+}
+
+double advance_thin(const Program *p, const Matrix *m, const Move *move, const double *force,
+                    double *const *fields, size_t n, double *mixing, double *table,
+                    double *velocity) {
+  double flops = 0;
+  advance_table(move, thin_vectors(p, m) * n, table, velocity);
+  flops += take_up(p, m, move->push + move->pull, force, fields, n, mixing, table);
+  if (velocity) flops += take_up(p, m, 1, force, fields, n, mixing, velocity);
+  return flops;
 }
 
 double equal_time_kernel(const Program *p, int variable, const double *v, size_t n,
@@ -140,12 +167,12 @@ double tangent_kernel(const Program *p, double *const *fields, size_t n, double 
   return flops;
 }
 
-void advance_flow(const Program *p, const double *full, double rate, const double *delta,
-                  const double *f, double *next) {
+void advance_flow(const Program *p, const double *full, int t, const double *force, const double *f,
+                  double *next) {
   Sizes z = sizes_of(p);
   size_t rows = z.all * z.outputs;
   for (size_t a = 0; a < rows; a++)
-    next[a] = f[a] + rate * dot(z.points * z.outputs, full + a * rows, delta);
+    next[a] = f[a] + p->update.rate[t] * dot(z.points * z.outputs, full + a * rows, force);
 }
 
 void snapshot_take(const Program *p, const Snapshot *snapshot, int t, int number,
@@ -156,11 +183,6 @@ void snapshot_take(const Program *p, const Snapshot *snapshot, int t, int number
   double *samples = snapshot->samples + (size_t)number * n * rows;
   for (size_t r = 0; r < rows; r++)
     for (size_t i = 0; i < n; i++) samples[i * rows + r] = field[r * n + i];
-}
-
-double step_rate(const Program *program, int t) {
-  const Problem *p = program->problem;
-  return p->eta[t] * (p->optimizer == OPT_FLOW ? p->dt : 1) / p->points;
 }
 
 bool is_sane(const double *x, size_t n) {

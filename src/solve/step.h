@@ -51,11 +51,20 @@ void run_map(const Program *program, const Op *op, const Kernel *map, double *co
 void apply_thin(const Program *program, const Matrix *matrix, const double *table, size_t rows,
                 size_t n, double *out);
 
-/* One gradient step of the images of a thin matrix, table[vectors, n], at rate eta gamma/P (and the
- * matrix's own): images of inputs take up Gram-weighted y, readouts the features. `mixing` is
- * workspace [R, P C], delta[P, C]. */
-double update_thin(const Program *program, const Matrix *matrix, double rate, const double *delta,
-                   double *const *fields, size_t n, double *mixing, double *table);
+/* force[P, C] = w_mu(t) Delta_{mu c}, at the predictions f[R, C]. */
+void training_force(const Program *program, const Compiled *compiled, int t, const double *f,
+                    double *force);
+
+/* W <- keep W + push V, and V <- beta V; what O adds to both is the caller's. V may be NULL when
+ * the move has no momentum. */
+void advance_table(const Move *move, size_t n, double *w, double *v);
+
+/* One step of the images of a thin matrix, table[vectors, n], and of their velocity (NULL without
+ * momentum): images of inputs take up Gram-weighted y, readouts the features. `mixing` is workspace
+ * [R, P C]. */
+double advance_thin(const Program *program, const Matrix *matrix, const Move *move,
+                    const double *force, double *const *fields, size_t n, double *mixing,
+                    double *table, double *velocity);
 
 /* <v v> of a variable over points, [R, R], mean over outputs. */
 double equal_time_kernel(const Program *program, int variable, const double *v, size_t n,
@@ -67,8 +76,8 @@ double equal_time_kernel(const Program *program, int variable, const double *v, 
 double tangent_kernel(const Program *program, double *const *fields, size_t n,
                       double *const *x_kernel, size_t offset, double *full, double *ntk);
 
-/* f(t+1) = f(t) + rate sum K Delta, the tangent-kernel form of gradient flow; rate = eta dt / P. */
-void advance_flow(const Program *program, const double *full, double rate, const double *delta,
+/* f(t+1) = f(t) + rate_t sum K force, the tangent-kernel form of gradient flow. */
+void advance_flow(const Program *program, const double *full, int t, const double *force,
                   const double *f, double *next);
 
 /* Every entry of one forward variable at one step: samples[(number * n + i) * R + row], where the
@@ -81,8 +90,6 @@ typedef struct Snapshot {
 void snapshot_take(const Program *program, const Snapshot *snapshot, int t, int number,
                    double *const *fields, size_t n);
 
-/* eta (or eta dt) / P of step t. */
-double step_rate(const Program *program, int t);
 /* True while all entries are finite and below 1e100: past that, training has diverged. */
 bool is_sane(const double *x, size_t n);
 
