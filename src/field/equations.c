@@ -139,6 +139,7 @@ static void row_of_tangent(const Anatomy *a) {
 
 static void put_tangent_sum(const Anatomy *a, const char *time) {
   put_sum(a, "", "{alpha}", output_index(a, "c'"));
+  put_weight(a, (Place){there.point, there.output, time});
   put_tangent_name(a, "t,t");
   put(a->w, "{ }");
   put_delta(a, (Place){there.point, there.output, time}, WHOLE);
@@ -147,6 +148,27 @@ static void put_tangent_sum(const Anatomy *a, const char *time) {
   put(a->w, "{quad}");
   put_output(a, "f", (Place){here.point, here.output, "0"}, WHOLE);
   put(a->w, " = 0");
+}
+
+/* Frozen kernels under momentum: every step of the past moves f by its share. */
+static void row_of_past(const Anatomy *a) {
+  put_output(a, "f", here, WHOLE);
+  row_piece(a->w);
+  put(a->w, "= ");
+  put_rate(a, 1, false, "", NULL);
+  put_sum(a, "s<t", "{alpha}", output_index(a, "c'"));
+  put_summed_rate(a, "s");
+  put_weight(a, there);
+  put_tangent_name(a, "t,s");
+  put(a->w, "{ }");
+  put_delta(a, there, WHOLE);
+  row_end(a->w);
+  write_prose(a->w,
+              a->p->update.nesterov
+                  ? "with $c(t+1,s) = c(t,s) + {eta}(t)({beta}^{t-s+1} + [s = t])$ for $s {le} t$ "
+                    "and $c(s,s) = 0$."
+                  : "with $c(t+1,s) = c(t,s) + {eta}(t){ }{beta}^{t-s}$ for $s {le} t$ and "
+                    "$c(s,s) = 0$.");
 }
 
 static void row_of_increment(const Anatomy *a) {
@@ -188,19 +210,20 @@ static void row_of_average_output(const Anatomy *a) {
 }
 
 static void write_output(const Anatomy *a) {
-  bool flow = a->p->problem->optimizer == OPT_FLOW;
+  bool flow = a->p->update.integrates, plain = !has_memory(a) && !a->p->update.weight;
   write_heading(a->w, "Tangent kernel and output");
   row_of_tangent(a);
   if (a->closure == CLOSURE_FULL && !flow) {
     row_of_average_output(a);
     row_of_delta(a, here);
+    if (!plain) return;
     write_prose(
         a->w,
         "This $f$ is exact for steps of any size; its increments are those of the tangent kernel, "
         "$({eta}/P) {sum} K {Delta}$, up to order ${eta}{squared}$.");
     return;
   }
-  (a->frozen && flow ? row_of_flow : row_of_increment)(a);
+  (a->frozen && flow ? row_of_flow : has_memory(a) ? row_of_past : row_of_increment)(a);
   row_of_delta(a, here);
   if (is_expanded(a) && !flow)
     write_prose(a->w, "Beyond the lazy limit this holds to first order in ${eta}$; what is solved "
@@ -214,6 +237,14 @@ static void write_output(const Anatomy *a) {
 /* " = value", or nothing for a number that the script computes only while it runs. */
 static char *equal_to(double value) {
   return isnan(value) ? mem_string("") : mem_format(" = %g", value);
+}
+
+/* A parameter that is left out where it is 0; to be freed. */
+static char *memory_text(const char *format, double value) {
+  if (value == 0) return mem_string("");
+  char *equal = equal_to(value), *text = mem_format(format, equal);
+  free(equal);
+  return text;
 }
 
 static void write_title(const Anatomy *a) {
@@ -232,15 +263,17 @@ static void write_parameters(const Anatomy *a) {
   char *eta = eta_varies(problem) ? mem_string("(t)") : equal_to(problem->eta[0]);
   char *step = equal_to(problem->dt);
   char *dt = problem->optimizer == OPT_FLOW ? mem_format(", $dt%s$", step) : mem_string("");
+  char *beta = memory_text(", ${beta}%s$", problem->beta),
+       *lambda = memory_text(", ${lambda}%s$", problem->decay);
   char *tests = problem->tests ? mem_format(", %d for tests", problem->tests) : mem_string("");
   char *outputs = problem->outputs > 1
                       ? mem_format("; outputs $c = 1, {dots}, %d$", problem->outputs)
                       : mem_string("");
   write_prose(a->w,
-              "${gamma}%s$, ${eta}%s$%s; steps $t, s = 0, {dots}, %d$; points ${mu}, {alpha}$: "
+              "${gamma}%s$, ${eta}%s$%s%s%s; steps $t, s = 0, {dots}, %d$; points ${mu}, {alpha}$: "
               "$P = %d$ for training%s%s.",
-              gamma, eta, dt, problem->steps, problem->points, tests, outputs);
-  char *used[] = {gamma, eta, step, dt, tests, outputs};
+              gamma, eta, dt, beta, lambda, problem->steps, problem->points, tests, outputs);
+  char *used[] = {gamma, eta, step, dt, beta, lambda, tests, outputs};
   for (size_t i = 0; i < sizeof used / sizeof *used; i++) free(used[i]);
 }
 
@@ -267,6 +300,14 @@ static void write_closure(const Anatomy *a) {
         "an order (0) "
         "on them means ${gamma} = 0$.");
   }
+}
+
+const char *equations_refuse(const Program *p, Closure closure) {
+  bool memory = p->update.momentum > 0 || p->update.decay > 0;
+  if (closure == CLOSURE_PERTURBATIVE && memory)
+    return "the expansion in gamma is written for gradient descent and flow, without momentum and "
+           "weight decay";
+  return NULL;
 }
 
 char *equations_print(const Program *p, Closure closure, bool latex) {

@@ -46,6 +46,63 @@ static void row_of_network(const Anatomy *a, const Op *op) {
   row_end(a->w);
 }
 
+/* The matrix, or under this letter its direction of descent or its velocity. */
+static void put_moved(const Anatomy *a, int matrix, const char *letter) {
+  if (!letter) return put_weights(a, matrix);
+  const char *name = a->p->matrices[matrix].name;
+  put(a->w, "%s", letter);
+  put_above(a->w, *name == 'W' ? "%s" : "b%s", suffix_of(name));
+  if (matrix == a->p->readout && output_index(a, "c")) put_below(a->w, "c");
+}
+
+/* What decay leaves of the matrix. */
+static void put_kept(const Anatomy *a, int matrix) {
+  const Matrix *m = &a->p->matrices[matrix];
+  if (decays(a, m)) {
+    put(a->w, "(1 - {lambda}{ }");
+    if (m->decay != 1) put(a->w, "%g{ }", m->decay);
+    put(a->w, "{eta}%s%s){ }", eta_varies(a->p->problem) ? "(t)" : "",
+        a->p->problem->optimizer == OPT_FLOW ? "{ }dt" : "");
+  }
+  put_weights(a, matrix);
+}
+
+/* 1 / (P below), without P where points have their own weights. */
+static void put_direction_rate(const Anatomy *a, const char *below) {
+  char *bottom = mem_format("%s%s", a->p->update.weight ? "" : "P", below);
+  const char *divisor = bottom + (*bottom == ' ');
+  if (*divisor) put_fraction(a->w, "1", divisor);
+  free(bottom);
+}
+
+static void rows_of_velocity(const Anatomy *a, int matrix) {
+  const Matrix *m = &a->p->matrices[matrix];
+  bool ahead = a->p->update.nesterov;
+  if (ahead) {
+    put_moved(a, matrix, "V");
+    row_piece(a->w);
+    put(a->w, "{to} {beta}{ }");
+    put_moved(a, matrix, "V");
+    put(a->w, " + ");
+    put_moved(a, matrix, "O");
+    row_end(a->w);
+  }
+  put_weights(a, matrix);
+  row_piece(a->w);
+  put(a->w, "{to} ");
+  put_kept(a, matrix);
+  put(a->w, " + ");
+  if (m->rate != 1) put(a->w, "%g{ }", m->rate);
+  put(a->w, "{eta}%s{gamma}{ }%s", eta_varies(a->p->problem) ? "(t)" : "", ahead ? "(" : "");
+  if (ahead) {
+    put_moved(a, matrix, "O");
+    put(a->w, " + {beta}{ }");
+  }
+  put_moved(a, matrix, "V");
+  if (ahead) put(a->w, ")");
+  row_end(a->w);
+}
+
 static void row_of_update(const Anatomy *a, int matrix) {
   const Matrix *m = &a->p->matrices[matrix];
   bool readout = matrix == a->p->readout;
@@ -53,13 +110,26 @@ static void row_of_update(const Anatomy *a, int matrix) {
   char *below = mem_format(*root ? " %s" : "%s", root);
   if (m->rate == 0) return free(below);
   const Place there_now = {there.point, "c", NULL};
-  put_weights(a, matrix);
+  bool velocity = a->p->update.momentum > 0, ahead = velocity && a->p->update.nesterov;
+  put_moved(a, matrix, velocity ? (ahead ? "O" : "V") : NULL);
   row_piece(a->w);
-  put(a->w, "{to} ");
-  put_weights(a, matrix);
-  put(a->w, " + ");
-  put_rate(a, m->rate, true, below, "t");
+  if (ahead) {
+    put(a->w, "= ");
+  } else if (velocity) {
+    put(a->w, "{to} {beta}{ }");
+    put_moved(a, matrix, "V");
+    put(a->w, " + ");
+  } else {
+    put(a->w, "{to} ");
+    put_kept(a, matrix);
+    put(a->w, " + ");
+  }
+  if (velocity)
+    put_direction_rate(a, below);
+  else
+    put_rate(a, m->rate, true, below, "t");
   put_sum(a, "", "{alpha}", readout ? NULL : output_index(a, "c"));
+  put_weight(a, there_now);
   put_delta(a, there_now, WHOLE);
   put(a->w, "{ }");
   if (!readout) put_variable(a, m->y, there_now, WHOLE);
@@ -68,6 +138,7 @@ static void row_of_update(const Anatomy *a, int matrix) {
   if (*root) put(a->w, "{top}");
   row_end(a->w);
   free(below);
+  if (velocity) rows_of_velocity(a, matrix);
 }
 
 static void row_of_initial(const Anatomy *a, int matrix) {
@@ -144,9 +215,11 @@ void write_network(const Anatomy *a) {
   }
   write_prose(a->w, "Initial entries, independent:");
   for (int m = 0; m < p->matrix_count; m++) row_of_initial(a, m);
-  write_prose(a->w, p->problem->optimizer == OPT_FLOW
-                        ? "Gradient flow, $dt$ the step of the integrator:"
-                        : "A step of gradient descent:");
+  write_prose(
+      a->w, p->problem->optimizer == OPT_FLOW ? "Gradient flow, $dt$ the step of the integrator:"
+            : a->p->update.weight ? "A step of gradient descent on a minibatch, in whose mean loss "
+                                    "point ${alpha}$ has the weight $w$:"
+                                  : "A step of gradient descent:");
   rows_of_loss(a);
   for (int m = 0; m < p->matrix_count; m++) row_of_update(a, m);
 }

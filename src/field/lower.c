@@ -22,7 +22,7 @@ static int add_variable(Program *p, char *name, int space, bool backward) {
 
 static int add_matrix(Program *p, char *name, int from, int to, double sigma, double rate) {
   p->matrices = mem_grow(p->matrices, (size_t)(p->matrix_count + 1) * sizeof *p->matrices);
-  p->matrices[p->matrix_count] = (Matrix){name, from, to, sigma, rate, -1, -1};
+  p->matrices[p->matrix_count] = (Matrix){name, from, to, sigma, rate, rate, -1, -1};
   return p->matrix_count++;
 }
 

@@ -23,15 +23,16 @@ static int line_width(const Writer *w) { return w->latex ? 68 : 78; }
 static const struct {
   const char *name, *text, *latex;
 } symbols[] = {
-    {"<", "⟨", "\\langle "},       {">", "⟩", "\\rangle "},    {"Delta", "Δ", "\\Delta "},
-    {"GP", "GP", "\\mathcal{GP}"}, {"N", "N", "\\mathcal{N}"}, {"Phi", "Φ", "\\Phi "},
-    {"alpha", "α", "\\alpha "},    {"d", "∂", "\\partial "},   {"delta", "δ", "\\delta "},
-    {"dot", "·", "\\cdot "},       {"ell", "ℓ", "\\ell "},     {"eta", "η", "\\eta "},
-    {"gamma", "γ", "\\gamma "},    {"le", "≤", "\\le "},       {"loss", "L", "\\mathcal{L}"},
-    {"mu", "μ", "\\mu "},          {"sim", "~", "\\sim "},     {"sqrt", "√", "\\sqrt "},
-    {"sum", "Σ", "\\sum"},         {"tau", "τ", "\\tau "},     {"to", "←", "\\leftarrow "},
-    {"top", "ᵀ", "{}^{\\top}"},    {"limit", "→", "\\to "},    {"squared", "²", "^2"},
-    {"quad", "", "\\quad "},       {"dots", "...", "\\dots"},  {" ", " ", "\\, "},
+    {"<", "⟨", "\\langle "},       {">", "⟩", "\\rangle "},      {"Delta", "Δ", "\\Delta "},
+    {"GP", "GP", "\\mathcal{GP}"}, {"N", "N", "\\mathcal{N}"},   {"Phi", "Φ", "\\Phi "},
+    {"alpha", "α", "\\alpha "},    {"d", "∂", "\\partial "},     {"delta", "δ", "\\delta "},
+    {"dot", "·", "\\cdot "},       {"ell", "ℓ", "\\ell "},       {"eta", "η", "\\eta "},
+    {"gamma", "γ", "\\gamma "},    {"le", "≤", "\\le "},         {"loss", "L", "\\mathcal{L}"},
+    {"beta", "β", "\\beta "},      {"lambda", "λ", "\\lambda "}, {"mu", "μ", "\\mu "},
+    {"sim", "~", "\\sim "},        {"sqrt", "√", "\\sqrt "},     {"sum", "Σ", "\\sum"},
+    {"tau", "τ", "\\tau "},        {"to", "←", "\\leftarrow "},  {"top", "ᵀ", "{}^{\\top}"},
+    {"limit", "→", "\\to "},       {"squared", "²", "^2"},       {"quad", "", "\\quad "},
+    {"dots", "...", "\\dots"},     {" ", " ", "\\, "},
 };
 
 /* "{name}" as the writer's style has it; what is no name stays. */

@@ -63,6 +63,44 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   }
 }
 
+/* rate eta dt */
+static void print_rate(FILE *out, const Program *p, double rate) {
+  if (rate != 1) fprintf(out, "%g ", rate);
+  fprintf(out, "η%s", p->problem->optimizer == OPT_FLOW ? " dt" : "");
+}
+
+/* Sigma Delta y x^T, with the weights of the points that are not 1/P. */
+static void print_direction(FILE *out, const Program *p, const Matrix *m) {
+  fprintf(out, "Σ %sΔ %s %sᵀ\n", p->update.weight ? "w " : "", p->variables[m->y].name,
+          p->variables[m->x].name);
+}
+
+static void print_update(FILE *out, const Program *p, const Matrix *m) {
+  bool velocity = p->update.momentum > 0, decay = p->update.decay > 0;
+  char *share = p->update.weight ? mem_string("") : mem_format("/%d", p->problem->points);
+  if (velocity) {
+    fprintf(out, "  O%-3s = ", m->name);
+    if (*share) fprintf(out, "(1%s) ", share);
+    print_direction(out, p, m);
+    fprintf(out, "  V%-3s = β V%s + O%s\n", m->name, m->name, m->name);
+  }
+  if (decay) {
+    fprintf(out, "  %-4s *= 1 - λ ", m->name);
+    print_rate(out, p, m->decay);
+    fprintf(out, "\n");
+  }
+  fprintf(out, "  %-4s += (", m->name);
+  print_rate(out, p, m->rate);
+  fprintf(out, " γ%s) ", velocity ? "" : share);
+  if (!velocity)
+    print_direction(out, p, m);
+  else if (p->update.nesterov)
+    fprintf(out, "(O%s + β V%s)\n", m->name, m->name);
+  else
+    fprintf(out, "V%s\n", m->name);
+  free(share);
+}
+
 static void print_updates(FILE *out, const Program *p) {
   char *delta = expr_print(p->delta, (const char *[]){"f", "y"});
   fprintf(out, "update\n  Δ    = %s\n", delta);
@@ -70,10 +108,7 @@ static void print_updates(FILE *out, const Program *p) {
   for (int i = 0; i < p->matrix_count; i++) {
     const Matrix *m = &p->matrices[i];
     if (m->rate == 0) continue;
-    fprintf(out, "  %-4s += (", m->name);
-    if (m->rate != 1) fprintf(out, "%g ", m->rate);
-    fprintf(out, "η%s γ/%d) Σ Δ %s %sᵀ\n", p->problem->optimizer == OPT_FLOW ? " dt" : "",
-            p->problem->points, p->variables[m->y].name, p->variables[m->x].name);
+    print_update(out, p, m);
   }
 }
 
@@ -95,6 +130,8 @@ static void print_parameters(FILE *out, const Problem *problem) {
   else
     fprintf(out, "η = %g ... %g, ", problem->eta[0], problem->eta[problem->steps - 1]);
   if (problem->optimizer == OPT_FLOW) print_number(out, "dt", problem->dt);
+  if (problem->beta != 0) print_number(out, "β", problem->beta);
+  if (problem->decay != 0) print_number(out, "λ", problem->decay);
   fprintf(out, "t = 0..%d\n", problem->steps);
 }
 

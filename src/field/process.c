@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The single-site process: what one neuron of a population sees. Gaussian fields, what the matrices
  * around it answer and learn, elementwise maps. */
+#include "base/memory.h"
 #include "field/symbols.h"
+
+#include <stdlib.h>
 
 static void row_of_source(const Anatomy *a, const Op *op) {
   const Matrix *m = &a->p->matrices[op->matrix];
@@ -32,6 +35,7 @@ static void pieces_of_drift(const Anatomy *a, const Op *op, int order, const cha
     row_piece(a->w);
     put(a->w, "%s ", joint);
     joint = "+";
+    if (decays(a, m)) put(a->w, "a(t){ }");
     put_variance(a, m);
     if (whole) put(a->w, "{gamma}{ }");
     put_sum(a, !forward && a->instant[met] ? "s{le}t" : "s<t",
@@ -49,6 +53,7 @@ static void pieces_of_drift(const Anatomy *a, const Op *op, int order, const cha
     put_rate(a, m->rate, whole, "", NULL);
     put_sum(a, "s<t", "{alpha}", seed ? NULL : output_index(a, "c'"));
     put_summed_rate(a, "s");
+    put_weight(a, past);
     put_delta(a, past, zeroth);
     put(a->w, "{ }");
     if (!is_unit(a, met) && !seed) {
@@ -99,6 +104,7 @@ static void row_of_product(const Anatomy *a, const Op *op, int order) {
   if (order <= 0) {
     row_piece(a->w);
     put(a->w, "= ");
+    if (decays(a, &a->p->matrices[op->matrix])) put(a->w, "a(t){ }");
     put_source(a, op, here);
   }
   if (order != 0) pieces_of_drift(a, op, order, order == WHOLE ? "+" : "=");
@@ -126,9 +132,34 @@ static void write_population(const Anatomy *a, int space) {
     if (lives_on(a, &p->ops[i], space)) rows_of_process(a, &p->ops[i]);
 }
 
+/* What is left at step t of what step s did, and of the initial weights. */
+static void write_memory(const Anatomy *a) {
+  const Update *update = &a->p->update;
+  const char *eta = eta_varies(a->p->problem) ? "{eta}(t)" : "{eta}",
+             *dt = a->p->problem->optimizer == OPT_FLOW ? "dt" : "";
+  char *keep = update->decay > 0 ? mem_format("(1 - {lambda}%s%s)", eta, dt) : mem_string("");
+  const char *push = update->momentum == 0 ? "[s = t]"
+                     : update->nesterov    ? "({beta}^{t-s+1} + [s = t])"
+                                           : "{beta}^{t-s}";
+  char *added = mem_format("%s%s{ }%s", eta, dt, push);
+  write_prose(a->w,
+              "Of what step s does, the share c(t,s) is left at step t: $c(t+1,s) = %sc(t,s) + %s$ "
+              "for $s {le} t$, and $c(s,s) = 0$.",
+              keep, added);
+  if (update->decay > 0)
+    write_prose(a->w,
+                "Of the initial weights the share a(t) is left: $a(0) = 1$, $a(t+1) = %sa(t)$. In "
+                "a layer of "
+                "another rate that rate multiplies ${lambda}$.",
+                keep);
+  free(keep);
+  free(added);
+}
+
 void write_process(const Anatomy *a) {
   const Program *p = a->p;
   write_heading(a->w, "One neuron of each population");
+  if (has_memory(a) && !a->frozen) write_memory(a);
   for (int s = 0; s < p->space_count; s++)
     if (p->spaces[s].kind == SPACE_WIDE) write_population(a, s);
   if (a->frozen) return;

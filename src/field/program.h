@@ -39,7 +39,8 @@ typedef struct Matrix {
   char *name;
   int from, to; /* spaces */
   double sigma; /* standard deviation of the initial entries, in operator units */
-  double rate;  /* multiplies the learning rate; 0 when frozen */
+  double rate;  /* multiplies the learning rate of what it takes up; 0 when frozen */
+  double decay; /* multiplies the learning rate of its decay */
   int x, y;     /* the variables it meets forward (source side) and backward (target side) */
 } Matrix;
 

@@ -234,18 +234,28 @@ bool eta_varies(const Problem *problem) {
   return false;
 }
 
+bool has_memory(const Anatomy *a) { return a->p->update.momentum > 0 || a->p->update.decay > 0; }
+
+bool decays(const Anatomy *a, const Matrix *m) { return a->p->update.decay > 0 && m->decay != 0; }
+
 void put_rate(const Anatomy *a, double rate, bool gamma, const char *below, const char *time) {
   const Problem *problem = a->p->problem;
+  bool summed = !time && has_memory(a);
   char *own = rate == 1 ? mem_string("") : mem_format("%g{ }", rate);
-  char *eta = !eta_varies(problem) ? mem_string("{eta}")
-              : time               ? mem_format("{eta}(%s)", time)
-                                   : mem_string("");
-  const char *dt = problem->optimizer == OPT_FLOW ? "{ }dt{ }" : "";
+  char *eta = summed                 ? mem_string("")
+              : !eta_varies(problem) ? mem_string("{eta}")
+              : time                 ? mem_format("{eta}(%s)", time)
+                                     : mem_string("");
+  const char *dt = problem->optimizer == OPT_FLOW && !summed ? "{ }dt{ }" : "";
   char *top = mem_format("%s%s%s%s", own, eta, dt, gamma ? "{gamma}" : "");
-  char *bottom = mem_format("P%s", below);
+  char *bottom = mem_format("%s%s", a->p->update.weight ? "" : "P", below);
   size_t length = strlen(top);
   if (length > 3 && strcmp(top + length - 3, "{ }") == 0) top[length - 3] = 0;
-  put_fraction(a->w, *top ? top : "1", bottom);
+  const char *divisor = bottom + (*bottom == ' ');
+  if (*divisor)
+    put_fraction(a->w, *top ? top : "1", divisor);
+  else if (*top)
+    put(a->w, "%s{ }", top);
   free(own);
   free(eta);
   free(top);
@@ -253,7 +263,18 @@ void put_rate(const Anatomy *a, double rate, bool gamma, const char *below, cons
 }
 
 void put_summed_rate(const Anatomy *a, const char *time) {
-  if (eta_varies(a->p->problem)) put(a->w, "{eta}(%s){ }", time);
+  if (has_memory(a))
+    put(a->w, "c(t,%s){ }", time);
+  else if (eta_varies(a->p->problem))
+    put(a->w, "{eta}(%s){ }", time);
+}
+
+void put_weight(const Anatomy *a, Place place) {
+  if (!a->p->update.weight) return;
+  put(a->w, "w");
+  put_below(a->w, "%s", place.point);
+  if (place.time) put(a->w, "(%s)", place.time);
+  put(a->w, "{ }");
 }
 
 /* Names of the arguments of a map, their orders in turn: n names for each of `orders`. */

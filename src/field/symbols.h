@@ -37,6 +37,9 @@ enum { WHOLE = -1 }; /* not a term of the expansion in gamma, but all of it */
 bool is_matrix_wide(const Program *p, const Matrix *m);
 bool is_wide_variable(const Program *p, int variable);
 bool eta_varies(const Problem *problem);
+/* Momentum or decay: what an earlier step did changes later; c(t,s) says how much of it is left. */
+bool has_memory(const Anatomy *a);
+bool decays(const Anatomy *a, const Matrix *m);
 /* The kernel is 1 and is not written: a constant input, a single output. */
 bool is_unit(const Anatomy *a, int variable);
 /* The op that applies the matrix in this direction, or NULL. */
@@ -62,9 +65,13 @@ void put_sum(const Anatomy *a, const char *times, const char *point, const char 
 const char *output_index(const Anatomy *a, const char *output);
 /* sigma^2, when it is not 1. */
 void put_variance(const Anatomy *a, const Matrix *m);
-/* rate eta dt gamma / (P below); eta is left out when it depends on a time that is summed over. */
+/* rate eta dt gamma / (P below), without P where points have their own weights; time NULL when
+ * steps are summed over, and what depends on them is left out. */
 void put_rate(const Anatomy *a, double rate, bool gamma, const char *below, const char *time);
+/* What put_rate left out: eta(s), or c(t,s). */
 void put_summed_rate(const Anatomy *a, const char *time);
+/* The weight of a point in the mean loss, where it is not 1/P. */
+void put_weight(const Anatomy *a, Place place);
 /* An expression of the arguments of a map: its n fields at order `first`, then at the orders that
  * follow, n * orders in all. */
 void put_map(const Anatomy *a, const Op *op, const Expr *expr, Place place, int first, int orders);

@@ -22,7 +22,7 @@ Move move_of(const Program *program, const Matrix *matrix, int t, double gamma) 
   double rate = update->rate[t] * matrix->rate, beta = update->momentum;
   bool plain = beta == 0;
   return (Move){.beta = beta,
-                .keep = 1 - update->decay * rate,
+                .keep = 1 - update->decay * update->rate[t] * matrix->decay,
                 .push = plain ? 0 : rate * gamma * (update->nesterov ? beta : 1),
                 .pull = plain || update->nesterov ? rate * gamma : 0};
 }

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "model/data.h"
 #include "model/forward.h"
+#include "model/optimizer.h"
 
 #include <limits.h>
 #include <math.h>
@@ -17,7 +18,7 @@ typedef enum KeyType {
   KEY_WORD,     /* one of `words` */
   KEY_POSITIVE, /* a finite number > 0 */
   KEY_COUNT,    /* a whole number >= 1 */
-  KEY_ZERO,     /* what this version leaves out: only 0 is accepted */
+  KEY_AMOUNT,   /* a finite number >= 0 */
   KEY_TRUTH,
   KEY_DATASET,
   KEY_LOSS,
@@ -128,11 +129,11 @@ static Value *check_count(Slot slot, Value *value) {
   return value;
 }
 
-static Value *check_zero(Slot slot, Value *value) {
+static Value *check_amount(Slot slot, Value *value) {
   if (value->kind != VALUE_NUMBER) return refuse(slot, "a number", value);
-  if (value->known && value->number != 0)
-    return eval_error(slot.eval, slot.span, NULL, "'%s' is not part of this version",
-                      slot.key->name);
+  if (value->known && !(value->number >= 0 && isfinite(value->number)))
+    return eval_error(slot.eval, slot.span, NULL, "'%s' must be finite and not negative, not %g",
+                      slot.key->name, value->number);
   return value;
 }
 
@@ -193,7 +194,7 @@ static Value *check_slot(Slot slot, Value *value) {
                                        : refuse(slot, "a word", value);
   case KEY_POSITIVE: return check_positive(slot, value);
   case KEY_COUNT: return check_count(slot, value);
-  case KEY_ZERO: return check_zero(slot, value);
+  case KEY_AMOUNT: return check_amount(slot, value);
   case KEY_TRUTH: return check_truth(slot, value);
   case KEY_DATASET: return check_dataset_slot(slot, value);
   case KEY_LOSS: return check_kind(slot, value, VALUE_LOSS, "a loss");
@@ -329,12 +330,13 @@ static void take_defaults(Eval *eval, Draft *draft) {
 
 static void check_training(Eval *eval, Draft *draft) {
   const Value *optimizer = draft->slot[TRAINING_OPTIMIZER], *steps = draft->slot[TRAINING_STEPS];
+  const Value *dataset = draft->slot[TRAINING_DATASET];
   if (optimizer->kind != VALUE_OPTIMIZER || !steps->known || steps->kind != VALUE_NUMBER) return;
-  const Value *eta = optimizer->optimizer.eta;
-  if (eta->kind != VALUE_ARRAY || eta->array->size == (size_t)steps->number) return;
-  eval_error(eval, optimizer->optimizer.eta_place, NULL, "'eta' has %zu entries for %g steps",
-             eta->array->size, steps->number);
-  draft->broken = true;
+  const Value *targets =
+      dataset->kind == VALUE_DECLARED ? dataset->declared.slot[DATASET_TARGETS] : NULL;
+  size_t points = targets && targets->kind == VALUE_ARRAY ? targets->array->shape[0] : 0;
+  if (!optimizer_check(eval, &optimizer->optimizer, (size_t)steps->number, points))
+    draft->broken = true;
 }
 
 /* The declared value, or a broken one. */

@@ -9,19 +9,11 @@
 static const struct {
   const char *name, *what;
 } absent[] = {
-    {"conv", "convolutional layers are"},
-    {"pool", "pooling layers are"},
-    {"flatten", "flatten layers are"},
-    {"momentum", "the optimizer 'momentum' is"},
-    {"nesterov", "the optimizer 'nesterov' is"},
-    {"sgd", "the optimizer 'sgd' is"},
-    {"online", "the optimizer 'online' is"},
-    {"logistic", "the loss 'logistic' is"},
-    {"cross_entropy", "the loss 'cross_entropy' is"},
-    {"hinge", "the loss 'hinge' is"},
-    {"fluctuations", "'fluctuations' is"},
-    {"equations", "'equations' is"},
-    {"load", "'load' is"},
+    {"conv", "convolutional layers are"},   {"pool", "pooling layers are"},
+    {"flatten", "flatten layers are"},      {"online", "the optimizer 'online' is"},
+    {"logistic", "the loss 'logistic' is"}, {"cross_entropy", "the loss 'cross_entropy' is"},
+    {"hinge", "the loss 'hinge' is"},       {"fluctuations", "'fluctuations' is"},
+    {"equations", "'equations' is"},        {"load", "'load' is"},
 };
 
 static Value *lookup(Eval *eval, const Ast *node) {

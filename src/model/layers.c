@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Chains of layers, and optimizers. */
+/* Chains of layers. */
 #include "model/builtins.h"
 #include "model/declare.h"
 #include "model/forward.h"
@@ -9,46 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool positive(Call *call, int i) {
-  const Value *value = call->args[i];
-  const Array *array = value->kind == VALUE_ARRAY ? value->array : NULL;
-  const char *name = call_argument_name(call, i);
-  if (!value_is_numeric(value) || (array && (array->rank != 1 || i != 0))) {
-    eval_error(call->eval, call->places[i], NULL,
-               i == 0 ? "'%s' must be a number or a vector of steps, not %s"
-                      : "'%s' must be a number, not %s",
-               name, value_describe(value));
-    return false;
-  }
-  size_t count = array ? array->size : 1;
-  for (size_t k = 0; k < count && value->known; k++) {
-    double x = array ? array->data[k] : value->number;
-    if (x > 0 && isfinite(x)) continue;
-    eval_error(call->eval, call->places[i], NULL, "'%s' must be positive and finite, not %g", name,
-               x);
-    return false;
-  }
-  return true;
-}
-
-static Value *optimizer(Call *call, OptimizerKind kind) {
-  bool sound = true;
-  for (int i = 0; i < call->count; i++) sound &= positive(call, i);
-  if (!sound) return call_broken(call);
-  Value *value = value_new(&call->eval->heap, VALUE_OPTIMIZER);
-  value->optimizer.kind = kind;
-  value->optimizer.eta = value_keep(call->args[0]);
-  value->optimizer.eta_place = call->places[0];
-  if (kind == OPT_FLOW) {
-    value->optimizer.dt = value_keep(call->args[1]);
-    value->optimizer.dt_place = call->places[1];
-  }
-  return value;
-}
-
-Value *builtin_gd(Call *call) { return optimizer(call, OPT_GD); }
-Value *builtin_flow(Call *call) { return optimizer(call, OPT_FLOW); }
 
 static bool is_chain(Eval *eval, const Ast *node, const Value *value) {
   if (value->kind == VALUE_CHAIN) return true;

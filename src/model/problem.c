@@ -4,6 +4,7 @@
 #include "model/data.h"
 #include "model/declare.h"
 #include "model/forward.h"
+#include "model/optimizer.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,25 +80,12 @@ static bool fill_model(Eval *eval, const Declared *model, Problem *problem) {
   return problem->layers;
 }
 
-static bool fill_training(Eval *eval, const Declared *training, Problem *problem) {
-  const Optimizer *optimizer = &training->slot[TRAINING_OPTIMIZER]->optimizer;
+static void fill_training(const Declared *training, Problem *problem) {
   problem->loss = training->slot[TRAINING_LOSS]->loss.expr;
-  problem->optimizer = optimizer->kind;
   problem->steps = (int)training->slot[TRAINING_STEPS]->number;
-  problem->eta = mem_block((size_t)problem->steps);
-  if (!problem->eta) {
-    eval_fail(eval, STATUS_LIMIT, training->place[TRAINING_STEPS], NULL,
-              "not enough memory for %d steps", problem->steps);
-    return false;
-  }
-  const Value *eta = optimizer->eta;
-  for (int t = 0; t < problem->steps; t++)
-    problem->eta[t] =
-        eta->kind == VALUE_ARRAY && eta->known ? eta->array->data[t] : number_or_nan(eta);
-  problem->dt = optimizer->dt ? number_or_nan(optimizer->dt) : 0;
+  problem->decay = number_or_nan(training->slot[TRAINING_WEIGHT_DECAY]);
   problem->training_name = mem_string(training->name);
   problem->training_span = training->span;
-  return true;
 }
 
 static const Value *declared_argument(Eval *eval, Span span, const Value *value,
@@ -135,8 +123,9 @@ Problem *problem_build(Eval *eval, Value *model_value, Span model_place, Value *
                5))
     return NULL;
   Problem *problem = mem_new(1, sizeof *problem);
-  if (fill_model(eval, model, problem) && fill_training(eval, training, problem) &&
-      data_fill(eval, dataset, problem))
+  fill_training(training, problem);
+  if (fill_model(eval, model, problem) && data_fill(eval, dataset, problem) &&
+      optimizer_fill(eval, &training->slot[TRAINING_OPTIMIZER]->optimizer, problem))
     return problem;
   problem_free(problem);
   return NULL;

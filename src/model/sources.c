@@ -62,29 +62,14 @@ Value *builtin_whitened(Call *call) {
   return call_give(call, array, why);
 }
 
-/* A number below `count` without bias: of the 2^64 words the few that would favour some numbers are
- * passed over. */
-static size_t random_below(uint64_t seed, size_t count, size_t *next) {
-  uint64_t bits, most = UINT64_MAX - (UINT64_MAX % count + 1) % count;
-  do random_bits(seed, random_stream(PURPOSE_ORDER, 0, 0, 0), (*next)++, 1, &bits);
-  while (bits > most);
-  return (size_t)(bits % count);
-}
-
-/* Fisher and Yates, from the last place down. */
 Value *builtin_permutation(Call *call) {
   double n, seed;
   if (!call_whole(call, 0, 0, 1e9, &n) || !seed_of(call, 1, &seed)) return call_broken(call);
   const char *why = NULL;
   Array *order = array_full(1, (size_t[]){(size_t)n}, 0, &why);
-  size_t next = 0;
-  for (size_t i = 0; order && i < order->size; i++) order->data[i] = (double)i;
-  for (size_t i = order ? order->size : 0; i > 1; i--) {
-    size_t k = random_below((uint64_t)seed, i, &next);
-    double last = order->data[i - 1];
-    order->data[i - 1] = order->data[k];
-    order->data[k] = last;
-  }
+  if (order)
+    random_permutation((uint64_t)seed, random_stream(PURPOSE_ORDER, 0, 0, 0), order->size,
+                       order->data);
   return call_give(call, order, why);
 }
 

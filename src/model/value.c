@@ -29,8 +29,6 @@ static void drop_activation(Value *value) {
 }
 
 static void drop_optimizer(Optimizer *optimizer) {
-  value_drop(optimizer->eta);
-  value_drop(optimizer->dt);
   int count = optimizer->builtin ? optimizer->builtin->builtin.signature->count : 0;
   for (int i = 0; i < count; i++) value_drop(optimizer->args[i]);
   value_drop(optimizer->builtin);

@@ -71,12 +71,9 @@ typedef struct Link {
   char *text; /* as it is written */
 } Link;
 
+/* The call that made it: a builtin, and its arguments with their places. Variants make it again. */
 typedef struct Optimizer {
   OptimizerKind kind;
-  Value *eta; /* a number or a vector */
-  Value *dt;  /* a number, or NULL */
-  Span eta_place, dt_place;
-  /* the call that made it, for variants: a builtin, and its arguments with their places */
   Value *builtin;
   Value **args;
   Span *places;

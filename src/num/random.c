@@ -100,3 +100,24 @@ void sobol_normals(const uint32_t *row, size_t count, uint64_t seed, uint64_t st
     }
   }
 }
+
+/* A number below `count` without bias: of the 2^64 words the few that would favour some numbers are
+ * passed over. */
+static size_t random_below(uint64_t seed, uint64_t stream, size_t count, size_t *next) {
+  uint64_t bits, most = UINT64_MAX - (UINT64_MAX % count + 1) % count;
+  do random_bits(seed, stream, (*next)++, 1, &bits);
+  while (bits > most);
+  return (size_t)(bits % count);
+}
+
+/* Fisher and Yates, from the last place down. */
+void random_permutation(uint64_t seed, uint64_t stream, size_t n, double *order) {
+  size_t next = 0;
+  for (size_t i = 0; i < n; i++) order[i] = (double)i;
+  for (size_t i = n; i > 1; i--) {
+    size_t k = random_below(seed, stream, i, &next);
+    double last = order[i - 1];
+    order[i - 1] = order[k];
+    order[k] = last;
+  }
+}

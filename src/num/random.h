@@ -13,6 +13,9 @@ void random_normals(uint64_t seed, uint64_t stream, size_t first, size_t count, 
 /* The same indices of the stream as 64 random bits. */
 void random_bits(uint64_t seed, uint64_t stream, size_t first, size_t count, uint64_t *out);
 
+/* The numbers 0 .. n-1 in random order, from the start of the stream. */
+void random_permutation(uint64_t seed, uint64_t stream, size_t n, double *order);
+
 /* Numbers of distinct purposes must not share a stream: packs who asks (a small constant), and up
  * to three indices, into a stream name. a < 2^24, b < 2^16, c < 2^16. */
 uint64_t random_stream(unsigned purpose, uint64_t a, uint64_t b, uint64_t c);

@@ -51,13 +51,20 @@ static char *chain_text(const Chain *chain) {
   return text;
 }
 
+static char *brief(const Value *value);
+
 static char *optimizer_text(const Optimizer *optimizer) {
-  char *text = mem_string(optimizer->kind == OPT_FLOW ? "flow(eta = " : "gd(eta = ");
-  if (optimizer->eta->kind == VALUE_NUMBER)
-    add(&text, "%.10g", optimizer->eta->number);
-  else
-    add(&text, "%s", value_describe(optimizer->eta));
-  if (optimizer->dt) add(&text, ", dt = %.10g", optimizer->dt->number);
+  const Builtin *row = optimizer->builtin->builtin.row;
+  const Signature *signature = optimizer->builtin->builtin.signature;
+  char *text = mem_format("%s(", row->name);
+  const char *joint = "";
+  for (int i = 0; i < signature->count; i++) {
+    if (optimizer->args[i]->kind == VALUE_NONE) continue;
+    char *entry = brief(optimizer->args[i]);
+    add(&text, "%s%s = %s", joint, signature->list[i].name, entry);
+    free(entry);
+    joint = ", ";
+  }
   add(&text, ")");
   return text;
 }

@@ -434,9 +434,9 @@ static double *two_time_kernel(March *m, const Basis *basis, int variable, const
 }
 
 /* The response R(a, b) = <dx_a / dr_b> from its coefficients rho = sigma <x eps> = sigma^2 R L,
- * where L are the coordinates of the vectors b met before (or, for B, up to) a's step, times the
- * share of the initial matrix at that step, as it is in r_b: the smallest solution, since R is
- * defined only by its action on those vectors. */
+ * where L are the coordinates of the vectors b met before (or, for B, up to) a's step: the smallest
+ * solution, since R is defined only by its action on those vectors. r is the field of the initial
+ * matrix, whatever decay has left of it. */
 static double *two_time_response(March *m, const Carrier *c, int which, double sigma) {
   const Basis *other = which == 0 ? &c->y : &c->x;
   size_t R = m->all, steps = (size_t)m->steps + 1, n = steps * R, rank = (size_t)other->rank;
@@ -450,8 +450,7 @@ static double *two_time_response(March *m, const Carrier *c, int which, double s
       if (now == 0) continue; /* nothing met yet, or nothing but zeros */
       for (size_t k = 0; k < R * now; k++) rhs[k] = rho[k] / (sigma * sigma);
       for (size_t k = 0; k < now; k++)
-        for (size_t b = 0; b < met * R; b++)
-          Lt[k * met * R + b] = c->share[b / R] * L[b * rank + k];
+        for (size_t b = 0; b < met * R; b++) Lt[k * met * R + b] = L[b * rank + k];
       if (mat_solve_least(now, met * R, Lt, met * R, R, rhs, now, 1e-9, response + t * R * n, n))
         fail(m, STATUS_NUMERICS);
       rho += R * now;

@@ -25,6 +25,9 @@ typedef struct Recipe {
   const double *targets;             /* [P, C]; NULL: 1, -1, 1, ... */
   double gamma, eta;                 /* gamma 0: 1 */
   double dt;                         /* > 0: gradient flow */
+  OptimizerKind optimizer;           /* where dt is 0 */
+  double beta, decay;
+  const double *batch; /* [steps, P] */
 } Recipe;
 
 enum { SPHERE_DIM = 20 };
@@ -89,7 +92,13 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
   const Expr *miss = expr_call(pool, PRIM_SUB, expr_arg(pool, 1), expr_arg(pool, 0), NULL);
   const Expr *square = expr_call(pool, PRIM_POW, miss, expr_const(pool, 2), NULL);
   p->loss = expr_call(pool, PRIM_DIV, square, expr_const(pool, 2), NULL);
-  p->optimizer = r.dt > 0 ? OPT_FLOW : OPT_GD;
+  p->optimizer = r.dt > 0 ? OPT_FLOW : r.optimizer;
+  p->beta = r.beta;
+  p->decay = r.decay;
+  if (r.batch) {
+    p->batch = mem_block((size_t)r.steps * points);
+    memcpy(p->batch, r.batch, (size_t)r.steps * points * sizeof *r.batch);
+  }
   p->dt = r.dt;
   p->steps = r.steps;
   p->eta = mem_block((size_t)r.steps);

@@ -32,6 +32,7 @@ typedef struct Literal {
   double *weight[MAX_DEPTH], *readout;   /* W^0 .. W^{L-1}, w */
   double *h[MAX_DEPTH], *phi[MAX_DEPTH]; /* [R, N] of h^1 .. h^L */
   double *grad[MAX_DEPTH + 1];           /* df_{mu c} / dW^l, df_{mu c} / dw: [R, C, size] */
+  double *velocity[MAX_DEPTH + 1];       /* [size] */
   double *f;                             /* [R, C] */
 } Literal;
 
@@ -43,8 +44,10 @@ static void literal_free(Literal *n) {
     free(n->h[l]);
     free(n->phi[l]);
     free(n->grad[l]);
+    free(n->velocity[l]);
   }
   free(n->grad[n->L]);
+  free(n->velocity[n->L]);
   free(n->readout);
   free(n->f);
   free(n->x);
@@ -67,7 +70,9 @@ static void literal_start(Literal *n, Program *program, uint64_t seed) {
     n->h[l] = mem_block(n->R * n->N);
     n->phi[l] = mem_block(n->R * n->N);
     n->grad[l] = mem_block(n->R * n->C * n->N * fan_in(n, l));
+    n->velocity[l] = mem_block(n->N * fan_in(n, l));
   }
+  n->velocity[n->L] = mem_block(n->C * n->N);
   n->grad[n->L] = mem_block(n->R * n->C * n->C * n->N);
   n->readout = mem_block(n->C * n->N);
   n->f = mem_block(n->R * n->C);
@@ -151,15 +156,23 @@ static double literal_kernel(const Literal *n, size_t a, size_t b) {
   return sum * n->problem->gamma * n->problem->gamma * (double)n->N / (double)n->C;
 }
 
-/* theta <- theta - eta gamma^2 N d loss / d theta */
-static void literal_step(Literal *n, const double *delta) {
-  double rate =
-      n->problem->eta[0] * n->problem->gamma * n->problem->gamma * (double)n->N / (double)n->P;
+/* v <- beta v + d loss / d theta, theta <- (1 - eta lambda) theta - eta gamma^2 N v, or with
+ * d loss / d theta + beta v in the place of v. */
+static void literal_step(Literal *n, size_t t, const double *delta) {
+  const Problem *p = n->problem;
+  double rate = p->eta[t] * p->gamma * p->gamma * (double)n->N;
   for (size_t l = 0; l <= n->L; l++) {
     size_t size = block_size(n, l);
-    double *weight = l == n->L ? n->readout : n->weight[l];
-    for (size_t k = 0; k < n->P * n->C; k++)
-      axpy(size, rate * delta[k], n->grad[l] + k * size, weight);
+    double *weight = l == n->L ? n->readout : n->weight[l], *v = n->velocity[l];
+    for (size_t i = 0; i < size; i++) {
+      double descent = 0;
+      for (size_t k = 0; k < n->P * n->C; k++)
+        descent += (p->batch ? p->batch[t * n->P + k / n->C] : 1.0 / (double)n->P) * delta[k] *
+                   n->grad[l][k * size + i];
+      v[i] = p->beta * v[i] + descent;
+      weight[i] = (1 - p->eta[t] * p->decay) * weight[i] +
+                  rate * (p->optimizer == OPT_NESTEROV ? descent + p->beta * v[i] : v[i]);
+    }
   }
 }
 
@@ -196,7 +209,7 @@ static void check_against_literal(Recipe recipe) {
       double kernel = dot(n.N, past + (t * R + a) * n.N, past + sb * n.N) / (double)n.N;
       dphi = fmax(dphi, fabs(kernel - phi->data[(t * R + a) * (T + 1) * R + sb]));
     }
-    if (t < T) literal_step(&n, delta);
+    if (t < T) literal_step(&n, t, delta);
   }
   CHECK(df < 1e-12);
   CHECK(dk < 1e-12);
@@ -222,6 +235,21 @@ static void test_networks(void) {
                                  .gamma = 1.2,
                                  .eta = 0.2,
                                  .targets = targets});
+  /* beta, lambda, minibatches: alone and together */
+  double batch[30 * 3] = {0};
+  for (size_t t = 0; t < 30; t++) batch[t * 3 + t % 3] = batch[t * 3 + (t / 2) % 3] = 0.5;
+  for (size_t t = 0; t < 30; t++)
+    if (t % 3 == (t / 2) % 3) batch[t * 3 + t % 3] = 1;
+  Recipe base = {.depth = 3, .points = 3, .tests = 1, .steps = 30, .gamma = 1.2, .eta = 0.1};
+  Recipe ball = base, ahead = base, decay = base, drawn = base;
+  ball.optimizer = OPT_MOMENTUM, ball.beta = 0.7;
+  ahead.optimizer = OPT_NESTEROV, ahead.beta = 0.9, ahead.eta = 0.03;
+  decay.decay = 0.2;
+  drawn.optimizer = OPT_SGD, drawn.batch = batch;
+  ahead.decay = ball.decay = 0.1;
+  ball.batch = batch;
+  Recipe recipes[] = {ball, ahead, decay, drawn};
+  for (int i = 0; i < 4; i++) check_against_literal(recipes[i]);
 }
 
 /* ---- deep linear networks: closed recursions ---- */
@@ -509,8 +537,8 @@ static double prefix_of(const Array *shorter, const Array *longer) {
   return worst;
 }
 
-/* Nothing that happens later changes what came before: a short run is the beginning of a longer one,
- * which makes its two-time fields when asked. */
+/* Nothing that happens later changes what came before: a short run is the beginning of a longer
+ * one, which makes its two-time fields when asked. */
 static void check_completion(Solver *solver, int shorter, int longer, SolveOptions options,
                              const char *const *names) {
   Recipe recipe = {.phi = PRIM_TANH, .depth = 2, .points = 3, .tests = 1, .gamma = 1.2, .eta = 0.2};

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/optimizer.h"
+#include "base/memory.h"
+#include "model/builtins.h"
+#include "num/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- arguments ---- */
+
+static bool wrong(Call *call, int i, const char *wanted) {
+  eval_error(call->eval, call->places[i], NULL, "'%s' must be %s, not %s",
+             call_argument_name(call, i), wanted, value_describe(call->args[i]));
+  return false;
+}
+
+/* Positive and finite throughout. */
+static bool positive(Eval *eval, Span span, const char *name, const Value *value) {
+  size_t count = value->kind == VALUE_ARRAY ? value->array->size : 1;
+  for (size_t k = 0; k < count && value->known; k++) {
+    double x = value->kind == VALUE_ARRAY ? value->array->data[k] : value->number;
+    if (x > 0 && isfinite(x)) continue;
+    eval_error(eval, span, NULL, "'%s' must be positive and finite, not %g", name, x);
+    return false;
+  }
+  return true;
+}
+
+static bool sound_eta(Call *call, int i) {
+  const Value *value = call->args[i];
+  if (eval_is_activation(value)) return true;
+  if (value->kind != VALUE_NUMBER && !(value->kind == VALUE_ARRAY && value->array->rank == 1))
+    return wrong(call, i, "a number, a vector of steps or a function of the step");
+  return positive(call->eval, call->places[i], "eta", value);
+}
+
+static bool sound_dt(Call *call, int i) {
+  if (call->args[i]->kind != VALUE_NUMBER) return wrong(call, i, "a number");
+  return positive(call->eval, call->places[i], "dt", call->args[i]);
+}
+
+static bool sound_beta(Call *call, int i) {
+  const Value *value = call->args[i];
+  if (value->kind != VALUE_NUMBER) return wrong(call, i, "a number");
+  if (!value->known || (value->number >= 0 && value->number < 1)) return true;
+  eval_error(call->eval, call->places[i], NULL, "'beta' must be from 0 to below 1, not %g",
+             value->number);
+  return false;
+}
+
+static bool whole(Call *call, int i, double least, double most) {
+  double number;
+  return !call->args[i]->known || call_whole(call, i, least, most, &number);
+}
+
+static bool sound_schedule(Call *call, int i) {
+  const Value *value = call->args[i];
+  bool sound = value->kind == VALUE_LIST || (value->kind == VALUE_ARRAY && value->array->rank == 2);
+  return sound || wrong(call, i, "for each step a vector of points");
+}
+
+/* sgd(eta, schedule) is understood: lists of points are no size of a minibatch. */
+static bool is_schedule(const Value *value) {
+  return value->kind == VALUE_LIST || value->kind == VALUE_ARRAY;
+}
+
+static bool sound(Call *call, int i) {
+  const char *name = call_argument_name(call, i);
+  if (call->args[i]->kind == VALUE_NONE) return true;
+  if (strcmp(name, "eta") == 0) return sound_eta(call, i);
+  if (strcmp(name, "dt") == 0) return sound_dt(call, i);
+  if (strcmp(name, "beta") == 0) return sound_beta(call, i);
+  if (strcmp(name, "seed") == 0) return whole(call, i, 0, 9007199254740992.0);
+  if (strcmp(name, "schedule") == 0 || is_schedule(call->args[i])) return sound_schedule(call, i);
+  return whole(call, i, 1, 1e9);
+}
+
+static Value *optimizer(Call *call, OptimizerKind kind) {
+  bool fine = true;
+  for (int i = 0; i < call->count; i++) fine &= sound(call, i);
+  if (!fine) return call_broken(call);
+  Value *value = value_new(&call->eval->heap, VALUE_OPTIMIZER);
+  value->optimizer.kind = kind;
+  return value;
+}
+
+Value *builtin_gd(Call *call) { return optimizer(call, OPT_GD); }
+Value *builtin_flow(Call *call) { return optimizer(call, OPT_FLOW); }
+Value *builtin_momentum(Call *call) { return optimizer(call, OPT_MOMENTUM); }
+Value *builtin_nesterov(Call *call) { return optimizer(call, OPT_NESTEROV); }
+
+Value *builtin_sgd(Call *call) {
+  bool drawn = call->args[1]->kind != VALUE_NONE, given = call->args[3]->kind != VALUE_NONE;
+  if (drawn == given)
+    return eval_error(call->eval, call->span, "sgd(eta, batch = 2) or sgd(eta, schedule = ...)",
+                      drawn ? "'schedule' takes the place of 'batch'"
+                            : "sgd needs the size of its minibatches, or their schedule");
+  return optimizer(call, OPT_SGD);
+}
+
+/* ---- in a training ---- */
+
+typedef struct Argument {
+  Value *value; /* NULL: not given */
+  Span span;
+} Argument;
+
+static Argument argument(const Optimizer *optimizer, const char *name) {
+  const Signature *signature = optimizer->builtin->builtin.signature;
+  for (int i = 0; i < signature->count; i++)
+    if (strcmp(signature->list[i].name, name) == 0 && optimizer->args[i]->kind != VALUE_NONE)
+      return (Argument){optimizer->args[i], optimizer->places[i]};
+  return (Argument){NULL, {0}};
+}
+
+static Argument schedule_of(const Optimizer *optimizer) {
+  Argument batch = argument(optimizer, "batch");
+  return batch.value && is_schedule(batch.value) ? batch : argument(optimizer, "schedule");
+}
+
+static Argument batch_size(const Optimizer *optimizer) {
+  Argument batch = argument(optimizer, "batch");
+  return batch.value && is_schedule(batch.value) ? (Argument){NULL, {0}} : batch;
+}
+
+/* The learning rates as a number or a vector: a function is taken at the steps 0 .. T-1. NULL after
+ * reporting. */
+static const Value *rates(Eval *eval, const Optimizer *optimizer, size_t steps) {
+  Value *eta = argument(optimizer, "eta").value;
+  Span span = argument(optimizer, "eta").span;
+  if (eval_is_activation(eta)) {
+    const char *why = NULL;
+    Array *t = array_range(0, (double)steps - 1, 1, &why);
+    if (!t) return eval_fail(eval, STATUS_LIMIT, span, NULL, "%s", why), NULL;
+    eta = eval_apply(eval, span, eta, value_array(&eval->heap, t));
+    if (eta->kind == VALUE_BROKEN) return NULL;
+    bool numbers = eta->kind == VALUE_NUMBER || eta->kind == VALUE_ARRAY;
+    if (!numbers && eta->kind != VALUE_UNKNOWN) {
+      eval_error(eval, span, NULL, "'eta' must give a number for each step, not %s",
+                 value_describe(eta));
+      return NULL;
+    }
+    if (numbers && !positive(eval, span, "eta", eta)) return NULL;
+  }
+  if (eta->kind != VALUE_ARRAY || (eta->array->rank == 1 && eta->array->size == steps)) return eta;
+  eval_error(eval, span, NULL, "'eta' has %zu entries for %zu steps", eta->array->size, steps);
+  return NULL;
+}
+
+/* The points of the minibatch of a step: a row of an array, or an element of a list. */
+typedef struct Batch {
+  const double *points;
+  size_t count;
+} Batch;
+
+static Batch batch_of(const Value *schedule, size_t t) {
+  if (schedule->kind == VALUE_ARRAY) {
+    size_t width = schedule->array->shape[1];
+    return (Batch){schedule->array->data + t * width, width};
+  }
+  const Value *item = schedule->list.items[t];
+  if (item->kind == VALUE_NUMBER) return (Batch){&item->number, 1};
+  if (item->kind != VALUE_ARRAY || item->array->rank != 1) return (Batch){NULL, 0};
+  return (Batch){item->array->data, item->array->size};
+}
+
+static bool check_schedule(Eval *eval, Argument given, size_t steps, size_t points) {
+  const Value *schedule = given.value;
+  Span span = given.span;
+  bool array = schedule->kind == VALUE_ARRAY;
+  size_t count = array ? schedule->array->shape[0] : (size_t)schedule->list.count;
+  if (count != steps) {
+    eval_error(eval, span, NULL, "'schedule' has %zu minibatches for %zu steps", count, steps);
+    return false;
+  }
+  for (size_t t = 0; t < steps; t++) {
+    Batch batch = batch_of(schedule, t);
+    if (batch.count == 0) {
+      eval_error(eval, span, "such as [[0, 1], [2], [0, 2]]",
+                 "the minibatch of step %zu is not a vector of points", t);
+      return false;
+    }
+    for (size_t i = 0; i < batch.count && schedule->known && points; i++) {
+      double mu = batch.points[i];
+      if (mu >= 0 && mu < (double)points && mu == floor(mu)) continue;
+      eval_error(eval, span, "points count from 0", "step %zu trains on point %g of %zu", t, mu,
+                 points);
+      return false;
+    }
+  }
+  return true;
+}
+
+static bool check_batch(Eval *eval, Argument batch, size_t points) {
+  double size = batch.value->number;
+  if (!batch.value->known || !points || size <= (double)points) return true;
+  eval_error(eval, batch.span, NULL, "a minibatch of %g from %zu points", size, points);
+  return false;
+}
+
+bool optimizer_check(Eval *eval, const Optimizer *optimizer, size_t steps, size_t points) {
+  if (!rates(eval, optimizer, steps)) return false;
+  Argument schedule = schedule_of(optimizer), batch = batch_size(optimizer);
+  if (schedule.value) return check_schedule(eval, schedule, steps, points);
+  return !batch.value || check_batch(eval, batch, points);
+}
+
+/* Random permutations of the points one after the other, cut into minibatches: the shares [T, P].
+ */
+static void draw_batches(size_t batch, uint64_t seed, size_t steps, size_t points, double *share) {
+  enum { PURPOSE_BATCH = 0xba7c };
+  uint64_t epoch = 0;
+  size_t left = 0;
+  double *order = mem_new(points, sizeof *order);
+  for (size_t i = 0; i < steps * batch; i++) {
+    if (left == 0) {
+      random_permutation(seed, random_stream(PURPOSE_BATCH, epoch++, 0, 0), points, order);
+      left = points;
+    }
+    share[i / batch * points + (size_t)order[--left]] += 1 / (double)batch;
+  }
+  free(order);
+}
+
+static void given_batches(const Value *schedule, size_t steps, size_t points, double *share) {
+  for (size_t t = 0; t < steps; t++) {
+    Batch batch = batch_of(schedule, t);
+    for (size_t i = 0; i < batch.count; i++)
+      share[t * points + (size_t)batch.points[i]] += 1 / (double)batch.count;
+  }
+}
+
+/* The value of an argument, 0 if there is none; not a number in a check that does not know it. */
+static double number(const Optimizer *optimizer, const char *name) {
+  const Value *value = argument(optimizer, name).value;
+  return !value ? 0 : value->known ? value->number : NAN;
+}
+
+/* The shares of the points in the minibatches; those of a check that does not know them are 0. */
+static bool fill_batches(const Optimizer *optimizer, Problem *problem) {
+  size_t steps = (size_t)problem->steps, points = (size_t)problem->points;
+  const Value *schedule = schedule_of(optimizer).value, *batch = batch_size(optimizer).value;
+  if (!schedule && !batch) return true;
+  problem->batch = mem_block(steps * points);
+  if (!problem->batch) return false;
+  double seed = number(optimizer, "seed");
+  if (schedule && schedule->known) given_batches(schedule, steps, points, problem->batch);
+  if (batch && batch->known && !isnan(seed))
+    draw_batches((size_t)batch->number, (uint64_t)seed, steps, points, problem->batch);
+  return true;
+}
+
+bool optimizer_fill(Eval *eval, const Optimizer *optimizer, Problem *problem) {
+  size_t steps = (size_t)problem->steps, points = (size_t)problem->points;
+  if (!optimizer_check(eval, optimizer, steps, points)) return false;
+  const Value *eta = rates(eval, optimizer, steps);
+  problem->optimizer = optimizer->kind;
+  problem->dt = number(optimizer, "dt");
+  problem->beta = number(optimizer, "beta");
+  problem->eta = mem_block(steps);
+  if (!problem->eta || !fill_batches(optimizer, problem)) {
+    eval_fail(eval, STATUS_LIMIT, problem->training_span, NULL, "not enough memory for %d steps",
+              problem->steps);
+    return false;
+  }
+  for (size_t t = 0; t < steps; t++)
+    problem->eta[t] = !eta->known                ? NAN
+                      : eta->kind == VALUE_ARRAY ? eta->array->data[t]
+                                                 : eta->number;
+  return true;
+}
