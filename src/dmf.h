@@ -15,10 +15,22 @@ extern "C" {
 
 typedef struct Dmf Dmf;
 
+/* A message. Its texts live as long as the call that hands it over. */
+typedef struct DmfDiagnostic {
+  const char *severity; /* "error", "warning", or "note": more on the message before */
+  const char *message;
+  const char *hint;     /* how to go on, or NULL */
+  const char *file;     /* or NULL: it is about no place in a text, and the numbers are 0 */
+  int line, column;     /* of its first character, both from 1 */
+  int end_line, end_column; /* behind its last character */
+} DmfDiagnostic;
+
 typedef struct DmfConfig {
   FILE *results;     /* what scripts print; NULL: stdout */
   FILE *diagnostics; /* messages; NULL: stderr */
   bool color;        /* colour in diagnostics */
+  void (*diagnose)(void *sink, const DmfDiagnostic *diagnostic); /* takes messages instead; or NULL */
+  void *sink;
   bool json;         /* one JSON line for each printed value */
   bool quiet;        /* no progress */
   bool interactive;  /* a REPL: expressions alone on a line are shown */
@@ -49,6 +61,7 @@ int dmf_run_text(Dmf *dmf, const char *name, const char *text, size_t length);
 
 /* Parses and checks without solving. */
 int dmf_check_file(Dmf *dmf, const char *path);
+int dmf_check_text(Dmf *dmf, const char *name, const char *text, size_t length);
 /* Prints the lowered field program of every solver call in the script, without solving. */
 int dmf_ir_file(Dmf *dmf, const char *path);
 /* Prints the equations of every solver call in the script, without solving; `latex`: as one document
@@ -59,6 +72,8 @@ int dmf_equations_file(Dmf *dmf, const char *path, bool latex);
  * file if something changes, or only reports (DMF_SCRIPT) that something would. */
 typedef enum DmfFormat { DMF_FORMAT_PRINT, DMF_FORMAT_REWRITE, DMF_FORMAT_CHECK } DmfFormat;
 int dmf_format_file(Dmf *dmf, const char *path, DmfFormat what);
+/* The same for a text; *formatted is to be freed, and NULL after a syntax error. */
+int dmf_format_text(Dmf *dmf, const char *name, const char *text, size_t length, char **formatted);
 
 /* Asks the running solver to stop at its next step; may be called from a signal handler. */
 void dmf_interrupt(Dmf *dmf);

@@ -111,6 +111,28 @@ END
     pdflatex -halt-on-error -interaction=nonstopmode every.tex'
 fi
 
+# For editors
+printf 'x = 1\nx = nam\n' >name.dmf
+expect 1 '"line": 2, "column": 5, "end_line": 2, "end_column": 8, "severity": "error"' \
+  "$DMF" check --json name.dmf
+expect 1 name.dmf shell '"$1" check --json name.dmf 2>&-'
+expect 0 '' "$DMF" check --json two.dmf
+frame() { printf 'Content-Length: %d\r\n\r\n%s' ${#1} "$1"; }
+served() { # served MESSAGE...: what the language server answers, between initialize and exit
+  (frame '{"id": 1, "method": "initialize", "params": {}}'
+   for message; do frame "$message"; done
+   frame '{"id": 2, "method": "shutdown"}'; frame '{"method": "exit"}') | "$DMF" lsp
+}
+opened='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "file:///a", "text": "x=nam\nprint dense"}}}'
+at='"textDocument": {"uri": "file:///a"}, "position": {"line": 1, "character": 8}'
+expect 0 '"serverInfo":{"name":"dmf"' served
+expect 0 '"start":{"line":0,"character":2},"end":{"line":0,"character":5}' served "$opened"
+expect 0 'fully connected layer' served "$opened" '{"id": 3, "method": "textDocument/hover", "params": {'"$at"'}}'
+expect 0 '"label":"dense"' served "$opened" '{"id": 3, "method": "textDocument/completion", "params": {'"$at"'}}'
+expect 0 '"newText":"x = nam\nprint dense\n"' served "$opened" '{"id": 3, "method": "textDocument/formatting", "params": {'"$at"'}}'
+expect 0 -32601 served '{"id": 3, "method": "nothing/ofThisName"}'
+expect 2 '' shell 'printf "Content-Length: 17\r\n\r\n{\"method\":\"exit\"}" | "$1" lsp'
+
 # Layout
 printf 'x=1 # one\n' >loose.dmf
 printf 'x = 1  # one\n' >neat.dmf

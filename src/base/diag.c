@@ -149,17 +149,29 @@ static void print_excerpt(Span span, int line, Ink ink, FILE *stream) {
   fprintf(stream, "%s\n", ink.off);
 }
 
-static void print_one(const Diag *d, FILE *stream, bool color) {
-  static const char *const kinds[] = {"error", "warning", "note"};
-  Ink ink = ink_for(d->kind, color);
+const char *diag_kind_name(DiagKind kind) {
+  static const char *const names[] = {"error", "warning", "note"};
+  return names[kind];
+}
+
+typedef struct Printer {
+  FILE *stream;
+  bool color;
+} Printer;
+
+static void print_one(const Diag *d, void *context) {
+  const Printer *printer = context;
+  FILE *stream = printer->stream;
+  Ink ink = ink_for(d->kind, printer->color);
   if (d->span.source) {
     int line, column;
     span_locate(d->span, &line, &column);
     fprintf(stream, "%s%s:%d:%d: %s%s:%s %s\n", ink.bold, d->span.source->name, line, column,
-            ink.kind, kinds[d->kind], ink.off, d->message);
+            ink.kind, diag_kind_name(d->kind), ink.off, d->message);
     print_excerpt(d->span, line, ink, stream);
   } else {
-    fprintf(stream, "%sdmf: %s%s:%s %s\n", ink.bold, ink.kind, kinds[d->kind], ink.off, d->message);
+    fprintf(stream, "%sdmf: %s%s:%s %s\n", ink.bold, ink.kind, diag_kind_name(d->kind), ink.off,
+            d->message);
   }
   if (d->hint) fprintf(stream, "      = %s\n", d->hint);
 }
@@ -176,7 +188,8 @@ static int by_place(const void *a, const void *b) {
   return x->index - y->index;
 }
 
-void diags_print(const Diags *diags, FILE *stream, bool color) {
+void diags_visit(const Diags *diags, void (*visit)(const Diag *diag, void *context),
+                 void *context) {
   Order *order = mem_new((size_t)diags->count, sizeof *order);
   int heads = 0;
   for (int i = 0; i < diags->count; i++)
@@ -184,11 +197,15 @@ void diags_print(const Diags *diags, FILE *stream, bool color) {
   qsort(order, (size_t)heads, sizeof *order, by_place);
   for (int i = 0; i < heads; i++) {
     int at = order[i].index;
-    do print_one(&diags->items[at++], stream, color);
+    do visit(&diags->items[at++], context);
     while (at < diags->count && diags->items[at].kind == DIAG_NOTE);
   }
-  if (diags->dropped) fprintf(stream, "dmf: %d more errors\n", diags->dropped);
   free(order);
+}
+
+void diags_print(const Diags *diags, FILE *stream, bool color) {
+  diags_visit(diags, print_one, &(Printer){stream, color});
+  if (diags->dropped) fprintf(stream, "dmf: %d more errors\n", diags->dropped);
 }
 
 /* Levenshtein distance with adjacent transpositions, for names of ordinary length. */

@@ -45,6 +45,8 @@ void span_locate(Span span, int *line, int *column);
 
 typedef enum DiagKind { DIAG_ERROR, DIAG_WARNING, DIAG_NOTE } DiagKind;
 
+const char *diag_kind_name(DiagKind kind); /* "error", "warning", "note" */
+
 typedef struct Diag {
   DiagKind kind;
   Status status;
@@ -73,8 +75,9 @@ void diag_warning(Diags *diags, Span span, const char *hint, const char *format,
 /* A further line for the last message, such as the place of an earlier declaration. */
 void diag_note(Diags *diags, Span span, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Prints all in order of their place (notes stay with their message), with source line and caret;
- * `color` adds terminal colours. */
+/* Visits all in order of their place; notes stay behind their message. */
+void diags_visit(const Diags *diags, void (*visit)(const Diag *diag, void *context), void *context);
+/* Prints all in that order, with source line and caret; `color` adds terminal colours. */
 void diags_print(const Diags *diags, FILE *stream, bool color);
 
 /* The candidate nearest to `name` (edit distance at most 2, and less than its length), or NULL.

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command: options, what to run, and the exit status. */
+#include "cli/json.h"
+#include "cli/lsp.h"
 #include "cli/repl.h"
 #include "cli/signals.h"
 #include "dmf.h"
@@ -249,7 +251,8 @@ static int read_words(Request *request, char **words, int count) {
   const char *name = command_table[request->command].name,
              *argument = command_table[request->command].argument;
   if (request->command != COMMAND_RUN) words++, count--;
-  if (!count && *argument != '[') return usage_error("'%s' needs a file", name);
+  if (!count && *argument && *argument != '[') return usage_error("'%s' needs a file", name);
+  if (count && !*argument) return usage_error("'%s' takes no file", name);
   if (count > 1 && !strstr(argument, "...")) return too_many_words(words);
   if (count && request->code) return usage_error("-e and a file, '%s': which one?", words[0]);
   request->words = words;
@@ -365,6 +368,9 @@ static int run_request(Request *request) {
   if (request->version) return printf("dmf %s\n", dmf_version()), DMF_OK;
   bool anything = request->code || request->word_count || request->reference || request->command;
   if (!anything && isatty(STDIN_FILENO)) request->config.interactive = true;
+  if (request->command == COMMAND_SERVER) return lsp_run();
+  if (request->command == COMMAND_CHECK && request->config.json)
+    request->config.diagnose = json_diagnostic;
   Dmf *dmf = dmf_open(&request->config);
   if (!dmf) return DMF_LIMIT;
   int status = run_session(dmf, request);

@@ -2,6 +2,7 @@
 #include "cli/signals.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 /* A signal handler has no argument, so what it works on cannot live anywhere else. */
 static Dmf *volatile watched;
@@ -27,3 +28,17 @@ void signals_watch(Dmf *dmf) {
 }
 
 void signals_release(void) { sigaction(SIGINT, &before, NULL); }
+
+static void on_alarm(int signal_number) {
+  (void)signal_number;
+  if (watched) dmf_interrupt(watched);
+}
+
+void signals_limit(Dmf *dmf, unsigned seconds) {
+  struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+  sigemptyset(&action.sa_mask);
+  alarm(0);
+  watched = dmf;
+  sigaction(SIGALRM, &action, NULL);
+  alarm(seconds);
+}

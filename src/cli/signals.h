@@ -10,4 +10,7 @@ void signals_watch(Dmf *dmf);
 /* Back to what SIGINT did before. */
 void signals_release(void);
 
+/* Asks the session to stop in so many seconds; 0: no longer. */
+void signals_limit(Dmf *dmf, unsigned seconds);
+
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* `dmf fmt`. */
+/* Scripts in the standard layout. */
 #include "session/session.h"
 #include "file/io.h"
 #include "syntax/format.h"
@@ -39,5 +39,13 @@ int dmf_format_file(Dmf *dmf, const char *path, DmfFormat what) {
   source_drop(source); /* the messages pointed into it */
   free(text);
   free(why);
+  return status;
+}
+
+int dmf_format_text(Dmf *dmf, const char *name, const char *text, size_t length, char **formatted) {
+  Source *source = source_new(name, text, length);
+  *formatted = script_format(source, &dmf->diags);
+  int status = session_conclude(dmf);
+  source_drop(source);
   return status;
 }

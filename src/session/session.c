@@ -66,8 +66,7 @@ static void open_scopes(Dmf *dmf) {
   eval_define(&eval, dmf->base, solver_rows);
   import_prelude(&eval);
   eval_end(&eval);
-  if (dmf->diags.count) diags_print(&dmf->diags, dmf->diagnostics, dmf->config.color);
-  diags_clear(&dmf->diags);
+  session_report(dmf);
   dmf->user = scope_new(dmf->base);
 }
 
@@ -111,6 +110,36 @@ void dmf_close(Dmf *dmf) {
   free(dmf);
 }
 
+static void hand_over(const Diag *diag, void *context) {
+  const Dmf *dmf = context;
+  DmfDiagnostic diagnostic = {
+      .severity = diag_kind_name(diag->kind), .message = diag->message, .hint = diag->hint};
+  if (diag->span.source) {
+    Span end = {diag->span.source, diag->span.end, diag->span.end};
+    diagnostic.file = diag->span.source->name;
+    span_locate(diag->span, &diagnostic.line, &diagnostic.column);
+    span_locate(end, &diagnostic.end_line, &diagnostic.end_column);
+  }
+  dmf->config.diagnose(dmf->config.sink, &diagnostic);
+}
+
+static void hand_over_dropped(const Dmf *dmf) {
+  if (!dmf->diags.dropped) return;
+  char *message = mem_format("%d more errors", dmf->diags.dropped);
+  dmf->config.diagnose(dmf->config.sink, &(DmfDiagnostic){.severity = "note", .message = message});
+  free(message);
+}
+
+void session_report(Dmf *dmf) {
+  if (dmf->config.diagnose) {
+    diags_visit(&dmf->diags, hand_over, dmf);
+    hand_over_dropped(dmf);
+  } else {
+    diags_print(&dmf->diags, dmf->diagnostics, dmf->config.color);
+  }
+  diags_clear(&dmf->diags);
+}
+
 int session_conclude(Dmf *dmf) {
   Status status = dmf->diags.errors ? dmf->diags.status : STATUS_OK;
   bool broken = fflush(dmf->results) != 0 || ferror(dmf->results);
@@ -119,9 +148,8 @@ int session_conclude(Dmf *dmf) {
                strerror(errno));
     status = STATUS_FILE;
   }
-  diags_print(&dmf->diags, dmf->diagnostics, dmf->config.color);
+  session_report(dmf);
   fflush(dmf->diagnostics);
-  diags_clear(&dmf->diags);
   return (int)status;
 }
 
@@ -262,8 +290,7 @@ static int work(Dmf *dmf, Source *source, Work work) {
   check(dmf, script);
   if (dmf->equations) print_equations(dmf);
   if (work == WORK_RUN && !dmf->diags.errors) {
-    diags_print(&dmf->diags, dmf->diagnostics, dmf->config.color);
-    diags_clear(&dmf->diags);
+    session_report(dmf);
     run(dmf, script);
   }
   dmf->text = NULL;
@@ -283,11 +310,19 @@ static int work_file(Dmf *dmf, const char *path, Work what) {
   return status;
 }
 
-int dmf_run_text(Dmf *dmf, const char *name, const char *text, size_t length) {
+static int work_text(Dmf *dmf, const char *name, const char *text, size_t length, Work what) {
   Source *source = source_new(name, text, length);
-  int status = work(dmf, source, WORK_RUN);
+  int status = work(dmf, source, what);
   source_drop(source);
   return status;
+}
+
+int dmf_run_text(Dmf *dmf, const char *name, const char *text, size_t length) {
+  return work_text(dmf, name, text, length, WORK_RUN);
+}
+
+int dmf_check_text(Dmf *dmf, const char *name, const char *text, size_t length) {
+  return work_text(dmf, name, text, length, WORK_CHECK);
 }
 
 int dmf_run_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_RUN); }

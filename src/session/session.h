@@ -61,7 +61,10 @@ struct Dmf {
 
 /* Takes over a script: functions and messages may point into it as long as the session lives. */
 void session_keep(Dmf *dmf, Script *script);
-/* Prints the messages collected; the status of the first error, or that of a failure to print. */
+/* Prints the messages collected, or hands them over, and forgets them. */
+void session_report(Dmf *dmf);
+/* The same at the end of a piece of work: the status of the first error, or of a failure to print
+ * the results. */
 int session_conclude(Dmf *dmf);
 /* A file beside the script that names it; to be freed. */
 char *session_beside(Span span, const char *path);

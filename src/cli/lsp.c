@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cli/lsp.h"
+#include "cli/signals.h"
+#include "dmf.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct Server {
+  json_t *documents; /* texts by uri */
+  FILE *nowhere;     /* for what scripts would print */
+  bool asked_to_end;
+  bool done;
+} Server;
+
+/* Numbers of the protocol. */
+enum { SYNC_FULL = 1, PARSE_ERROR = -32700, NO_SUCH_METHOD = -32601 };
+
+/* Messages */
+
+/* The body of the next message, to be freed; NULL at the end of the input. */
+static char *read_body(size_t *length) {
+  enum { MOST = 1 << 28 };
+  char *line = NULL, *body = NULL;
+  size_t room = 0;
+  *length = 0;
+  while (getline(&line, &room, stdin) > 0 && strspn(line, "\r\n") != strlen(line))
+    if (!strncasecmp(line, "Content-Length:", 15)) *length = strtoul(line + 15, NULL, 10);
+  bool ended = feof(stdin) || ferror(stdin) || *length > MOST;
+  free(line);
+  if (!ended && (body = malloc(*length + 1)) && fread(body, 1, *length, stdin) == *length)
+    return body[*length] = 0, body;
+  free(body);
+  return NULL;
+}
+
+/* Takes over the message. */
+static void send_message(json_t *message) {
+  json_object_set_new(message, "jsonrpc", json_string("2.0"));
+  char *body = json_dumps(message, JSON_COMPACT);
+  if (body) printf("Content-Length: %zu\r\n\r\n%s", strlen(body), body);
+  fflush(stdout);
+  free(body);
+  json_decref(message);
+}
+
+/* Takes over the result; NULL is null. */
+static void respond(json_t *id, json_t *result) {
+  send_message(json_pack("{s:O, s:o}", "id", id, "result", result ? result : json_null()));
+}
+
+static void refuse(json_t *id, int code, const char *message) {
+  send_message(
+      json_pack("{s:O?, s:{s:i, s:s}}", "id", id, "error", "code", code, "message", message));
+}
+
+/* Places: the protocol counts lines and UTF-16 units from 0, a session lines and characters from 1
+ */
+
+static const char *line_of(const char *text, int line) {
+  for (; line > 0 && (text = strchr(text, '\n')); line--) text++;
+  return text ? text : "";
+}
+
+/* The byte after `at` that begins the next character, and how many UTF-16 units lie between. */
+static const char *next_character(const char *at, int *units) {
+  *units = (unsigned char)*at >= 0xf0 ? 2 : 1;
+  for (at++; ((unsigned char)*at & 0xc0) == 0x80;) at++;
+  return at;
+}
+
+static json_t *position(const char *text, int line, int column) {
+  const char *at = line_of(text, line - 1);
+  int units = 0, step;
+  for (; column > 1 && *at && *at != '\n'; column--, units += step) at = next_character(at, &step);
+  return json_pack("{s:i, s:i}", "line", line > 0 ? line - 1 : 0, "character", units);
+}
+
+static const char *text_of(const Server *server, json_t *params, const char **uri) {
+  *uri = NULL;
+  json_unpack(params, "{s:{s:s}}", "textDocument", "uri", uri);
+  return *uri ? json_string_value(json_object_get(server->documents, *uri)) : NULL;
+}
+
+/* Where the cursor of a request stands in its document; NULL when nowhere. */
+static const char *cursor(const Server *server, json_t *params, const char **text) {
+  int line = -1, character = -1, step;
+  const char *uri;
+  *text = text_of(server, params, &uri);
+  json_unpack(params, "{s:{s:i, s:i}}", "position", "line", &line, "character", &character);
+  if (!*text || line < 0) return NULL;
+  const char *at = line_of(*text, line);
+  for (; character > 0 && *at && *at != '\n'; character -= step) at = next_character(at, &step);
+  return at;
+}
+
+static bool is_word(char byte) {
+  return isalnum((unsigned char)byte) || byte == '_' || (unsigned char)byte >= 0x80;
+}
+
+/* The path of a file's uri, to be freed; the uri itself when it is another kind. */
+static char *path_of(const char *uri) {
+  if (strncmp(uri, "file://", 7) != 0) return strdup(uri);
+  char *path = strdup(uri + 7), *to = path;
+  for (const char *at = path; at && *at; at++) {
+    char digits[3] = {0};
+    bool code = *at == '%' && isxdigit((unsigned char)at[1]) && isxdigit((unsigned char)at[2]);
+    if (code) memcpy(digits, at + 1, 2);
+    *to++ = code ? (char)strtol(digits, NULL, 16) : *at;
+    if (code) at += 2;
+  }
+  if (to) *to = 0;
+  return path;
+}
+
+/* Checking */
+
+/* What a check collects. */
+typedef struct Findings {
+  const char *path, *text;
+  json_t *list;
+} Findings;
+
+/* A note, which stays with the message before it. */
+static bool append_note(json_t *list, const DmfDiagnostic *d) {
+  json_t *last = json_array_get(list, json_array_size(list) - 1);
+  if (!last || strcmp(d->severity, "note")) return false;
+  const char *before = json_string_value(json_object_get(last, "message"));
+  json_t *longer = d->file ? json_sprintf("%s\n%s:%d: %s", before, d->file, d->line, d->message)
+                           : json_sprintf("%s\n%s", before, d->message);
+  json_object_set_new(last, "message", longer);
+  return true;
+}
+
+/* A message about another file, such as an imported one, stands at the top of this one. */
+static void collect(void *sink, const DmfDiagnostic *d) {
+  Findings *findings = sink;
+  if (append_note(findings->list, d)) return;
+  bool here = d->file && !strcmp(d->file, findings->path);
+  int line = here ? d->line : 1, column = here ? d->column : 1;
+  json_t *message = d->hint ? json_sprintf("%s\n%s", d->message, d->hint) : json_string(d->message);
+  if (d->file && !here) {
+    json_t *place = json_sprintf("%s:%d: %s", d->file, d->line, json_string_value(message));
+    json_decref(message);
+    message = place;
+  }
+  json_array_append_new(findings->list, json_pack("{s:{s:o, s:o}, s:i, s:s, s:o}", "range", "start",
+                                                  position(findings->text, line, column), "end",
+                                                  position(findings->text, here ? d->end_line : 1,
+                                                           here ? d->end_column : 1),
+                                                  "severity", strcmp(d->severity, "error") ? 2 : 1,
+                                                  "source", "dmf", "message", message));
+}
+
+static Dmf *open_session(const Server *server, Findings *findings) {
+  DmfConfig config = {.results = server->nowhere,
+                      .diagnose = collect,
+                      .sink = findings,
+                      .quiet = true,
+                      .threads = 1};
+  return dmf_open(&config);
+}
+
+/* A script that would keep a check busy is interrupted after a while. */
+static void check(const Server *server, const char *uri) {
+  enum { SECONDS = 5 };
+  const char *text = json_string_value(json_object_get(server->documents, uri));
+  char *path = path_of(uri);
+  Findings findings = {path, text ? text : "", json_array()};
+  Dmf *dmf = open_session(server, &findings);
+  signals_limit(dmf, SECONDS);
+  if (text) dmf_check_text(dmf, path, text, strlen(text));
+  signals_limit(NULL, 0);
+  dmf_close(dmf);
+  free(path);
+  send_message(json_pack("{s:s, s:{s:s, s:o}}", "method", "textDocument/publishDiagnostics",
+                         "params", "uri", uri, "diagnostics", findings.list));
+}
+
+/* Requests */
+
+static json_t *initialize(void) {
+  return json_pack("{s:{s:i, s:b, s:b, s:{s:[s]}}, s:{s:s, s:s}}", "capabilities",
+                   "textDocumentSync", SYNC_FULL, "hoverProvider", 1, "documentFormattingProvider",
+                   1, "completionProvider", "triggerCharacters", ".", "serverInfo", "name", "dmf",
+                   "version", dmf_version());
+}
+
+static json_t *hover(const Server *server, json_t *params) {
+  const char *text, *end = cursor(server, params, &text), *begin = end;
+  if (!end) return NULL;
+  while (begin > text && is_word(begin[-1])) begin--;
+  while (is_word(*end)) end++;
+  char *name = strndup(begin, (size_t)(end - begin));
+  Findings findings = {"", "", json_array()};
+  Dmf *dmf = open_session(server, &findings);
+  char *help = name && *name ? dmf_help(dmf, name) : NULL;
+  json_t *result =
+      help ? json_pack("{s:{s:s, s:s}}", "contents", "kind", "plaintext", "value", help) : NULL;
+  dmf_close(dmf);
+  json_decref(findings.list);
+  free(help);
+  free(name);
+  return result;
+}
+
+static bool fits(const DmfTopic *topic, bool behind_dot) {
+  if (topic->kind == DMF_LIBRARY) return false;
+  return behind_dot ? topic->kind == DMF_FIELD || topic->kind == DMF_KEY : topic->kind != DMF_FIELD;
+}
+
+/* Names of the language; behind a dot, fields and keys. */
+static json_t *completion(const Server *server, json_t *params) {
+  static const int kinds[] = {[DMF_KEYWORD] = 14, [DMF_KEY] = 10,      [DMF_FUNCTION] = 3,
+                              [DMF_FIELD] = 5,    [DMF_CONSTANT] = 21, [DMF_LIBRARY] = 17};
+  const char *text, *at = cursor(server, params, &text);
+  json_t *list = json_array();
+  while (at && at > text && is_word(at[-1])) at--;
+  bool behind_dot = at && at > text && at[-1] == '.';
+  Findings findings = {"", "", json_array()};
+  Dmf *dmf = open_session(server, &findings);
+  const DmfTopic *topic;
+  for (int i = 0; (topic = dmf_topic(dmf, i)); i++)
+    if (fits(topic, behind_dot))
+      json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:s}", "label", topic->name, "kind",
+                                            kinds[topic->kind], "detail", topic->usage,
+                                            "documentation", topic->about));
+  dmf_close(dmf);
+  json_decref(findings.list);
+  return list;
+}
+
+/* One edit that replaces the whole text. */
+static json_t *formatting(const Server *server, json_t *params) {
+  enum { LAST = 0x7fffffff };
+  const char *uri, *text = text_of(server, params, &uri);
+  char *formatted = NULL;
+  Findings findings = {"", "", json_array()};
+  Dmf *dmf = open_session(server, &findings);
+  if (text) dmf_format_text(dmf, uri, text, strlen(text), &formatted);
+  dmf_close(dmf);
+  json_decref(findings.list);
+  json_t *edits = formatted ? json_pack("[{s:{s:{s:i, s:i}, s:{s:i, s:i}}, s:s}]", "range", "start",
+                                        "line", 0, "character", 0, "end", "line", LAST, "character",
+                                        0, "newText", formatted)
+                            : NULL;
+  free(formatted);
+  return edits;
+}
+
+/* Notifications */
+
+static void opened(Server *server, json_t *params) {
+  const char *uri = NULL, *text = NULL;
+  json_unpack(params, "{s:{s:s, s:s}}", "textDocument", "uri", &uri, "text", &text);
+  if (!text) return;
+  json_object_set_new(server->documents, uri, json_string(text));
+  check(server, uri);
+}
+
+/* The whole text comes again; of several changes the last one counts. */
+static void changed(Server *server, json_t *params) {
+  const char *uri = NULL;
+  json_t *changes = json_object_get(params, "contentChanges"), *text;
+  json_unpack(params, "{s:{s:s}}", "textDocument", "uri", &uri);
+  text = json_object_get(json_array_get(changes, json_array_size(changes) - 1), "text");
+  if (!uri || !json_is_string(text)) return;
+  json_object_set(server->documents, uri, text);
+  check(server, uri);
+}
+
+static void closed(Server *server, json_t *params) {
+  const char *uri = NULL;
+  json_unpack(params, "{s:{s:s}}", "textDocument", "uri", &uri);
+  if (!uri) return;
+  json_object_del(server->documents, uri);
+  check(server, uri); /* of nothing: takes the messages away */
+}
+
+/* Takes note of a notification, or answers a request. */
+static void handle(Server *server, const char *method, json_t *id, json_t *params) {
+  if (!id) {
+    if (!strcmp(method, "textDocument/didOpen")) opened(server, params);
+    if (!strcmp(method, "textDocument/didChange")) changed(server, params);
+    if (!strcmp(method, "textDocument/didClose")) closed(server, params);
+    if (!strcmp(method, "exit")) server->done = true;
+  } else if (!strcmp(method, "initialize")) {
+    respond(id, initialize());
+  } else if (!strcmp(method, "textDocument/hover")) {
+    respond(id, hover(server, params));
+  } else if (!strcmp(method, "textDocument/completion")) {
+    respond(id, completion(server, params));
+  } else if (!strcmp(method, "textDocument/formatting")) {
+    respond(id, formatting(server, params));
+  } else if (!strcmp(method, "shutdown")) {
+    server->asked_to_end = true;
+    respond(id, NULL);
+  } else {
+    refuse(id, NO_SUCH_METHOD, "dmf does not know this method");
+  }
+}
+
+int lsp_run(void) {
+  Server server = {.documents = json_object(), .nowhere = fopen("/dev/null", "w")};
+  char *body;
+  size_t length;
+  setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
+  while (!server.done && server.nowhere && (body = read_body(&length))) {
+    json_t *message = json_loadb(body, length, 0, NULL);
+    const char *method = json_string_value(json_object_get(message, "method"));
+    if (!message) refuse(NULL, PARSE_ERROR, "this is no JSON");
+    if (method)
+      handle(&server, method, json_object_get(message, "id"), json_object_get(message, "params"));
+    json_decref(message);
+    free(body);
+  }
+  json_decref(server.documents);
+  if (server.nowhere) fclose(server.nowhere);
+  return server.done && !server.asked_to_end ? DMF_USAGE : DMF_OK;
+}
