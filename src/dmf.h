@@ -37,7 +37,7 @@ typedef struct DmfConfig {
   int threads;       /* 0: DMF_THREADS, OMP_NUM_THREADS, or the processors available */
   const char *out;   /* directory for files that scripts write; NULL: as written */
   bool has_seed;     /* `seed` replaces the default seed of every solver call */
-  unsigned long long seed;
+  unsigned long long seed; /* up to 2^53 */
 } DmfConfig;
 
 /* The end of a piece of work, also the exit status of the command. */

@@ -80,6 +80,16 @@ char *mem_size(double bytes) {
                   : mem_format("%.4g bytes (%.3g %s)", bytes, scaled, units[unit]);
 }
 
+char *mem_number(double value) {
+  char *text = NULL;
+  for (int digits = 15; digits <= 17; digits++) {
+    free(text);
+    text = mem_format("%.*g", digits, value);
+    if (strtod(text, NULL) == value) break;
+  }
+  return text;
+}
+
 typedef struct Chunk {
   struct Chunk *next;
   size_t used, size;

@@ -26,6 +26,8 @@ double mem_available(void);
 void mem_set_limit(double bytes); /* 0: no limit but the machine's */
 /* "123456789000 bytes (123 GB)", to be freed. */
 char *mem_size(double bytes);
+/* The shortest decimal that reads back as this number, to be freed. */
+char *mem_number(double value);
 
 /* A region that is filled piece by piece and freed at once. */
 typedef struct Arena Arena;

@@ -136,8 +136,8 @@ static int set_option(Request *request, Option option, char *argument) {
   case OPTION_INTERACTIVE: config->interactive = true; break;
   case OPTION_SET: request->settings[request->setting_count++] = argument; break;
   case OPTION_SEED:
-    if (!read_number(argument, ULLONG_MAX, &config->seed))
-      return usage_error("--seed is a whole number from 0, not '%s'", argument);
+    if (!read_number(argument, 1ULL << 53, &config->seed))
+      return usage_error("--seed is a whole number from 0 to 2^53, not '%s'", argument);
     config->has_seed = true;
     break;
   case OPTION_THREADS:

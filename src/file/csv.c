@@ -158,17 +158,36 @@ Status file_read_csv(const char *path, Array **array, char **why) {
 
 /* Writing */
 
+typedef struct Table {
+  const char *name;
+  const Array *array;
+} Table;
+
+/* What can stand in a header, which holds no number; an expression cannot. */
+static const char *column_name(const char *name) {
+  double number;
+  const char *end = name;
+  while (isalnum((unsigned char)*end) || *end == '_' || *end == '.') end++;
+  bool plain = isalpha((unsigned char)*name) && !*end;
+  return plain && !read_number((Piece){name, end}, &number) ? name : "x";
+}
+
 static Status put_rows(FILE *stream, void *context, char **why) {
   (void)why;
-  const Array *a = context;
+  const Table *table = context;
+  const Array *a = table->array;
+  const char *name = column_name(table->name);
   size_t columns = a->rank == 2 ? a->shape[1] : 1;
+  if (a->rank < 2) fprintf(stream, "%s\n", name);
+  for (size_t j = 0; a->rank == 2 && j < columns; j++)
+    fprintf(stream, "%s_%zu%c", name, j, j + 1 < columns ? ',' : '\n');
   for (size_t i = 0; i < a->size; i++)
     fprintf(stream, "%.17g%c", a->data[i], (i + 1) % columns ? ',' : '\n');
   return STATUS_OK;
 }
 
-Status file_write_array_csv(const char *path, const Array *array, char **why) {
-  return file_replace_stream(path, put_rows, (void *)array, why);
+Status file_write_array_csv(const char *path, const char *name, const Array *array, char **why) {
+  return file_replace_stream(path, put_rows, &(Table){name, array}, why);
 }
 
 /* Axes of curves in t: "t", "t,POINTS" or "t,POINTS,c", but not those of kernels, which have two
@@ -178,12 +197,6 @@ static bool are_curve_axes(const char *axes) {
   if (strncmp(axes, "t,", 2) != 0) return false;
   const char *third = strchr(axes + 2, ',');
   return !third || strcmp(third, ",c") == 0;
-}
-
-static bool lacks_a_curve(const Result *result) {
-  for (int i = 0; i < result->field_count; i++)
-    if (!result->fields[i].value && are_curve_axes(result->fields[i].axes)) return true;
-  return false;
 }
 
 /* Curves of as many times as this result has. */
@@ -245,6 +258,5 @@ Status file_write_result_csv(const char *path, Result *result, char **why) {
   if (!t || !t->value || !t->value->size)
     return file_fail(why, path, STATUS_FILE, "a %s result has no curves for .csv: use .h5 or .json",
                      result->kind);
-  Status status = lacks_a_curve(result) ? result_complete(result, why) : STATUS_OK;
-  return status ? status : file_replace_stream(path, put_curves, result, why);
+  return file_replace_stream(path, put_curves, result, why);
 }

@@ -30,7 +30,11 @@ Status file_read_cifar10_labels(const char *path, Array **array, char **why);
 /* Any numeric dataset of an HDF5 file; `dataset` is its path in the file. */
 Status file_read_hdf5(const char *path, const char *dataset, Array **array, char **why);
 
-/* Writers. A result is completed first (see result_complete). */
+/* A result that file_write_result put into HDF5: kind, exact, attributes, recipe, fields with their
+ * errors; fields that were not written are missing, and there is no origin. */
+Status file_read_result(const char *path, Result **result, char **why);
+
+/* Writers. The fields of a result that have their values are written (see result_complete). */
 
 /* Whether the extension names a format that can hold the array, or a result where `array` is NULL;
  * STATUS_FILE otherwise. The writers below begin with this check. */
@@ -42,11 +46,12 @@ Status file_write_result(const char *path, Result *result, const char *script, c
 
 Status file_write_array_hdf5(const char *path, const char *name, const Array *array, char **why);
 Status file_write_array_npy(const char *path, const Array *array, char **why);
-/* Ranks up to 2: one line for each row. */
-Status file_write_array_csv(const char *path, const Array *array, char **why);
+/* Ranks up to 2: a header line of names (name, or name_0, name_1, ...), then one for each row. */
+Status file_write_array_csv(const char *path, const char *name, const Array *array, char **why);
 Status file_write_array_json(const char *path, const char *name, const Array *array, char **why);
 /* Datasets /f, /Phi/1, ..., their errors under /stderr, each with attributes `axes` and `about`;
- * the root carries the result's attributes, `kind`, `exact` and `script`. */
+ * the root carries the result's attributes, `kind`, `exact`, `script`, `recipe` (its text, the
+ * arrays are under /recipe), and `axes`, what the axes stand for. */
 Status file_write_result_hdf5(const char *path, Result *result, const char *script, char **why);
 /* A header line, then one line for each time: t and all curves in t (f_0, f_1, ..., loss, ...),
  * each followed by its standard error where it has one. */

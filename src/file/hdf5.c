@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <hdf5.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,49 @@ static Silence silence_begin(void) {
 
 static void silence_end(Silence silence) {
   H5Eset_auto2(H5E_DEFAULT, silence.report, silence.context);
+}
+
+/* The seal: a line behind the end of the HDF5 file with a hash (FNV-1a) of all before it. The
+ * checksums of the format leave out texts, and the library may crash over a damaged one. Files
+ * without a seal were written by others, and pass. */
+enum { SEAL_LENGTH = 22 };
+
+static uint64_t hash_begin(void) { return 0xcbf29ce484222325; }
+
+static uint64_t hash_bytes(uint64_t hash, const unsigned char *bytes, size_t count) {
+  for (size_t i = 0; i < count; i++) hash = (hash ^ bytes[i]) * 0x100000001b3;
+  return hash;
+}
+
+static void seal_print(uint64_t hash, char seal[SEAL_LENGTH + 1]) {
+  snprintf(seal, SEAL_LENGTH + 1, "\ndmf:%016" PRIx64 "\n", hash);
+}
+
+static bool seal_holds(FILE *stream) {
+  char seal[SEAL_LENGTH + 1] = "", expected[SEAL_LENGTH + 1];
+  if (fseek(stream, -SEAL_LENGTH, SEEK_END) != 0) return true;
+  long length = ftell(stream);
+  if (fread(seal, 1, SEAL_LENGTH, stream) != SEAL_LENGTH || strncmp(seal, "\ndmf:", 5) != 0)
+    return true;
+  rewind(stream);
+  unsigned char block[1 << 14];
+  uint64_t hash = hash_begin();
+  while (length > 0) {
+    size_t want = (size_t)length < sizeof block ? (size_t)length : sizeof block;
+    size_t got = fread(block, 1, want, stream);
+    if (!got) return false;
+    hash = hash_bytes(hash, block, got);
+    length -= (long)got;
+  }
+  seal_print(hash, expected);
+  return strcmp(seal, expected) == 0;
+}
+
+static bool is_whole(const char *path) {
+  FILE *stream = fopen(path, "rb");
+  bool whole = stream && seal_holds(stream);
+  if (stream) fclose(stream);
+  return whole;
 }
 
 /* Reading */
@@ -74,6 +118,15 @@ static Status read_dataset(const char *path, const char *name, hid_t dataset, Ar
                    name);
 }
 
+static Status open_file(const char *path, hid_t *file, char **why) {
+  *file = H5I_INVALID_HID;
+  if (access(path, R_OK) < 0) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  if (H5Fis_hdf5(path) <= 0) return file_fail(why, path, STATUS_FILE, "this is not an HDF5 file");
+  *file = !is_whole(path) ? H5I_INVALID_HID : H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  if (*file >= 0) return STATUS_OK;
+  return file_fail(why, path, STATUS_FILE, "the HDF5 file is damaged or cut off");
+}
+
 /* Gathers the names of datasets for the message when one is missing. */
 static herr_t collect(hid_t file, const char *name, const H5O_info_t *info, void *context) {
   (void)file;
@@ -96,13 +149,12 @@ static Status no_dataset(const char *path, const char *name, hid_t file, char **
 }
 
 static Status read_file(const char *path, const char *name, Array **array, char **why) {
-  if (access(path, R_OK) < 0) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
-  if (H5Fis_hdf5(path) <= 0) return file_fail(why, path, STATUS_FILE, "this is not an HDF5 file");
-  hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-  if (file < 0) return file_fail(why, path, STATUS_FILE, "the HDF5 file is damaged or cut off");
+  hid_t file;
+  Status status = open_file(path, &file, why);
+  if (status) return status;
   hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
-  Status status = dataset < 0 ? no_dataset(path, name, file, why)
-                              : read_dataset(path, name, dataset, array, why);
+  status = dataset < 0 ? no_dataset(path, name, file, why)
+                       : read_dataset(path, name, dataset, array, why);
   if (dataset >= 0) H5Dclose(dataset);
   H5Fclose(file);
   return status;
@@ -112,6 +164,195 @@ Status file_read_hdf5(const char *path, const char *dataset, Array **array, char
   *array = NULL;
   Silence silence = silence_begin();
   Status status = read_file(path, dataset, array, why);
+  silence_end(silence);
+  return status;
+}
+
+/* Reading results */
+
+/* The groups beside the fields, and what they hold. */
+static const char errors_group[] = "stderr", recipe_group[] = "recipe";
+typedef enum Part { PART_VALUES, PART_ERRORS, PART_RECIPE } Part;
+
+/* A result under way from a file. */
+typedef struct Reader {
+  const char *path;
+  Result *result;
+  Status status;
+  char **why;
+  Part part;
+  const char *family; /* of layered fields, whose group this is; or NULL */
+} Reader;
+
+static herr_t damaged(Reader *r, const char *name) {
+  r->status = file_fail(r->why, r->path, STATUS_FILE,
+                        "'%s' cannot be read: the file is damaged or cut off", name);
+  return -1;
+}
+
+/* An attribute as text, to be freed: one string, or one number. NULL when it is neither. */
+static char *attribute_text(hid_t object, const char *name) {
+  hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
+  hid_t type = attribute < 0 ? H5I_INVALID_HID : H5Aget_type(attribute);
+  hid_t space = attribute < 0 ? H5I_INVALID_HID : H5Aget_space(attribute);
+  char *text = NULL;
+  if (type >= 0 && space >= 0 && H5Sget_simple_extent_npoints(space) == 1) {
+    double number;
+    char *string = NULL;
+    if (H5Tis_variable_str(type) > 0 && H5Aread(attribute, type, &string) >= 0 && string)
+      text = mem_string(string);
+    else if (H5Tget_class(type) == H5T_FLOAT && H5Aread(attribute, H5T_NATIVE_DOUBLE, &number) >= 0)
+      text = mem_number(number);
+    H5free_memory(string);
+  }
+  if (space >= 0) H5Sclose(space);
+  if (type >= 0) H5Tclose(type);
+  if (attribute >= 0) H5Aclose(attribute);
+  return text;
+}
+
+static bool listed(const char *name, const char *const *names) {
+  for (; *names; names++)
+    if (strcmp(*names, name) == 0) return true;
+  return false;
+}
+
+static herr_t take_attribute(hid_t file, const char *name, const H5A_info_t *info, void *context) {
+  (void)info;
+  Reader *r = context;
+  char *text = attribute_text(file, name);
+  if (!text) return damaged(r, name);
+  bool apart = listed(name, (const char *const[]){"kind", "script", "axes", NULL});
+  if (strcmp(name, "exact") == 0)
+    r->result->exact = strtod(text, NULL) != 0;
+  else if (strcmp(name, "recipe") == 0)
+    r->result->recipe.text = mem_string(text);
+  else if (!apart)
+    result_note(r->result, name, "%s", text);
+  free(text);
+  return 0;
+}
+
+/* The layer that a link inside a family names, 0 when it names none. */
+static int layer_of(const char *name) {
+  char *end;
+  long layer = strtol(name, &end, 10);
+  return *end || layer < 1 || layer > 1000000 ? 0 : (int)layer;
+}
+
+/* Takes over the array. */
+static herr_t take_array(Reader *r, hid_t dataset, const char *name, Array *array) {
+  const char *field_name = r->family ? r->family : name;
+  int layer = r->family ? layer_of(name) : 0;
+  ResultField *field = result_find(r->result, field_name, layer);
+  bool wanted = r->part == PART_ERRORS ? field && !field->error : !field;
+  if ((r->family && !layer) || !wanted) {
+    array_drop(array);
+    return damaged(r, name);
+  }
+  if (r->part == PART_RECIPE) {
+    recipe_add(&r->result->recipe, name, array);
+  } else if (r->part == PART_ERRORS) {
+    field->error = array;
+  } else {
+    char *axes = attribute_text(dataset, "axes"), *about = attribute_text(dataset, "about");
+    result_add(r->result, field_name, layer, axes ? axes : "", about ? about : "", array, NULL);
+    free(axes);
+    free(about);
+  }
+  return 0;
+}
+
+static herr_t take_link(hid_t group, const char *name, const H5L_info_t *info, void *context);
+
+static herr_t take_family(Reader *r, hid_t group, const char *name) {
+  if (r->family || r->part == PART_RECIPE) return damaged(r, name);
+  r->family = name;
+  herr_t state = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, take_link, r);
+  r->family = NULL;
+  return state;
+}
+
+static herr_t take_object(Reader *r, hid_t object, const char *name) {
+  Array *array = NULL;
+  switch (H5Iget_type(object)) {
+  case H5I_GROUP: return take_family(r, object, name);
+  case H5I_DATASET:
+    r->status = read_dataset(r->path, name, object, &array, r->why);
+    return r->status ? -1 : take_array(r, object, name, array);
+  default: return damaged(r, name);
+  }
+}
+
+static herr_t take_link(hid_t group, const char *name, const H5L_info_t *info, void *context) {
+  Reader *r = context;
+  bool other = listed(name, (const char *const[]){errors_group, recipe_group, NULL});
+  if (other && r->part == PART_VALUES && !r->family) return 0;
+  bool hard = info->type == H5L_TYPE_HARD;
+  hid_t object = hard ? H5Oopen(group, name, H5P_DEFAULT) : H5I_INVALID_HID;
+  if (object < 0) return damaged(r, name);
+  herr_t state = take_object(r, object, name);
+  H5Oclose(object);
+  return state;
+}
+
+/* One of the groups; that it is not there may be right. */
+static bool take_group(Reader *r, hid_t file, Part part, const char *name) {
+  if (H5Lexists(file, name, H5P_DEFAULT) == 0) return true;
+  hid_t group = H5Gopen2(file, name, H5P_DEFAULT);
+  r->part = part;
+  bool good = group >= 0 && H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, take_link, r) >= 0;
+  if (group >= 0) H5Gclose(group);
+  return good;
+}
+
+static bool take_result(Reader *r, hid_t file) {
+  bool good = H5Aiterate2(file, H5_INDEX_CRT_ORDER, H5_ITER_INC, NULL, take_attribute, r) >= 0 &&
+              H5Literate(file, H5_INDEX_CRT_ORDER, H5_ITER_INC, NULL, take_link, r) >= 0 &&
+              take_group(r, file, PART_ERRORS, errors_group) &&
+              take_group(r, file, PART_RECIPE, recipe_group);
+  for (int i = 0; good && i < r->result->field_count; i++) {
+    const Array *a = r->result->fields[i].value, *e = r->result->fields[i].error;
+    good = !e || array_same_shape(a, e);
+  }
+  return good;
+}
+
+static Status no_result(const char *path, hid_t file, char **why) {
+  char *names = mem_string("");
+  H5Ovisit(file, H5_INDEX_NAME, H5_ITER_NATIVE, collect, &names);
+  Status status = file_fail(why, path, STATUS_FILE, "the file holds no result that was saved%s%s",
+                            *names ? ", but " : "", names);
+  free(names);
+  return status;
+}
+
+static Status read_result(const char *path, Result **result, char **why) {
+  hid_t file;
+  Status status = open_file(path, &file, why);
+  if (status) return status;
+  char *kind = attribute_text(file, "kind");
+  if (!kind) {
+    status = no_result(path, file, why);
+  } else {
+    Reader r = {.path = path, .result = result_new(kind), .why = why};
+    bool good = take_result(&r, file);
+    if (!good && !r.status) damaged(&r, "/");
+    if (good)
+      *result = r.result;
+    else
+      result_drop(r.result);
+    status = r.status;
+  }
+  free(kind);
+  H5Fclose(file);
+  return status;
+}
+
+Status file_read_result(const char *path, Result **result, char **why) {
+  *result = NULL;
+  Silence silence = silence_begin();
+  Status status = read_result(path, result, why);
   silence_end(silence);
   return status;
 }
@@ -143,18 +384,44 @@ static bool put_value(hid_t object, const char *name, const char *text) {
   return put_attribute(object, name, H5T_NATIVE_DOUBLE, &value);
 }
 
+/* Damaged numbers do not pass for results: they are checked when they are read. The library does
+ * that for chunks alone. */
+static void add_checksum(hid_t layout, const Array *a) {
+  enum { CHUNK = 1 << 21 };
+  hsize_t chunk[ARRAY_MAX_RANK];
+  size_t size = a->size;
+  for (int i = 0; i < a->rank; i++) {
+    size /= a->shape[i];
+    size_t most = size < CHUNK ? CHUNK / size : 1;
+    chunk[i] = a->shape[i] < most ? a->shape[i] : most;
+  }
+  H5Pset_chunk(layout, a->rank, chunk);
+  H5Pset_fletcher32(layout);
+}
+
 /* A dataset and the groups on its way; *dataset is to be closed when it is not negative. */
 static bool put_dataset(hid_t file, const char *name, const Array *a, hid_t *dataset) {
   hsize_t shape[ARRAY_MAX_RANK];
   for (int i = 0; i < a->rank; i++) shape[i] = a->shape[i];
   hid_t links = H5Pcreate(H5P_LINK_CREATE), space = H5Screate_simple(a->rank, shape, NULL);
+  hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_create_intermediate_group(links, 1);
-  *dataset = H5Dcreate2(file, name, H5T_NATIVE_DOUBLE, space, links, H5P_DEFAULT, H5P_DEFAULT);
+  if (a->rank && a->size) add_checksum(layout, a);
+  *dataset = H5Dcreate2(file, name, H5T_NATIVE_DOUBLE, space, links, layout, H5P_DEFAULT);
   bool good = *dataset >= 0 &&
               H5Dwrite(*dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, a->data) >= 0;
   if (space >= 0) H5Sclose(space);
+  H5Pclose(layout);
   H5Pclose(links);
   return good;
+}
+
+/* The outputs, the last axis, are left out where there is one. To be freed. */
+static char *present_axes(const char *axes, int rank) {
+  char *text = mem_string(axes), *end = text;
+  for (int i = 0; i < rank && *end; i++) end += strcspn(end, ",") + (i + 1 < rank);
+  if ((size_t)(end - text) < strlen(axes)) *end = 0;
+  return text;
 }
 
 static bool put_described(hid_t file, const char *prefix, const ResultField *field,
@@ -162,8 +429,10 @@ static bool put_described(hid_t file, const char *prefix, const ResultField *fie
   hid_t dataset;
   char *name = field->layer ? mem_format("%s/%s/%d", prefix, field->name, field->layer)
                             : mem_format("%s/%s", prefix, field->name);
-  bool good = put_dataset(file, name, a, &dataset) && put_text(dataset, "axes", field->axes) &&
+  char *axes = present_axes(field->axes, a->rank);
+  bool good = put_dataset(file, name, a, &dataset) && put_text(dataset, "axes", axes) &&
               put_text(dataset, "about", field->about);
+  free(axes);
   if (dataset >= 0) H5Dclose(dataset);
   free(name);
   return good;
@@ -171,7 +440,19 @@ static bool put_described(hid_t file, const char *prefix, const ResultField *fie
 
 static bool put_field(hid_t file, const ResultField *field) {
   if (field->value && !put_described(file, "", field, field->value)) return false;
-  return !field->error || put_described(file, "/stderr", field, field->error);
+  return !field->error || put_described(file, errors_group, field, field->error);
+}
+
+static bool put_recipe(hid_t file, const ResultRecipe *recipe) {
+  bool good = !recipe->text || put_text(file, "recipe", recipe->text);
+  for (int i = 0; good && i < recipe->array_count; i++) {
+    hid_t dataset;
+    char *name = mem_format("%s/%s", recipe_group, recipe->arrays[i].name);
+    good = put_dataset(file, name, recipe->arrays[i].array, &dataset);
+    if (dataset >= 0) H5Dclose(dataset);
+    free(name);
+  }
+  return good;
 }
 
 typedef struct Content {
@@ -180,16 +461,20 @@ typedef struct Content {
   const Result *result; /* or a result */
 } Content;
 
+static const char axes_legend[] =
+    "t, s: steps 0..T; mu, nu: training points; n: test points; a, b: training points, then test "
+    "points; c: outputs. Layers count from 1; stderr holds the standard errors.";
+
 static bool put_result(hid_t file, const Content *content) {
   const Result *result = content->result;
   const double exact = result->exact;
-  bool good = put_text(file, "kind", result->kind) &&
+  bool good = put_text(file, "kind", result->kind) && put_text(file, "axes", axes_legend) &&
               put_attribute(file, "exact", H5T_NATIVE_DOUBLE, &exact) &&
               (!content->script || put_text(file, "script", content->script));
   for (int i = 0; good && i < result->attribute_count; i++)
     good = put_value(file, result->attributes[i].name, result->attributes[i].value);
   for (int i = 0; good && i < result->field_count; i++) good = put_field(file, &result->fields[i]);
-  return good;
+  return good && put_recipe(file, &result->recipe);
 }
 
 /* A name that can be one link of a path. */
@@ -205,13 +490,20 @@ static bool put_array(hid_t file, const Content *content) {
 }
 
 /* The library cannot live with a disk that fills up (it fails to close the file and crashes at
- * exit): it builds the file in memory, and the bytes are written here. */
+ * exit): it builds the file in memory, and the bytes are written here. The tables of its newer
+ * formats are protected by checksums; the file itself starts in the oldest, since in the image of a
+ * newer one the first of these checksums is wrong. */
 static hid_t create_in_memory(void) {
   enum { GROWTH = 4 << 20 };
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  const unsigned ordered = H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED;
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS), create = H5Pcreate(H5P_FILE_CREATE);
+  H5Pset_attr_creation_order(create, ordered);
+  H5Pset_link_creation_order(create, ordered);
   hid_t file = H5Pset_fapl_core(access, GROWTH, 0) < 0
                    ? H5I_INVALID_HID
-                   : H5Fcreate("dmf", H5F_ACC_TRUNC, H5P_DEFAULT, access);
+                   : H5Fcreate("dmf", H5F_ACC_TRUNC, create, access);
+  if (file >= 0) H5Fset_libver_bounds(file, H5F_LIBVER_V18, H5F_LIBVER_LATEST);
+  H5Pclose(create);
   H5Pclose(access);
   return file;
 }
@@ -244,7 +536,10 @@ typedef struct Image {
 static Status put_image(FILE *stream, void *context, char **why) {
   (void)why;
   const Image *image = context;
+  char seal[SEAL_LENGTH + 1];
+  seal_print(hash_bytes(hash_begin(), image->bytes, image->size), seal);
   fwrite(image->bytes, 1, image->size, stream);
+  fputs(seal, stream);
   return STATUS_OK;
 }
 
@@ -277,7 +572,5 @@ Status file_write_array_hdf5(const char *path, const char *name, const Array *ar
 }
 
 Status file_write_result_hdf5(const char *path, Result *result, const char *script, char **why) {
-  Status status = result_complete(result, why);
-  return status ? status
-                : write_file((Content){.path = path, .script = script, .result = result}, why);
+  return write_file((Content){.path = path, .script = script, .result = result}, why);
 }

@@ -143,6 +143,5 @@ static Status put_result(FILE *stream, void *context, char **why) {
 }
 
 Status file_write_result_json(const char *path, Result *result, const char *script, char **why) {
-  Status status = result_complete(result, why);
-  return status ? status : file_replace_stream(path, put_result, &(Report){result, script}, why);
+  return file_replace_stream(path, put_result, &(Report){result, script}, why);
 }

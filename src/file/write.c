@@ -41,7 +41,7 @@ Status file_write_array(const char *path, const char *name, const Array *array, 
   switch (format_of(path)) {
   case FORMAT_HDF5: return file_write_array_hdf5(path, name, array, why);
   case FORMAT_NPY: return file_write_array_npy(path, array, why);
-  case FORMAT_CSV: return file_write_array_csv(path, array, why);
+  case FORMAT_CSV: return file_write_array_csv(path, name, array, why);
   default: return file_write_array_json(path, name, array, why);
   }
 }

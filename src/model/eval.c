@@ -318,8 +318,9 @@ static void plot(Eval *eval, const Ast *node) {
 static void save(Eval *eval, const Ast *node) {
   Value *value = eval_expression(eval, node->kid[0]);
   const char *path = file_name(eval, node->kid[1]);
-  if (value->kind == VALUE_BROKEN || value->kind == VALUE_UNKNOWN) return;
-  if (!value_is_numeric(value) && value->kind != VALUE_RESULT) {
+  if (value->kind == VALUE_BROKEN) return;
+  bool unknown = value->kind == VALUE_UNKNOWN;
+  if (!value_is_numeric(value) && value->kind != VALUE_RESULT && !unknown) {
     eval_error(eval, node->kid[0]->span, "save a result or an array", "cannot save %s",
                value_describe(value));
     return;

@@ -63,7 +63,8 @@ typedef struct PlotPart {
 typedef struct Host {
   void *self;
   void (*print)(Eval *eval, const Item *items, int count); /* in runs only */
-  /* A check only looks whether they can succeed: the shapes, the name of the file. */
+  /* A check only looks whether they can succeed: the shapes, the name of the file. What is saved
+   * may be VALUE_UNKNOWN then. */
   void (*plot)(Eval *eval, const PlotPart *parts, int count, const char *path, Span span);
   void (*save)(Eval *eval, Value *value, const char *name, const char *path, Span span);
   /* Shows the value of an expression that stands alone. */

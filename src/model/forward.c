@@ -146,10 +146,16 @@ static int count_variables(const Expr *e) {
 
 static int map_step(Eval *eval, Span span, const Expr *e);
 
+/* Whether it is a multiple of one operand. */
+static bool is_multiple(const Expr *e) {
+  return e->prim == PRIM_NEG || (e->prim == PRIM_MUL && e->arg[0]->prim == PRIM_CONST) ||
+         (e->prim == PRIM_DIV && e->arg[1]->prim == PRIM_CONST);
+}
+
 /* Sums of several variables inside an expression become variables of their own: fields add to a
- * field, and functions act on one. */
+ * field, and functions act on one, or on multiples of it. */
 static const Expr *name_sums(Eval *eval, Span span, const Expr *e) {
-  if (expr_is_linear(e) && count_variables(e) > 1)
+  if (expr_is_linear(e) && !is_multiple(e) && count_variables(e) > 1)
     return expr_arg(eval->pool, map_step(eval, span, e));
   const Expr *arg[3] = {NULL};
   int arity = prim_arity(e->prim);

@@ -148,7 +148,7 @@ struct Value {
    * once anything has been computed with the value. */
   Result *source;
   Array *error;      /* the standard errors of these very entries, or NULL */
-  const char *field; /* its name, static storage; NULL of what was swept */
+  const char *field; /* its name, which belongs to the source; NULL of what was swept */
   int layer;
   Axes *axes; /* of fields, swept arrays and their parts, one for each axis; else NULL */
 };

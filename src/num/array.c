@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 Array *array_new(int rank, const size_t *shape) {
   size_t size = 1;
@@ -37,4 +38,8 @@ void array_drop(Array *array) {
   if (!array || --array->references > 0) return;
   free(array->data);
   free(array);
+}
+
+bool array_same_shape(const Array *a, const Array *b) {
+  return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
 }

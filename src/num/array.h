@@ -23,5 +23,6 @@ Array *array_new(int rank, const size_t *shape);
 Array *array_scalar(double value);
 Array *array_keep(Array *array);
 void array_drop(Array *array); /* NULL is allowed */
+bool array_same_shape(const Array *a, const Array *b);
 
 #endif

@@ -9,7 +9,7 @@
 Result *result_new(const char *kind) {
   Result *result = mem_new(1, sizeof *result);
   result->references = 1;
-  result->kind = kind;
+  result->kind = mem_string(kind);
   return result;
 }
 
@@ -21,6 +21,9 @@ Result *result_keep(Result *result) {
 void result_drop(Result *result) {
   if (!result || --result->references > 0) return;
   for (int i = 0; i < result->field_count; i++) {
+    free(result->fields[i].name);
+    free(result->fields[i].axes);
+    free(result->fields[i].about);
     array_drop(result->fields[i].value);
     array_drop(result->fields[i].error);
   }
@@ -29,6 +32,8 @@ void result_drop(Result *result) {
     free(result->attributes[i].value);
   }
   if (result->drop_origin) result->drop_origin(result->origin);
+  recipe_clear(&result->recipe);
+  free(result->kind);
   free(result->fields);
   free(result->attributes);
   free(result);
@@ -39,7 +44,8 @@ ResultField *result_add(Result *result, const char *name, int layer, const char 
   size_t count = (size_t)result->field_count + 1;
   result->fields = mem_grow(result->fields, count * sizeof *result->fields);
   ResultField *field = &result->fields[result->field_count++];
-  *field = (ResultField){name, layer, axes, about, value, error};
+  *field =
+      (ResultField){mem_string(name), layer, mem_string(axes), mem_string(about), value, error};
   return field;
 }
 
@@ -58,8 +64,15 @@ int result_layers(const Result *result, const char *name) {
   return layers;
 }
 
+bool result_is_whole(const Result *result) {
+  for (int i = 0; i < result->field_count; i++)
+    if (!result->fields[i].value) return false;
+  return true;
+}
+
 Status result_complete(Result *result, char **why) {
-  return result->complete ? result->complete(result, why) : STATUS_OK;
+  bool missing = result->complete && !result_is_whole(result);
+  return missing ? result->complete(result, why) : STATUS_OK;
 }
 
 void result_note(Result *result, const char *name, const char *format, ...) {
@@ -76,4 +89,20 @@ const char *result_attribute(const Result *result, const char *name) {
   for (int i = 0; i < result->attribute_count; i++)
     if (strcmp(result->attributes[i].name, name) == 0) return result->attributes[i].value;
   return NULL;
+}
+
+void recipe_add(ResultRecipe *recipe, const char *name, Array *array) {
+  size_t count = (size_t)recipe->array_count + 1;
+  recipe->arrays = mem_grow(recipe->arrays, count * sizeof *recipe->arrays);
+  recipe->arrays[recipe->array_count++] = (RecipeArray){mem_string(name), array};
+}
+
+void recipe_clear(ResultRecipe *recipe) {
+  for (int i = 0; i < recipe->array_count; i++) {
+    free(recipe->arrays[i].name);
+    array_drop(recipe->arrays[i].array);
+  }
+  free(recipe->arrays);
+  free(recipe->text);
+  *recipe = (ResultRecipe){0};
 }

@@ -12,26 +12,40 @@
 /* One observable. Layered observables ("Phi", "G", ...) have one entry per layer l = 1..L; plain
  * ones have layer 0. */
 typedef struct ResultField {
-  const char *name; /* static storage */
+  char *name;
   int layer;
-  const char *axes;  /* static storage: "t", "t,mu", "t,mu,t,mu", ... */
-  const char *about; /* static storage: one line, with its scaling in N where it has one */
-  Array *value;      /* NULL until computed: see result_complete */
-  Array *error;      /* standard error, same shape; NULL where nothing was sampled */
+  char *axes;   /* "t", "t,mu", "t,mu,t,mu", ... */
+  char *about;  /* one line, with its scaling in N where it has one */
+  Array *value; /* NULL until computed: see result_complete */
+  Array *error; /* standard error, same shape; NULL where nothing was sampled */
 } ResultField;
 
 typedef struct ResultAttribute {
   char *name, *value; /* value as text: numbers with 17 digits */
 } ResultAttribute;
 
+/* How a result is made again: a script of the declarations that a solver's call rests on, and of
+ * that call; larger arrays, the data among them, stand in it as names. */
+typedef struct RecipeArray {
+  char *name;
+  Array *array;
+} RecipeArray;
+
+typedef struct ResultRecipe {
+  char *text; /* NULL: none */
+  RecipeArray *arrays;
+  int array_count;
+} ResultRecipe;
+
 typedef struct Result Result;
 struct Result {
   int references;
-  const char *kind; /* "dmft", "simulate", "compare": static storage */
+  char *kind; /* "dmft", "simulate", "compare" */
   ResultField *fields;
   int field_count;
   ResultAttribute *attributes; /* seed, samples, width, seconds, model, version, ... in order */
   int attribute_count;
+  ResultRecipe recipe;
   bool exact; /* no sampling took place: the errors are zero, not unknown */
   /* The large two-time arrays may be left out at first; `complete` computes the fields whose value
    * is NULL, all at once, and returns how that went. NULL when nothing is missing. */
@@ -44,7 +58,8 @@ Result *result_new(const char *kind);
 Result *result_keep(Result *result);
 void result_drop(Result *result); /* NULL is allowed */
 
-/* Adds a field; takes over the references to value and error (both may be NULL). */
+/* Adds a field; copies the texts, and takes over the references to value and error (both may be
+ * NULL). */
 ResultField *result_add(Result *result, const char *name, int layer, const char *axes,
                         const char *about, Array *value, Array *error);
 /* The field, or NULL. Its value may still be NULL: see result_complete. */
@@ -52,11 +67,18 @@ ResultField *result_find(const Result *result, const char *name, int layer);
 /* Number of layers under this name: 0 for a plain field or a missing one. */
 int result_layers(const Result *result, const char *name);
 
-/* Computes what was left out. `*why` is set (to be freed) when the status is not STATUS_OK. */
+/* Whether all fields have their values. */
+bool result_is_whole(const Result *result);
+/* Computes what was left out, if anything. `*why` is set (to be freed) when the status is not
+ * STATUS_OK. */
 Status result_complete(Result *result, char **why);
 
 void result_note(Result *result, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 const char *result_attribute(const Result *result, const char *name); /* or NULL */
+
+/* Adds an array under a name that the text uses; takes over the reference. */
+void recipe_add(ResultRecipe *recipe, const char *name, Array *array);
+void recipe_clear(ResultRecipe *recipe);
 
 #endif

@@ -2,6 +2,7 @@
 #include "scalar/expr.h"
 #include "base/memory.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -290,66 +291,97 @@ static int strength(const Expr *e) {
   }
 }
 
-static void write(FILE *out, const Expr *e, const char *const *names, int context);
+/* Under way to text. */
+typedef struct Writer {
+  FILE *out;
+  const char *const *names;
+  bool exact;  /* all digits of constants */
+  long budget; /* terms that may still be written; shared subexpressions are written each time */
+} Writer;
 
-static void write_infix(FILE *out, const Expr *e, const char *const *names, const char *op) {
+static void write(Writer *w, const Expr *e, int context);
+
+static void write_infix(Writer *w, const Expr *e, const char *op) {
   int own = strength(e);
   bool right_first = e->prim == PRIM_POW;
-  write(out, e->arg[0], names, right_first ? own + 1 : own);
-  fputs(op, out);
+  write(w, e->arg[0], right_first ? own + 1 : own);
+  fputs(op, w->out);
   bool plain = e->prim == PRIM_ADD || e->prim == PRIM_MUL || right_first;
-  write(out, e->arg[1], names, plain ? own : own + 1);
+  write(w, e->arg[1], plain ? own : own + 1);
 }
 
-static void write_call(FILE *out, const Expr *e, const char *const *names) {
-  fprintf(out, "%s(", prims[e->prim].name);
+static void write_call(Writer *w, const Expr *e) {
+  fprintf(w->out, "%s(", prims[e->prim].name);
   for (int i = 0; i < prims[e->prim].arity; i++) {
-    if (i) fputs(", ", out);
-    write(out, e->arg[i], names, 0);
+    if (i) fputs(", ", w->out);
+    write(w, e->arg[i], 0);
   }
-  fputc(')', out);
+  fputc(')', w->out);
 }
 
-static void write_open(FILE *out, const Expr *e, const char *const *names) {
+static void write_const(Writer *w, double value) {
+  char *exact = w->exact ? mem_number(value) : NULL;
+  if (exact)
+    fputs(exact, w->out);
+  else
+    fprintf(w->out, "%.12g", value);
+  free(exact);
+  if (w->exact && !isfinite(value)) w->budget = -1;
+}
+
+static void write_open(Writer *w, const Expr *e) {
   switch (e->prim) {
-  case PRIM_CONST: fprintf(out, "%.12g", e->value); break;
-  case PRIM_ARG: fputs(names[e->index], out); break;
+  case PRIM_CONST: write_const(w, e->value); break;
+  case PRIM_ARG: fputs(w->names[e->index], w->out); break;
   case PRIM_NEG:
-    fputc('-', out);
-    write(out, e->arg[0], names, strength(e));
+    fputc('-', w->out);
+    write(w, e->arg[0], strength(e));
     break;
-  case PRIM_ADD: write_infix(out, e, names, " + "); break;
-  case PRIM_SUB: write_infix(out, e, names, " - "); break;
-  case PRIM_MUL: write_infix(out, e, names, "*"); break;
-  case PRIM_DIV: write_infix(out, e, names, "/"); break;
-  case PRIM_POW: write_infix(out, e, names, "^"); break;
-  case PRIM_LT: write_infix(out, e, names, " < "); break;
-  case PRIM_LE: write_infix(out, e, names, " <= "); break;
-  case PRIM_EQ: write_infix(out, e, names, " == "); break;
+  case PRIM_ADD: write_infix(w, e, " + "); break;
+  case PRIM_SUB: write_infix(w, e, " - "); break;
+  case PRIM_MUL: write_infix(w, e, "*"); break;
+  case PRIM_DIV: write_infix(w, e, "/"); break;
+  case PRIM_POW: write_infix(w, e, "^"); break;
+  case PRIM_LT: write_infix(w, e, " < "); break;
+  case PRIM_LE: write_infix(w, e, " <= "); break;
+  case PRIM_EQ: write_infix(w, e, " == "); break;
   case PRIM_SELECT:
-    fputs("if ", out);
-    write(out, e->arg[0], names, 0);
-    fputs(" then ", out);
-    write(out, e->arg[1], names, 0);
-    fputs(" else ", out);
-    write(out, e->arg[2], names, 0);
+    fputs("if ", w->out);
+    write(w, e->arg[0], 0);
+    fputs(" then ", w->out);
+    write(w, e->arg[1], 0);
+    fputs(" else ", w->out);
+    write(w, e->arg[2], 0);
     break;
-  default: write_call(out, e, names);
+  default: write_call(w, e);
   }
 }
 
-static void write(FILE *out, const Expr *e, const char *const *names, int context) {
+static void write(Writer *w, const Expr *e, int context) {
+  if (--w->budget < 0) return;
   bool parens = strength(e) < context;
-  if (parens) fputc('(', out);
-  write_open(out, e, names);
-  if (parens) fputc(')', out);
+  if (parens) fputc('(', w->out);
+  write_open(w, e);
+  if (parens) fputc(')', w->out);
 }
 
 char *expr_print(const Expr *e, const char *const *names) {
   char *text = NULL;
   size_t length = 0;
-  FILE *out = open_memstream(&text, &length);
-  write(out, e, names, 0);
-  fclose(out);
+  Writer w = {open_memstream(&text, &length), names, false, LONG_MAX};
+  write(&w, e, 0);
+  fclose(w.out);
   return text;
+}
+
+char *expr_source(const Expr *e, const char *const *names) {
+  enum { MOST_TERMS = 10000 };
+  char *text = NULL;
+  size_t length = 0;
+  Writer w = {open_memstream(&text, &length), names, true, MOST_TERMS};
+  write(&w, e, 0);
+  fclose(w.out);
+  if (w.budget >= 0) return text;
+  free(text);
+  return NULL;
 }

@@ -57,6 +57,9 @@ bool expr_is_smooth(const Expr *e);
 double expr_eval(const Expr *e, const double *args);
 /* `e` in the notation of the language, arguments named by `names`; to be freed. */
 char *expr_print(const Expr *e, const char *const *names);
+/* The same with all digits, so that reading it back gives the same function; NULL where no text of
+ * sensible length does (a number that is not finite, subexpressions shared over and over). */
+char *expr_source(const Expr *e, const char *const *names);
 /* The same in LaTeX's mathematics, with amsmath: latex.c. */
 char *expr_latex(const Expr *e, const char *const *names);
 

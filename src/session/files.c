@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Reading */
 
@@ -51,6 +52,7 @@ void files_free(Dmf *dmf) {
     array_drop(dmf->files[i].array);
   }
   free(dmf->files);
+  files_expect_none(dmf);
 }
 
 static long long nanoseconds(struct timespec t) { return t.tv_sec * 1000000000LL + t.tv_nsec; }
@@ -122,10 +124,40 @@ char *files_target(Eval *eval, const char *path, Span span) {
   return NULL;
 }
 
+char *files_saved(Eval *eval, Span span, const char *path) {
+  const Dmf *dmf = eval->host->self;
+  char *written = dmf->out && *path != '/' ? mem_format("%s/%s", dmf->out, path) : mem_string(path);
+  if (files_expected(dmf, written) || access(written, F_OK) == 0) return written;
+  free(written);
+  return session_beside(span, path);
+}
+
+bool files_expected(const Dmf *dmf, const char *path) {
+  for (int i = 0; i < dmf->expected_count; i++)
+    if (strcmp(dmf->expected[i], path) == 0) return true;
+  return false;
+}
+
+static void expect(Dmf *dmf, const char *path) {
+  size_t count = (size_t)dmf->expected_count + 1;
+  dmf->expected = mem_grow(dmf->expected, count * sizeof *dmf->expected);
+  dmf->expected[dmf->expected_count++] = mem_string(path);
+}
+
+void files_expect_none(Dmf *dmf) {
+  for (int i = 0; i < dmf->expected_count; i++) free(dmf->expected[i]);
+  free(dmf->expected);
+  dmf->expected = NULL;
+  dmf->expected_count = 0;
+}
+
 static Status write_value(const Dmf *dmf, const Value *value, const char *name, const char *target,
                           char **why) {
-  if (value->kind == VALUE_RESULT)
-    return file_write_result(target, value->result, dmf->text ? dmf->text->text : NULL, why);
+  if (value->kind == VALUE_RESULT) {
+    Status status = session_complete_small(value->result, why);
+    const char *script = dmf->text ? dmf->text->text : NULL;
+    return status ? status : file_write_result(target, value->result, script, why);
+  }
   Array *array = value_as_array(value);
   Status status = array ? file_write_array(target, name, array, why) : STATUS_LIMIT;
   array_drop(array);
@@ -136,9 +168,12 @@ void files_save(Eval *eval, Value *value, const char *name, const char *path, Sp
   char *target = files_target(eval, path, span), *why = NULL;
   if (!target) return;
   Array *array = value_as_array(value);
-  Status status = file_check_target(target, array, &why);
+  bool unknown = value->kind == VALUE_UNKNOWN;
+  Status status = unknown ? STATUS_OK : file_check_target(target, array, &why);
   array_drop(array);
-  if (status == STATUS_OK && !eval->dry)
+  if (status == STATUS_OK && eval->dry)
+    expect(eval->host->self, target);
+  else if (status == STATUS_OK)
     status = write_value(eval->host->self, value, name, target, &why);
   if (status != STATUS_OK)
     eval_fail(eval, status, span, NULL, "%s", why ? why : "not enough memory");

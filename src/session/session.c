@@ -249,6 +249,7 @@ static void check(Dmf *dmf, const Script *script) {
   for (int i = 0; i < dmf->setting_count; i++) dmf->settings[i].used = false;
   eval_block(&eval, script->root);
   eval_end(&eval);
+  files_expect_none(dmf);
   check_settings(dmf, overlay);
   scope_free(overlay);
 }

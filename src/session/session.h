@@ -41,6 +41,7 @@ struct Dmf {
   Host host;
   const Source *text; /* of the run under way, for what `save` records */
   int pass;           /* counts checks and runs */
+  Result *loading;    /* the result whose recipe is read, or NULL */
   bool lowering;      /* solver calls print their lowered program */
   char *equations;    /* of the solver calls so far, where these are asked for; else NULL */
   bool latex;         /* in the notation of LaTeX */
@@ -50,6 +51,8 @@ struct Dmf {
   int setting_count;
   CachedFile *files;
   int file_count;
+  char **expected; /* the files that the script under check saves */
+  int expected_count;
   Import *imports;
   int import_count;
   const char **names; /* of dmf_name */
@@ -90,6 +93,14 @@ const char *solver_lacks(const Result *result, const char *name);
 
 /* help.c */
 void topics_free(Dmf *dmf);
+/* Computes the fields that are missing when there are few numbers to compute. */
+Status session_complete_small(Result *result, char **why);
+
+/* recipe.c: how the result of a call that succeeded is made again */
+void recipe_write(const Call *call, const Problem *problem, ResultRecipe *recipe);
+
+/* load.c: the function `load` */
+Value *load(Call *call);
 
 /* show.c */
 void show_print(Eval *eval, const Item *items, int count);
@@ -104,6 +115,11 @@ bool view_value(Eval *eval, const Ast *node, Value *value);
 /* files.c */
 Array *files_read(Eval *eval, Span span, const char *format, const char *path, const char *inside);
 void files_save(Eval *eval, Value *value, const char *name, const char *path, Span span);
+/* The path of a file that was saved: where `save` puts it, else beside the script; to be freed. */
+char *files_saved(Eval *eval, Span span, const char *path);
+/* Whether the script saves this file before it comes to this place. */
+bool files_expected(const Dmf *dmf, const char *path);
+void files_expect_none(Dmf *dmf);
 /* Where a file that a script writes goes, under the directory of --out, which is made; to be freed.
  * NULL after reporting. */
 char *files_target(Eval *eval, const char *path, Span span);

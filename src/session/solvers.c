@@ -44,14 +44,6 @@ static const struct {
 #include "session/fields.def"
 };
 
-static const struct {
-  const char *name, *axes;
-} field_names[FIELD_COUNT] = {
-#define FIELD(id, name, axes, about) {name, axes},
-#include "solve/fields.def"
-#undef FIELD
-};
-
 enum { PLACEHOLDER_LIMIT = 1000000 };
 
 static bool present(const FieldRow *row, const Program *program) {
@@ -63,34 +55,9 @@ static bool present(const FieldRow *row, const Program *program) {
   }
 }
 
-static size_t axis_length(const char *axis, size_t length, Sizes sizes) {
-  if (length == 2) return sizes.points; /* mu, nu */
-  switch (*axis) {
-  case 't':
-  case 's': return sizes.steps;
-  case 'c': return sizes.outputs;
-  case 'n': return sizes.all - sizes.points;
-  default: return sizes.all;
-  }
-}
-
-/* Zeros of the field's shape; NULL when they would be many. */
-static Array *placeholder(FieldId id, Sizes sizes) {
-  size_t shape[ARRAY_MAX_RANK];
-  int rank = 0;
-  if (field_size(id, sizes) > PLACEHOLDER_LIMIT) return NULL;
-  for (const char *axis = field_names[id].axes; *axis;) {
-    size_t length = strcspn(axis, ",");
-    bool single = *axis == 'c' && sizes.outputs == 1;
-    if (!single) shape[rank++] = axis_length(axis, length, sizes);
-    axis += length + (axis[length] == ',');
-  }
-  return array_new(rank, shape);
-}
-
-static Result *placeholders(int solver, const Program *program) {
+/* The fields that a solver gives, without their values. */
+static Result *promised(int solver, const Program *program) {
   Result *result = result_new(solver == NETS ? "simulate" : "dmft");
-  Sizes sizes = sizes_of(program);
   for (size_t i = 0; i < sizeof field_rows / sizeof *field_rows; i++) {
     const FieldRow *row = &field_rows[i];
     if (!(row->solvers & solver) || !present(row, program)) continue;
@@ -98,8 +65,26 @@ static Result *placeholders(int solver, const Program *program) {
                : row->extent == GAPS ? program->layers - 1
                                      : program->layers;
     for (int layer = row->extent != PLAIN; layer <= last; layer++)
-      result_add(result, field_names[row->id].name, layer, field_names[row->id].axes, "",
-                 placeholder(row->id, sizes), NULL);
+      field_promise(result, row->id, layer);
+  }
+  return result;
+}
+
+static FieldId field_id(const char *name) {
+  FieldId id = 0;
+  while (strcmp(field_name(id), name) != 0) id++;
+  return id;
+}
+
+/* Zeros of the fields' shapes; no values where they would be many. */
+static Result *placeholders(int solver, const Program *program) {
+  Result *result = promised(solver, program);
+  Sizes sizes = sizes_of(program);
+  for (int i = 0; i < result->field_count; i++) {
+    size_t shape[ARRAY_MAX_RANK];
+    FieldId id = field_id(result->fields[i].name);
+    if (field_size(id, sizes) <= PLACEHOLDER_LIMIT)
+      result->fields[i].value = array_new(field_shape(id, sizes, shape), shape);
   }
   for (size_t i = 0; i < sizeof attribute_rows / sizeof *attribute_rows; i++)
     if (attribute_rows[i].solvers & solver) result_note(result, attribute_rows[i].name, "0");
@@ -120,7 +105,7 @@ static const char *lack(const FieldRow *row, int solver) {
 const char *solver_lacks(const Result *result, const char *name) {
   bool dmft = strcmp(result->kind, "dmft") == 0, nets = strcmp(result->kind, "simulate") == 0;
   for (size_t i = 0; i < sizeof field_rows / sizeof *field_rows; i++)
-    if ((dmft || nets) && strcmp(field_names[field_rows[i].id].name, name) == 0)
+    if ((dmft || nets) && strcmp(field_name(field_rows[i].id), name) == 0)
       return lack(&field_rows[i], dmft ? DMFT : NETS);
   return NULL;
 }
@@ -139,9 +124,11 @@ static bool shows_progress(const Dmf *dmf) { return !dmf->config.quiet && isatty
 static bool seed_of(Call *call, int i, uint64_t *seed) {
   double number;
   const Dmf *dmf = session_of(call);
+  if (dmf->config.has_seed && !call->nodes[i])
+    call->args[i] = value_number(&call->eval->heap, (double)dmf->config.seed);
   if (call->eval->dry && !call->args[i]->known) return true;
   if (!call_whole(call, i, 0, 9007199254740992.0, &number)) return false;
-  *seed = dmf->config.has_seed && !call->nodes[i] ? dmf->config.seed : (uint64_t)number;
+  *seed = (uint64_t)number;
   return true;
 }
 
@@ -188,9 +175,6 @@ typedef Status (*Solver)(Program *, const SolveOptions *, Result **, char **);
 
 static Value *solve(Call *call, Program *program, Solver solver, SolveOptions options) {
   Dmf *dmf = session_of(call);
-  options.threads = dmf->threads;
-  options.stop = &dmf->stop;
-  options.progress = shows_progress(dmf) ? report_progress : NULL;
   Result *result = NULL;
   char *why = NULL;
   fflush(dmf->results);
@@ -199,6 +183,7 @@ static Value *solve(Call *call, Program *program, Solver solver, SolveOptions op
   Value *value;
   if (status == STATUS_OK) {
     result_note(result, "version", "%s", dmf_version());
+    recipe_write(call, program->problem, &result->recipe);
     value = value_result(&call->eval->heap, result);
   } else {
     const char *fallback = status == STATUS_INTERRUPTED ? "interrupted" : "the solver failed";
@@ -208,6 +193,33 @@ static Value *solve(Call *call, Program *program, Solver solver, SolveOptions op
   return value;
 }
 
+/* A call in the recipe of a result from a file gives this very result, which has here its origin.
+ * What was not saved can be computed. */
+static Value *adopt(Call *call, int kind, Program *program, SolveOptions options) {
+  Result *result = session_of(call)->loading, *wanted = promised(kind, program);
+  Sizes sizes = sizes_of(program);
+  bool fits = !result->origin && strcmp(result->kind, wanted->kind) == 0;
+  for (int i = 0; fits && i < wanted->field_count; i++) {
+    const ResultField *field = &wanted->fields[i];
+    const ResultField *own = result_find(result, field->name, field->layer);
+    FieldId id = field_id(field->name);
+    Array shape;
+    shape.rank = field_shape(id, sizes, shape.shape);
+    if (own)
+      fits = array_same_shape(own->value, &shape);
+    else if (field_is_late(id))
+      field_promise(result, id, field->layer);
+  }
+  result_drop(wanted);
+  if (!fits)
+    return eval_error(call->eval, call->span, NULL, "the fields are not those of this call");
+  if (kind == NETS)
+    solve_networks_origin(result, program, &options);
+  else
+    solve_dmft_origin(result, program, &options);
+  return value_result(&call->eval->heap, result_keep(result));
+}
+
 /* Checks a call, or solves it. */
 static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   Eval *eval = call->eval;
@@ -215,7 +227,11 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   Program *program = program_of(call);
   if (!program)
     return eval->diags->errors > before ? call_broken(call) : value_new(&eval->heap, VALUE_UNKNOWN);
+  Dmf *dmf = session_of(call);
   options.width = program->problem->width;
+  options.threads = dmf->threads;
+  options.stop = &dmf->stop;
+  options.progress = shows_progress(dmf) ? report_progress : NULL;
   bool lazy = options.closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
   if (kind == DMFT && lazy) kind = LAZY;
   const char *refusal = kind == NETS ? NULL : solve_refuses(program, &options);
@@ -229,11 +245,13 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   } else if (kind == NETS && !options.width) {
     value = eval_error(eval, call->places[0], "such as width = 512",
                        "model '%s' gives no 'width' to simulate", program->problem->model_name);
+  } else if (dmf->loading) {
+    value = adopt(call, kind, program, options);
   } else if (!eval->dry) {
     value = solve(call, program, solver, options);
   } else {
-    if (session_of(call)->lowering) print_program(call, program);
-    if (session_of(call)->equations) add_equations(session_of(call), program, options.closure);
+    if (dmf->lowering) print_program(call, program);
+    if (dmf->equations) add_equations(dmf, program, options.closure);
     value = value_result(&eval->heap, placeholders(kind, program));
     value->known = false;
   }
@@ -358,13 +376,9 @@ static Value *equations(Call *call) {
 
 /* Comparison */
 
-static bool same_shape(const Array *a, const Array *b) {
-  return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
-}
-
 /* Whether the fields can be compared; a check does not know the shape of large ones. */
 static bool match(const ResultField *a, const ResultField *b, bool dry) {
-  if (a->value && b->value) return same_shape(a->value, b->value);
+  if (a->value && b->value) return array_same_shape(a->value, b->value);
   return dry;
 }
 
@@ -409,16 +423,18 @@ static Result *compare_results(const Result *a, const Result *b, bool dry) {
   return result;
 }
 
+Status session_complete_small(Result *result, char **why) {
+  enum { SMALL = 1000 };
+  const ResultField *f = result_find(result, "f", 0), *test = result_find(result, "f_test", 0);
+  if (!f || !f->value) return STATUS_OK;
+  size_t rows = f->value->shape[1] + (test && test->value ? test->value->shape[1] : 0);
+  return f->value->shape[0] * rows > SMALL ? STATUS_OK : result_complete(result, why);
+}
+
 /* The two-time fields join the comparison when to solve again for them is cheap. */
 static bool complete_small(Call *call, int i) {
-  enum { SMALL = 1000 };
-  Result *result = call->args[i]->result;
-  const ResultField *f = result_find(result, "f", 0), *test = result_find(result, "f_test", 0);
-  if (call->eval->dry || !f || !f->value) return true;
-  size_t rows = f->value->shape[1] + (test && test->value ? test->value->shape[1] : 0);
-  if (f->value->shape[0] * rows > SMALL) return true;
   char *why = NULL;
-  Status status = result_complete(result, &why);
+  Status status = call->eval->dry ? STATUS_OK : session_complete_small(call->args[i]->result, &why);
   if (status != STATUS_OK)
     eval_fail(call->eval, status, call->places[i], NULL, "%s",
               why ? why : "the result is incomplete");

@@ -402,6 +402,29 @@ static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
   return status;
 }
 
+/* What a result of this solve goes back to. */
+static void give_origin(const Solve *s, Result *result) {
+  run_origin(result, s->program, &s->options);
+  if (s->options.closure != CLOSURE_PERTURBATIVE)
+    run_sampled(result, s->plan.paths * (size_t)s->replicates, retake);
+  result->complete = complete;
+}
+
+static bool is_lazy(const Program *program, const SolveOptions *options) {
+  return options->closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
+}
+
+void solve_dmft_origin(Result *result, Program *program, const SolveOptions *options) {
+  if (is_lazy(program, options)) {
+    solve_lazy_origin(result, program, options);
+    return;
+  }
+  Solve s;
+  prepare(&s, program, options, false);
+  give_origin(&s, result);
+  clean(&s);
+}
+
 static void promise_large(Solve *s, Result *result) {
   for (int k = 0; k < LARGE; k++)
     for (int l = 1; l <= layers_of(s->program, k); l++) field_promise(result, large[k].id, l);
@@ -425,10 +448,6 @@ static void note_run(Solve *s, Result *result, double seconds) {
   result_note(result, "rank", "%d", rank);
   result_note(result, "flops", "%.17g", flops);
   result_note(result, "seconds", "%.6g", seconds);
-}
-
-static bool is_lazy(const Program *program, const SolveOptions *options) {
-  return options->closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
 }
 
 const char *solve_refuses(const Program *program, const SolveOptions *options) {
@@ -465,13 +484,11 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
   prepare(&s, program, options, false);
   Status status = run(&s, why);
   if (status == STATUS_OK) {
-    Result *r = run_result("dmft", program, options);
+    Result *r = result_new("dmft");
     r->exact = program->linear;
-    if (options->closure != CLOSURE_PERTURBATIVE)
-      run_sampled(r, s.plan.paths * (size_t)s.replicates, retake);
+    give_origin(&s, r);
     bool fine = observe_start(r, program, s.sizes) && add_small(&s, r);
     promise_large(&s, r);
-    r->complete = complete;
     note_run(&s, r, run_clock() - start);
     if (!fine) {
       result_drop(r);

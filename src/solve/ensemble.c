@@ -363,6 +363,20 @@ static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
   return status;
 }
 
+/* What a result of this ensemble goes back to. */
+static void give_origin(const Ensemble *e, Result *result) {
+  run_origin(result, e->program, &e->options);
+  run_sampled(result, e->plan.width * (size_t)e->options.ensemble, retake);
+  result->complete = complete;
+}
+
+void solve_networks_origin(Result *result, Program *program, const SolveOptions *options) {
+  Ensemble e;
+  prepare(&e, program, options, false);
+  give_origin(&e, result);
+  clean(&e);
+}
+
 /* Kernels over pairs of times cost (T P)^2 N for each member; up to this T P they are made at once,
  * beyond it when first asked for. */
 enum { SMALL_HISTORY = 512 };
@@ -375,12 +389,11 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
   prepare(&e, program, options, z.steps * z.all <= SMALL_HISTORY);
   Status status = run(&e, why);
   if (status == STATUS_OK) {
-    Result *r = run_result("simulate", program, options);
+    Result *r = result_new("simulate");
+    give_origin(&e, r);
     bool fine = observe_start(r, program, e.sizes);
     promise_fields(&e, r);
     fine = fine && fill_fields(&e, r, false) && (!e.plan.two_time || fill_fields(&e, r, true));
-    if (!e.plan.two_time) r->complete = complete;
-    run_sampled(r, e.plan.width * (size_t)options->ensemble, retake);
     result_note(r, "width", "%d", options->width);
     result_note(r, "ensemble", "%d", options->ensemble);
     result_note(r, "seed", "%llu", (unsigned long long)options->seed);

@@ -243,6 +243,11 @@ static Status complete(Result *result, char **why) {
   return status;
 }
 
+void solve_lazy_origin(Result *result, Program *program, const SolveOptions *options) {
+  run_origin(result, program, options);
+  result->complete = complete;
+}
+
 Status solve_lazy(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
   double began = run_clock(), c;
@@ -255,9 +260,9 @@ Status solve_lazy(Program *program, const SolveOptions *options, Result **result
     if (failed_at >= 0) status = run_diverged(why, "training", failed_at);
   }
   if (status == STATUS_OK) {
-    Result *r = run_result("dmft", program, options);
+    Result *r = result_new("dmft");
     r->exact = true;
-    r->complete = complete;
+    solve_lazy_origin(r, program, options);
     bool fine = observe_start(r, program, s.sizes) && add_curves(&s, r) && add_layers(&s, r) &&
                 add_limit(&s, r);
     result_note(r, "closure", "ntk");

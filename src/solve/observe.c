@@ -14,8 +14,11 @@ static const struct {
 #undef FIELD
 };
 
-/* The shape that the axes of a field spell out. */
-static int shape_of(FieldId id, Sizes sizes, size_t shape[ARRAY_MAX_RANK]) {
+const char *field_name(FieldId id) { return fields[id].name; }
+
+bool field_is_late(FieldId id) { return strstr(fields[id].axes, ",s") != NULL; }
+
+int field_shape(FieldId id, Sizes sizes, size_t shape[ARRAY_MAX_RANK]) {
   int rank = 0;
   for (const char *axis = fields[id].axes; *axis;
        axis += strcspn(axis, ",") + (strchr(axis, ',') != NULL)) {
@@ -38,14 +41,14 @@ static int shape_of(FieldId id, Sizes sizes, size_t shape[ARRAY_MAX_RANK]) {
 
 size_t field_size(FieldId id, Sizes sizes) {
   size_t shape[ARRAY_MAX_RANK], size = 1;
-  int rank = shape_of(id, sizes, shape);
+  int rank = field_shape(id, sizes, shape);
   for (int i = 0; i < rank; i++) size *= shape[i];
   return size;
 }
 
 static Array *array_of(FieldId id, Sizes sizes, const double *data) {
   size_t shape[ARRAY_MAX_RANK];
-  Array *array = array_new(shape_of(id, sizes, shape), shape);
+  Array *array = array_new(field_shape(id, sizes, shape), shape);
   if (array && data) memcpy(array->data, data, array->size * sizeof *data);
   return array;
 }

@@ -14,6 +14,11 @@ typedef enum FieldId {
   FIELD_COUNT
 } FieldId;
 
+const char *field_name(FieldId id);
+/* Whether it is one of the two-time fields, which may be left to result_complete. */
+bool field_is_late(FieldId id);
+/* The shape that the axes of a field spell out; its rank. */
+int field_shape(FieldId id, Sizes sizes, size_t shape[ARRAY_MAX_RANK]);
 /* Numbers in a field of this kind. */
 size_t field_size(FieldId id, Sizes sizes);
 /* Adds a field to the result, copying value and error [field_size] (either may be NULL). Layer 0

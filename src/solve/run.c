@@ -10,12 +10,10 @@ static void drop_origin(void *origin) {
   free(origin);
 }
 
-Result *run_result(const char *kind, Program *program, const SolveOptions *options) {
-  Result *result = result_new(kind);
+void run_origin(Result *result, Program *program, const SolveOptions *options) {
   result->origin = mem_new(1, sizeof(Origin));
   *(Origin *)result->origin = (Origin){.program = program_keep(program), .options = *options};
   result->drop_origin = drop_origin;
-  return result;
 }
 
 void run_sampled(Result *result, size_t samples, Retake *retake) {

@@ -17,8 +17,8 @@ struct Origin {
   Retake *retake; /* NULL: there are no samples */
 };
 
-/* A result that remembers its origin (a reference to the program is taken). */
-Result *run_result(const char *kind, Program *program, const SolveOptions *options);
+/* Gives a result without one its origin (a reference to the program is taken). */
+void run_origin(Result *result, Program *program, const SolveOptions *options);
 /* Says how the samples of its fields are had. */
 void run_sampled(Result *result, size_t samples, Retake *retake);
 /* STATUS_LIMIT, with the bytes in *why. */

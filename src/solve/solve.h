@@ -46,6 +46,12 @@ Status solve_lazy(Program *program, const SolveOptions *options, Result **result
  * errors, and N-scaled variances. theory.md section 1. */
 Status solve_networks(Program *program, const SolveOptions *options, Result **result, char **why);
 
+/* Give a result that lies ready (it was read from a file) the origin that the solvers above give
+ * theirs: it can then complete itself and have its samples taken. Nothing is solved. */
+void solve_dmft_origin(Result *result, Program *program, const SolveOptions *options);
+void solve_lazy_origin(Result *result, Program *program, const SolveOptions *options);
+void solve_networks_origin(Result *result, Program *program, const SolveOptions *options);
+
 /* The samples of the field h that the nonlinearity of hidden layer l = 1..L reads at a step 0..T of
  * a result: [samples, points + tests], the sample paths of all replicates of a dmft result, the
  * neurons of all members of a simulate result. The run is repeated up to that step. STATUS_SCRIPT

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Results from files. The recipe that lies with a result is read like a script, in a scope of its
+ * own over that of the language; when its solver call comes up, nothing is solved: the fields from
+ * the file take the place of what it gave, and the call gives them their origin. */
+#include "session/session.h"
+#include "base/memory.h"
+#include "file/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const Ast *no_override(Eval *eval, const char *name, const char *key) {
+  (void)eval, (void)name, (void)key;
+  return NULL;
+}
+
+/* A check evaluates everything and touches nothing outside. */
+static void read_recipe(Dmf *dmf, const Script *script, const ResultRecipe *recipe, Diags *diags) {
+  Host host = dmf->host;
+  host.override = no_override;
+  Scope *scope = scope_new(dmf->base);
+  Eval eval = {.pool = dmf->pool,
+               .diags = diags,
+               .host = &host,
+               .globals = scope,
+               .scope = scope,
+               .stop = &dmf->stop,
+               .dry = true};
+  for (int i = 0; i < recipe->array_count; i++) {
+    Value *value = value_array(&eval.heap, array_keep(recipe->arrays[i].array));
+    scope_set(scope, recipe->arrays[i].name, value, (Span){0});
+  }
+  eval_block(&eval, script->root);
+  eval_end(&eval);
+  scope_free(scope);
+}
+
+/* Gives the result its origin; STATUS_FILE when the recipe does not fit it. */
+static Status restore(Dmf *dmf, Result *result, const char *path, char **why) {
+  Diags diags = {0};
+  Script *script = NULL;
+  const ResultRecipe *recipe = &result->recipe;
+  Source *source = source_new(path, recipe->text, strlen(recipe->text));
+  if (script_parse(source, false, &script, &diags) == PARSE_OK) {
+    dmf->loading = result;
+    read_recipe(dmf, script, recipe, &diags);
+    dmf->loading = NULL;
+  }
+  source_drop(source);
+  if (script) session_keep(dmf, script);
+  bool good = result->origin && !diags.errors;
+  bool own = !diags.errors || diags.status == STATUS_SCRIPT;
+  Status status = good ? STATUS_OK : own ? STATUS_FILE : diags.status;
+  if (!good)
+    *why = mem_format("%s: the recipe of the result is damaged%s%s", path, diags.count ? ": " : "",
+                      diags.count ? diags.items[0].message : "");
+  diags_clear(&diags);
+  return status;
+}
+
+static Status read_result(Dmf *dmf, const char *path, Result **result, char **why) {
+  Status status = file_read_result(path, result, why);
+  if (status || !(*result)->recipe.text) return status;
+  status = restore(dmf, *result, path, why);
+  if (!status) return STATUS_OK;
+  result_drop(*result);
+  *result = NULL;
+  return status;
+}
+
+Value *load(Call *call) {
+  Eval *eval = call->eval;
+  Dmf *dmf = eval->host->self;
+  const Value *name = call->args[0];
+  if (name->kind != VALUE_STRING)
+    return eval_error(eval, call->places[0], NULL, "'path' must be a string, not %s",
+                      value_describe(name));
+  if (!name->known) return value_new(&eval->heap, VALUE_UNKNOWN);
+  char *path = files_saved(eval, call->places[0], name->string), *why = NULL;
+  Result *result = NULL;
+  Value *value;
+  if (eval->dry && files_expected(dmf, path)) {
+    value = value_new(&eval->heap, VALUE_UNKNOWN);
+  } else {
+    Status status = read_result(dmf, path, &result, &why);
+    value = result ? value_result(&eval->heap, result)
+                   : eval_fail(eval, status, call->places[0], NULL, "%s", why);
+    value->known &= !eval->dry;
+  }
+  free(why);
+  free(path);
+  return value;
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* From a solver's call to the script that makes its result again. The script says what the values
+ * of the arguments are, not how the user came by them: loops, imports and files are behind them,
+ * layers and losses are written out, and arrays go along by name. Reading it is the work of
+ * load.c. */
+#include "session/session.h"
+#include "base/memory.h"
+#include "model/builtins.h"
+#include "model/declare.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A layer or a loss that has its name in the script. */
+typedef struct Definition {
+  char *body;
+  const char *name;
+} Definition;
+
+typedef struct Writer {
+  const Scope *base;   /* the names of the language keep their meaning */
+  const Layer *layers; /* of the chain */
+  Array *rates;        /* the learning rate of each step */
+  char *text;
+  ResultRecipe *recipe;
+  Definition *definitions;
+  int definition_count;
+  char **taken;
+  int taken_count;
+  bool sayable;
+} Writer;
+
+/* Appends to a text. */
+static void add(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(char **text, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  char *more = mem_vformat(format, list), *whole = mem_format("%s%s", *text, more);
+  va_end(list);
+  free(more);
+  free(*text);
+  *text = whole;
+}
+
+/* Names */
+
+static bool is_taken(const Writer *w, const char *name) {
+  if (scope_find(w->base, name)) return true;
+  for (int i = 0; i < w->taken_count; i++)
+    if (strcmp(w->taken[i], name) == 0) return true;
+  return false;
+}
+
+static bool is_part(char c) { return isalnum((unsigned char)c) || c == '_'; }
+
+/* A name like the wish, which may go on behind a name ("squash(a = 2)"). Kept by the writer. */
+static const char *take_name(Writer *w, const char *wish) {
+  int length = 0;
+  while (is_part(wish[length])) length++;
+  bool good = length && !isdigit((unsigned char)*wish);
+  char *stem = good ? mem_format("%.*s", length, wish) : mem_string("own");
+  char *name = mem_string(stem);
+  for (int number = 2; is_taken(w, name); number++) {
+    free(name);
+    name = mem_format("%s_%d", stem, number);
+  }
+  free(stem);
+  size_t count = (size_t)w->taken_count + 1;
+  w->taken = mem_grow(w->taken, count * sizeof *w->taken);
+  return w->taken[w->taken_count++] = name;
+}
+
+/* Values */
+
+static const char *array_name(Writer *w, const char *wish, Array *array) {
+  const char *name = take_name(w, wish);
+  recipe_add(w->recipe, name, array_keep(array));
+  return name;
+}
+
+static const char *declaration(Writer *w, const Declared *declared);
+
+/* The texts joined as a list; they are freed, and so is the list to be. */
+static char *list_of(char **items, size_t count) {
+  char *text = mem_string("[");
+  for (size_t i = 0; i < count; i++) {
+    add(&text, "%s%s", i ? ", " : "", items[i]);
+    free(items[i]);
+  }
+  add(&text, "]");
+  free(items);
+  return text;
+}
+
+static bool is_short(const Array *array) {
+  enum { SHORT = 16 };
+  bool short_vector = array->rank == 1 && array->size > 0 && array->size <= SHORT;
+  for (size_t i = 0; short_vector && i < array->size; i++)
+    if (!isfinite(array->data[i])) return false;
+  return short_vector;
+}
+
+static char *list_or_name(Writer *w, const char *name, Array *array) {
+  if (!is_short(array)) return mem_string(array_name(w, name, array));
+  char **items = mem_new(array->size, sizeof *items);
+  for (size_t i = 0; i < array->size; i++) items[i] = mem_number(array->data[i]);
+  return list_of(items, array->size);
+}
+
+/* The value of an argument or a key of this name; to be freed. */
+static char *value_text(Writer *w, const char *name, const Value *value) {
+  switch (value->kind) {
+  case VALUE_NONE: return mem_string("none");
+  case VALUE_NUMBER: return mem_number(value->number);
+  case VALUE_STRING: return mem_format("\"%s\"", value->string);
+  case VALUE_ARRAY: return list_or_name(w, name, value->array);
+  case VALUE_DECLARED: return mem_string(declaration(w, &value->declared));
+  case VALUE_LIST: {
+    char **items = mem_new((size_t)value->list.count + 1, sizeof *items);
+    for (int i = 0; i < value->list.count; i++)
+      items[i] = value_text(w, name, value->list.items[i]);
+    return list_of(items, (size_t)value->list.count);
+  }
+  default: w->sayable = false; return mem_string("");
+  }
+}
+
+/* Writes a definition, `head` between its name and its body, which is taken over; each only once.
+ * Gives its name. */
+static const char *define(Writer *w, const char *kind, const char *wish, const char *head,
+                          char *body) {
+  for (int i = 0; i < w->definition_count; i++) {
+    if (strcmp(w->definitions[i].body, body) != 0) continue;
+    free(body);
+    return w->definitions[i].name;
+  }
+  const char *name = take_name(w, wish);
+  add(&w->text, "%s %s%s%s\n", kind, name, head, body);
+  size_t count = (size_t)w->definition_count + 1;
+  w->definitions = mem_grow(w->definitions, count * sizeof *w->definitions);
+  w->definitions[w->definition_count++] = (Definition){body, name};
+  return name;
+}
+
+/* The text of an expression; to be freed. */
+static char *expression(Writer *w, const Expr *expr, const char *const *names) {
+  char *text = expr_source(expr, names);
+  w->sayable &= text != NULL;
+  return text ? text : mem_string("");
+}
+
+static const char *loss_name(Writer *w, const Value *loss) {
+  const Binding *own = scope_find(w->base, loss->loss.name);
+  bool builtin = own && own->value->kind == VALUE_LOSS && own->value->loss.expr == loss->loss.expr;
+  if (builtin) return own->name;
+  return define(w, "loss", loss->loss.name,
+                "(f, y) = ", expression(w, loss->loss.expr, (const char *[]){"f", "y"}));
+}
+
+/* Layers */
+
+/* A layer is written step by step, with the numbers that came of its arguments: v1, v2, ... are
+ * its variables, x the one that enters. */
+typedef struct LayerWriter {
+  Writer *w;
+  const Layer *layer;
+  const char **names; /* of the variables */
+  char *body;
+  int matrices; /* written so far */
+} LayerWriter;
+
+static void add_line(LayerWriter *l, const char *name, char *value) {
+  add(&l->body, "  %s = %s\n", name, value);
+  free(value);
+}
+
+/* A matrix or a bias; to be freed. */
+static char *weights(const char *maker, const LayerMatrix *matrix) {
+  char *sigma = mem_number(matrix->sigma), *rate = mem_number(matrix->rate);
+  char *text = mem_format("%s(%s, %s)", maker, sigma, rate);
+  free(sigma);
+  free(rate);
+  return text;
+}
+
+/* Those before `end` that are not written yet: the order of matrices is that in which they are
+ * declared, and a bias is declared where it stands. */
+static void write_matrices(LayerWriter *l, int end) {
+  for (; l->matrices < end; l->matrices++) {
+    char *name = mem_format("W%d", l->matrices);
+    add_line(l, name, weights("matrix", &l->layer->matrices[l->matrices]));
+    free(name);
+  }
+}
+
+static void write_step(LayerWriter *l, const char *name, const LayerStep *step) {
+  switch (step->kind) {
+  case STEP_APPLY:
+    write_matrices(l, step->matrix + 1);
+    add_line(l, name, mem_format("W%d @ %s", step->matrix, l->names[step->source]));
+    break;
+  case STEP_BIAS:
+    write_matrices(l, step->matrix);
+    add_line(l, name, weights("bias", &l->layer->matrices[l->matrices++]));
+    break;
+  case STEP_MAP: add_line(l, name, expression(l->w, step->expr, l->names)); break;
+  }
+}
+
+/* What stands in a chain for the layer. */
+static const char *layer_name(Writer *w, const char *wish, const Layer *layer) {
+  size_t count = (size_t)layer->step_count + 1;
+  LayerWriter l = {w, layer, mem_new(count, sizeof *l.names), mem_string(" {\n"), 0};
+  char **names = mem_new(count, sizeof *names);
+  for (size_t i = 0; i < count; i++)
+    l.names[i] = names[i] = i ? mem_format("v%zu", i) : mem_string("x");
+  for (int i = 0; i < layer->step_count; i++) write_step(&l, names[i + 1], &layer->steps[i]);
+  add(&l.body, "  return %s\n}", names[layer->result]);
+  for (size_t i = 0; i < count; i++) free(names[i]);
+  free(names);
+  free(l.names);
+  return define(w, "layer", wish, "() of x", l.body);
+}
+
+static char *readout_text(const Layer *layer) {
+  char *sigma = mem_number(layer->matrices[0].sigma), *rate = mem_number(layer->matrices[0].rate);
+  char *text = mem_format("readout(sigma_w = %s, rate = %s)", sigma, rate);
+  free(sigma);
+  free(rate);
+  return text;
+}
+
+/* The chain; equal layers in a row are repeated. To be freed. */
+static char *chain_text(Writer *w, const Chain *chain) {
+  char *text = mem_string("input");
+  const char *name = NULL, *next = NULL;
+  int last = chain->count - 1;
+  for (int i = 0, run; i < last; i += run) {
+    name = next ? next : layer_name(w, chain->links[i]->link.text, &w->layers[i]);
+    for (run = 1, next = NULL; i + run < last; run++)
+      if ((next = layer_name(w, chain->links[i + run]->link.text, &w->layers[i + run])) != name)
+        break;
+    if (run > 1)
+      add(&text, " -> %d * %s()", run, name);
+    else
+      add(&text, " -> %s()", name);
+  }
+  char *readout = readout_text(&w->layers[last]);
+  add(&text, " -> %s", readout);
+  free(readout);
+  return text;
+}
+
+/* The call of an optimizer. Its rates may come of a function: they are those of the problem. To be
+ * freed. */
+static char *optimizer_text(Writer *w, const Optimizer *optimizer) {
+  const Signature *signature = optimizer->builtin->builtin.signature;
+  char *text = mem_format("%s(", optimizer->builtin->builtin.row->name);
+  for (int i = 0; i < signature->count; i++) {
+    const char *name = signature->list[i].name;
+    const Value *value = optimizer->args[i];
+    if (value->kind == VALUE_NONE) continue;
+    char *argument =
+        eval_is_activation(value) ? list_or_name(w, name, w->rates) : value_text(w, name, value);
+    add(&text, "%s%s = %s", i ? ", " : "", name, argument);
+    free(argument);
+  }
+  add(&text, ")");
+  return text;
+}
+
+/* What stands behind a key, where words have no quotes; to be freed. */
+static char *entry_text(Writer *w, const char *key, const Value *value) {
+  switch (value->kind) {
+  case VALUE_STRING: return mem_string(value->string);
+  case VALUE_CHAIN: return chain_text(w, &value->chain);
+  case VALUE_OPTIMIZER: return optimizer_text(w, &value->optimizer);
+  case VALUE_LOSS: return mem_string(loss_name(w, value));
+  default: return value_text(w, key, value);
+  }
+}
+
+/* Writes a declaration, and before it those it refers to; gives its name. */
+static const char *declaration(Writer *w, const Declared *declared) {
+  char *body = mem_string("");
+  for (int i = 0; declared_key(declared->kind, i); i++) {
+    if (!declared->slot[i]) continue;
+    const char *key = declared_key(declared->kind, i);
+    char *entry = entry_text(w, key, declared->slot[i]);
+    add(&body, "  %s = %s\n", key, entry);
+    free(entry);
+  }
+  const char *name = take_name(w, declared->name);
+  add(&w->text, "%s %s {\n%s}\n", declared_kind_name(declared->kind), name, body);
+  free(body);
+  return name;
+}
+
+/* The call */
+
+static void write_call(Writer *w, const Call *call) {
+  char *arguments = mem_string("");
+  for (int i = 0; i < call->count; i++) {
+    const char *name = call_argument_name(call, i);
+    char *value = value_text(w, name, call->args[i]);
+    add(&arguments, "%s%s = %s", i ? ", " : "", name, value);
+    free(value);
+  }
+  add(&w->text, "%s = %s(%s)\n", take_name(w, "result"), call->row->name, arguments);
+  free(arguments);
+}
+
+void recipe_write(const Call *call, const Problem *problem, ResultRecipe *recipe) {
+  const Dmf *dmf = call->eval->host->self;
+  size_t steps = (size_t)problem->steps;
+  Array *rates = array_new(1, &steps);
+  if (!rates) return;
+  memcpy(rates->data, problem->eta, steps * sizeof *rates->data);
+  Writer w = {.base = dmf->base,
+              .layers = problem->layers,
+              .rates = rates,
+              .text = mem_string(""),
+              .recipe = recipe,
+              .sayable = true};
+  write_call(&w, call);
+  if (w.sayable)
+    recipe->text = w.text;
+  else
+    free(w.text);
+  if (!w.sayable) recipe_clear(recipe);
+  for (int i = 0; i < w.definition_count; i++) free(w.definitions[i].body);
+  for (int i = 0; i < w.taken_count; i++) free(w.taken[i]);
+  free(w.definitions);
+  free(w.taken);
+  array_drop(rates);
+}
