@@ -175,15 +175,56 @@ static void put_loss_arguments(const Anatomy *a, const Expr *e, Place place) {
   free(names[1]);
 }
 
+/* e^f of an output, as of the softmax */
+static void put_exponential(const Anatomy *a, Place place) {
+  put(a->w, "exp(");
+  put_output(a, "f", place, WHOLE);
+  put(a->w, ")");
+}
+
+static void put_softmax(const Anatomy *a, Place place) {
+  put_exponential(a, place);
+  put(a->w, " / ");
+  put_sum(a, "", NULL, "k");
+  put_exponential(a, (Place){place.point, "k", place.time});
+}
+
+/* y_c - sum_k y_k softmax_c, with targets of sum 1 */
+static void put_softmax_delta(const Anatomy *a, Place place) {
+  put_output(a, "y", (Place){place.point, place.output, NULL}, WHOLE);
+  put(a->w, " - ");
+  put_softmax(a, place);
+}
+
+static void rows_of_cross_entropy(const Anatomy *a) {
+  put(a->w, "{loss}");
+  row_piece(a->w);
+  put(a->w, "= -");
+  put_fraction(a->w, "1", "P");
+  put_sum(a, "", "{mu}", "c");
+  put_output(a, "y", still, WHOLE);
+  put(a->w, " log(");
+  put_softmax(a, still);
+  put(a->w, ")");
+  row_end(a->w);
+  row_of_delta(a, still);
+}
+
 void row_of_delta(const Anatomy *a, Place place) {
   put_delta(a, place, WHOLE);
   row_piece(a->w);
   put(a->w, "= ");
-  put_loss_arguments(a, a->p->delta, place);
+  ExprPool *pool = a->p->pool;
+  const Expr *ell = a->p->problem->loss;
+  if (ell)
+    put_loss_arguments(a, expr_call(pool, PRIM_NEG, expr_diff(pool, ell, 0), NULL, NULL), place);
+  else
+    put_softmax_delta(a, place);
   row_end(a->w);
 }
 
 static void rows_of_loss(const Anatomy *a) {
+  if (!a->p->problem->loss) return rows_of_cross_entropy(a);
   put(a->w, "{loss}");
   row_piece(a->w);
   put(a->w, "= ");
@@ -196,7 +237,7 @@ static void rows_of_loss(const Anatomy *a) {
   put(a->w, "),");
   row_piece(a->w);
   put(a->w, "{quad}{ell} = ");
-  put_loss_arguments(a, a->p->loss, still);
+  put_loss_arguments(a, a->p->problem->loss, still);
   row_end(a->w);
   put_delta(a, still, WHOLE);
   row_piece(a->w);

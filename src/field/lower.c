@@ -371,8 +371,7 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   bool reached = reach_all(p, diags);
   p->linear = all_linear(p);
   p->update = update_of(problem);
-  p->loss = problem->loss;
-  p->delta = expr_call(pool, PRIM_NEG, expr_diff(pool, problem->loss, 0), NULL, NULL);
+  lower_loss(p);
   if (reached) return p;
   program_drop(p);
   return NULL;
@@ -394,6 +393,7 @@ void program_drop(Program *p) {
   free(p->ops);
   free(p->phi_matrix);
   free(p->update.rate);
+  free(p->delta);
   problem_free(p->problem);
   free(p);
 }

@@ -102,7 +102,11 @@ static void print_update(FILE *out, const Program *p, const Matrix *m) {
 }
 
 static void print_updates(FILE *out, const Program *p) {
-  char *delta = expr_print(p->delta, (const char *[]){"f", "y"});
+  const Expr *ell = p->problem->loss;
+  char *delta =
+      ell ? expr_print(expr_call(p->pool, PRIM_NEG, expr_diff(p->pool, ell, 0), NULL, NULL),
+                       (const char *[]){"f", "y"})
+          : mem_string("Σ y softmax(f)");
   fprintf(out, "update\n  Δ    = %s\n", delta);
   free(delta);
   for (int i = 0; i < p->matrix_count; i++) {

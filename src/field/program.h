@@ -107,11 +107,11 @@ typedef struct Program {
   /* f = <z, x> / gamma: the readout's transposed field and the features it reads */
   int readout; /* matrix */
   Update update;
-  const Expr *loss;  /* ell(f, y) */
-  const Expr *delta; /* Delta = - d ell / d f, of (f, y) */
-  int layers;        /* L: kernels Phi[1..L], G[1..L] */
-  int *phi_matrix;   /* [L+1]: matrix whose x kernel is Phi[l]; entry 0 the input matrix */
-  bool linear;       /* every map is linear in its fields: no sampling is needed */
+  const Expr *loss;   /* of one point: arguments f_0 .. f_{C-1}, y_0 .. y_{C-1} */
+  const Expr **delta; /* [C]: Delta_c = - d loss / d f_c */
+  int layers;         /* L: kernels Phi[1..L], G[1..L] */
+  int *phi_matrix;    /* [L+1]: matrix whose x kernel is Phi[l]; entry 0 the input matrix */
+  bool linear;        /* every map is linear in its fields: no sampling is needed */
 } Program;
 
 /* How the saddle point is closed (theory.md section 2, the approximations). */
@@ -135,6 +135,8 @@ typedef struct Move {
 Move move_of(const Program *program, const Matrix *matrix, int t, double gamma);
 /* The Update of a checked problem; its rates are owned. */
 Update update_of(const Problem *problem);
+/* Fills in the loss of a program whose problem and pool are set. */
+void lower_loss(Program *program);
 
 /* Lowers a checked problem; takes over the problem. Errors (what this version has no layer for) are
  * added to diags with the layer's place, and NULL is returned. */

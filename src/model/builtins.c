@@ -489,15 +489,18 @@ static void define_number(Eval *eval, Scope *scope, const char *name, double x) 
   scope_set(scope, name, value_number(&eval->heap, x), (Span){0});
 }
 
+static void define_loss(Eval *eval, Scope *scope, const char *name, const Expr *expr) {
+  Value *value = value_new(&eval->heap, VALUE_LOSS);
+  value->loss.name = mem_string(name);
+  value->loss.expr = expr;
+  scope_set(scope, name, value, (Span){0});
+}
+
 /* (y - f)^2 / 2 */
-static void define_mse(Eval *eval, Scope *scope) {
-  ExprPool *pool = eval->pool;
+static const Expr *squared_error(ExprPool *pool) {
   const Expr *delta = expr_call(pool, PRIM_SUB, expr_arg(pool, 1), expr_arg(pool, 0), NULL);
   const Expr *square = expr_call(pool, PRIM_POW, delta, expr_const(pool, 2), NULL);
-  Value *value = value_new(&eval->heap, VALUE_LOSS);
-  value->loss.name = mem_string("mse");
-  value->loss.expr = expr_call(pool, PRIM_DIV, square, expr_const(pool, 2), NULL);
-  scope_set(scope, "mse", value, (Span){0});
+  return expr_call(pool, PRIM_DIV, square, expr_const(pool, 2), NULL);
 }
 
 void builtins_define(Eval *eval, Scope *scope) {
@@ -505,7 +508,8 @@ void builtins_define(Eval *eval, Scope *scope) {
   eval_define(eval, scope, rows);
 #define CONSTANT(name, value, about) define_number(eval, scope, name, value);
 #include "model/builtins.def"
-  define_mse(eval, scope);
+  define_loss(eval, scope, "mse", squared_error(eval->pool));
+  define_loss(eval, scope, "cross_entropy", NULL);
   Value *input = value_new(&eval->heap, VALUE_CHAIN);
   input->chain.input = true;
   scope_set(scope, "input", input, (Span){0});

@@ -11,9 +11,7 @@ static const struct {
 } absent[] = {
     {"conv", "convolutional layers are"},   {"pool", "pooling layers are"},
     {"flatten", "flatten layers are"},      {"online", "the optimizer 'online' is"},
-    {"logistic", "the loss 'logistic' is"}, {"cross_entropy", "the loss 'cross_entropy' is"},
-    {"hinge", "the loss 'hinge' is"},       {"fluctuations", "'fluctuations' is"},
-    {"equations", "'equations' is"},        {"load", "'load' is"},
+    {"fluctuations", "'fluctuations' is"},        {"load", "'load' is"},
 };
 
 static Value *lookup(Eval *eval, const Ast *node) {

@@ -88,6 +88,25 @@ static void fill_training(const Declared *training, Problem *problem) {
   problem->training_span = training->span;
 }
 
+/* Whether the targets suit the cross entropy. */
+static bool are_classes(Eval *eval, const Problem *problem, bool known, Span span) {
+  const char *hint = "targets = one_hot(labels, classes); for two classes +-1 there is 'logistic'";
+  size_t C = (size_t)problem->outputs;
+  if (C == 1) {
+    eval_error(eval, span, hint, "cross_entropy needs an output for each class, not one output");
+    return false;
+  }
+  for (int mu = 0; mu < problem->points && known; mu++) {
+    const double *y = problem->targets->data + (size_t)mu * C;
+    double sum = 0, least = 0;
+    for (size_t c = 0; c < C; c++) sum += y[c], least = fmin(least, y[c]);
+    if (fabs(sum - 1) < 1e-6 && least >= 0) continue;
+    eval_error(eval, span, hint, "the targets of point %d are no probabilities of classes", mu);
+    return false;
+  }
+  return true;
+}
+
 static const Value *declared_argument(Eval *eval, Span span, const Value *value,
                                       DeclaredKind kind) {
   if (value->kind == VALUE_DECLARED && value->declared.kind == kind) return value;
@@ -124,7 +143,9 @@ Problem *problem_build(Eval *eval, Value *model_value, Span model_place, Value *
     return NULL;
   Problem *problem = mem_new(1, sizeof *problem);
   fill_training(training, problem);
+  bool known = dataset->slot[DATASET_TARGETS]->known;
   if (fill_model(eval, model, problem) && data_fill(eval, dataset, problem) &&
+      (problem->loss || are_classes(eval, problem, known, training->place[TRAINING_LOSS])) &&
       optimizer_fill(eval, &training->slot[TRAINING_OPTIMIZER]->optimizer, problem))
     return problem;
   problem_free(problem);

@@ -60,7 +60,9 @@ typedef struct Problem {
   int width;    /* N; 0 when the script gave none */
   bool centered;
   /* training */
-  const Expr *loss; /* ell(f, y): argument 0 is f, argument 1 is y */
+  /* ell(f, y), summed over the outputs: argument 0 is f, argument 1 is y; NULL: the cross entropy of
+   * their softmax */
+  const Expr *loss;
   OptimizerKind optimizer;
   int steps;     /* T */
   double *eta;   /* [T]: learning rate of each step */

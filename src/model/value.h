@@ -121,7 +121,7 @@ struct Value {
     } activation;
     struct {
       char *name;
-      const Expr *expr; /* of (f, y) */
+      const Expr *expr; /* of (f, y); NULL: the cross entropy of the softmax */
     } loss;
     Chain chain;
     Link link;

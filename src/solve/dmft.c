@@ -126,13 +126,13 @@ static void derive_f(const Derive *d, const double *f, double *out) {
 static void derive_loss(const Derive *d, const double *f, double *out) {
   double *other = mem_new(d->solve->sizes.steps, sizeof *other);
   bool train = d->id == FIELD_LOSS;
-  observe_loss(d->solve->program, d->solve->sizes, d->solve->compiled.loss, f, train ? out : other,
+  observe_loss(d->solve->program, d->solve->sizes, &d->solve->compiled, f, train ? out : other,
                train ? other : out);
   free(other);
 }
 
 static void derive_delta(const Derive *d, const double *f, double *out) {
-  observe_delta(d->solve->program, d->solve->sizes, d->solve->compiled.delta, f, out);
+  observe_delta(d->solve->program, d->solve->sizes, &d->solve->compiled, f, out);
 }
 
 static void derive_same(const Derive *d, const double *x, double *out) {

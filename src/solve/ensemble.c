@@ -56,7 +56,7 @@ static const double *measure_loss(const Ensemble *e, const Slot *slot, const Net
                                   double *scratch) {
   double *other = scratch + e->sizes.steps;
   bool train = slot->mean == FIELD_LOSS;
-  observe_loss(e->program, e->sizes, e->compiled.loss, r->f, train ? scratch : other,
+  observe_loss(e->program, e->sizes, &e->compiled, r->f, train ? scratch : other,
                train ? other : scratch);
   return scratch;
 }
@@ -64,7 +64,7 @@ static const double *measure_loss(const Ensemble *e, const Slot *slot, const Net
 static const double *measure_delta(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
                                    double *scratch) {
   (void)slot;
-  observe_delta(e->program, e->sizes, e->compiled.delta, r->f, scratch);
+  observe_delta(e->program, e->sizes, &e->compiled, r->f, scratch);
   return scratch;
 }
 

@@ -61,7 +61,9 @@ static int iterate(Lazy *s) {
 
 /* Delta = Delta_0 - c f with a constant c > 0, as for the squared error. */
 static bool is_linear_loss(const Lazy *s, double *c) {
-  const Expr *slope = expr_diff(s->program->pool, s->program->delta, 0);
+  const Program *p = s->program;
+  if (!p->problem->loss) return false;
+  const Expr *slope = expr_diff(p->pool, p->delta[0], 0);
   *c = -slope->value;
   return slope->prim == PRIM_CONST && slope->value < 0;
 }
@@ -74,8 +76,7 @@ static void spectral(const Lazy *s, const double *U, const double *lambda, doubl
   size_t P = z.points, C = z.outputs;
   double *start = s->scratch, *mode = start + P * C, *f0 = mode + P * C;
   memset(f0, 0, P * C * sizeof *f0);
-  kernel_run(s->compiled.delta, P * C, (const double *[]){f0, s->program->problem->targets->data},
-             start);
+  run_loss(s->program, &s->compiled, P, f0, s->program->problem->targets->data, NULL, start);
   mat_mul_at(P, C, P, 1, U, P, start, C, 0, mode, C);
   for (size_t k = 0; k < P; k++) {
     double rate = c * lambda[k], least = 1e-12 * c * lambda[P - 1], gain = tau;
@@ -167,7 +168,7 @@ static bool add_limit(Lazy *s, Result *result) {
   if (!s->limit) return true;
   Sizes one = {1, z.points, z.all, z.outputs};
   double train, test;
-  observe_loss(s->program, one, s->compiled.loss, s->limit, &train, &test);
+  observe_loss(s->program, one, &s->compiled, s->limit, &train, &test);
   bool fine = field_add(result, FIELD_F_INFINITY, 0, z, s->limit, NULL) &&
               field_add(result, FIELD_LOSS_INFINITY, 0, z, &train, NULL);
   if (fine && z.all > z.points)
@@ -186,11 +187,11 @@ static bool add_curves(Lazy *s, Result *result) {
   observe_split(z, s->f, train, test);
   bool fine = field_add(result, FIELD_F, 0, z, train, NULL);
   if (fine && z.all > P) fine = field_add(result, FIELD_F_TEST, 0, z, test, NULL);
-  observe_loss(s->program, z, s->compiled.loss, s->f, train, test);
+  observe_loss(s->program, z, &s->compiled, s->f, train, test);
   fine = fine && field_add(result, FIELD_LOSS, 0, z, train, NULL);
   if (fine && s->program->problem->test_targets)
     fine = field_add(result, FIELD_TEST_LOSS, 0, z, test, NULL);
-  observe_delta(s->program, z, s->compiled.delta, s->f, train);
+  observe_delta(s->program, z, &s->compiled, s->f, train);
   fine = fine && field_add(result, FIELD_DELTA, 0, z, train, NULL);
   for (size_t t = 0; t < z.steps; t++)
     for (size_t a = 0; a < P; a++) memcpy(ntk + (t * P + a) * P, s->K + a * z.all, P * sizeof *ntk);

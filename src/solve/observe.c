@@ -95,35 +95,32 @@ void observe_split(Sizes z, const double *f, double *train, double *test) {
   }
 }
 
-static double mean_loss(const Kernel *loss, size_t points, size_t outputs, const double *f,
-                        const double *y) {
-  double sum = 0;
-  for (size_t mu = 0; mu < points; mu++) {
-    double ell[outputs];
-    kernel_run(loss, outputs, (const double *[]){f + mu * outputs, y + mu * outputs}, ell);
-    for (size_t c = 0; c < outputs; c++) sum += ell[c];
-  }
+static double mean_loss(const Program *program, const Compiled *compiled, size_t points,
+                        const double *f, const double *y) {
+  double sum = 0, ell[points];
+  run_loss(program, compiled, points, f, y, ell, NULL);
+  for (size_t mu = 0; mu < points; mu++) sum += ell[mu];
   return sum / (double)points;
 }
 
-void observe_loss(const Program *program, Sizes z, const Kernel *loss, const double *f,
+void observe_loss(const Program *program, Sizes z, const Compiled *compiled, const double *f,
                   double *train, double *test) {
   const Problem *p = program->problem;
+  size_t head = z.points * z.outputs;
   for (size_t t = 0; t < z.steps; t++) {
     const double *now = f + t * z.all * z.outputs;
-    train[t] = mean_loss(loss, z.points, z.outputs, now, p->targets->data);
+    train[t] = mean_loss(program, compiled, z.points, now, p->targets->data);
     if (p->test_targets)
-      test[t] = mean_loss(loss, z.all - z.points, z.outputs, now + z.points * z.outputs,
-                          p->test_targets->data);
+      test[t] = mean_loss(program, compiled, z.all - z.points, now + head, p->test_targets->data);
   }
 }
 
-void observe_delta(const Program *program, Sizes z, const Kernel *delta, const double *f,
+void observe_delta(const Program *program, Sizes z, const Compiled *compiled, const double *f,
                    double *out) {
   const double *y = program->problem->targets->data;
-  size_t head = z.points * z.outputs;
   for (size_t t = 0; t < z.steps; t++)
-    kernel_run(delta, head, (const double *[]){f + t * z.all * z.outputs, y}, out + t * head);
+    run_loss(program, compiled, z.points, f + t * z.all * z.outputs, y, NULL,
+             out + t * z.points * z.outputs);
 }
 
 bool observe_aligns(const Program *program) {

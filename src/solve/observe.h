@@ -37,12 +37,11 @@ bool observe_start(Result *result, const Program *program, Sizes sizes);
 
 /* From predictions f[steps, all, outputs]: f of the training points and of the test points ... */
 void observe_split(Sizes sizes, const double *f, double *train, double *test);
-/* ... the losses [steps] (mean over the points, sum over outputs; `loss` is ell(f, y) compiled) ...
- */
-void observe_loss(const Program *program, Sizes sizes, const Kernel *loss, const double *f,
+/* ... the losses [steps], mean over the points ... */
+void observe_loss(const Program *program, Sizes sizes, const Compiled *compiled, const double *f,
                   double *train, double *test);
 /* ... and Delta = -d ell / df [steps, points, outputs]. */
-void observe_delta(const Program *program, Sizes sizes, const Kernel *delta, const double *f,
+void observe_delta(const Program *program, Sizes sizes, const Compiled *compiled, const double *f,
                    double *out);
 
 /* The centred alignment of the training block of an equal-time kernel[steps, all, all] with the

@@ -44,8 +44,10 @@ int thin_root(const Program *p, const Matrix *m, double *root) {
 }
 
 Compiled compile(const Program *p) {
+  size_t outputs = sizes_of(p).outputs;
   Compiled c = {mem_new((size_t)p->op_count, sizeof *c.maps), kernel_new(p->loss),
-                kernel_new(p->delta)};
+                mem_new(outputs, sizeof *c.delta)};
+  for (size_t k = 0; k < outputs; k++) c.delta[k] = kernel_new(p->delta[k]);
   for (int i = 0; i < p->op_count; i++)
     if (p->ops[i].kind == OP_MAP) c.maps[i] = kernel_new(p->ops[i].expr);
   return c;
@@ -55,7 +57,8 @@ void compiled_free(const Program *p, Compiled *c) {
   for (int i = 0; i < p->op_count; i++) kernel_free(c->maps[i]);
   free(c->maps);
   kernel_free(c->loss);
-  kernel_free(c->delta);
+  for (size_t k = 0; k < sizes_of(p).outputs; k++) kernel_free(c->delta[k]);
+  free(c->delta);
 }
 
 void run_map(const Program *p, const Op *op, const Kernel *map, double *const *fields, size_t n) {
@@ -77,12 +80,33 @@ void apply_thin(const Program *p, const Matrix *m, const double *table, size_t r
   for (size_t r = 0; r < rows; r++) memcpy(out + r * n, table + (r % vectors) * n, n * sizeof *out);
 }
 
+enum { LOSS_BLOCK = 4096 };
+
+void run_loss(const Program *p, const Compiled *compiled, size_t points, const double *f,
+              const double *y, double *ell, double *delta) {
+  size_t C = sizes_of(p).outputs, chunk = LOSS_BLOCK / (2 * C) ? LOSS_BLOCK / (2 * C) : 1;
+  double columns[2 * C * chunk], column[chunk];
+  const double *args[2 * C];
+  for (size_t k = 0; k < 2 * C; k++) args[k] = columns + k * chunk;
+  for (size_t first = 0; first < points; first += chunk) {
+    size_t n = points - first < chunk ? points - first : chunk;
+    for (size_t i = 0; i < n * C; i++) {
+      columns[i % C * chunk + i / C] = f[first * C + i];
+      columns[(C + i % C) * chunk + i / C] = y[first * C + i];
+    }
+    if (ell) kernel_run(compiled->loss, n, args, ell + first);
+    for (size_t c = 0; c < C && delta; c++) {
+      kernel_run(compiled->delta[c], n, args, column);
+      for (size_t i = 0; i < n; i++) delta[(first + i) * C + c] = column[i];
+    }
+  }
+}
+
 void training_force(const Program *p, const Compiled *compiled, int t, const double *f,
                     double *force) {
   Sizes z = sizes_of(p);
   const double *weight = p->update.weight ? p->update.weight + (size_t)t * z.points : NULL;
-  kernel_run(compiled->delta, z.points * z.outputs,
-             (const double *[]){f, p->problem->targets->data}, force);
+  run_loss(p, compiled, z.points, f, p->problem->targets->data, NULL, force);
   for (size_t k = 0; k < z.points * z.outputs; k++)
     force[k] *= weight ? weight[k / z.outputs] : 1 / (double)z.points;
 }

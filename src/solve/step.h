@@ -37,7 +37,8 @@ size_t thin_vectors(const Program *program, const Matrix *matrix);
 /* The expressions of a program, compiled. */
 typedef struct Compiled {
   Kernel **maps; /* [op_count], NULL where the op is no map */
-  Kernel *loss, *delta;
+  Kernel *loss;
+  Kernel **delta; /* [C] */
 } Compiled;
 Compiled compile(const Program *program);
 void compiled_free(const Program *program, Compiled *compiled);
@@ -51,6 +52,10 @@ void run_map(const Program *program, const Op *op, const Kernel *map, double *co
 void apply_thin(const Program *program, const Matrix *matrix, const double *table, size_t rows,
                 size_t n, double *out);
 
+/* For points with outputs f and targets y [points, C]: ell[points], summed over outputs, and Delta
+ * [points, C]; either may be NULL. */
+void run_loss(const Program *program, const Compiled *compiled, size_t points, const double *f,
+              const double *y, double *ell, double *delta);
 /* force[P, C] = w_mu(t) Delta_{mu c}, at the predictions f[R, C]. */
 void training_force(const Program *program, const Compiled *compiled, int t, const double *f,
                     double *force);
