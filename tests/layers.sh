@@ -40,7 +40,7 @@ verdict "dmf.h includes another header" "$(grep -n '#include "' src/dmf.h)"
 
 private='(^|[^[:alnum:]_.])/(home|root)/'
 verdict "a path of somebody's machine" "$(grep -rsnE "$private" bootstrap README.md HACKING.md \
-  configure.ac Makefile.am src grammar stdlib examples tests man .ci | grep -v '^tests/layers.sh:')"
+  configure.ac Makefile.am src grammar stdlib examples editors tests man .ci | grep -v '^tests/layers.sh:')"
 
 if [ -n "${COMPILE:-}" ]; then
   for header in src/dmf.h src/*/*.h; do
