@@ -200,6 +200,27 @@ expect 130 interrupted shell '"$1" recurse.dmf & sleep 1; kill -INT $!; wait $!'
 expect 130 started shell '"$1" long.dmf & sleep 1; kill -INT $!; wait $!'
 expect 130 started shell 'set -m; timeout --foreground -s INT 2 "$1" long.dmf; test $? = 124 && exit 130'
 
+# Sweeps that go on where they were: only what is missing is computed
+head -n 3 problem.dmf >sweep.dmf
+cat >>sweep.dmf <<'END'
+rates = [0.1, 0.2, 1e300]
+print sweep(dmft(net, fit, samples = 64).loss[-1], fit.eta = rates, resume = "points")
+END
+expect 3 'fit.eta = 1e+300' "$DMF" sweep.dmf
+expect 0 2 shell 'ls points | wc -l'
+touch marker
+echo 1 >rates.csv
+sed -i 's/1e300/0.3/; s/^rates/# a comment\nrates/' sweep.dmf
+expect 0 'shape [3]' "$DMF" sweep.dmf
+expect 0 '1 of 3' shell 'echo $(find points -newer marker -name "*.h5" | wc -l) of $(ls points | wc -l)'
+expect 0 '6' shell '"$1" sweep.dmf --seed 3 >seeded; ls points | wc -l'
+expect 0 same shell 'rm -r points; "$1" sweep.dmf --threads 1 >one; "$1" sweep.dmf >kept; "$1" sweep.dmf --out fresh --threads 4 >four; cmp one kept && cmp one four && echo same'
+expect 0 'the point is computed again' shell 'for f in points/*; do truncate -s 900 $f; done; "$1" sweep.dmf'
+expect 1 'must not read files' "$DMF" -e 'print sweep(x * csv("rates.csv"), x = [1], resume = "p")'
+expect 5 'is not a directory' shell 'touch taken; sed s/points/taken/ sweep.dmf | "$1"'
+sed 's/samples = 64/samples = 20000/; s/steps = 2/steps = 400/' sweep.dmf >slow.dmf
+expect 130 'goes on from there' shell '"$1" slow.dmf & sleep 0.5; kill -INT $!; wait $!'
+
 # Standard streams
 expect 5 'cannot write' shell '"$1" two.dmf >/dev/full'
 expect 5 'File too large' shell 'ulimit -f 1; "$1" -e "save zeros(100, 100) to \"large.npy\""'

@@ -114,6 +114,18 @@ void diag_note(Diags *diags, Span span, const char *format, ...) {
   va_end(args);
 }
 
+void diags_join(Diags *to, Diags *from) {
+  for (int i = 0; i < from->count; i++) {
+    const Diag *d = &from->items[i];
+    switch (d->kind) {
+    case DIAG_ERROR: diag_error(to, d->status, d->span, d->hint, "%s", d->message); break;
+    case DIAG_WARNING: diag_warning(to, d->span, d->hint, "%s", d->message); break;
+    case DIAG_NOTE: diag_note(to, d->span, "%s", d->message); break;
+    }
+  }
+  diags_clear(from);
+}
+
 /* Terminal colours, or empty strings. */
 typedef struct Ink {
   const char *bold, *kind, *caret, *off;

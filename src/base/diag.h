@@ -75,6 +75,8 @@ void diag_warning(Diags *diags, Span span, const char *hint, const char *format,
 /* A further line for the last message, such as the place of an earlier declaration. */
 void diag_note(Diags *diags, Span span, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Moves all messages of `from` behind those of `to`. */
+void diags_join(Diags *to, Diags *from);
 /* Visits all in order of their place; notes stay behind their message. */
 void diags_visit(const Diags *diags, void (*visit)(const Diag *diag, void *context), void *context);
 /* Prints all in that order, with source line and caret; `color` adds terminal colours. */

@@ -66,10 +66,11 @@ static void subscript(Eval *eval, const Ast *node, Subscripts *subscripts) {
 /* The field of a result, completed when it had been left out; NULL after reporting, or when a check
  * has no placeholder for it. */
 static ResultField *field_of(Eval *eval, Span span, Result *result, const char *name, int layer) {
-  ResultField *field = result_find(result, name, layer);
-  if (field->value || eval->dry) return field->value ? field : NULL;
+  bool settled = eval->dry || !result->busy;
+  ResultField *field = settled ? result_find(result, name, layer) : NULL;
+  if (eval->dry || (field && field->value)) return field->value ? field : NULL;
   char *why = NULL;
-  Status status = result_complete(result, &why);
+  Status status = eval->host->complete(eval, result, &why);
   if (status != STATUS_OK)
     eval_fail(eval, status, span, NULL, "%s", why ? why : "the field could not be computed");
   else if (!(field = result_find(result, name, layer))->value)

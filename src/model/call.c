@@ -186,14 +186,14 @@ static Value *run_builtin(Eval *eval, Span span, Value *callee, Arguments *argum
   const Builtin *row = callee->builtin.row;
   if (arguments->broken) return value_new(&eval->heap, VALUE_BROKEN);
   if (undecided(row, arguments)) return value_new(&eval->heap, VALUE_UNKNOWN);
-  Call call = {eval,
-               row,
-               callee->builtin.signature,
-               span,
-               arguments->values,
-               arguments->places,
-               arguments->nodes,
-               arguments->count};
+  Call call = {.eval = eval,
+               .row = row,
+               .signature = callee->builtin.signature,
+               .span = span,
+               .args = arguments->values,
+               .places = arguments->places,
+               .nodes = arguments->nodes,
+               .count = arguments->count};
   Value *value = row->run(&call);
   if (value->kind == VALUE_OPTIMIZER)
     remember_call(value, callee, arguments->values, arguments->places);
@@ -421,7 +421,14 @@ static Value *call_expr(Eval *eval, const Ast *node, Value *callee) {
 Value *eval_call(Eval *eval, const Ast *node) {
   Value *callee = eval_expression(eval, node->kid[0]);
   switch (callee->kind) {
-  case VALUE_BUILTIN: return call_builtin(eval, node, callee);
+  case VALUE_BUILTIN:
+    return callee->builtin.row->flags & BUILTIN_FORM
+               ? callee->builtin.row->run(&(Call){.eval = eval,
+                                                  .row = callee->builtin.row,
+                                                  .signature = callee->builtin.signature,
+                                                  .span = node->span,
+                                                  .node = node})
+               : call_builtin(eval, node, callee);
   case VALUE_FUNCTION: return call_function(eval, node, callee->function);
   case VALUE_ACTIVATION:
     return callee->activation.node ? call_activation(eval, node, callee)

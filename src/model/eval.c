@@ -367,8 +367,7 @@ static void assertion(Eval *eval, const Ast *node) {
 
 /* Control */
 
-/* The i-th element of what a loop goes through. */
-static Value *element(Eval *eval, Span span, const Value *value, int i) {
+Value *eval_element(Eval *eval, Span span, const Value *value, int i) {
   if (value->kind == VALUE_LIST) return value->list.items[i];
   const char *why = NULL;
   const Subscript subscript = {.kind = SUBSCRIPT_AT, .at = i};
@@ -390,9 +389,10 @@ static int length_of(Eval *eval, const Value *value, Span span) {
 }
 
 static void check_loop(Eval *eval, const Ast *node, Value *values, int count) {
-  Value *first = count > 0 ? value_forget(&eval->heap, element(eval, node->kid[0]->span, values, 0))
-                           : value_new(&eval->heap,
-                                       values->kind == VALUE_BROKEN ? VALUE_BROKEN : VALUE_UNKNOWN);
+  Value *first =
+      count > 0
+          ? value_forget(&eval->heap, eval_element(eval, node->kid[0]->span, values, 0))
+          : value_new(&eval->heap, values->kind == VALUE_BROKEN ? VALUE_BROKEN : VALUE_UNKNOWN);
   if (count == 0) return;
   eval_assign(eval, node->name, first, node->name_span);
   block_in_doubt(eval, node->kid[1]);
@@ -404,7 +404,8 @@ static void loop(Eval *eval, const Ast *node) {
   if (eval->dry) check_loop(eval, node, values, count);
   for (int i = 0; i < count && !eval->dry && !eval->halted; i++) {
     size_t mark = eval->heap.count;
-    eval_assign(eval, node->name, element(eval, node->kid[0]->span, values, i), node->name_span);
+    eval_assign(eval, node->name, eval_element(eval, node->kid[0]->span, values, i),
+                node->name_span);
     eval_block(eval, node->kid[1]);
     heap_release(&eval->heap, mark, NULL);
   }

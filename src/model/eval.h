@@ -25,13 +25,16 @@ typedef struct Call {
   Span *places;      /* of the arguments; of the whole call where a default stands */
   const Ast **nodes; /* as written, or NULL */
   int count;
+  const Ast *node; /* the whole call, for BUILTIN_FORM */
 } Call;
 
 enum {
   BUILTIN_SIZES = 1,       /* the numbers among its arguments set the shape of what it gives */
   BUILTIN_ELEMENTWISE = 2, /* a scalar function of one argument */
   BUILTIN_LAYER = 4,       /* may stand in a chain without its parentheses */
-  BUILTIN_SHAPES = 8       /* depends on the types and shapes of its arguments alone */
+  BUILTIN_SHAPES = 8,      /* depends on the types and shapes of its arguments alone */
+  BUILTIN_READS = 16,      /* reads a file */
+  BUILTIN_FORM = 32        /* evaluates its arguments itself: its Call has only the node */
 };
 
 /* A row of a table of builtins. The signature reads "a, b = 2, word = \"zero\", rest..."; a default
@@ -76,6 +79,8 @@ typedef struct Host {
   Array *(*read)(Eval *eval, Span span, const char *format, const char *path, const char *inside);
   /* Why a result lacks this field; NULL when no such result ever has it. */
   const char *(*lacks)(const Result *result, const char *name);
+  /* result_complete, where other evaluators may want the same result */
+  Status (*complete)(Eval *eval, Result *result, char **why);
 } Host;
 
 /* A function whose body is being evaluated. */
@@ -93,7 +98,9 @@ struct Eval {
   Scope *globals; /* where names are assigned; over the builtins */
   Scope *scope;   /* where names are looked up first */
   const volatile sig_atomic_t *stop;
-  bool dry; /* a check, not a run */
+  bool dry;    /* a check, not a run */
+  bool worker; /* one of several evaluators that run at a time */
+  int threads; /* that a solver may use */
   bool interactive;
   bool halted;      /* a run met an error */
   bool blind;       /* an import failed: unknown names may be its own, and are not reported */
@@ -132,6 +139,8 @@ bool eval_distinct_parameters(Eval *eval, const Ast *node);
 void eval_end(Eval *eval);
 /* Gives a name its value in the global scope. */
 void eval_assign(Eval *eval, const char *name, Value *value, Span span);
+/* The i-th element of a list, or row of an array. */
+Value *eval_element(Eval *eval, Span span, const Value *value, int i);
 /* Whether the value counts as true: 1, 0, or -1 when it cannot be told (an error was reported, or
  * the value is not known). */
 int eval_truth(Eval *eval, Value *value, Span span);

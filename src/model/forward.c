@@ -311,14 +311,13 @@ Value *builtin_readout(Call *call) {
 
 /* f = w . x */
 static bool run_readout(Eval *eval, const Link *link) {
-  Call call = {eval,
-               link->maker->builtin.row,
-               link->maker->builtin.signature,
-               link->span,
-               link->args,
-               link->places,
-               NULL,
-               link->count};
+  Call call = {.eval = eval,
+               .row = link->maker->builtin.row,
+               .signature = link->maker->builtin.signature,
+               .span = link->span,
+               .args = link->args,
+               .places = link->places,
+               .count = link->count};
   Forward *f = eval->forward;
   double sigma, rate;
   if (!weights_of(&call, &sigma, &rate)) return false;

@@ -40,8 +40,13 @@ static const Expr *as_expr(Eval *eval, Span span, const char *name, const Value 
 /* A single elementwise builtin, applied to the symbol as a call in the script would. */
 static Value *builtin_of(Eval *eval, Span span, Value *function, Value *x) {
   Value *args[] = {x};
-  Call call = {eval, function->builtin.row, function->builtin.signature, span, args, &span, NULL,
-               1};
+  Call call = {.eval = eval,
+               .row = function->builtin.row,
+               .signature = function->builtin.signature,
+               .span = span,
+               .args = args,
+               .places = &span,
+               .count = 1};
   return function->builtin.row->run(&call);
 }
 

@@ -50,6 +50,7 @@ struct Result {
   /* The large two-time arrays may be left out at first; `complete` computes the fields whose value
    * is NULL, all at once, and returns how that went. NULL when nothing is missing. */
   Status (*complete)(Result *result, char **why);
+  bool busy; /* being completed, by an evaluator that does not hold the session */
   void *origin;
   void (*drop_origin)(void *origin);
 };

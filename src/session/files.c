@@ -151,10 +151,11 @@ void files_expect_none(Dmf *dmf) {
   dmf->expected_count = 0;
 }
 
-static Status write_value(const Dmf *dmf, const Value *value, const char *name, const char *target,
+static Status write_value(Eval *eval, const Value *value, const char *name, const char *target,
                           char **why) {
   if (value->kind == VALUE_RESULT) {
-    Status status = session_complete_small(value->result, why);
+    const Dmf *dmf = eval->host->self;
+    Status status = session_complete_small(eval, value->result, why);
     const char *script = dmf->text ? dmf->text->text : NULL;
     return status ? status : file_write_result(target, value->result, script, why);
   }
@@ -174,7 +175,7 @@ void files_save(Eval *eval, Value *value, const char *name, const char *path, Sp
   if (status == STATUS_OK && eval->dry)
     expect(eval->host->self, target);
   else if (status == STATUS_OK)
-    status = write_value(eval->host->self, value, name, target, &why);
+    status = write_value(eval, value, name, target, &why);
   if (status != STATUS_OK)
     eval_fail(eval, status, span, NULL, "%s", why ? why : "not enough memory");
   free(why);

@@ -38,7 +38,7 @@ static const Row functions[] = {HEAD("Elementwise functions")
 #define WORD(name, about) {DMF_CONSTANT, NULL, name, NULL, about},
 #include "model/builtins.def"
                                     HEAD("Solvers")
-#define SOLVER(name, signature, about) {DMF_FUNCTION, NULL, #name, signature, about},
+#define SOLVER(name, signature, flags, about) {DMF_FUNCTION, NULL, #name, signature, about},
 #include "session/solvers.def"
 };
 

@@ -39,6 +39,7 @@ static Eval evaluator(Dmf *dmf, Scope *globals, bool dry) {
                 .scope = globals,
                 .stop = &dmf->stop,
                 .dry = dry,
+                .threads = dmf->threads,
                 .interactive = dmf->config.interactive};
 }
 
@@ -78,8 +79,10 @@ Dmf *dmf_open(const DmfConfig *config) {
   dmf->out = dmf->config.out ? mem_string(dmf->config.out) : NULL;
   dmf->threads = dmf->config.threads > 0 ? dmf->config.threads : default_threads();
   dmf->pool = expr_pool_new();
-  dmf->host = (Host){dmf,        show_print, draw_plot,  files_save,  show_value,
-                     import_run, override,   files_read, solver_lacks};
+  pthread_mutex_init(&dmf->lock, NULL);
+  pthread_cond_init(&dmf->idle, NULL);
+  dmf->host = (Host){dmf,        show_print, draw_plot,  files_save,   show_value,
+                     import_run, override,   files_read, solver_lacks, solver_complete};
   openblas_set_num_threads(1);
   open_scopes(dmf);
   return dmf;
@@ -100,6 +103,7 @@ void dmf_close(Dmf *dmf) {
   diags_clear(&dmf->diags);
   settings_free(dmf);
   files_free(dmf);
+  sweep_forget(dmf);
   imports_free(dmf);
   for (int i = 0; i < dmf->script_count; i++) script_free(dmf->scripts[i]);
   free(dmf->scripts);
@@ -107,6 +111,8 @@ void dmf_close(Dmf *dmf) {
   topics_free(dmf);
   free(dmf->out);
   expr_pool_free(dmf->pool);
+  pthread_cond_destroy(&dmf->idle);
+  pthread_mutex_destroy(&dmf->lock);
   free(dmf);
 }
 
@@ -256,8 +262,10 @@ static void check(Dmf *dmf, const Script *script) {
 
 static void run(Dmf *dmf, const Script *script) {
   Eval eval = evaluator(dmf, dmf->user, false);
+  pthread_mutex_lock(&dmf->lock);
   eval_block(&eval, script->root);
   eval_end(&eval);
+  pthread_mutex_unlock(&dmf->lock);
 }
 
 void session_keep(Dmf *dmf, Script *script) {

@@ -6,6 +6,9 @@
 #include "dmf.h"
 #include "model/eval.h"
 
+#include <pthread.h>
+#include <stdint.h>
+
 /* An override given with dmf_set. */
 typedef struct Setting {
   Script *target, *value; /* NAME.KEY, and what stands behind the equals sign */
@@ -28,8 +31,16 @@ typedef struct Import {
   bool running;
 } Import;
 
+/* What a point of an unfinished sweep gave. */
+typedef struct SweepRecord {
+  uint64_t key;
+  Array *value, *error;
+} SweepRecord;
+
 struct Dmf {
   DmfConfig config;
+  pthread_mutex_t lock; /* held by the thread that evaluates, except while it waits for a solver */
+  pthread_cond_t idle;  /* a result is no longer busy */
   FILE *results, *diagnostics;
   char *out;
   int threads;
@@ -55,6 +66,8 @@ struct Dmf {
   int expected_count;
   Import *imports;
   int import_count;
+  SweepRecord *records;
+  int record_count;
   const char **names; /* of dmf_name */
   int name_count;
   DmfTopic *topics; /* of dmf_topic; their texts are in the arena */
@@ -91,10 +104,20 @@ extern const Builtin solver_rows[];
 /* Why a result of a solver has no field of this name; NULL for names that no solver knows. */
 const char *solver_lacks(const Result *result, const char *name);
 
+/* Completes a result for an evaluator, which waits when another one is at it. */
+Status solver_complete(Eval *eval, Result *result, char **why);
+bool solver_shows_progress(const Dmf *dmf);
+void solver_progress(void *sink, const char *stage, int done, int total);
+
+/* sweep.c */
+Value *sweep_call(Call *call);
+/* Drops what is kept of unfinished sweeps. */
+void sweep_forget(Dmf *dmf);
+
 /* help.c */
 void topics_free(Dmf *dmf);
 /* Computes the fields that are missing when there are few numbers to compute. */
-Status session_complete_small(Result *result, char **why);
+Status session_complete_small(Eval *eval, Result *result, char **why);
 
 /* recipe.c: how the result of a call that succeeded is made again */
 void recipe_write(const Call *call, const Problem *problem, ResultRecipe *recipe);

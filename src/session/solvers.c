@@ -76,15 +76,17 @@ static FieldId field_id(const char *name) {
   return id;
 }
 
-/* Zeros of the fields' shapes; no values where they would be many. */
+/* Zeros of the fields' shapes, but steps as they will be; no values where they would be many. */
 static Result *placeholders(int solver, const Program *program) {
   Result *result = promised(solver, program);
   Sizes sizes = sizes_of(program);
   for (int i = 0; i < result->field_count; i++) {
     size_t shape[ARRAY_MAX_RANK];
     FieldId id = field_id(result->fields[i].name);
-    if (field_size(id, sizes) <= PLACEHOLDER_LIMIT)
-      result->fields[i].value = array_new(field_shape(id, sizes, shape), shape);
+    if (field_size(id, sizes) > PLACEHOLDER_LIMIT) continue;
+    Array *value = array_new(field_shape(id, sizes, shape), shape);
+    for (size_t k = 0; value && id == FIELD_T && k < value->size; k++) value->data[k] = (double)k;
+    result->fields[i].value = value;
   }
   for (size_t i = 0; i < sizeof attribute_rows / sizeof *attribute_rows; i++)
     if (attribute_rows[i].solvers & solver) result_note(result, attribute_rows[i].name, "0");
@@ -112,13 +114,25 @@ const char *solver_lacks(const Result *result, const char *name) {
 
 /* Solving */
 
-static void report_progress(void *sink, const char *stage, int done, int total) {
+void solver_progress(void *sink, const char *stage, int done, int total) {
   (void)sink;
   fprintf(stderr, "\r\033[K%s %d/%d", stage, done, total);
   fflush(stderr);
 }
 
-static bool shows_progress(const Dmf *dmf) { return !dmf->config.quiet && isatty(STDERR_FILENO); }
+bool solver_shows_progress(const Dmf *dmf) { return !dmf->config.quiet && isatty(STDERR_FILENO); }
+
+Status solver_complete(Eval *eval, Result *result, char **why) {
+  Dmf *dmf = eval->host->self;
+  while (result->busy) pthread_cond_wait(&dmf->idle, &dmf->lock);
+  result->busy = true;
+  pthread_mutex_unlock(&dmf->lock);
+  Status status = result_complete(result, why);
+  pthread_mutex_lock(&dmf->lock);
+  result->busy = false;
+  pthread_cond_broadcast(&dmf->idle);
+  return status;
+}
 
 /* The seed of a call: its own, else that of --seed, else the default. */
 static bool seed_of(Call *call, int i, uint64_t *seed) {
@@ -178,7 +192,9 @@ static Value *solve(Call *call, Program *program, Solver solver, SolveOptions op
   Result *result = NULL;
   char *why = NULL;
   fflush(dmf->results);
+  pthread_mutex_unlock(&dmf->lock);
   Status status = solver(program, &options, &result, &why);
+  pthread_mutex_lock(&dmf->lock);
   if (options.progress) fputs("\r\033[K", stderr);
   Value *value;
   if (status == STATUS_OK) {
@@ -229,9 +245,9 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
     return eval->diags->errors > before ? call_broken(call) : value_new(&eval->heap, VALUE_UNKNOWN);
   Dmf *dmf = session_of(call);
   options.width = program->problem->width;
-  options.threads = dmf->threads;
+  options.threads = eval->threads;
   options.stop = &dmf->stop;
-  options.progress = shows_progress(dmf) ? report_progress : NULL;
+  options.progress = !eval->worker && solver_shows_progress(dmf) ? solver_progress : NULL;
   bool lazy = options.closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
   if (kind == DMFT && lazy) kind = LAZY;
   const char *refusal = kind == NETS ? NULL : solve_refuses(program, &options);
@@ -330,8 +346,11 @@ static Value *preactivations(Call *call) {
   if (eval->dry) return value_new(&eval->heap, VALUE_UNKNOWN);
   Array *samples = NULL;
   char *why = NULL;
+  Dmf *dmf = session_of(call);
+  pthread_mutex_unlock(&dmf->lock);
   Status status = solve_preactivations(from->result, (int)layer, step, &samples, &why);
-  if (shows_progress(session_of(call))) fputs("\r\033[K", stderr);
+  pthread_mutex_lock(&dmf->lock);
+  if (!eval->worker && solver_shows_progress(dmf)) fputs("\r\033[K", stderr);
   Value *value = status == STATUS_OK ? value_array(&eval->heap, samples)
                                      : eval_fail(eval, status, call->span, NULL, "%s", why);
   free(why);
@@ -423,18 +442,19 @@ static Result *compare_results(const Result *a, const Result *b, bool dry) {
   return result;
 }
 
-Status session_complete_small(Result *result, char **why) {
+Status session_complete_small(Eval *eval, Result *result, char **why) {
   enum { SMALL = 1000 };
   const ResultField *f = result_find(result, "f", 0), *test = result_find(result, "f_test", 0);
   if (!f || !f->value) return STATUS_OK;
   size_t rows = f->value->shape[1] + (test && test->value ? test->value->shape[1] : 0);
-  return f->value->shape[0] * rows > SMALL ? STATUS_OK : result_complete(result, why);
+  return f->value->shape[0] * rows > SMALL ? STATUS_OK : solver_complete(eval, result, why);
 }
 
 /* The two-time fields join the comparison when to solve again for them is cheap. */
 static bool complete_small(Call *call, int i) {
   char *why = NULL;
-  Status status = call->eval->dry ? STATUS_OK : session_complete_small(call->args[i]->result, &why);
+  Status status =
+      call->eval->dry ? STATUS_OK : session_complete_small(call->eval, call->args[i]->result, &why);
   if (status != STATUS_OK)
     eval_fail(call->eval, status, call->places[i], NULL, "%s",
               why ? why : "the result is incomplete");
@@ -455,8 +475,10 @@ static Value *compare(Call *call) {
                     "the two results have no field of one shape in common");
 }
 
+static Value *sweep(Call *call) { return sweep_call(call); }
+
 const Builtin solver_rows[] = {
-#define SOLVER(name, signature, about) {#name, signature, about, name, 0, PRIM_COUNT},
+#define SOLVER(name, signature, flags, about) {#name, signature, about, name, flags, PRIM_COUNT},
 #include "session/solvers.def"
     {0},
 };

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/sweep.h"
+#include "base/memory.h"
+#include "model/declare.h"
+#include "model/digest.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Scopes in which names have the values of a point */
+
+/* What the evaluator had before. */
+typedef struct Before {
+  Scope *globals, *scope;
+} Before;
+
+/* Lays a scope over the globals, which the bodies of functions see, and copies a local one onto it.
+ */
+static Before enter(Eval *eval) {
+  Before before = {eval->globals, eval->scope};
+  eval->globals = eval->scope = scope_new(before.globals);
+  if (before.scope == before.globals) return before;
+  eval->scope = scope_new(eval->globals);
+  for (int i = 0; i < before.scope->count; i++) {
+    const Binding *binding = &before.scope->items[i];
+    scope_set(eval->scope, binding->name, binding->value, binding->span);
+  }
+  return before;
+}
+
+static void leave(Eval *eval, Before before) {
+  if (eval->scope != eval->globals) scope_free(eval->scope);
+  scope_free(eval->globals);
+  eval->globals = before.globals;
+  eval->scope = before.scope;
+}
+
+/* A local name stays local. */
+static void replace(Eval *eval, const char *name, Value *value, Span span) {
+  bool local = eval->scope != eval->globals && scope_own(eval->scope, name);
+  scope_set(local ? eval->scope : eval->globals, name, value, span);
+}
+
+/* Trainings hold their dataset: those that hold the old one get the new one. */
+static void replace_dataset(Eval *eval, const Value *old, Value *new, Span span) {
+  for (const Scope *scope = eval->scope; scope; scope = scope->parent)
+    for (int i = scope->count - 1; i >= 0; i--) {
+      const Binding *binding = &scope->items[i];
+      const Value *value = binding->value;
+      if (value->kind != VALUE_DECLARED || value->declared.kind != DECLARED_TRAINING ||
+          value->declared.slot[TRAINING_DATASET] != old ||
+          scope_find(eval->scope, binding->name)->value != value)
+        continue;
+      Value *training = declare_replace(eval, value, "dataset", span, new, span);
+      replace(eval, binding->name, training, binding->span);
+    }
+}
+
+/* Gives the swept name its i-th value; false after reporting. */
+static bool apply(const SweepAxis *axis, Eval *eval, int i) {
+  const Ast *node = axis->argument;
+  Span span = node->kid[0]->span;
+  Value *value = eval_element(eval, span, axis->values, i);
+  if (value->kind == VALUE_BROKEN) return false;
+  if (node->count == 1) {
+    replace(eval, axis->name, value, node->name_span);
+    return true;
+  }
+  Value *old = scope_find(eval->scope, axis->name)->value;
+  Value *new = declare_replace(eval, old, node->name, node->name_span, value, span);
+  if (new->kind == VALUE_BROKEN) return false;
+  replace(eval, axis->name, new, node->name_span);
+  if (new->declared.kind == DECLARED_DATASET) replace_dataset(eval, old, new, span);
+  return true;
+}
+
+/* The index of a point along an axis. */
+static int index_along(const Sweep *sweep, int point, int axis) {
+  for (int k = sweep->axis_count - 1; k > axis; k--) point /= sweep->axes[k].count;
+  return point % sweep->axes[axis].count;
+}
+
+int sweep_end(const Sweep *sweep, int axis) {
+  int point = sweep->axes[axis].count - 1;
+  for (int k = axis + 1; k < sweep->axis_count; k++) point *= sweep->axes[k].count;
+  return point;
+}
+
+static bool apply_all(const Sweep *sweep, Eval *eval, int point) {
+  bool sound = true;
+  for (int k = 0; k < sweep->axis_count && sound; k++)
+    sound = apply(&sweep->axes[k], eval, index_along(sweep, point, k));
+  return sound;
+}
+
+/* Points */
+
+Value *sweep_point(const Sweep *sweep, Eval *eval, int point) {
+  Before before = enter(eval);
+  Value *value = apply_all(sweep, eval, point) ? eval_expression(eval, sweep->expression)
+                                               : value_new(&eval->heap, VALUE_BROKEN);
+  leave(eval, before);
+  if (value_is_numeric(value) || value->kind == VALUE_BROKEN || value->kind == VALUE_UNKNOWN)
+    return value;
+  const char *hint = value->kind == VALUE_RESULT ? "one of its fields, such as .loss" : NULL;
+  return eval_error(eval, sweep->expression->span, hint,
+                    "a sweep gathers numbers and arrays, not %s", value_describe(value));
+}
+
+static Digest digest_of(const Sweep *sweep, Eval *eval, int point) {
+  Before before = enter(eval);
+  apply_all(sweep, eval, point);
+  Digest digest = digest_begin(eval);
+  digest_expression(&digest, sweep->expression);
+  leave(eval, before);
+  return digest;
+}
+
+uint64_t sweep_digest(const Sweep *sweep, Eval *eval, int point, const char *salt, bool *reads) {
+  Digest digest = digest_of(sweep, eval, point);
+  digest_text(&digest, salt);
+  uint64_t hash = digest.hash;
+  *reads = digest.reads;
+  digest_end(&digest);
+  return hash;
+}
+
+static char *value_text(const SweepAxis *axis, int i) {
+  const Value *values = axis->values;
+  const Value *item = values->kind == VALUE_LIST ? values->list.items[i] : NULL;
+  if (values->kind == VALUE_ARRAY && values->array->rank == 1)
+    return mem_format("%g", values->array->data[i]);
+  if (item && item->kind == VALUE_NUMBER) return mem_format("%g", item->number);
+  if (item && item->kind == VALUE_STRING) return mem_format("\"%s\"", item->string);
+  if (item && item->kind == VALUE_DECLARED) return mem_string(item->declared.name);
+  return mem_format("value %d", i);
+}
+
+char *sweep_place(const Sweep *sweep, int point) {
+  char *text = mem_string("");
+  for (int k = 0; k < sweep->axis_count; k++) {
+    const SweepAxis *axis = &sweep->axes[k];
+    char *value = value_text(axis, index_along(sweep, point, k));
+    char *longer = mem_format("%s%s%s = %s", text, k ? ", " : "", axis->label, value);
+    free(value);
+    free(text);
+    text = longer;
+  }
+  return text;
+}
+
+/* The arguments of the call */
+
+static bool is_declared(Eval *eval, const Ast *argument, const Ast *target) {
+  const Binding *binding = target->kind == AST_NAME ? scope_find(eval->scope, target->name) : NULL;
+  const Value *value = binding ? binding->value : eval_expression(eval, target);
+  if (binding && value->kind == VALUE_DECLARED) return true;
+  if (value->kind != VALUE_BROKEN && value->kind != VALUE_UNKNOWN)
+    eval_error(eval, target->span, NULL,
+               "'%s' is swept, but this is not the name of a dataset, model or training",
+               argument->name);
+  return false;
+}
+
+/* How many values; 0 after reporting, or when a check does not know. */
+static int count_values(Eval *eval, const SweepAxis *axis) {
+  const Value *values = axis->values;
+  Span span = axis->argument->kid[0]->span;
+  int count = values->kind == VALUE_LIST    ? values->list.count
+              : values->kind == VALUE_ARRAY ? (int)values->array->shape[0]
+                                            : 0;
+  if (count || values->kind == VALUE_BROKEN || values->kind == VALUE_UNKNOWN) return count;
+  if (values->kind == VALUE_LIST || values->kind == VALUE_ARRAY)
+    eval_error(eval, span, NULL, "'%s' is swept over nothing", axis->label);
+  else
+    eval_error(eval, span, "such as [0.5, 1, 2] or 0..9",
+               "'%s' is swept over an array or a list, not %s", axis->label,
+               value_describe(values));
+  return 0;
+}
+
+static bool read_axis(Eval *eval, const Ast *argument, SweepAxis *axis) {
+  const Ast *target = argument->count > 1 ? argument->kid[1] : NULL;
+  axis->argument = argument;
+  bool sound = !target || is_declared(eval, argument, target);
+  axis->name = target && sound ? target->name : argument->name;
+  axis->label = target && sound ? mem_format("%s.%s", target->name, argument->name)
+                                : mem_string(argument->name);
+  axis->values = value_keep(eval_expression(eval, argument->kid[0]));
+  axis->count = sound ? count_values(eval, axis) : 0;
+  return axis->count > 0;
+}
+
+/* Takes one argument after the expression; false when it is of no use. */
+static bool read_argument(Eval *eval, const Ast *argument, Sweep *sweep) {
+  if (argument->kind != AST_ARG) {
+    eval_error(eval, argument->span, "name what it replaces: net.gamma = [0.5, 1, 2]",
+               "only the expression of a sweep stands without a name");
+    return false;
+  }
+  if (argument->count == 1 && strcmp(argument->name, "resume") == 0) {
+    sweep->resume = argument->kid[0];
+    return true;
+  }
+  if (sweep->axis_count == ARRAY_MAX_RANK) {
+    eval_error(eval, argument->span, NULL, "a sweep has at most %d axes", ARRAY_MAX_RANK);
+    return false;
+  }
+  SweepAxis *axis = &sweep->axes[sweep->axis_count++];
+  if (!read_axis(eval, argument, axis)) return false;
+  for (int k = 0; k + 1 < sweep->axis_count; k++)
+    if (strcmp(sweep->axes[k].label, axis->label) == 0) {
+      eval_error(eval, argument->span, NULL, "'%s' is swept twice", axis->label);
+      return false;
+    }
+  if ((long long)sweep->points * axis->count > INT_MAX / 2) {
+    eval_fail(eval, STATUS_LIMIT, argument->span, NULL, "the sweep has too many points");
+    return false;
+  }
+  sweep->points *= axis->count;
+  return true;
+}
+
+/* Whether every value is one that its key can have. */
+static bool check_values(const Sweep *sweep, Eval *eval) {
+  bool sound = true;
+  for (int k = 0; k < sweep->axis_count; k++)
+    for (int i = 0; i < sweep->axes[k].count && sound; i++) {
+      Before before = enter(eval);
+      sound = apply(&sweep->axes[k], eval, i);
+      leave(eval, before);
+    }
+  return sound;
+}
+
+/* Whether the names that an expression mentions depend on what an axis replaces: on its name, or on
+ * a training that holds the dataset of this name. */
+static bool depends(const Digest *digest, const Eval *eval, const SweepAxis *axis) {
+  if (digest_mentions(digest, axis->name)) return true;
+  const Value *value = scope_find(eval->scope, axis->name)->value;
+  for (const Scope *scope = eval->scope; scope; scope = scope->parent)
+    for (int i = 0; i < scope->count; i++) {
+      const Declared *declared = &scope->items[i].value->declared;
+      if (scope->items[i].value->kind == VALUE_DECLARED && declared->kind == DECLARED_TRAINING &&
+          declared->slot[TRAINING_DATASET] == value &&
+          digest_mentions(digest, scope->items[i].name))
+        return true;
+    }
+  return false;
+}
+
+/* Whether the expression depends on all that is swept, and on nothing that a digest does not see. */
+static bool check_use(const Sweep *sweep, Eval *eval) {
+  Before before = enter(eval);
+  bool sound = apply_all(sweep, eval, 0);
+  Digest digest = digest_begin(eval);
+  digest_expression(&digest, sweep->expression);
+  for (int k = 0; k < sweep->axis_count && sound; k++) {
+    const SweepAxis *axis = &sweep->axes[k];
+    sound = depends(&digest, eval, axis);
+    if (sound) continue;
+    const char *hint = axis->argument->count > 1
+                           ? NULL
+                           : "a declaration keeps the values it was made with: sweep its key";
+    eval_error(eval, axis->argument->span, hint, "the expression does not depend on '%s'",
+               axis->name);
+  }
+  if (sound && sweep->resume && digest.reads) {
+    eval_error(eval, sweep->expression->span, "read it into a variable or a dataset before",
+               "a sweep that can be resumed must not read files in its expression");
+    sound = false;
+  }
+  digest_end(&digest);
+  leave(eval, before);
+  return sound;
+}
+
+Sweep *sweep_new(Eval *eval, const Ast *call) {
+  if (call->count < 2 || call->kid[1]->kind == AST_ARG) {
+    eval_error(eval, call->span, "sweep(dmft(net, descent).loss, net.gamma = [0.5, 1, 2])",
+               "'sweep' needs an expression first");
+    return NULL;
+  }
+  Sweep *sweep = mem_new(1, sizeof *sweep);
+  *sweep = (Sweep){.span = call->span, .expression = call->kid[1], .points = 1};
+  bool sound = true;
+  for (int i = 2; i < call->count; i++) sound &= read_argument(eval, call->kid[i], sweep);
+  if (sound && !sweep->axis_count) {
+    eval_error(eval, call->span, "such as net.gamma = [0.5, 1, 2]", "nothing is swept");
+    sound = false;
+  }
+  if (sound && check_values(sweep, eval) && check_use(sweep, eval)) return sweep;
+  sweep_free(sweep);
+  return NULL;
+}
+
+void sweep_free(Sweep *sweep) {
+  if (!sweep) return;
+  for (int k = 0; k < sweep->axis_count; k++) {
+    value_drop(sweep->axes[k].values);
+    free(sweep->axes[k].label);
+  }
+  free(sweep);
+}
+
+/* The outcome */
+
+static bool same_shape(const Array *a, const Array *b) {
+  return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
+}
+
+bool sweep_agrees(const Sweep *sweep, Eval *eval, const Array *first, const Array *value,
+                  int point) {
+  if (same_shape(first, value)) return true;
+  char *place = sweep_place(sweep, point);
+  eval_error(eval, sweep->expression->span, NULL,
+             "the expression has another shape at %s than at the first point", place);
+  free(place);
+  return false;
+}
+
+/* All points in one array; NULL with *why. Points without errors count as exact. */
+static Array *stack(const Sweep *sweep, Array *const *parts, const char **why) {
+  double shape[2 * ARRAY_MAX_RANK];
+  int rank = sweep->axis_count;
+  for (int k = 0; k < rank; k++) shape[k] = sweep->axes[k].count;
+  for (int k = 0; k < parts[0]->rank; k++) shape[rank++] = (double)parts[0]->shape[k];
+  if (rank > ARRAY_MAX_RANK) return array_reshape(parts[0], rank, shape, why);
+  Array *flat = array_stack((size_t)sweep->points, (const Array *const *)parts, why);
+  Array *stacked = flat ? array_reshape(flat, rank, shape, why) : NULL;
+  array_drop(flat);
+  return stacked;
+}
+
+static Array *stack_errors(const Sweep *sweep, Array *const *values, Array *const *errors) {
+  const char *why;
+  bool any = false;
+  for (int i = 0; i < sweep->points; i++) any |= errors[i] != NULL;
+  if (!any) return NULL;
+  Array **parts = mem_new((size_t)sweep->points, sizeof *parts);
+  bool sound = true;
+  for (int i = 0; i < sweep->points; i++) {
+    parts[i] = errors[i] ? array_keep(errors[i]) : array_new(values[i]->rank, values[i]->shape);
+    sound &= parts[i] && same_shape(parts[i], values[i]);
+  }
+  Array *stacked = sound ? stack(sweep, parts, &why) : NULL;
+  for (int i = 0; i < sweep->points; i++) array_drop(parts[i]);
+  free(parts);
+  return stacked;
+}
+
+/* A swept axis runs over its numbers, or else over 0, 1, ... */
+static Array *coordinates(const SweepAxis *axis) {
+  const char *why;
+  const Value *values = axis->values;
+  if (values->kind == VALUE_ARRAY && values->array->rank == 1) return array_keep(values->array);
+  return array_range(0, axis->count - 1, 1, &why);
+}
+
+static Axis axis_copy(const Axis *axis) {
+  return (Axis){axis->name ? mem_string(axis->name) : NULL, array_keep(axis->at)};
+}
+
+static Axes *axes_of(const Sweep *sweep, int rank, const Value *like) {
+  Axes *axes = axes_new(rank);
+  for (int k = 0; k < sweep->axis_count; k++)
+    axes->list[k] = (Axis){mem_string(sweep->axes[k].label), coordinates(&sweep->axes[k])};
+  if (like->axes && like->axes->count == rank - sweep->axis_count)
+    for (int k = 0; k < like->axes->count; k++)
+      axes->list[sweep->axis_count + k] = axis_copy(&like->axes->list[k]);
+  return axes;
+}
+
+Value *sweep_gather(const Sweep *sweep, Eval *eval, Array *const *values, Array *const *errors,
+                    const Value *like) {
+  for (int i = 1; i < sweep->points; i++)
+    if (!sweep_agrees(sweep, eval, values[0], values[i], i))
+      return value_new(&eval->heap, VALUE_BROKEN);
+  const char *why = NULL;
+  Value *value = eval_array(eval, sweep->span, stack(sweep, values, &why), why, true);
+  if (value->kind != VALUE_ARRAY) return value;
+  value->error = stack_errors(sweep, values, errors);
+  value->axes = axes_of(sweep, value->array->rank, like);
+  if (like->source) {
+    value->source = result_new(like->source->kind);
+    value->source->exact = value->error == NULL;
+    value->field = like->field;
+    value->layer = like->layer;
+  }
+  return value;
+}
