@@ -48,6 +48,8 @@ const char *dmf_version(void);
 
 Dmf *dmf_open(const DmfConfig *config);
 void dmf_close(Dmf *dmf);
+/* The settings of a session: color, quiet, threads and seed may be changed between runs. */
+DmfConfig *dmf_config(Dmf *dmf);
 
 /* Overrides a declared key: "net.gamma=2". Takes effect in the scripts run afterwards; a setting
  * that named nothing declared in them is a usage error of the run. */
@@ -58,6 +60,9 @@ int dmf_run_file(Dmf *dmf, const char *path);
 /* Runs a text; `name` stands in messages. In an interactive session an unfinished text returns
  * DMF_INCOMPLETE and has no effect. */
 int dmf_run_text(Dmf *dmf, const char *name, const char *text, size_t length);
+
+/* Whether the text ends inside a statement, so that more is to be read before it is run. */
+bool dmf_unfinished(Dmf *dmf, const char *text);
 
 /* Parses and checks without solving. */
 int dmf_check_file(Dmf *dmf, const char *path);
@@ -78,9 +83,16 @@ int dmf_format_text(Dmf *dmf, const char *name, const char *text, size_t length,
 /* Asks the running solver to stop at its next step; may be called from a signal handler. */
 void dmf_interrupt(Dmf *dmf);
 
-/* The i-th name that a user may type at this point (variables, functions, keys), or NULL past the
- * end; valid until the next call into the session. */
-const char *dmf_name(Dmf *dmf, int i);
+/* The i-th text that may take the place of the word that ends at `cursor`, or NULL past the end:
+ * fields after a dot, keys in a declaration, arguments ("samples = ") in a call, options of a plot,
+ * library files in an import, γ for \gamma; else names and words. Inside a string the word goes back
+ * to its quote. Valid until the next call with i = 0. */
+const char *dmf_complete(Dmf *dmf, const char *text, size_t cursor, int i);
+
+/* The variables of the session and what they are, a line each; to be freed. */
+char *dmf_who(Dmf *dmf);
+/* Writes a script of all that was run without error in an interactive session. */
+int dmf_save_session(Dmf *dmf, const char *path);
 
 /* Something that scripts may name, and what it is. */
 typedef enum DmfKind {

@@ -243,6 +243,18 @@ expect 0 'strength of feature learning' shell 'echo "?net.gamma" | "$1" -i'
 expect 0 'twice as much' shell 'printf "function f(x) = 2*x # twice as much\nf?\n" | "$1" -i'
 expect 0 '= 3' shell 'printf "help = 2\nhelp + 1 # 3?\nhelp nothing_of_this_name\n" | "$1" -i'
 
+expect 2 "did you mean ':load'" shell 'echo ":laod x" | "$1" -i'
+expect 0 'a number' shell 'printf ":load two.dmf\nx = 3\n:wh\n:reload\n" | "$1" -i'
+expect 0 $'import "two.dmf"\nx = 3\nprint x' shell 'printf ":load two.dmf\nx = 3\nx\n:save s.dmf\n" | "$1" -i && cat s.dmf'
+expect 0 $'1 + 1 = 2\nx = 3' "$DMF" s.dmf
+expect 0 'threads  2' shell 'printf ":set threads 2\n:set\n" | "$1" -i'
+expect 0 '"shape": [6]' shell 'printf ":set fit.steps=5\n:load problem.dmf\n" | "$1" -i --json'
+expect 2 'on or off' shell 'echo ":set time perhaps" | "$1" -i'
+expect 0 'of all processors' shell 'echo ":time print 1 + 1" | "$1" -i'
+expect 5 'missing.dmf' shell 'echo ":load missing.dmf" | "$1" -i'
+expect 2 'nothing has been loaded' shell 'echo ":reload" | "$1" -i'
+expect 0 3 shell 'printf "dmf> x = 3\ndmf> x\n" | "$1" -i'
+
 # The REPL on a terminal, typed with pauses: it survives Ctrl-C, completes names, and remembers
 # statements as a whole. No shell may stay between: one that was interrupted too ends with 130.
 typed() { # typed TEXT...: a pause after each
@@ -259,7 +271,7 @@ if [ $terminal = yes ]; then
   expect 0 '= 56' typed "x = 50+6; import \"$scratch/long.dmf\"\\r" '' '' '\003' '' 'x\r' '\004'
 fi
 if [ $terminal = yes ] && [ "${READLINE:-yes}" = yes ]; then
-  expect 0 'sigmoid' typed 'sigm\t\r' '\004'
+  expect 0 'from 1 to 10' typed 'two = 1.' '.1' '0\r' '\033[A\r' 'tw\t\r' '\004' # Up recalls, Tab completes, curves are drawn
   expect 0 $'for i in 1..2 {\ny = 12*i\n}\n#' cat "$XDG_STATE_HOME/dmf/history"
 fi
 

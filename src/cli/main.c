@@ -360,7 +360,9 @@ static int run_session(Dmf *dmf, const Request *request) {
     signals_release();
     if (status == DMF_INCOMPLETE) fputs("dmf: the script ends inside a statement\n", stderr);
   }
-  return request->config.interactive && status != DMF_INTERRUPTED ? repl_run(dmf) : status;
+  const char *loaded =
+      request->word_count && strcmp(request->words[0], "-") ? request->words[0] : NULL;
+  return request->config.interactive && status != DMF_INTERRUPTED ? repl_run(dmf, loaded) : status;
 }
 
 static int run_request(Request *request) {

@@ -1,36 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The loop itself, then its two ways of reading a line: with readline, and without. */
 #include "cli/repl.h"
+#include "cli/line.h"
 #include "cli/signals.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
+#include <limits.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
-
-#ifdef HAVE_READLINE
-#include <readline/history.h>
-#include <readline/readline.h>
-#endif
-
-typedef enum LineEnd { LINE_READ, LINE_INTERRUPTED, LINE_EOF } LineEnd;
 
 typedef struct Repl {
   Dmf *dmf;
   bool terminal;
-  char *history; /* its file; NULL: none is kept */
+  bool timed;    /* every statement is timed */
   char *pending; /* the statement so far, ending with a newline; NULL between statements */
-  int blanks;    /* empty lines at its end */
+  char *loaded;  /* the file of the last :load, or NULL */
   int status;    /* of the first statement that failed */
 } Repl;
-
-static LineEnd read_line(Repl *repl, char **line);
-static void remember(Repl *repl, const char *statement);
 
 static bool is_blank(const char *text) { return !text[strspn(text, " \t\r\n")]; }
 
@@ -40,43 +29,219 @@ static bool is_word(const char *line, const char *word) {
   return !strncmp(line, word, length) && is_blank(line + length);
 }
 
-static bool leaves(const char *line) {
-  return is_word(line, "quit") || is_word(line, "exit") || is_word(line, ":quit") ||
-         is_word(line, ":q");
+static void replace(char **text, char *with) {
+  free(*text);
+  *text = with;
 }
 
-static void drop_pending(Repl *repl) {
-  free(repl->pending);
-  repl->pending = NULL;
-  repl->blanks = 0;
+static void complain(Repl *repl, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void complain(Repl *repl, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  fflush(stdout);
+  fputs("dmf: ", stderr);
+  vfprintf(stderr, format, list);
+  fputc('\n', stderr);
+  va_end(list);
+  if (!repl->status) repl->status = DMF_USAGE;
 }
 
-static void append(Repl *repl, const char *line) {
-  char *joined;
-  if (asprintf(&joined, "%s%s\n", repl->pending ? repl->pending : "", line) < 0) abort();
-  repl->blanks = is_blank(line) ? repl->blanks + 1 : 0;
-  free(repl->pending);
-  repl->pending = joined;
+/* ---- running ---- */
+
+static double seconds(clockid_t clock) {
+  struct timespec t;
+  clock_gettime(clock, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Runs a text, or a file when `text` is NULL; Ctrl-C stops it. */
+static int run(Repl *repl, const char *text, const char *file, bool timed) {
+  double wall = seconds(CLOCK_MONOTONIC), processor = seconds(CLOCK_PROCESS_CPUTIME_ID);
+  signals_watch(repl->dmf);
+  int status =
+      text ? dmf_run_text(repl->dmf, "<input>", text, strlen(text)) : dmf_run_file(repl->dmf, file);
+  signals_release();
+  if (timed && status != DMF_INCOMPLETE)
+    printf("%.3g s, %.3g s of all processors\n", seconds(CLOCK_MONOTONIC) - wall,
+           seconds(CLOCK_PROCESS_CPUTIME_ID) - processor);
+  fflush(stdout);
+  if (status > DMF_OK && !repl->status) repl->status = status;
+  return status;
+}
+
+/* Two empty lines give up an unfinished statement. */
+static bool given_up(const char *text) {
+  int lines = 0;
+  for (size_t n = strlen(text); n && isspace((unsigned char)text[n - 1]); n--)
+    lines += text[n - 1] == '\n';
+  return lines > 2;
 }
 
 /* Runs what has been read so far; it stays pending while it is unfinished. */
 static void run_pending(Repl *repl) {
-  signals_watch(repl->dmf);
-  int status = dmf_run_text(repl->dmf, "<input>", repl->pending, strlen(repl->pending));
-  signals_release();
-  fflush(stdout);
-  if (status == DMF_INCOMPLETE && repl->blanks < 2) return;
-  remember(repl, repl->pending);
-  drop_pending(repl);
-  if (status > DMF_OK && !repl->status) repl->status = status;
+  int status = run(repl, repl->pending, NULL, repl->timed);
+  if (status == DMF_INCOMPLETE && !given_up(repl->pending)) return;
+  line_remember(repl->pending);
+  replace(&repl->pending, NULL);
 }
 
+/* Prompts that were copied along with a line are left out. */
+static const char *without_prompt(const char *line) {
+  return !strncmp(line, "dmf> ", 5) || !strncmp(line, "...> ", 5) ? line + 5 : line;
+}
+
+static void append(Repl *repl, const char *line) {
+  char *joined;
+  if (asprintf(&joined, "%s%s\n", repl->pending ? repl->pending : "", without_prompt(line)) < 0)
+    abort();
+  replace(&repl->pending, joined);
+}
+
+/* ---- commands ---- */
+
+typedef enum Command {
+#define COMMAND(id, name, argument, about) COMMAND_##id,
+#include "cli/commands.def"
+  COMMAND_COUNT
+} Command;
+
+static const struct {
+  const char *argument, *about;
+} commands[] = {
+#define COMMAND(id, name, argument, about) {argument, about},
+#include "cli/commands.def"
+};
+
+static const char *const command_names[] = {
+#define COMMAND(id, name, argument, about) name,
+#include "cli/commands.def"
+    NULL};
+
 static void help(void) {
-  puts("Statements run as soon as they are complete; an expression alone shows its value.\n"
-       "  help NAME, ?NAME   what a name means; help alone lists all names\n"
-       "  :quit              leave, as do quit, exit and Ctrl-D\n"
-       "Ctrl-C drops the line, or stops a running solver and keeps all variables. Two empty lines\n"
-       "drop an unfinished statement. Tab completes names. The language: man dmf-language.");
+  puts("Statements run as soon as they are complete; an expression alone shows its value.");
+  for (int i = 0; i < COMMAND_COUNT; i++) {
+    int width = printf("  :%s %s", command_names[i], commands[i].argument);
+    printf("%*s%s\n", 22 - width, "", commands[i].about);
+  }
+  puts("Ctrl-C drops the line, or stops a running solver and keeps all variables. Two empty lines\n"
+       "drop an unfinished statement. Tab completes names, keys, arguments, fields and files.\n"
+       "The language: man dmf-language.");
+}
+
+/* The command that a word is the beginning of; COMMAND_COUNT if it is none or several. */
+static Command command_of(const char *word, size_t length) {
+  Command found = COMMAND_COUNT;
+  for (int i = 0; i < COMMAND_COUNT; i++) {
+    if (strncmp(command_names[i], word, length) != 0) continue;
+    if (!command_names[i][length]) return (Command)i;
+    if (found != COMMAND_COUNT) return COMMAND_COUNT;
+    found = (Command)i;
+  }
+  return length ? found : COMMAND_COUNT;
+}
+
+static void unknown_command(Repl *repl, const char *word, size_t length) {
+  char *name = strndup(word, length);
+  if (!name) abort();
+  const char *near = dmf_suggest(name, command_names);
+  if (near)
+    complain(repl, "unknown command ':%s'; did you mean ':%s'?", name, near);
+  else
+    complain(repl, "unknown command ':%s'; ':help' lists them", name);
+  free(name);
+}
+
+static void load(Repl *repl, const char *file) {
+  if (*file) replace(&repl->loaded, strdup(file));
+  if (!repl->loaded)
+    complain(repl, "nothing has been loaded yet; ':load FILE' does");
+  else if (run(repl, NULL, repl->loaded, repl->timed) == DMF_INCOMPLETE)
+    complain(repl, "'%s' ends inside a statement", repl->loaded);
+}
+
+static void save(Repl *repl, const char *file) {
+  if (!*file)
+    complain(repl, "':save FILE' needs the name of a file");
+  else if (dmf_save_session(repl->dmf, file) == DMF_OK)
+    printf("saved as %s\n", file);
+  else if (!repl->status)
+    repl->status = DMF_FILE;
+}
+
+static bool read_number(const char *text, unsigned long long least, unsigned long long most,
+                        unsigned long long *number) {
+  char *end;
+  errno = 0;
+  *number = strtoull(text, &end, 10);
+  return isdigit((unsigned char)*text) && !*end && !errno && *number >= least && *number <= most;
+}
+
+static bool read_switch(const char *text, bool *on) {
+  *on = !strcmp(text, "on") || !strcmp(text, "true");
+  return *on || !strcmp(text, "off") || !strcmp(text, "false");
+}
+
+static void show_settings(const Repl *repl) {
+  const DmfConfig *config = dmf_config(repl->dmf);
+  if (config->threads)
+    printf("threads  %d\n", config->threads);
+  else
+    puts("threads  auto");
+  if (config->has_seed)
+    printf("seed     %llu\n", config->seed);
+  else
+    puts("seed     none");
+  printf("time     %s\nquiet    %s\n", repl->timed ? "on" : "off", config->quiet ? "on" : "off");
+}
+
+/* NAME VALUE, or NAME.KEY=VALUE as --set has it. */
+static void set(Repl *repl, char *text) {
+  static const char *const names[] = {"threads", "seed", "time", "quiet", NULL};
+  DmfConfig *config = dmf_config(repl->dmf);
+  unsigned long long number;
+  if (!*text) return show_settings(repl);
+  if (strchr(text, '.') && strchr(text, '=')) {
+    if (dmf_set(repl->dmf, text) == DMF_OK) puts("holds for what is declared from here on");
+    return;
+  }
+  char *name = text, *value = text + strcspn(text, " \t=");
+  if (*value) *value++ = 0;
+  value += strspn(value, " \t=");
+  if (!strcmp(name, "threads")) {
+    bool automatic = !strcmp(value, "auto");
+    if (automatic || read_number(value, 1, 4096, &number))
+      config->threads = automatic ? 0 : (int)number;
+    else
+      complain(repl, "threads is a number from 1 to 4096, or auto");
+  } else if (!strcmp(name, "seed")) {
+    config->has_seed = read_number(value, 0, ULLONG_MAX, &config->seed);
+    if (!config->has_seed && strcmp(value, "none"))
+      complain(repl, "seed is a whole number from 0, or none");
+  } else if (!strcmp(name, "time") || !strcmp(name, "quiet")) {
+    bool on;
+    if (!read_switch(value, &on))
+      complain(repl, "%s is on or off", name);
+    else
+      *(*name == 't' ? &repl->timed : &config->quiet) = on;
+  } else {
+    const char *near = dmf_suggest(name, names);
+    complain(repl, "no setting '%s'; did you mean '%s'?", name, near ? near : "NAME.KEY=VALUE");
+  }
+}
+
+static void time_statement(Repl *repl, const char *statement) {
+  if (!*statement) {
+    repl->timed = !repl->timed;
+    printf("statements are %s\n", repl->timed ? "timed" : "no longer timed");
+  } else if (run(repl, statement, NULL, true) == DMF_INCOMPLETE) {
+    complain(repl, "the statement is unfinished");
+  }
+}
+
+static void show_variables(const Repl *repl) {
+  char *text = dmf_who(repl->dmf);
+  fputs(*text ? text : "no variables yet\n", stdout);
+  free(text);
 }
 
 /* The name that `help NAME`, `?NAME` or `NAME?` asks about, in `line` itself, empty for a bare
@@ -104,202 +269,60 @@ static bool run_help(Repl *repl, char *line) {
   return true;
 }
 
-static bool run_meta(Repl *repl, char *line) {
-  if (run_help(repl, line)) return true;
-  line += strspn(line, " \t");
-  if (*line != ':') return false;
-  if (is_word(line, ":help") || is_word(line, ":h"))
-    help();
-  else
-    fprintf(stderr, "dmf: unknown command '%s'; there are :help and :quit\n", line);
+/* Whether the line is a command, which has then been obeyed; *leave: it was the last. */
+static bool run_command(Repl *repl, char *line, bool *leave) {
+  char *word = line + strspn(line, " \t");
+  *leave = is_word(line, "quit") || is_word(line, "exit");
+  if (*leave || run_help(repl, line)) return true;
+  if (*word++ != ':') return false;
+  size_t length = strcspn(word, " \t\r\n");
+  char *argument = word + length + strspn(word + length, " \t\r\n"), *end = strchr(argument, 0);
+  while (end > argument && isspace((unsigned char)end[-1])) *--end = 0;
+  line_remember(line);
+  switch (command_of(word, length)) {
+  case COMMAND_HELP: help(); break;
+  case COMMAND_WHO: show_variables(repl); break;
+  case COMMAND_RELOAD: load(repl, ""); break;
+  case COMMAND_LOAD: load(repl, argument); break;
+  case COMMAND_SAVE: save(repl, argument); break;
+  case COMMAND_SET: set(repl, argument); break;
+  case COMMAND_TIME: time_statement(repl, argument); break;
+  case COMMAND_QUIT: *leave = true; break;
+  case COMMAND_COUNT: unknown_command(repl, word, length); break;
+  }
+  fflush(stdout);
   return true;
 }
 
-int repl_run(Dmf *dmf) {
+/* ---- the loop ---- */
+
+int repl_run(Dmf *dmf, const char *loaded) {
   Repl repl = {.dmf = dmf, .terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)};
   LineEnd end;
   char *line;
-  if (repl.terminal) printf("dmf %s. :help says more, :quit leaves.\n", dmf_version());
-  while ((end = read_line(&repl, &line)) != LINE_EOF) {
+  bool leave = false;
+  if (loaded) repl.loaded = strdup(loaded);
+  if (repl.terminal) {
+    printf("dmf %s. :help says more, :quit leaves.\n", dmf_version());
+    line_edit(dmf, command_names);
+  }
+  while (!leave && (end = line_read(repl.pending ? "...> " : "dmf> ", &line)) != LINE_EOF) {
     if (end == LINE_INTERRUPTED) {
-      drop_pending(&repl);
+      replace(&repl.pending, NULL);
       continue;
     }
-    bool leave = !repl.pending && leaves(line);
-    if (!leave && (repl.pending || !is_blank(line)) && (repl.pending || !run_meta(&repl, line))) {
+    bool command = !repl.pending && run_command(&repl, line, &leave);
+    if (!command && (repl.pending || !is_blank(line))) {
       append(&repl, line);
       run_pending(&repl);
     }
     free(line);
-    if (leave) break;
   }
   if (repl.pending && !repl.terminal) {
     fputs("dmf: the input ends inside a statement\n", stderr);
     if (!repl.status) repl.status = DMF_SCRIPT;
   }
-  drop_pending(&repl);
-  free(repl.history);
+  free(repl.pending);
+  free(repl.loaded);
   return repl.terminal ? DMF_OK : repl.status;
 }
-
-/* ---- lines without editing ---- */
-
-static LineEnd read_plain(char **line) {
-  size_t capacity = 0;
-  *line = NULL;
-  ssize_t length = getline(line, &capacity, stdin);
-  if (length < 0) {
-    free(*line);
-    return LINE_EOF;
-  }
-  if (length && (*line)[length - 1] == '\n') (*line)[length - 1] = 0;
-  return LINE_READ;
-}
-
-/* Set by Ctrl-C at the prompt. */
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signal_number) {
-  (void)signal_number;
-  interrupted = 1;
-}
-
-static LineEnd read_prompted(Repl *repl, const char *prompt, char **line);
-
-static LineEnd read_line(Repl *repl, char **line) {
-  if (!repl->terminal) return read_plain(line);
-  struct sigaction action = {.sa_handler = on_interrupt}, before;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, &before);
-  interrupted = 0;
-  LineEnd end = read_prompted(repl, repl->pending ? "...> " : "dmf> ", line);
-  sigaction(SIGINT, &before, NULL);
-  if (!interrupted) return end;
-  if (end == LINE_READ) free(*line);
-  clearerr(stdin);
-  putchar('\n');
-  return LINE_INTERRUPTED;
-}
-
-#ifndef HAVE_READLINE
-
-static LineEnd read_prompted(Repl *repl, const char *prompt, char **line) {
-  (void)repl;
-  fputs(prompt, stdout);
-  fflush(stdout);
-  LineEnd end = read_plain(line);
-  if (end == LINE_EOF && !interrupted) putchar('\n');
-  return end;
-}
-
-static void remember(Repl *repl, const char *statement) { (void)repl, (void)statement; }
-
-#else
-
-/* ---- lines with readline ---- */
-
-/* readline calls back without an argument: the line it has read, whether it has, and the session
- * whose names complete. */
-static char *line_read;
-static bool line_done;
-static Dmf *completing;
-
-static void on_line(char *line) {
-  rl_callback_handler_remove();
-  line_read = line;
-  line_done = true;
-}
-
-static char *next_name(const char *text, int again) {
-  static int i;
-  const char *name;
-  if (!again) i = 0;
-  while ((name = dmf_name(completing, i++)))
-    if (!strncmp(name, text, strlen(text))) return strdup(name);
-  return NULL;
-}
-
-/* Names of the language, but files inside a string. */
-static char **complete(const char *text, int start, int end) {
-  bool quoted = false;
-  (void)end;
-  for (int i = 0; i < start; i++)
-    if (rl_line_buffer[i] == '"' && (!i || rl_line_buffer[i - 1] != '\\')) quoted = !quoted;
-  rl_completion_append_character = 0;
-  if (quoted) return NULL;
-  rl_attempted_completion_over = 1;
-  return rl_completion_matches(text, next_name);
-}
-
-/* $XDG_STATE_HOME/dmf/history with its directories; NULL if there is no place for it. */
-static char *history_file(void) {
-  const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-  char *path;
-  if (state && *state == '/') {
-    if (asprintf(&path, "%s/dmf/history", state) < 0) return NULL;
-  } else if (!home || !*home || asprintf(&path, "%s/.local/state/dmf/history", home) < 0) {
-    return NULL;
-  }
-  for (char *slash = path + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
-    *slash = 0;
-    mkdir(path, 0700);
-  }
-  int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (file >= 0) return close(file), path;
-  free(path);
-  return NULL;
-}
-
-static void start_readline(Repl *repl) {
-  completing = repl->dmf;
-  rl_readline_name = "dmf";
-  rl_attempted_completion_function = complete;
-  rl_completer_word_break_characters = " \t\n\"'`@$><=;|&{}()[]+-*/^,.:!?";
-  rl_persistent_signal_handlers = 1;
-  /* With time stamps between them, entries of several lines stay whole in the file. */
-  history_comment_char = '#';
-  history_write_timestamps = 1;
-  repl->history = history_file();
-  using_history();
-  stifle_history(5000);
-  if (repl->history) read_history(repl->history);
-}
-
-/* One entry for each statement, on disk at once. Repetitions are kept once. */
-static void remember(Repl *repl, const char *statement) {
-  if (!repl->terminal) return;
-  char *entry = strdup(statement);
-  if (!entry) abort();
-  for (size_t n = strlen(entry); n && isspace((unsigned char)entry[n - 1]);) entry[--n] = 0;
-  HIST_ENTRY *last = history_length ? history_get(history_base + history_length - 1) : NULL;
-  if (*entry && !(last && !strcmp(last->line, entry))) {
-    add_history(entry);
-    if (repl->history) append_history(1, repl->history);
-  }
-  free(entry);
-}
-
-/* Feeds readline key by key, so that a Ctrl-C is seen between two keys. */
-static LineEnd read_prompted(Repl *repl, const char *prompt, char **line) {
-  if (!completing) start_readline(repl);
-  line_done = false;
-  rl_callback_handler_install(prompt, on_line);
-  while (!line_done && !interrupted) {
-    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-    int ready = poll(&input, 1, -1);
-    if (ready > 0)
-      rl_callback_read_char();
-    else if (ready < 0 && errno == EINTR)
-      rl_check_signals();
-    else
-      break;
-  }
-  if (!line_done) rl_callback_handler_remove();
-  *line = line_done ? line_read : NULL;
-  if (*line) return LINE_READ;
-  /* at the end of input readline goes to a new line itself, but only with bracketed paste */
-  if (!interrupted && strcmp(rl_variable_value("enable-bracketed-paste"), "on")) putchar('\n');
-  return LINE_EOF;
-}
-
-#endif

@@ -6,8 +6,9 @@
 
 #include "dmf.h"
 
-/* Returns when the input ends or the user leaves: DMF_OK at a terminal, else the status of the
- * first statement that failed. */
-int repl_run(Dmf *dmf);
+/* `loaded` (or NULL) is the script that has been run before, which :reload runs again. Returns when
+ * the input ends or the user leaves: DMF_OK at a terminal, else the status of the first statement
+ * that failed. */
+int repl_run(Dmf *dmf, const char *loaded);
 
 #endif

@@ -229,6 +229,16 @@ static const char **result_names(const Result *result, bool errors) {
   return names;
 }
 
+const char **value_fields(const Value *value, bool errors) {
+  if (value->kind == VALUE_STDERR) return result_names(value->result, true);
+  if (value->kind == VALUE_RESULT) return result_names(value->result, errors);
+  if (value->kind != VALUE_DECLARED) return NULL;
+  const char **names = mem_new(DECLARED_MAX_KEYS + 1, sizeof *names);
+  for (int i = 0; declared_key(value->declared.kind, i); i++)
+    names[i] = declared_key(value->declared.kind, i);
+  return names;
+}
+
 static Value *attribute_value(Eval *eval, const char *text) {
   char *end;
   double number = strtod(text, &end);

@@ -233,17 +233,18 @@ static bool is_option(const Item *item) {
   return item->labelled && (item->value->kind == VALUE_STRING || item->value->kind == VALUE_NUMBER);
 }
 
+const char *const plot_options[] = {"title", "xlabel", "ylabel", "logx", "logy", "panel", NULL};
+
 static void take_option(Eval *eval, const Item *item, PlotPart *part) {
-  static const char *const names[] = {"title", "xlabel", "ylabel", "logx", "logy", "panel", NULL};
   const char **texts[] = {&part->title, &part->x_label, &part->y_label};
   bool *switches[] = {&part->x_log, &part->y_log};
   enum { TEXTS = sizeof texts / sizeof *texts, PANEL = 5 };
   const Value *value = item->value;
   int i = 0;
-  while (names[i] && strcmp(names[i], item->name) != 0) i++;
+  while (plot_options[i] && strcmp(plot_options[i], item->name) != 0) i++;
   bool text = i < TEXTS || i == PANEL;
-  if (!names[i])
-    eval_unknown(eval, item->node->span, item->name, names,
+  if (!plot_options[i])
+    eval_unknown(eval, item->node->span, item->name, plot_options,
                  "cannot plot %s, and 'plot' has no option '%s'", value_describe(value),
                  item->name);
   else if (text != (value->kind == VALUE_STRING))

@@ -62,6 +62,9 @@ typedef struct PlotPart {
   int count;
 } PlotPart;
 
+/* The names of the options, ending with NULL. */
+extern const char *const plot_options[];
+
 /* What the evaluator asks of the session. */
 typedef struct Host {
   void *self;
@@ -156,6 +159,9 @@ Value *eval_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *n
 /* access.c */
 Value *eval_index(Eval *eval, const Ast *node);
 Value *eval_field(Eval *eval, const Ast *node);
+/* What may follow a dot behind the value (`errors`: behind its `.stderr`), ending with NULL, to be
+ * freed; NULL if nothing may. */
+const char **value_fields(const Value *value, bool errors);
 /* The part of an array that subscripts choose, which remembers where it comes from. */
 Value *eval_part(Eval *eval, Span span, Value *base, int count, const Subscript *list, bool known);
 

@@ -39,7 +39,7 @@ static Eval evaluator(Dmf *dmf, Scope *globals, bool dry) {
                 .scope = globals,
                 .stop = &dmf->stop,
                 .dry = dry,
-                .threads = dmf->threads,
+                .threads = session_threads(dmf),
                 .interactive = dmf->config.interactive};
 }
 
@@ -59,6 +59,12 @@ static int default_threads(void) {
   return n > 0 ? n : 1;
 }
 
+int session_threads(const Dmf *dmf) {
+  return dmf->config.threads > 0 ? dmf->config.threads : default_threads();
+}
+
+DmfConfig *dmf_config(Dmf *dmf) { return &dmf->config; }
+
 static void open_scopes(Dmf *dmf) {
   dmf->base = scope_new(NULL);
   Eval eval = evaluator(dmf, dmf->base, false);
@@ -77,7 +83,6 @@ Dmf *dmf_open(const DmfConfig *config) {
   dmf->results = dmf->config.results ? dmf->config.results : stdout;
   dmf->diagnostics = dmf->config.diagnostics ? dmf->config.diagnostics : stderr;
   dmf->out = dmf->config.out ? mem_string(dmf->config.out) : NULL;
-  dmf->threads = dmf->config.threads > 0 ? dmf->config.threads : default_threads();
   dmf->pool = expr_pool_new();
   pthread_mutex_init(&dmf->lock, NULL);
   pthread_cond_init(&dmf->idle, NULL);
@@ -107,7 +112,6 @@ void dmf_close(Dmf *dmf) {
   imports_free(dmf);
   for (int i = 0; i < dmf->script_count; i++) script_free(dmf->scripts[i]);
   free(dmf->scripts);
-  free(dmf->names);
   topics_free(dmf);
   free(dmf->out);
   expr_pool_free(dmf->pool);
@@ -282,7 +286,8 @@ static void print_equations(Dmf *dmf) {
   dmf->equations = NULL;
 }
 
-static int work(Dmf *dmf, Source *source, Work work) {
+/* `file`: where the source comes from, or NULL. */
+static int work(Dmf *dmf, Source *source, const char *file, Work work) {
   Script *script = NULL;
   ParseOutcome outcome = script_parse(source, dmf->config.interactive, &script, &dmf->diags);
   if (outcome != PARSE_OK) {
@@ -301,6 +306,7 @@ static int work(Dmf *dmf, Source *source, Work work) {
   if (work == WORK_RUN && !dmf->diags.errors) {
     session_report(dmf);
     run(dmf, script);
+    if (dmf->config.interactive && !dmf->diags.errors) record(dmf, script, file);
   }
   dmf->text = NULL;
   return session_conclude(dmf);
@@ -314,14 +320,14 @@ static int work_file(Dmf *dmf, const char *path, Work what) {
     free(why);
     return session_conclude(dmf);
   }
-  int status = work(dmf, source, what);
+  int status = work(dmf, source, path, what);
   source_drop(source);
   return status;
 }
 
 static int work_text(Dmf *dmf, const char *name, const char *text, size_t length, Work what) {
   Source *source = source_new(name, text, length);
-  int status = work(dmf, source, what);
+  int status = work(dmf, source, NULL, what);
   source_drop(source);
   return status;
 }
@@ -334,6 +340,16 @@ int dmf_check_text(Dmf *dmf, const char *name, const char *text, size_t length) 
   return work_text(dmf, name, text, length, WORK_CHECK);
 }
 
+bool dmf_unfinished(Dmf *dmf, const char *text) {
+  Source *source = source_new("<input>", text, strlen(text));
+  Script *script = NULL;
+  ParseOutcome outcome = script_parse(source, true, &script, &dmf->diags);
+  script_free(script);
+  source_drop(source);
+  diags_clear(&dmf->diags);
+  return outcome == PARSE_INCOMPLETE;
+}
+
 int dmf_run_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_RUN); }
 int dmf_check_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_CHECK); }
 int dmf_ir_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_LOWER); }
@@ -344,29 +360,3 @@ int dmf_equations_file(Dmf *dmf, const char *path, bool latex) {
 }
 
 void dmf_interrupt(Dmf *dmf) { dmf->stop = 1; }
-
-/* Names */
-
-static int by_name(const void *a, const void *b) {
-  return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static void collect_names(Dmf *dmf) {
-  const char **names = scope_names(dmf->user);
-  int count = 0, distinct = 0;
-  while (names[count]) count++;
-  names = mem_grow(names, (size_t)(count + 3 * DECLARED_MAX_KEYS) * sizeof *names);
-  for (DeclaredKind kind = DECLARED_DATASET; kind <= DECLARED_TRAINING; kind++)
-    for (int i = 0; declared_key(kind, i); i++) names[count++] = declared_key(kind, i);
-  qsort(names, (size_t)count, sizeof *names, by_name);
-  for (int i = 0; i < count; i++)
-    if (!distinct || strcmp(names[distinct - 1], names[i]) != 0) names[distinct++] = names[i];
-  free(dmf->names);
-  dmf->names = names;
-  dmf->name_count = distinct;
-}
-
-const char *dmf_name(Dmf *dmf, int i) {
-  if (i == 0) collect_names(dmf);
-  return i >= 0 && i < dmf->name_count ? dmf->names[i] : NULL;
-}

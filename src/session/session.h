@@ -43,7 +43,6 @@ struct Dmf {
   pthread_cond_t idle;  /* a result is no longer busy */
   FILE *results, *diagnostics;
   char *out;
-  int threads;
   volatile sig_atomic_t stop;
   ExprPool *pool;
   Diags diags;
@@ -68,8 +67,9 @@ struct Dmf {
   int import_count;
   SweepRecord *records;
   int record_count;
-  const char **names; /* of dmf_name */
-  int name_count;
+  char **candidates; /* of dmf_complete */
+  int candidate_count;
+  char *record;       /* of an interactive session: the statements that went well */
   DmfTopic *topics; /* of dmf_topic; their texts are in the arena */
   int topic_count;
   Arena *topic_arena;
@@ -87,6 +87,14 @@ char *session_beside(Span span, const char *path);
 
 /* Whether results go to a terminal. */
 bool session_on_terminal(const Dmf *dmf);
+
+/* How many threads solvers use. */
+int session_threads(const Dmf *dmf);
+
+/* complete.c */
+void candidates_free(Dmf *dmf);
+/* record.c: adds what was run without error, from a file or not (NULL). */
+void record(Dmf *dmf, const Script *script, const char *file);
 
 /* import.c */
 void import_run(Eval *eval, const Ast *node);

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct Bench {
   Dmf *dmf;
@@ -35,9 +36,11 @@ static int run(Bench *b, const char *text) {
   return dmf_run_text(b->dmf, "<input>", text, strlen(text));
 }
 
-static bool has_name(Bench *b, const char *name) {
-  for (int i = 0; dmf_name(b->dmf, i); i++)
-    if (strcmp(dmf_name(b->dmf, i), name) == 0) return true;
+/* Whether `name` may stand at the end of the text. */
+static bool offers(Bench *b, const char *text, const char *name) {
+  const char *candidate;
+  for (int i = 0; (candidate = dmf_complete(b->dmf, text, strlen(text), i)); i++)
+    if (strcmp(candidate, name) == 0) return true;
   return false;
 }
 
@@ -51,7 +54,58 @@ static void entries(void) {
   CHECK(run(&b, "x") == DMF_OK);
   CHECK(strcmp(b.results, "= 5\n") == 0);
   CHECK(strstr(b.messages, "unknown name 'y'") != NULL);
-  CHECK(has_name(&b, "x") && has_name(&b, "dmft") && has_name(&b, "gamma") && !has_name(&b, "y"));
+  CHECK(offers(&b, "", "x") && offers(&b, "", "dmft") && !offers(&b, "", "y"));
+  finish(&b);
+}
+
+static void completion(void) {
+  Bench b;
+  begin(&b, true);
+  CHECK(run(&b, "dataset d { inputs = [[1]]; targets = [1] }; function g(p, q = 2) = p + q") ==
+        DMF_OK);
+  CHECK(run(&b, "model m { layers = input -> dense(linear) -> readout }") == DMF_OK);
+  CHECK(run(&b, "training t { dataset = d; optimizer = gd(eta = 1); steps = 1 }") == DMF_OK);
+  CHECK(run(&b, "r = dmft(m, t)") == DMF_OK);
+  CHECK(offers(&b, "print sig", "sigmoid") && !offers(&b, "print sig", "sin"));
+  CHECK(offers(&b, "pl", "plot") && offers(&b, "r.", "loss") &&
+        offers(&b, "x = [r.stderr.lo", "loss"));
+  CHECK(!offers(&b, "r.stderr.s", "seconds") && offers(&b, "r.s", "seconds"));
+  CHECK(offers(&b, "m.", "gamma") && !offers(&b, "m.", "steps") && !offers(&b, "nobody.", "loss"));
+  CHECK(offers(&b, "model n { ga", "gamma") && !offers(&b, "model n { st", "steps"));
+  CHECK(offers(&b, "training u {\n  eta = 1 # a {\n  st", "steps"));
+  CHECK(offers(&b, "model n { layers = in", "input") &&
+        !offers(&b, "model n { layers = ", "width"));
+  CHECK(offers(&b, "dmft(m with { wi", "width") && offers(&b, "dmft(m, t, sa", "samples = "));
+  CHECK(offers(&b, "g(", "p = ") && offers(&b, "print (g(1, q", "q = ") &&
+        !offers(&b, "g(p = q", "q = "));
+  CHECK(offers(&b, "plot r.loss, lo", "logy = ") && !offers(&b, "print r.loss, lo", "logy = "));
+  CHECK(offers(&b, "import \"std/ob", "std/observables.dmf") && !offers(&b, "x = \"dm", "dmft"));
+  CHECK(offers(&b, "\\gamma", "γ") && !offers(&b, "# dm", "dmft") &&
+        offers(&b, "for i in 1..2 { pr", "print"));
+  CHECK(!offers(&b, "))}]((", "nothing") && offers(&b, "{{{{", "dmft"));
+  CHECK(dmf_unfinished(b.dmf, "for i in 1..2 {") && !dmf_unfinished(b.dmf, "x = ) {"));
+  finish(&b);
+}
+
+/* What is recorded gives the same session again. */
+static void recording(void) {
+  Bench a, b;
+  char path[] = "/tmp/dmf-session-XXXXXX";
+  int file = mkstemp(path);
+  begin(&a, true);
+  begin(&b, true);
+  CHECK(file >= 0 && run(&a, "x = 2") == DMF_OK && run(&a, "x = nothing") == DMF_SCRIPT);
+  CHECK(run(&a, "y = 3; x + y # the sum\nx") == DMF_OK);
+  CHECK(dmf_save_session(a.dmf, path) == DMF_OK && dmf_run_file(b.dmf, path) == DMF_OK);
+  fflush(b.out);
+  CHECK(strcmp(b.results, "x + y = 5\nx = 2\n") == 0);
+  char *who = dmf_who(b.dmf);
+  CHECK(strstr(who, "x ") && strstr(who, "y ") && strstr(who, "a number"));
+  CHECK(dmf_save_session(a.dmf, "/nowhere/at/all") == DMF_FILE);
+  free(who);
+  close(file);
+  unlink(path);
+  finish(&a);
   finish(&b);
 }
 
@@ -59,12 +113,15 @@ static void entries(void) {
 static void help(void) {
   Bench b;
   begin(&b, true);
-  for (int i = 0; dmf_name(b.dmf, i); i++) {
-    char *text = dmf_help(b.dmf, dmf_name(b.dmf, i));
-    CHECK(text && strstr(text, "\n    "));
-    if (!text || !strstr(text, "\n    ")) fprintf(stderr, "no help: %s\n", dmf_name(b.dmf, i));
-    free(text);
-  }
+  static const char *const places[] = {"", "dataset d {", "model m {", "training t {"};
+  for (size_t k = 0; k < sizeof places / sizeof *places; k++)
+    for (int i = 0; dmf_complete(b.dmf, places[k], strlen(places[k]), i); i++) {
+      const char *name = dmf_complete(b.dmf, places[k], strlen(places[k]), i);
+      char *text = dmf_help(b.dmf, name);
+      CHECK(text && strstr(text, "\n    "));
+      if (!text || !strstr(text, "\n    ")) fprintf(stderr, "no help: %s\n", name);
+      free(text);
+    }
   const DmfTopic *topic;
   for (int i = 0; (topic = dmf_topic(b.dmf, i)); i++) {
     CHECK(*topic->about && *topic->usage && *topic->group);
@@ -92,6 +149,8 @@ static void apart(void) {
 
 int main(void) {
   entries();
+  completion();
+  recording();
   help();
   apart();
   return check_done();

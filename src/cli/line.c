@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cli/line.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifdef HAVE_READLINE
+#include <readline/history.h>
+#include <readline/readline.h>
+#endif
+
+/* Whose names complete; NULL while lines are read plainly. There is one terminal, and readline
+ * calls back without an argument. */
+static Dmf *editing;
+
+/* Set by Ctrl-C at the prompt. */
+static volatile sig_atomic_t interrupted;
+
+static LineEnd read_plain(char **line) {
+  size_t capacity = 0;
+  *line = NULL;
+  ssize_t length = getline(line, &capacity, stdin);
+  if (length < 0) {
+    free(*line);
+    return LINE_EOF;
+  }
+  if (length && (*line)[length - 1] == '\n') (*line)[length - 1] = 0;
+  return LINE_READ;
+}
+
+static void on_interrupt(int signal_number) {
+  (void)signal_number;
+  interrupted = 1;
+}
+
+static LineEnd read_edited(const char *prompt, char **line);
+
+LineEnd line_read(const char *prompt, char **line) {
+  if (!editing) return read_plain(line);
+  struct sigaction action = {.sa_handler = on_interrupt}, before;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, &before);
+  interrupted = 0;
+  LineEnd end = read_edited(prompt, line);
+  sigaction(SIGINT, &before, NULL);
+  if (!interrupted) return end;
+  if (end == LINE_READ) free(*line);
+  clearerr(stdin);
+  putchar('\n');
+  return LINE_INTERRUPTED;
+}
+
+#ifndef HAVE_READLINE
+
+void line_edit(Dmf *dmf, const char *const *commands) {
+  (void)commands;
+  editing = dmf;
+}
+
+static LineEnd read_edited(const char *prompt, char **line) {
+  fputs(prompt, stdout);
+  fflush(stdout);
+  LineEnd end = read_plain(line);
+  if (end == LINE_EOF && !interrupted) putchar('\n');
+  return end;
+}
+
+void line_remember(const char *statement) { (void)statement; }
+
+#else
+
+static char *line_done;
+static bool done;
+static char *history_path; /* NULL: none is kept */
+static const char *const *command_names;
+
+static void on_line(char *line) {
+  rl_callback_handler_remove();
+  line_done = line;
+  done = true;
+}
+
+/* ---- completion ---- */
+
+static bool is_command(void) { return rl_line_buffer[strspn(rl_line_buffer, " \t")] == ':'; }
+
+static char *next_command(const char *text, int again) {
+  static int i;
+  const char *name;
+  if (!again) i = 0;
+  while ((name = command_names[i++]))
+    if (!strncmp(name, text, strlen(text))) return strdup(name);
+  return NULL;
+}
+
+static char *next_name(const char *text, int again) {
+  static int i;
+  (void)text;
+  if (!again) i = 0;
+  const char *name = dmf_complete(editing, rl_line_buffer, (size_t)rl_point, i++);
+  return name ? strdup(name) : NULL;
+}
+
+/* Command lines are words between blanks. */
+static char *break_characters(void) {
+  static char blanks[] = " \t:", operators[] = " \t\n\"'`@$><=;|&{}()[]+-*/^,.:!?";
+  return is_command() ? blanks : operators;
+}
+
+/* Commands after a colon, and files behind them; files in a string that is nothing of the language;
+ * else what the session knows. */
+static char **complete(const char *text, int start, int end) {
+  (void)end;
+  rl_completion_append_character = 0;
+  bool command = is_command(), named = command && start > 0 && rl_line_buffer[start - 1] == ':';
+  rl_attempted_completion_over = !command || named;
+  if (named) rl_completion_append_character = ' ';
+  if (command) return named ? rl_completion_matches(text, next_command) : NULL;
+  char **names = rl_completion_matches(text, next_name);
+  bool quoted = start > 0 && rl_line_buffer[start - 1] == '"';
+  if (!names && quoted) rl_attempted_completion_over = 0;
+  return names;
+}
+
+/* ---- statements of several lines ---- */
+
+/* Whether the buffer ends with two empty lines, the sign to give up an unfinished statement. */
+static bool given_up(void) {
+  int lines = 0;
+  for (int i = rl_end; i > 0 && isspace((unsigned char)rl_line_buffer[i - 1]); i--)
+    lines += rl_line_buffer[i - 1] == '\n';
+  return lines >= 2;
+}
+
+static int on_enter(int count, int key) {
+  if (is_command() || given_up() || !dmf_unfinished(editing, rl_line_buffer))
+    return rl_point = rl_end, rl_newline(count, key);
+  return rl_insert_text("\n");
+}
+
+static int line_start(int at) {
+  while (at > 0 && rl_line_buffer[at - 1] != '\n') at--;
+  return at;
+}
+
+static int line_length(int at) { return (int)strcspn(rl_line_buffer + at, "\n"); }
+
+static void move_to(int start, int column) {
+  int length = line_length(start);
+  rl_point = start + (column < length ? column : length);
+}
+
+/* Up and down go from line to line of a statement, and beyond its ends through the history of what
+ * begins like it. */
+static int on_up(int count, int key) {
+  int start = line_start(rl_point);
+  if (!start) return rl_history_search_backward(count, key);
+  move_to(line_start(start - 1), rl_point - start);
+  return 0;
+}
+
+static int on_down(int count, int key) {
+  int start = line_start(rl_point), next = rl_point + line_length(rl_point);
+  if (next >= rl_end) return rl_history_search_forward(count, key);
+  move_to(next + 1, rl_point - start);
+  return 0;
+}
+
+static int on_home(int count, int key) {
+  (void)count, (void)key;
+  rl_point = line_start(rl_point);
+  return 0;
+}
+
+static int on_end(int count, int key) {
+  (void)count, (void)key;
+  rl_point += line_length(rl_point);
+  return 0;
+}
+
+static void bind_keys(void) {
+  static const struct {
+    const char *sequence;
+    rl_command_func_t *function;
+  } keys[] = {{"\r", on_enter},     {"\n", on_enter},    {"\033[A", on_up},   {"\033OA", on_up},
+              {"\033[B", on_down},  {"\033OB", on_down}, {"\033[H", on_home}, {"\033OH", on_home},
+              {"\033[1~", on_home}, {"\001", on_home},   {"\033[F", on_end},  {"\033OF", on_end},
+              {"\033[4~", on_end},  {"\005", on_end}};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+    rl_bind_keyseq(keys[i].sequence, keys[i].function);
+  rl_bind_key_in_map('\r', on_enter, vi_insertion_keymap);
+}
+
+/* ---- history ---- */
+
+/* $XDG_STATE_HOME/dmf/history with its directories; NULL if there is no place for it. */
+static char *history_file(void) {
+  const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+  char *path;
+  if (state && *state == '/') {
+    if (asprintf(&path, "%s/dmf/history", state) < 0) return NULL;
+  } else if (!home || !*home || asprintf(&path, "%s/.local/state/dmf/history", home) < 0) {
+    return NULL;
+  }
+  for (char *slash = path + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
+    *slash = 0;
+    mkdir(path, 0700);
+  }
+  int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (file >= 0) return close(file), path;
+  free(path);
+  return NULL;
+}
+
+/* Repetitions are kept once. */
+void line_remember(const char *statement) {
+  if (!editing) return;
+  char *entry = strdup(statement);
+  if (!entry) abort();
+  for (size_t n = strlen(entry); n && isspace((unsigned char)entry[n - 1]);) entry[--n] = 0;
+  HIST_ENTRY *last = history_length ? history_get(history_base + history_length - 1) : NULL;
+  if (*entry && !(last && !strcmp(last->line, entry))) {
+    add_history(entry);
+    if (history_path) append_history(1, history_path);
+  }
+  free(entry);
+}
+
+/* ---- reading ---- */
+
+void line_edit(Dmf *dmf, const char *const *commands) {
+  editing = dmf;
+  command_names = commands;
+  rl_readline_name = "dmf";
+  rl_attempted_completion_function = complete;
+  rl_completion_word_break_hook = break_characters;
+  rl_completer_quote_characters = "\"";
+  rl_persistent_signal_handlers = 1;
+  /* With time stamps between them, entries of several lines stay whole in the file. */
+  history_comment_char = '#';
+  history_write_timestamps = 1;
+  free(history_path);
+  history_path = history_file();
+  using_history();
+  stifle_history(5000);
+  if (history_path) read_history(history_path);
+  rl_initialize();
+  bind_keys();
+}
+
+/* Feeds readline key by key, so that a Ctrl-C is seen between two keys. */
+static LineEnd read_edited(const char *prompt, char **line) {
+  done = false;
+  rl_callback_handler_install(prompt, on_line);
+  while (!done && !interrupted) {
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    int ready = poll(&input, 1, -1);
+    if (ready > 0)
+      rl_callback_read_char();
+    else if (ready < 0 && errno == EINTR)
+      rl_check_signals();
+    else
+      break;
+  }
+  if (!done) rl_callback_handler_remove();
+  *line = done ? line_done : NULL;
+  if (*line) return LINE_READ;
+  /* at the end of input readline goes to a new line itself, but only with bracketed paste */
+  if (!interrupted && strcmp(rl_variable_value("enable-bracketed-paste"), "on")) putchar('\n');
+  return LINE_EOF;
+}
+
+#endif
