@@ -19,21 +19,22 @@ static bool type_of(unsigned char code, FileType *type) {
 static Status read_idx(const char *path, FileBytes bytes, Array **array, char **why) {
   const unsigned char *b = bytes.data;
   FileType type;
-  if (bytes.length < 4 || b[0] || b[1] || !type_of(b[2], &type))
+  if (bytes.length < 4 || b[0] || b[1])
     return file_fail(why, path, STATUS_FILE,
                      "this is not an IDX file (its first bytes are not 0 0 TYPE RANK)");
+  if (!type_of(b[2], &type))
+    return file_fail(why, path, STATUS_FILE, "byte 2: %d is not an element type of IDX", b[2]);
   size_t rank = b[3], shape[ARRAY_MAX_RANK];
   if (rank < 1 || rank > ARRAY_MAX_RANK)
-    return file_fail(why, path, STATUS_FILE, "%zu axes (1 to %d are possible)", rank,
+    return file_fail(why, path, STATUS_FILE, "byte 3: %zu axes (1 to %d are possible)", rank,
                      ARRAY_MAX_RANK);
   if (bytes.length < 4 + 4 * rank)
     return file_fail(why, path, STATUS_FILE, "the header is cut off at byte %zu", bytes.length);
   for (size_t i = 0; i < rank; i++)
     shape[i] = (size_t)file_number((FileType){'u', 4, true}, b + 4 + 4 * i);
-  Status status = file_new_array(path, (int)rank, shape, array, why);
-  if (status) return status;
-  size_t start = 4 + 4 * rank, expected = start + (*array)->size * (size_t)type.size;
-  status = file_check_length(path, bytes, expected, why);
+  size_t start = 4 + 4 * rank;
+  Status status =
+      file_new_array_at(path, bytes, start, (size_t)type.size, (int)rank, shape, array, why);
   for (size_t i = 0; !status && i < (*array)->size; i++)
     (*array)->data[i] = file_number(type, b + start + i * (size_t)type.size);
   return status;

@@ -62,18 +62,13 @@ Status file_read(const char *path,
   if (fd < 0) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
   Status status = load(fd, path, &bytes, why);
   close(fd);
+  if (!status && file_is_gzip(bytes)) status = file_gunzip(path, &bytes, why);
   if (!status) status = read(path, bytes, array, why);
   free(bytes.data);
   if (!status) return status;
   array_drop(*array);
   *array = NULL;
   return status;
-}
-
-Status file_check_length(const char *path, FileBytes bytes, size_t expected, char **why) {
-  if (bytes.length == expected) return STATUS_OK;
-  return file_fail(why, path, STATUS_FILE, "%zu bytes, but the header promises %zu", bytes.length,
-                   expected);
 }
 
 Status file_new_array(const char *path, int rank, const size_t *shape, Array **array, char **why) {
@@ -83,6 +78,21 @@ Status file_new_array(const char *path, int rank, const size_t *shape, Array **a
   if (*array) return STATUS_OK;
   return file_fail(why, path, STATUS_LIMIT, "the array takes %.0f bytes, but %.0f are free", bytes,
                    mem_available());
+}
+
+Status file_new_array_at(const char *path, FileBytes bytes, size_t begin, size_t size, int rank,
+                         const size_t *shape, Array **array, char **why) {
+  double promised = (double)size; /* a damaged header may promise any number */
+  for (int i = 0; i < rank; i++) promised *= (double)shape[i];
+  promised += (double)begin;
+  if ((double)bytes.length < promised)
+    return file_fail(why, path, STATUS_FILE, "cut off at byte %zu: the header promises %.0f bytes",
+                     bytes.length, promised);
+  if ((double)bytes.length > promised)
+    return file_fail(why, path, STATUS_FILE,
+                     "byte %.0f should be the end, as the header promises, but %zu bytes follow",
+                     promised, bytes.length - (size_t)promised);
+  return file_new_array(path, rank, shape, array, why);
 }
 
 bool file_type_known(FileType type) {

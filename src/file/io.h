@@ -22,15 +22,22 @@ typedef struct FileBytes {
   size_t length;
 } FileBytes;
 
-/* Loads a file and lets `read` make its array; *array is NULL when either fails. */
+/* Whether the bytes begin a gzip stream; and what they unpack to, in their place. STATUS_FILE with
+ * the byte where they are damaged or cut off. */
+bool file_is_gzip(FileBytes bytes);
+Status file_gunzip(const char *path, FileBytes *bytes, char **why);
+
+/* Loads a file, unpacks it when it is compressed with gzip, and lets `read` make its array; *array
+ * is NULL when any of it fails. */
 Status file_read(const char *path,
                  Status (*read)(const char *path, FileBytes bytes, Array **array, char **why),
                  Array **array, char **why);
-/* STATUS_FILE unless the file has this length, which its header promises. */
-Status file_check_length(const char *path, FileBytes bytes, size_t expected, char **why);
-
 /* A new array, refused with STATUS_LIMIT when it is larger than the memory available. */
 Status file_new_array(const char *path, int rank, const size_t *shape, Array **array, char **why);
+/* The same for elements of `size` bytes that begin at a byte and fill the rest of the file;
+ * STATUS_FILE when it has another length than that shape promises. */
+Status file_new_array_at(const char *path, FileBytes bytes, size_t begin, size_t size, int rank,
+                         const size_t *shape, Array **array, char **why);
 
 /* An element type: kind 'f', 'i', 'u' or 'b' (as in NumPy), and its size in bytes. */
 typedef struct FileType {

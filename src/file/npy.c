@@ -109,10 +109,9 @@ static void read_elements(const Header *h, const unsigned char *from, Array *arr
 static Status read_npy(const char *path, FileBytes bytes, Array **array, char **why) {
   Header h = {0};
   Status status = read_header(path, bytes, &h, why);
-  if (!status) status = file_new_array(path, h.rank, h.shape, array, why);
-  if (status) return status;
-  size_t expected = h.offset + (*array)->size * (size_t)h.type.size;
-  status = file_check_length(path, bytes, expected, why);
+  if (!status)
+    status =
+        file_new_array_at(path, bytes, h.offset, (size_t)h.type.size, h.rank, h.shape, array, why);
   if (!status) read_elements(&h, bytes.data + h.offset, *array);
   return status;
 }

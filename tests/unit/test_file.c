@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 static char directory[256];
 
@@ -168,7 +169,7 @@ static void test_npy(void) {
   CHECK(refuses(
       file_read_npy,
       npy("{'descr': '|i1', 'fortran_order': False, 'shape': (9999999999, 9999999999)}", "", 0),
-      STATUS_LIMIT, "bytes"));
+      STATUS_FILE, "the header promises 9999999998"));
   CHECK(refuses(file_read_npy, put("t.npy", "\x93NUMPY\1\0\100\0{", 11), STATUS_FILE, "cut off"));
   CHECK(refuses(file_read_npy, put("t.npy", "\x93NUMPY\3\0\1\0", 10), STATUS_FILE, "cut off"));
   CHECK(refuses(file_read_npy, put("t.npy", "\x93NUMPY\7\0\1\0", 10), STATUS_FILE, "version 7"));
@@ -187,18 +188,87 @@ static void test_idx(void) {
   CHECK(reads(file_read_idx, put("t", "\0\0\x0E\1\0\0\0\1\277\360\0\0\0\0\0\0", 16), SHAPE(1),
               DATA(-1)));
   CHECK(refuses(file_read_idx, put("t", "\0\0\x08\1\0\0\0\2\5", 9), STATUS_FILE,
-                "header promises 10"));
+                "cut off at byte 9: the header promises 10 bytes"));
   CHECK(refuses(file_read_idx, put("t", "\0\0\x08\1\0\0\0\1\5\5", 10), STATUS_FILE,
-                "header promises 9"));
+                "byte 9 should be the end, as the header promises, but 1 bytes follow"));
   CHECK(
       refuses(file_read_idx, put("t", "\0\0\x08\2\0\0\0\2", 8), STATUS_FILE, "cut off at byte 8"));
-  CHECK(refuses(file_read_idx, put("t", "\0\0\x0A\1\0\0\0\1\5", 9), STATUS_FILE, "not an IDX"));
+  CHECK(refuses(file_read_idx, put("t", "\0\0\x0A\1\0\0\0\1\5", 9), STATUS_FILE,
+                "byte 2: 10 is not"));
   CHECK(refuses(file_read_idx, put("t", "\1\0\x08\1\0\0\0\1\5", 9), STATUS_FILE, "not an IDX"));
-  CHECK(refuses(file_read_idx, put("t", "\0\0\x08\0", 4), STATUS_FILE, "0 axes"));
-  CHECK(refuses(file_read_idx, put("t", "\0\0\x08\377", 4), STATUS_FILE, "255 axes"));
+  CHECK(refuses(file_read_idx, put("t", "\0\0\x08\0", 4), STATUS_FILE, "byte 3: 0 axes"));
+  CHECK(refuses(file_read_idx, put("t", "\0\0\x08\377", 4), STATUS_FILE, "byte 3: 255 axes"));
   CHECK(refuses(file_read_idx, put("t", "", 0), STATUS_FILE, "not an IDX"));
   CHECK(refuses(file_read_idx, put("t", "\0\0\x08\2\377\377\377\377\377\377\377\377", 12),
-                STATUS_LIMIT, "bytes"));
+                STATUS_FILE, "cut off at byte 12: the header promises 18446744065119617024 bytes"));
+}
+
+/* A prefix of the file is never read; with one bit wrong it is read, or refused for a reason. */
+static void test_damage(Read *read, const char *name, const unsigned char *bytes, size_t length) {
+  unsigned char copy[8192];
+  int prefixes = 0, strange = 0;
+  for (size_t cut = 0; cut < length; cut++) {
+    Array *a = NULL;
+    char *why = NULL;
+    prefixes += read(put(name, bytes, cut), &a, &why) == STATUS_OK;
+    strange += !why;
+    array_drop(a);
+    free(why);
+  }
+  for (size_t bit = 0; bit < 8 * length; bit += 5) {
+    Array *a = NULL;
+    char *why = NULL;
+    memcpy(copy, bytes, length);
+    copy[bit / 8] ^= (unsigned char)(1 << bit % 8);
+    Status status = read(put(name, copy, length), &a, &why);
+    strange += status == STATUS_OK ? !a || why : !why || a || status != STATUS_FILE;
+    array_drop(a);
+    free(why);
+  }
+  CHECK(prefixes == 0);
+  CHECK(strange == 0);
+}
+
+static const unsigned char idx_bytes[] = "\0\0\x0D\2\0\0\0\2\0\0\0\1\277\200\0\0\100\0\0\0";
+
+static void test_damaged(void) {
+  enum { IDX = sizeof idx_bytes - 1 };
+  test_damage(file_read_idx, "t", idx_bytes, IDX);
+  const char *path = npy("{'descr': '<i2', 'fortran_order': True, 'shape': (2, 1)}", "\1\0\2\0", 4);
+  unsigned char bytes[8192];
+  FILE *file = fopen(path, "rb");
+  size_t length = fread(bytes, 1, sizeof bytes, file);
+  fclose(file);
+  test_damage(file_read_npy, "t.npy", bytes, length);
+  unsigned char record[3073] = {3};
+  CHECK(refuses(file_read_cifar10, put("t.bin", record, 3072), STATUS_FILE, "3072 bytes"));
+  for (int cut = 1; cut < 3073; cut += 64)
+    CHECK(
+        refuses(file_read_cifar10_labels, put("t.bin", record, (size_t)cut), STATUS_FILE, "bytes"));
+}
+
+static void test_gzip(void) {
+  enum { IDX = sizeof idx_bytes - 1 };
+  unsigned char bytes[8192];
+  for (int streams = 1; streams <= 2; streams++) { /* files are joined by joining their streams */
+    gzFile gz = gzopen(at("t.gz"), streams == 1 ? "wb" : "ab");
+    gzwrite(gz, streams == 1 ? idx_bytes : idx_bytes + IDX - 4, streams == 1 ? IDX - 4 : 4);
+    gzclose(gz);
+  }
+  CHECK(reads(file_read_idx, at("t.gz"), SHAPE(2, 1), DATA(-1, 2)));
+  FILE *file = fopen(at("t.gz"), "rb");
+  size_t length = fread(bytes, 1, sizeof bytes, file);
+  fclose(file);
+  test_damage(file_read_idx, "t.gz", bytes, length);
+  CHECK(refuses(file_read_idx, put("t.gz", bytes, length - 1), STATUS_FILE,
+                "gzip data are cut off at byte"));
+  bytes[length - 8] ^= 1;
+  CHECK(refuses(file_read_idx, put("t.gz", bytes, length), STATUS_FILE,
+                "gzip data are damaged at byte"));
+  gzFile gz = gzopen(at("t.gz"), "wb");
+  gzwrite(gz, "1,2\n3,4\n", 8);
+  gzclose(gz);
+  CHECK(reads(file_read_csv, at("t.gz"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
 }
 
 static void test_cifar(void) {
@@ -503,6 +573,8 @@ int main(void) {
   test_csv();
   test_npy();
   test_idx();
+  test_damaged();
+  test_gzip();
   test_cifar();
   test_round_trips();
   test_json();
