@@ -117,7 +117,7 @@ static Value *field_value(Eval *eval, Span span, Result *result, const char *nam
   value->known = !eval->dry;
   value->source = result_keep(result);
   value->error = errors ? NULL : array_keep(field->error);
-  value->field = field->name;
+  value->field = mem_string(field->name);
   value->layer = layer;
   if (value->kind == VALUE_ARRAY) value->axes = field_axes(result, field);
   return value;
@@ -152,7 +152,7 @@ Value *eval_part(Eval *eval, Span span, Value *base, int count, const Subscript 
   Value *value = eval_array(eval, span, array, why, base->known && known);
   if (value->kind == VALUE_BROKEN) return value;
   value->source = result_keep(base->source);
-  value->field = base->field;
+  value->field = base->field ? mem_string(base->field) : NULL;
   value->layer = base->layer;
   if (base->error) value->error = array_index(base->error, count, list, &why);
   if (base->axes && value->kind == VALUE_ARRAY && axis_by_axis(count, list))

@@ -385,7 +385,7 @@ Value *sweep_gather(const Sweep *sweep, Eval *eval, Array *const *values, Array 
   if (like->source) {
     value->source = result_new(like->source->kind);
     value->source->exact = value->error == NULL;
-    value->field = like->field;
+    value->field = like->field ? mem_string(like->field) : NULL;
     value->layer = like->layer;
   }
   return value;

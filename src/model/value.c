@@ -88,6 +88,7 @@ void value_drop(Value *value) {
   result_drop(value->source);
   array_drop(value->error);
   axes_drop(value->axes);
+  free(value->field);
   free(value);
 }
 

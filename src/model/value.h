@@ -147,8 +147,8 @@ struct Value {
   /* Where an array, number or curve was read from, for printing and plotting. All of it is zero
    * once anything has been computed with the value. */
   Result *source;
-  Array *error;      /* the standard errors of these very entries, or NULL */
-  const char *field; /* its name, which belongs to the source; NULL of what was swept */
+  Array *error; /* the standard errors of these very entries, or NULL */
+  char *field;  /* its name; NULL of what is no part of one field */
   int layer;
   Axes *axes; /* of fields, swept arrays and their parts, one for each axis; else NULL */
 };
