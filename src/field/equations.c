@@ -307,6 +307,10 @@ const char *equations_refuse(const Program *p, Closure closure) {
   if (closure == CLOSURE_PERTURBATIVE && memory)
     return "the expansion in gamma is written for gradient descent and flow, without momentum and "
            "weight decay";
+  if (p->problem->rule != RULE_BACKPROP)
+    return "the equations are written for backprop; under other rules the updates take up other "
+           "fields "
+           "than the gradients, and ir says which";
   return NULL;
 }
 

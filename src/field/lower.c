@@ -22,7 +22,15 @@ static int add_variable(Program *p, char *name, int space, bool backward) {
 
 static int add_matrix(Program *p, char *name, int from, int to, double sigma, double rate) {
   p->matrices = mem_grow(p->matrices, (size_t)(p->matrix_count + 1) * sizeof *p->matrices);
-  p->matrices[p->matrix_count] = (Matrix){name, from, to, sigma, rate, rate, -1, -1};
+  p->matrices[p->matrix_count] = (Matrix){.name = name,
+                                          .from = from,
+                                          .to = to,
+                                          .sigma = sigma,
+                                          .rate = rate,
+                                          .decay = rate,
+                                          .x = -1,
+                                          .y = -1,
+                                          .learns = -1};
   return p->matrix_count++;
 }
 
@@ -224,14 +232,18 @@ typedef struct Parts {
 typedef struct Reverse {
   Program *p;
   Parts *parts; /* [variable] */
+  int seed;     /* the unit vectors of the outputs */
+  Rule rule;    /* how it passes a matrix: by its transpose, or by what stands in for it */
 } Reverse;
 
-static char *backward_name(const Program *p, int variable) {
-  const char *name = p->variables[variable].name;
+/* g and z for gradients by h and x, p and q for what stands in for them under another rule. */
+static char *backward_name(const Reverse *r, int variable) {
+  const char *name = r->p->variables[variable].name;
+  bool gradient = r->rule == RULE_BACKPROP;
   switch (name[0]) {
-  case 'h': return mem_format("g%s", name + 1);
-  case 'x': return mem_format("z%s", name + 1);
-  default: return mem_format("d%s", name);
+  case 'h': return mem_format("%c%s", gradient ? 'g' : 'p', name + 1);
+  case 'x': return mem_format("%c%s", gradient ? 'z' : 'q', name + 1);
+  default: return mem_format("%c%s", gradient ? 'd' : 'c', name);
   }
 }
 
@@ -259,7 +271,7 @@ static int adjoint_of(Reverse *r, int variable) {
   Parts *parts = &r->parts[variable];
   if (parts->count == 0) return -1;
   if (parts->count > 1) {
-    char *name = backward_name(r->p, variable);
+    char *name = backward_name(r, variable);
     rename_parts(r->p, parts, name);
     parts->list[0] = emit_sum(r->p, name, parts->count, parts->list);
     parts->count = 1;
@@ -267,13 +279,32 @@ static int adjoint_of(Reverse *r, int variable) {
   return parts->list[0];
 }
 
+/* A frozen matrix of its own statistics that takes the place of a transpose: from the same
+ * variable, or for direct feedback straight from the outputs, with unit entries. */
+static int feedback_matrix(const Reverse *r, int matrix, int y) {
+  Program *p = r->p;
+  const Matrix *own = &p->matrices[matrix];
+  bool direct = r->rule == RULE_DIRECT_FEEDBACK_ALIGNMENT;
+  char *name = mem_format("F%s", own->name + strcspn(own->name, "0123456789"));
+  int feedback = add_matrix(p, name, own->from, direct ? p->variables[y].space : own->to,
+                            direct ? 1 : own->sigma, 0);
+  p->matrices[feedback].y = p->matrices[feedback].learns = y;
+  return feedback;
+}
+
+/* Notes what the matrix meets, or under another rule only learns, and passes it on. */
 static void reverse_apply(Reverse *r, const Op *op, int y) {
   Program *p = r->p;
   Matrix *matrix = &p->matrices[op->matrix];
-  matrix->y = y;
+  matrix->learns = y;
+  if (r->rule == RULE_BACKPROP) matrix->y = y;
   if (p->spaces[matrix->from].kind != SPACE_WIDE) return;
-  int dst = add_variable(p, backward_name(p, op->src[0]), matrix->from, true);
-  emit(p, (Op){.kind = OP_APPLY_T, .dst = dst, .matrix = op->matrix, .src = {y}, .src_count = 1});
+  int by = op->matrix;
+  if (r->rule == RULE_DIRECT_FEEDBACK_ALIGNMENT) y = r->seed;
+  if (r->rule != RULE_BACKPROP) by = feedback_matrix(r, by, y);
+  int from = p->matrices[by].from;
+  int dst = add_variable(p, backward_name(r, op->src[0]), from, true);
+  emit(p, (Op){.kind = OP_APPLY_T, .dst = dst, .matrix = by, .src = {y}, .src_count = 1});
   accumulate(r, op->src[0], dst);
 }
 
@@ -297,14 +328,13 @@ static void reverse_argument(Reverse *r, const Op *op, int i, int y) {
   slope = expr_substitute(p->pool, slope, with);
   src[count] = y;
   const Expr *product = expr_call(p->pool, PRIM_MUL, slope, expr_arg(p->pool, count), NULL);
-  accumulate(r, op->src[i], emit_map(p, backward_name(p, op->src[i]), product, count + 1, src));
+  accumulate(r, op->src[i], emit_map(p, backward_name(r, op->src[i]), product, count + 1, src));
 }
 
-static void reverse_program(Program *p, int f) {
+static void reverse_program(Program *p, int f, int seed, Rule rule) {
   int count = p->variable_count;
-  Reverse r = {p, mem_new((size_t)count, sizeof *r.parts)};
-  int seed = add_variable(p, mem_string("e"), p->variables[f].space, true);
-  accumulate(&r, f, emit(p, (Op){.kind = OP_SEED, .dst = seed}));
+  Reverse r = {p, mem_new((size_t)count, sizeof *r.parts), seed, rule};
+  accumulate(&r, f, seed);
   for (int i = p->forward_count - 1; i >= 0; i--) {
     Op op = p->ops[i];
     int y = adjoint_of(&r, op.dst);
@@ -315,6 +345,34 @@ static void reverse_program(Program *p, int f) {
   }
   for (int v = 0; v < count; v++) free(r.parts[v].list);
   free(r.parts);
+}
+
+/* Hebb's rule: the stand-in for the gradient of a field is Delta times the features that the
+ * network next makes of that population. */
+static void learn_features(Program *p) {
+  for (int i = 0; i < p->forward_count; i++) {
+    Matrix *matrix = &p->matrices[p->ops[i].matrix];
+    if (p->ops[i].kind != OP_APPLY || p->spaces[matrix->to].kind != SPACE_WIDE) continue;
+    int next = i + 1;
+    while (p->ops[next].kind != OP_APPLY || p->variables[p->ops[next].src[0]].space != matrix->to)
+      next++;
+    int x = p->ops[next].src[0];
+    char *name =
+        mem_format("p%s", p->variables[x].name + strcspn(p->variables[x].name, "0123456789"));
+    matrix->learns = add_variable(p, name, matrix->to, true);
+    emit(p, (Op){.kind = OP_WEIGH, .dst = matrix->learns, .src = {x}, .src_count = 1});
+  }
+}
+
+/* What stands in for the gradients under the learning rule of the problem. The readout learns by
+ * its gradient under all of them. */
+static void follow_rule(Program *p, int f, int seed) {
+  Rule rule = p->problem->rule;
+  p->gradient_count = p->op_count;
+  if (rule == RULE_HEBB)
+    learn_features(p);
+  else if (rule != RULE_BACKPROP)
+    reverse_program(p, f, seed, rule);
 }
 
 static bool all_linear(const Program *p) {
@@ -339,7 +397,8 @@ static bool reach_all(Program *p, Diags *diags) {
     int image = -1;
     for (int i = 0; i < p->forward_count; i++)
       if (p->ops[i].kind == OP_APPLY && p->ops[i].matrix == m) image = p->ops[i].dst;
-    matrix->y = add_variable(p, backward_name(p, image), matrix->to, true);
+    matrix->y = matrix->learns =
+        add_variable(p, backward_name(&(Reverse){.p = p}, image), matrix->to, true);
     emit(p, (Op){.kind = OP_MAP,
                  .dst = matrix->y,
                  .expr = expr_const(p->pool, 0),
@@ -367,8 +426,12 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   p->layers--; /* the levels are numbered from 0, the inputs */
   renumber_spaces(p);
   p->forward_count = p->op_count;
-  reverse_program(p, chain.x);
+  int seed = add_variable(p, mem_string("e"), p->variables[chain.x].space, true);
+  emit(p, (Op){.kind = OP_SEED, .dst = seed});
+  reverse_program(p, chain.x, seed, RULE_BACKPROP);
   bool reached = reach_all(p, diags);
+  if (reached) follow_rule(p, chain.x, seed);
+  find_responses(p);
   p->linear = all_linear(p);
   p->update = update_of(problem);
   lower_loss(p);

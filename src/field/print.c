@@ -54,6 +54,7 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
     fprintf(out, op->matrix == p->readout ? "%s·%s / (γ N)\n" : "%s %s\n",
             p->matrices[op->matrix].name, names[0]);
     break;
+  case OP_WEIGH: fprintf(out, "Δ %s\n", names[0]); break;
   case OP_APPLY_T: fprintf(out, "%sᵀ %s\n", p->matrices[op->matrix].name, names[0]); break;
   case OP_MAP: {
     char *text = expr_print(op->expr, names);
@@ -71,7 +72,7 @@ static void print_rate(FILE *out, const Program *p, double rate) {
 
 /* Sigma Delta y x^T, with the weights of the points that are not 1/P. */
 static void print_direction(FILE *out, const Program *p, const Matrix *m) {
-  fprintf(out, "Σ %sΔ %s %sᵀ\n", p->update.weight ? "w " : "", p->variables[m->y].name,
+  fprintf(out, "Σ %sΔ %s %sᵀ\n", p->update.weight ? "w " : "", p->variables[m->learns].name,
           p->variables[m->x].name);
 }
 
@@ -152,7 +153,9 @@ char *program_print(const Program *p) {
   fprintf(out, "forward\n");
   for (int i = 0; i < p->forward_count; i++) print_op(out, p, &p->ops[i]);
   fprintf(out, "backward, in units of γ N df\n");
-  for (int i = p->forward_count; i < p->op_count; i++) print_op(out, p, &p->ops[i]);
+  for (int i = p->forward_count; i < p->gradient_count; i++) print_op(out, p, &p->ops[i]);
+  if (p->op_count > p->gradient_count) fprintf(out, "learning rule, in place of gradients\n");
+  for (int i = p->gradient_count; i < p->op_count; i++) print_op(out, p, &p->ops[i]);
   print_updates(out, p);
   fclose(out);
   return text;

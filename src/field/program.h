@@ -15,7 +15,7 @@
  * that flows backward is gamma N times a derivative of f (g and z of theory.md section 1). In these
  * units the direction of descent of every trained matrix is
  *
- *     O(t) = sum_{mu,c} w_mu(t) Delta_{mu c} y_{mu c} <x_mu, .>
+ *     O(t) = sum_{mu,c} w_mu(t) Delta_{mu c} g_{mu c} <x_mu, .>
  *
  * with <,> the inner product of its source space: x.x'/N, the Gram matrix, or delta_cc', and
  * w_mu(t) the share of the point in the mean loss. What a step makes of it is the program's Update.
@@ -41,7 +41,12 @@ typedef struct Matrix {
   double sigma; /* standard deviation of the initial entries, in operator units */
   double rate;  /* multiplies the learning rate of what it takes up; 0 when frozen */
   double decay; /* multiplies the learning rate of its decay */
-  int x, y;     /* the variables it meets forward (source side) and backward (target side) */
+  int x, y; /* the variables it meets forward (source side, -1: never) and backward (target side) */
+  int learns; /* g, the variable that its updates take up with x: y, or a learning rule's stand-in
+               */
+  /* what it meets on that side depends, neuron by neuron, on its own noise: W x responds to W^T y
+   */
+  bool responds_x, responds_y;
 } Matrix;
 
 typedef struct Variable {
@@ -55,7 +60,8 @@ typedef enum OpKind {
   OP_SEED,    /* dst = the unit vectors of the output space: where the backward pass starts */
   OP_APPLY,   /* dst = W src */
   OP_APPLY_T, /* dst = W^T src */
-  OP_MAP      /* dst = expr(src_0, src_1, ...), elementwise */
+  OP_MAP,     /* dst = expr(src_0, src_1, ...), elementwise */
+  OP_WEIGH    /* dst = Delta src: a backward variable from a forward one; 0 at test points */
 } OpKind;
 
 enum { OP_MAX_ARGS = 8 };
@@ -102,7 +108,8 @@ typedef struct Program {
   int variable_count;
   Op *ops; /* the step: forward pass, then backward pass */
   int op_count;
-  int forward_count; /* ops[0..forward_count) are the forward pass */
+  int forward_count;  /* ops[0..forward_count) are the forward pass, after which f is known */
+  int gradient_count; /* ops up to here make gradients; what follows serves the learning rule */
 
   /* f = <z, x> / gamma: the readout's transposed field and the features it reads */
   int readout; /* matrix */
@@ -137,6 +144,8 @@ Move move_of(const Program *program, const Matrix *matrix, int t, double gamma);
 Update update_of(const Problem *problem);
 /* Fills in the loss of a program whose problem and pool are set. */
 void lower_loss(Program *program);
+/* Finds out which matrices respond, once all ops are there. */
+void find_responses(Program *program);
 
 /* Lowers a checked problem; takes over the problem. Errors (what this version has no layer for) are
  * added to diags with the layer's place, and NULL is returned. */

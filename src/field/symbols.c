@@ -20,7 +20,7 @@ static void find_apply(Anatomy *a, const Op *op) {
   int met = op->src[0];
   bool *responds = forward ? &a->responds_x[op->matrix] : &a->responds_y[op->matrix];
   bool closed = a->frozen || a->closure == CLOSURE_GRADIENT_INDEPENDENCE;
-  *responds = wide && a->depends[met] && !closed;
+  *responds = !closed && (forward ? m->responds_x : m->responds_y);
   a->carries[op->dst] = a->carries[met];
   a->drifts[op->dst] = !a->frozen && (m->rate != 0 || *responds);
   a->depends[op->dst] = a->drifts[op->dst];

@@ -54,6 +54,16 @@ static Parameterization parameterization_of(const char *word) {
   return strcmp(word, "standard") == 0 ? PARAM_STANDARD : PARAM_MUP;
 }
 
+static Rule rule_of(const Value *word) {
+  static const char *const names[] = {[RULE_FEEDBACK_ALIGNMENT] = "feedback_alignment",
+                                      [RULE_DIRECT_FEEDBACK_ALIGNMENT] =
+                                          "direct_feedback_alignment",
+                                      [RULE_HEBB] = "hebb"};
+  for (int rule = RULE_FEEDBACK_ALIGNMENT; rule <= RULE_HEBB; rule++)
+    if (word->kind == VALUE_STRING && strcmp(word->string, names[rule]) == 0) return (Rule)rule;
+  return RULE_BACKPROP;
+}
+
 /* A number, or a harmless one in a check that does not know it. */
 static double number_of(const Value *value) {
   return value && value->kind == VALUE_NUMBER && value->known ? value->number : 1;
@@ -84,6 +94,7 @@ static void fill_training(const Declared *training, Problem *problem) {
   problem->loss = training->slot[TRAINING_LOSS]->loss.expr;
   problem->steps = (int)training->slot[TRAINING_STEPS]->number;
   problem->decay = number_or_nan(training->slot[TRAINING_WEIGHT_DECAY]);
+  problem->rule = rule_of(training->slot[TRAINING_RULE]);
   problem->training_name = mem_string(training->name);
   problem->training_span = training->span;
 }

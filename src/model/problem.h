@@ -44,6 +44,14 @@ typedef struct Layer {
 typedef enum Parameterization { PARAM_MUP, PARAM_NTK, PARAM_STANDARD } Parameterization;
 typedef enum OptimizerKind { OPT_GD, OPT_FLOW, OPT_MOMENTUM, OPT_NESTEROV, OPT_SGD } OptimizerKind;
 
+/* What takes the place of the gradient in the updates of hidden matrices. */
+typedef enum Rule {
+  RULE_BACKPROP,
+  RULE_FEEDBACK_ALIGNMENT,
+  RULE_DIRECT_FEEDBACK_ALIGNMENT,
+  RULE_HEBB
+} Rule;
+
 typedef struct Problem {
   /* data: points are the training points, then the test points */
   int points;          /* P > 0 */
@@ -60,9 +68,10 @@ typedef struct Problem {
   int width;    /* N; 0 when the script gave none */
   bool centered;
   /* training */
-  /* ell(f, y), summed over the outputs: argument 0 is f, argument 1 is y; NULL: the cross entropy of
-   * their softmax */
+  /* ell(f, y), summed over the outputs: argument 0 is f, argument 1 is y; NULL: the cross entropy
+   * of their softmax */
   const Expr *loss;
+  Rule rule;
   OptimizerKind optimizer;
   int steps;     /* T */
   double *eta;   /* [T]: learning rate of each step */

@@ -461,6 +461,9 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
       (update->decay > 0 || update->momentum > 0))
     return "gradient independence takes f from the increments of the tangent kernel at one time; "
            "momentum and weight decay change f by the whole past";
+  if (options->closure == CLOSURE_PERTURBATIVE && program->problem->rule != RULE_BACKPROP)
+    return "the perturbative closure is for backprop: under other rules the fields are not even in "
+           "gamma with their noise";
   if (options->closure == CLOSURE_PERTURBATIVE && !perturb_applies(program))
     return "the perturbative closure needs smooth activations: across a kink the first correction "
            "to f is of order |gamma|, not gamma^2";

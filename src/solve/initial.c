@@ -239,7 +239,8 @@ static void run_apply(Initial *s, int i, bool forward) {
 /* The y kernels of matrices that are never applied backward: those from the inputs. */
 static void finish_kernels(Initial *s) {
   for (int k = 0; k < s->p->matrix_count && s->status == STATUS_OK; k++)
-    if (!s->kernels->y[k]) s->kernels->y[k] = covariance(s, s->p->matrices[k].y);
+    if (!s->kernels->y[k] && s->p->matrices[k].x >= 0)
+      s->kernels->y[k] = covariance(s, s->p->matrices[k].y);
 }
 
 Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, char **why) {
@@ -248,12 +249,13 @@ Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, c
   s.fields = mem_new((size_t)p->op_count, sizeof *s.fields);
   *kernels = (InitialKernels){mem_new((size_t)p->matrix_count, sizeof(double *)),
                               mem_new((size_t)p->matrix_count, sizeof(double *))};
-  for (int i = 0; i < p->op_count && s.status == STATUS_OK; i++) switch (p->ops[i].kind) {
+  for (int i = 0; i < p->gradient_count && s.status == STATUS_OK; i++) switch (p->ops[i].kind) {
     case OP_MAP: run_map_form(&s, &p->ops[i]); break;
     case OP_APPLY: run_apply(&s, i, true); break;
     case OP_APPLY_T: run_apply(&s, i, false); break;
     case OP_INPUT:
-    case OP_SEED: break;
+    case OP_SEED:
+    case OP_WEIGH: break;
     }
   finish_kernels(&s);
   for (int i = 0; i < p->op_count; i++) free(s.fields[i]);

@@ -29,13 +29,17 @@ typedef struct Lazy {
   double *scratch;
 } Lazy;
 
+/* What stands in for a gradient under another learning rule does not correlate with it at
+ * initialisation: such matrices do not contribute. */
 static double *tangent(const Lazy *s) {
   const Program *p = s->program;
   size_t n = s->sizes.all * s->sizes.all;
   double *K = mem_new(n, sizeof *K);
-  for (int k = 0; k < p->matrix_count; k++)
-    for (size_t i = 0; i < n; i++)
-      K[i] += p->matrices[k].rate * s->kernels.x[k][i] * s->kernels.y[k][i];
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    if (m->rate == 0 || m->learns != m->y) continue;
+    for (size_t i = 0; i < n; i++) K[i] += m->rate * s->kernels.x[k][i] * s->kernels.y[k][i];
+  }
   return K;
 }
 
@@ -49,7 +53,8 @@ static int iterate(Lazy *s) {
     const double *f = s->f + t * z.all * z.outputs;
     double *next = s->f + (t + 1) * z.all * z.outputs;
     Move move = move_of(s->program, &(Matrix){.rate = 1}, (int)t, 1);
-    training_force(s->program, &s->compiled, (int)t, f, force);
+    training_delta(s->program, &s->compiled, f, force);
+    training_force(s->program, (int)t, force, force);
     advance_table(&move, n, c, v);
     axpy(n, move.push + move.pull, force, c);
     axpy(n, 1, force, v);

@@ -35,6 +35,7 @@ typedef struct March {
   double *work;           /* [most rows, S] */
   double *coef;           /* [most rows, coef_capacity] */
   size_t coef_capacity;
+  double *delta;  /* [P, C] */
   double *force;  /* [P, C]: Delta, weighted */
   double *mixing; /* [R, P C]: how the images of an input matrix take up gradients */
   Status status;
@@ -214,11 +215,11 @@ static void record_response(March *m, Carrier *c, int which, const double *coef,
 
 /* coef = sigma <x - x_free, eps>, the response of x in the basis of what the other side met. The
  * share of the initial matrix multiplies it where it acts. */
-static void measure_response(March *m, const Matrix *matrix, const Basis *other, int x,
-                             size_t rows) {
+static void measure_response(March *m, const Matrix *matrix, const Basis *other, bool forward,
+                             int x, size_t rows) {
   size_t S = m->S, far = (size_t)other->rank;
   memset(m->coef, 0, rows * far * sizeof *m->coef);
-  if (m->plan->independent) return;
+  if (m->plan->independent || !(forward ? matrix->responds_x : matrix->responds_y)) return;
   for (size_t i = 0; i < rows * S; i++) m->work[i] = m->value[x][i] - m->free[x][i];
   m->record->flops += mat_mul_bt(rows, far, S, matrix->sigma / (double)S, m->work, S, other->eps, S,
                                  0, m->coef, far);
@@ -245,7 +246,7 @@ static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward,
 
   size_t far = (size_t)other->rank, width = (size_t)other->capacity;
   if (far) {
-    measure_response(m, matrix, other, x, rows);
+    measure_response(m, matrix, other, forward, x, rows);
     if (m->plan->two_time) record_response(m, c, forward ? 0 : 1, m->coef, far, rows, far);
     if (forward)
       *flops +=
@@ -255,6 +256,15 @@ static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward,
           mat_mul_bt(rows, far, rank, 1, own->now, stride, c->learned, stride, share, m->coef, far);
     *flops += mat_mul(rows, S, far, 1, m->coef, far, other->q, S, 1, m->value[out], S);
   }
+}
+
+/* What the matrix learns, when that is not what it met, in the basis of its target side. */
+static void meet_learned(March *m, const Matrix *matrix, Carrier *c) {
+  size_t rows = rows_of(m->p, matrix->learns);
+  if (matrix->learns == matrix->y || !reserve(m, matrix, c, &c->y, rows)) return;
+  int fresh = basis_meet(&c->y, m->value[matrix->learns], rows, m->S, m->plan->tol, m->work,
+                         &m->record->flops);
+  draw_noise(m, matrix->from, &c->y, fresh);
 }
 
 /* table += rate L_x^T force L_y, which is O in the bases. */
@@ -270,7 +280,9 @@ static void take_up_wide(March *m, const Carrier *c, double rate, double *table)
   m->record->flops += 2.0 * (double)(m->points * C * rx * ry);
 }
 
-static void advance_wide(March *m, Carrier *c, const Move *move) {
+static void advance_wide(March *m, const Matrix *matrix, Carrier *c, const Move *move) {
+  meet_learned(m, matrix, c);
+  if (m->status != STATUS_OK) return;
   size_t columns = (size_t)c->y.capacity;
   for (size_t i = 0; i < (size_t)c->x.rank; i++)
     advance_table(move, (size_t)c->y.rank, c->learned + i * columns,
@@ -309,6 +321,10 @@ static void start_thin(March *m, const Matrix *matrix, Carrier *c) {
 
 static void run_op(March *m, int i) {
   const Op *op = &m->p->ops[i];
+  if (op->kind == OP_WEIGH) {
+    run_weigh(m->p, op, m->delta, m->value, m->S);
+    run_weigh(m->p, op, m->delta, m->free, m->S);
+  }
   if (op->kind == OP_MAP) {
     run_map(m->p, op, m->plan->compiled->maps[i], m->value, m->S);
     run_map(m->p, op, m->plan->compiled->maps[i], m->free, m->S);
@@ -362,7 +378,7 @@ static bool integrates_kernel(const March *m) {
 }
 
 static void train(March *m, const double *full, double *f) {
-  training_force(m->p, m->plan->compiled, m->t, f, m->force);
+  training_force(m->p, m->t, m->delta, m->force);
   if (integrates_kernel(m)) advance_flow(m->p, full, m->t, m->force, f, f + m->all * m->outputs);
   for (int k = 0; k < m->p->matrix_count; k++) {
     const Matrix *matrix = &m->p->matrices[k];
@@ -370,7 +386,7 @@ static void train(March *m, const double *full, double *f) {
     if (matrix->rate == 0) continue;
     Move move = move_of(m->p, matrix, m->t, m->plan->gamma);
     if (is_wide_matrix(m->p, matrix)) {
-      advance_wide(m, c, &move);
+      advance_wide(m, matrix, c, &move);
     } else {
       m->record->flops += advance_thin(m->p, matrix, &move, m->force, m->value, m->S, m->mixing,
                                        c->table, c->velocity);
@@ -383,12 +399,15 @@ static void train(March *m, const double *full, double *f) {
 static void one_step(March *m, double *full) {
   double *f = m->record->f + (size_t)m->t * m->all * m->outputs;
   for (int i = 0; i < m->p->op_count && m->status == STATUS_OK; i++) {
+    if (i == m->p->forward_count) {
+      if (!integrates_kernel(m)) measure_f(m, f);
+      training_delta(m->p, m->plan->compiled, f, m->delta);
+    }
     run_op(m, i);
     poll(m);
   }
   if (m->status != STATUS_OK) return;
   measure_kernels(m, full);
-  if (!integrates_kernel(m)) measure_f(m, f);
   size_t kernel = m->points * m->points;
   if (!is_sane(f, m->all * m->outputs) || !is_sane(m->record->ntk + (size_t)m->t * kernel, kernel))
     fail(m, STATUS_NUMERICS);
@@ -400,7 +419,7 @@ static void one_step(March *m, double *full) {
 static void meet_ends(March *m) {
   for (int k = 0; k < m->p->matrix_count; k++) {
     const Matrix *matrix = &m->p->matrices[k];
-    if (is_wide_matrix(m->p, matrix)) continue;
+    if (is_wide_matrix(m->p, matrix) || matrix->x < 0) continue;
     bool from = is_wide(m->p, matrix->from);
     Basis *side = from ? &m->carrier[k].x : &m->carrier[k].y;
     int variable = from ? matrix->x : matrix->y;
@@ -467,6 +486,7 @@ static void measure_two_time(March *m) {
   for (int k = 0; k < m->p->matrix_count && m->status == STATUS_OK; k++) {
     const Matrix *matrix = &m->p->matrices[k];
     const Carrier *c = &m->carrier[k];
+    if (matrix->x < 0) continue;
     if (is_wide(m->p, matrix->from))
       r->x_history[k] = two_time_kernel(m, &c->x, matrix->x, r->x_kernel[k]);
     if (is_wide(m->p, matrix->to))
@@ -491,8 +511,9 @@ static void allocate(March *m) {
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
     *tables[i] = mem_new((size_t)p->matrix_count, sizeof(double *));
   for (int k = 0; k < p->matrix_count; k++) {
-    if (is_wide(p, p->matrices[k].from)) r->x_kernel[k] = want(m, steps * R * R);
-    if (is_wide(p, p->matrices[k].to)) r->y_kernel[k] = want(m, steps * R * R);
+    bool met = p->matrices[k].x >= 0;
+    if (met && is_wide(p, p->matrices[k].from)) r->x_kernel[k] = want(m, steps * R * R);
+    if (met && is_wide(p, p->matrices[k].to)) r->y_kernel[k] = want(m, steps * R * R);
   }
   m->value = mem_new((size_t)p->variable_count, sizeof *m->value);
   m->free = mem_new((size_t)p->variable_count, sizeof *m->free);
@@ -510,6 +531,7 @@ static void allocate(March *m) {
   }
   m->noise_count = mem_new((size_t)p->space_count, sizeof *m->noise_count);
   m->work = want(m, R * m->outputs * m->S);
+  m->delta = want(m, m->points * m->outputs);
   m->force = want(m, m->points * m->outputs);
   m->mixing = want(m, R * m->points * m->outputs);
 }
@@ -537,6 +559,7 @@ static void release(March *m) {
   free(m->noise_count);
   free(m->work);
   free(m->coef);
+  free(m->delta);
   free(m->force);
   free(m->mixing);
 }

@@ -30,6 +30,7 @@ struct Network {
   double **fields; /* [variable] -> [rows, N] */
   Weights *weights;
   double *coef;              /* [most rows, history] */
+  double *delta;             /* [P, C] */
   double *force;             /* [P, C]: Delta, weighted */
   double *mixing;            /* [R, P C] */
   double *scaled;            /* [FOLD_ROWS, N] */
@@ -96,16 +97,18 @@ static void allocate_matrix(Network *n, int k) {
   Weights *w = &n->weights[k];
   if (is_wide_matrix(p, m)) {
     w->w = want(n, n->N * n->N);
-    w->x = want(n, n->history * n->N);
-    w->y = want(n, n->history * n->N);
-    w->past = want(n, n->history);
-    w->recent = want(n, n->history);
+    size_t history = m->rate != 0 ? n->history : 0;
+    w->x = want(n, history * n->N);
+    w->y = want(n, history * n->N);
+    w->past = want(n, history);
+    w->recent = want(n, history);
     if (folds_velocity(n->plan, m)) w->v = want(n, n->N * n->N);
   } else {
     w->w = want(n, thin_vectors(p, m) * n->N);
     if (p->update.momentum > 0 && m->rate != 0) w->v = want(n, thin_vectors(p, m) * n->N);
   }
   bool two_time = n->plan->two_time;
+  if (m->x < 0) return;
   if (is_wide(p, m->from)) n->record.x_kernel[k] = want(n, kernel);
   if (is_wide(p, m->to)) n->record.y_kernel[k] = want(n, kernel);
   if (two_time && is_wide(p, m->from)) {
@@ -143,6 +146,7 @@ Network *network_new(const NetworkPlan *plan) {
   n->record.f = want(n, z.steps * rows);
   n->record.ntk = want(n, z.steps * z.points * z.points);
   n->coef = want(n, rows * n->history);
+  n->delta = want(n, z.points * z.outputs);
   n->force = want(n, z.points * z.outputs);
   n->mixing = want(n, z.all * z.points * z.outputs);
   n->scaled = want(n, FOLD_ROWS * n->N);
@@ -180,6 +184,7 @@ void network_free(Network *n) {
   free(n->record.f);
   free(n->record.ntk);
   free(n->coef);
+  free(n->delta);
   free(n->force);
   free(n->mixing);
   free(n->scaled);
@@ -269,7 +274,7 @@ static void advance_wide(Network *n, const Matrix *m, Weights *w, const Move *mo
     if (n->force[k] == 0) continue;
     double *x = w->x + w->learned * N, *y = w->y + w->learned * N;
     memcpy(x, n->fields[m->x] + (k / C) * N, N * sizeof *x);
-    const double *from = n->fields[m->y] + k * N;
+    const double *from = n->fields[m->learns] + k * N;
     for (size_t i = 0; i < N; i++) y[i] = n->force[k] * from[i];
     w->past[w->learned] = move->push + move->pull;
     w->recent[w->learned++] = 1;
@@ -280,6 +285,7 @@ static void advance_wide(Network *n, const Matrix *m, Weights *w, const Move *mo
 
 static void run_op(Network *n, int i) {
   const Op *op = &n->p->ops[i];
+  if (op->kind == OP_WEIGH) run_weigh(n->p, op, n->delta, n->fields, n->N);
   if (op->kind == OP_MAP) run_map(n->p, op, n->plan->compiled->maps[i], n->fields, n->N);
   if (op->kind != OP_APPLY && op->kind != OP_APPLY_T) return;
   const Matrix *m = &n->p->matrices[op->matrix];
@@ -323,6 +329,7 @@ static void measure_f(Network *n, size_t t) {
 static void keep_past(Network *n, size_t t) {
   for (int k = 0; k < n->p->matrix_count; k++) {
     const Matrix *m = &n->p->matrices[k];
+    if (m->x < 0) continue;
     size_t x = rows_of(n->p, m->x) * n->N, y = rows_of(n->p, m->y) * n->N;
     if (n->x_past[k]) memcpy(n->x_past[k] + t * x, n->fields[m->x], x * sizeof(double));
     if (n->y_past[k]) memcpy(n->y_past[k] + t * y, n->fields[m->y], y * sizeof(double));
@@ -330,7 +337,7 @@ static void keep_past(Network *n, size_t t) {
 }
 
 static void train(Network *n, size_t t, double *f) {
-  training_force(n->p, n->plan->compiled, (int)t, f, n->force);
+  training_force(n->p, (int)t, n->delta, n->force);
   if (n->p->update.integrates)
     advance_flow(n->p, n->full, (int)t, n->force, f, f + n->all * n->outputs);
   for (int k = 0; k < n->p->matrix_count; k++) {
@@ -348,10 +355,15 @@ static void train(Network *n, size_t t, double *f) {
 static Status one_step(Network *n, size_t t) {
   double *f = n->record.f + t * n->all * n->outputs;
   size_t kernel = n->points * n->points;
-  for (int i = 0; i < n->p->op_count; i++) run_op(n, i);
+  for (int i = 0; i < n->p->op_count; i++) {
+    if (i == n->p->forward_count) {
+      /* under gradient flow f is the integral of the tangent kernel from where it starts */
+      if (!n->p->update.integrates || t == 0) measure_f(n, t);
+      training_delta(n->p, n->plan->compiled, f, n->delta);
+    }
+    run_op(n, i);
+  }
   measure_kernels(n, t);
-  /* under gradient flow f is the integral of the tangent kernel from where it starts */
-  if (!n->p->update.integrates || t == 0) measure_f(n, t);
   if (n->plan->two_time) keep_past(n, t);
   if (!is_sane(f, n->all * n->outputs) || !is_sane(n->record.ntk + t * kernel, kernel))
     return STATUS_NUMERICS;

@@ -74,6 +74,16 @@ void run_map(const Program *p, const Op *op, const Kernel *map, double *const *f
   }
 }
 
+void run_weigh(const Program *p, const Op *op, const double *delta, double *const *fields,
+               size_t n) {
+  Sizes z = sizes_of(p);
+  for (size_t r = 0; r < z.all * z.outputs; r++) {
+    const double *from = fields[op->src[0]] + r / z.outputs * n;
+    double *to = fields[op->dst] + r * n, factor = r < z.points * z.outputs ? delta[r] : 0;
+    for (size_t i = 0; i < n; i++) to[i] = factor * from[i];
+  }
+}
+
 void apply_thin(const Program *p, const Matrix *m, const double *table, size_t rows, size_t n,
                 double *out) {
   size_t vectors = thin_vectors(p, m);
@@ -102,13 +112,15 @@ void run_loss(const Program *p, const Compiled *compiled, size_t points, const d
   }
 }
 
-void training_force(const Program *p, const Compiled *compiled, int t, const double *f,
-                    double *force) {
+void training_delta(const Program *p, const Compiled *compiled, const double *f, double *delta) {
+  run_loss(p, compiled, sizes_of(p).points, f, p->problem->targets->data, NULL, delta);
+}
+
+void training_force(const Program *p, int t, const double *delta, double *force) {
   Sizes z = sizes_of(p);
   const double *weight = p->update.weight ? p->update.weight + (size_t)t * z.points : NULL;
-  run_loss(p, compiled, z.points, f, p->problem->targets->data, NULL, force);
   for (size_t k = 0; k < z.points * z.outputs; k++)
-    force[k] *= weight ? weight[k / z.outputs] : 1 / (double)z.points;
+    force[k] = delta[k] * (weight ? weight[k / z.outputs] : 1 / (double)z.points);
 }
 
 void advance_table(const Move *move, size_t n, double *w, double *v) {
@@ -127,7 +139,7 @@ static double take_up(const Program *p, const Matrix *m, double rate, const doub
     for (size_t a = 0; a < z.all; a++)
       for (size_t k = 0; k < batch; k++)
         mixing[a * batch + k] = rate * force[k] * (gram ? gram[a * z.all + k / z.outputs] : 1);
-    return mat_mul(z.all, n, batch, 1, mixing, batch, fields[m->y], n, 1, table, n);
+    return mat_mul(z.all, n, batch, 1, mixing, batch, fields[m->learns], n, 1, table, n);
   }
   for (size_t k = 0; k < batch; k++)
     axpy(n, rate * force[k], fields[m->x] + (k / z.outputs) * n, table + (k % z.outputs) * n);
@@ -154,14 +166,14 @@ double equal_time_kernel(const Program *p, int variable, const double *v, size_t
   return flops;
 }
 
-/* The y kernel of every pair of outputs, [R C, R C]. */
+/* <y g> of every pair of outputs, [R C, R C], for what the matrix meets and what it learns. */
 static double output_kernel(const Program *p, const Matrix *m, double *const *fields, size_t n,
                             double *kernel) {
   Sizes z = sizes_of(p);
   size_t rows = z.all * z.outputs;
   if (is_wide(p, m->to))
-    return mat_mul_bt(rows, rows, n, 1.0 / (double)n, fields[m->y], n, fields[m->y], n, 0, kernel,
-                      rows);
+    return mat_mul_bt(rows, rows, n, 1.0 / (double)n, fields[m->y], n, fields[m->learns], n, 0,
+                      kernel, rows);
   for (size_t a = 0; a < rows; a++)
     for (size_t b = 0; b < rows; b++) kernel[a * rows + b] = a % z.outputs == b % z.outputs;
   return 0;

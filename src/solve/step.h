@@ -48,6 +48,10 @@ void compiled_free(const Program *program, Compiled *compiled);
 void run_map(const Program *program, const Op *op, const Kernel *map, double *const *fields,
              size_t n);
 
+/* fields[dst] = Delta fields[src], for each point and output. */
+void run_weigh(const Program *program, const Op *op, const double *delta, double *const *fields,
+               size_t n);
+
 /* Row r of a thin matrix's image is row r mod vectors of its table. */
 void apply_thin(const Program *program, const Matrix *matrix, const double *table, size_t rows,
                 size_t n, double *out);
@@ -56,9 +60,11 @@ void apply_thin(const Program *program, const Matrix *matrix, const double *tabl
  * [points, C]; either may be NULL. */
 void run_loss(const Program *program, const Compiled *compiled, size_t points, const double *f,
               const double *y, double *ell, double *delta);
-/* force[P, C] = w_mu(t) Delta_{mu c}, at the predictions f[R, C]. */
-void training_force(const Program *program, const Compiled *compiled, int t, const double *f,
-                    double *force);
+/* Delta[P, C] at the predictions f[R, C] of the training. */
+void training_delta(const Program *program, const Compiled *compiled, const double *f,
+                    double *delta);
+/* force[P, C] = w_mu(t) Delta_{mu c} */
+void training_force(const Program *program, int t, const double *delta, double *force);
 
 /* W <- keep W + push V, and V <- beta V; what O adds to both is the caller's. V may be NULL when
  * the move has no momentum. */
@@ -75,9 +81,10 @@ double advance_thin(const Program *program, const Matrix *matrix, const Move *mo
 double equal_time_kernel(const Program *program, int variable, const double *v, size_t n,
                          double *kernel);
 
-/* The tangent kernel sum_m rate_m G_m o Phi_m for every pair of outputs, full[R C, R C] (with as
- * much workspace behind it), and its training block, mean over outputs, ntk[P, P]. x_kernel[m][R,
- * R] are the kernels at this time, NULL entries for thin sides. */
+/* The tangent kernel sum_m rate_m <y g>_m o Phi_m, g what the matrix learns, for every pair of
+ * outputs, full[R C, R C] (with as much workspace behind it), and its training block, mean over
+ * outputs, ntk[P, P]. x_kernel[m][R, R] are the kernels at this time, NULL entries for thin sides.
+ */
 double tangent_kernel(const Program *program, double *const *fields, size_t n,
                       double *const *x_kernel, size_t offset, double *full, double *ntk);
 

@@ -27,6 +27,7 @@ typedef struct Recipe {
   double dt;                         /* > 0: gradient flow */
   OptimizerKind optimizer;           /* where dt is 0 */
   double beta, decay;
+  Rule rule;
   const double *batch; /* [steps, P] */
 } Recipe;
 
@@ -94,6 +95,7 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
   p->loss = expr_call(pool, PRIM_DIV, square, expr_const(pool, 2), NULL);
   p->optimizer = r.dt > 0 ? OPT_FLOW : r.optimizer;
   p->beta = r.beta;
+  p->rule = r.rule;
   p->decay = r.decay;
   if (r.batch) {
     p->batch = mem_block((size_t)r.steps * points);

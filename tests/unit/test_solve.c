@@ -33,13 +33,18 @@ typedef struct Literal {
   double *h[MAX_DEPTH], *phi[MAX_DEPTH]; /* [R, N] of h^1 .. h^L */
   double *grad[MAX_DEPTH + 1];           /* df_{mu c} / dW^l, df_{mu c} / dw: [R, C, size] */
   double *velocity[MAX_DEPTH + 1];       /* [size] */
-  double *f;                             /* [R, C] */
+  /* what errors go back through, the weights or fixed ones, and what is then learned */
+  double *back[MAX_DEPTH], *back_readout, *pull[MAX_DEPTH + 1];
+  double *f; /* [R, C] */
 } Literal;
 
 static size_t fan_in(const Literal *n, size_t l) { return l ? n->N : n->D; }
 
 static void literal_free(Literal *n) {
+  if (n->back_readout != n->readout) free(n->back_readout);
+  for (size_t l = 0; l <= n->L; l++) free(n->pull[l]);
   for (size_t l = 0; l < n->L; l++) {
+    if (n->back[l] != n->weight[l]) free(n->back[l]);
     free(n->weight[l]);
     free(n->h[l]);
     free(n->phi[l]);
@@ -51,6 +56,27 @@ static void literal_free(Literal *n) {
   free(n->readout);
   free(n->f);
   free(n->x);
+}
+
+/* Under backprop the weights themselves; else the fixed matrices F that the program adds. */
+static void literal_feedback(Literal *n, const NetworkPlan *plan) {
+  const Program *program = plan->program;
+  bool backprop = program->problem->rule == RULE_BACKPROP;
+  n->back_readout = n->readout;
+  for (size_t l = 0; l <= n->L; l++) {
+    size_t size = l == n->L ? n->C * n->N : n->N * fan_in(n, l);
+    n->pull[l] = mem_block(n->R * n->C * size);
+    if (l < n->L) n->back[l] = n->weight[l];
+  }
+  for (int m = 0; m < program->matrix_count && !backprop; m++) {
+    const Matrix *matrix = &program->matrices[m];
+    if (matrix->name[0] != 'F') continue;
+    size_t l = (size_t)atoi(matrix->name + 1);
+    double *entries = mem_block(n->N * n->N);
+    CHECK(network_initial(plan, 0, m, entries));
+    for (size_t i = 0; l < n->L && i < n->N * n->N; i++) entries[i] *= sqrt((double)n->N);
+    *(l < n->L ? &n->back[l] : &n->back_readout) = entries;
+  }
 }
 
 /* The same weights as member 0 of the ensemble: W^0 is the smallest matrix that has these images.
@@ -93,6 +119,7 @@ static void literal_start(Literal *n, Program *program, uint64_t seed) {
     for (size_t i = 0; i < n->N * n->N; i++) n->weight[l][i] *= sqrt((double)n->N);
   }
   CHECK(network_initial(&plan, 0, program->readout, n->readout));
+  literal_feedback(n, &plan);
   free(images);
   free(columns);
 }
@@ -117,14 +144,15 @@ static void literal_forward(Literal *n) {
   }
 }
 
-/* Plain backpropagation of one output of one point, weight by weight. */
-static void literal_gradient(Literal *n, size_t a, size_t c) {
+/* Plain backpropagation of one output of one point, weight by weight, through these matrices. */
+static void literal_backward(Literal *n, size_t a, size_t c, double *const *back,
+                             const double *readout, double *const *grad) {
   double error[NARROW], next[NARROW], gamma = n->problem->gamma;
   size_t N = n->N, row = a * n->C + c;
-  double *dw = n->grad[n->L] + row * n->C * N;
+  double *dw = grad[n->L] + row * n->C * N;
   for (size_t i = 0; i < N; i++) {
     dw[c * N + i] = n->phi[n->L - 1][a * N + i] / (gamma * (double)N);
-    error[i] = n->readout[c * N + i] / (gamma * (double)N);
+    error[i] = readout[c * N + i] / (gamma * (double)N);
   }
   for (size_t l = n->L; l-- > 0;) {
     size_t k = fan_in(n, l);
@@ -133,25 +161,31 @@ static void literal_gradient(Literal *n, size_t a, size_t c) {
     for (size_t i = 0; i < N; i++) {
       double t = n->phi[l][a * N + i], g = error[i] * (1 - t * t);
       for (size_t j = 0; j < k; j++) {
-        n->grad[l][(row * N + i) * k + j] = g * below[j] / sqrt((double)k);
-        if (l) next[j] += g * n->weight[l][i * k + j] / sqrt((double)k);
+        grad[l][(row * N + i) * k + j] = g * below[j] / sqrt((double)k);
+        if (l) next[j] += g * back[l][i * k + j] / sqrt((double)k);
       }
     }
     memcpy(error, next, sizeof error);
   }
 }
 
+static void literal_gradient(Literal *n, size_t a, size_t c) {
+  literal_backward(n, a, c, n->weight, n->readout, n->grad);
+  literal_backward(n, a, c, n->back, n->back_readout, n->pull);
+}
+
 static size_t block_size(const Literal *n, size_t l) {
   return l == n->L ? n->C * n->N : n->N * fan_in(n, l);
 }
 
-/* gamma^2 N sum over weights of df_a df_b, mean over outputs. */
+/* gamma^2 N sum over weights of df_a df_b, mean over outputs; what b pulls in the place of df_b
+ * under another rule. */
 static double literal_kernel(const Literal *n, size_t a, size_t b) {
   double sum = 0;
   for (size_t l = 0; l <= n->L; l++)
     for (size_t c = 0; c < n->C; c++) {
       size_t size = block_size(n, l);
-      sum += dot(size, n->grad[l] + (a * n->C + c) * size, n->grad[l] + (b * n->C + c) * size);
+      sum += dot(size, n->grad[l] + (a * n->C + c) * size, n->pull[l] + (b * n->C + c) * size);
     }
   return sum * n->problem->gamma * n->problem->gamma * (double)n->N / (double)n->C;
 }
@@ -168,7 +202,7 @@ static void literal_step(Literal *n, size_t t, const double *delta) {
       double descent = 0;
       for (size_t k = 0; k < n->P * n->C; k++)
         descent += (p->batch ? p->batch[t * n->P + k / n->C] : 1.0 / (double)n->P) * delta[k] *
-                   n->grad[l][k * size + i];
+                   n->pull[l][k * size + i];
       v[i] = p->beta * v[i] + descent;
       weight[i] = (1 - p->eta[t] * p->decay) * weight[i] +
                   rate * (p->optimizer == OPT_NESTEROV ? descent + p->beta * v[i] : v[i]);
@@ -248,8 +282,10 @@ static void test_networks(void) {
   drawn.optimizer = OPT_SGD, drawn.batch = batch;
   ahead.decay = ball.decay = 0.1;
   ball.batch = batch;
-  Recipe recipes[] = {ball, ahead, decay, drawn};
-  for (int i = 0; i < 4; i++) check_against_literal(recipes[i]);
+  Recipe feedback = base;
+  feedback.rule = RULE_FEEDBACK_ALIGNMENT, feedback.eta = 0.3;
+  Recipe recipes[] = {ball, ahead, decay, drawn, feedback};
+  for (int i = 0; i < 5; i++) check_against_literal(recipes[i]);
 }
 
 /* ---- deep linear networks: closed recursions ---- */

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Which matrices respond: whether what a matrix meets on one side was made, neuron by neuron, from
+ * the noise that it sent there from the other side. Populations meet through averages alone, so a
+ * dependence runs within a population: through maps, through what matrices learned along a field,
+ * and through responses themselves. */
+#include "base/memory.h"
+#include "field/program.h"
+
+#include <stdlib.h>
+
+typedef struct Reach {
+  const Program *p;
+  bool *from; /* [variable]: depends on the noise under study */
+} Reach;
+
+static bool reach(Reach *r, int from, int to) {
+  if (from < 0 || !r->from[from] || r->from[to]) return false;
+  return r->from[to] = true;
+}
+
+static bool is_wide_space(const Program *p, int space) {
+  return p->spaces[space].kind == SPACE_WIDE;
+}
+
+/* One round of propagation; false when nothing is new. */
+static bool spread(Reach *r) {
+  bool more = false;
+  for (int i = 0; i < r->p->op_count; i++) {
+    const Op *op = &r->p->ops[i];
+    if (op->kind == OP_MAP || op->kind == OP_WEIGH)
+      for (int k = 0; k < op->src_count; k++) more |= reach(r, op->src[k], op->dst);
+    if (op->kind != OP_APPLY && op->kind != OP_APPLY_T) continue;
+    const Matrix *m = &r->p->matrices[op->matrix];
+    bool forward = op->kind == OP_APPLY;
+    if (m->rate != 0) more |= reach(r, forward ? m->learns : m->x, op->dst);
+    if (forward ? m->responds_x : m->responds_y) more |= reach(r, forward ? m->y : m->x, op->dst);
+  }
+  return more;
+}
+
+/* Whether `met` depends on the noise that arrives in the result of op. */
+static bool depends(Reach *r, const Op *op, int met) {
+  for (int v = 0; v < r->p->variable_count; v++) r->from[v] = v == op->dst;
+  while (spread(r)) continue;
+  return met >= 0 && r->from[met];
+}
+
+void find_responses(Program *p) {
+  Reach r = {p, mem_new((size_t)p->variable_count, sizeof *r.from)};
+  for (bool more = true; more;) {
+    more = false;
+    for (int i = 0; i < p->op_count; i++) {
+      const Op *op = &p->ops[i];
+      if (op->kind != OP_APPLY && op->kind != OP_APPLY_T) continue;
+      Matrix *m = &p->matrices[op->matrix];
+      if (!is_wide_space(p, m->from) || !is_wide_space(p, m->to)) continue;
+      bool *responds = op->kind == OP_APPLY ? &m->responds_y : &m->responds_x;
+      if (*responds || !depends(&r, op, op->kind == OP_APPLY ? m->y : m->x)) continue;
+      more = *responds = true;
+    }
+  }
+  free(r.from);
+}
