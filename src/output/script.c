@@ -188,7 +188,7 @@ static void put_legend(FILE *out, const PlotPanel *panel) {
           entries ? "on" : "off",
           entries <= FAMILY_TABLE ? "top left horizontal" : "right top vertical");
   put_quoted(out, entries && panel->title ? panel->title : "");
-  fputs(" left\n", out);
+  fputs(" noenhanced left\n", out);
   put_label(out, "title", entries ? NULL : panel->title);
 }
 

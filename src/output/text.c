@@ -119,6 +119,14 @@ static void put_final_loss(FILE *out, const Result *result) {
   if (loss->error && loss->error->data[last] > 0) fprintf(out, " ± %.2g", loss->error->data[last]);
 }
 
+/* The largest standard error of the output. */
+static void put_accuracy(FILE *out, const Result *result) {
+  const ResultField *f = result_find(result, "f", 0);
+  double most = 0;
+  for (size_t i = 0; f && f->error && i < f->error->size; i++) most = fmax(most, f->error->data[i]);
+  if (most > 0) fprintf(out, "\n  %-12sf ± %.2g or less", "accuracy", most);
+}
+
 static void put_field(FILE *out, const Result *result, const ResultField *field, int columns) {
   char shape[ARRAY_SHAPE_TEXT] = "when asked for";
   char *name = field_name(field, result_layers(result, field->name));
@@ -133,6 +141,7 @@ static void put_card(FILE *out, const Result *result, int columns) {
   for (int i = 0; i < result->attribute_count; i++)
     if (!in_heading(&result->attributes[i])) put_attribute(out, &result->attributes[i], columns);
   put_final_loss(out, result);
+  put_accuracy(out, result);
   fprintf(out, "\n  %-16s  shape", "field");
   for (int i = 0; i < result->field_count; i++)
     if (result->fields[i].layer <= 1) put_field(out, result, &result->fields[i], columns);

@@ -284,7 +284,8 @@ static void add_curves(Drawing *drawing, const PlotPart *part) {
     panel.curve_count += (int)curves_of(part, value);
     char *own = symbol_of(value);
     symbol = common(symbol, own ? keep(drawing, own) : NULL, first);
-    name = common(name, quantity(&part->items[i]), first);
+    bool named = part->items[i].labelled || value->field;
+    name = common(name, named ? quantity(&part->items[i]) : NULL, first);
     const char *own_axis = axis_symbol(drawing, axis_of(value, abscissa(part, value)));
     bool borrowed = value->kind == VALUE_ARRAY && borrowed_times(part, value);
     axis = common(axis, borrowed ? "t" : own_axis, first);

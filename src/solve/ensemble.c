@@ -33,7 +33,8 @@ struct Ensemble {
   NetworkPlan plan;
   Compiled compiled;
   Slot *slots;
-  int slot_count, done;
+  int slot_count;
+  int done, steps; /* members, and the steps of all of them, that are over */
   double *scratch;
   double *f; /* [members, (T+1) P], first output, for cov_f */
   Status status;
@@ -176,6 +177,12 @@ static bool reserve(Ensemble *e) {
 static bool progress(void *sink, int t) {
   Ensemble *e = sink;
   (void)t;
+  int steps;
+#pragma omp atomic capture
+  steps = ++e->steps;
+  if (e->options.progress && omp_get_thread_num() == 0)
+    e->options.progress(e->options.sink, "simulate", steps,
+                        e->options.ensemble * (int)e->sizes.steps);
   return !(e->options.stop && *e->options.stop) && e->status == STATUS_OK;
 }
 
@@ -203,8 +210,6 @@ static void finish_member(Ensemble *e, int member, Status status, int failed_at,
   }
   count_member(e, member, network_record(network));
   e->done++;
-  if (e->options.progress)
-    e->options.progress(e->options.sink, "simulate", e->done, e->options.ensemble);
 }
 
 static void run_members(Ensemble *e) {
