@@ -152,6 +152,7 @@ static void test_postfix(void) {
   CHECK(means("x[0, :, 2:5, -1, :3, 4:]", "(index x 0 (: _ _) (: 2 5) (- 1) (: _ 3) (: 4 _))"));
   CHECK(means("f()", "(call f)"));
   CHECK(means("f(x, k = 3,\n)", "(call f x (= k 3))"));
+  CHECK(means("f(x, net.a = 3)", "(call f x (= a 3 net))"));
   CHECK(means("[]", "(array)"));
   CHECK(means("[\n [1, 2],\n [3, 4],\n]", "(array (array 1 2) (array 3 4))"));
   CHECK(means("theory.loss.if.dataset", "(. (. (. theory loss) if) dataset)"));
