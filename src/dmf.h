@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The public face of dmf: open a session, run text or files in it, close it. The command and the
- * REPL see this header alone. Two sessions may live in one process; one session is used by one
- * thread at a time, except for dmf_interrupt. */
+/* The public face of dmf: open a session, run text or files in it, read and set arrays, close it. The
+ * command and the REPL see this header alone. Two sessions may live in one process; one session is
+ * used by one thread at a time, except for dmf_interrupt, and not from its own call-backs. */
 #ifndef DMF_H
 #define DMF_H
 
@@ -30,7 +30,10 @@ typedef struct DmfConfig {
   FILE *diagnostics; /* messages; NULL: stderr */
   bool color;        /* colour in diagnostics */
   void (*diagnose)(void *sink, const DmfDiagnostic *diagnostic); /* takes messages instead; or NULL */
-  void *sink;
+  void *sink;        /* handed to the call-backs */
+  /* Told while a solver works, from one thread at a time, that `done` of `total` steps of a stage are
+   * behind it, in place of what a terminal shows; or NULL. */
+  void (*progress)(void *sink, const char *stage, int done, int total);
   bool json;         /* one JSON line for each printed value */
   bool quiet;        /* no progress */
   bool interactive;  /* a REPL: expressions alone on a line are shown */
@@ -80,7 +83,27 @@ int dmf_format_file(Dmf *dmf, const char *path, DmfFormat what);
 /* The same for a text; *formatted is to be freed, and NULL after a syntax error. */
 int dmf_format_text(Dmf *dmf, const char *name, const char *text, size_t length, char **formatted);
 
-/* Asks the running solver to stop at its next step; may be called from a signal handler. */
+/* Numbers of a session, row major. */
+enum { DMF_MAX_RANK = 8 };
+typedef struct DmfArray {
+  int rank; /* 0: a number */
+  size_t shape[DMF_MAX_RANK];
+  size_t size; /* the product of the shape */
+  const double *data;
+  void *owner; /* for dmf_array_free */
+} DmfArray;
+
+/* The value of an expression of the language, such as "theory.loss", "theory.stderr.Phi[1]" or
+ * "mean(nets.f[-1])". After DMF_OK the array is to be freed; it outlives its variable and the
+ * session. Otherwise it is empty. */
+int dmf_get(Dmf *dmf, const char *expression, DmfArray *array);
+void dmf_array_free(DmfArray *array);
+/* Gives a variable an array, which is copied; scripts run afterwards find it. DMF_USAGE when this is
+ * no name. */
+int dmf_put(Dmf *dmf, const char *name, int rank, const size_t *shape, const double *data);
+
+/* Asks the running solver to stop at its next step; may be called from a signal handler or a
+ * call-back. */
 void dmf_interrupt(Dmf *dmf);
 
 /* The i-th text that may take the place of the word that ends at `cursor`, or NULL past the end:

@@ -52,6 +52,11 @@ options=''
 for name in $(sed -n "s/^OPTION([^,]*, [^,]*, \"\([^\"]*\)\".*/\1/p" src/cli/options.def); do
   grep -q -e "Fl -$name\b" man/dmf.1 || options+=" $name"
 done
+calls=''
+for name in $(grep -o '\bdmf_[a-z_]*(' src/dmf.h | tr -d '(' | sort -u); do
+  grep -q "Fn $name\b" man/dmf.3 || calls+=" $name"
+done
+verdict "functions of dmf.h that dmf(3) does not name" "$calls"
 verdict "options that dmf(1) does not name" "$options"
 if [ -n "${MANDOC:-}" ] && [ "$MANDOC" != : ]; then
   for page in man/*.[0-9] "$(dirname "${DMF:-./dmf}")"/man/dmf-stdlib.7; do

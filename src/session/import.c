@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* import "file.dmf": beside the script, in DMF_PATH, beside the program, where it is installed. */
+/* import "file.dmf": beside the script, in DMF_PATH, beside the program or the library, where
+ * it is installed. */
 #include "session/session.h"
 #include "base/memory.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -60,15 +62,25 @@ static char *find_in_list(const char *list, const char *name) {
   return found;
 }
 
+/* The file of the program, or of the library where another program loaded it; false when that
+ * cannot be told. */
+static bool own_file(char path[PATH_MAX]) {
+  static const char inside;
+  Dl_info about;
+  bool loaded = dladdr(&inside, &about) && about.dli_fname && strchr(about.dli_fname, '/');
+  if (loaded && realpath(about.dli_fname, path)) return true;
+  ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+  path[length > 0 ? length : 0] = 0;
+  return length > 0;
+}
+
 char *import_installed(const char *name) {
-  char program[PATH_MAX];
-  ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-  char *found = NULL;
-  if (length > 0) {
-    program[length] = 0;
-    *strrchr(program, '/') = 0;
-    found = existing(mem_format("%s/%s", program, name));
-    if (!found) found = existing(mem_format("%s/../share/dmf/%s", program, name));
+  const char *list = getenv("DMF_PATH");
+  char own[PATH_MAX], *found = list ? find_in_list(list, name) : NULL;
+  if (!found && own_file(own)) {
+    *strrchr(own, '/') = 0;
+    found = existing(mem_format("%s/%s", own, name));
+    if (!found) found = existing(mem_format("%s/../share/dmf/%s", own, name));
   }
   return found ? found : existing(mem_format("%s/%s", PKGDATADIR, name));
 }
@@ -76,9 +88,7 @@ char *import_installed(const char *name) {
 static char *find(Span span, const char *name) {
   char *found = existing(session_beside(span, name));
   if (found || *name == '/') return found;
-  const char *list = getenv("DMF_PATH");
-  if (list) found = find_in_list(list, name);
-  return found ? found : import_installed(name);
+  return import_installed(name);
 }
 
 static Import *import_of(Dmf *dmf, const char *path) {
@@ -173,6 +183,10 @@ void import_run(Eval *eval, const Ast *node) {
 
 void import_prelude(Eval *eval) {
   char *path = import_installed("std/prelude.dmf");
-  if (path) import_path(eval, (Span){0}, path);
+  if (path)
+    import_path(eval, (Span){0}, path);
+  else
+    diag_warning(eval->diags, (Span){0}, "DMF_PATH can name the directory that holds 'std'",
+                 "the standard library, with layers and activations, is not found");
   free(path);
 }

@@ -25,6 +25,7 @@ static void read_recipe(Dmf *dmf, const Script *script, const ResultRecipe *reci
                .globals = scope,
                .scope = scope,
                .stop = &dmf->stop,
+               .threads = session_threads(dmf),
                .dry = true};
   for (int i = 0; i < recipe->array_count; i++) {
     Value *value = value_array(&eval.heap, array_keep(recipe->arrays[i].array));

@@ -43,6 +43,16 @@ static Eval evaluator(Dmf *dmf, Scope *globals, bool dry) {
                 .interactive = dmf->config.interactive};
 }
 
+Eval session_begin(Dmf *dmf) {
+  pthread_mutex_lock(&dmf->lock);
+  return evaluator(dmf, dmf->user, false);
+}
+
+void session_end(Dmf *dmf, Eval *eval) {
+  eval_end(eval);
+  pthread_mutex_unlock(&dmf->lock);
+}
+
 /* Opening and closing */
 
 static int positive_variable(const char *name) {
@@ -265,11 +275,9 @@ static void check(Dmf *dmf, const Script *script) {
 }
 
 static void run(Dmf *dmf, const Script *script) {
-  Eval eval = evaluator(dmf, dmf->user, false);
-  pthread_mutex_lock(&dmf->lock);
+  Eval eval = session_begin(dmf);
   eval_block(&eval, script->root);
-  eval_end(&eval);
-  pthread_mutex_unlock(&dmf->lock);
+  session_end(dmf, &eval);
 }
 
 void session_keep(Dmf *dmf, Script *script) {

@@ -82,6 +82,9 @@ void session_report(Dmf *dmf);
 /* The same at the end of a piece of work: the status of the first error, or of a failure to print
  * the results. */
 int session_conclude(Dmf *dmf);
+/* An evaluator in the scope of the user, until session_end. */
+Eval session_begin(Dmf *dmf);
+void session_end(Dmf *dmf, Eval *eval);
 /* A file beside the script that names it; to be freed. */
 char *session_beside(Span span, const char *path);
 
@@ -114,8 +117,11 @@ const char *solver_lacks(const Result *result, const char *name);
 
 /* Completes a result for an evaluator, which waits when another one is at it. */
 Status solver_complete(Eval *eval, Result *result, char **why);
+/* Whether somebody wants to know how far a solver is. */
 bool solver_shows_progress(const Dmf *dmf);
+/* Tells the call-back of a session (the sink), or the terminal; and clears the terminal's line. */
 void solver_progress(void *sink, const char *stage, int done, int total);
+void solver_progress_end(const Dmf *dmf);
 
 /* sweep.c */
 Value *sweep_call(Call *call);

@@ -115,12 +115,22 @@ const char *solver_lacks(const Result *result, const char *name) {
 /* Solving */
 
 void solver_progress(void *sink, const char *stage, int done, int total) {
-  (void)sink;
+  const Dmf *dmf = sink;
+  if (dmf->config.progress) {
+    dmf->config.progress(dmf->config.sink, stage, done, total);
+    return;
+  }
   fprintf(stderr, "\r\033[K%s %d/%d", stage, done, total);
   fflush(stderr);
 }
 
-bool solver_shows_progress(const Dmf *dmf) { return !dmf->config.quiet && isatty(STDERR_FILENO); }
+void solver_progress_end(const Dmf *dmf) {
+  if (!dmf->config.progress) fputs("\r\033[K", stderr);
+}
+
+bool solver_shows_progress(const Dmf *dmf) {
+  return dmf->config.progress || (!dmf->config.quiet && isatty(STDERR_FILENO));
+}
 
 Status solver_complete(Eval *eval, Result *result, char **why) {
   Dmf *dmf = eval->host->self;
@@ -195,7 +205,7 @@ static Value *solve(Call *call, Program *program, Solver solver, SolveOptions op
   pthread_mutex_unlock(&dmf->lock);
   Status status = solver(program, &options, &result, &why);
   pthread_mutex_lock(&dmf->lock);
-  if (options.progress) fputs("\r\033[K", stderr);
+  if (options.progress) solver_progress_end(dmf);
   Value *value;
   if (status == STATUS_OK) {
     result_note(result, "version", "%s", dmf_version());
@@ -248,6 +258,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   options.threads = eval->threads;
   options.stop = &dmf->stop;
   options.progress = !eval->worker && solver_shows_progress(dmf) ? solver_progress : NULL;
+  options.sink = dmf;
   bool lazy = options.closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
   if (kind == DMFT && lazy) kind = LAZY;
   const char *refusal = kind == NETS ? NULL : solve_refuses(program, &options);
@@ -350,7 +361,7 @@ static Value *preactivations(Call *call) {
   pthread_mutex_unlock(&dmf->lock);
   Status status = solve_preactivations(from->result, (int)layer, step, &samples, &why);
   pthread_mutex_lock(&dmf->lock);
-  if (!eval->worker && solver_shows_progress(dmf)) fputs("\r\033[K", stderr);
+  if (!eval->worker && solver_shows_progress(dmf)) solver_progress_end(dmf);
   Value *value = status == STATUS_OK ? value_array(&eval->heap, samples)
                                      : eval_fail(eval, status, call->span, NULL, "%s", why);
   free(why);

@@ -115,7 +115,7 @@ static void look_up(Job *job) {
 
 static void show_progress(const Job *job) {
   if (!job->eval->worker && solver_shows_progress(job->dmf))
-    solver_progress(NULL, "sweep", job->done, job->sweep->points);
+    solver_progress(job->dmf, "sweep", job->done, job->sweep->points);
 }
 
 static void evaluate(Job *job, int point) {
@@ -190,7 +190,7 @@ static void run(Job *job) {
   for (int i = 0; i < started; i++) pthread_join(others[i], NULL);
   pthread_mutex_lock(&job->dmf->lock);
   free(others);
-  if (!job->eval->worker && solver_shows_progress(job->dmf)) fputs("\r\033[K", stderr);
+  if (!job->eval->worker && solver_shows_progress(job->dmf)) solver_progress_end(job->dmf);
 }
 
 /* Ends */

@@ -147,11 +147,84 @@ static void apart(void) {
   finish(&b);
 }
 
+static bool holds(Bench *b, const char *expression, int rank, size_t size, double first) {
+  DmfArray array;
+  if (dmf_get(b->dmf, expression, &array) != DMF_OK) return false;
+  bool good = array.rank == rank && array.size == size && array.data[0] == first;
+  dmf_array_free(&array);
+  return good && !array.data;
+}
+
+static void exchange(void) {
+  Bench b;
+  DmfArray array;
+  begin(&b, false);
+  double numbers[] = {1, 2, 3, 4, 5, 6};
+  size_t shape[] = {3, 2};
+  CHECK(dmf_put(b.dmf, "x", 2, shape, numbers) == DMF_OK);
+  CHECK(dmf_put(b.dmf, "γ", 0, NULL, numbers + 3) == DMF_OK);
+  numbers[0] = 7;
+  CHECK(holds(&b, "x", 2, 6, 1) && holds(&b, "x[1]", 1, 2, 3) && holds(&b, "gamma + 1", 0, 1, 5));
+  CHECK(run(&b, "y = x' @ x") == DMF_OK && holds(&b, "y", 2, 4, 35));
+  CHECK(dmf_get(b.dmf, "y", &array) == DMF_OK);
+  CHECK(run(&b, "y = 3") == DMF_OK && array.data[3] == 56);
+  dmf_array_free(&array);
+  CHECK(dmf_get(b.dmf, "nothing", &array) == DMF_SCRIPT && !array.data);
+  CHECK(dmf_get(b.dmf, "tanh", &array) == DMF_SCRIPT);
+  CHECK(dmf_get(b.dmf, "x[", &array) == DMF_SCRIPT);
+  CHECK(dmf_get(b.dmf, "x[5]", &array) == DMF_SCRIPT);
+  CHECK(dmf_get(b.dmf, "", &array) == DMF_SCRIPT);
+  CHECK(strstr(b.messages, "neither a number nor an array") != NULL);
+  CHECK(dmf_put(b.dmf, "if", 2, shape, numbers) == DMF_USAGE);
+  CHECK(dmf_put(b.dmf, "x + 1", 2, shape, numbers) == DMF_USAGE);
+  CHECK(dmf_put(b.dmf, "x", 9, shape, numbers) == DMF_USAGE);
+  CHECK(dmf_put(b.dmf, "x", 2, (size_t[]){(size_t)1 << 40, 1 << 20}, numbers) == DMF_LIMIT);
+  CHECK(holds(&b, "x", 2, 6, 1));
+  finish(&b);
+}
+
+/* Stops the solver half way, from its own call-back. */
+typedef struct Watch {
+  Dmf *dmf;
+  int calls, last, total;
+} Watch;
+
+static void watch(void *sink, const char *stage, int done, int total) {
+  Watch *w = sink;
+  w->calls += strcmp(stage, "dmft") == 0;
+  w->last = done;
+  w->total = total;
+  if (w->dmf && done >= total / 2) dmf_interrupt(w->dmf);
+}
+
+static void progress(void) {
+  Bench b;
+  Watch w = {0};
+  begin(&b, false);
+  dmf_close(b.dmf);
+  DmfConfig config = {
+      .results = b.out, .diagnostics = b.err, .progress = watch, .sink = &w, .threads = 1};
+  b.dmf = dmf_open(&config);
+  const char *script = "dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }\n"
+                       "model net { layers = input -> dense(tanh) -> readout }\n"
+                       "training fit { dataset = d; optimizer = gd(0.1); steps = 5 }\n"
+                       "theory = dmft(net, fit, samples = 64)";
+  CHECK(run(&b, script) == DMF_OK && w.calls > 5 && w.last == w.total);
+  CHECK(holds(&b, "theory.loss", 1, 6, 0.5));
+  w = (Watch){.dmf = b.dmf};
+  CHECK(run(&b, "theory = dmft(net, fit, samples = 64, seed = 1)") == DMF_INTERRUPTED);
+  CHECK(w.last < w.total && holds(&b, "theory.seed", 0, 1, 0));
+  finish(&b);
+}
+
 int main(void) {
+  setenv("DMF_PATH", ".", 0); /* run in the build directory */
   entries();
   completion();
   recording();
   help();
   apart();
+  exchange();
+  progress();
   return check_done();
 }
