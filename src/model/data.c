@@ -237,6 +237,8 @@ bool data_fill(Eval *eval, const Declared *dataset, Problem *problem) {
     eval_fail(eval, STATUS_LIMIT, dataset->span, NULL, "%zu points are too many", all);
     return false;
   }
+  const Array *inputs = array_of(data, DATASET_INPUTS);
+  problem->dimension = inputs ? (int)dimension(inputs) : 0;
   problem->points = (int)points;
   problem->tests = (int)(all - points);
   problem->outputs = (int)problem->targets->shape[1];

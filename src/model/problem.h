@@ -57,6 +57,7 @@ typedef struct Problem {
   int points;          /* P > 0 */
   int tests;           /* P* >= 0 */
   int outputs;         /* C > 0 */
+  int dimension;       /* D of the inputs; 0 where only their Gram matrix is known */
   Array *gram;         /* [P+P*, P+P*], x_mu . x_alpha / D */
   Array *targets;      /* [P, C] */
   Array *test_targets; /* [P*, C] or NULL */

@@ -452,6 +452,10 @@ static void note_run(Solve *s, Result *result, double seconds) {
 
 const char *solve_refuses(const Program *program, const SolveOptions *options) {
   const Update *update = &program->update;
+  if (program->problem->parameterization == PARAM_STANDARD)
+    return "the standard parameterization has no infinite-width limit: at a learning rate of order "
+           "one a step moves f by order N, and at rates of order 1/N the limit is that of "
+           "parameterization = ntk; mup has a limit with feature learning";
   if (is_lazy(program, options))
     return update->decay > 0 ? "weight decay has no lazy limit with constant kernels: the initial "
                                "weights shrink at any gamma, and the kernels with them; take the "

@@ -247,7 +247,7 @@ static Status explain(const Ensemble *e, char **why) {
 static void prepare(Ensemble *e, Program *program, const SolveOptions *options, bool two_time) {
   const Problem *p = program->problem;
   *e = (Ensemble){.program = program, .options = *options, .sizes = sizes_of(program)};
-  double gamma = p->parameterization == PARAM_NTK ? 1 / sqrt(options->width) : p->gamma;
+  double gamma = p->parameterization == PARAM_MUP ? p->gamma : 1 / sqrt(options->width);
   e->plan = (NetworkPlan){.program = program,
                           .sizes = e->sizes,
                           .width = (size_t)options->width,
