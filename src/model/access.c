@@ -70,7 +70,7 @@ static ResultField *field_of(Eval *eval, Span span, Result *result, const char *
   ResultField *field = settled ? result_find(result, name, layer) : NULL;
   if (eval->dry || (field && field->value)) return field->value ? field : NULL;
   char *why = NULL;
-  Status status = eval->host->complete(eval, result, &why);
+  Status status = eval->host->complete(eval, result, name, &why);
   if (status != STATUS_OK)
     eval_fail(eval, status, span, NULL, "%s", why ? why : "the field could not be computed");
   else if (!(field = result_find(result, name, layer))->value)

@@ -83,7 +83,7 @@ typedef struct Host {
   /* Why a result lacks this field; NULL when no such result ever has it. */
   const char *(*lacks)(const Result *result, const char *name);
   /* result_complete, where other evaluators may want the same result */
-  Status (*complete)(Eval *eval, Result *result, char **why);
+  Status (*complete)(Eval *eval, Result *result, const char *name, char **why);
 } Host;
 
 /* A function whose body is being evaluated. */

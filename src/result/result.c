@@ -70,9 +70,9 @@ bool result_is_whole(const Result *result) {
   return true;
 }
 
-Status result_complete(Result *result, char **why) {
+Status result_complete(Result *result, const char *name, char **why) {
   bool missing = result->complete && !result_is_whole(result);
-  return missing ? result->complete(result, why) : STATUS_OK;
+  return missing ? result->complete(result, name, why) : STATUS_OK;
 }
 
 void result_note(Result *result, const char *name, const char *format, ...) {

@@ -47,9 +47,10 @@ struct Result {
   int attribute_count;
   ResultRecipe recipe;
   bool exact; /* no sampling took place: the errors are zero, not unknown */
-  /* The large two-time arrays may be left out at first; `complete` computes the fields whose value
-   * is NULL, all at once, and returns how that went. NULL when nothing is missing. */
-  Status (*complete)(Result *result, char **why);
+  /* What takes long may be left out at first: `complete` computes the field `name` (all layers),
+   * and perhaps others with it, or with NULL all fields whose value is NULL; and returns how that
+   * went. NULL when nothing is missing. */
+  Status (*complete)(Result *result, const char *name, char **why);
   bool busy; /* being completed, by an evaluator that does not hold the session */
   void *origin;
   void (*drop_origin)(void *origin);
@@ -70,9 +71,9 @@ int result_layers(const Result *result, const char *name);
 
 /* Whether all fields have their values. */
 bool result_is_whole(const Result *result);
-/* Computes what was left out, if anything. `*why` is set (to be freed) when the status is not
- * STATUS_OK. */
-Status result_complete(Result *result, char **why);
+/* Computes a field that was left out, or with NULL all of them. `*why` is set (to be freed) when
+ * the status is not STATUS_OK. */
+Status result_complete(Result *result, const char *name, char **why);
 
 void result_note(Result *result, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -116,7 +116,7 @@ extern const Builtin solver_rows[];
 const char *solver_lacks(const Result *result, const char *name);
 
 /* Completes a result for an evaluator, which waits when another one is at it. */
-Status solver_complete(Eval *eval, Result *result, char **why);
+Status solver_complete(Eval *eval, Result *result, const char *name, char **why);
 /* Whether somebody wants to know how far a solver is. */
 bool solver_shows_progress(const Dmf *dmf);
 /* Tells the call-back of a session (the sink), or the terminal; and clears the terminal's line. */

@@ -214,7 +214,7 @@ static void json_family(Eval *eval, const Item *item) {
   Result *result = item->value->family.result;
   const char *name = item->value->family.name;
   char *why = NULL;
-  Status status = result_complete(result, &why);
+  Status status = result_complete(result, name, &why);
   if (status != STATUS_OK)
     eval_fail(eval, status, item->node->span, NULL, "%s",
               why ? why : "the field could not be computed");

@@ -6,6 +6,7 @@
 #include "model/build.h"
 #include "model/builtins.h"
 #include "solve/observe.h"
+#include "solve/run.h"
 #include "solve/solve.h"
 
 #include <limits.h>
@@ -18,8 +19,8 @@ static Dmf *session_of(Call *call) { return call->eval->host->self; }
 
 /* Placeholders of a check */
 
-/* Who fills a field: the march, the networks, the lazy limit. */
-enum { DMFT = 1, NETS = 2, LAZY = 4 };
+/* Who fills a field: the march, the networks, the lazy limit, fluctuations. */
+enum { DMFT = 1, NETS = 2, LAZY = 4, NOISE = 8 };
 typedef enum Extent { PLAIN, LAYERS, GAPS } Extent;
 typedef enum Presence { ALWAYS, TESTED, JUDGED, ALIGNED } Presence;
 
@@ -55,9 +56,14 @@ static bool present(const FieldRow *row, const Program *program) {
   }
 }
 
+static const char *kind_of(int solver) {
+  return solver == NETS ? "simulate" : solver == NOISE ? "fluctuations" : "dmft";
+}
+
 /* The fields that a solver gives, without their values. */
-static Result *promised(int solver, const Program *program) {
-  Result *result = result_new(solver == NETS ? "simulate" : "dmft");
+static Result *promised(int solver, Program *program, const SolveOptions *options) {
+  Result *result = result_new(kind_of(solver));
+  run_origin(result, program, options);
   for (size_t i = 0; i < sizeof field_rows / sizeof *field_rows; i++) {
     const FieldRow *row = &field_rows[i];
     if (!(row->solvers & solver) || !present(row, program)) continue;
@@ -77,8 +83,8 @@ static FieldId field_id(const char *name) {
 }
 
 /* Zeros of the fields' shapes, but steps as they will be; no values where they would be many. */
-static Result *placeholders(int solver, const Program *program) {
-  Result *result = promised(solver, program);
+static Result *placeholders(int solver, Program *program, const SolveOptions *options) {
+  Result *result = promised(solver, program, options);
   Sizes sizes = sizes_of(program);
   for (int i = 0; i < result->field_count; i++) {
     size_t shape[ARRAY_MAX_RANK];
@@ -95,7 +101,10 @@ static Result *placeholders(int solver, const Program *program) {
 
 static const char *lack(const FieldRow *row, int solver) {
   if (!(row->solvers & solver))
-    return solver == DMFT ? "it belongs to networks of finite width" : "only 'dmft' gives it";
+    return solver == NOISE        ? "ask the theory itself"
+           : row->solvers & NOISE ? "'fluctuations' of the theory gives it"
+           : solver == DMFT       ? "it belongs to networks of finite width"
+                                  : "only 'dmft' gives it";
   switch (row->presence) {
   case TESTED: return "the dataset has no test points";
   case JUDGED: return "the dataset has no 'test_targets'";
@@ -105,10 +114,12 @@ static const char *lack(const FieldRow *row, int solver) {
 }
 
 const char *solver_lacks(const Result *result, const char *name) {
-  bool dmft = strcmp(result->kind, "dmft") == 0, nets = strcmp(result->kind, "simulate") == 0;
+  int solver = 0;
+  for (int kind = DMFT; kind <= NOISE; kind *= 2)
+    if (strcmp(result->kind, kind_of(kind)) == 0) solver |= kind == LAZY ? DMFT : kind;
   for (size_t i = 0; i < sizeof field_rows / sizeof *field_rows; i++)
-    if ((dmft || nets) && strcmp(field_name(field_rows[i].id), name) == 0)
-      return lack(&field_rows[i], dmft ? DMFT : NETS);
+    if (solver && strcmp(field_name(field_rows[i].id), name) == 0)
+      return lack(&field_rows[i], solver);
   return NULL;
 }
 
@@ -132,12 +143,12 @@ bool solver_shows_progress(const Dmf *dmf) {
   return dmf->config.progress || (!dmf->config.quiet && isatty(STDERR_FILENO));
 }
 
-Status solver_complete(Eval *eval, Result *result, char **why) {
+Status solver_complete(Eval *eval, Result *result, const char *name, char **why) {
   Dmf *dmf = eval->host->self;
   while (result->busy) pthread_cond_wait(&dmf->idle, &dmf->lock);
   result->busy = true;
   pthread_mutex_unlock(&dmf->lock);
-  Status status = result_complete(result, why);
+  Status status = result_complete(result, name, why);
   pthread_mutex_lock(&dmf->lock);
   result->busy = false;
   pthread_cond_broadcast(&dmf->idle);
@@ -195,21 +206,33 @@ static void add_equations(Dmf *dmf, const Program *program, Closure closure) {
   free(text);
 }
 
+/* What the session gives every solver. */
+static void surround(const Eval *eval, SolveOptions *options) {
+  Dmf *dmf = eval->host->self;
+  options->threads = eval->threads;
+  options->stop = &dmf->stop;
+  options->progress = !eval->worker && solver_shows_progress(dmf) ? solver_progress : NULL;
+  options->sink = dmf;
+}
+
 typedef Status (*Solver)(Program *, const SolveOptions *, Result **, char **);
 
-static Value *solve(Call *call, Program *program, Solver solver, SolveOptions options) {
+/* Runs a solver of a program, or with none the fluctuations of a theory. */
+static Value *solve(Call *call, Program *program, Solver solver, const Result *theory,
+                    SolveOptions options) {
   Dmf *dmf = session_of(call);
   Result *result = NULL;
   char *why = NULL;
   fflush(dmf->results);
   pthread_mutex_unlock(&dmf->lock);
-  Status status = solver(program, &options, &result, &why);
+  Status status = solver ? solver(program, &options, &result, &why)
+                         : solve_fluctuations(theory, &options, &result, &why);
   pthread_mutex_lock(&dmf->lock);
   if (options.progress) solver_progress_end(dmf);
   Value *value;
   if (status == STATUS_OK) {
     result_note(result, "version", "%s", dmf_version());
-    recipe_write(call, program->problem, &result->recipe);
+    if (solver) recipe_write(call, program->problem, &result->recipe);
     value = value_result(&call->eval->heap, result);
   } else {
     const char *fallback = status == STATUS_INTERRUPTED ? "interrupted" : "the solver failed";
@@ -222,7 +245,7 @@ static Value *solve(Call *call, Program *program, Solver solver, SolveOptions op
 /* A call in the recipe of a result from a file gives this very result, which has here its origin.
  * What was not saved can be computed. */
 static Value *adopt(Call *call, int kind, Program *program, SolveOptions options) {
-  Result *result = session_of(call)->loading, *wanted = promised(kind, program);
+  Result *result = session_of(call)->loading, *wanted = promised(kind, program, &options);
   Sizes sizes = sizes_of(program);
   bool fits = !result->origin && strcmp(result->kind, wanted->kind) == 0;
   for (int i = 0; fits && i < wanted->field_count; i++) {
@@ -255,10 +278,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
     return eval->diags->errors > before ? call_broken(call) : value_new(&eval->heap, VALUE_UNKNOWN);
   Dmf *dmf = session_of(call);
   options.width = program->problem->width;
-  options.threads = eval->threads;
-  options.stop = &dmf->stop;
-  options.progress = !eval->worker && solver_shows_progress(dmf) ? solver_progress : NULL;
-  options.sink = dmf;
+  surround(eval, &options);
   bool lazy = options.closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
   if (kind == DMFT && lazy) kind = LAZY;
   const char *refusal = kind == NETS ? NULL : solve_refuses(program, &options);
@@ -275,11 +295,11 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   } else if (dmf->loading) {
     value = adopt(call, kind, program, options);
   } else if (!eval->dry) {
-    value = solve(call, program, solver, options);
+    value = solve(call, program, solver, NULL, options);
   } else {
     if (dmf->lowering) print_program(call, program);
     if (dmf->equations) add_equations(dmf, program, options.closure);
-    value = value_result(&eval->heap, placeholders(kind, program));
+    value = value_result(&eval->heap, placeholders(kind, program, &options));
     value->known = false;
   }
   program_drop(program);
@@ -324,6 +344,29 @@ static Value *dmft(Call *call) {
   if (!sound) return call_broken(call);
   options.tol = tol->number;
   return ask(call, DMFT, solve_dmft, options);
+}
+
+static Value *fluctuations(Call *call) {
+  Eval *eval = call->eval;
+  const Value *from = call->args[0];
+  SolveOptions options = {0};
+  if (from->kind == VALUE_UNKNOWN) return value_new(&eval->heap, VALUE_UNKNOWN);
+  if (from->kind != VALUE_RESULT)
+    return eval_error(eval, call->places[0], NULL, "'fluctuations' takes a result of dmft, not %s",
+                      value_describe(from));
+  if (!(count_of(call, 1, 0, &options.samples) & seed_of(call, 2, &options.seed)))
+    return call_broken(call);
+  const char *refusal = solve_refuses_fluctuations(from->result);
+  if (refusal) return eval_error(eval, call->places[0], NULL, "%s", refusal);
+  if (eval->dry) {
+    Origin *origin = from->result->origin;
+    Value *value =
+        value_result(&eval->heap, placeholders(NOISE, origin->program, &origin->options));
+    value->known = false;
+    return value;
+  }
+  surround(eval, &options);
+  return solve(call, NULL, NULL, from->result, options);
 }
 
 static Value *simulate(Call *call) {
@@ -435,8 +478,9 @@ static Array *compare_fields(const ResultField *a, const ResultField *b) {
 }
 
 static bool comparable(const char *name) {
-  static const char *const names[] = {"f",   "f_test", "loss", "test_loss",
-                                      "ntk", "delta",  "Phi",  "G"};
+  static const char *const names[] = {"f",     "f_test",   "loss",    "test_loss", "ntk",
+                                      "delta", "Phi",      "G",       "var_f",     "var_f_test",
+                                      "cov_f", "var_loss", "var_ntk", "var_Phi",   "var_G"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (strcmp(names[i], name) == 0) return true;
   return false;
@@ -455,10 +499,10 @@ static Result *compare_results(const Result *a, const Result *b, bool dry) {
 
 Status session_complete_small(Eval *eval, Result *result, char **why) {
   enum { SMALL = 1000 };
-  const ResultField *f = result_find(result, "f", 0), *test = result_find(result, "f_test", 0);
-  if (!f || !f->value) return STATUS_OK;
-  size_t rows = f->value->shape[1] + (test && test->value ? test->value->shape[1] : 0);
-  return f->value->shape[0] * rows > SMALL ? STATUS_OK : solver_complete(eval, result, why);
+  const Origin *origin = result->origin;
+  if (!origin) return STATUS_OK;
+  Sizes sizes = sizes_of(origin->program);
+  return sizes.steps * sizes.all > SMALL ? STATUS_OK : solver_complete(eval, result, NULL, why);
 }
 
 /* The two-time fields join the comparison when to solve again for them is cheap. */

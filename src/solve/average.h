@@ -17,7 +17,8 @@ void average_free(Average *average);
  * multiples of linear, relu, step and erf(c u) (arc-cosine and arcsine kernels); otherwise the
  * trapezoidal rule, which converges exponentially for smooth f, and for functions with kinks
  * Gauss-Legendre panels between them. False when the average does not converge (a function that
- * is singular, has too many kinks, or grows too fast). Relative accuracy about 1e-12. Safe to call from several threads. */
+ * is singular, has too many kinks, or grows too fast). Relative accuracy about 1e-12. Safe to call
+ * from several threads. */
 bool average_pair(const Average *average, double uu, double vv, double uv, double *value);
 
 #endif

@@ -53,10 +53,6 @@ static bool progress(void *sink, int t) {
 
 /* ---- the error of the mean ---- */
 
-/* An estimate from few replicates has Student's scatter, (n-1)/(n-3) wider than its standard error
- * says; the factor makes deviations in units of the printed error have unit variance. */
-static double student(int n) { return n > 3 ? sqrt((n - 1.0) / (n - 3.0)) : 1; }
-
 typedef struct Derive {
   const Solve *solve;
   int layer;
@@ -81,24 +77,14 @@ static void jackknife(const Derive *derive, Derivation *derivation, int replicat
     double centre = 0, sum = 0;
     for (int j = 0; j < replicates; j++) centre += out[(size_t)j * m + i] / replicates;
     for (int j = 0; j < replicates; j++) sum += pow(out[(size_t)j * m + i] - centre, 2);
-    error[i] = sqrt(sum * (replicates - 1) / replicates) * student(replicates);
+    error[i] = sqrt(sum * (replicates - 1) / replicates) * run_student(replicates);
   }
   free(mean);
   free(part);
   free(out);
 }
 
-/* Eight replicates agree by chance now and then, and nearby times then agree too. The variance of
- * an entry is averaged with the mean over all points at its time, which share its causes. */
-static void moderate(size_t steps, size_t entries, double *error) {
-  for (size_t t = 0; t < steps; t++) {
-    double *now = error + t * entries, pool = 0;
-    for (size_t i = 0; i < entries; i++) pool += now[i] * now[i] / (double)entries;
-    for (size_t i = 0; i < entries; i++) now[i] = sqrt((now[i] * now[i] + pool) / 2);
-  }
-}
-
-/* The same for [t, a, s, b], over the points of each pair of times. */
+/* run_moderate for [t, a, s, b], over the points of each pair of times. */
 static void moderate_pairs(Sizes z, double *error) {
   size_t R = z.all, row = z.steps * R;
   for (size_t t = 0; t < z.steps; t++)
@@ -148,7 +134,7 @@ static bool add(Solve *s, Result *result, FieldId id, int layer, Derivation *der
   size_t m = field_size(id, s->sizes);
   double *value = mem_new(m, sizeof *value), *error = mem_new(m, sizeof *error);
   jackknife(&(Derive){s, layer, id}, derivation, s->replicates, n, x, m, value, error);
-  moderate(s->sizes.steps, m / s->sizes.steps, error);
+  run_moderate(s->sizes.steps, m / s->sizes.steps, NULL, error);
   bool fine = field_add(result, id, layer, s->sizes, value, error);
   free(value);
   free(error);
@@ -233,8 +219,8 @@ static bool fill_large(Solve *s, Result *result) {
         for (int j = 0; j < s->replicates; j++) squares += pow(x[j][i] - sum / s->replicates, 2);
         value[i] = unit * sum / s->replicates;
         if (s->replicates > 1)
-          error[i] =
-              unit * student(s->replicates) * sqrt(squares / s->replicates / (s->replicates - 1));
+          error[i] = unit * run_student(s->replicates) *
+                     sqrt(squares / s->replicates / (s->replicates - 1));
       }
       if (fine) moderate_pairs(s->sizes, error);
       fine = fine && field_fill(result, large[k].id, l, s->sizes, value, error);
@@ -380,7 +366,8 @@ static void clean(Solve *s) {
 
 /* The march is deterministic: running it again with the histories kept gives the two-time fields of
  * the same solution. */
-static Status complete(Result *result, char **why) {
+static Status complete(Result *result, const char *name, char **why) {
+  (void)name; /* they come together */
   Origin *origin = result->origin;
   Solve s;
   prepare(&s, origin->program, &origin->options, true);

@@ -344,7 +344,8 @@ static void promise_fields(Ensemble *e, Result *result) {
 }
 
 /* Trains the same networks again, keeping all times. */
-static Status complete(Result *result, char **why) {
+static Status complete(Result *result, const char *name, char **why) {
+  (void)name; /* they come together */
   Origin *origin = result->origin;
   Ensemble e;
   prepare(&e, origin->program, &origin->options, true);

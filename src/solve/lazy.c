@@ -234,7 +234,8 @@ static void clean(Lazy *s) {
   free(s->scratch);
 }
 
-static Status complete(Result *result, char **why) {
+static Status complete(Result *result, const char *name, char **why) {
+  (void)name; /* they come together */
   Origin *origin = result->origin;
   Lazy s;
   Status status = start(&s, origin->program, origin->options.threads, why);

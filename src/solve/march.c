@@ -2,8 +2,8 @@
 #include "solve/march.h"
 #include "base/memory.h"
 #include "num/linalg.h"
-#include "num/random.h"
 #include "solve/basis.h"
+#include "solve/noise.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -28,12 +28,13 @@ typedef struct March {
   const Problem *problem;
   MarchRecord *record;
   size_t S, points, all, outputs; /* paths, P, P + P*, C */
-  int steps, t, replicate;
+  int steps, t;
   double **value, **free; /* [variable] -> [rows, S]: a variable on all paths, and its free twin */
   Carrier *carrier;       /* [matrix] */
-  int *noise_count;       /* [space]: noise rows drawn so far on a population */
-  double *work;           /* [most rows, S] */
-  double *coef;           /* [most rows, coef_capacity] */
+  NoiseSource noise;
+  int *noise_count; /* [space]: noise rows drawn so far on a population */
+  double *work;     /* [most rows, S] */
+  double *coef;     /* [most rows, coef_capacity] */
   size_t coef_capacity;
   double *delta;  /* [P, C] */
   double *force;  /* [P, C]: Delta, weighted */
@@ -56,51 +57,6 @@ static double *want(March *m, size_t count) {
 }
 
 /* ---- noise ---- */
-
-/* Row i of the coordinate basis, scaled so that <e e> = 1. */
-static void coordinate_noise(March *m, int space, double *row) {
-  int k = m->noise_count[space]++;
-  memset(row, 0, m->S * sizeof *row);
-  if ((size_t)k >= m->S)
-    fail(m, STATUS_LIMIT);
-  else
-    row[k] = sqrt((double)m->S);
-}
-
-static void sampled_noise(March *m, int space, double *row) {
-  int k = m->noise_count[space]++;
-  uint64_t stream = random_stream(1, (uint64_t)m->replicate, (uint64_t)space, (uint64_t)k);
-  if (k < SOBOL_DIMS)
-    sobol_normals(m->plan->sobol + (size_t)k * m->S, m->S, m->plan->seed, stream, row);
-  else
-    random_normals(m->plan->seed, stream, 0, m->S, row);
-}
-
-static void remove_mean(double *row, size_t n) {
-  double sum = 0;
-  for (size_t i = 0; i < n; i++) sum += row[i];
-  for (size_t i = 0; i < n; i++) row[i] -= sum / (double)n;
-}
-
-/* rows -= (rows v^T / S) v for the orthonormal vectors v[rank, S]. */
-static void project_out(March *m, const double *v, int rank, double *rows, size_t count) {
-  if (!v || !rank) return;
-  double *c = m->coef;
-  size_t k = (size_t)rank;
-  m->record->flops += mat_mul_bt(count, k, m->S, 1.0 / (double)m->S, rows, m->S, v, m->S, 0, c, k);
-  m->record->flops += mat_mul(count, m->S, k, -1, c, k, v, m->S, 1, rows, m->S);
-}
-
-/* Rows of unit variance, and orthogonal to each other unless there are too many for that. */
-static void normalise(March *m, double *rows, size_t count, bool orthogonal) {
-  for (size_t i = 0; i < count; i++) {
-    double *row = rows + i * m->S;
-    for (size_t j = 0; j < i && orthogonal; j++)
-      axpy(m->S, -dot(m->S, rows + j * m->S, row) / (double)m->S, rows + j * m->S, row);
-    double scale = sqrt((double)m->S / dot(m->S, row, row));
-    for (size_t s = 0; s < m->S; s++) row[s] *= scale;
-  }
-}
 
 static void reserve_coef(March *m, size_t capacity) {
   if (capacity <= m->coef_capacity) return;
@@ -143,23 +99,21 @@ static void draw_noise(March *m, int space, Basis *basis, int count) {
   int rank = basis->rank - count;
   double *rows = basis->eps + (size_t)rank * m->S;
   for (int i = 0; i < count; i++)
-    if (m->p->linear)
-      coordinate_noise(m, space, rows + (size_t)i * m->S);
-    else
-      sampled_noise(m, space, rows + (size_t)i * m->S);
+    if (!noise_row(&m->noise, space, m->noise_count[space]++, rows + (size_t)i * m->S))
+      fail(m, STATUS_LIMIT);
   if (m->p->linear || count == 0) return;
-  for (int i = 0; i < count; i++) remove_mean(rows + (size_t)i * m->S, m->S);
   size_t noise = (size_t)m->noise_count[space], room = m->S - m->S / 5;
   bool fields = noise + (size_t)fields_rank(m, space) < room;
-  /* the two families overlap, so one pass over both leaves the first a little oblique */
-  for (int sweep = 0; sweep < 2; sweep++)
-    for (int k = 0; k < 2 * m->p->matrix_count; k++) {
-      const Basis *eps = noise < room ? noise_on(m, k / 2, space, k % 2) : NULL;
-      const Basis *q = fields ? fields_on(m, k / 2, space, k % 2) : NULL;
-      if (eps) project_out(m, eps->eps, eps == basis ? rank : eps->rank, rows, (size_t)count);
-      if (q) project_out(m, q->q, q->rank, rows, (size_t)count);
-    }
-  normalise(m, rows, (size_t)count, noise < room);
+  NoiseBlock *blocks = mem_new(4 * (size_t)m->p->matrix_count, sizeof *blocks);
+  int n = 0;
+  for (int k = 0; k < 2 * m->p->matrix_count; k++) {
+    const Basis *eps = noise < room ? noise_on(m, k / 2, space, k % 2) : NULL;
+    const Basis *q = fields ? fields_on(m, k / 2, space, k % 2) : NULL;
+    if (eps) blocks[n++] = (NoiseBlock){eps->eps, eps == basis ? rank : eps->rank};
+    if (q) blocks[n++] = (NoiseBlock){q->q, q->rank};
+  }
+  m->record->flops += noise_condition(rows, (size_t)count, m->S, blocks, n, noise < room);
+  free(blocks);
 }
 
 /* ---- matrices ---- */
@@ -584,8 +538,12 @@ Status march_run(const MarchPlan *plan, int replicate, MarchRecord *record, int 
              .points = (size_t)problem->points,
              .all = (size_t)(problem->points + problem->tests),
              .outputs = (size_t)problem->outputs,
-             .steps = plan->snapshot ? plan->snapshot->step : problem->steps,
-             .replicate = replicate};
+             .steps = plan->snapshot ? plan->snapshot->step : problem->steps};
+  m.noise = (NoiseSource){.kind = m.p->linear ? NOISE_COORDINATES : NOISE_SOBOL,
+                          .S = m.S,
+                          .seed = plan->seed,
+                          .number = (uint64_t)replicate,
+                          .sobol = plan->sobol};
   allocate(&m);
   size_t n = m.all * m.outputs;
   double *full = want(&m, 2 * n * n);

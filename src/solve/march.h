@@ -13,7 +13,8 @@
  * the response of x to r, by Gaussian integration by parts: it is gamma A of the theory in this
  * basis, and <y eps_x> is gamma B, its equal-time part included. M is the learned part of the
  * matrix, and its velocity under momentum is another such table. Weight decay leaves the share a(t)
- * of the initial matrix: a sigma takes the place of sigma. Everything heavy is a product of [rows, rank] and [rank, S] blocks.
+ * of the initial matrix: a sigma takes the place of sigma. Everything heavy is a product of [rows,
+ * rank] and [rank, S] blocks.
  *
  * Alongside each variable runs its *free* twin, the same program with noise alone. Free forward
  * fields are independent of every r, free backward fields are linear in r: their products with the

@@ -2,6 +2,7 @@
 #include "solve/run.h"
 #include "base/memory.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -44,6 +45,23 @@ double run_clock(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double run_student(int n) { return n > 3 ? sqrt((n - 1.0) / (n - 3.0)) : 1; }
+
+void run_moderate(size_t steps, size_t entries, const double *value, double *error) {
+  for (size_t t = 0; t < steps; t++) {
+    double *now = error + t * entries, errors = 0, sizes = 0;
+    for (size_t i = 0; i < entries; i++) {
+      double size = value ? value[t * entries + i] : 1;
+      errors += now[i] * now[i];
+      sizes += size * size;
+    }
+    for (size_t i = 0; i < entries && sizes > 0; i++) {
+      double size = value ? value[t * entries + i] : 1;
+      now[i] = sqrt((now[i] * now[i] + errors / sizes * size * size) / 2);
+    }
+  }
 }
 
 /* What the nonlinearity of layer l reads: the argument of the map that makes the features which the

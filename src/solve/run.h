@@ -27,5 +27,13 @@ Status run_refuse(char **why, double bytes);
  * that it never was. */
 Status run_diverged(char **why, const char *who, int step);
 double run_clock(void);
+/* An error from the scatter of n replicates has Student's distribution, (n-1)/(n-3) wider than its
+ * standard error says; the factor makes deviations in units of the printed error have unit
+ * variance. */
+double run_student(int n);
+/* Few replicates agree by chance now and then, and nearby times then agree too: the variance of an
+ * entry of error[steps, entries] is averaged with the mean over all entries at its time, which
+ * share its causes; relative to `value` if that is given. */
+void run_moderate(size_t steps, size_t entries, const double *value, double *error);
 
 #endif

@@ -29,7 +29,8 @@ typedef struct SolveOptions {
   int ensemble; /* members, > 1 for error bars */
 } SolveOptions;
 
-/* Why solve_dmft would refuse these options, known before anything is solved; NULL when it would not. */
+/* Why solve_dmft would refuse these options, known before anything is solved; NULL when it would
+ * not. */
 const char *solve_refuses(const Program *program, const SolveOptions *options);
 
 /* The infinite-width saddle point of a program: kernels, responses, predictions at t = 0..T, with
@@ -51,6 +52,12 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
 void solve_dmft_origin(Result *result, Program *program, const SolveOptions *options);
 void solve_lazy_origin(Result *result, Program *program, const SolveOptions *options);
 void solve_networks_origin(Result *result, Program *program, const SolveOptions *options);
+/* Fluctuations over initialisations at order 1/N around a result of solve_dmft: N times variances
+ * and covariances (theory.md section 3). options->samples = 0 chooses. solve_refuses_fluctuations
+ * says why there are none, or NULL. */
+const char *solve_refuses_fluctuations(const Result *theory);
+Status solve_fluctuations(const Result *theory, const SolveOptions *options, Result **result,
+                          char **why);
 
 /* The samples of the field h that the nonlinearity of hidden layer l = 1..L reads at a step 0..T of
  * a result: [samples, points + tests], the sample paths of all replicates of a dmft result, the

@@ -130,7 +130,7 @@ static inline Result *solve_or_die(Solver *solver, Program *program, SolveOption
 static inline const Array *field_of(Result *result, const char *name, int layer) {
   char *why = NULL;
   ResultField *field = result_find(result, name, layer);
-  if (field && !field->value && result_complete(result, &why) == STATUS_OK)
+  if (field && !field->value && result_complete(result, NULL, &why) == STATUS_OK)
     field = result_find(result, name, layer);
   if (field && field->value) return field->value;
   fprintf(stderr, "no %s[%d]: %s\n", name, layer, why ? why : "no such field");

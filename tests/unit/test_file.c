@@ -374,8 +374,8 @@ static Array *counting(int rank, const size_t *shape) {
 }
 
 /* Stands for the solver that computes two-time fields late. */
-static Status complete(Result *result, char **why) {
-  (void)why;
+static Status complete(Result *result, const char *name, char **why) {
+  (void)name, (void)why;
   ResultField *field = result_find(result, "Phi", 1);
   if (!field->value) field->value = counting(4, (size_t[]){3, 2, 3, 2});
   return STATUS_OK;
@@ -414,7 +414,7 @@ static void test_results(void) {
   dataset = "/stderr/f";
   CHECK(reads(read_dataset, at("r.h5"), SHAPE(3, 2), DATA(0, 1, 2, 3, 4, 5)));
   dataset = "Phi/1";
-  CHECK(result_complete(result, &why) == STATUS_OK);
+  CHECK(result_complete(result, NULL, &why) == STATUS_OK);
   CHECK(file_write_result(at("r.h5"), result, script, &why) == STATUS_OK);
   CHECK(reads(read_dataset, at("r.h5"), SHAPE(3, 2, 3, 2),
               result_find(result, "Phi", 1)->value->data));
@@ -456,7 +456,7 @@ static void test_result_read(void) {
   char *why = NULL;
   result->recipe.text = mem_string("result = f(inputs)\n");
   recipe_add(&result->recipe, "inputs", counting(2, (size_t[]){2, 5}));
-  CHECK(result_complete(result, &why) == STATUS_OK);
+  CHECK(result_complete(result, NULL, &why) == STATUS_OK);
   CHECK(file_write_result(at("r.h5"), result, "print 1\n", &why) == STATUS_OK);
   CHECK(file_read_result(at("r.h5"), &again, &why) == STATUS_OK && same_result(result, again));
   result_drop(again);

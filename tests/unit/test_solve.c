@@ -530,7 +530,7 @@ static void check_threads(Solver *solver, SolveOptions options) {
     Result *result = solve_or_die(solver, program, options);
     Array *same_fields = NULL;
     char *why = NULL;
-    CHECK(result_complete(result, &why) == STATUS_OK);
+    CHECK(result_complete(result, NULL, &why) == STATUS_OK);
     CHECK(solve_preactivations(result, 2, 7, &same_fields, &why) == STATUS_OK);
     CHECK(!fields || same_bits(fields, same_fields));
     array_drop(fields);

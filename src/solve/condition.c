@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/condition.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One side of a matrix between populations: directions met there, their images on the other side,
+ * and the noise in these. */
+typedef struct Side {
+  View q, image, noise;
+} Side;
+
+typedef struct Carrier {
+  Side x, y;
+  View x_now, y_now; /* coordinates of what was met last */
+  View learned;      /* M [x.q.rows, y.q.rows] as of the last update */
+  View velocity;     /* of M or of the table */
+  double share;      /* what weight decay has left of the initial matrix */
+  View table;        /* of a thin matrix: the images of its vectors [vectors, S] */
+  View gram;         /* of an input space, constant */
+} Carrier;
+
+typedef struct Run {
+  const ConditionPlan *plan;
+  const Program *p;
+  Condition *out;
+  Tape *tape;
+  Sizes z;
+  View *field; /* [variable], of this step */
+  Carrier *carrier;
+  View targets, shares; /* [C, P]; w_mu(t) [T, P] */
+  View raw_start;       /* <w x>(0) / gamma ... */
+  double *start;        /* ... and its value [R, C] */
+  int t;
+  bool exhausted; /* no more noise */
+} Run;
+
+/* The population of a space, as the tape numbers them. */
+static int population(const Program *p, int space) {
+  int n = 0;
+  for (int i = 0; i < space; i++) n += is_wide(p, i);
+  return n;
+}
+
+/* ---- kinks ---- */
+
+/* The derivative of step(x) is a density at x = 0, which a sample meets with probability zero: in
+ * derivatives, and only there, a normal density of width b takes its place. To have it from the
+ * ordinary rules, every jump of an expression is replaced by the normal distribution function, the
+ * expression is differentiated, and the distribution functions that remain become jumps again. */
+enum { MOST_JUMPS = 16 };
+
+typedef struct Rounding {
+  ExprPool *pool;
+  double width;
+  const Expr *round[MOST_JUMPS], *sharp[MOST_JUMPS];
+  int count;
+  bool failed;
+} Rounding;
+
+static const Expr *call(Rounding *r, Prim prim, const Expr *x, const Expr *y) {
+  return expr_call(r->pool, prim, x, y, NULL);
+}
+
+/* (1 + erf(x / (b sqrt 2))) / 2 for step(x) */
+static const Expr *rounded_step(Rounding *r, const Expr *x) {
+  const Expr *scaled = call(r, PRIM_MUL, expr_const(r->pool, 1 / (r->width * sqrt(2))), x);
+  const Expr *twice = call(r, PRIM_ADD, expr_const(r->pool, 1), call(r, PRIM_ERF, scaled, NULL));
+  const Expr *round = call(r, PRIM_MUL, expr_const(r->pool, 0.5), twice);
+  if (r->count == MOST_JUMPS) {
+    r->failed = true;
+  } else {
+    r->round[r->count] = round;
+    r->sharp[r->count++] = call(r, PRIM_STEP, x, NULL);
+  }
+  return round;
+}
+
+static const Expr *rounded(Rounding *r, const Expr *e) {
+  if (expr_is_smooth(e)) return e;
+  const Expr *arg[3] = {NULL, NULL, NULL};
+  for (int k = 0; k < prim_arity(e->prim); k++) arg[k] = rounded(r, e->arg[k]);
+  switch (e->prim) {
+  case PRIM_STEP: return rounded_step(r, arg[0]);
+  case PRIM_SIGN:
+    return call(r, PRIM_SUB, call(r, PRIM_MUL, expr_const(r->pool, 2), rounded_step(r, arg[0])),
+                expr_const(r->pool, 1));
+  case PRIM_LT:
+  case PRIM_LE: return rounded_step(r, call(r, PRIM_SUB, arg[1], arg[0]));
+  case PRIM_EQ: return expr_const(r->pool, 0);
+  case PRIM_SELECT: /* its condition becomes a probability */
+    return call(r, PRIM_ADD, arg[2], call(r, PRIM_MUL, arg[0], call(r, PRIM_SUB, arg[1], arg[2])));
+  default: return expr_call(r->pool, e->prim, arg[0], arg[1], arg[2]);
+  }
+}
+
+static const Expr *sharpened(Rounding *r, const Expr *e) {
+  for (int i = 0; i < r->count; i++)
+    if (e == r->round[i]) return r->sharp[i];
+  const Expr *arg[3] = {NULL, NULL, NULL};
+  int arity = prim_arity(e->prim);
+  for (int k = 0; k < arity; k++) arg[k] = sharpened(r, e->arg[k]);
+  return arity ? expr_call(r->pool, e->prim, arg[0], arg[1], arg[2]) : e;
+}
+
+static TapeMap *map_of(ExprPool *pool, const Expr *e, int count, double width) {
+  const Expr *slope[count];
+  Rounding r = {.pool = pool, .width = width};
+  const Expr *smooth = width > 0 ? rounded(&r, e) : e;
+  for (int k = 0; k < count; k++) slope[k] = sharpened(&r, expr_diff(pool, smooth, k));
+  return tape_map_new(e, slope, count);
+}
+
+bool condition_rounds(const Program *p) {
+  Rounding r = {.pool = p->pool, .width = 1};
+  for (int i = 0; i < p->op_count; i++, r.count = 0)
+    if (p->ops[i].kind == OP_MAP) rounded(&r, p->ops[i].expr);
+  return !r.failed;
+}
+
+ConditionCode condition_compile(const Program *p, const double *rounding) {
+  int C = p->problem->outputs;
+  ConditionCode code = {mem_new((size_t)p->op_count, sizeof *code.maps),
+                        mem_new((size_t)C, sizeof *code.delta)};
+  for (int c = 0; c < C; c++) code.delta[c] = map_of(p->pool, p->delta[c], 2 * C, 0);
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == OP_MAP)
+      code.maps[i] =
+          map_of(p->pool, p->ops[i].expr, p->ops[i].src_count, rounding ? rounding[i] : 0);
+  return code;
+}
+
+void condition_code_free(const Program *p, ConditionCode *code) {
+  for (int i = 0; i < p->op_count; i++) tape_map_free(code->maps[i]);
+  for (int c = 0; c < p->problem->outputs; c++) tape_map_free(code->delta[c]);
+  free(code->maps);
+  free(code->delta);
+}
+
+/* ---- noise ---- */
+
+static int collect_blocks(Run *r, int space, NoiseBlock *blocks) {
+  int n = 0;
+  for (int k = 0; k < r->p->matrix_count; k++) {
+    const Matrix *m = &r->p->matrices[k];
+    const Carrier *c = &r->carrier[k];
+    const View views[] = {
+        m->to == space ? c->x.noise : (View){0}, m->from == space ? c->y.noise : (View){0},
+        m->from == space ? c->x.q : (View){0}, m->to == space ? c->y.q : (View){0}};
+    for (size_t i = 0; i < sizeof views / sizeof *views; i++)
+      if (views[i].rows)
+        blocks[n++] = (NoiseBlock){tape_data(r->tape, views[i]), (int)views[i].rows};
+  }
+  return n;
+}
+
+/* `count` more rows of noise on a population, behind the rows that `noise` has. */
+static void draw(Run *r, int space, View *noise, size_t count) {
+  size_t S = r->plan->noise.S, before = noise->rows;
+  NoiseBlock *blocks = mem_new(4 * (size_t)r->p->matrix_count, sizeof *blocks);
+  int n = collect_blocks(r, space, blocks), taken = 0;
+  for (int i = 0; i < n; i++) taken += blocks[i].count;
+  View grown = tape_grow(r->tape, *noise, count);
+  if (!tape_failed(r->tape)) {
+    double *rows = tape_data(r->tape, view_rows(grown, before, count));
+    for (size_t i = 0; i < count; i++)
+      if (!noise_row(&r->plan->noise, space, r->out->noise_count[space]++, rows + i * S))
+        r->exhausted = true;
+    if (r->plan->improve && count && (size_t)taken < S - S / 5) {
+      n = collect_blocks(r, space, blocks); /* the block may have moved */
+      noise_condition(rows, count, S, blocks, n, true);
+    }
+    *noise = grown;
+  }
+  free(blocks);
+}
+
+/* ---- matrices ---- */
+
+/* x = L q + rest, with new directions in q where they are needed; returns L [rows, q.rows]. */
+static View meet(Run *r, View *q, int space, View x, View *rest) {
+  Tape *tape = r->tape;
+  size_t rows = x.rows, rank = q->rows;
+  View L = tape_table(tape, rows, rank + rows, false), old = view_cols(L, 0, rank);
+  View residual = tape_wide(tape, population(r->p, space), rows, false);
+  *rest = tape_wide(tape, population(r->p, space), rows, false);
+  if (tape_failed(tape)) return old;
+  tape_copy(tape, residual, 1, x);
+  if (rank) {
+    tape_average(tape, old, 1, x, *q);
+    tape_product(tape, residual, -1, old, *q, false);
+  }
+  double threshold = r->plan->tol * r->plan->tol * tape_largest(tape, x);
+  size_t fresh = tape_extend(tape, q, residual, threshold, view_cols(L, rank, rows));
+  View new = view_cols(L, rank, fresh);
+  tape_copy(tape, *rest, 1, residual);
+  tape_product(tape, *rest, -1, new, view_rows(*q, rank, fresh), false);
+  return view_cols(L, 0, rank + fresh);
+}
+
+/* The images of the directions of `own` behind the first `before`: see the head of condition.h. */
+static void make_images(Run *r, const Matrix *m, Side *own, const Side *other, int space,
+                        size_t before) {
+  Tape *tape = r->tape;
+  size_t fresh = own->q.rows - before;
+  if (!fresh) return;
+  draw(r, space, &own->noise, fresh);
+  own->image = tape_grow(tape, own->image, fresh);
+  if (tape_failed(tape) || r->exhausted) return;
+  View image = view_rows(own->image, before, fresh), noise = view_rows(own->noise, before, fresh);
+  tape_copy(tape, image, m->sigma, noise);
+  if (!other->q.rows) return;
+  View overlap = tape_table(tape, fresh, other->q.rows, false);
+  tape_average(tape, overlap, 1, view_rows(own->q, before, fresh), other->image);
+  tape_average(tape, overlap, -m->sigma, noise, other->q);
+  tape_product(tape, image, 1, overlap, other->q, false);
+}
+
+static void apply_wide(Run *r, const Matrix *m, Carrier *c, bool forward, View x, View out) {
+  Tape *tape = r->tape;
+  Side *own = forward ? &c->x : &c->y, *other = forward ? &c->y : &c->x;
+  size_t before = own->q.rows;
+  View rest, L = meet(r, &own->q, forward ? m->from : m->to, x, &rest), M = c->learned;
+  make_images(r, m, own, other, forward ? m->to : m->from, before);
+  if (forward)
+    c->x_now = L;
+  else
+    c->y_now = L;
+  if (tape_failed(tape) || r->exhausted) return;
+  tape_product(tape, out, c->share, L, own->image, false);
+  if (!other->q.rows) return;
+  View mixed = tape_table(tape, x.rows, other->q.rows, false);
+  tape_average(tape, mixed, c->share, rest, other->image);
+  if (M.rows)
+    tape_product(tape, view_cols(mixed, 0, forward ? M.cols : M.rows), 1,
+                 view_cols(L, 0, forward ? M.rows : M.cols), M, !forward);
+  tape_product(tape, out, 1, mixed, other->q, false);
+}
+
+/* next += keep w + push v, for tables that may have grown since. */
+static View moved_on(Run *r, View next, View w, double keep, View v, double push) {
+  if (w.rows && keep != 0)
+    tape_copy(r->tape, view_cols(view_rows(next, 0, w.rows), 0, w.cols), keep, w);
+  if (v.rows && push != 0)
+    tape_copy(r->tape, view_cols(view_rows(next, 0, v.rows), 0, v.cols), push, v);
+  return next;
+}
+
+/* V <- beta V + O, W <- keep W + push V + pull O with O = sum force y x^T in the bases. */
+static void learn_wide(Run *r, Carrier *c, const Move *move, View force) {
+  Tape *tape = r->tape;
+  View x = view_rows(c->x_now, 0, r->z.points),
+       y = view_rows(c->y_now, 0, r->z.points * r->z.outputs), none = {0};
+  if (!x.cols || !y.cols) return;
+  if (move->push != 0) {
+    View next = tape_table(tape, x.cols, y.cols, false);
+    c->velocity = moved_on(r, next, c->velocity, move->beta, none, 0);
+    tape_outer(tape, c->velocity, 1, force, x, y);
+  }
+  View next = tape_table(tape, x.cols, y.cols, false);
+  c->learned = moved_on(r, next, c->learned, move->keep, c->velocity, move->push);
+  if (move->pull != 0) tape_outer(tape, c->learned, move->pull, force, x, y);
+  c->share *= move->keep;
+}
+
+/* What the vectors of a thin matrix take up: images of inputs Gram-weighted y, readouts features.
+ */
+static void take_up(Run *r, const Matrix *m, const Carrier *c, double rate, View force,
+                    View table) {
+  Tape *tape = r->tape;
+  size_t batch = r->z.points * r->z.outputs;
+  if (!is_wide(r->p, m->to)) {
+    tape_product(tape, table, rate, force, view_rows(r->field[m->x], 0, r->z.points), false);
+    return;
+  }
+  View mixing = tape_table(tape, r->z.all, batch, false);
+  tape_multiply(tape, mixing, rate, force, 0, 1, c->gram, 1, r->z.outputs);
+  tape_product(tape, table, 1, mixing, view_rows(r->field[m->y], 0, batch), false);
+}
+
+static void learn_thin(Run *r, const Matrix *m, Carrier *c, const Move *move, View force) {
+  Tape *tape = r->tape;
+  if (move->push != 0) {
+    View next = tape_same(tape, c->table), none = {0};
+    c->velocity = moved_on(r, next, c->velocity, move->beta, none, 0);
+    take_up(r, m, c, 1, force, c->velocity);
+  }
+  if (move->keep != 1 || move->push != 0)
+    c->table =
+        moved_on(r, tape_same(tape, c->table), c->table, move->keep, c->velocity, move->push);
+  if (move->pull != 0) take_up(r, m, c, move->pull, force, c->table);
+}
+
+/* The initial images sigma F n of the vectors on a thin side. */
+static Status start_thin(Run *r, const Matrix *m, Carrier *c) {
+  Tape *tape = r->tape;
+  bool input = is_wide(r->p, m->to);
+  int space = input ? m->to : m->from;
+  size_t vectors = thin_vectors(r->p, m);
+  double *root = mem_new(vectors * vectors, sizeof *root);
+  int rank = thin_root(r->p, m, root);
+  Side *side = input ? &c->x : &c->y;
+  c->table = tape_wide(tape, population(r->p, space), vectors, false);
+  side->noise = tape_wide(tape, population(r->p, space), 0, true);
+  if (rank >= 0) draw(r, space, &side->noise, (size_t)rank);
+  View F = tape_table(tape, vectors, vectors, true);
+  if (rank >= 0 && !tape_failed(tape)) {
+    memcpy(tape_data(tape, F), root, vectors * vectors * sizeof *root);
+    tape_product(tape, c->table, m->sigma, view_cols(F, 0, (size_t)rank), side->noise, false);
+  }
+  free(root);
+  return rank < 0 ? STATUS_NUMERICS : STATUS_OK;
+}
+
+/* What a matrix knows before the first step. */
+static Status start(Run *r, int k) {
+  Tape *tape = r->tape;
+  const Matrix *m = &r->p->matrices[k];
+  Carrier *c = &r->carrier[k];
+  c->share = 1;
+  if (is_wide_matrix(r->p, m)) {
+    int from = population(r->p, m->from), to = population(r->p, m->to);
+    c->x = (Side){tape_wide(tape, from, 0, false), tape_wide(tape, to, 0, false),
+                  tape_wide(tape, to, 0, true)};
+    c->y = (Side){tape_wide(tape, to, 0, false), tape_wide(tape, from, 0, false),
+                  tape_wide(tape, from, 0, true)};
+    return STATUS_OK;
+  }
+  if (is_wide(r->p, m->to)) {
+    const double *gram = gram_of(r->p, m);
+    c->gram = tape_table(tape, r->z.all, r->z.all, true);
+    for (size_t i = 0; i < r->z.all * r->z.all && !tape_failed(tape); i++)
+      tape_data(tape, c->gram)[i] = gram ? gram[i] : 1;
+  }
+  return start_thin(r, m, c);
+}
+
+/* ---- one step ---- */
+
+static void run_op(Run *r, int i) {
+  const Op *op = &r->p->ops[i];
+  Tape *tape = r->tape;
+  if (!is_wide(r->p, r->p->variables[op->dst].space)) return;
+  View *out = &r->field[op->dst];
+  *out = tape_wide(tape, population(r->p, r->p->variables[op->dst].space), rows_of(r->p, op->dst),
+                   false);
+  if (op->kind == OP_MAP) {
+    View args[OP_MAX_ARGS];
+    for (int k = 0; k < op->src_count; k++) args[k] = r->field[op->src[k]];
+    tape_map(tape, *out, r->plan->code->maps[i], args, r->z.outputs);
+  } else if (op->kind == OP_APPLY || op->kind == OP_APPLY_T) {
+    const Matrix *m = &r->p->matrices[op->matrix];
+    Carrier *c = &r->carrier[op->matrix];
+    if (is_wide_matrix(r->p, m))
+      apply_wide(r, m, c, op->kind == OP_APPLY, r->field[op->src[0]], *out);
+    else
+      tape_copy(tape, *out, 1, c->table);
+  }
+}
+
+static void measure_kernels(Run *r) {
+  for (int k = 0; k < r->p->matrix_count; k++) {
+    const Matrix *m = &r->p->matrices[k];
+    size_t rows = r->z.all * r->z.outputs;
+    View *x = &r->out->x_kernel[k][r->t], *y = &r->out->y_kernel[k][r->t];
+    *x = *y = (View){.slab = -1};
+    if (is_wide(r->p, m->from)) {
+      *x = tape_table(r->tape, r->z.all, r->z.all, false);
+      tape_average(r->tape, *x, 1, r->field[m->x], r->field[m->x]);
+    }
+    if (is_wide(r->p, m->to)) {
+      *y = tape_table(r->tape, rows, rows, false);
+      tape_average(r->tape, *y, 1, r->field[m->y], r->field[m->y]);
+    }
+  }
+}
+
+/* sum_m rate_m G_m o Phi_m, [R C, R C]. */
+static View tangent(Run *r) {
+  Tape *tape = r->tape;
+  size_t C = r->z.outputs, rows = r->z.all * C;
+  View K = tape_table(tape, rows, rows, false);
+  for (int k = 0; k < r->p->matrix_count && !tape_failed(tape); k++) {
+    const Matrix *m = &r->p->matrices[k];
+    if (m->rate == 0) continue;
+    View phi = r->out->x_kernel[k][r->t], g = r->out->y_kernel[k][r->t];
+    if (phi.slab < 0) phi = r->carrier[k].gram;
+    if (g.slab < 0) {
+      g = tape_table(tape, rows, rows, true);
+      for (size_t a = 0; a < rows && !tape_failed(tape); a++)
+        for (size_t b = 0; b < rows; b++) tape_data(tape, g)[a * rows + b] = a % C == b % C;
+    }
+    tape_multiply(tape, K, m->rate, g, 1, 1, phi, C, C);
+  }
+  return K;
+}
+
+/* f = <w x> / gamma, less its start. */
+static void measure_f(Run *r) {
+  Tape *tape = r->tape;
+  const Matrix *m = &r->p->matrices[r->p->readout];
+  View f = tape_table(tape, r->z.outputs, r->z.all, false), raw = f;
+  View w = tape_wide(tape, population(r->p, m->from), r->z.outputs, false);
+  tape_copy(tape, w, 1, r->carrier[r->p->readout].table);
+  bool centered = r->p->problem->centered;
+  if (centered) raw = tape_table(tape, r->z.outputs, r->z.all, false);
+  tape_average(tape, raw, 1 / r->plan->gamma, w, r->field[m->x]);
+  if (r->t == 0) r->raw_start = raw;
+  if (centered) {
+    tape_copy(tape, f, 1, raw);
+    tape_copy(tape, f, -1, r->raw_start);
+  } else if (r->plan->pinned && !tape_failed(tape)) {
+    /* the start has mean zero: what it is here is sampling error, but its fluctuation counts */
+    size_t n = r->z.all * r->z.outputs;
+    if (r->t == 0) memcpy(r->start, tape_data(tape, raw), n * sizeof *r->start);
+    for (size_t i = 0; i < n; i++) tape_data(tape, f)[i] -= r->start[i];
+  }
+  r->out->f[r->t] = f;
+}
+
+/* w_mu(t) Delta_mu, [C, P] */
+static View force_of(Run *r, View f) {
+  Tape *tape = r->tape;
+  size_t C = r->z.outputs, P = r->z.points;
+  View delta = tape_table(tape, C, P, false), force = tape_table(tape, C, P, false);
+  View *args = mem_new(2 * C, sizeof *args);
+  for (size_t c = 0; c < C; c++) {
+    args[c] = view_cols(view_rows(f, c, 1), 0, P);
+    args[C + c] = view_rows(r->targets, c, 1);
+  }
+  for (size_t c = 0; c < C; c++)
+    tape_map(tape, view_rows(delta, c, 1), r->plan->code->delta[c], args, 1);
+  tape_multiply(tape, force, 1, delta, 1, 1, view_rows(r->shares, (size_t)r->t, 1), C, 1);
+  free(args);
+  return force;
+}
+
+/* f + rate K Delta(at) */
+static View moved(Run *r, View f, double rate, View K, View at) {
+  size_t C = r->z.outputs;
+  View next = tape_table(r->tape, C, r->z.all, false);
+  tape_copy(r->tape, next, 1, f);
+  tape_contract(r->tape, next, rate, view_cols(K, 0, r->z.points * C), force_of(r, at));
+  return next;
+}
+
+/* The flow of f over one step with the kernel fixed: Runge-Kutta of fourth order, in steps that
+ * make its error negligible. */
+static View flowed(Run *r, View f, double rate, View K) {
+  enum { PARTS = 8 };
+  double h = rate / PARTS;
+  for (int part = 0; part < PARTS; part++) {
+    View k1 = moved(r, f, h / 2, K, f), k2 = moved(r, f, h / 2, K, k1), k3 = moved(r, f, h, K, k2);
+    View next = moved(r, f, h / 6, K, f);
+    next = moved(r, next, h / 3, K, k1);
+    next = moved(r, next, h / 3, K, k2);
+    f = moved(r, next, h / 6, K, k3);
+  }
+  return f;
+}
+
+/* In the lazy limit the flow of f is solved, where the kernel moves it is integrated in steps. */
+static bool is_flow(const Run *r) { return r->p->problem->optimizer == OPT_FLOW; }
+
+static void train(Run *r, View K) {
+  View f = r->out->f[r->t];
+  double rate = r->p->update.rate[r->t];
+  if (r->plan->lazy) {
+    r->out->f[r->t + 1] = is_flow(r) ? flowed(r, f, rate, K) : moved(r, f, rate, K, f);
+    return;
+  }
+  if (r->p->update.integrates) r->out->f[r->t + 1] = moved(r, f, rate, K, f);
+  View force = force_of(r, f);
+  for (int k = 0; k < r->p->matrix_count && !tape_failed(r->tape); k++) {
+    const Matrix *m = &r->p->matrices[k];
+    if (m->rate == 0) continue;
+    Move move = move_of(r->p, m, r->t, r->plan->gamma);
+    if (is_wide_matrix(r->p, m))
+      learn_wide(r, &r->carrier[k], &move, force);
+    else
+      learn_thin(r, m, &r->carrier[k], &move, force);
+  }
+}
+
+static void measure_scale(Run *r) {
+  for (int v = 0; v < r->p->variable_count; v++)
+    if (is_wide(r->p, r->p->variables[v].space) && r->field[v].rows)
+      r->out->scale[v] = sqrt(tape_largest(r->tape, r->field[v]));
+}
+
+static Status step(Run *r, View *K) {
+  bool lazy = r->plan->lazy && r->t > 0;
+  for (int i = 0; i < r->p->op_count && !lazy && !tape_failed(r->tape) && !r->exhausted; i++)
+    run_op(r, i);
+  if (r->exhausted || tape_failed(r->tape)) return STATUS_LIMIT;
+  if (!lazy) measure_kernels(r);
+  for (int k = 0; k < r->p->matrix_count && lazy; k++) {
+    r->out->x_kernel[k][r->t] = r->out->x_kernel[k][0];
+    r->out->y_kernel[k][r->t] = r->out->y_kernel[k][0];
+  }
+  bool integrates = r->plan->lazy || r->p->update.integrates;
+  if (!lazy && integrates) *K = tangent(r);
+  if (r->t == 0 && r->plan->lazy)
+    r->out->f[0] = tape_table(r->tape, r->z.outputs, r->z.all, false);
+  else if (r->t == 0 || !integrates)
+    measure_f(r);
+  if (tape_failed(r->tape)) return STATUS_LIMIT;
+  if (r->t == 0) measure_scale(r);
+  r->out->mark[r->t] = tape_mark(r->tape);
+  if (!is_sane(tape_data(r->tape, r->out->f[r->t]), r->z.all * r->z.outputs))
+    return STATUS_NUMERICS;
+  if (r->t < r->plan->steps) train(r, *K);
+  return tape_failed(r->tape) ? STATUS_LIMIT : STATUS_OK;
+}
+
+/* ---- the whole ---- */
+
+static View *views(int count) { return mem_new((size_t)count, sizeof(View)); }
+
+static void prepare(Run *r) {
+  const Program *p = r->p;
+  Condition *out = r->out;
+  int steps = r->plan->steps + 1;
+  *out = (Condition){.tape = r->tape,
+                     .f = views(steps),
+                     .x_kernel = mem_new((size_t)p->matrix_count, sizeof *out->x_kernel),
+                     .y_kernel = mem_new((size_t)p->matrix_count, sizeof *out->y_kernel),
+                     .mark = mem_new((size_t)steps, sizeof *out->mark),
+                     .noise_count = mem_new((size_t)p->space_count, sizeof *out->noise_count),
+                     .scale = mem_new((size_t)p->variable_count, sizeof *out->scale)};
+  for (int k = 0; k < p->matrix_count; k++) {
+    out->x_kernel[k] = views(steps);
+    out->y_kernel[k] = views(steps);
+  }
+  r->field = views(p->variable_count);
+  r->carrier = mem_new((size_t)p->matrix_count, sizeof *r->carrier);
+  r->start = mem_new(r->z.all * r->z.outputs, sizeof *r->start);
+  size_t T = (size_t)r->plan->steps, P = r->z.points, C = r->z.outputs;
+  r->targets = tape_table(r->tape, C, P, true);
+  r->shares = tape_table(r->tape, T, P, true);
+  if (tape_failed(r->tape)) return;
+  for (size_t k = 0; k < P * C; k++)
+    tape_data(r->tape, r->targets)[k % C * P + k / C] = p->problem->targets->data[k];
+  for (size_t i = 0; i < T * P; i++)
+    tape_data(r->tape, r->shares)[i] = p->update.weight ? p->update.weight[i] : 1.0 / (double)P;
+}
+
+static int largest_rank(const Run *r) {
+  size_t rank = 0;
+  for (int k = 0; k < r->p->matrix_count; k++) {
+    if (r->carrier[k].x.q.rows > rank) rank = r->carrier[k].x.q.rows;
+    if (r->carrier[k].y.q.rows > rank) rank = r->carrier[k].y.q.rows;
+  }
+  return (int)rank;
+}
+
+Status condition_run(const ConditionPlan *plan, Condition *condition, int *failed_at) {
+  const Program *p = plan->program;
+  Run r = {.plan = plan, .p = p, .out = condition, .z = sizes_of(p)};
+  r.tape = tape_new(plan->noise.S, plan->weights, population(p, p->space_count),
+                    plan->noise.kind == NOISE_COORDINATES, plan->record);
+  prepare(&r);
+  Status status = STATUS_OK;
+  for (int k = 0; k < p->matrix_count && status == STATUS_OK; k++) status = start(&r, k);
+  if (status == STATUS_OK && (r.exhausted || tape_failed(r.tape))) status = STATUS_LIMIT;
+  View K = {.slab = -1};
+  for (r.t = 0; r.t <= plan->steps && status == STATUS_OK; r.t++) {
+    *failed_at = r.t;
+    status = plan->stop && *plan->stop ? STATUS_INTERRUPTED : step(&r, &K);
+  }
+  if (r.exhausted) *failed_at = -1;
+  condition->rank = largest_rank(&r);
+  free(r.field);
+  free(r.carrier);
+  free(r.start);
+  if (status != STATUS_OK) condition_free(p, condition);
+  return status;
+}
+
+void condition_free(const Program *p, Condition *c) {
+  for (int k = 0; c->x_kernel && k < p->matrix_count; k++) {
+    free(c->x_kernel[k]);
+    free(c->y_kernel[k]);
+  }
+  free(c->x_kernel);
+  free(c->y_kernel);
+  free(c->f);
+  free(c->mark);
+  free(c->noise_count);
+  free(c->scale);
+  tape_free(c->tape);
+  *c = (Condition){0};
+}

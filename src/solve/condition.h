@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The march in sequential form: what a random matrix does to the vectors it meets, one after the
+ * other, given what it did to those before (Gaussian conditioning). Exact at any number S of
+ * neurons, so that it samples networks of width S without S x S matrices; and with overlaps of
+ * neurons in place of response functions, so that the whole is a chain of averages over neurons,
+ * which the tape can read backward.
+ *
+ * With orthonormal directions q_x of what a matrix W met forward, and q_y of what it met backward,
+ * in order of creation,
+ *
+ *     W   q_x = chi = sigma n + (<q_x xi> - sigma <q_y n>) q_y     over earlier q_y
+ *     W^T q_y = xi  = sigma m + (<q_y chi> - sigma <q_x m>) q_x    over earlier q_x
+ *
+ * with fresh noise n, m. Then W x = L_x chi + L_x M q_y and W^T y = L_y xi + L_y M^T q_x, for
+ * x = L_x q_x and y = L_y q_y, with the learned part M. The overlaps <q_y n> and <q_x m> have mean
+ * zero, but they fluctuate. Of a direction too small to be kept, what is known of its image
+ * remains: <rest xi> q_y for the rest of x; the error is then of second order in its size. */
+#ifndef DMF_SOLVE_CONDITION_H
+#define DMF_SOLVE_CONDITION_H
+
+#include "base/status.h"
+#include "solve/noise.h"
+#include "solve/step.h"
+#include "solve/tape.h"
+
+#include <signal.h>
+
+/* The maps of a program for the tape, and Delta. Kinks are rounded over a distance `rounding`
+ * [op_count] (NULL: nothing is) in derivatives alone: what a derivative at each sample misses are
+ * the samples that cross a kink. */
+typedef struct ConditionCode {
+  TapeMap **maps;  /* [op_count] */
+  TapeMap **delta; /* [C]: of f_0 .. f_{C-1}, y_0 .. y_{C-1} */
+} ConditionCode;
+ConditionCode condition_compile(const Program *program, const double *rounding);
+void condition_code_free(const Program *program, ConditionCode *code);
+/* Whether every kink of the program can be rounded. */
+bool condition_rounds(const Program *program);
+
+typedef struct ConditionPlan {
+  const Program *program;
+  const ConditionCode *code;
+  NoiseSource noise;
+  const double *weights; /* of the neurons; NULL: equal */
+  double gamma;
+  double tol;   /* directions that stand out by less, relative to the fields, are dropped */
+  bool improve; /* noise is made orthogonal to earlier noise and fields */
+  bool lazy;    /* kernels stay what they are at t = 0 */
+  bool pinned;  /* <z x>(0) / gamma, zero in the mean, is given that value */
+  bool record;
+  int steps; /* T */
+  const volatile sig_atomic_t *stop;
+} ConditionPlan;
+
+/* A run: the tape, and where on it the order parameters are. */
+typedef struct Condition {
+  Tape *tape;
+  View *f;          /* [T+1]: [C, R] */
+  View **x_kernel;  /* [matrix][T+1]: <x x> [R, R]; slab -1 on thin sides */
+  View **y_kernel;  /* [matrix][T+1]: <y y> [R C, R C] */
+  int *mark;        /* [T+1]: the tape's mark at the end of each step's measurements */
+  int *noise_count; /* [space] */
+  double *scale;    /* [variable]: root mean square at t = 0, of wide variables */
+  int rank;
+} Condition;
+
+/* On failure the condition is empty; *failed_at is the step. STATUS_LIMIT: memory, or, with
+ * coordinates or a grid, too few columns for the noise. */
+Status condition_run(const ConditionPlan *plan, Condition *condition, int *failed_at);
+void condition_free(const Program *program, Condition *condition);
+
+#endif

@@ -1,0 +1,765 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Fluctuations of order 1/N over initialisations (theory.md section 3): the march in its sequential
+ * form is run once, and read backward from every observable; N times a covariance is the inner
+ * product of the influences of the neurons.
+ *
+ * The neurons are coordinates of the Gaussian basis where the program is linear, nodes of a grid
+ * where a population has no more than three directions of noise (two-layer networks, and the lazy
+ * limit, at few points), and sample paths otherwise: then in independent replicates, whose scatter
+ * is the error. In derivatives, kinks of activations are rounded over small distances, which are
+ * extrapolated to zero. */
+#include "base/memory.h"
+#include "num/linalg.h"
+#include "num/random.h"
+#include "solve/condition.h"
+#include "solve/observe.h"
+#include "solve/run.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REPLICATES = 8, MAX_PASSES = 3, FIRST_COORDINATES = 64, MAX_AXES = 3 };
+
+typedef enum Method { COORDINATES, GRID, SAMPLES } Method;
+
+/* One way of rounding kinks. */
+typedef struct Pass {
+  ConditionCode code;
+  Condition run[REPLICATES];
+} Pass;
+
+typedef struct Fluctuate {
+  Program *program;
+  SolveOptions options;
+  Sizes z;
+  bool lazy, linear;
+  Method method;
+  size_t columns;
+  int replicates, passes;
+  Pass pass[MAX_PASSES];
+  double *grid, *weights; /* [axes, columns], [columns] */
+  int axes;
+  uint32_t *sobol;
+  Compiled compiled;
+  Status status;
+  int failed_at;
+  int done, total; /* tasks, for progress */
+} Fluctuate;
+
+/* ---- neurons ---- */
+
+static bool has_kinks(const Program *p) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == OP_MAP && !expr_is_smooth(p->ops[i].expr)) return true;
+  return false;
+}
+
+/* The most directions of noise that a population can have; -1 when they grow with time. */
+static int noise_directions(const Fluctuate *s) {
+  const Program *p = s->program;
+  int most = 0;
+  for (int space = 0; space < p->space_count; space++) {
+    int count = 0;
+    for (int k = 0; k < p->matrix_count; k++) {
+      const Matrix *m = &p->matrices[k];
+      if (is_wide_matrix(p, m)) {
+        if (!s->lazy && (m->to == space || m->from == space)) return -1;
+        if (m->to == space) count += (int)s->z.all;
+        if (m->from == space) count += (int)(s->z.all * s->z.outputs);
+      } else if (m->to == space || m->from == space) {
+        size_t n = thin_vectors(p, m);
+        double *root = mem_new(n * n, sizeof *root);
+        int rank = thin_root(p, m, root);
+        count += rank > 0 ? rank : 0;
+        free(root);
+      }
+    }
+    if (is_wide(p, space) && count > most) most = count;
+  }
+  return most;
+}
+
+/* A uniform grid with normal weights: for functions that are analytic in a strip the trapezoidal
+ * rule converges exponentially. No node is at zero, where kinks are; `spacing` must resolve their
+ * rounding. */
+static bool make_grid(Fluctuate *s, int axes, double spacing, double reach) {
+  size_t n = 2 * (size_t)ceil(reach / spacing), columns = 1;
+  for (int k = 0; k < axes; k++) columns *= n;
+  s->columns = columns;
+  s->axes = axes;
+  s->grid = mem_block((size_t)axes * columns);
+  s->weights = mem_block(columns);
+  if (!s->grid || !s->weights) return false;
+  double total = 0;
+  for (size_t i = 0; i < columns; i++) {
+    size_t rest = i;
+    double square = 0;
+    for (int k = 0; k < axes; k++, rest /= n) {
+      double x = ((double)(rest % n) - (double)(n - 1) / 2) * spacing;
+      s->grid[(size_t)k * columns + i] = x;
+      square += x * x;
+    }
+    s->weights[i] = exp(-square / 2);
+    total += s->weights[i];
+  }
+  for (size_t i = 0; i < columns; i++) s->weights[i] /= total;
+  return true;
+}
+
+static bool choose_neurons(Fluctuate *s) {
+  /* spacing and reach by number of axes: finer where a kink must be resolved */
+  static const double spacing[2][MAX_AXES + 1] = {{.2, .2, .25, .5}, {.04, .04, .06, .2}};
+  static const double reach[MAX_AXES + 1] = {8, 8, 8, 7};
+  int axes = noise_directions(s);
+  bool kinks = has_kinks(s->program);
+  s->replicates = 1;
+  if (s->linear) {
+    s->method = COORDINATES;
+    s->columns = FIRST_COORDINATES;
+    return true;
+  }
+  if (axes >= 0 && axes <= (kinks ? 2 : MAX_AXES)) {
+    s->method = GRID;
+    return make_grid(s, axes, spacing[kinks][axes], reach[axes]);
+  }
+  s->method = SAMPLES;
+  s->replicates = REPLICATES;
+  s->columns = (size_t)(s->options.samples + REPLICATES - 1) / REPLICATES;
+  s->sobol = mem_new(SOBOL_DIMS * s->columns, sizeof *s->sobol);
+  sobol_table(SOBOL_DIMS, s->columns, s->sobol);
+  return true;
+}
+
+static ConditionPlan plan_of(const Fluctuate *s, const ConditionCode *code, int replicate) {
+  ConditionPlan plan = {.program = s->program,
+                        .code = code,
+                        .noise = {.kind = s->method == COORDINATES ? NOISE_COORDINATES
+                                          : s->method == GRID      ? NOISE_GRID
+                                                                   : NOISE_SOBOL,
+                                  .S = s->columns,
+                                  .seed = s->options.seed,
+                                  .number = (uint64_t)replicate,
+                                  .sobol = s->sobol,
+                                  .grid = s->grid,
+                                  .axes = s->axes},
+                        .weights = s->weights,
+                        .gamma = s->program->problem->gamma,
+                        .tol = s->method == COORDINATES ? 1e-5 : 1e-2,
+                        .improve = s->method == SAMPLES,
+                        .lazy = s->lazy,
+                        .pinned = true,
+                        .record = true,
+                        .steps = s->program->problem->steps,
+                        .stop = s->options.stop};
+  return plan;
+}
+
+/* ---- the forward runs ---- */
+
+/* The widths over which kinks are rounded, as fractions of what they read, and the weights that
+ * extrapolate to zero width to second order; and to first order, for the error. */
+static const double fraction[MAX_PASSES] = {0.1, 0.2, 0.4},
+                    weight[MAX_PASSES] = {8. / 3, -2, 1. / 3}, first_order[MAX_PASSES] = {2, -1, 0};
+
+/* Kinks are rounded over a fraction of what they read, as it is at t = 0. */
+static Status compile_rounded(Fluctuate *s) {
+  const Program *p = s->program;
+  ConditionCode plain = condition_compile(p, NULL);
+  ConditionPlan plan = plan_of(s, &plain, 0);
+  plan.steps = 0;
+  plan.record = false;
+  Condition run;
+  Status status = condition_run(&plan, &run, &s->failed_at);
+  condition_code_free(p, &plain);
+  if (status != STATUS_OK) return status;
+  double *rounding = mem_new((size_t)p->op_count, sizeof *rounding);
+  for (s->passes = 0; s->passes < MAX_PASSES; s->passes++) {
+    for (int i = 0; i < p->op_count; i++) {
+      double scale = p->ops[i].kind == OP_MAP ? run.scale[p->ops[i].src[0]] : 0;
+      rounding[i] = fraction[s->passes] * (scale > 0 ? scale : 1);
+    }
+    s->pass[s->passes].code = condition_compile(p, rounding);
+  }
+  free(rounding);
+  condition_free(p, &run);
+  return STATUS_OK;
+}
+
+static void run_all(Fluctuate *s) {
+  int tasks = s->passes * s->replicates;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
+  for (int i = 0; i < tasks; i++) {
+    Pass *pass = &s->pass[i / s->replicates];
+    ConditionPlan plan = plan_of(s, &pass->code, i % s->replicates);
+    int failed_at = 0;
+    Status status = condition_run(&plan, &pass->run[i % s->replicates], &failed_at);
+    if (status != STATUS_OK) {
+#pragma omp critical
+      {
+        s->status = status;
+        s->failed_at = failed_at;
+      }
+    }
+  }
+}
+
+static void forget_runs(Fluctuate *s) {
+  for (int k = 0; k < s->passes; k++)
+    for (int j = 0; j < s->replicates; j++)
+      if (s->pass[k].run[j].tape) condition_free(s->program, &s->pass[k].run[j]);
+}
+
+/* An upper bound of what the tapes hold. */
+static double forward_bytes(const Fluctuate *s) {
+  const Program *p = s->program;
+  double rows = (double)(s->z.all * s->z.outputs), S = (double)s->columns,
+         steps = s->lazy ? 1 : (double)s->z.steps;
+  double met = rows * steps, rank = met < S ? met : S, doubles = 0;
+  for (int v = 0; v < p->variable_count; v++) doubles += 2.5 * rows * S * steps;
+  for (int k = 0; k < p->matrix_count; k++)
+    doubles += 6 * rank * S + steps * (4 * rows * rows + (rank < 200 ? rank * rank : 200 * rank));
+  return 8 * doubles * s->replicates * (s->passes > 1 ? 2 : 1);
+}
+
+static Status explain(Fluctuate *s, char **why) {
+  switch (s->status) {
+  case STATUS_OK: break;
+  case STATUS_INTERRUPTED: *why = mem_format("interrupted"); break;
+  case STATUS_NUMERICS: return run_diverged(why, "training", s->failed_at);
+  default: return run_refuse(why, forward_bytes(s));
+  }
+  return s->status;
+}
+
+/* As many as the population with most noise; quadratic forms in them are kept for each observable.
+ */
+static size_t coordinates_used(const Fluctuate *s) {
+  int most = 1;
+  for (int space = 0; space < s->program->space_count; space++)
+    if (s->pass[0].run[0].noise_count[space] > most) most = s->pass[0].run[0].noise_count[space];
+  return (size_t)most;
+}
+
+static Status forward(Fluctuate *s, char **why) {
+  if (!choose_neurons(s)) return run_refuse(why, 8 * (double)s->columns * (s->axes + 1));
+  if (s->method != COORDINATES && forward_bytes(s) > mem_available())
+    return run_refuse(why, forward_bytes(s));
+  if (has_kinks(s->program)) {
+    s->status = compile_rounded(s);
+    if (s->status != STATUS_OK) return explain(s, why);
+  } else {
+    s->passes = 1;
+    s->pass[0].code = condition_compile(s->program, NULL);
+  }
+  for (;; s->columns *= 2) {
+    s->status = STATUS_OK;
+    run_all(s);
+    if (s->method != COORDINATES || s->status != STATUS_LIMIT || s->failed_at >= 0) break;
+    forget_runs(s);
+  }
+  if (s->method == COORDINATES && s->status == STATUS_OK) {
+    s->columns = coordinates_used(s);
+    forget_runs(s);
+    run_all(s);
+  }
+  return explain(s, why);
+}
+
+/* ---- observables ---- */
+
+enum { MOST_SEEDS = 4 };
+
+/* Which numbers are asked for: `count` of them, number i at time `time(i)`. */
+typedef struct Family {
+  size_t count;
+  FieldId id;
+  int layer;
+} Family;
+
+static const View *phi_of(const Fluctuate *s, const Condition *c, int layer, size_t t) {
+  return &c->x_kernel[s->program->phi_matrix[layer]][t];
+}
+
+static const View *g_of(const Fluctuate *s, const Condition *c, int layer, size_t t) {
+  return &c->y_kernel[s->program->phi_matrix[layer - 1]][t];
+}
+
+static double entry(const Condition *c, View table, size_t row, size_t col) {
+  return tape_data(c->tape, table)[row * tape_stride(c->tape, table) + col];
+}
+
+/* K = sum_m rate_m G_m o Phi_m, mean over outputs, as seeds [2 matrices C]. */
+static size_t seed_ntk(const Fluctuate *s, const Condition *c, size_t t, size_t a, size_t b,
+                       Seed *seeds) {
+  const Program *p = s->program;
+  size_t C = s->z.outputs, n = 0;
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    View phi = c->x_kernel[k][t], g = c->y_kernel[k][t];
+    if (m->rate == 0) continue;
+    double features = 1, gradients = 0;
+    if (phi.slab >= 0)
+      features = entry(c, phi, a, b);
+    else if (gram_of(p, m))
+      features = gram_of(p, m)[a * s->z.all + b];
+    for (size_t o = 0; o < C; o++) {
+      gradients += g.slab >= 0 ? entry(c, g, a * C + o, b * C + o) / (double)C : 1.0 / (double)C;
+      if (g.slab >= 0) seeds[n++] = (Seed){g, a * C + o, b * C + o, m->rate * features / (double)C};
+    }
+    if (phi.slab >= 0) seeds[n++] = (Seed){phi, a, b, m->rate * gradients};
+  }
+  return n;
+}
+
+/* The seeds of number i of a family; returns its time. */
+static size_t seed(const Fluctuate *s, const Condition *c, const Family *family, size_t i,
+                   Seed *seeds, size_t *count) {
+  Sizes z = s->z;
+  size_t row = z.all * z.outputs, t, a;
+  switch (family->id) {
+  case FIELD_F:
+    t = i / row;
+    seeds[0] = (Seed){c->f[t], i % z.outputs, i % row / z.outputs, 1};
+    *count = 1;
+    return t;
+  case FIELD_VAR_NTK: {
+    size_t pairs = z.points * (z.points + 1) / 2, b = 0;
+    t = i / pairs;
+    a = i % pairs;
+    while (a > b) a -= ++b; /* the lower triangle in order */
+    *count = seed_ntk(s, c, t, b, a, seeds);
+    return t;
+  }
+  case FIELD_VAR_PHI:
+    t = i / z.points;
+    a = i % z.points;
+    seeds[0] = (Seed){*phi_of(s, c, family->layer, t), a, a, 1};
+    *count = 1;
+    return t;
+  default:
+    t = i / z.points;
+    a = i % z.points * z.outputs;
+    for (size_t o = 0; o < z.outputs; o++)
+      seeds[o] = (Seed){*g_of(s, c, family->layer, t), a + o, a + o, 1.0 / (double)z.outputs};
+    *count = z.outputs;
+    return t;
+  }
+}
+
+static size_t most_seeds(const Fluctuate *s) {
+  return (size_t)s->program->matrix_count * (s->z.outputs + 1);
+}
+
+/* What is done with the influences of numbers first .. first+count-1 in one run. */
+typedef void Use(void *sink, int pass, int replicate, size_t first, size_t count,
+                 const double *influences, size_t size);
+
+/* Observables that are read together: as many as keep their derivatives in some 64 MB. */
+static size_t chunk_size(const Fluctuate *s) {
+  const Condition *c = &s->pass[0].run[0];
+  double rows = 4.0 * c->rank * s->program->matrix_count +
+                2.0 * (double)(s->z.all * s->z.outputs) * s->program->variable_count;
+  double size = 64e6 / (8 * rows * (double)s->columns + 8 * (double)tape_influence_size(c->tape));
+  return size < 1 ? 1 : size > 64 ? 64 : (size_t)size;
+}
+
+static bool read_chunk(Fluctuate *s, const Condition *c, const Family *family, size_t first,
+                       size_t count, double *influences) {
+  size_t most = most_seeds(s);
+  Seed *seeds = mem_new(count * most, sizeof *seeds);
+  Observable *observables = mem_new(count, sizeof *observables);
+  size_t last = 0;
+  for (size_t k = 0; k < count; k++) {
+    size_t n = 0, t = seed(s, c, family, first + k, seeds + k * most, &n);
+    observables[k] = (Observable){seeds + k * most, n};
+    if (t > last) last = t;
+  }
+  bool fine =
+      tape_influences(c->tape, c->mark[last], observables, count, s->options.stop, influences);
+  free(observables);
+  free(seeds);
+  return fine;
+}
+
+/* Reads every number of a family from every run; the order of use is that of threads, and `use`
+ * must not depend on it. */
+static Status read_family(Fluctuate *s, const Family *family, Use *use, void *sink, char **why) {
+  size_t chunk = chunk_size(s), chunks = (family->count + chunk - 1) / chunk;
+  size_t runs = (size_t)(s->passes * s->replicates);
+  s->done = 0;
+  s->total = (int)(chunks * runs);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
+  for (size_t i = 0; i < chunks * runs; i++) {
+    int pass = (int)(i % runs) / s->replicates, replicate = (int)(i % runs) % s->replicates;
+    const Condition *c = &s->pass[pass].run[replicate];
+    size_t first = i / runs * chunk, size = tape_influence_size(c->tape);
+    size_t count = family->count - first < chunk ? family->count - first : chunk;
+    if (s->status != STATUS_OK) continue;
+    double *influences = mem_block(count * size);
+    if (influences && read_chunk(s, c, family, first, count, influences)) {
+      use(sink, pass, replicate, first, count, influences, size);
+    } else {
+#pragma omp critical
+      s->status = s->options.stop && *s->options.stop ? STATUS_INTERRUPTED : STATUS_LIMIT;
+    }
+    free(influences);
+    int done;
+#pragma omp atomic capture
+    done = ++s->done;
+    if (s->options.progress && omp_get_thread_num() == 0)
+      s->options.progress(s->options.sink, "fluctuations", done, s->total);
+  }
+  return explain(s, why);
+}
+
+/* ---- errors ---- */
+
+/* Mean over replicates and its error [n], of part[pass][replicate][n] extrapolated over passes; of
+ * variances, the error of an entry is averaged with those of the others at its time. Half of what
+ * the last order of the extrapolation contributes is added to the error. */
+static void combine(const Fluctuate *s, const double *parts, size_t n, bool variances,
+                    double *value, double *error) {
+  int R = s->replicates;
+  double *last = mem_new(n, sizeof *last);
+  memset(error, 0, n * sizeof *error);
+  for (size_t i = 0; i < n; i++) {
+    double x[REPLICATES] = {0}, mean = 0, squares = 0;
+    for (int j = 0; j < R; j++) {
+      for (int k = 0; k < s->passes; k++) {
+        double part = parts[(size_t)(k * R + j) * n + i];
+        x[j] += s->passes > 1 ? weight[k] * part : part;
+        last[i] += s->passes > 1 ? (weight[k] - first_order[k]) * part / R : 0;
+      }
+      mean += x[j] / R;
+    }
+    for (int j = 0; j < R; j++) squares += (x[j] - mean) * (x[j] - mean);
+    value[i] = mean;
+    if (R > 1) error[i] = sqrt(squares / R / (R - 1)) * run_student(R);
+  }
+  if (R > 1) run_moderate(s->z.steps, n / s->z.steps, variances ? value : NULL, error);
+  for (size_t i = 0; i < n; i++) error[i] = hypot(error[i], last[i] / 2);
+  free(last);
+}
+
+static bool fill(Fluctuate *s, Result *result, FieldId id, int layer, const double *value,
+                 const double *error) {
+  return field_fill(result, id, layer, s->z, value, result->exact ? NULL : error);
+}
+
+/* ---- f ---- */
+
+/* Influences of every f, [replicate][(T+1) R C, size] for each pass: their Gram matrix is N Cov. */
+typedef struct Influences {
+  const Fluctuate *s;
+  double *block[MAX_PASSES][REPLICATES];
+} Influences;
+
+static void keep(void *sink, int pass, int replicate, size_t first, size_t count,
+                 const double *influences, size_t size) {
+  double *block = ((Influences *)sink)->block[pass][replicate];
+  memcpy(block + first * size, influences, count * size * sizeof *block);
+}
+
+/* d loss / d f(t), [T+1][R C], zero beyond the training points. */
+static double *loss_slopes(const Fluctuate *s, const Condition *c) {
+  Sizes z = s->z;
+  size_t row = z.all * z.outputs, batch = z.points * z.outputs;
+  double *slopes = mem_new(z.steps * row, sizeof *slopes), *f = mem_new(batch, sizeof *f);
+  for (size_t t = 0; t < z.steps; t++) {
+    double *now = slopes + t * row;
+    for (size_t k = 0; k < batch; k++) f[k] = entry(c, c->f[t], k % z.outputs, k / z.outputs);
+    run_loss(s->program, &s->compiled, z.points, f, s->program->problem->targets->data, NULL, now);
+    for (size_t k = 0; k < batch; k++) now[k] /= -(double)z.points;
+  }
+  free(f);
+  return slopes;
+}
+
+typedef struct Parts {
+  double *var, *cov, *loss; /* [pass][replicate][...] */
+} Parts;
+
+/* Variances of one run from the influences of its f. */
+static void summarise(const Fluctuate *s, const Condition *c, const double *block, size_t size,
+                      bool covariance, double *var, double *cov, double *loss) {
+  Sizes z = s->z;
+  size_t row = z.all * z.outputs, n = z.steps * row, m = z.steps * z.points;
+  double *slopes = loss_slopes(s, c), *sum = mem_new(size, sizeof *sum);
+  for (size_t i = 0; i < n; i++) var[i] = dot(size, block + i * size, block + i * size);
+  for (size_t t = 0; t < z.steps; t++) {
+    memset(sum, 0, size * sizeof *sum);
+    for (size_t k = 0; k < z.points * z.outputs; k++)
+      axpy(size, slopes[t * row + k], block + (t * row + k) * size, sum);
+    loss[t] = dot(size, sum, sum);
+  }
+  /* first output, training points */
+  for (size_t t = 0; t < z.steps && covariance; t++)
+    for (size_t u = 0; u < z.steps; u++)
+      mat_mul_bt(z.points, z.points, size, 1, block + t * row * size, z.outputs * size,
+                 block + u * row * size, z.outputs * size, 0, cov + t * z.points * m + u * z.points,
+                 m);
+  free(sum);
+  free(slopes);
+}
+
+static bool fill_f(Fluctuate *s, Result *result, const Parts *parts, bool covariance) {
+  Sizes z = s->z;
+  size_t row = z.all * z.outputs, n = z.steps * row, m = z.steps * z.points;
+  double *value = mem_block(n), *error = mem_block(n), *split = mem_block(2 * n + 2),
+         *square = covariance ? mem_block(2 * m * m) : NULL;
+  bool fine = value && error && split && (!covariance || square);
+  if (fine) {
+    combine(s, parts->var, n, true, value, error);
+    double *test = split + z.steps * z.points * z.outputs, *e = split + n,
+           *test_e = e + z.steps * z.points * z.outputs;
+    observe_split(z, value, split, test);
+    observe_split(z, error, e, test_e);
+    fine = fill(s, result, FIELD_VAR_F, 0, split, e);
+    if (fine && z.all > z.points) fine = fill(s, result, FIELD_VAR_F_TEST, 0, test, test_e);
+    combine(s, parts->loss, z.steps, true, value, error);
+    fine = fine && fill(s, result, FIELD_VAR_LOSS, 0, value, error);
+  }
+  if (fine && covariance) {
+    combine(s, parts->cov, m * m, false, square, square + m * m);
+    fine = fill(s, result, FIELD_COV_F, 0, square, square + m * m);
+  }
+  free(value);
+  free(error);
+  free(split);
+  free(square);
+  return fine;
+}
+
+static double f_bytes(const Fluctuate *s, bool covariance) {
+  double n = (double)(s->z.steps * s->z.all * s->z.outputs), m = (double)(s->z.steps * s->z.points);
+  double runs = s->passes * s->replicates;
+  double size = (double)tape_influence_size(s->pass[0].run[0].tape);
+  return 8 * (runs * (n * size + n + (covariance ? m * m : 0)) + 2 * m * m);
+}
+
+static Status solve_f(Fluctuate *s, Result *result, bool covariance, char **why) {
+  Sizes z = s->z;
+  size_t n = z.steps * z.all * z.outputs, m = z.steps * z.points,
+         size = tape_influence_size(s->pass[0].run[0].tape);
+  size_t runs = (size_t)(s->passes * s->replicates);
+  double bytes = f_bytes(s, covariance);
+  if (bytes > mem_available()) return run_refuse(why, bytes);
+  Influences influences = {.s = s};
+  Parts parts = {mem_block(runs * n), covariance ? mem_block(runs * m * m) : NULL,
+                 mem_block(runs * z.steps)};
+  bool fine = parts.var && parts.loss && (parts.cov || !covariance);
+  for (size_t i = 0; i < runs; i++) {
+    double *block = mem_block(n * size);
+    fine = fine && block;
+    influences.block[i / (size_t)s->replicates][i % (size_t)s->replicates] = block;
+  }
+  Status status = fine ? read_family(s, &(Family){n, FIELD_F, 0}, keep, &influences, why)
+                       : run_refuse(why, bytes);
+  for (size_t i = 0; i < runs; i++) {
+    size_t k = i / (size_t)s->replicates, j = i % (size_t)s->replicates;
+    if (status == STATUS_OK)
+      summarise(s, &s->pass[k].run[j], influences.block[k][j], size, covariance, parts.var + i * n,
+                parts.cov ? parts.cov + i * m * m : NULL, parts.loss + i * z.steps);
+    free(influences.block[k][j]);
+  }
+  if (status == STATUS_OK && !fill_f(s, result, &parts, covariance))
+    status = run_refuse(why, bytes);
+  free(parts.var);
+  free(parts.cov);
+  free(parts.loss);
+  return status;
+}
+
+/* ---- kernels ---- */
+
+typedef struct Squares {
+  const Fluctuate *s;
+  size_t n;
+  double *part; /* [pass][replicate][n] */
+} Squares;
+
+static void square(void *sink, int pass, int replicate, size_t first, size_t count,
+                   const double *influences, size_t size) {
+  Squares *q = sink;
+  double *part = q->part + (size_t)(pass * q->s->replicates + replicate) * q->n + first;
+  for (size_t k = 0; k < count; k++)
+    part[k] = dot(size, influences + k * size, influences + k * size);
+}
+
+static bool fill_kernel(Fluctuate *s, Result *result, const Family *family, const double *part) {
+  size_t n = family->count, P = s->z.points;
+  double *value = mem_block(n), *error = mem_block(n);
+  bool fine = value && error;
+  if (fine) combine(s, part, n, true, value, error);
+  if (fine && family->id == FIELD_VAR_NTK) {
+    size_t pairs = P * (P + 1) / 2, full = s->z.steps * P * P;
+    double *square = mem_block(2 * full);
+    fine = square != NULL;
+    for (size_t t = 0; fine && t < s->z.steps; t++)
+      for (size_t b = 0, i = t * pairs; b < P; b++)
+        for (size_t a = 0; a <= b; a++, i++) {
+          square[(t * P + a) * P + b] = square[(t * P + b) * P + a] = value[i];
+          square[full + (t * P + a) * P + b] = square[full + (t * P + b) * P + a] = error[i];
+        }
+    fine = fine && fill(s, result, family->id, 0, square, square + full);
+    free(square);
+  } else if (fine) {
+    fine = fill(s, result, family->id, family->layer, value, error);
+  }
+  free(value);
+  free(error);
+  return fine;
+}
+
+static Status solve_kernel(Fluctuate *s, Result *result, FieldId id, int layer, char **why) {
+  size_t P = s->z.points, per_step = id == FIELD_VAR_NTK ? P * (P + 1) / 2 : P;
+  Family family = {s->z.steps * per_step, id, layer};
+  Squares squares = {s, family.count,
+                     mem_block((size_t)(s->passes * s->replicates) * family.count)};
+  double bytes = 8.0 * (double)family.count * s->passes * s->replicates;
+  if (!squares.part) return run_refuse(why, bytes);
+  Status status = read_family(s, &family, square, &squares, why);
+  if (status == STATUS_OK && !fill_kernel(s, result, &family, squares.part))
+    status = run_refuse(why, bytes);
+  free(squares.part);
+  return status;
+}
+
+/* ---- the whole ---- */
+
+static void prepare(Fluctuate *s, const Origin *origin, const SolveOptions *options) {
+  *s = (Fluctuate){.program = origin->program, .options = *options, .z = sizes_of(origin->program)};
+  s->lazy = origin->options.closure == CLOSURE_NTK ||
+            origin->program->problem->parameterization == PARAM_NTK;
+  s->linear = origin->program->linear;
+  s->compiled = compile(s->program);
+}
+
+static void clean(Fluctuate *s) {
+  forget_runs(s);
+  for (int k = 0; k < s->passes; k++) condition_code_free(s->program, &s->pass[k].code);
+  compiled_free(s->program, &s->compiled);
+  free(s->grid);
+  free(s->weights);
+  free(s->sobol);
+}
+
+/* The fields, in the order in which they are computed when all are wanted. */
+static const struct {
+  const char *name;
+  FieldId id;
+  bool layered;
+} kernels[] = {{"var_ntk", FIELD_VAR_NTK, false},
+               {"var_Phi", FIELD_VAR_PHI, true},
+               {"var_G", FIELD_VAR_G, true}};
+enum { KERNELS = sizeof kernels / sizeof *kernels };
+
+static bool is_missing(const Result *result, const char *name, int layer) {
+  const ResultField *field = result_find(result, name, layer);
+  return field && !field->value;
+}
+
+static Status solve_named(Fluctuate *s, Result *result, const char *name, char **why) {
+  Status status = STATUS_OK;
+  if ((!name || strcmp(name, "cov_f") == 0) && is_missing(result, "cov_f", 0))
+    status = solve_f(s, result, true, why);
+  for (int k = 0; k < KERNELS; k++) {
+    if (name && strcmp(name, kernels[k].name) != 0) continue;
+    int first = kernels[k].layered, last = kernels[k].layered ? s->program->layers : 0;
+    for (int l = first; l <= last && status == STATUS_OK; l++)
+      if (is_missing(result, kernels[k].name, l))
+        status = solve_kernel(s, result, kernels[k].id, l, why);
+  }
+  return status;
+}
+
+/* The runs are repeated: they are cheap against reading them. */
+static Status complete(Result *result, const char *name, char **why) {
+  const Origin *origin = result->origin;
+  Fluctuate s;
+  prepare(&s, origin, &origin->options);
+  Status status = forward(&s, why);
+  if (status == STATUS_OK) status = solve_named(&s, result, name, why);
+  clean(&s);
+  return status;
+}
+
+static void promise(const Fluctuate *s, Result *result) {
+  field_promise(result, FIELD_VAR_F, 0);
+  if (s->z.all > s->z.points) field_promise(result, FIELD_VAR_F_TEST, 0);
+  field_promise(result, FIELD_VAR_LOSS, 0);
+  field_promise(result, FIELD_COV_F, 0);
+  field_promise(result, FIELD_VAR_NTK, 0);
+  for (int l = 1; l <= s->program->layers; l++) {
+    field_promise(result, FIELD_VAR_PHI, l);
+    field_promise(result, FIELD_VAR_G, l);
+  }
+}
+
+const char *solve_refuses_fluctuations(const Result *theory) {
+  const Origin *origin = theory->origin;
+  if (strcmp(theory->kind, "dmft") != 0) return "fluctuations are those of a result of 'dmft'";
+  Closure closure = origin->options.closure;
+  if (closure == CLOSURE_GRADIENT_INDEPENDENCE || closure == CLOSURE_PERTURBATIVE)
+    return "this closure is an approximation, and belongs to no network that could fluctuate: "
+           "solve with closure = \"full\" or \"ntk\"";
+  const Problem *problem = origin->program->problem;
+  if ((closure == CLOSURE_NTK || problem->parameterization == PARAM_NTK) && !problem->centered)
+    return "in the lazy limit the output at the start is of order one at any width: with "
+           "centered = true its fluctuations are of order 1/N";
+  if (!condition_rounds(origin->program))
+    return "an activation has a kink that this version cannot round";
+  return NULL;
+}
+
+enum { FEWEST_FLUCTUATING = 1024, MOST_CHOSEN = 65536, FEWEST_CHOSEN = 4096 };
+
+/* As many sample paths as some seconds allow: reading all of f back costs (rows met)^3 for each. */
+static int choose_samples(Sizes z) {
+  double met = (double)(z.steps * z.all * z.outputs), budget = 3e10 / (met * met * met);
+  int samples = MOST_CHOSEN;
+  while (samples > FEWEST_CHOSEN && samples > budget) samples /= 2;
+  return samples;
+}
+
+Status solve_fluctuations(const Result *theory, const SolveOptions *options, Result **result,
+                          char **why) {
+  *result = NULL;
+  const Origin *origin = theory->origin;
+  double start = run_clock();
+  SolveOptions chosen = *options;
+  chosen.closure = origin->options.closure;
+  if (!chosen.samples) chosen.samples = choose_samples(sizes_of(origin->program));
+  if (chosen.samples < FEWEST_FLUCTUATING) {
+    *why = mem_format("samples = %d is too few: at least %d", chosen.samples, FEWEST_FLUCTUATING);
+    return STATUS_SCRIPT;
+  }
+  Fluctuate s;
+  prepare(&s, origin, &chosen);
+  Status status = forward(&s, why);
+  Result *r = result_new("fluctuations");
+  run_origin(r, s.program, &chosen);
+  r->exact = s.replicates == 1 && s.passes == 1;
+  if (!observe_start(r, s.program, s.z)) status = run_refuse(why, 0);
+  promise(&s, r);
+  bool small = s.z.steps * s.z.points <= 512;
+  if (status == STATUS_OK) status = solve_f(&s, r, small, why);
+  if (status == STATUS_OK) {
+    static const char *const methods[] = {"coordinates", "quadrature", "samples"};
+    result_note(r, "method", "%s", methods[s.method]);
+    if (s.method == SAMPLES) {
+      result_note(r, "samples", "%zu", s.columns * (size_t)s.replicates);
+      result_note(r, "seed", "%llu", (unsigned long long)chosen.seed);
+    }
+    result_note(r, "rank", "%d", s.pass[0].run[0].rank);
+    result_note(r, "seconds", "%.6g", run_clock() - start);
+    r->complete = complete;
+    *result = r;
+  } else {
+    result_drop(r);
+  }
+  clean(&s);
+  return status;
+}

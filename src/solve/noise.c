@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/noise.h"
+#include "base/memory.h"
+#include "num/linalg.h"
+#include "num/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool noise_row(const NoiseSource *source, int space, int k, double *row) {
+  size_t S = source->S;
+  uint64_t stream = random_stream(source->kind == NOISE_PLAIN ? 3 : 1, source->number,
+                                  (uint64_t)space, (uint64_t)k);
+  switch (source->kind) {
+  case NOISE_COORDINATES:
+    memset(row, 0, S * sizeof *row);
+    if ((size_t)k >= S) return false;
+    row[k] = sqrt((double)S);
+    return true;
+  case NOISE_GRID:
+    if (k >= source->axes) return false;
+    memcpy(row, source->grid + (size_t)k * S, S * sizeof *row);
+    return true;
+  case NOISE_SOBOL:
+    if (k < SOBOL_DIMS) {
+      sobol_normals(source->sobol + (size_t)k * S, S, source->seed, stream, row);
+      return true;
+    } /* fall through */
+  case NOISE_PLAIN: random_normals(source->seed, stream, 0, S, row);
+  }
+  return true;
+}
+
+static void remove_mean(double *row, size_t n) {
+  double sum = 0;
+  for (size_t i = 0; i < n; i++) sum += row[i];
+  for (size_t i = 0; i < n; i++) row[i] -= sum / (double)n;
+}
+
+double noise_condition(double *rows, size_t count, size_t S, const NoiseBlock *blocks, int n,
+                       bool orthonormal) {
+  double flops = 0;
+  int widest = 0;
+  for (int k = 0; k < n; k++)
+    if (blocks[k].count > widest) widest = blocks[k].count;
+  double *c = mem_new(count * (size_t)widest + 1, sizeof *c);
+  for (size_t i = 0; i < count; i++) remove_mean(rows + i * S, S);
+  /* the blocks overlap, so one pass over all leaves the first a little oblique */
+  for (int k = 0; k < 2 * n; k++) {
+    const double *v = blocks[k % n].rows;
+    size_t rank = (size_t)blocks[k % n].count;
+    if (!v || !rank) continue;
+    flops += mat_mul_bt(count, rank, S, 1.0 / (double)S, rows, S, v, S, 0, c, rank);
+    flops += mat_mul(count, S, rank, -1, c, rank, v, S, 1, rows, S);
+  }
+  for (size_t i = 0; i < count; i++) {
+    double *row = rows + i * S;
+    for (size_t j = 0; j < i && orthonormal; j++)
+      axpy(S, -dot(S, rows + j * S, row) / (double)S, rows + j * S, row);
+    double scale = sqrt((double)S / dot(S, row, row));
+    for (size_t s = 0; s < S; s++) row[s] *= scale;
+  }
+  free(c);
+  return flops;
+}

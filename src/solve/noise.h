@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Fresh Gaussian noise on the neurons of a population: rows [S] of unit variance. */
+#ifndef DMF_SOLVE_NOISE_H
+#define DMF_SOLVE_NOISE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Where the noise of a population comes from. */
+typedef struct NoiseSource {
+  enum {
+    NOISE_PLAIN,       /* independent normal numbers: real neurons */
+    NOISE_SOBOL,       /* scrambled Sobol points in the leading rows: sample paths */
+    NOISE_COORDINATES, /* row k is the k-th axis of the Gaussian basis, <e e> = 1 */
+    NOISE_GRID         /* the axes of a grid of quadrature nodes */
+  } kind;
+  size_t S;
+  uint64_t seed, number; /* of the replicate, or member */
+  const uint32_t *sobol; /* [SOBOL_DIMS, S] */
+  const double *grid;    /* [axes, S] */
+  int axes;
+} NoiseSource;
+
+/* Row number k of population `space`. False if the source has no more. */
+bool noise_row(const NoiseSource *source, int space, int k, double *row);
+
+/* Orthonormal rows [count, S] that noise is made orthogonal to. */
+typedef struct NoiseBlock {
+  const double *rows;
+  int count;
+} NoiseBlock;
+
+/* Gives `count` rows mean zero, makes them orthogonal to the blocks and, if `orthonormal`, to each
+ * other, and of unit variance. Returns the floating point operations. */
+double noise_condition(double *rows, size_t count, size_t S, const NoiseBlock *blocks, int n,
+                       bool orthonormal);
+
+#endif
