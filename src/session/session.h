@@ -125,7 +125,7 @@ void solver_progress_end(const Dmf *dmf);
 
 /* sweep.c */
 Value *sweep_call(Call *call);
-/* Drops what is kept of unfinished sweeps. */
+/* Drops what is kept of unfinished sweeps, when the session ends. */
 void sweep_forget(Dmf *dmf);
 
 /* help.c */

@@ -44,14 +44,16 @@ static void keep_in_memory(Dmf *dmf, SweepRecord record) {
       (SweepRecord){record.key, array_keep(record.value), array_keep(record.error)};
 }
 
+/* Another record takes its place. */
+static void forget(Dmf *dmf, SweepRecord *record) {
+  array_drop(record->value);
+  array_drop(record->error);
+  *record = dmf->records[--dmf->record_count];
+}
+
 void sweep_forget(Dmf *dmf) {
-  for (int i = 0; i < dmf->record_count; i++) {
-    array_drop(dmf->records[i].value);
-    array_drop(dmf->records[i].error);
-  }
+  while (dmf->record_count) forget(dmf, &dmf->records[0]);
   free(dmf->records);
-  dmf->records = NULL;
-  dmf->record_count = 0;
 }
 
 static char *file_of(const Job *job, int point) {
@@ -229,7 +231,10 @@ static void report(Job *job) {
 static Value *conclude(Job *job) {
   report(job);
   if (!job->eval->halted) {
-    sweep_forget(job->dmf);
+    for (int i = 0; i < job->sweep->points && job->keep; i++) {
+      SweepRecord *record = kept(job->dmf, job->keys[i]);
+      if (record) forget(job->dmf, record);
+    }
     return sweep_gather(job->sweep, job->eval, job->values, job->errors,
                         preview(job->sweep, job->eval));
   }
