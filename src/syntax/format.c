@@ -98,9 +98,10 @@ static bool tight(int kind) {
 static bool opens(int kind) { return kind == '(' || kind == '['; }
 static bool closes(int kind) { return kind == ')' || kind == ']'; }
 
-/* Dots of a range must not run into those of a number. */
+/* Dots of a range or a field must not run into a number. */
 static bool dots_meet(const char *text, const Piece *a, const Piece *b) {
-  return (a->kind == NUMBER && b->kind == DOTDOT && text[a->span.end - 1] == '.') ||
+  return (a->kind == NUMBER && b->kind == '.') ||
+         (a->kind == NUMBER && b->kind == DOTDOT && text[a->span.end - 1] == '.') ||
          (a->kind == DOTDOT && b->kind == NUMBER && text[b->span.begin] == '.');
 }
 
@@ -248,6 +249,20 @@ static void make_lines(Layout *layout, const Source *source) {
   }
 }
 
+static bool ends_open(const Layout *layout, const Line *line) {
+  int kind = line->count ? layout->pieces[line->first + line->count - 1].kind : 0;
+  return opens(kind) || kind == '{';
+}
+
+/* Empty lines go where a bracket opens or closes, and at the beginning. */
+static void drop_blanks(Layout *layout) {
+  for (int i = 0; i < layout->line_count; i++) {
+    Line *line = &layout->lines[i];
+    int kind = line->count ? layout->pieces[line->first].kind : 0;
+    line->blank &= i > 0 && !ends_open(layout, line - 1) && !closes(kind) && kind != '}';
+  }
+}
+
 /* Alignment */
 
 /* Whether the author put more than one blank before the = of a line. */
@@ -320,18 +335,6 @@ static int comment_column(const Line *lines, int count) {
 
 /* Writing */
 
-static bool ends_open(const Layout *layout, const Line *line) {
-  int kind = line->count ? layout->pieces[line->first + line->count - 1].kind : 0;
-  return opens(kind) || kind == '{';
-}
-
-/* Whether the line has an empty line before it, that is none where a bracket opens or closes. */
-static bool parted(const Layout *layout, int i) {
-  const Line *line = &layout->lines[i];
-  int kind = line->count ? layout->pieces[line->first].kind : 0;
-  return i > 0 && line->blank && !ends_open(layout, line - 1) && !closes(kind) && kind != '}';
-}
-
 static void write_span(FILE *out, Span span) {
   fwrite(span.source->text + span.begin, 1, span.end - span.begin, out);
 }
@@ -352,7 +355,7 @@ static void write_line(FILE *out, const Layout *layout, const Line *line, int co
 
 static void write_lines(FILE *out, const Layout *layout) {
   for (int i = 0, end; i < layout->line_count; i = end) {
-    for (end = i + 1; end < layout->line_count && !parted(layout, end);) end++;
+    for (end = i + 1; end < layout->line_count && !layout->lines[end].blank;) end++;
     int comment = comment_column(layout->lines + i, end - i);
     if (i > 0) fputc('\n', out);
     for (int j = i; j < end; j++) write_line(out, layout, &layout->lines[j], comment);
@@ -367,6 +370,7 @@ char *script_format(Source *source, Diags *diags) {
   Layout layout = {.text = source->text};
   read_pieces(&layout, source);
   make_lines(&layout, source);
+  drop_blanks(&layout);
   align_equals(&layout);
   settle(&layout);
   char *text = NULL;

@@ -78,6 +78,7 @@ static void test_blanks(void) {
   CHECK(gives("x = a<b and not(c==d)->e", "x = a < b and not (c == d) -> e\n"));
   CHECK(gives("x = y[:-1, (1):]", "x = y[:-1, (1):]\n"));
   CHECK(gives("x = f(a,\n)", "x = f(a,\n)\n"));
+  CHECK(gives("x = 0. .t + 1 .t", "x = 0. .t + 1 .t\n"));
   CHECK(gives("a = b' * c'' @ [d']", "a = b' * c'' @ [d']\n"));
   CHECK(gives("x=if a then-b else[c]", "x = if a then -b else [c]\n"));
   CHECK(gives("plot to to to", "plot to to to\n"));
@@ -108,6 +109,8 @@ static void test_alignment(void) {
               "model m {\n  a   = 1\n  bcd = 2,\n\n  e = 3\n}\n"));
   CHECK(gives("dataset d {\n inputs = [[1],\n[2]]\n targets = 1\n}",
               "dataset d {\n  inputs  = [[1],\n             [2]]\n  targets = 1\n}\n"));
+  CHECK(gives("dataset d {\n inputs = [\n\n1\n\n]\n gram = 1\n}",
+              "dataset d {\n  inputs = [\n    1\n  ]\n  gram   = 1\n}\n"));
   CHECK(gives("a = 1\nbcd = 2", "a = 1\nbcd = 2\n"));
   CHECK(gives("a  = 1\nbcd = 2", "a   = 1\nbcd = 2\n"));
   CHECK(gives("function f(x)  = x\nfunction gh(x, k = 1) = k\ny = 1",
