@@ -32,10 +32,10 @@ typedef struct DmfConfig {
   void (*diagnose)(void *sink, const DmfDiagnostic *diagnostic); /* takes messages instead; or NULL */
   void *sink;        /* handed to the call-backs */
   /* Told while a solver works, from one thread at a time, that `done` of `total` steps of a stage are
-   * behind it, in place of what a terminal shows; or NULL. */
+   * behind it; a last time, without stage, when the work is over. NULL: nobody is told. */
   void (*progress)(void *sink, const char *stage, int done, int total);
   bool json;         /* one JSON line for each printed value */
-  bool quiet;        /* no progress */
+  bool quiet;        /* `progress` is not called */
   bool interactive;  /* a REPL: expressions alone on a line are shown */
   int threads;       /* 0: DMF_THREADS, OMP_NUM_THREADS, or the processors available */
   const char *out;   /* directory for files that scripts write; NULL: as written */

@@ -14,7 +14,10 @@ static const char script[] =
 
 static void progress(void *sink, const char *stage, int done, int total) {
   (void)sink;
-  fprintf(stderr, "\r%s: %d%%", stage, 100 * done / total);
+  if (stage)
+    fprintf(stderr, "\r%s: %d%%", stage, 100 * done / total);
+  else
+    fputc('\n', stderr);
 }
 
 static void message(void *sink, const DmfDiagnostic *d) {

@@ -2,6 +2,7 @@
 /* The command: options, what to run, and the exit status. */
 #include "cli/json.h"
 #include "cli/lsp.h"
+#include "cli/progress.h"
 #include "cli/repl.h"
 #include "cli/signals.h"
 #include "dmf.h"
@@ -48,6 +49,7 @@ static const struct {
 /* What the command line asked for. */
 typedef struct Request {
   DmfConfig config;
+  Progress progress;
   Command command;
   char **words; /* after the command: files, or the name to explain */
   int word_count;
@@ -128,6 +130,14 @@ static int set_color(DmfConfig *config, const char *when) {
   return DMF_OK;
 }
 
+static int set_progress(Request *request, const char *how) {
+  request->progress.lines = !strcmp(how, "lines");
+  request->config.quiet = !strcmp(how, "none");
+  return request->progress.lines || request->config.quiet || !strcmp(how, "auto")
+             ? DMF_OK
+             : usage_error("--progress is auto, lines or none, not '%s'", how);
+}
+
 static int set_option(Request *request, Option option, char *argument) {
   DmfConfig *config = &request->config;
   unsigned long long number;
@@ -153,6 +163,7 @@ static int set_option(Request *request, Option option, char *argument) {
   case OPTION_CHECK: request->check = true; break;
   case OPTION_LATEX: request->latex = true; break;
   case OPTION_QUIET: config->quiet = true; break;
+  case OPTION_PROGRESS: return set_progress(request, argument);
   case OPTION_COLOR: return set_color(config, argument);
   case OPTION_REFERENCE:
     if (strcmp(argument, "man") && strcmp(argument, "words"))
@@ -373,6 +384,10 @@ static int run_request(Request *request) {
   if (request->command == COMMAND_SERVER) return lsp_run();
   if (request->command == COMMAND_CHECK && request->config.json)
     request->config.diagnose = json_diagnostic;
+  if (request->progress.lines || isatty(STDERR_FILENO)) {
+    request->config.progress = progress_tell;
+    request->config.sink = &request->progress;
+  }
   Dmf *dmf = dmf_open(&request->config);
   if (!dmf) return DMF_LIMIT;
   int status = run_session(dmf, request);

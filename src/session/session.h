@@ -119,7 +119,7 @@ const char *solver_lacks(const Result *result, const char *name);
 Status solver_complete(Eval *eval, Result *result, const char *name, char **why);
 /* Whether somebody wants to know how far a solver is. */
 bool solver_shows_progress(const Dmf *dmf);
-/* Tells the call-back of a session (the sink), or the terminal; and clears the terminal's line. */
+/* Tells the call-back of a session, which is the sink; and that the work is over. */
 void solver_progress(void *sink, const char *stage, int done, int total);
 void solver_progress_end(const Dmf *dmf);
 

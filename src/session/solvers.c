@@ -126,22 +126,13 @@ const char *solver_lacks(const Result *result, const char *name) {
 /* Solving */
 
 void solver_progress(void *sink, const char *stage, int done, int total) {
-  const Dmf *dmf = sink;
-  if (dmf->config.progress) {
-    dmf->config.progress(dmf->config.sink, stage, done, total);
-    return;
-  }
-  fprintf(stderr, "\r\033[K%s %d/%d", stage, done, total);
-  fflush(stderr);
+  const DmfConfig *config = &((const Dmf *)sink)->config;
+  config->progress(config->sink, stage, done, total);
 }
 
-void solver_progress_end(const Dmf *dmf) {
-  if (!dmf->config.progress) fputs("\r\033[K", stderr);
-}
+void solver_progress_end(const Dmf *dmf) { dmf->config.progress(dmf->config.sink, NULL, 0, 0); }
 
-bool solver_shows_progress(const Dmf *dmf) {
-  return dmf->config.progress || (!dmf->config.quiet && isatty(STDERR_FILENO));
-}
+bool solver_shows_progress(const Dmf *dmf) { return dmf->config.progress && !dmf->config.quiet; }
 
 Status solver_complete(Eval *eval, Result *result, const char *name, char **why) {
   Dmf *dmf = eval->host->self;

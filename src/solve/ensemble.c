@@ -219,7 +219,10 @@ static void run_members(Ensemble *e) {
 #pragma omp for ordered schedule(static, 1)
     for (int member = 0; member < e->options.ensemble; member++) {
       int failed_at = 0;
-      Status status = network ? network_run(network, member, &failed_at) : STATUS_LIMIT;
+      bool stopped = e->options.stop && *e->options.stop;
+      Status status = !network  ? STATUS_LIMIT
+                      : stopped ? STATUS_INTERRUPTED
+                                : network_run(network, member, &failed_at);
 #pragma omp ordered
       finish_member(e, member, status, failed_at, network);
     }

@@ -186,11 +186,13 @@ static void exchange(void) {
 /* Stops the solver half way, from its own call-back. */
 typedef struct Watch {
   Dmf *dmf;
-  int calls, last, total;
+  int calls, last, total, ends;
 } Watch;
 
 static void watch(void *sink, const char *stage, int done, int total) {
   Watch *w = sink;
+  w->ends += !stage;
+  if (!stage) return;
   w->calls += strcmp(stage, "dmft") == 0;
   w->last = done;
   w->total = total;
@@ -209,11 +211,14 @@ static void progress(void) {
                        "model net { layers = input -> dense(tanh) -> readout }\n"
                        "training fit { dataset = d; optimizer = gd(0.1); steps = 5 }\n"
                        "theory = dmft(net, fit, samples = 64)";
-  CHECK(run(&b, script) == DMF_OK && w.calls > 5 && w.last == w.total);
+  CHECK(run(&b, script) == DMF_OK && w.calls > 5 && w.last == w.total && w.ends == 1);
   CHECK(holds(&b, "theory.loss", 1, 6, 0.5));
   w = (Watch){.dmf = b.dmf};
   CHECK(run(&b, "theory = dmft(net, fit, samples = 64, seed = 1)") == DMF_INTERRUPTED);
-  CHECK(w.last < w.total && holds(&b, "theory.seed", 0, 1, 0));
+  CHECK(w.last < w.total && w.ends == 1 && holds(&b, "theory.seed", 0, 1, 0));
+  w = (Watch){0};
+  dmf_config(b.dmf)->quiet = true;
+  CHECK(run(&b, "theory = dmft(net, fit, samples = 64)") == DMF_OK && !w.calls && !w.ends);
   finish(&b);
 }
 
