@@ -291,10 +291,22 @@ static bool bind_locals(Eval *eval, const Ast *function, Value **args, Span span
   return true;
 }
 
+/* What the body of a function sees besides its arguments: those of the prelude the language alone, so
+ * that no name of a script gets into their way; all others the globals. */
+static Scope *home_of(const Eval *eval, const Ast *function) {
+  Scope *base = eval->globals;
+  while (base->parent) base = base->parent;
+  const Binding *binding = scope_own(base, function->name);
+  return binding && binding->span.source == function->name_span.source &&
+                 binding->span.begin == function->name_span.begin
+             ? base
+             : eval->globals;
+}
+
 static Value *evaluate_body(Eval *eval, const Ast *function, Value **args, Span span) {
   Scope *caller = eval->scope;
   Frame frame = {function, eval->frames};
-  eval->scope = scope_new(eval->globals);
+  eval->scope = scope_new(home_of(eval, function));
   eval->frames = &frame;
   eval->calls++;
   Value *value = bind_locals(eval, function, args, span)
