@@ -133,6 +133,11 @@ expect 0 '"serverInfo":{"name":"dmf"' served
 expect 0 '"start":{"line":0,"character":2},"end":{"line":0,"character":5}' served "$opened"
 expect 0 'fully connected layer' served "$opened" '{"id": 3, "method": "textDocument/hover", "params": {'"$at"'}}'
 expect 0 '"label":"dense"' served "$opened" '{"id": 3, "method": "textDocument/completion", "params": {'"$at"'}}'
+place='"textDocument": {"uri": "file:///b"}, "position": {"line": 0, "character"'
+begun='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "file:///b", "text": "own_name=1; own_; model m { ga; a = dense("}}}'
+expect 0 '"label":"own_name"' served "$begun" '{"id": 3, "method": "textDocument/completion", "params": {'"$place"': 16}}}'
+expect 0 '"label":"sigma_w = "' served "$begun" '{"id": 3, "method": "textDocument/completion", "params": {'"$place"': 42}}}'
+expect 0 '"result":[{"label":"gamma"' served "$begun" '{"id": 3, "method": "textDocument/completion", "params": {'"$place"': 30}}}'
 expect 0 '"newText":"x = nam\nprint dense\n"' served "$opened" '{"id": 3, "method": "textDocument/formatting", "params": {'"$at"'}}'
 expect 0 -32601 served '{"id": 3, "method": "nothing/ofThisName"}'
 expect 2 '' shell 'printf "Content-Length: 17\r\n\r\n{\"method\":\"exit\"}" | "$1" lsp'

@@ -139,7 +139,7 @@ static bool append_note(json_t *list, const DmfDiagnostic *d) {
 /* A message about another file, such as an imported one, stands at the top of this one. */
 static void collect(void *sink, const DmfDiagnostic *d) {
   Findings *findings = sink;
-  if (append_note(findings->list, d)) return;
+  if (!findings || append_note(findings->list, d)) return;
   bool here = d->file && !strcmp(d->file, findings->path);
   int line = here ? d->line : 1, column = here ? d->column : 1;
   json_t *message = d->hint ? json_sprintf("%s\n%s", d->message, d->hint) : json_string(d->message);
@@ -156,6 +156,7 @@ static void collect(void *sink, const DmfDiagnostic *d) {
                                                   "source", "dmf", "message", message));
 }
 
+/* A session of its own for each piece of work, so that nothing stays; `findings` may be NULL. */
 static Dmf *open_session(const Server *server, Findings *findings) {
   DmfConfig config = {.results = server->nowhere,
                       .diagnose = collect,
@@ -196,41 +197,75 @@ static json_t *hover(const Server *server, json_t *params) {
   while (begin > text && is_word(begin[-1])) begin--;
   while (is_word(*end)) end++;
   char *name = strndup(begin, (size_t)(end - begin));
-  Findings findings = {"", "", json_array()};
-  Dmf *dmf = open_session(server, &findings);
+  Dmf *dmf = open_session(server, NULL);
   char *help = name && *name ? dmf_help(dmf, name) : NULL;
   json_t *result =
       help ? json_pack("{s:{s:s, s:s}}", "contents", "kind", "plaintext", "value", help) : NULL;
   dmf_close(dmf);
-  json_decref(findings.list);
   free(help);
   free(name);
   return result;
 }
 
-static bool fits(const DmfTopic *topic, bool behind_dot) {
-  if (topic->kind == DMF_LIBRARY) return false;
-  return behind_dot ? topic->kind == DMF_FIELD || topic->kind == DMF_KEY : topic->kind != DMF_FIELD;
-}
-
-/* Names of the language; behind a dot, fields and keys. */
-static json_t *completion(const Server *server, json_t *params) {
+/* What the language knows, by name, as items of a completion; behind a dot, fields and keys alone.
+ */
+static json_t *known_items(Dmf *dmf, bool behind_dot) {
   static const int kinds[] = {[DMF_KEYWORD] = 14, [DMF_KEY] = 10,      [DMF_FUNCTION] = 3,
                               [DMF_FIELD] = 5,    [DMF_CONSTANT] = 21, [DMF_LIBRARY] = 17};
-  const char *text, *at = cursor(server, params, &text);
-  json_t *list = json_array();
-  while (at && at > text && is_word(at[-1])) at--;
-  bool behind_dot = at && at > text && at[-1] == '.';
-  Findings findings = {"", "", json_array()};
-  Dmf *dmf = open_session(server, &findings);
+  json_t *known = json_object();
   const DmfTopic *topic;
   for (int i = 0; (topic = dmf_topic(dmf, i)); i++)
-    if (fits(topic, behind_dot))
-      json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:s}", "label", topic->name, "kind",
-                                            kinds[topic->kind], "detail", topic->usage,
-                                            "documentation", topic->about));
+    if (!behind_dot || topic->kind == DMF_FIELD || topic->kind == DMF_KEY)
+      json_object_set_new(known, topic->name,
+                          json_pack("{s:s, s:i, s:s, s:s}", "label", topic->name, "kind",
+                                    kinds[topic->kind], "detail", topic->usage, "documentation",
+                                    topic->about));
+  return known;
+}
+
+/* Adds a name, once, with what is known about it. */
+static void offer(json_t *items, json_t *known, const char *name, size_t length) {
+  enum { VARIABLE = 6 };
+  json_t *label = json_stringn(name, length);
+  const char *text = json_string_value(label);
+  json_t *item = text ? json_object_get(known, text) : NULL;
+  if (item)
+    json_object_set(items, text, item);
+  else if (text)
+    json_object_set_new(items, text, json_pack("{s:s, s:i}", "label", text, "kind", VARIABLE));
+  json_decref(label);
+}
+
+/* The words of a text that go on as the one from `begin` to `end` does. */
+static void offer_words(json_t *items, json_t *known, const char *text, const char *begin,
+                        const char *end) {
+  for (const char *word = text, *behind; *word; word = behind) {
+    for (behind = word + 1; is_word(*word) && is_word(*behind);) behind++;
+    bool name = is_word(*word) && !isdigit((unsigned char)*word) && word != begin;
+    if (name && !strncmp(word, begin, (size_t)(end - begin)))
+      offer(items, known, word, (size_t)(behind - word));
+  }
+}
+
+/* What a session would offer, and since nothing has been run: any field behind a dot, else the
+ * words of the text. */
+static json_t *completion(const Server *server, json_t *params) {
+  const char *text, *end = cursor(server, params, &text), *begin = end, *name;
+  if (!end) return NULL;
+  while (begin > text && is_word(begin[-1])) begin--;
+  bool behind_dot = begin > text && begin[-1] == '.';
+  Dmf *dmf = open_session(server, NULL);
+  json_t *known = known_items(dmf, behind_dot), *items = json_object(), *list = json_array(), *item;
+  for (int i = 0; (name = dmf_complete(dmf, text, (size_t)(end - text), i)); i++)
+    offer(items, known, name, strlen(name));
+  if (behind_dot)
+    json_object_update(items, known);
+  else
+    offer_words(items, known, text, begin, end);
+  json_object_foreach(items, name, item) json_array_append(list, item);
   dmf_close(dmf);
-  json_decref(findings.list);
+  json_decref(known);
+  json_decref(items);
   return list;
 }
 
@@ -239,11 +274,9 @@ static json_t *formatting(const Server *server, json_t *params) {
   enum { LAST = 0x7fffffff };
   const char *uri, *text = text_of(server, params, &uri);
   char *formatted = NULL;
-  Findings findings = {"", "", json_array()};
-  Dmf *dmf = open_session(server, &findings);
+  Dmf *dmf = open_session(server, NULL);
   if (text) dmf_format_text(dmf, uri, text, strlen(text), &formatted);
   dmf_close(dmf);
-  json_decref(findings.list);
   json_t *edits = formatted ? json_pack("[{s:{s:{s:i, s:i}, s:{s:i, s:i}}, s:s}]", "range", "start",
                                         "line", 0, "character", 0, "end", "line", LAST, "character",
                                         0, "newText", formatted)

@@ -174,10 +174,11 @@ static void offer_arguments(const Place *place) {
       offer_argument(place, value->builtin.signature->list[i].name);
   const Ast *node = !value                            ? NULL
                     : value->kind == VALUE_FUNCTION   ? value->function
+                    : value->kind == VALUE_LAYER      ? value->function
                     : value->kind == VALUE_ACTIVATION ? value->activation.node
                                                       : NULL;
-  for (int i = 0; node && i + 1 < node->count; i++)
-    if (node->kid[i]->kind == AST_PARAM) offer_argument(place, node->kid[i]->name);
+  int others = node && node->kind == AST_LAYER ? 2 : 1; /* children that are no parameters */
+  for (int i = 0; node && i + others < node->count; i++) offer_argument(place, node->kid[i]->name);
 }
 
 static bool in_statement(const Place *place, const char *word) {
