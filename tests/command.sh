@@ -179,6 +179,9 @@ nets = simulate(net, fit, ensemble = 2)
 END
 expect 0 "set ylabel 'Δ'" drawn 'theory.delta, nets.delta'
 expect 0 "title 'theory.Δ, μ = 8'" drawn 'theory.delta, nets.delta'
+expect 0 "title 'nets.Δ'" drawn 'theory.delta, nets.delta'
+expect 0 "title 'a, γ = 2'" drawn 'a = sweep(dmft(net, fit, samples = 64).loss, net.gamma = [1, 2])'
+expect 0 "set xlabel 'γ'" drawn 'sweep(dmft(net, fit, samples = 64).loss[8], net.gamma = [1, 2])'
 expect 0 "set ylabel 'loss'" drawn 'theory.loss, nets.loss'
 expect 0 'with filledcurves' drawn 'theory.loss, nets.loss'
 expect 0 'with vectors nohead' drawn 'theory.loss, nets.loss'

@@ -211,13 +211,30 @@ static PlotStyle style_of(const Value *value) {
   }
 }
 
+/* Whether an item before item i is a family in the same colours. */
+static bool repeats_family(const PlotPart *part, int i) {
+  const Item *item = &part->items[i];
+  size_t width = curves_of(part, item->value);
+  const Array *at = places_along(item->value, 1 - abscissa(part, item->value));
+  for (int k = 0; k < i; k++) {
+    const Item *other = &part->items[k];
+    if (is_map(part, other->value) || curves_of(part, other->value) != width) continue;
+    bool graded = width > LARGE_FAMILY ||
+                  (at && places_along(other->value, 1 - abscissa(part, other->value)));
+    if (graded || strcmp(quantity(other), quantity(item)) == 0) return true;
+  }
+  return false;
+}
+
 /* The members of a family have their number, or the value of a sweep; of a large one the first and
- * the last are named. */
-static char *label_of(Drawing *drawing, const PlotPart *part, const Item *item, size_t which) {
+ * the last are named, and one in the colours of another is named as a whole. */
+static char *label_of(Drawing *drawing, const PlotPart *part, int i, size_t which) {
+  const Item *item = &part->items[i];
   const Value *value = item->value;
   size_t width = curves_of(part, value);
   char *title = title_of(drawing, item);
   if (!title || width == 1) return title;
+  if (repeats_family(part, i)) return which ? NULL : title;
   if (width > LARGE_FAMILY && which > 0 && which + 1 < width) return NULL;
   const char *symbol = axis_symbol(drawing, family_axis(part, value));
   const Array *at = places_along(value, 1 - abscissa(part, value));
@@ -241,7 +258,7 @@ static PlotCurve curve_of(Drawing *drawing, const PlotPart *part, int i, const d
   size_t width = curves_of(part, value);
   bool exact = value->source && value->source->exact;
   bool graded = width > LARGE_FAMILY || (width > 1 && places_along(value, 1 - across));
-  return (PlotCurve){.label = label_of(drawing, part, item, which),
+  return (PlotCurve){.label = label_of(drawing, part, i, which),
                      .count = y->shape[across],
                      .x = x,
                      .y = strided(drawing, y, across, which),

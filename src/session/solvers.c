@@ -143,6 +143,7 @@ Status solver_complete(Eval *eval, Result *result, const char *name, char **why)
   pthread_mutex_lock(&dmf->lock);
   result->busy = false;
   pthread_cond_broadcast(&dmf->idle);
+  if (!eval->worker && solver_shows_progress(dmf)) solver_progress_end(dmf);
   return status;
 }
 
