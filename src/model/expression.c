@@ -9,9 +9,11 @@
 static const struct {
   const char *name, *what;
 } absent[] = {
-    {"conv", "convolutional layers are"},   {"pool", "pooling layers are"},
-    {"flatten", "flatten layers are"},      {"online", "the optimizer 'online' is"},
-    {"fluctuations", "'fluctuations' is"},        {"load", "'load' is"},
+    {"conv", "convolutional layers are"},
+    {"pool", "pooling layers are"},
+    {"flatten", "flatten layers are"},
+    {"fluctuations", "'fluctuations' is"},
+    {"load", "'load' is"},
 };
 
 static Value *lookup(Eval *eval, const Ast *node) {

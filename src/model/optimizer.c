@@ -100,7 +100,11 @@ Value *builtin_sgd(Call *call) {
   return optimizer(call, OPT_SGD);
 }
 
+Value *builtin_online(Call *call) { return optimizer(call, OPT_ONLINE); }
+
 /* ---- in a training ---- */
+
+enum { PURPOSE_BATCH = 0xba7c };
 
 typedef struct Argument {
   Value *value; /* NULL: not given */
@@ -193,9 +197,17 @@ static bool check_schedule(Eval *eval, Argument given, size_t steps, size_t poin
   return true;
 }
 
-static bool check_batch(Eval *eval, Argument batch, size_t points) {
-  double size = batch.value->number;
-  if (!batch.value->known || !points || size <= (double)points) return true;
+static bool check_batch(Eval *eval, const Optimizer *optimizer, size_t steps, size_t points) {
+  Argument batch = batch_size(optimizer);
+  double size = batch.value->number, all = size * (double)steps;
+  if (!batch.value->known || !points) return true;
+  if (optimizer->kind == OPT_ONLINE && all > (double)points) {
+    eval_error(eval, batch.span, "such as inputs = gaussian(points = steps * batch, dim = ...)",
+               "%zu steps on %g fresh points each need %g points, and the dataset has %zu", steps,
+               size, all, points);
+    return false;
+  }
+  if (size <= (double)points) return true;
   eval_error(eval, batch.span, NULL, "a minibatch of %g from %zu points", size, points);
   return false;
 }
@@ -204,13 +216,12 @@ bool optimizer_check(Eval *eval, const Optimizer *optimizer, size_t steps, size_
   if (!rates(eval, optimizer, steps)) return false;
   Argument schedule = schedule_of(optimizer), batch = batch_size(optimizer);
   if (schedule.value) return check_schedule(eval, schedule, steps, points);
-  return !batch.value || check_batch(eval, batch, points);
+  return !batch.value || check_batch(eval, optimizer, steps, points);
 }
 
 /* Random permutations of the points one after the other, cut into minibatches: the shares [T, P].
  */
 static void draw_batches(size_t batch, uint64_t seed, size_t steps, size_t points, double *share) {
-  enum { PURPOSE_BATCH = 0xba7c };
   uint64_t epoch = 0;
   size_t left = 0;
   double *order = mem_new(points, sizeof *order);
@@ -221,6 +232,19 @@ static void draw_batches(size_t batch, uint64_t seed, size_t steps, size_t point
     }
     share[i / batch * points + (size_t)order[--left]] += 1 / (double)batch;
   }
+  free(order);
+}
+
+/* Every point at most once, in the order of the dataset or, with a seed, in a random one. */
+static void fresh_batches(size_t batch, const Value *seed, size_t steps, size_t points,
+                          double *share) {
+  double *order = mem_new(points, sizeof *order);
+  for (size_t i = 0; i < points; i++) order[i] = (double)i;
+  if (seed)
+    random_permutation((uint64_t)seed->number, random_stream(PURPOSE_BATCH, 0, 0, 0), points,
+                       order);
+  for (size_t i = 0; i < steps * batch; i++)
+    share[i / batch * points + (size_t)order[i]] += 1 / (double)batch;
   free(order);
 }
 
@@ -247,7 +271,11 @@ static bool fill_batches(const Optimizer *optimizer, Problem *problem) {
   if (!problem->batch) return false;
   double seed = number(optimizer, "seed");
   if (schedule && schedule->known) given_batches(schedule, steps, points, problem->batch);
-  if (batch && batch->known && !isnan(seed))
+  bool known = batch && batch->known && !isnan(seed);
+  if (known && optimizer->kind == OPT_ONLINE)
+    fresh_batches((size_t)batch->number, argument(optimizer, "seed").value, steps, points,
+                  problem->batch);
+  else if (known)
     draw_batches((size_t)batch->number, (uint64_t)seed, steps, points, problem->batch);
   return true;
 }

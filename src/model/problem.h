@@ -42,7 +42,14 @@ typedef struct Layer {
 } Layer;
 
 typedef enum Parameterization { PARAM_MUP, PARAM_NTK, PARAM_STANDARD } Parameterization;
-typedef enum OptimizerKind { OPT_GD, OPT_FLOW, OPT_MOMENTUM, OPT_NESTEROV, OPT_SGD } OptimizerKind;
+typedef enum OptimizerKind {
+  OPT_GD,
+  OPT_FLOW,
+  OPT_MOMENTUM,
+  OPT_NESTEROV,
+  OPT_SGD,
+  OPT_ONLINE
+} OptimizerKind;
 
 /* What takes the place of the gradient in the updates of hidden matrices. */
 typedef enum Rule {
