@@ -30,6 +30,7 @@ typedef struct Run {
   Sizes z;
   View *field; /* [variable], of this step */
   Carrier *carrier;
+  View delta;           /* of this step, [C, P] */
   View targets, shares; /* [C, P]; w_mu(t) [T, P] */
   View raw_start;       /* <w x>(0) / gamma ... */
   double *start;        /* ... and its value [R, C] */
@@ -249,8 +250,15 @@ static View moved_on(Run *r, View next, View w, double keep, View v, double push
 }
 
 /* V <- beta V + O, W <- keep W + push V + pull O with O = sum force y x^T in the bases. */
-static void learn_wide(Run *r, Carrier *c, const Move *move, View force) {
+static void learn_wide(Run *r, const Matrix *m, Carrier *c, const Move *move, View force) {
   Tape *tape = r->tape;
+  if (m->learns != m->y) {
+    size_t before = c->y.q.rows;
+    View rest;
+    c->y_now = meet(r, &c->y.q, m->to, r->field[m->learns], &rest);
+    make_images(r, m, &c->y, &c->x, m->from, before);
+    if (tape_failed(tape) || r->exhausted) return;
+  }
   View x = view_rows(c->x_now, 0, r->z.points),
        y = view_rows(c->y_now, 0, r->z.points * r->z.outputs), none = {0};
   if (!x.cols || !y.cols) return;
@@ -277,7 +285,7 @@ static void take_up(Run *r, const Matrix *m, const Carrier *c, double rate, View
   }
   View mixing = tape_table(tape, r->z.all, batch, false);
   tape_multiply(tape, mixing, rate, force, 0, 1, c->gram, 1, r->z.outputs);
-  tape_product(tape, table, 1, mixing, view_rows(r->field[m->y], 0, batch), false);
+  tape_product(tape, table, 1, mixing, view_rows(r->field[m->learns], 0, batch), false);
 }
 
 static void learn_thin(Run *r, const Matrix *m, Carrier *c, const Move *move, View force) {
@@ -346,7 +354,9 @@ static void run_op(Run *r, int i) {
   View *out = &r->field[op->dst];
   *out = tape_wide(tape, population(r->p, r->p->variables[op->dst].space), rows_of(r->p, op->dst),
                    false);
-  if (op->kind == OP_MAP) {
+  if (op->kind == OP_WEIGH) {
+    tape_weigh(tape, *out, r->delta, r->field[op->src[0]]);
+  } else if (op->kind == OP_MAP) {
     View args[OP_MAX_ARGS];
     for (int k = 0; k < op->src_count; k++) args[k] = r->field[op->src[k]];
     tape_map(tape, *out, r->plan->code->maps[i], args, r->z.outputs);
@@ -365,7 +375,9 @@ static void measure_kernels(Run *r) {
     const Matrix *m = &r->p->matrices[k];
     size_t rows = r->z.all * r->z.outputs;
     View *x = &r->out->x_kernel[k][r->t], *y = &r->out->y_kernel[k][r->t];
-    *x = *y = (View){.slab = -1};
+    View *g = &r->out->g_kernel[k][r->t];
+    *x = *y = *g = (View){.slab = -1};
+    if (m->x < 0) continue;
     if (is_wide(r->p, m->from)) {
       *x = tape_table(r->tape, r->z.all, r->z.all, false);
       tape_average(r->tape, *x, 1, r->field[m->x], r->field[m->x]);
@@ -373,11 +385,15 @@ static void measure_kernels(Run *r) {
     if (is_wide(r->p, m->to)) {
       *y = tape_table(r->tape, rows, rows, false);
       tape_average(r->tape, *y, 1, r->field[m->y], r->field[m->y]);
+      *g = *y;
+      if (m->learns == m->y) continue;
+      *g = tape_table(r->tape, rows, rows, false);
+      tape_average(r->tape, *g, 1, r->field[m->y], r->field[m->learns]);
     }
   }
 }
 
-/* sum_m rate_m G_m o Phi_m, [R C, R C]. */
+/* sum_m rate_m <y g>_m o Phi_m, [R C, R C]. */
 static View tangent(Run *r) {
   Tape *tape = r->tape;
   size_t C = r->z.outputs, rows = r->z.all * C;
@@ -385,7 +401,7 @@ static View tangent(Run *r) {
   for (int k = 0; k < r->p->matrix_count && !tape_failed(tape); k++) {
     const Matrix *m = &r->p->matrices[k];
     if (m->rate == 0) continue;
-    View phi = r->out->x_kernel[k][r->t], g = r->out->y_kernel[k][r->t];
+    View phi = r->out->x_kernel[k][r->t], g = r->out->g_kernel[k][r->t];
     if (phi.slab < 0) phi = r->carrier[k].gram;
     if (g.slab < 0) {
       g = tape_table(tape, rows, rows, true);
@@ -420,20 +436,24 @@ static void measure_f(Run *r) {
   r->out->f[r->t] = f;
 }
 
-/* w_mu(t) Delta_mu, [C, P] */
-static View force_of(Run *r, View f) {
-  Tape *tape = r->tape;
+static View delta_of(Run *r, View f) {
   size_t C = r->z.outputs, P = r->z.points;
-  View delta = tape_table(tape, C, P, false), force = tape_table(tape, C, P, false);
+  View delta = tape_table(r->tape, C, P, false);
   View *args = mem_new(2 * C, sizeof *args);
   for (size_t c = 0; c < C; c++) {
     args[c] = view_cols(view_rows(f, c, 1), 0, P);
     args[C + c] = view_rows(r->targets, c, 1);
   }
   for (size_t c = 0; c < C; c++)
-    tape_map(tape, view_rows(delta, c, 1), r->plan->code->delta[c], args, 1);
-  tape_multiply(tape, force, 1, delta, 1, 1, view_rows(r->shares, (size_t)r->t, 1), C, 1);
+    tape_map(r->tape, view_rows(delta, c, 1), r->plan->code->delta[c], args, 1);
   free(args);
+  return delta;
+}
+
+/* w_mu(t) Delta_mu, [C, P] */
+static View force_of(Run *r, View delta) {
+  View force = tape_same(r->tape, delta), shares = view_rows(r->shares, (size_t)r->t, 1);
+  tape_multiply(r->tape, force, 1, delta, 1, 1, shares, r->z.outputs, 1);
   return force;
 }
 
@@ -442,7 +462,8 @@ static View moved(Run *r, View f, double rate, View K, View at) {
   size_t C = r->z.outputs;
   View next = tape_table(r->tape, C, r->z.all, false);
   tape_copy(r->tape, next, 1, f);
-  tape_contract(r->tape, next, rate, view_cols(K, 0, r->z.points * C), force_of(r, at));
+  tape_contract(r->tape, next, rate, view_cols(K, 0, r->z.points * C),
+                force_of(r, delta_of(r, at)));
   return next;
 }
 
@@ -472,13 +493,13 @@ static void train(Run *r, View K) {
     return;
   }
   if (r->p->update.integrates) r->out->f[r->t + 1] = moved(r, f, rate, K, f);
-  View force = force_of(r, f);
+  View force = force_of(r, r->delta);
   for (int k = 0; k < r->p->matrix_count && !tape_failed(r->tape); k++) {
     const Matrix *m = &r->p->matrices[k];
     if (m->rate == 0) continue;
     Move move = move_of(r->p, m, r->t, r->plan->gamma);
     if (is_wide_matrix(r->p, m))
-      learn_wide(r, &r->carrier[k], &move, force);
+      learn_wide(r, m, &r->carrier[k], &move, force);
     else
       learn_thin(r, m, &r->carrier[k], &move, force);
   }
@@ -490,29 +511,48 @@ static void measure_scale(Run *r) {
       r->out->scale[v] = sqrt(tape_largest(r->tape, r->field[v]));
 }
 
-static Status step(Run *r, View *K) {
-  bool lazy = r->plan->lazy && r->t > 0;
-  for (int i = 0; i < r->p->op_count && !lazy && !tape_failed(r->tape) && !r->exhausted; i++)
-    run_op(r, i);
-  if (r->exhausted || tape_failed(r->tape)) return STATUS_LIMIT;
-  if (!lazy) measure_kernels(r);
-  for (int k = 0; k < r->p->matrix_count && lazy; k++) {
-    r->out->x_kernel[k][r->t] = r->out->x_kernel[k][0];
-    r->out->y_kernel[k][r->t] = r->out->y_kernel[k][0];
-  }
+static void run_ops(Run *r, int first, int end) {
+  for (int i = first; i < end && !tape_failed(r->tape) && !r->exhausted; i++) run_op(r, i);
+}
+
+/* The fields of this step and the output, which is known once the forward pass is done. */
+static Status make_fields(Run *r, View *K) {
   bool integrates = r->plan->lazy || r->p->update.integrates;
-  if (!lazy && integrates) *K = tangent(r);
+  run_ops(r, 0, r->p->forward_count);
+  if (r->exhausted || tape_failed(r->tape)) return STATUS_LIMIT;
   if (r->t == 0 && r->plan->lazy)
     r->out->f[0] = tape_table(r->tape, r->z.outputs, r->z.all, false);
   else if (r->t == 0 || !integrates)
     measure_f(r);
-  if (tape_failed(r->tape)) return STATUS_LIMIT;
+  r->delta = delta_of(r, r->out->f[r->t]);
+  run_ops(r, r->p->forward_count, r->p->op_count);
+  if (r->exhausted || tape_failed(r->tape)) return STATUS_LIMIT;
   if (r->t == 0) measure_scale(r);
+  measure_kernels(r);
+  if (integrates) *K = tangent(r);
+  return STATUS_OK;
+}
+
+static void keep_kernels(Run *r) {
+  for (int k = 0; k < r->p->matrix_count; k++) {
+    r->out->x_kernel[k][r->t] = r->out->x_kernel[k][0];
+    r->out->y_kernel[k][r->t] = r->out->y_kernel[k][0];
+    r->out->g_kernel[k][r->t] = r->out->g_kernel[k][0];
+  }
+}
+
+static Status step(Run *r, View *K) {
+  Status status = STATUS_OK;
+  if (r->plan->lazy && r->t > 0)
+    keep_kernels(r);
+  else
+    status = make_fields(r, K);
+  if (status != STATUS_OK || tape_failed(r->tape)) return STATUS_LIMIT;
   r->out->mark[r->t] = tape_mark(r->tape);
   if (!is_sane(tape_data(r->tape, r->out->f[r->t]), r->z.all * r->z.outputs))
     return STATUS_NUMERICS;
   if (r->t < r->plan->steps) train(r, *K);
-  return tape_failed(r->tape) ? STATUS_LIMIT : STATUS_OK;
+  return r->exhausted || tape_failed(r->tape) ? STATUS_LIMIT : STATUS_OK;
 }
 
 /* ---- the whole ---- */
@@ -527,12 +567,14 @@ static void prepare(Run *r) {
                      .f = views(steps),
                      .x_kernel = mem_new((size_t)p->matrix_count, sizeof *out->x_kernel),
                      .y_kernel = mem_new((size_t)p->matrix_count, sizeof *out->y_kernel),
+                     .g_kernel = mem_new((size_t)p->matrix_count, sizeof *out->g_kernel),
                      .mark = mem_new((size_t)steps, sizeof *out->mark),
                      .noise_count = mem_new((size_t)p->space_count, sizeof *out->noise_count),
                      .scale = mem_new((size_t)p->variable_count, sizeof *out->scale)};
   for (int k = 0; k < p->matrix_count; k++) {
     out->x_kernel[k] = views(steps);
     out->y_kernel[k] = views(steps);
+    out->g_kernel[k] = views(steps);
   }
   r->field = views(p->variable_count);
   r->carrier = mem_new((size_t)p->matrix_count, sizeof *r->carrier);
@@ -583,9 +625,11 @@ void condition_free(const Program *p, Condition *c) {
   for (int k = 0; c->x_kernel && k < p->matrix_count; k++) {
     free(c->x_kernel[k]);
     free(c->y_kernel[k]);
+    free(c->g_kernel[k]);
   }
   free(c->x_kernel);
   free(c->y_kernel);
+  free(c->g_kernel);
   free(c->f);
   free(c->mark);
   free(c->noise_count);

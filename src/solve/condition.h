@@ -58,6 +58,7 @@ typedef struct Condition {
   View *f;          /* [T+1]: [C, R] */
   View **x_kernel;  /* [matrix][T+1]: <x x> [R, R]; slab -1 on thin sides */
   View **y_kernel;  /* [matrix][T+1]: <y y> [R C, R C] */
+  View **g_kernel;  /* [matrix][T+1]: <y g>, g what the matrix learns */
   int *mark;        /* [T+1]: the tape's mark at the end of each step's measurements */
   int *noise_count; /* [space] */
   double *scale;    /* [variable]: root mean square at t = 0, of wide variables */

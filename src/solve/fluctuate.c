@@ -297,8 +297,8 @@ static size_t seed_ntk(const Fluctuate *s, const Condition *c, size_t t, size_t 
   size_t C = s->z.outputs, n = 0;
   for (int k = 0; k < p->matrix_count; k++) {
     const Matrix *m = &p->matrices[k];
-    View phi = c->x_kernel[k][t], g = c->y_kernel[k][t];
-    if (m->rate == 0) continue;
+    View phi = c->x_kernel[k][t], g = c->g_kernel[k][t];
+    if (m->rate == 0 || m->x < 0) continue;
     double features = 1, gradients = 0;
     if (phi.slab >= 0)
       features = entry(c, phi, a, b);

@@ -25,6 +25,7 @@ typedef enum TapeKind {
   MULTIPLY,
   OUTER,
   CONTRACT,
+  WEIGH,
   CHOLESKY,
   SOLVE
 } TapeKind;
@@ -292,6 +293,16 @@ void tape_contract(Tape *tape, View out, double alpha, View a, View b) {
       tape_data(tape, out)[entry_of(tape, out, i, 1, 0)] +=
           alpha * tape_data(tape, view_rows(a, i, 1))[k] *
           tape_data(tape, b)[entry_of(tape, b, k, 1, 0)];
+}
+
+void tape_weigh(Tape *tape, View out, View a, View in) {
+  if (tape->failed) return;
+  TapeOp *op = record(tape, WEIGH, out, 1);
+  op->arg[0] = a;
+  op->arg[1] = in;
+  for (size_t r = 0; r < a.rows * a.cols; r++)
+    axpy(tape->S, tape_data(tape, a)[entry_of(tape, a, r, 1, 0)],
+         tape_data(tape, view_rows(in, r / a.rows, 1)), tape_data(tape, view_rows(out, r, 1)));
 }
 
 void tape_outer(Tape *tape, View out, double alpha, View c, View x, View y) {
@@ -602,6 +613,21 @@ static void reverse_contract(Reading *r, const TapeOp *op) {
     }
 }
 
+static void reverse_weigh(Reading *r, const TapeOp *op) {
+  const Tape *tape = r->tape;
+  View a = op->arg[0], in = op->arg[1];
+  size_t S = tape->S, M = r->M;
+  const double *dout = bar(r, op->out);
+  double *da = bar(r, a), *din = bar(r, in), *t = work(r, M);
+  for (size_t k = 0; k < a.rows * a.cols && !r->failed; k++) {
+    double weight = tape_data(tape, a)[entry_of(tape, a, k, 1, 0)];
+    axpy(M * S, weight, dout + k * M * S, din + k / a.rows * M * S);
+    memset(t, 0, M * sizeof *t);
+    reduce(r, 1, dout + k * M * S, M, view_rows(in, k / a.rows, 1), t, 1);
+    for (size_t m = 0; m < M; m++) da[entry_of(tape, a, k, M, m)] += t[m];
+  }
+}
+
 /* x <- C^{-T} x for n columns. */
 static void solve_transposed(const double *C, size_t k, double *x, size_t n) {
   for (size_t i = k; i-- > 0;) {
@@ -658,6 +684,7 @@ static void reverse(Reading *r, const TapeOp *op) {
   case MULTIPLY: reverse_multiply(r, op); break;
   case OUTER: reverse_outer(r, op); break;
   case CONTRACT: reverse_contract(r, op); break;
+  case WEIGH: reverse_weigh(r, op); break;
   case CHOLESKY: reverse_cholesky(r, op); break;
   case SOLVE: reverse_solve(r, op); break;
   }

@@ -83,6 +83,8 @@ void tape_multiply(Tape *tape, View out, double alpha, View a, size_t a_row, siz
 void tape_outer(Tape *tape, View out, double alpha, View c, View x, View y);
 /* Tables: entry i of out^T += alpha sum_k a[i, k] b_k, with the entries b_k of b^T, in order. */
 void tape_contract(Tape *tape, View out, double alpha, View a, View b);
+/* Wide: out[r] += a_r in[r/C] for the entries a_r of the table a^T in order, C = a.rows. */
+void tape_weigh(Tape *tape, View out, View a, View in);
 /* Gram-Schmidt in order of the rows of wide `residual`, which are orthogonal to the rows of `basis`
  * already: appends to the block `basis` a direction for every row that stands out by more than
  * `threshold` (its mean square), writes the coordinates of all rows in the new directions into the
