@@ -227,6 +227,23 @@ expect 0 'shape [3]' "$DMF" sweep.dmf
 expect 0 '1 of 3' shell 'echo $(find points -newer marker -name "*.h5" | wc -l) of $(ls points | wc -l)'
 expect 0 '6' shell '"$1" sweep.dmf --seed 3 >seeded; ls points | wc -l'
 expect 0 same shell 'rm -r points; "$1" sweep.dmf --threads 1 >one; "$1" sweep.dmf >kept; "$1" sweep.dmf --out fresh --threads 4 >four; cmp one kept && cmp one four && echo same'
+cat >point.dmf <<'END'
+dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }
+activation bend(h, a = 1) = tanh(a * h)
+loss power(f, y) = (f - y)^2
+model net { layers = input -> dense(bend) -> readout; gamma = 1 }
+training fit { dataset = d; loss = power; optimizer = gd(eta = 0.1); steps = 2 }
+function last(result, k = 1) = k * result.loss[-1]
+print sweep(last(dmft(net, fit, samples = 64)), net.gamma = [1], resume = "keys")
+END
+keys() { # keys COUNT EDIT...: how many different points the edited scripts make
+  rm -rf keys
+  for edit in "${@:2}"; do sed "$edit" point.dmf | "$DMF" >/dev/null 2>&1 || echo "fails: $edit"; done
+  expect 0 "[$1]" shell 'echo "[$(ls keys | wc -l)]"'
+}
+keys 1 '' 's/^loss/# a comment\n&/' 's/ = / =   /' '$s/^print/other = 3; x =/'
+keys 11 '' 's/tanh(a/tanh(2 * a/' 's/a = 1/a = 2/' 's/\^2/^4/' 's/readout/readout(sigma_w = 2)/' 's/0.1/0.2/' \
+  's/-1\] }/-2] }/' 's/steps = 2/steps = 3/' 's/k = 1/k = 2/' 's/samples = 64/samples = 65/' 's/gamma = \[1/&.5/'
 expect 0 'the point is computed again' shell 'for f in points/*; do truncate -s 900 $f; done; "$1" sweep.dmf'
 expect 1 'must not read files' "$DMF" -e 'print sweep(x * csv("rates.csv"), x = [1], resume = "p")'
 expect 5 'is not a directory' shell 'touch taken; sed s/points/taken/ sweep.dmf | "$1"'
