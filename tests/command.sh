@@ -135,6 +135,8 @@ expect 0 'fully connected layer' served "$opened" '{"id": 3, "method": "textDocu
 expect 0 '"label":"dense"' served "$opened" '{"id": 3, "method": "textDocument/completion", "params": {'"$at"'}}'
 place='"textDocument": {"uri": "file:///b"}, "position": {"line": 0, "character"'
 begun='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "file:///b", "text": "own_name=1; own_; model m { ga; a = dense("}}}'
+shown='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "file:///b", "text": "function own(x) = 2*x # twice\nown(1)"}}}'
+expect 0 'own(x)  -- of this script\n    twice' served "$shown" '{"id": 3, "method": "textDocument/hover", "params": {'"$place"': 10}}}'
 expect 0 '"label":"own_name"' served "$begun" '{"id": 3, "method": "textDocument/completion", "params": {'"$place"': 16}}}'
 expect 0 '"label":"sigma_w = "' served "$begun" '{"id": 3, "method": "textDocument/completion", "params": {'"$place"': 42}}}'
 expect 0 '"result":[{"label":"gamma"' served "$begun" '{"id": 3, "method": "textDocument/completion", "params": {'"$place"': 30}}}'

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Holds what no compiler holds: a room includes only itself and the rooms below it, the command sees
-# dmf.h alone, every header compiles by itself, no file names a path of somebody's machine, and the
-# manual pages are clean and name every option.
+# dmf.h alone, every header compiles by itself, no file names a path of somebody's machine, scripts
+# are in the standard layout, and the manual pages are clean and name every option.
 set -u
 srcdir=${srcdir:-$(cd "$(dirname "$0")/.." && pwd)}
 cd "$srcdir" || exit 1
@@ -41,6 +41,9 @@ verdict "dmf.h includes another header" "$(grep -n '#include "' src/dmf.h)"
 private='(^|[^[:alnum:]_.])/(home|root)/'
 verdict "a path of somebody's machine" "$(grep -rsnE "$private" bootstrap README.md HACKING.md \
   configure.ac Makefile.am src grammar stdlib examples editors tests man .ci | grep -v '^tests/layers.sh:')"
+
+[ -z "${DMF:-}" ] || verdict "scripts that 'dmf fmt -i' would change" \
+  "$("$DMF" fmt --check examples/*.dmf stdlib/*.dmf 2>&1)"
 
 if [ -n "${COMPILE:-}" ]; then
   for header in src/dmf.h src/*/*.h; do

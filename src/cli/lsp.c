@@ -167,15 +167,19 @@ static Dmf *open_session(const Server *server, Findings *findings) {
 }
 
 /* A script that would keep a check busy is interrupted after a while. */
-static void check(const Server *server, const char *uri) {
+static void check_text(Dmf *dmf, const char *path, const char *text) {
   enum { SECONDS = 5 };
+  signals_limit(dmf, SECONDS);
+  dmf_check_text(dmf, path, text, strlen(text));
+  signals_limit(NULL, 0);
+}
+
+static void check(const Server *server, const char *uri) {
   const char *text = json_string_value(json_object_get(server->documents, uri));
   char *path = path_of(uri);
   Findings findings = {path, text ? text : "", json_array()};
   Dmf *dmf = open_session(server, &findings);
-  signals_limit(dmf, SECONDS);
-  if (text) dmf_check_text(dmf, path, text, strlen(text));
-  signals_limit(NULL, 0);
+  if (text) check_text(dmf, path, text);
   dmf_close(dmf);
   free(path);
   send_message(json_pack("{s:s, s:{s:s, s:o}}", "method", "textDocument/publishDiagnostics",
@@ -198,6 +202,7 @@ static json_t *hover(const Server *server, json_t *params) {
   while (is_word(*end)) end++;
   char *name = strndup(begin, (size_t)(end - begin));
   Dmf *dmf = open_session(server, NULL);
+  check_text(dmf, "", text);
   char *help = name && *name ? dmf_help(dmf, name) : NULL;
   json_t *result =
       help ? json_pack("{s:{s:s, s:s}}", "contents", "kind", "plaintext", "value", help) : NULL;

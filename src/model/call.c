@@ -12,6 +12,7 @@
 
 static Value *parse_fallback(Heap *heap, const char *text) {
   if (strcmp(text, "none") == 0) return value_new(heap, VALUE_NONE);
+  if (strcmp(text, "true") == 0) return value_number(heap, 1);
   if (*text != '"') return value_number(heap, strtod(text, NULL));
   Value *value = value_string(heap, text + 1);
   value->string[strlen(value->string) - 1] = 0;
@@ -291,8 +292,8 @@ static bool bind_locals(Eval *eval, const Ast *function, Value **args, Span span
   return true;
 }
 
-/* What the body of a function sees besides its arguments: those of the prelude the language alone, so
- * that no name of a script gets into their way; all others the globals. */
+/* What the body of a function sees besides its arguments: those of the prelude the language alone,
+ * so that no name of a script gets into their way; all others the globals. */
 static Scope *home_of(const Eval *eval, const Ast *function) {
   Scope *base = eval->globals;
   while (base->parent) base = base->parent;

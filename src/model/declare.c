@@ -5,6 +5,7 @@
 #include "model/forward.h"
 #include "model/optimizer.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -299,7 +300,7 @@ static void take_overrides(Eval *eval, Draft *draft) {
 
 static Value *fallback_value(Eval *eval, const Key *key) {
   if (key->type == KEY_WORD) return value_string(&eval->heap, key->fallback);
-  if (key->type == KEY_LOSS) {
+  if (isalpha((unsigned char)*key->fallback)) {
     const Scope *base = eval->globals;
     while (base->parent) base = base->parent;
     return scope_own(base, key->fallback)->value;

@@ -259,24 +259,55 @@ static char *plain_name(const char *text) {
   return name;
 }
 
-/* Functions of the session's own scripts, which no table knows. */
+/* The statement that gave a name last, in a script of this session; or NULL. */
+static const Ast *statement_of(const Dmf *dmf, const char *name) {
+  for (int k = dmf->script_count - 1; k >= 0; k--) {
+    const Ast *root = dmf->scripts[k]->root;
+    for (int i = root->kind == AST_BLOCK ? root->count - 1 : -1; i >= 0; i--) {
+      const Ast *node = root->kid[i];
+      bool gives = declares_function(node) || node->kind == AST_DECLARE || node->kind == AST_ASSIGN;
+      if (gives && strcmp(node->name, name) == 0) return node;
+    }
+  }
+  return NULL;
+}
+
+/* The function that a value is, where a script declares it; or NULL. */
+static const Ast *function_of(const Value *value) {
+  switch (value ? value->kind : VALUE_NONE) {
+  case VALUE_FUNCTION:
+  case VALUE_LAYER: return value->function;
+  case VALUE_ACTIVATION: return value->activation.node;
+  default: return NULL;
+  }
+}
+
+/* How a name of the session is explained: "f(x)", "model net", "x = y + 1", or the name alone. */
+static const char *own_usage(Arena *arena, const Ast *node, const char *name) {
+  enum { LONGEST = 60 };
+  if (node && declares_function(node)) return declared_usage(arena, node);
+  if (node && node->kind == AST_DECLARE)
+    return arena_format(arena, "%s %s", ast_operator(node->op), name);
+  char *source = node ? ast_source(node) : NULL;
+  const char *usage =
+      arena_format(arena, "%s", source && strlen(source) <= LONGEST ? source : name);
+  free(source);
+  return usage;
+}
+
+/* Names that scripts of the session gave, which no table knows. */
 static bool put_own(Dmf *dmf, FILE *out, const char *name) {
   const Binding *binding = scope_own(dmf->user, name);
   const Value *value = binding ? binding->value : NULL;
-  const Ast *node = !value                            ? NULL
-                    : value->kind == VALUE_FUNCTION   ? value->function
-                    : value->kind == VALUE_LAYER      ? value->function
-                    : value->kind == VALUE_ACTIVATION ? value->activation.node
-                                                      : NULL;
-  if (!value) return false;
-  if (!node) {
-    fprintf(out, "%s  -- %s\n", name, value_describe(value));
-    return true;
-  }
-  int before = dmf->topic_count;
-  add_declared(dmf, node, "this session", NULL);
-  put_topic(out, &dmf->topics[before], help_columns(dmf));
-  dmf->topic_count = before;
+  const Ast *function = function_of(value), *node = function ? function : statement_of(dmf, name);
+  if (!value && !node) return false;
+  char *comment = node ? ast_comment(node) : mem_string("");
+  const char *group = value && !function ? value_describe(value) : "of this script";
+  put_topic(out,
+            &(DmfTopic){
+                .group = group, .usage = own_usage(dmf->topic_arena, node, name), .about = comment},
+            help_columns(dmf));
+  free(comment);
   return true;
 }
 

@@ -26,16 +26,22 @@ static void put_argument(FILE *out, const char *text, size_t length) {
   fputc('"', out);
 }
 
-/* Running text, a line for each sentence. */
+/* Whether a sentence or a part of one ends at `at`; the dots of formulas stand alone or in rows. */
+static bool ends_part(const char *at, const char *text) {
+  bool dot = *at == '.' && at > text && at[-1] != '.' && at[-1] != ' ';
+  return (dot || *at == ';') && at[1] == ' ';
+}
+
+/* Running text, a line for each part. */
 static void put_text(FILE *out, const char *text) {
   bool begin = true;
-  for (; *text; text++) {
-    if (begin && strchr(".'", *text)) fputs("\\&", out);
-    begin = (*text == '.' || *text == ';') && text[1] == ' ';
-    put_escaped(out, *text);
+  for (const char *at = text; *at; at++) {
+    if (begin && strchr(".'", *at)) fputs("\\&", out);
+    begin = ends_part(at, text);
+    put_escaped(out, *at);
     if (!begin) continue;
     fputc('\n', out);
-    text++;
+    at++;
   }
   fputc('\n', out);
 }
@@ -84,7 +90,7 @@ char *dmf_manual(Dmf *dmf) {
     if (strcmp(group, topic->group) != 0) {
       fprintf(out, "%s.Sh %s\n", *group ? ".El\n" : "", topic->group);
       if (topic->kind == DMF_LIBRARY) put_text(out, topic->about);
-      fputs(".Bl -tag -width Ds\n", out);
+      fputs(".Bl -tag -width Ds -compact\n", out);
       group = topic->group;
     }
     if (topic->kind == DMF_LIBRARY) continue;
