@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -238,6 +239,9 @@ void line_remember(const char *statement) {
 void line_edit(Dmf *dmf, const char *const *commands) {
   editing = dmf;
   command_names = commands;
+  /* Greek letters are edited as letters where the environment says nothing of characters, too */
+  setlocale(LC_CTYPE, "");
+  if (MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");
   rl_readline_name = "dmf";
   rl_attempted_completion_function = complete;
   rl_completion_word_break_hook = break_characters;

@@ -273,13 +273,26 @@ static bool style_argument(Call *call, int i, CurveStyle *style) {
   return false;
 }
 
-/* What y was read from lends the curve its errors and its style. */
+/* The name of what x was read from. */
+static Axes *curve_axes(const Value *x) {
+  if (!x->field) return NULL;
+  Axes *axes = axes_new(1);
+  axes->list[0].name = mem_string(x->field);
+  return axes;
+}
+
+/* What y was read from lends the curve its errors, its style and its name. */
 Value *builtin_curve(Call *call) {
   Value *curve = value_new(&call->eval->heap, VALUE_CURVE), *y = call->args[given(call, 1) ? 1 : 0];
   const char *label;
   double color = 0;
   if (!coordinates(call, curve)) return call_broken(call);
   curve->source = result_keep(y->source);
+  if (given(call, 1)) curve->axes = curve_axes(call->args[0]);
+  if (given(call, 1) && y->field) {
+    curve->field = mem_string(y->field);
+    curve->layer = y->layer;
+  }
   curve->error = given(call, 2) ? take(call, 2) : given(call, 1) ? array_keep(y->error) : NULL;
   if (given(call, 2) && !curve->error) return call_broken(call);
   bool sound = matching(call, curve) & text_argument(call, 3, &label) &

@@ -56,14 +56,13 @@ static const Array *heights(const Value *value) {
 }
 
 static const Axis *axis_of(const Value *value, int i) {
-  bool known = value->kind == VALUE_ARRAY && value->axes && i < value->axes->count;
-  return known ? &value->axes->list[i] : NULL;
+  return value->axes && i < value->axes->count ? &value->axes->list[i] : NULL;
 }
 
-/* What an axis runs over: times, or the numbers of a sweep; NULL for an index. */
+/* What an axis of an array runs over: times, or the numbers of a sweep; NULL for an index. */
 static const Array *places_along(const Value *value, int i) {
   const Axis *axis = axis_of(value, i);
-  const Array *at = axis ? axis->at : NULL;
+  const Array *at = axis && value->kind == VALUE_ARRAY ? axis->at : NULL;
   return at && at->rank == 1 && at->size == value->array->shape[i] ? at : NULL;
 }
 
