@@ -621,6 +621,32 @@ Status condition_run(const ConditionPlan *plan, Condition *condition, int *faile
   return status;
 }
 
+static double entry(const Tape *tape, View table, size_t row, size_t col) {
+  return tape_data(tape, table)[row * tape_stride(tape, table) + col];
+}
+
+void condition_ntk(const Program *p, const Condition *c, size_t t, double *ntk) {
+  Sizes z = sizes_of(p);
+  size_t C = z.outputs;
+  memset(ntk, 0, z.points * z.points * sizeof *ntk);
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    View phi = c->x_kernel[k][t], g = c->g_kernel[k][t];
+    if (m->rate == 0 || m->x < 0) continue;
+    for (size_t a = 0; a < z.points; a++)
+      for (size_t b = 0; b < z.points; b++) {
+        double features = 1, gradients = g.slab < 0 ? 1 : 0;
+        if (phi.slab >= 0)
+          features = entry(c->tape, phi, a, b);
+        else if (gram_of(p, m))
+          features = gram_of(p, m)[a * z.all + b];
+        for (size_t o = 0; o < C && g.slab >= 0; o++)
+          gradients += entry(c->tape, g, a * C + o, b * C + o) / (double)C;
+        ntk[a * z.points + b] += m->rate * features * gradients;
+      }
+  }
+}
+
 void condition_free(const Program *p, Condition *c) {
   for (int k = 0; c->x_kernel && k < p->matrix_count; k++) {
     free(c->x_kernel[k]);

@@ -68,6 +68,8 @@ typedef struct Condition {
 /* On failure the condition is empty; *failed_at is the step. STATUS_LIMIT: memory, or, with
  * coordinates or a grid, too few columns for the noise. */
 Status condition_run(const ConditionPlan *plan, Condition *condition, int *failed_at);
+/* The tangent kernel of the training points at step t, [P, P], mean over outputs. */
+void condition_ntk(const Program *program, const Condition *condition, size_t t, double *ntk);
 void condition_free(const Program *program, Condition *condition);
 
 #endif

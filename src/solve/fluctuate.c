@@ -14,6 +14,7 @@
 #include "solve/condition.h"
 #include "solve/observe.h"
 #include "solve/run.h"
+#include "solve/shift.h"
 
 #include <math.h>
 #include <omp.h>
@@ -661,6 +662,28 @@ static bool is_missing(const Result *result, const char *name, int layer) {
   return field && !field->value;
 }
 
+/* Networks wide enough to keep apart all that a matrix met, and pairs of them for errors of some
+ * percent of the scatter. */
+static Status solve_shift(Fluctuate *s, Result *result, char **why) {
+  enum { NARROWEST = 256, WIDEST = 2048 };
+  size_t met = s->z.steps * s->z.all * s->z.outputs;
+  ShiftPlan plan = {.program = s->program,
+                    .code = &s->pass[0].code,
+                    .compiled = &s->compiled,
+                    .gamma = s->program->problem->gamma,
+                    .lazy = s->lazy,
+                    .width = NARROWEST,
+                    .seed = s->options.seed,
+                    .threads = s->options.threads,
+                    .stop = s->options.stop,
+                    .progress = s->options.progress,
+                    .sink = s->options.sink};
+  while (plan.width < WIDEST && plan.width < 2 * met) plan.width *= 2;
+  plan.pairs = 64 + 4 * s->options.samples / (int)plan.width;
+  s->status = shift_solve(&plan, result);
+  return explain(s, why);
+}
+
 static Status solve_named(Fluctuate *s, Result *result, const char *name, char **why) {
   Status status = STATUS_OK;
   if ((!name || strcmp(name, "cov_f") == 0) && is_missing(result, "cov_f", 0))
@@ -672,6 +695,9 @@ static Status solve_named(Fluctuate *s, Result *result, const char *name, char *
       if (is_missing(result, kernels[k].name, l))
         status = solve_kernel(s, result, kernels[k].id, l, why);
   }
+  if (status == STATUS_OK && (!name || strncmp(name, "mean_shift", 10) == 0) &&
+      is_missing(result, "mean_shift_f", 0))
+    status = solve_shift(s, result, why);
   return status;
 }
 
@@ -692,6 +718,7 @@ static void promise(const Fluctuate *s, Result *result) {
   field_promise(result, FIELD_VAR_LOSS, 0);
   field_promise(result, FIELD_COV_F, 0);
   field_promise(result, FIELD_VAR_NTK, 0);
+  shift_promise(s->program, result);
   for (int l = 1; l <= s->program->layers; l++) {
     field_promise(result, FIELD_VAR_PHI, l);
     field_promise(result, FIELD_VAR_G, l);

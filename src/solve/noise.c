@@ -27,7 +27,7 @@ bool noise_row(const NoiseSource *source, int space, int k, double *row) {
       sobol_normals(source->sobol + (size_t)k * S, S, source->seed, stream, row);
       return true;
     } /* fall through */
-  case NOISE_PLAIN: random_normals(source->seed, stream, 0, S, row);
+  case NOISE_PLAIN: random_normals(source->seed, stream, source->first, S, row);
   }
   return true;
 }

@@ -15,7 +15,7 @@ typedef struct NoiseSource {
     NOISE_COORDINATES, /* row k is the k-th axis of the Gaussian basis, <e e> = 1 */
     NOISE_GRID         /* the axes of a grid of quadrature nodes */
   } kind;
-  size_t S;
+  size_t S, first;       /* columns; NOISE_PLAIN: the neurons first .. first+S-1 of many */
   uint64_t seed, number; /* of the replicate, or member */
   const uint32_t *sobol; /* [SOBOL_DIMS, S] */
   const double *grid;    /* [axes, S] */

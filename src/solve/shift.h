@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The shift of means at order 1/N. */
+#ifndef DMF_SOLVE_SHIFT_H
+#define DMF_SOLVE_SHIFT_H
+
+#include "result/result.h"
+#include "solve/condition.h"
+
+typedef struct ShiftPlan {
+  const Program *program;
+  const ConditionCode *code;
+  const Compiled *compiled;
+  double gamma;
+  bool lazy;
+  size_t width; /* of the halves, S: the result has an error of relative order 1/S */
+  int pairs;
+  uint64_t seed;
+  int threads;
+  const volatile sig_atomic_t *stop;
+  void (*progress)(void *sink, const char *stage, int done, int total);
+  void *sink;
+} ShiftPlan;
+
+/* Declares the fields mean_shift_f, mean_shift_loss, mean_shift_ntk of a result, and fills them. */
+void shift_promise(const Program *program, Result *result);
+Status shift_solve(const ShiftPlan *plan, Result *result);
+
+#endif
