@@ -363,8 +363,11 @@ static Value *fluctuations(Call *call) {
 
 static Value *simulate(Call *call) {
   SolveOptions options = {0};
+  static const char *const methods[] = {"trained", "conditioned", NULL};
+  int method = word_of(call, 4, methods);
   bool sound = count_of(call, 2, 1, &options.ensemble) & seed_of(call, 3, &options.seed);
-  return sound ? ask(call, NETS, solve_networks, options) : call_broken(call);
+  options.conditioned = method == 1;
+  return sound && method >= 0 ? ask(call, NETS, solve_networks, options) : call_broken(call);
 }
 
 /* A time of a result, negative ones counted from the last. */

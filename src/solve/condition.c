@@ -378,6 +378,8 @@ static void measure_kernels(Run *r) {
     View *g = &r->out->g_kernel[k][r->t];
     *x = *y = *g = (View){.slab = -1};
     if (m->x < 0) continue;
+    r->out->x_field[k][r->t] = r->field[m->x];
+    r->out->y_field[k][r->t] = r->field[m->y];
     if (is_wide(r->p, m->from)) {
       *x = tape_table(r->tape, r->z.all, r->z.all, false);
       tape_average(r->tape, *x, 1, r->field[m->x], r->field[m->x]);
@@ -567,6 +569,8 @@ static void prepare(Run *r) {
                      .f = views(steps),
                      .x_kernel = mem_new((size_t)p->matrix_count, sizeof *out->x_kernel),
                      .y_kernel = mem_new((size_t)p->matrix_count, sizeof *out->y_kernel),
+                     .x_field = mem_new((size_t)p->matrix_count, sizeof *out->x_field),
+                     .y_field = mem_new((size_t)p->matrix_count, sizeof *out->y_field),
                      .g_kernel = mem_new((size_t)p->matrix_count, sizeof *out->g_kernel),
                      .mark = mem_new((size_t)steps, sizeof *out->mark),
                      .noise_count = mem_new((size_t)p->space_count, sizeof *out->noise_count),
@@ -575,6 +579,8 @@ static void prepare(Run *r) {
     out->x_kernel[k] = views(steps);
     out->y_kernel[k] = views(steps);
     out->g_kernel[k] = views(steps);
+    out->x_field[k] = views(steps);
+    out->y_field[k] = views(steps);
   }
   r->field = views(p->variable_count);
   r->carrier = mem_new((size_t)p->matrix_count, sizeof *r->carrier);
@@ -614,7 +620,7 @@ Status condition_run(const ConditionPlan *plan, Condition *condition, int *faile
   }
   if (r.exhausted) *failed_at = -1;
   condition->rank = largest_rank(&r);
-  free(r.field);
+  condition->field = r.field;
   free(r.carrier);
   free(r.start);
   if (status != STATUS_OK) condition_free(p, condition);
@@ -652,10 +658,15 @@ void condition_free(const Program *p, Condition *c) {
     free(c->x_kernel[k]);
     free(c->y_kernel[k]);
     free(c->g_kernel[k]);
+    free(c->x_field[k]);
+    free(c->y_field[k]);
   }
   free(c->x_kernel);
   free(c->y_kernel);
   free(c->g_kernel);
+  free(c->x_field);
+  free(c->y_field);
+  free(c->field);
   free(c->f);
   free(c->mark);
   free(c->noise_count);

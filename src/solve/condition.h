@@ -59,6 +59,8 @@ typedef struct Condition {
   View **x_kernel;  /* [matrix][T+1]: <x x> [R, R]; slab -1 on thin sides */
   View **y_kernel;  /* [matrix][T+1]: <y y> [R C, R C] */
   View **g_kernel;  /* [matrix][T+1]: <y g>, g what the matrix learns */
+  View **x_field, **y_field; /* [matrix][T+1]: what it met */
+  View *field;     /* [variable], at the last step */
   int *mark;        /* [T+1]: the tape's mark at the end of each step's measurements */
   int *noise_count; /* [space] */
   double *scale;    /* [variable]: root mean square at t = 0, of wide variables */

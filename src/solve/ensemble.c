@@ -32,6 +32,7 @@ struct Ensemble {
   Sizes sizes;
   NetworkPlan plan;
   Compiled compiled;
+  ConditionCode code; /* where networks are conditioned */
   Slot *slots;
   int slot_count;
   int done, steps; /* members, and the steps of all of them, that are over */
@@ -261,6 +262,10 @@ static void prepare(Ensemble *e, Program *program, const SolveOptions *options, 
   e->plan.sink = e;
   e->compiled = compile(program);
   e->plan.compiled = &e->compiled;
+  if (options->conditioned) {
+    e->code = condition_compile(program, NULL);
+    e->plan.code = &e->code;
+  }
   choose_slots(e);
 }
 
@@ -268,6 +273,7 @@ static void clean(Ensemble *e) {
   for (int i = 0; i < e->slot_count; i++) moments_free(&e->slots[i].moments);
   free(e->slots);
   compiled_free(e->program, &e->compiled);
+  if (e->plan.code) condition_code_free(e->program, &e->code);
   free(e->scratch);
   free(e->f);
 }

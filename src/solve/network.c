@@ -62,11 +62,21 @@ static bool folds_velocity(const NetworkPlan *plan, const Matrix *m) {
          history_length(plan) < whole_history(plan);
 }
 
+/* All fields of all steps, and four bases for each matrix. */
+static double conditioned_bytes(const NetworkPlan *plan) {
+  const Program *p = plan->program;
+  double rows = (double)(plan->sizes.all * plan->sizes.outputs), steps = (double)plan->sizes.steps;
+  double N = (double)plan->width, rank = rows * steps < N ? rows * steps : N;
+  return 8 * (rows * steps * N * 2 * p->variable_count +
+              p->matrix_count * (6 * rank * N + steps * (rank * rank + 4 * rows * rows)));
+}
+
 double network_bytes(const NetworkPlan *plan) {
   const Program *p = plan->program;
   Sizes z = plan->sizes;
   double N = (double)plan->width, rows = (double)(z.all * z.outputs), doubles = 0;
   double met = (double)(z.steps * z.all);
+  if (plan->code) return conditioned_bytes(plan);
   doubles += rows * N * p->variable_count + 2 * rows * rows + rows * (double)history_length(plan);
   for (int k = 0; k < p->matrix_count; k++) {
     double copies = folds_velocity(plan, &p->matrices[k]) ? 2 : 1;
@@ -95,7 +105,9 @@ static void allocate_matrix(Network *n, int k) {
   Sizes z = n->plan->sizes;
   size_t kernel = z.steps * z.all * z.all, past = z.steps * z.all * z.outputs * n->N;
   Weights *w = &n->weights[k];
-  if (is_wide_matrix(p, m)) {
+  if (n->plan->code) {
+    /* nothing to hold */
+  } else if (is_wide_matrix(p, m)) {
     w->w = want(n, n->N * n->N);
     size_t history = m->rate != 0 ? n->history : 0;
     w->x = want(n, history * n->N);
@@ -141,7 +153,8 @@ Network *network_new(const NetworkPlan *plan) {
   n->fields = mem_new((size_t)p->variable_count, sizeof *n->fields);
   size_t rows = z.all * z.outputs;
   for (int v = 0; v < p->variable_count; v++)
-    if (is_wide(p, p->variables[v].space)) n->fields[v] = want(n, rows_of(n->p, v) * n->N);
+    if (is_wide(p, p->variables[v].space) && !plan->code)
+      n->fields[v] = want(n, rows_of(n->p, v) * n->N);
   for (int k = 0; k < p->matrix_count; k++) allocate_matrix(n, k);
   n->record.f = want(n, z.steps * rows);
   n->record.ntk = want(n, z.steps * z.points * z.points);
@@ -379,7 +392,61 @@ static void two_time(Network *n, int variable, const double *past, double *kerne
                c > 0, kernel, total);
 }
 
-Status network_run(Network *n, int member, int *failed_at) {
+/* ---- without matrices ---- */
+
+/* Copies what a conditioned run measured into the record. */
+static void take_record(Network *n, const Condition *c) {
+  Sizes z = n->plan->sizes;
+  size_t R = z.all, C = z.outputs;
+  for (size_t t = 0; t < z.steps; t++) {
+    for (size_t i = 0; i < R * C; i++)
+      n->record.f[t * R * C + i] = tape_data(c->tape, c->f[t])[i % C * R + i / C];
+    condition_ntk(n->p, c, t, n->record.ntk + t * z.points * z.points);
+  }
+  for (int k = 0; k < n->p->matrix_count; k++)
+    for (size_t t = 0; t < z.steps; t++) {
+      double *x = n->record.x_kernel[k], *y = n->record.y_kernel[k];
+      View phi = c->x_kernel[k][t], g = c->y_kernel[k][t];
+      if (x) memcpy(x + t * R * R, tape_data(c->tape, phi), R * R * sizeof *x);
+      for (size_t i = 0; i < R * R && y; i++) {
+        const double *block = tape_data(c->tape, g) + i / R * C * R * C + i % R * C;
+        y[t * R * R + i] = 0;
+        for (size_t o = 0; o < C; o++) y[t * R * R + i] += block[o * R * C + o] / (double)C;
+      }
+      size_t xs = phi.slab >= 0 ? c->x_field[k][t].rows * n->N : 0,
+             ys = g.slab >= 0 ? c->y_field[k][t].rows * n->N : 0;
+      if (n->x_past[k])
+        memcpy(n->x_past[k] + t * xs, tape_data(c->tape, c->x_field[k][t]), xs * sizeof *x);
+      if (n->y_past[k])
+        memcpy(n->y_past[k] + t * ys, tape_data(c->tape, c->y_field[k][t]), ys * sizeof *y);
+    }
+}
+
+static Status run_conditioned(Network *n, int member, int *failed_at) {
+  const Snapshot *snapshot = n->plan->snapshot;
+  ConditionPlan plan = {
+      .program = n->p,
+      .code = n->plan->code,
+      .noise = {.kind = NOISE_PLAIN, .S = n->N, .seed = n->plan->seed, .number = (uint64_t)member},
+      .gamma = n->plan->gamma,
+      .tol = 1e-7,
+      .steps = (int)n->plan->sizes.steps - 1};
+  Condition run;
+  if (!n->plan->step(n->plan->sink, 0)) return STATUS_INTERRUPTED;
+  Status status = condition_run(&plan, &run, failed_at);
+  if (status != STATUS_OK) return status;
+  take_record(n, &run);
+  if (snapshot) {
+    for (int v = 0; v < n->p->variable_count; v++)
+      n->fields[v] = run.field[v].rows ? tape_data(run.tape, run.field[v]) : NULL;
+    snapshot_take(n->p, snapshot, snapshot->step, member, n->fields, n->N);
+    memset(n->fields, 0, (size_t)n->p->variable_count * sizeof *n->fields);
+  }
+  condition_free(n->p, &run);
+  return STATUS_OK;
+}
+
+static Status run_trained(Network *n, int member, int *failed_at) {
   *failed_at = 0;
   for (int k = 0; k < n->p->matrix_count; k++) {
     Weights *w = &n->weights[k];
@@ -397,10 +464,16 @@ Status network_run(Network *n, int member, int *failed_at) {
     if (status != STATUS_OK) return status;
     snapshot_take(n->p, n->plan->snapshot, (int)t, member, n->fields, n->N);
   }
-  for (int k = 0; k < n->p->matrix_count; k++) {
+  return STATUS_OK;
+}
+
+Status network_run(Network *n, int member, int *failed_at) {
+  Status status =
+      n->plan->code ? run_conditioned(n, member, failed_at) : run_trained(n, member, failed_at);
+  for (int k = 0; k < n->p->matrix_count && status == STATUS_OK; k++) {
     const Matrix *m = &n->p->matrices[k];
     if (n->x_past[k]) two_time(n, m->x, n->x_past[k], n->record.x_history[k]);
     if (n->y_past[k]) two_time(n, m->y, n->y_past[k], n->record.y_history[k]);
   }
-  return STATUS_OK;
+  return status;
 }

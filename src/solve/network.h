@@ -7,7 +7,7 @@
 #define DMF_SOLVE_NETWORK_H
 
 #include "base/status.h"
-#include "solve/step.h"
+#include "solve/condition.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,7 +21,9 @@ typedef struct NetworkPlan {
   uint64_t seed;
   bool two_time;
   const Compiled *compiled;
-  const Snapshot *snapshot;        /* or NULL; sizes.steps is then the step of the snapshot + 1 */
+  const ConditionCode *code; /* not NULL: no matrix is formed, its products are sampled as they are
+                                met, given those before (condition.h): the same law */
+  const Snapshot *snapshot;  /* or NULL; sizes.steps is then the step of the snapshot + 1 */
   bool (*step)(void *sink, int t); /* false: stop */
   void *sink;
 } NetworkPlan;

@@ -27,6 +27,7 @@ typedef struct SolveOptions {
   /* simulate */
   int width;    /* N */
   int ensemble; /* members, > 1 for error bars */
+  bool conditioned; /* products of matrices are sampled as they are met; the same law */
 } SolveOptions;
 
 /* Why solve_dmft would refuse these options, known before anything is solved; NULL when it would
