@@ -139,6 +139,8 @@ static void evaluate(Job *job, int point) {
       eval_fail(&eval, STATUS_LIMIT, job->sweep->span, NULL, "not enough memory");
     else if (job->directory)
       write_point(job, &eval, point);
+  }
+  if (!eval.halted) {
     job->done++;
     show_progress(job);
   }
