@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -113,7 +114,11 @@ static Status read_dataset(const char *path, const char *name, hid_t dataset, Ar
 
 static Status open_file(const char *path, hid_t *file, char **why) {
   *file = H5I_INVALID_HID;
-  if (access(path, R_OK) < 0) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  struct stat about;
+  if (stat(path, &about) < 0 || access(path, R_OK) < 0)
+    return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  if (!S_ISREG(about.st_mode))
+    return file_fail(why, path, STATUS_FILE, "this is not a regular file");
   if (H5Fis_hdf5(path) <= 0) return file_fail(why, path, STATUS_FILE, "this is not an HDF5 file");
   *file = !is_whole(path) ? H5I_INVALID_HID : H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
   if (*file >= 0) return STATUS_OK;

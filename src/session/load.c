@@ -77,6 +77,8 @@ Value *load(Call *call) {
     return eval_error(eval, call->places[0], NULL, "'path' must be a string, not %s",
                       value_describe(name));
   if (!name->known) return value_new(&eval->heap, VALUE_UNKNOWN);
+  if (!*name->string)
+    return eval_fail(eval, STATUS_FILE, call->places[0], NULL, "the name of the file is empty");
   char *path = files_saved(eval, call->places[0], name->string), *why = NULL;
   Result *result = NULL;
   Value *value;

@@ -320,6 +320,7 @@ static void test_round_trips(void) {
   dataset = "/";
   CHECK(refuses(read_dataset, at("r.h5"), STATUS_FILE, "no dataset '/'"));
   CHECK(refuses(read_dataset, csv("1"), STATUS_FILE, "not an HDF5 file"));
+  CHECK(refuses(read_dataset, directory, STATUS_FILE, "not a regular file"));
   CHECK(refuses(read_dataset, at("none.h5"), STATUS_FILE, "No such file"));
   struct stat info;
   stat(at("r.h5"), &info);
