@@ -151,11 +151,17 @@ void files_expect_none(Dmf *dmf) {
   dmf->expected_count = 0;
 }
 
+/* What the file will not say how to compute is computed now. */
+static Status complete_for_file(Eval *eval, Result *result, char **why) {
+  return result->recipe.text ? session_complete_small(eval, result, why)
+                             : solver_complete(eval, result, NULL, why);
+}
+
 static Status write_value(Eval *eval, const Value *value, const char *name, const char *target,
                           char **why) {
   if (value->kind == VALUE_RESULT) {
     const Dmf *dmf = eval->host->self;
-    Status status = session_complete_small(eval, value->result, why);
+    Status status = complete_for_file(eval, value->result, why);
     const char *script = dmf->text ? dmf->text->text : NULL;
     return status ? status : file_write_result(target, value->result, script, why);
   }

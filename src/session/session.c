@@ -119,6 +119,8 @@ void dmf_close(Dmf *dmf) {
   settings_free(dmf);
   files_free(dmf);
   sweep_forget(dmf);
+  candidates_free(dmf);
+  free(dmf->record);
   imports_free(dmf);
   for (int i = 0; i < dmf->script_count; i++) script_free(dmf->scripts[i]);
   free(dmf->scripts);

@@ -728,6 +728,7 @@ static void promise(const Fluctuate *s, Result *result) {
 const char *solve_refuses_fluctuations(const Result *theory) {
   const Origin *origin = theory->origin;
   if (strcmp(theory->kind, "dmft") != 0) return "fluctuations are those of a result of 'dmft'";
+  if (!origin) return run_no_origin;
   Closure closure = origin->options.closure;
   if (closure == CLOSURE_GRADIENT_INDEPENDENCE || closure == CLOSURE_PERTURBATIVE)
     return "this closure is an approximation, and belongs to no network that could fluctuate: "

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+const char run_no_origin[] = "the file of this result does not say how it was made";
+
 static void drop_origin(void *origin) {
   program_drop(((Origin *)origin)->program);
   free(origin);
@@ -91,6 +93,10 @@ static char *no_samples(const Program *p, int layer, int step) {
 Status solve_preactivations(Result *result, int layer, int step, Array **samples, char **why) {
   *samples = NULL;
   const Origin *origin = result->origin;
+  if (!origin) {
+    *why = mem_string(run_no_origin);
+    return STATUS_SCRIPT;
+  }
   if (result->exact) {
     *why = no_samples(origin->program, layer, step);
     return STATUS_SCRIPT;

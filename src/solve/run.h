@@ -19,6 +19,8 @@ struct Origin {
 
 /* Gives a result without one its origin (a reference to the program is taken). */
 void run_origin(Result *result, Program *program, const SolveOptions *options);
+/* Why a result from a file without a recipe cannot be run again. */
+extern const char run_no_origin[];
 /* Says how the samples of its fields are had. */
 void run_sampled(Result *result, size_t samples, Retake *retake);
 /* STATUS_LIMIT, with the bytes in *why. */
