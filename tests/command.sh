@@ -79,7 +79,7 @@ expect 2 'fut' "$DMF" problem.dmf --set fut.steps=2
 expect 1 '' "$DMF" problem.dmf --set net.gamma=-1
 expect 0 "a.csv" shell '"$1" --out made/here -e "save [1, 2] to \"a.csv\"" && ls made/here'
 expect 1 $'\e[' "$DMF" --color always syntax.dmf
-expect 0 'dmft: 1 of ' "$DMF" --progress lines problem.dmf
+expect 0 'dmft: 1 of ' "$DMF" --threads 1 --progress lines problem.dmf
 expect 0 none shell '"$1" problem.dmf 2>&1 >/dev/null | grep . || echo none'
 expect 0 none shell '"$1" --progress lines --quiet problem.dmf 2>&1 >/dev/null | grep . || echo none'
 expect 2 '--progress is' "$DMF" --progress bar problem.dmf
