@@ -19,8 +19,8 @@ static Dmf *session_of(Call *call) { return call->eval->host->self; }
 
 /* Placeholders of a check */
 
-/* Who fills a field: the march, the networks, the lazy limit, fluctuations. */
-enum { DMFT = 1, NETS = 2, LAZY = 4, NOISE = 8 };
+/* Who fills a field: the march, the networks, the lazy limit, fluctuations, and both at a width. */
+enum { DMFT = 1, NETS = 2, LAZY = 4, NOISE = 8, AT = 16 };
 typedef enum Extent { PLAIN, LAYERS, GAPS } Extent;
 typedef enum Presence { ALWAYS, TESTED, JUDGED, ALIGNED } Presence;
 
@@ -57,7 +57,12 @@ static bool present(const FieldRow *row, const Program *program) {
 }
 
 static const char *kind_of(int solver) {
-  return solver == NETS ? "simulate" : solver == NOISE ? "fluctuations" : "dmft";
+  switch (solver) {
+  case NETS: return "simulate";
+  case NOISE: return "fluctuations";
+  case AT: return "at";
+  default: return "dmft";
+  }
 }
 
 /* The fields that a solver gives, without their values. */
@@ -103,6 +108,8 @@ static const char *lack(const FieldRow *row, int solver) {
   if (!(row->solvers & solver))
     return solver == NOISE        ? "ask the theory itself"
            : row->solvers & NOISE ? "'fluctuations' of the theory gives it"
+           : row->solvers == AT   ? "'at' gives it"
+           : solver == AT         ? "ask the theory, or its fluctuations"
            : solver == DMFT       ? "it belongs to networks of finite width"
                                   : "only 'dmft' gives it";
   switch (row->presence) {
@@ -115,7 +122,7 @@ static const char *lack(const FieldRow *row, int solver) {
 
 const char *solver_lacks(const Result *result, const char *name) {
   int solver = 0;
-  for (int kind = DMFT; kind <= NOISE; kind *= 2)
+  for (int kind = DMFT; kind <= AT; kind *= 2)
     if (strcmp(result->kind, kind_of(kind)) == 0) solver |= kind == LAZY ? DMFT : kind;
   for (size_t i = 0; i < sizeof field_rows / sizeof *field_rows; i++)
     if (solver && strcmp(field_name(field_rows[i].id), name) == 0)
@@ -338,6 +345,16 @@ static Value *dmft(Call *call) {
   return ask(call, DMFT, solve_dmft, options);
 }
 
+/* Below the least width the expansion has broken down. */
+static void warn_of_width(Call *call, const Result *noise, double width) {
+  const char *least = result_attribute(noise, "least_width");
+  if (!least || !(strtod(least, NULL) > width)) return;
+  diag_warning(call->eval->diags, call->span, NULL,
+               "networks of width %g fluctuate as much as the targets are large: the expansion in "
+               "1/N needs a width well above %s",
+               width, least);
+}
+
 static Value *fluctuations(Call *call) {
   Eval *eval = call->eval;
   const Value *from = call->args[0];
@@ -358,7 +375,46 @@ static Value *fluctuations(Call *call) {
     return value;
   }
   surround(eval, &options);
-  return solve(call, NULL, NULL, from->result, options);
+  const Origin *origin = from->result->origin;
+  Value *value = solve(call, NULL, NULL, from->result, options);
+  int width = origin->program->problem->width;
+  if (value->kind == VALUE_RESULT) warn_of_width(call, value->result, width ? width : 10000);
+  return value;
+}
+
+static Value *at(Call *call) {
+  Eval *eval = call->eval;
+  const Value *theory = call->args[0], *noise = call->args[1];
+  static const char *const kinds[] = {"dmft", "fluctuations"};
+  double width = 1;
+  for (int i = 0; i < 2; i++) {
+    const Value *from = call->args[i];
+    if (from->kind == VALUE_UNKNOWN) return value_new(&eval->heap, VALUE_UNKNOWN);
+    if (from->kind != VALUE_RESULT || strcmp(from->result->kind, kinds[i]) != 0)
+      return eval_error(eval, call->places[i], "at(theory, fluctuations(theory), 512)",
+                        "'%s' must be a result of %s", call_argument_name(call, i), kinds[i]);
+  }
+  if (call->args[2]->known && !call_whole(call, 2, 1, 1e15, &width)) return call_broken(call);
+  const Origin *a = theory->result->origin, *b = noise->result->origin;
+  if (!a || !b || (!eval->dry && a->program != b->program))
+    return eval_error(eval, call->places[1], NULL,
+                      "these fluctuations are not those of this theory");
+  Value *value;
+  if (eval->dry) {
+    value = value_result(&eval->heap, placeholders(AT, b->program, &b->options));
+    value->known = false;
+    return value;
+  }
+  Result *result = NULL;
+  char *why = NULL;
+  Status status = solver_complete(eval, noise->result, "mean_shift_f", &why);
+  if (status == STATUS_OK)
+    status = solve_predict(theory->result, noise->result, width, &result, &why);
+  value = status == STATUS_OK ? value_result(&eval->heap, result)
+                              : eval_fail(eval, status, call->span, NULL, "%s", why);
+  if (status == STATUS_OK) warn_of_width(call, noise->result, width);
+  free(why);
+  return value;
 }
 
 static Value *simulate(Call *call) {

@@ -752,6 +752,15 @@ static int choose_samples(Sizes z) {
   return samples;
 }
 
+/* The width at which the standard deviation of f is half the root mean square of the targets. */
+static void note_least_width(const Fluctuate *s, Result *r) {
+  const Array *var = result_find(r, "var_f", 0)->value, *y = s->program->problem->targets;
+  double square = 0, most = 0;
+  for (size_t i = 0; i < y->size; i++) square += y->data[i] * y->data[i] / (double)y->size;
+  for (size_t i = 0; i < var->size; i++) most = fmax(most, var->data[i]);
+  if (square > 0) result_note(r, "least_width", "%.3g", 4 * most / square);
+}
+
 Status solve_fluctuations(const Result *theory, const SolveOptions *options, Result **result,
                           char **why) {
   *result = NULL;
@@ -782,6 +791,7 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
       result_note(r, "seed", "%llu", (unsigned long long)chosen.seed);
     }
     result_note(r, "rank", "%d", s.pass[0].run[0].rank);
+    note_least_width(&s, r);
     result_note(r, "seconds", "%.6g", run_clock() - start);
     r->complete = complete;
     *result = r;

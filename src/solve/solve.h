@@ -25,8 +25,8 @@ typedef struct SolveOptions {
   Closure closure;
   double tol; /* rank truncation, relative to the fields; 0: chosen from gamma */
   /* simulate */
-  int width;    /* N */
-  int ensemble; /* members, > 1 for error bars */
+  int width;        /* N */
+  int ensemble;     /* members, > 1 for error bars */
   bool conditioned; /* products of matrices are sampled as they are met; the same law */
 } SolveOptions;
 
@@ -59,6 +59,11 @@ void solve_networks_origin(Result *result, Program *program, const SolveOptions 
 const char *solve_refuses_fluctuations(const Result *theory);
 Status solve_fluctuations(const Result *theory, const SolveOptions *options, Result **result,
                           char **why);
+
+/* Networks of finite width, to order 1/N, from a theory and its fluctuations (whose mean shift is
+ * computed if it has not been): means, standard deviations, the loss as bias and variance. */
+Status solve_predict(const Result *theory, Result *noise, double width, Result **result,
+                     char **why);
 
 /* The samples of the field h that the nonlinearity of hidden layer l = 1..L reads at a step 0..T of
  * a result: [samples, points + tests], the sample paths of all replicates of a dmft result, the

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What networks of a finite width do, from a theory and its fluctuations. */
+#include "base/memory.h"
+#include "solve/observe.h"
+#include "solve/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Predict {
+  const Result *theory, *noise;
+  Result *out;
+  Sizes z;
+  double width;
+} Predict;
+
+/* mean = theory + shift / N, of fields of one shape, with the errors of both. */
+static bool shift_mean(const Predict *p, FieldId id, FieldId shift) {
+  const ResultField *a = result_find(p->theory, field_name(id), 0),
+                    *b = result_find(p->noise, field_name(shift), 0);
+  if (!a || !b) return true;
+  size_t n = field_size(id, p->z);
+  double *value = mem_block(n), *error = mem_block(n);
+  bool fine = value && error;
+  for (size_t i = 0; fine && i < n; i++) {
+    value[i] = a->value->data[i] + b->value->data[i] / p->width;
+    error[i] = hypot(a->error ? a->error->data[i] : 0, b->error ? b->error->data[i] / p->width : 0);
+  }
+  fine = fine && field_add(p->out, id, 0, p->z, value, error);
+  free(value);
+  free(error);
+  return fine;
+}
+
+/* The standard deviation over networks, sqrt(var / N). */
+static bool spread(const Predict *p, FieldId id, FieldId variance) {
+  const ResultField *a = result_find(p->noise, field_name(variance), 0);
+  if (!a) return true;
+  size_t n = field_size(id, p->z);
+  double *value = mem_block(n), *error = mem_block(n);
+  bool fine = value && error;
+  for (size_t i = 0; fine && i < n; i++) {
+    double var = a->value->data[i] / p->width;
+    value[i] = sqrt(var);
+    if (a->error && var > 0) error[i] = a->error->data[i] / p->width / (2 * value[i]);
+  }
+  fine = fine && field_add(p->out, id, 0, p->z, value, error);
+  free(value);
+  free(error);
+  return fine;
+}
+
+/* The loss of the mean output, and what the scatter of outputs adds to it. */
+static bool split_loss(const Predict *p, const Program *program) {
+  Sizes z = p->z;
+  const ResultField *f = result_find(p->out, "f", 0), *loss = result_find(p->out, "loss", 0);
+  size_t batch = z.points * z.outputs;
+  double *bias = mem_block(2 * z.steps), *rest = bias + z.steps, *ell = mem_block(z.points),
+         *delta = mem_block(batch), *errors = mem_block(z.steps);
+  bool fine = bias && ell && delta && errors;
+  Compiled compiled = compile(program);
+  for (size_t t = 0; fine && t < z.steps; t++) {
+    run_loss(program, &compiled, z.points, f->value->data + t * batch,
+             program->problem->targets->data, ell, delta);
+    for (size_t mu = 0; mu < z.points; mu++) bias[t] += ell[mu] / (double)z.points;
+    for (size_t k = 0; k < batch; k++)
+      errors[t] += fabs(delta[k] * f->error->data[t * batch + k]) / (double)z.points;
+    rest[t] = loss->value->data[t] - bias[t];
+  }
+  fine = fine && field_add(p->out, FIELD_LOSS_BIAS, 0, z, bias, errors) &&
+         field_add(p->out, FIELD_LOSS_VARIANCE, 0, z, rest, loss->error->data);
+  compiled_free(program, &compiled);
+  free(bias);
+  free(ell);
+  free(delta);
+  free(errors);
+  return fine;
+}
+
+Status solve_predict(const Result *theory, Result *noise, double width, Result **result,
+                     char **why) {
+  const Origin *origin = noise->origin;
+  *result = NULL;
+  Status status = result_complete(noise, "mean_shift_f", why);
+  if (status != STATUS_OK) return status;
+  Predict p = {theory, noise, result_new("at"), sizes_of(origin->program), width};
+  run_origin(p.out, origin->program, &origin->options);
+  bool fine =
+      observe_start(p.out, origin->program, p.z) && shift_mean(&p, FIELD_F, FIELD_MEAN_SHIFT_F) &&
+      shift_mean(&p, FIELD_F_TEST, FIELD_MEAN_SHIFT_F_TEST) &&
+      shift_mean(&p, FIELD_LOSS, FIELD_MEAN_SHIFT_LOSS) &&
+      shift_mean(&p, FIELD_TEST_LOSS, FIELD_MEAN_SHIFT_TEST_LOSS) &&
+      shift_mean(&p, FIELD_NTK, FIELD_MEAN_SHIFT_NTK) && spread(&p, FIELD_STD_F, FIELD_VAR_F) &&
+      spread(&p, FIELD_STD_F_TEST, FIELD_VAR_F_TEST) &&
+      spread(&p, FIELD_STD_LOSS, FIELD_VAR_LOSS) && split_loss(&p, origin->program);
+  result_note(p.out, "width", "%.17g", width);
+  if (fine) return *result = p.out, STATUS_OK;
+  result_drop(p.out);
+  return run_refuse(why, 8.0 * (double)(p.z.steps * p.z.points * p.z.points));
+}
