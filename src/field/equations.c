@@ -126,6 +126,7 @@ static void row_of_tangent(const Anatomy *a) {
     put(a->w, first ? "= " : "+ ");
     first = false;
     if (m->rate != 1) put(a->w, "%g{ }", m->rate);
+    if (a->p->variables[m->y].positions > 1) put_sum(a, "", "p,q", NULL);
     if (!is_unit(a, m->y)) put_kernel(a, m->y, here, there, WHOLE);
     if (!is_unit(a, m->y) && !is_unit(a, m->x)) put(a->w, "{ }");
     if (!is_unit(a, m->x)) put_kernel(a, m->x, here, there, WHOLE);
@@ -139,14 +140,14 @@ static void row_of_tangent(const Anatomy *a) {
 
 static void put_tangent_sum(const Anatomy *a, const char *time) {
   put_sum(a, "", "{alpha}", output_index(a, "c'"));
-  put_weight(a, (Place){there.point, there.output, time});
+  put_weight(a, (Place){there.point, there.output, time, NULL});
   put_tangent_name(a, "t,t");
   put(a->w, "{ }");
-  put_delta(a, (Place){there.point, there.output, time}, WHOLE);
+  put_delta(a, (Place){there.point, there.output, time, NULL}, WHOLE);
   put(a->w, ",");
   row_piece(a->w);
   put(a->w, "{quad}");
-  put_output(a, "f", (Place){here.point, here.output, "0"}, WHOLE);
+  put_output(a, "f", (Place){here.point, here.output, "0", NULL}, WHOLE);
   put(a->w, " = 0");
 }
 
@@ -172,7 +173,7 @@ static void row_of_past(const Anatomy *a) {
 }
 
 static void row_of_increment(const Anatomy *a) {
-  put_output(a, "f", (Place){here.point, here.output, "t+1"}, WHOLE);
+  put_output(a, "f", (Place){here.point, here.output, "t+1", NULL}, WHOLE);
   row_piece(a->w);
   put(a->w, "= ");
   put_output(a, "f", here, WHOLE);
@@ -201,11 +202,17 @@ static void row_of_average_output(const Anatomy *a) {
   row_piece(a->w);
   put(a->w, "= ");
   put_fraction(a->w, "1", "{gamma}");
-  put(a->w, "{<}");
-  put_variable(a, op_of(a->p, a->p->readout, OP_APPLY_T)->dst, here, WHOLE);
-  put(a->w, "{ }");
-  put_variable(a, a->p->matrices[a->p->readout].x, here, WHOLE);
-  put(a->w, "{>}");
+  bool first = true;
+  for (int k = 0; k < a->p->matrix_count; k++) {
+    if (!is_readout(a->p, k)) continue;
+    if (!first) row_piece(a->w);
+    put(a->w, first ? "{<}" : "+ {<}");
+    first = false;
+    put_variable(a, op_of(a->p, k, OP_APPLY_T)->dst, here, WHOLE);
+    put(a->w, "{ }");
+    put_variable(a, a->p->matrices[k].x, here, WHOLE);
+    put(a->w, "{>}");
+  }
   row_end(a->w);
 }
 

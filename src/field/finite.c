@@ -15,13 +15,13 @@ static const char *root_of_sum(const Anatomy *a, const Matrix *m) {
 
 static void put_weights(const Anatomy *a, int matrix) {
   put_matrix(a, matrix);
-  if (matrix == a->p->readout && output_index(a, "c")) put_below(a->w, "c");
+  if (is_readout(a->p, matrix) && output_index(a, "c")) put_below(a->w, "c");
 }
 
 static void put_apply(const Anatomy *a, const Op *op) {
   const Matrix *m = &a->p->matrices[op->matrix];
   const char *root = root_of_sum(a, m);
-  bool readout = op->matrix == a->p->readout, forward = op->kind == OP_APPLY;
+  bool readout = is_readout(a->p, op->matrix), forward = op->kind == OP_APPLY;
   if (readout && forward) put_fraction(a->w, "1", "{gamma} N");
   if (*root && !readout) put_fraction(a->w, "1", root);
   put_weights(a, op->matrix);
@@ -41,6 +41,8 @@ static void row_of_network(const Anatomy *a, const Op *op) {
   put(a->w, "= ");
   if (op->kind == OP_MAP)
     put_map(a, op, op->expr, still, WHOLE, 1);
+  else if (op->kind == OP_ROWS)
+    put_rows(a, op, still, WHOLE);
   else
     put_apply(a, op);
   row_end(a->w);
@@ -52,7 +54,7 @@ static void put_moved(const Anatomy *a, int matrix, const char *letter) {
   const char *name = a->p->matrices[matrix].name;
   put(a->w, "%s", letter);
   put_above(a->w, *name == 'W' ? "%s" : "b%s", suffix_of(name));
-  if (matrix == a->p->readout && output_index(a, "c")) put_below(a->w, "c");
+  if (is_readout(a->p, matrix) && output_index(a, "c")) put_below(a->w, "c");
 }
 
 /* What decay leaves of the matrix. */
@@ -105,11 +107,11 @@ static void rows_of_velocity(const Anatomy *a, int matrix) {
 
 static void row_of_update(const Anatomy *a, int matrix) {
   const Matrix *m = &a->p->matrices[matrix];
-  bool readout = matrix == a->p->readout;
+  bool readout = is_readout(a->p, matrix);
   const char *root = readout ? "" : root_of_sum(a, m);
   char *below = mem_format(*root ? " %s" : "%s", root);
   if (m->rate == 0) return free(below);
-  const Place there_now = {there.point, "c", NULL};
+  const Place there_now = {there.point, "c", NULL, there.position};
   bool velocity = a->p->update.momentum > 0, ahead = velocity && a->p->update.nesterov;
   put_moved(a, matrix, velocity ? (ahead ? "O" : "V") : NULL);
   row_piece(a->w);
@@ -144,7 +146,7 @@ static void row_of_update(const Anatomy *a, int matrix) {
 static void row_of_initial(const Anatomy *a, int matrix) {
   const Matrix *m = &a->p->matrices[matrix];
   put_matrix(a, matrix);
-  put_below(a->w, *root_of_sum(a, m) && matrix != a->p->readout ? "ij" : "i");
+  put_below(a->w, *root_of_sum(a, m) && !is_readout(a->p, matrix) ? "ij" : "i");
   row_piece(a->w);
   put(a->w, "{sim} {N}(0, ");
   put_expr(a->w, expr_const(a->p->pool, m->sigma * m->sigma), NULL);
@@ -186,12 +188,12 @@ static void put_softmax(const Anatomy *a, Place place) {
   put_exponential(a, place);
   put(a->w, " / ");
   put_sum(a, "", NULL, "k");
-  put_exponential(a, (Place){place.point, "k", place.time});
+  put_exponential(a, (Place){place.point, "k", place.time, NULL});
 }
 
 /* y_c - sum_k y_k softmax_c, with targets of sum 1 */
 static void put_softmax_delta(const Anatomy *a, Place place) {
-  put_output(a, "y", (Place){place.point, place.output, NULL}, WHOLE);
+  put_output(a, "y", (Place){place.point, place.output, NULL, NULL}, WHOLE);
   put(a->w, " - ");
   put_softmax(a, place);
 }

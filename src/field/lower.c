@@ -3,89 +3,139 @@
  * the backward pass is derived from those by reverse-mode differentiation, and the updates follow
  * from which variables each matrix meets on its two sides. */
 #include "base/memory.h"
-#include "field/program.h"
+#include "field/emit.h"
+#include "field/reverse.h"
+#include "field/rows.h"
+#include "num/linalg.h"
 
+#include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int add_space(Program *p, SpaceKind kind, char *name, const Array *gram) {
-  p->spaces = mem_grow(p->spaces, (size_t)(p->space_count + 1) * sizeof *p->spaces);
-  p->spaces[p->space_count] = (Space){kind, name, gram};
-  return p->space_count++;
-}
+/* The inputs as one kind of first layer sees them. */
+typedef struct View {
+  LayerMatrix window;
+  int variable;
+} View;
 
-static int add_variable(Program *p, char *name, int space, bool backward) {
-  p->variables = mem_grow(p->variables, (size_t)(p->variable_count + 1) * sizeof *p->variables);
-  p->variables[p->variable_count] = (Variable){name, space, backward};
-  return p->variable_count++;
-}
+enum { INPUTS = -1 }; /* in place of a variable: the inputs themselves */
 
-static int add_matrix(Program *p, char *name, int from, int to, double sigma, double rate) {
-  p->matrices = mem_grow(p->matrices, (size_t)(p->matrix_count + 1) * sizeof *p->matrices);
-  p->matrices[p->matrix_count] = (Matrix){.name = name,
-                                          .from = from,
-                                          .to = to,
-                                          .sigma = sigma,
-                                          .rate = rate,
-                                          .decay = rate,
-                                          .x = -1,
-                                          .y = -1,
-                                          .learns = -1};
-  return p->matrix_count++;
-}
-
-static int emit(Program *p, Op op) {
-  p->ops = mem_grow(p->ops, (size_t)(p->op_count + 1) * sizeof *p->ops);
-  p->ops[p->op_count++] = op;
-  return op.dst;
-}
-
-static int emit_apply(Program *p, char *name, int matrix, int x) {
-  p->matrices[matrix].x = x;
-  int dst = add_variable(p, name, p->matrices[matrix].to, false);
-  return emit(p, (Op){.kind = OP_APPLY, .dst = dst, .matrix = matrix, .src = {x}, .src_count = 1});
-}
-
-static int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src) {
-  bool backward = false;
-  for (int i = 0; i < count; i++) backward = backward || p->variables[src[i]].backward;
-  Op op = {.kind = OP_MAP, .expr = expr, .src_count = count};
-  for (int i = 0; i < count; i++) op.src[i] = src[i];
-  op.dst = add_variable(p, name, p->variables[src[0]].space, backward);
-  return emit(p, op);
-}
-
-/* The sum of variables, any number of them; takes over the name. */
-static int emit_sum(Program *p, char *name, int count, const int *src) {
-  if (count > OP_MAX_ARGS) {
-    int all[count - OP_MAX_ARGS + 1];
-    all[0] = emit_sum(p, mem_string(name), OP_MAX_ARGS, src);
-    for (int i = OP_MAX_ARGS; i < count; i++) all[i - OP_MAX_ARGS + 1] = src[i];
-    return emit_sum(p, name, count - OP_MAX_ARGS + 1, all);
-  }
-  const Expr *sum = expr_arg(p->pool, 0);
-  for (int i = 1; i < count; i++)
-    sum = expr_call(p->pool, PRIM_ADD, sum, expr_arg(p->pool, i), NULL);
-  return emit_map(p, name, sum, count, src);
-}
-
-/* What the layers have built so far: the variable that leaves the last one, and counters for
- * names. */
+/* What the layers have built so far: the signal that leaves the last one, and counters for names.
+ */
 typedef struct Chain {
   Program *p;
-  int x;     /* the signal */
+  Diags *diags;
+  const Layer *layer; /* under way */
+  int x;
   int ones;  /* the constant input of the biases, -1 until needed */
   int depth; /* matrices so far, biases not counted */
   int maps;  /* activations so far */
+  int out;   /* the space of the outputs */
+  View *views;
+  int view_count;
+  Grid *grids;  /* [variable] */
+  bool *joined; /* [variable]: all positions are one vector to the next matrix */
+  int table_size;
+  bool broken;
 } Chain;
+
+static void refuse(Chain *chain, Status status, const char *hint, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static void refuse(Chain *chain, Status status, const char *hint, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  char *text = mem_vformat(format, list);
+  va_end(list);
+  if (!chain->broken) diag_error(chain->diags, status, chain->layer->span, hint, "%s", text);
+  chain->broken = true;
+  free(text);
+}
+
+/* Notes how the positions of a new variable lie; gives it back. */
+static int placed(Chain *chain, int variable, Grid grid, bool joined) {
+  if (variable >= chain->table_size) {
+    chain->table_size = 2 * (variable + 1);
+    chain->grids = mem_grow(chain->grids, (size_t)chain->table_size * sizeof *chain->grids);
+    chain->joined = mem_grow(chain->joined, (size_t)chain->table_size * sizeof *chain->joined);
+  }
+  chain->grids[variable] = grid;
+  chain->joined[variable] = joined;
+  return variable;
+}
+
+static const Grid single = {1, 1, false};
 
 static int bias_input(Chain *chain) {
   if (chain->ones < 0) {
     int space = add_space(chain->p, SPACE_INPUT, mem_string("1"), NULL);
-    chain->ones = add_variable(chain->p, mem_string("1"), space, false);
+    chain->ones =
+        placed(chain, add_variable(chain->p, mem_string("1"), space, false, 1), single, false);
     emit(chain->p, (Op){.kind = OP_INPUT, .dst = chain->ones});
   }
   return chain->ones;
+}
+
+static Grid input_grid(const Problem *problem) {
+  const Array *x = problem->inputs;
+  return (Grid){(int)x->shape[1], (int)x->shape[2], problem->plane};
+}
+
+/* Inner products of the patches of all points that a window sees, over the number of entries. */
+static Array *patch_gram(Chain *chain, const LayerMatrix *m) {
+  const Problem *problem = chain->p->problem;
+  const Array *x = problem->inputs;
+  Grid grid = input_grid(problem);
+  size_t points = x->shape[0], channels = x->shape[3], from = (size_t)grid_size(grid);
+  size_t positions = (size_t)grid_size(grid_strided(grid, m->stride));
+  size_t taps = (size_t)grid_taps(grid, m->window), rows = points * positions, D = taps * channels;
+  double bytes = 8 * ((double)rows * (double)rows + (double)rows * (double)D);
+  Array *gram = bytes < mem_available() ? array_new(2, (size_t[]){rows, rows}) : NULL;
+  double *patches = gram ? mem_block(rows * D) : NULL;
+  if (!patches) {
+    char *size = mem_size(bytes);
+    refuse(chain, STATUS_LIMIT, "fewer points, smaller images, or a larger stride",
+           "the kernel of %zu patches of %zu points takes %s of memory", positions, points, size);
+    free(size);
+    array_drop(gram);
+    return NULL;
+  }
+  for (size_t row = 0; row < rows; row++)
+    for (size_t k = 0; k < taps; k++) {
+      int q = grid_seen(grid, m, (int)k, (int)(row % positions));
+      double *patch = patches + row * D + k * channels;
+      const double *pixel = x->data + (row / positions * from + (size_t)q) * channels;
+      if (q >= 0) memcpy(patch, pixel, channels * sizeof *patch);
+    }
+  mat_mul_bt(rows, rows, D, 1.0 / (double)D, patches, D, patches, D, 0, gram->data, rows);
+  free(patches);
+  return gram;
+}
+
+static bool same_window(const LayerMatrix *a, const LayerMatrix *b) {
+  return a->window == b->window &&
+         (!a->window || (a->stride == b->stride && a->circular == b->circular));
+}
+
+/* The variable of the inputs for a matrix with this window; INPUTS after reporting. */
+static int input_for(Chain *chain, const LayerMatrix *m) {
+  Program *p = chain->p;
+  for (int i = 0; i < chain->view_count; i++)
+    if (same_window(&chain->views[i].window, m)) return chain->views[i].variable;
+  if (m->window && !p->problem->inputs) {
+    refuse(chain, STATUS_SCRIPT, "reshape(x, -1, height, width, channels)",
+           "a convolution needs inputs of [points, positions, channels] or [points, height, width, "
+           "channels]");
+    return INPUTS;
+  }
+  Array *gram = m->window ? patch_gram(chain, m) : array_keep(p->problem->gram);
+  if (!gram) return INPUTS;
+  Grid grid = m->window ? grid_strided(input_grid(p->problem), m->stride) : single;
+  int space = add_space(p, SPACE_INPUT, mem_string(m->window ? "patches" : "data"), gram);
+  int x = add_variable(p, mem_string("x0"), space, false, grid_size(grid));
+  chain->views = mem_grow(chain->views, (size_t)(chain->view_count + 1) * sizeof *chain->views);
+  chain->views[chain->view_count++] = (View){*m, x};
+  return placed(chain, emit(p, (Op){.kind = OP_INPUT, .dst = x}), grid, false);
 }
 
 /* Everything on space `b` lives on `a` from now on. */
@@ -118,16 +168,9 @@ static void renumber_spaces(Program *p) {
   p->space_count = count;
 }
 
-/* One layer on its way into the program: variable i of the layer is at[i]. */
-typedef struct Lowering {
-  Chain *chain;
-  const Layer *layer;
-  int *at;
-} Lowering;
-
-static bool was_met(const Program *p, int x) {
+static bool was_met(const Program *p, int features) {
   for (int m = 0; m < p->matrix_count; m++)
-    if (p->matrices[m].x == x) return true;
+    if (p->matrices[m].features == features) return true;
   return false;
 }
 
@@ -146,233 +189,191 @@ static char *stem_of(const char *name) {
   return length ? mem_format("%.*s", (int)length, name) : mem_string("W");
 }
 
-static int lower_apply(Lowering *l, const LayerStep *step, int variable) {
-  Chain *chain = l->chain;
+/* Entries of the vectors that a neuron reads: all of the inputs, or those of a patch; for
+ * populations the positions, each with N neurons. */
+static int fan_in(const Problem *problem, const Space *from, const LayerMatrix *m, int parts) {
+  if (from->kind == SPACE_WIDE) return parts;
+  if (!m->window) return problem->dimension;
+  return grid_taps(input_grid(problem), m->window) * (int)problem->inputs->shape[3];
+}
+
+/* One matrix of the program on x, which holds rows of `features`; its image. In front of all
+ * `parts` of a sum stands 1/sqrt(parts): as an operator s W is a matrix of s times the standard
+ * deviation that learns s^2 times as fast, so that what it meets backward is g itself. `part` is ""
+ * or ".k". */
+static int add_part(Chain *chain, const LayerMatrix *source, int features, int x, int parts,
+                    const char *image, const char *part) {
   Program *p = chain->p;
-  const LayerMatrix *source = &l->layer->matrices[step->matrix];
-  int x = l->at[step->source];
-  int to = l->layer->readout ? add_space(p, SPACE_OUTPUT, mem_string("out"), NULL)
-                             : add_space(p, SPACE_WIDE, mem_string("n"), NULL);
-  bool level = !was_met(p, x);
+  bool level = !was_met(p, features);
+  int to = chain->layer->readout ? chain->out : add_space(p, SPACE_WIDE, mem_string("n"), NULL);
   char *stem = stem_of(source->name);
-  int matrix = add_matrix(p, mem_format("%s%d", stem, chain->depth), p->variables[x].space, to,
-                          source->sigma, source->rate);
+  double s2 = source->factor * source->factor / parts;
+  int matrix = add_matrix(p, mem_format("%s%d%s", stem, chain->depth - 1, part),
+                          p->variables[x].space, to, source->sigma * sqrt(s2), source->rate * s2);
   free(stem);
+  p->matrices[matrix].decay = source->rate;
+  p->matrices[matrix].features = features;
+  p->matrices[matrix].fan_in = fan_in(p->problem, &p->spaces[p->variables[x].space], source, parts);
   if (level) {
     p->phi_matrix = mem_grow(p->phi_matrix, (size_t)(p->layers + 1) * sizeof *p->phi_matrix);
     p->phi_matrix[p->layers++] = matrix;
   }
-  chain->depth++;
-  if (l->layer->readout) p->readout = matrix;
-  char *name = l->layer->readout
-                   ? mem_string("f")
-                   : mem_format("%s%d", name_of_image(l->layer, variable), chain->depth);
-  return emit_apply(p, name, matrix, x);
+  return emit_apply(p, mem_format("%s%s", image, part), matrix, x);
 }
 
-static int lower_bias(Lowering *l, const LayerStep *step) {
-  Chain *chain = l->chain;
+/* A sum of matrices, each on some rows of x. */
+static int add_parts(Chain *chain, const LayerMatrix *source, int x, RowMap *maps, int count,
+                     char *name) {
   Program *p = chain->p;
-  const LayerMatrix *source = &l->layer->matrices[step->matrix];
+  int *images = mem_new((size_t)count, sizeof *images), used = 0;
+  const char *image = chain->layer->readout ? "f" : "a";
+  char *stem = chain->layer->readout ? mem_string(image) : mem_format("%s%d", image, chain->depth);
+  for (int k = 0; k < count; k++) {
+    char *part = mem_format(".%d", k);
+    if (maps[k].begin[maps[k].to] == 0) { /* it sees nothing but padding */
+      row_map_clear(&maps[k]);
+    } else {
+      int rows = emit_rows(p, mem_format("%s%s", p->variables[x].name, part), maps[k], x);
+      images[used++] = add_part(chain, source, x, rows, count, stem, part);
+    }
+    free(part);
+  }
+  for (int k = 1; k < used; k++)
+    if (p->variables[images[k]].space != p->variables[images[0]].space)
+      merge_spaces(p, p->variables[images[0]].space, p->variables[images[k]].space);
+  int sum = emit_sum(p, name, used, images);
+  free(stem);
+  free(images);
+  return sum;
+}
+
+static int lower_apply(Chain *chain, const LayerStep *step, int x, int variable) {
+  const LayerMatrix *m = &chain->layer->matrices[step->matrix];
+  bool inputs = x == INPUTS;
+  if (inputs) x = input_for(chain, m);
+  if (chain->broken) return 0;
+  Grid grid = chain->grids[x];
+  bool joined = !inputs && chain->joined[x], window = m->window && !inputs;
+  if (joined && window) {
+    refuse(chain, STATUS_SCRIPT, NULL, "after 'flatten' there are no positions for a convolution");
+    return 0;
+  }
+  if (!joined && !m->window && grid_size(grid) > 1) {
+    refuse(chain, STATUS_SCRIPT, "pool(\"mean\") or flatten before it",
+           "this layer acts on one vector for each point, not on %d positions", grid_size(grid));
+    return 0;
+  }
+  chain->depth++;
+  if (chain->layer->readout)
+    chain->out = add_space(chain->p, SPACE_OUTPUT, mem_string("out"), NULL);
+  char *name = chain->layer->readout
+                   ? mem_string("f")
+                   : mem_format("%s%d", name_of_image(chain->layer, variable), chain->depth);
+  Grid out = joined ? single : window ? grid_strided(grid, m->stride) : grid;
+  int count = joined ? grid_size(grid) : window ? grid_taps(grid, m->window) : 1;
+  if (count == 1 && grid_size(out) == grid_size(grid)) {
+    int image = add_part(chain, m, x, x, 1, name, "");
+    free(name);
+    return placed(chain, image, out, false);
+  }
+  RowMap *maps = mem_new((size_t)count, sizeof *maps);
+  for (int k = 0; k < count; k++)
+    maps[k] = joined ? row_map_one(count, k) : row_map_seen(grid, m, k);
+  int sum = add_parts(chain, m, x, maps, count, name);
+  free(maps);
+  return placed(chain, sum, out, false);
+}
+
+static int lower_bias(Chain *chain, const LayerStep *step) {
+  Program *p = chain->p;
+  const LayerMatrix *source = &chain->layer->matrices[step->matrix];
   int one = bias_input(chain), to = add_space(p, SPACE_WIDE, mem_string("n"), NULL);
   int matrix = add_matrix(p, mem_format("b%d", chain->depth), p->variables[one].space, to,
                           source->sigma, source->rate);
-  return emit_apply(p, mem_format("v%d", chain->depth), matrix, one);
+  p->matrices[matrix].features = one;
+  return placed(chain, emit_apply(p, mem_format("v%d", chain->depth), matrix, one), single, false);
 }
 
-static int lower_map(Lowering *l, const LayerStep *step, int variable) {
-  Chain *chain = l->chain;
+/* The variables of a map on one grid: what has a single position stands at all of them. */
+static Grid spread(Chain *chain, int count, int *src, bool *joined) {
+  Program *p = chain->p;
+  Grid grid = single;
+  *joined = false;
+  for (int i = 0; i < count; i++) {
+    if (grid_size(chain->grids[src[i]]) == 1) continue;
+    *joined = *joined || chain->joined[src[i]];
+    if (grid_size(grid) > 1 && grid_size(grid) != grid_size(chain->grids[src[i]]))
+      refuse(chain, STATUS_SCRIPT, NULL, "this layer combines %d positions with %d",
+             grid_size(grid), grid_size(chain->grids[src[i]]));
+    grid = chain->grids[src[i]];
+  }
+  for (int i = 0; i < count && grid_size(grid) > 1 && !chain->broken; i++) {
+    if (grid_size(chain->grids[src[i]]) > 1) continue;
+    char *name = mem_format("%s.p", p->variables[src[i]].name);
+    src[i] =
+        placed(chain, emit_rows(p, name, row_map_spread(grid_size(grid)), src[i]), grid, false);
+  }
+  return grid;
+}
+
+static int lower_map(Chain *chain, const LayerStep *step, const int *at, int variable) {
   Program *p = chain->p;
   const Expr *with[variable];
   int src[OP_MAX_ARGS], count = 0;
   for (int v = 0; v < variable; v++) {
     with[v] = NULL;
     if (!expr_depends(step->expr, v)) continue;
-    if (count == OP_MAX_ARGS) return -1;
+    if (count == OP_MAX_ARGS) {
+      refuse(chain, STATUS_LIMIT, "name its parts on lines of their own",
+             "an expression of this layer combines more than %d variables", OP_MAX_ARGS);
+      return 0;
+    }
     with[v] = expr_arg(p->pool, count);
-    src[count++] = l->at[v];
+    src[count++] = at[v];
   }
+  bool joined;
+  Grid grid = spread(chain, count, src, &joined);
+  if (chain->broken) return 0;
   for (int i = 1; i < count; i++)
     if (p->variables[src[i]].space != p->variables[src[0]].space)
       merge_spaces(p, p->variables[src[0]].space, p->variables[src[i]].space);
   char *name = expr_is_linear(step->expr) ? mem_format("h%d", chain->depth)
                                           : mem_format("x%d", ++chain->maps);
-  return emit_map(p, name, expr_substitute(p->pool, step->expr, with), count, src);
+  int dst = emit_map(p, name, expr_substitute(p->pool, step->expr, with), count, src);
+  return placed(chain, dst, grid, joined);
 }
 
-/* False after reporting. */
-static bool lower_layer(Chain *chain, const Layer *layer, Diags *diags) {
-  Lowering l = {chain, layer, mem_new((size_t)layer->step_count + 1, sizeof *l.at)};
-  bool fine = true;
-  l.at[0] = chain->x;
-  for (int i = 0; i < layer->step_count && fine; i++) {
+static int lower_pool(Chain *chain, int x) {
+  Program *p = chain->p;
+  if (grid_size(chain->grids[x]) == 1) return x;
+  char *name = mem_format("%s.m", p->variables[x].name);
+  return placed(chain, emit_rows(p, name, row_map_mean(grid_size(chain->grids[x])), x), single,
+                false);
+}
+
+/* The same rows, which the next matrix takes together. */
+static int lower_flatten(Chain *chain, int x) {
+  if (x != INPUTS && grid_size(chain->grids[x]) > 1) chain->joined[x] = true;
+  return x;
+}
+
+static void lower_layer(Chain *chain, const Layer *layer) {
+  int *at = mem_new((size_t)layer->step_count + 1, sizeof *at);
+  chain->layer = layer;
+  at[0] = chain->x;
+  for (int i = 0; i < layer->step_count && !chain->broken; i++) {
     const LayerStep *step = &layer->steps[i];
+    int x = at[step->source], *out = &at[i + 1];
     switch (step->kind) {
-    case STEP_APPLY: l.at[i + 1] = lower_apply(&l, step, i + 1); break;
-    case STEP_BIAS: l.at[i + 1] = lower_bias(&l, step); break;
-    case STEP_MAP: l.at[i + 1] = lower_map(&l, step, i + 1); break;
+    case STEP_APPLY: *out = lower_apply(chain, step, x, i + 1); break;
+    case STEP_BIAS: *out = lower_bias(chain, step); break;
+    case STEP_MAP: *out = lower_map(chain, step, at, i + 1); break;
+    case STEP_POOL: *out = lower_pool(chain, x); break;
+    case STEP_FLATTEN: *out = lower_flatten(chain, x); break;
     }
-    fine = l.at[i + 1] >= 0;
   }
-  if (fine)
-    chain->x = l.at[layer->result];
-  else
-    diag_error(diags, STATUS_LIMIT, layer->span, "name its parts on lines of their own",
-               "an expression of this layer combines more than %d variables", OP_MAX_ARGS);
-  free(l.at);
-  return fine;
-}
-
-/* Reverse mode. What is derived through one use of a variable is a part of its adjoint, gamma N
- * df/dv; where several uses meet, the parts add. */
-typedef struct Parts {
-  int *list, count;
-} Parts;
-
-typedef struct Reverse {
-  Program *p;
-  Parts *parts; /* [variable] */
-  int seed;     /* the unit vectors of the outputs */
-  Rule rule;    /* how it passes a matrix: by its transpose, or by what stands in for it */
-} Reverse;
-
-/* g and z for gradients by h and x, p and q for what stands in for them under another rule. */
-static char *backward_name(const Reverse *r, int variable) {
-  const char *name = r->p->variables[variable].name;
-  bool gradient = r->rule == RULE_BACKPROP;
-  switch (name[0]) {
-  case 'h': return mem_format("%c%s", gradient ? 'g' : 'p', name + 1);
-  case 'x': return mem_format("%c%s", gradient ? 'z' : 'q', name + 1);
-  default: return mem_format("%c%s", gradient ? 'd' : 'c', name);
-  }
-}
-
-static void accumulate(Reverse *r, int variable, int part) {
-  Parts *parts = &r->parts[variable];
-  parts->list = mem_grow(parts->list, (size_t)(parts->count + 1) * sizeof *parts->list);
-  parts->list[parts->count++] = part;
-}
-
-/* Parts of a sum that would bear its name: z is made of d, d', ... and g of k, k', ... */
-static void rename_parts(Program *p, const Parts *parts, const char *sum) {
-  char *name = mem_format("%c%s", *sum == 'g' ? 'k' : 'd', sum + 1);
-  for (int i = 0; i < parts->count; i++) {
-    Variable *part = &p->variables[parts->list[i]];
-    if (strcmp(part->name, sum) != 0) continue;
-    free(part->name);
-    part->name = name;
-    name = mem_format("%s'", name);
-  }
-  free(name);
-}
-
-/* The variable that holds the adjoint, or -1. All uses have been seen. */
-static int adjoint_of(Reverse *r, int variable) {
-  Parts *parts = &r->parts[variable];
-  if (parts->count == 0) return -1;
-  if (parts->count > 1) {
-    char *name = backward_name(r, variable);
-    rename_parts(r->p, parts, name);
-    parts->list[0] = emit_sum(r->p, name, parts->count, parts->list);
-    parts->count = 1;
-  }
-  return parts->list[0];
-}
-
-/* A frozen matrix of its own statistics that takes the place of a transpose: from the same
- * variable, or for direct feedback straight from the outputs, with unit entries. */
-static int feedback_matrix(const Reverse *r, int matrix, int y) {
-  Program *p = r->p;
-  const Matrix *own = &p->matrices[matrix];
-  bool direct = r->rule == RULE_DIRECT_FEEDBACK_ALIGNMENT;
-  char *name = mem_format("F%s", own->name + strcspn(own->name, "0123456789"));
-  int feedback = add_matrix(p, name, own->from, direct ? p->variables[y].space : own->to,
-                            direct ? 1 : own->sigma, 0);
-  p->matrices[feedback].y = p->matrices[feedback].learns = y;
-  return feedback;
-}
-
-/* Notes what the matrix meets, or under another rule only learns, and passes it on. */
-static void reverse_apply(Reverse *r, const Op *op, int y) {
-  Program *p = r->p;
-  Matrix *matrix = &p->matrices[op->matrix];
-  matrix->learns = y;
-  if (r->rule == RULE_BACKPROP) matrix->y = y;
-  if (p->spaces[matrix->from].kind != SPACE_WIDE) return;
-  int by = op->matrix;
-  if (r->rule == RULE_DIRECT_FEEDBACK_ALIGNMENT) y = r->seed;
-  if (r->rule != RULE_BACKPROP) by = feedback_matrix(r, by, y);
-  int from = p->matrices[by].from;
-  int dst = add_variable(p, backward_name(r, op->src[0]), from, true);
-  emit(p, (Op){.kind = OP_APPLY_T, .dst = dst, .matrix = by, .src = {y}, .src_count = 1});
-  accumulate(r, op->src[0], dst);
-}
-
-/* d/d(argument i) of the map, times the adjoint y of its result. */
-static void reverse_argument(Reverse *r, const Op *op, int i, int y) {
-  Program *p = r->p;
-  const Expr *slope = expr_diff(p->pool, op->expr, i);
-  if (slope->prim == PRIM_CONST && slope->value == 0) return;
-  int src[OP_MAX_ARGS], count = 0;
-  const Expr *with[OP_MAX_ARGS];
-  if (slope->prim == PRIM_CONST && slope->value == 1) {
-    accumulate(r, op->src[i], y);
-    return;
-  }
-  for (int k = 0; k < op->src_count; k++) {
-    with[k] = NULL;
-    if (!expr_depends(slope, k)) continue;
-    with[k] = expr_arg(p->pool, count);
-    src[count++] = op->src[k];
-  }
-  slope = expr_substitute(p->pool, slope, with);
-  src[count] = y;
-  const Expr *product = expr_call(p->pool, PRIM_MUL, slope, expr_arg(p->pool, count), NULL);
-  accumulate(r, op->src[i], emit_map(p, backward_name(r, op->src[i]), product, count + 1, src));
-}
-
-static void reverse_program(Program *p, int f, int seed, Rule rule) {
-  int count = p->variable_count;
-  Reverse r = {p, mem_new((size_t)count, sizeof *r.parts), seed, rule};
-  accumulate(&r, f, seed);
-  for (int i = p->forward_count - 1; i >= 0; i--) {
-    Op op = p->ops[i];
-    int y = adjoint_of(&r, op.dst);
-    if (y < 0) continue;
-    if (op.kind == OP_APPLY) reverse_apply(&r, &op, y);
-    if (op.kind == OP_MAP)
-      for (int k = 0; k < op.src_count; k++) reverse_argument(&r, &op, k, y);
-  }
-  for (int v = 0; v < count; v++) free(r.parts[v].list);
-  free(r.parts);
-}
-
-/* Hebb's rule: the stand-in for the gradient of a field is Delta times the features that the
- * network next makes of that population. */
-static void learn_features(Program *p) {
-  for (int i = 0; i < p->forward_count; i++) {
-    Matrix *matrix = &p->matrices[p->ops[i].matrix];
-    if (p->ops[i].kind != OP_APPLY || p->spaces[matrix->to].kind != SPACE_WIDE) continue;
-    int next = i + 1;
-    while (p->ops[next].kind != OP_APPLY || p->variables[p->ops[next].src[0]].space != matrix->to)
-      next++;
-    int x = p->ops[next].src[0];
-    char *name =
-        mem_format("p%s", p->variables[x].name + strcspn(p->variables[x].name, "0123456789"));
-    matrix->learns = add_variable(p, name, matrix->to, true);
-    emit(p, (Op){.kind = OP_WEIGH, .dst = matrix->learns, .src = {x}, .src_count = 1});
-  }
-}
-
-/* What stands in for the gradients under the learning rule of the problem. The readout learns by
- * its gradient under all of them. */
-static void follow_rule(Program *p, int f, int seed) {
-  Rule rule = p->problem->rule;
-  p->gradient_count = p->op_count;
-  if (rule == RULE_HEBB)
-    learn_features(p);
-  else if (rule != RULE_BACKPROP)
-    reverse_program(p, f, seed, rule);
+  chain->x = at[layer->result];
+  free(at);
 }
 
 /* Weights of variance 1 / fan-in that move by their plain gradient: as operators in the units of
@@ -383,7 +384,7 @@ static bool learn_by_fan_in(Program *p, Diags *diags) {
     Matrix *matrix = &p->matrices[m];
     const Space *from = &p->spaces[matrix->from];
     if (from->kind == SPACE_WIDE) matrix->rate *= problem->width ? problem->width : 1;
-    if (from->kind == SPACE_INPUT && from->gram) matrix->rate *= problem->dimension;
+    matrix->rate *= matrix->fan_in;
   }
   if (problem->dimension) return true;
   diag_error(
@@ -399,56 +400,25 @@ static bool all_linear(const Program *p) {
   return true;
 }
 
-/* Where an activation has zero derivative, no gradient reaches the matrices below. Frozen ones
- * (random features) then carry a backward variable that is zero; trained ones are a mistake. */
-static bool reach_all(Program *p, Diags *diags) {
-  for (int m = 0; m < p->matrix_count; m++) {
-    Matrix *matrix = &p->matrices[m];
-    if (matrix->y >= 0) continue;
-    if (matrix->rate != 0) {
-      diag_error(diags, STATUS_SCRIPT, p->problem->model_span,
-                 "with train = false its weights stay as drawn: random features",
-                 "no gradient reaches %s: an activation above it has zero derivative",
-                 matrix->name);
-      return false;
-    }
-    int image = -1;
-    for (int i = 0; i < p->forward_count; i++)
-      if (p->ops[i].kind == OP_APPLY && p->ops[i].matrix == m) image = p->ops[i].dst;
-    matrix->y = matrix->learns =
-        add_variable(p, backward_name(&(Reverse){.p = p}, image), matrix->to, true);
-    emit(p, (Op){.kind = OP_MAP,
-                 .dst = matrix->y,
-                 .expr = expr_const(p->pool, 0),
-                 .src = {image},
-                 .src_count = 1});
-  }
-  return true;
-}
-
 Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   Program *p = mem_new(1, sizeof *p);
   p->references = 1;
   p->problem = problem;
   p->pool = pool;
-  int input = add_space(p, SPACE_INPUT, mem_string("data"), problem->gram);
-  Chain chain = {.p = p, .ones = -1};
-  chain.x = emit(p, (Op){.kind = OP_INPUT, .dst = add_variable(p, mem_string("x0"), input, false)});
-  bool sound = true;
-  for (int i = 0; i < problem->layer_count && sound; i++)
-    sound = lower_layer(&chain, &problem->layers[i], diags);
-  if (!sound) {
+  Chain chain = {.p = p, .diags = diags, .ones = -1, .out = -1, .x = INPUTS};
+  for (int i = 0; i < problem->layer_count && !chain.broken; i++)
+    lower_layer(&chain, &problem->layers[i]);
+  free(chain.views);
+  free(chain.grids);
+  free(chain.joined);
+  if (chain.broken) {
     program_drop(p);
     return NULL;
   }
   p->layers--; /* the levels are numbered from 0, the inputs */
   renumber_spaces(p);
   p->forward_count = p->op_count;
-  int seed = add_variable(p, mem_string("e"), p->variables[chain.x].space, true);
-  emit(p, (Op){.kind = OP_SEED, .dst = seed});
-  reverse_program(p, chain.x, seed, RULE_BACKPROP);
-  bool reached = reach_all(p, diags);
-  if (reached) follow_rule(p, chain.x, seed);
+  bool reached = reverse_program(p, chain.x, diags);
   if (reached && problem->parameterization == PARAM_STANDARD) reached = learn_by_fan_in(p, diags);
   find_responses(p);
   p->linear = all_linear(p);
@@ -459,6 +429,17 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   return NULL;
 }
 
+bool is_readout(const Program *p, int matrix) {
+  const Matrix *m = &p->matrices[matrix];
+  return m->x >= 0 && p->spaces[m->to].kind == SPACE_OUTPUT;
+}
+
+bool is_level(const Program *p, int matrix) {
+  for (int l = 0; l <= p->layers; l++)
+    if (p->phi_matrix[l] == matrix) return true;
+  return false;
+}
+
 Program *program_keep(Program *program) {
   program->references++;
   return program;
@@ -466,7 +447,12 @@ Program *program_keep(Program *program) {
 
 void program_drop(Program *p) {
   if (!p || --p->references > 0) return;
-  for (int i = 0; i < p->space_count; i++) free(p->spaces[i].name);
+  for (int i = 0; i < p->space_count; i++) {
+    free(p->spaces[i].name);
+    array_drop(p->spaces[i].gram);
+  }
+  for (int i = 0; i < p->row_map_count; i++) row_map_clear(&p->row_maps[i]);
+  free(p->row_maps);
   for (int i = 0; i < p->matrix_count; i++) free(p->matrices[i].name);
   for (int i = 0; i < p->variable_count; i++) free(p->variables[i].name);
   free(p->spaces);

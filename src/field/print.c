@@ -51,10 +51,11 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   case OP_INPUT: fprintf(out, "%s\n", p->spaces[p->variables[op->dst].space].name); break;
   case OP_SEED: fprintf(out, "1\n"); break;
   case OP_APPLY:
-    fprintf(out, op->matrix == p->readout ? "%s·%s / (γ N)\n" : "%s %s\n",
+    fprintf(out, is_readout(p, op->matrix) ? "%s·%s / (γ N)\n" : "%s %s\n",
             p->matrices[op->matrix].name, names[0]);
     break;
   case OP_WEIGH: fprintf(out, "Δ %s\n", names[0]); break;
+  case OP_ROWS: fprintf(out, "%s %s\n", names[0], p->row_maps[op->rows].about); break;
   case OP_APPLY_T: fprintf(out, "%sᵀ %s\n", p->matrices[op->matrix].name, names[0]); break;
   case OP_MAP: {
     char *text = expr_print(op->expr, names);

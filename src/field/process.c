@@ -22,6 +22,13 @@ static void row_of_source(const Anatomy *a, const Op *op) {
   row_end(a->w);
 }
 
+/* What a sum over the rows of a variable runs over, beside times. */
+static const char *points_of(const Anatomy *a, int variable) {
+  bool positions = a->p->variables[variable].positions > 1;
+  if (!a->carries[variable]) return positions ? "q" : NULL;
+  return positions ? "{alpha},q" : "{alpha}";
+}
+
 /* What the matrix answers and what it has learned, along the vectors of the partner; order k of the
  * expansion takes order k - 1 of them. `joint` stands before the first piece. */
 static void pieces_of_drift(const Anatomy *a, const Op *op, int order, const char *joint) {
@@ -38,8 +45,7 @@ static void pieces_of_drift(const Anatomy *a, const Op *op, int order, const cha
     if (decays(a, m)) put(a->w, "a(t){ }");
     put_variance(a, m);
     if (whole) put(a->w, "{gamma}{ }");
-    put_sum(a, !forward && a->instant[met] ? "s{le}t" : "s<t",
-            a->carries[partner] ? "{alpha}" : NULL,
+    put_sum(a, !forward && a->instant[met] ? "s{le}t" : "s<t", points_of(a, partner),
             a->p->variables[partner].backward ? output_index(a, "c'") : NULL);
     put_response(a, op->matrix, forward, zeroth);
     put(a->w, "{ }");
@@ -51,7 +57,8 @@ static void pieces_of_drift(const Anatomy *a, const Op *op, int order, const cha
     row_piece(a->w);
     put(a->w, "%s ", joint);
     put_rate(a, m->rate, whole, "", NULL);
-    put_sum(a, "s<t", "{alpha}", seed ? NULL : output_index(a, "c'"));
+    put_sum(a, "s<t", a->p->variables[partner].positions > 1 ? "{alpha},q" : "{alpha}",
+            seed ? NULL : output_index(a, "c'"));
     put_summed_rate(a, "s");
     put_weight(a, past);
     put_delta(a, past, zeroth);
@@ -88,11 +95,13 @@ static const Expr *expanded(const Anatomy *a, const Op *op, int order) {
 }
 
 static void row_of_map(const Anatomy *a, const Op *op, int order) {
-  const Place bare = {NULL, NULL, NULL}, place = order == WHOLE ? here : bare;
+  const Place bare = {NULL, NULL, NULL, NULL}, place = order == WHOLE ? here : bare;
   put_variable(a, op->dst, place, order);
   row_piece(a->w);
   put(a->w, "= ");
-  if (order == WHOLE)
+  if (op->kind == OP_ROWS)
+    put_rows(a, op, place, order);
+  else if (order == WHOLE)
     put_map(a, op, op->expr, place, WHOLE, 1);
   else
     put_map(a, op, expanded(a, op, order), place, 0, 3);
@@ -114,7 +123,7 @@ static void row_of_product(const Anatomy *a, const Op *op, int order) {
 static void rows_of_process(const Anatomy *a, const Op *op) {
   int first = is_expanded(a) ? 0 : WHOLE, last = is_expanded(a) && a->drifts[op->dst] ? 2 : first;
   for (int order = first; order <= last; order++)
-    (op->kind == OP_MAP ? row_of_map : row_of_product)(a, op, order);
+    (op->kind == OP_MAP || op->kind == OP_ROWS ? row_of_map : row_of_product)(a, op, order);
 }
 
 static bool lives_on(const Anatomy *a, const Op *op, int space) {
@@ -126,7 +135,8 @@ static void write_population(const Anatomy *a, int space) {
   write_prose(a->w, "Population %s, Gaussian sources, independent of each other:",
               suffix_of(p->spaces[space].name));
   for (int i = 0; i < p->op_count; i++)
-    if (lives_on(a, &p->ops[i], space) && p->ops[i].kind != OP_MAP) row_of_source(a, &p->ops[i]);
+    if (lives_on(a, &p->ops[i], space) && p->ops[i].kind != OP_MAP && p->ops[i].kind != OP_ROWS)
+      row_of_source(a, &p->ops[i]);
   write_prose(a->w, "and its fields:");
   for (int i = 0; i < p->op_count; i++)
     if (lives_on(a, &p->ops[i], space)) rows_of_process(a, &p->ops[i]);

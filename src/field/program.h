@@ -7,8 +7,10 @@
  * through their Gram matrix), or the C outputs. The sides of a matrix that are not wide are *thin*:
  * finitely many known vectors with a known Gram matrix.
  *
- * Variables carry one vector per row; rows are the points mu (training, then test) or, for what
- * flows backward, the pairs (mu, c) with the output c running fastest.
+ * Variables carry one vector per row; rows are the points mu (training, then test), with positions
+ * the pairs (mu, p), and for what flows backward (mu, c) or (mu, p, c); what stands last runs
+ * fastest. A matrix acts on every row alike. Only OP_ROWS combines rows, those of one point: a
+ * convolution is a sum of matrices, one for each pixel of the window, that act on shifted rows.
  *
  * Scaling. Matrices are operators that keep fields of order one: W between populations carries
  * 1/sqrt(N), from the inputs 1/sqrt(D), and the readout gives f = w . x / (gamma N). Everything
@@ -30,9 +32,9 @@ typedef enum SpaceKind { SPACE_WIDE, SPACE_INPUT, SPACE_OUTPUT } SpaceKind;
 typedef struct Space {
   SpaceKind kind;
   char *name;
-  /* SPACE_INPUT: inner products of its vectors, [points + tests] squared; NULL means all ones (the
-   * constant input that feeds a bias) */
-  const Array *gram;
+  /* SPACE_INPUT: inner products of its vectors, [rows, rows] of the variable on it; NULL means all
+   * ones (the constant input that feeds a bias) */
+  Array *gram;
 } Space;
 
 typedef struct Matrix {
@@ -47,13 +49,26 @@ typedef struct Matrix {
   /* what it meets on that side depends, neuron by neuron, on its own noise: W x responds to W^T y
    */
   bool responds_x, responds_y;
+  int features; /* the variable that x holds rows of: x itself, or what it was shifted from */
+  int fan_in;   /* entries of the vectors that a neuron reads, times N for a population */
 } Matrix;
 
 typedef struct Variable {
   char *name;
   int space;
-  bool backward; /* rows (mu, c) rather than mu */
+  bool backward; /* rows (mu, p, c) rather than (mu, p) */
+  int positions; /* A >= 1 */
 } Variable;
+
+/* Rows of one point from rows of one point: row p of the result is the sum of weight[k] times row
+ * source[k] over begin[p] <= k < begin[p+1]. */
+typedef struct RowMap {
+  int to, from; /* positions of the result, and of what it is made of */
+  int *begin;   /* [to + 1] */
+  int *source;
+  double *weight;
+  char *about, *back; /* for people, behind the variable: "at p + 1", and of the transposed map */
+} RowMap;
 
 typedef enum OpKind {
   OP_INPUT,   /* dst = the data vectors (or the constant input) */
@@ -61,6 +76,7 @@ typedef enum OpKind {
   OP_APPLY,   /* dst = W src */
   OP_APPLY_T, /* dst = W^T src */
   OP_MAP,     /* dst = expr(src_0, src_1, ...), elementwise */
+  OP_ROWS,    /* dst = rows of src_0 combined */
   OP_WEIGH    /* dst = Delta src: a backward variable from a forward one; 0 at test points */
 } OpKind;
 
@@ -73,6 +89,7 @@ typedef struct Op {
   int src[OP_MAX_ARGS]; /* OP_APPLY, OP_APPLY_T: src[0] */
   int src_count;
   const Expr *expr; /* OP_MAP: of its src_count arguments */
+  int rows;         /* OP_ROWS: the row map */
 } Op;
 
 /* How training moves every trained matrix at step t = 0..T-1, with eta_t the learning rate times
@@ -106,18 +123,21 @@ typedef struct Program {
   int matrix_count;
   Variable *variables;
   int variable_count;
+  RowMap *row_maps;
+  int row_map_count;
   Op *ops; /* the step: forward pass, then backward pass */
   int op_count;
   int forward_count;  /* ops[0..forward_count) are the forward pass, after which f is known */
   int gradient_count; /* ops up to here make gradients; what follows serves the learning rule */
 
-  /* f = <z, x> / gamma: the readout's transposed field and the features it reads */
-  int readout; /* matrix */
+  /* f = sum of <z, x> / gamma over the readouts, the matrices to the outputs: their transposed
+   * fields and the features they read */
   Update update;
   const Expr *loss;   /* of one point: arguments f_0 .. f_{C-1}, y_0 .. y_{C-1} */
   const Expr **delta; /* [C]: Delta_c = - d loss / d f_c */
   int layers;         /* L: kernels Phi[1..L], G[1..L] */
-  int *phi_matrix;    /* [L+1]: matrix whose x kernel is Phi[l]; entry 0 the input matrix */
+  int *phi_matrix;    /* [L+1]: a matrix whose features have the kernel Phi[l], and whose y is that
+                         of G[l+1]; entry 0 the input matrix */
   bool linear;        /* every map is linear in its fields: no sampling is needed */
 } Program;
 
@@ -150,6 +170,10 @@ void find_responses(Program *program);
 /* Lowers a checked problem; takes over the problem. Errors (what this version has no layer for) are
  * added to diags with the layer's place, and NULL is returned. */
 Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags);
+/* Whether a matrix takes features to the outputs. */
+bool is_readout(const Program *program, int matrix);
+/* Whether kernels of a result are those of this matrix. */
+bool is_level(const Program *program, int matrix);
 Program *program_keep(Program *program);
 void program_drop(Program *program);
 

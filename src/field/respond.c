@@ -27,7 +27,7 @@ static bool spread(Reach *r) {
   bool more = false;
   for (int i = 0; i < r->p->op_count; i++) {
     const Op *op = &r->p->ops[i];
-    if (op->kind == OP_MAP || op->kind == OP_WEIGH)
+    if (op->kind == OP_MAP || op->kind == OP_WEIGH || op->kind == OP_ROWS)
       for (int k = 0; k < op->src_count; k++) more |= reach(r, op->src[k], op->dst);
     if (op->kind != OP_APPLY && op->kind != OP_APPLY_T) continue;
     const Matrix *m = &r->p->matrices[op->matrix];

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const Place here = {"{mu}", "c", "t"}, there = {"{alpha}", "c'", "s"}, still = {"{mu}", "c", NULL};
+const Place here = {"{mu}", "c", "t", "p"}, there = {"{alpha}", "c'", "s", "q"},
+            still = {"{mu}", "c", NULL, "p"};
 
 /* ---- what exists ---- */
 
@@ -48,7 +49,7 @@ Anatomy anatomy_of(Writer *w, const Program *p, Closure closure) {
   for (int i = 0; i < p->op_count; i++) {
     const Op *op = &p->ops[i];
     if (op->kind == OP_INPUT) a.carries[op->dst] = p->spaces[p->variables[op->dst].space].gram;
-    if (op->kind == OP_MAP) find_map(&a, op);
+    if (op->kind == OP_MAP || op->kind == OP_ROWS) find_map(&a, op);
     if (op->kind == OP_APPLY || op->kind == OP_APPLY_T) find_apply(&a, op);
   }
   return a;
@@ -99,7 +100,7 @@ static int level_of(const Anatomy *a, int matrix) {
 static char *kernel_label(const Anatomy *a, int variable) {
   for (int l = 0; l <= a->p->layers; l++) {
     const Matrix *m = &a->p->matrices[a->p->phi_matrix[l]];
-    if (m->x == variable) return mem_format("%d", l);
+    if (m->features == variable) return mem_format("%d", l);
     if (m->y == variable) return mem_format("%d", l + 1);
   }
   return mem_string(a->p->variables[variable].name);
@@ -112,8 +113,9 @@ const char *output_index(const Anatomy *a, const char *output) {
 /* point and output of a row of a variable */
 static char *row_index(const Anatomy *a, int variable, Place place) {
   const char *output = a->p->variables[variable].backward ? output_index(a, place.output) : NULL;
-  return mem_format("%s%s", a->carries[variable] && place.point ? place.point : "",
-                    output ? output : "");
+  const char *position = a->p->variables[variable].positions > 1 ? place.position : NULL;
+  return mem_format("%s%s%s", a->carries[variable] && place.point ? place.point : "",
+                    position ? position : "", output ? output : "");
 }
 
 void put_order(const Anatomy *a, const char *label, int order) {
@@ -288,6 +290,13 @@ static char **argument_names(const Anatomy *a, const Op *op, Place place, int fi
     names[i] = aside_end(a->w, &aside);
   }
   return names;
+}
+
+void put_rows(const Anatomy *a, const Op *op, Place place, int order) {
+  const RowMap *map = &a->p->row_maps[op->rows];
+  put_variable(a, op->src[0], place, order);
+  put_words(a->w, " ");
+  put_words(a->w, map->about);
 }
 
 void put_map(const Anatomy *a, const Op *op, const Expr *expr, Place place, int first, int orders) {

@@ -26,11 +26,12 @@ void anatomy_free(Anatomy *a);
 /* Fields are written order by order in gamma. */
 bool is_expanded(const Anatomy *a);
 
-/* Where an index stands; `output` is written when there are several outputs. NULL leaves out. */
+/* Where an index stands; `position` is written when there are several, `output` is written when
+ * there are several outputs. NULL leaves out. */
 typedef struct Place {
-  const char *point, *output, *time;
+  const char *point, *output, *time, *position;
 } Place;
-extern const Place here, there, still; /* (mu c, t), (alpha c', s), (mu c) */
+extern const Place here, there, still; /* (mu p c, t), (alpha q c', s), (mu p c) */
 
 enum { WHOLE = -1 }; /* not a term of the expansion in gamma, but all of it */
 
@@ -74,6 +75,8 @@ void put_summed_rate(const Anatomy *a, const char *time);
 void put_weight(const Anatomy *a, Place place);
 /* An expression of the arguments of a map: its n fields at order `first`, then at the orders that
  * follow, n * orders in all. */
+/* The variable whose rows an op combines, with what stands for its position. */
+void put_rows(const Anatomy *a, const Op *op, Place place, int order);
 void put_map(const Anatomy *a, const Op *op, const Expr *expr, Place place, int first, int orders);
 
 /* finite.c: the network of finite width, and Delta as a function of f */

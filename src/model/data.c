@@ -213,6 +213,24 @@ static Array *gram_of(const Array *inputs, const Array *tests, const char **why)
   return gram;
 }
 
+/* Training and test inputs as [points, height, width, channels]; NULL for inputs without positions,
+ * or (with *why) for want of memory. */
+static Array *positions_of(const Array *inputs, const Array *tests, const char **why) {
+  *why = NULL;
+  if (!inputs || inputs->rank < 3 || inputs->rank > 4) return NULL;
+  bool plane = inputs->rank == 4;
+  double shape[] = {-1, plane ? (double)inputs->shape[1] : 1, (double)inputs->shape[plane ? 2 : 1],
+                    (double)inputs->shape[plane ? 3 : 2]};
+  Array *parts[2] = {array_reshape(inputs, 4, shape, why),
+                     tests ? array_reshape(tests, 4, shape, why) : NULL};
+  Array *all = parts[0] && (!tests || parts[1])
+                   ? array_concat(tests ? 2 : 1, (const Array *const *)parts, why)
+                   : NULL;
+  array_drop(parts[0]);
+  array_drop(parts[1]);
+  return all;
+}
+
 static bool fill_arrays(Data data, Problem *problem, const char **why) {
   const Array *gram = array_of(data, DATASET_GRAM), *tests = array_of(data, DATASET_TEST_INPUTS);
   const Array *targets = array_of(data, DATASET_TARGETS),
@@ -220,6 +238,9 @@ static bool fill_arrays(Data data, Problem *problem, const char **why) {
   if (tests && tests->shape[0] == 0) tests = NULL;
   problem->gram = gram ? array_reshape(gram, 2, (double[]){(double)gram->shape[0], -1}, why)
                        : gram_of(array_of(data, DATASET_INPUTS), tests, why);
+  problem->inputs = positions_of(array_of(data, DATASET_INPUTS), tests, why);
+  problem->plane = problem->inputs && array_of(data, DATASET_INPUTS)->rank == 4;
+  if (!problem->inputs && *why) return false;
   problem->targets = flatten(targets, why);
   if (expected) problem->test_targets = flatten(expected, why);
   return problem->gram && problem->targets && (!expected || problem->test_targets);

@@ -5,23 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Names of the language that this version does not have, and what they are. */
-static const struct {
-  const char *name, *what;
-} absent[] = {
-    {"conv", "convolutional layers are"},
-    {"pool", "pooling layers are"},
-    {"flatten", "flatten layers are"},
-    {"fluctuations", "'fluctuations' is"},
-    {"load", "'load' is"},
-};
-
 static Value *lookup(Eval *eval, const Ast *node) {
   Binding *binding = scope_find(eval->scope, node->name);
   if (binding) return binding->value;
-  for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
-    if (strcmp(absent[i].name, node->name) == 0)
-      return eval_error(eval, node->span, NULL, "%s not part of this version", absent[i].what);
   if (eval->blind) return value_new(&eval->heap, VALUE_BROKEN);
   const char **names = scope_names(eval->scope);
   Value *broken =

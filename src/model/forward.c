@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_MATRICES = 64 };
+enum { MOST_MATRICES = 64, MOST_PIXELS = 1000 };
 
 /* The forward pass of a layer under way. A variable is the symbol expr_arg(its index), so that all
  * that scripts do with numbers makes elementwise maps of variables. */
@@ -79,18 +79,60 @@ static Forward *forward_of(Call *call) {
   return call->eval->forward;
 }
 
-static int new_matrix(Call *call, const char *name, double sigma, double rate) {
+static int new_matrix(Call *call, const char *name, LayerMatrix matrix) {
   Layer *layer = &call->eval->forward->layer;
-  if (layer->matrix_count < MOST_MATRICES)
-    return layer_matrix(layer, mem_string(name), sigma, rate);
+  matrix.name = mem_string(name);
+  matrix.factor = 1;
+  if (layer->matrix_count < MOST_MATRICES) return layer_matrix(layer, matrix);
+  free(matrix.name);
   eval_error(call->eval, call->span, NULL, "a layer has at most %d matrices", MOST_MATRICES);
   return -1;
 }
 
+/* A whole number of pixels, at least 1; reports otherwise. */
+static bool pixels(Call *call, int i, int *number) {
+  const Value *value = call->args[i];
+  const char *name;
+  Span place = origin(call, i, &name);
+  *number = 1;
+  if (value->kind == VALUE_NUMBER && !value->known) return true;
+  double n = value->kind == VALUE_NUMBER ? value->number : 0;
+  if (n >= 1 && n <= MOST_PIXELS && n == floor(n)) {
+    *number = (int)n;
+    return true;
+  }
+  eval_error(call->eval, place, NULL, "'%s' must be a whole number from 1 to %d", name,
+             MOST_PIXELS);
+  return false;
+}
+
+/* window, padding, stride from argument 3 on */
+static bool window_of(Call *call, LayerMatrix *matrix) {
+  static const char *const paddings[] = {"circular", "zero", NULL};
+  if (call->args[3]->kind == VALUE_NONE) return true;
+  const Value *padding = call->args[4];
+  const char *name;
+  Span place = origin(call, 4, &name);
+  if (padding->kind != VALUE_STRING) {
+    eval_error(call->eval, place, "\"circular\" or \"zero\"", "'%s' must be a string, not %s", name,
+               value_describe(padding));
+    return false;
+  }
+  matrix->circular = strcmp(padding->string, "circular") == 0;
+  if (!matrix->circular && strcmp(padding->string, "zero") != 0) {
+    eval_unknown(call->eval, place, padding->string, paddings, "unknown padding '%s'",
+                 padding->string);
+    return false;
+  }
+  return pixels(call, 3, &matrix->window) & pixels(call, 5, &matrix->stride);
+}
+
 Value *builtin_matrix(Call *call) {
-  double sigma, rate;
-  if (!forward_of(call) || !weights_of(call, &sigma, &rate)) return call_broken(call);
-  int index = new_matrix(call, "W", sigma, rate);
+  LayerMatrix matrix = {.stride = 1};
+  if (!forward_of(call) || !weights_of(call, &matrix.sigma, &matrix.rate) ||
+      !window_of(call, &matrix))
+    return call_broken(call);
+  int index = new_matrix(call, "W", matrix);
   if (index < 0) return call_broken(call);
   Value *value = value_new(&call->eval->heap, VALUE_MATRIX);
   value->matrix.index = index;
@@ -106,10 +148,10 @@ static Value *variable(Eval *eval, int index) {
 
 Value *builtin_bias(Call *call) {
   Forward *f = forward_of(call);
-  double sigma, rate;
-  if (!f || !weights_of(call, &sigma, &rate)) return call_broken(call);
-  if (sigma == 0) return value_number(&call->eval->heap, 0);
-  int index = new_matrix(call, "b", sigma, rate);
+  LayerMatrix matrix = {0};
+  if (!f || !weights_of(call, &matrix.sigma, &matrix.rate)) return call_broken(call);
+  if (matrix.sigma == 0) return value_number(&call->eval->heap, 0);
+  int index = new_matrix(call, "b", matrix);
   if (index < 0) return call_broken(call);
   f->used[index] = true;
   return variable(call->eval,
@@ -163,6 +205,17 @@ static const Expr *name_sums(Eval *eval, Span span, const Expr *e) {
   return arity ? expr_call(eval->pool, e->prim, arg[0], arg[1], arg[2]) : e;
 }
 
+/* Reports, once for each layer, what works on neurons and meets inputs. */
+static void refuse_inputs(Eval *eval, Span span, bool meets) {
+  Forward *f = eval->forward;
+  if (!f->inputs || !meets || f->broken) return;
+  f->broken = true;
+  eval_error(eval, f->link ? f->link->span : span, "dense(linear) makes neurons of the inputs",
+             "'%s' cannot stand before the first dense layer: it is for neurons",
+             f->link && f->link->maker->kind == VALUE_LAYER ? f->link->maker->function->name
+                                                            : "this");
+}
+
 /* The variable that holds the expression. */
 static int map_step(Eval *eval, Span span, const Expr *e) {
   Forward *f = eval->forward;
@@ -171,13 +224,7 @@ static int map_step(Eval *eval, Span span, const Expr *e) {
   if (e->prim == PRIM_ARG) return e->index;
   for (int i = 0; i < f->layer.step_count; i++)
     if (f->layer.steps[i].kind == STEP_MAP && f->layer.steps[i].expr == e) return i + 1;
-  if (f->inputs && expr_depends(e, 0) && !f->broken) {
-    f->broken = true;
-    eval_error(eval, f->link ? f->link->span : span, "dense(linear) makes neurons of the inputs",
-               "'%s' cannot stand before the first dense layer: it is for neurons",
-               f->link && f->link->maker->kind == VALUE_LAYER ? f->link->maker->function->name
-                                                              : "this");
-  }
+  refuse_inputs(eval, span, expr_depends(e, 0));
   return layer_step(&f->layer, (LayerStep){.kind = STEP_MAP, .expr = e});
 }
 
@@ -201,13 +248,39 @@ Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x) {
                       f->layer.matrices[index].name);
   f->used[index] = true;
   LayerMatrix *m = &f->layer.matrices[index];
-  m->sigma *= fabs(matrix->matrix.factor);
-  m->rate *= matrix->matrix.factor * matrix->matrix.factor;
+  m->factor = matrix->matrix.factor;
   int source = map_step(eval, span, e);
   return variable(
       eval,
       layer_step(&f->layer, (LayerStep){.kind = STEP_APPLY, .matrix = index, .source = source}));
 }
+
+/* A step from one variable, of the argument of a call. */
+static Value *step_from(Call *call, StepKind kind) {
+  Eval *eval = call->eval;
+  if (!forward_of(call)) return call_broken(call);
+  const Expr *e = field_of(eval, call->places[0],
+                           "this takes what enters the layer or is made of it", call->args[0]);
+  if (!e) return call_broken(call);
+  Forward *f = eval->forward;
+  int source = map_step(eval, call->span, e);
+  if (kind == STEP_POOL) refuse_inputs(eval, call->span, source == 0);
+  return variable(eval, layer_step(&f->layer, (LayerStep){.kind = kind, .source = source}));
+}
+
+Value *builtin_pooled(Call *call) {
+  static const char *const kinds[] = {"mean", NULL};
+  const Value *kind = call->args[1];
+  const char *name, *word = kind->kind == VALUE_STRING ? kind->string : NULL;
+  Span place = origin(call, 1, &name);
+  if (word && strcmp(word, "mean") == 0) return step_from(call, STEP_POOL);
+  if (word)
+    return eval_unknown(call->eval, place, word, kinds, "unknown %s of pooling '%s'", name, word);
+  return eval_error(call->eval, place, "\"mean\"", "'%s' must be a string, not %s", name,
+                    value_describe(kind));
+}
+
+Value *builtin_flattened(Call *call) { return step_from(call, STEP_FLATTEN); }
 
 /* ---- bodies ---- */
 
@@ -257,6 +330,16 @@ static bool all_used(Eval *eval, const Ast *node) {
   return true;
 }
 
+/* Where the names of a body are looked up: a layer of the language does not see what a script calls
+ * its own things. */
+static Scope *home_of(const Eval *eval, const Ast *node) {
+  Scope *base = eval->globals;
+  while (base->parent) base = base->parent;
+  const Binding *own = scope_own(base, node->name);
+  bool built_in = own && own->value->kind == VALUE_LAYER && own->value->function == node;
+  return built_in ? base : eval->globals;
+}
+
 /* The forward pass of a declared layer into eval->forward; `depth` is how many of its kind the
  * chain has. */
 static bool run_layer(Eval *eval, const Ast *node, Value *const *args, int depth) {
@@ -264,7 +347,7 @@ static bool run_layer(Eval *eval, const Ast *node, Value *const *args, int depth
   const Ast *x = node->kid[node->count - 2], *body = node->kid[node->count - 1];
   Scope *caller = eval->scope;
   size_t mark = eval->heap.count;
-  eval->scope = scope_new(eval->globals);
+  eval->scope = scope_new(home_of(eval, node));
   scope_set(eval->scope, "depth", value_number(&eval->heap, depth), node->name_span);
   scope_set(eval->scope, x->name, variable(eval, 0), x->name_span);
   Value *value = bind_parameters(eval, node, args) ? run_body(eval, body) : NULL;
@@ -319,9 +402,10 @@ static bool run_readout(Eval *eval, const Link *link) {
                .places = link->places,
                .count = link->count};
   Forward *f = eval->forward;
-  double sigma, rate;
-  if (!weights_of(&call, &sigma, &rate)) return false;
-  layer_matrix(&f->layer, mem_string("W"), sigma, rate);
+  LayerMatrix matrix = {.factor = 1};
+  if (!weights_of(&call, &matrix.sigma, &matrix.rate)) return false;
+  matrix.name = mem_string("W");
+  layer_matrix(&f->layer, matrix);
   f->layer.result = layer_step(&f->layer, (LayerStep){.kind = STEP_APPLY});
   f->layer.readout = true;
   return true;
@@ -337,6 +421,12 @@ static int depth_of(const Chain *chain, const Link *link) {
   int depth = 0;
   for (int i = 0; i < chain->count; i++) depth += chain->links[i]->link.maker == link->maker;
   return depth;
+}
+
+static bool makes_neurons(const Layer *layer) {
+  for (int i = 0; i < layer->step_count; i++)
+    if (layer->steps[i].kind != STEP_FLATTEN) return true;
+  return false;
 }
 
 static bool run_link(Eval *eval, const Chain *chain, const Link *link) {
@@ -398,7 +488,7 @@ Layer *chain_layers(Eval *eval, const Chain *chain) {
     sound = run_link(eval, chain, link);
     layers[i] = forward.layer;
     layers[i].span = link->span;
-    inputs = inputs && layers[i].result == 0;
+    inputs = inputs && !makes_neurons(&layers[i]);
   }
   eval->forward = outer;
   if (sound) return layers;

@@ -22,10 +22,10 @@ void layers_free(Layer *layers, int count) {
   free(layers);
 }
 
-int layer_matrix(Layer *layer, char *name, double sigma, double rate) {
+int layer_matrix(Layer *layer, LayerMatrix matrix) {
   size_t count = (size_t)layer->matrix_count + 1;
   layer->matrices = mem_grow(layer->matrices, count * sizeof *layer->matrices);
-  layer->matrices[layer->matrix_count] = (LayerMatrix){name, sigma, rate};
+  layer->matrices[layer->matrix_count] = matrix;
   return layer->matrix_count++;
 }
 
@@ -38,6 +38,7 @@ int layer_step(Layer *layer, LayerStep step) {
 void problem_free(Problem *problem) {
   if (!problem) return;
   array_drop(problem->gram);
+  array_drop(problem->inputs);
   array_drop(problem->targets);
   array_drop(problem->test_targets);
   layers_free(problem->layers, problem->layer_count);

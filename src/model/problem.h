@@ -13,15 +13,17 @@
 /* The forward pass of one layer of the chain, as steps that each make a variable: 0 is what enters,
  * i + 1 what step i gives. */
 typedef enum StepKind {
-  STEP_APPLY, /* a matrix on a variable */
-  STEP_BIAS,  /* a matrix on the constant 1 */
-  STEP_MAP    /* elementwise */
+  STEP_APPLY,  /* a matrix on a variable */
+  STEP_BIAS,   /* a matrix on the constant 1 */
+  STEP_MAP,    /* elementwise */
+  STEP_POOL,   /* the mean over positions */
+  STEP_FLATTEN /* all positions together: what acts next has weights for each of them */
 } StepKind;
 
 typedef struct LayerStep {
   StepKind kind;
   int matrix;       /* index into the layer's matrices */
-  int source;       /* STEP_APPLY: the variable */
+  int source;       /* the variable, but for STEP_BIAS and STEP_MAP */
   const Expr *expr; /* STEP_MAP: argument i stands for variable i */
 } LayerStep;
 
@@ -29,6 +31,11 @@ typedef struct LayerMatrix {
   char *name;
   double sigma; /* standard deviation of the initial entries, where they keep fields of order one */
   double rate;  /* multiplies the learning rate; 0: frozen */
+  double factor; /* a number in front of the matrix */
+  /* of a convolution: pixels on a side of the window, 0 for a matrix on whole vectors; it is
+   * centred on every stride-th position, and what lies outside comes from the other side or is 0 */
+  int window, stride;
+  bool circular;
 } LayerMatrix;
 
 typedef struct Layer {
@@ -61,11 +68,13 @@ typedef enum Rule {
 
 typedef struct Problem {
   /* data: points are the training points, then the test points */
-  int points;          /* P > 0 */
-  int tests;           /* P* >= 0 */
-  int outputs;         /* C > 0 */
-  int dimension;       /* D of the inputs; 0 where only their Gram matrix is known */
-  Array *gram;         /* [P+P*, P+P*], x_mu . x_alpha / D */
+  int points;    /* P > 0 */
+  int tests;     /* P* >= 0 */
+  int outputs;   /* C > 0 */
+  int dimension; /* D of the inputs; 0 where only their Gram matrix is known */
+  Array *gram;   /* [P+P*, P+P*], x_mu . x_alpha / D */
+  Array *inputs; /* [P+P*, height, width, channels] (height 1 on a line); NULL: without positions */
+  bool plane;    /* the inputs have height and width */
   Array *targets;      /* [P, C] */
   Array *test_targets; /* [P*, C] or NULL */
   /* the network, theory.md section 1 conventions (see dmf-language(7)) */
@@ -98,7 +107,7 @@ void layers_free(Layer *layers, int count);
 
 /* Building a layer: adds a matrix (the name is taken over), and steps, which give their variable.
  */
-int layer_matrix(Layer *layer, char *name, double sigma, double rate);
+int layer_matrix(Layer *layer, LayerMatrix matrix);
 int layer_step(Layer *layer, LayerStep step);
 
 #endif

@@ -180,6 +180,11 @@ static void add_line(LayerWriter *l, const char *name, char *value) {
 static char *weights(const char *maker, const LayerMatrix *matrix) {
   char *sigma = mem_number(matrix->sigma), *rate = mem_number(matrix->rate);
   char *text = mem_format("%s(%s, %s)", maker, sigma, rate);
+  if (matrix->window) {
+    text[strlen(text) - 1] = 0;
+    add(&text, ", window = %d, padding = \"%s\", stride = %d)", matrix->window,
+        matrix->circular ? "circular" : "zero", matrix->stride);
+  }
   free(sigma);
   free(rate);
   return text;
@@ -195,17 +200,31 @@ static void write_matrices(LayerWriter *l, int end) {
   }
 }
 
+/* W @ x, with the number before the matrix; to be freed. */
+static char *product(const LayerWriter *l, const LayerStep *step) {
+  double factor = l->layer->matrices[step->matrix].factor;
+  char *number = mem_number(factor), *front = mem_format("%s * ", number);
+  char *text =
+      mem_format("%sW%d @ %s", factor == 1 ? "" : front, step->matrix, l->names[step->source]);
+  free(number);
+  free(front);
+  return text;
+}
+
 static void write_step(LayerWriter *l, const char *name, const LayerStep *step) {
+  const char *source = l->names[step->source];
   switch (step->kind) {
   case STEP_APPLY:
     write_matrices(l, step->matrix + 1);
-    add_line(l, name, mem_format("W%d @ %s", step->matrix, l->names[step->source]));
+    add_line(l, name, product(l, step));
     break;
   case STEP_BIAS:
     write_matrices(l, step->matrix);
     add_line(l, name, weights("bias", &l->layer->matrices[l->matrices++]));
     break;
   case STEP_MAP: add_line(l, name, expression(l->w, step->expr, l->names)); break;
+  case STEP_POOL: add_line(l, name, mem_format("pooled(%s)", source)); break;
+  case STEP_FLATTEN: add_line(l, name, mem_format("flattened(%s)", source)); break;
   }
 }
 

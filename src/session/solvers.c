@@ -73,7 +73,7 @@ static Result *promised(int solver, Program *program, const SolveOptions *option
     const FieldRow *row = &field_rows[i];
     if (!(row->solvers & solver) || !present(row, program)) continue;
     int last = row->extent == PLAIN  ? 0
-               : row->extent == GAPS ? program->layers - 1
+               : row->extent == GAPS ? response_layers(program)
                                      : program->layers;
     for (int layer = row->extent != PLAIN; layer <= last; layer++)
       field_promise(result, row->id, layer);
@@ -116,7 +116,7 @@ static const char *lack(const FieldRow *row, int solver) {
   case TESTED: return "the dataset has no test points";
   case JUDGED: return "the dataset has no 'test_targets'";
   case ALIGNED: return "all targets are equal";
-  default: return row->extent == GAPS ? "the chain has a single layer" : NULL;
+  default: return row->extent == GAPS ? "the chain has a single layer, positions, or several outputs" : NULL;
   }
 }
 

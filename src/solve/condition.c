@@ -114,6 +114,8 @@ static TapeMap *map_of(ExprPool *pool, const Expr *e, int count, double width) {
   return tape_map_new(e, slope, count);
 }
 
+bool condition_applies(const Program *p) { return p->row_map_count == 0; }
+
 bool condition_rounds(const Program *p) {
   Rounding r = {.pool = p->pool, .width = 1};
   for (int i = 0; i < p->op_count; i++, r.count = 0)
@@ -418,10 +420,12 @@ static View tangent(Run *r) {
 /* f = <w x> / gamma, less its start. */
 static void measure_f(Run *r) {
   Tape *tape = r->tape;
-  const Matrix *m = &r->p->matrices[r->p->readout];
+  int readout = 0;
+  while (!is_readout(r->p, readout)) readout++;
+  const Matrix *m = &r->p->matrices[readout];
   View f = tape_table(tape, r->z.outputs, r->z.all, false), raw = f;
   View w = tape_wide(tape, population(r->p, m->from), r->z.outputs, false);
-  tape_copy(tape, w, 1, r->carrier[r->p->readout].table);
+  tape_copy(tape, w, 1, r->carrier[readout].table);
   bool centered = r->p->problem->centered;
   if (centered) raw = tape_table(tape, r->z.outputs, r->z.all, false);
   tape_average(tape, raw, 1 / r->plan->gamma, w, r->field[m->x]);

@@ -34,6 +34,8 @@ typedef struct ConditionCode {
 } ConditionCode;
 ConditionCode condition_compile(const Program *program, const double *rounding);
 void condition_code_free(const Program *program, ConditionCode *code);
+/* Whether it can be run: no op combines rows. */
+bool condition_applies(const Program *program);
 /* Whether every kink of the program can be rounded. */
 bool condition_rounds(const Program *program);
 

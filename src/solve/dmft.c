@@ -199,8 +199,7 @@ static const struct {
 enum { LARGE = sizeof large / sizeof *large };
 
 static int layers_of(const Program *p, int k) {
-  if (!large[k].response) return p->layers;
-  return p->problem->outputs == 1 ? p->layers - 1 : 0;
+  return large[k].response ? response_layers(p) : p->layers;
 }
 
 static bool fill_large(Solve *s, Result *result) {
@@ -245,16 +244,21 @@ static double two_time_bytes(const Solve *s) {
 /* An upper bound: every basis as large as sample space or history allow. */
 static double march_bytes(const Solve *s, size_t paths) {
   const Program *p = s->program;
-  double rows = (double)(s->sizes.all * s->sizes.outputs), S = (double)paths, bytes = 0;
-  double met = rows * (double)s->sizes.steps, rank = met < S ? met : S;
-  for (int v = 0; v < p->variable_count; v++) bytes += 16 * rows * S;
-  bytes += 8 * (4 * rows * S + 3 * rows * rows);
-  for (int k = 0; k < p->matrix_count; k++)
-    bytes += 8 * (2 * 4 * rank * S + 3 * rank * rank) + 16 * (double)s->sizes.steps * rows * rows;
+  Sizes z = s->sizes;
+  double S = (double)paths, steps = (double)z.steps, most = (double)most_rows(p);
+  double doubles = 4 * most * S + (double)tangent_size(p) + (double)mixing_size(p);
+  for (int v = 0; v < p->variable_count; v++)
+    if (is_wide(p, p->variables[v].space)) doubles += 2 * (double)rows_of(p, v) * S;
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    double rank = fmin(steps * (double)rows_of(p, m->y), S);
+    doubles += is_wide_matrix(p, m) ? 2 * 4 * rank * S + 3 * rank * rank + 4 * most * rank
+                                    : 4 * (double)thin_vectors(p, m) * S;
+  }
+  double row = steps * (double)(z.all * z.all), record = 2 * row * p->matrix_count;
   int parallel = s->options.threads < s->replicates ? s->options.threads : s->replicates;
-  double record = 16 * (double)s->sizes.steps * rows * rows * p->matrix_count;
-  double summary = 8 * (double)s->sizes.steps * rows * rows * (s->replicates + 5);
-  return bytes * parallel + record * (s->replicates + parallel) + summary;
+  double summary = row * (double)(z.outputs * z.outputs) * (s->replicates + 5);
+  return 8 * (doubles * parallel + record * (s->replicates + parallel) + summary);
 }
 
 static void run_replicates(Solve *s) {
@@ -330,9 +334,9 @@ static double automatic_tol(const Program *program, const SolveOptions *options)
 
 /* What the noise of a march adds to its fields biases it by rank/S. Where the bases may grow to the
  * order of S, fewer and larger replicates are better, though their scatter says less. */
-static int replicates_for(const Program *program, const SolveOptions *options, Sizes z) {
+static int replicates_for(const Program *program, const SolveOptions *options) {
   if (program->linear) return 1;
-  int rank = (int)fmin(1e6, 2.0 * (double)(z.steps * z.all * z.outputs));
+  int rank = (int)fmin(1e6, 2.0 * (double)(sizes_of(program).steps * most_rows(program)));
   int replicates = options->samples / REPLICATES >= rank ? REPLICATES : FEWER_REPLICATES;
   return options->samples / FEWEST_PATHS < replicates ? options->samples / FEWEST_PATHS
                                                       : replicates;
@@ -340,7 +344,7 @@ static int replicates_for(const Program *program, const SolveOptions *options, S
 
 static void prepare(Solve *s, Program *program, const SolveOptions *options, bool two_time) {
   *s = (Solve){.program = program, .options = *options, .sizes = sizes_of(program)};
-  s->replicates = replicates_for(program, options, s->sizes);
+  s->replicates = replicates_for(program, options);
   MarchPlan *plan = &s->plan;
   *plan = (MarchPlan){.program = program,
                       .two_time = two_time,

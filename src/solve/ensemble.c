@@ -398,6 +398,10 @@ enum { SMALL_HISTORY = 512 };
 
 Status solve_networks(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
+  if (options->conditioned && !condition_applies(program)) {
+    *why = mem_string("networks without matrices are for layers without positions");
+    return STATUS_SCRIPT;
+  }
   double start = run_clock();
   Sizes z = sizes_of(program);
   Ensemble e;

@@ -737,6 +737,7 @@ const char *solve_refuses_fluctuations(const Result *theory) {
   if ((closure == CLOSURE_NTK || problem->parameterization == PARAM_NTK) && !problem->centered)
     return "in the lazy limit the output at the start is of order one at any width: with "
            "centered = true its fluctuations are of order 1/N";
+  if (!condition_applies(origin->program)) return "fluctuations are for layers without positions";
   if (!condition_rounds(origin->program))
     return "an activation has a kink that this version cannot round";
   return NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/initial.h"
 #include "base/memory.h"
+#include "num/linalg.h"
 #include "solve/average.h"
 
 #include <stdlib.h>
@@ -9,8 +10,9 @@
 /* What a variable is at t = 0.
  *   Gaussian:  a sum of independent fields, weight_k times the image of a matrix
  *   function:  expr(base) of one Gaussian variable
- *   backward:  a sum over fields r_k of coefficient_k(base_k) r_k; base -1 for a constant */
-typedef enum Nature { GAUSSIAN, FUNCTION, BACKWARD } Nature;
+ *   backward:  a sum over fields r_k of coefficient_k(base_k) r_k; base -1 for a constant
+ *   combined:  rows of a function or of a backward variable; only its covariance is known */
+typedef enum Nature { GAUSSIAN, FUNCTION, BACKWARD, COMBINED } Nature;
 
 typedef struct Term {
   int field;               /* index into fields */
@@ -23,15 +25,23 @@ typedef struct Form {
   Nature nature;
   Term *terms;
   int count;
-  const Expr *expr; /* FUNCTION */
-  int base;
+  const Expr *expr;  /* FUNCTION */
+  int base;          /* FUNCTION; COMBINED: the variable whose rows these are */
+  const RowMap *map; /* COMBINED */
 } Form;
+
+/* A Gaussian field that a matrix makes, or rows of one. */
+typedef struct Field {
+  double *covariance;
+  int root; /* the field itself, or that whose rows it is: such fields are not independent */
+} Field;
 
 /* <f(u) f(v)> over all pairs of rows of a Gaussian variable: layers that add to one stream share
  * these. */
 typedef struct Known {
   const Expr *f;
   int base;
+  size_t rows;
   double *covariance;
 } Known;
 
@@ -40,9 +50,10 @@ typedef struct Initial {
   size_t R;
   int threads;
   Form *forms; /* [variable] */
+  Field *fields;
+  int field_count;
   Known *known;
   int known_count;
-  double **fields; /* [op]: the covariance [R, R] of the field that an application makes */
   InitialKernels *kernels;
   Status status;
   char **why;
@@ -54,22 +65,50 @@ static void fail(Initial *s, Status status, const char *format, int variable) {
   *s->why = mem_format(format, s->p->variables[variable].name);
 }
 
-static double *square(const Initial *s) { return mem_new(s->R * s->R, sizeof(double)); }
+/* Rows of a variable, for one output. */
+static size_t rows(const Initial *s, int variable) {
+  return s->R * (size_t)s->p->variables[variable].positions;
+}
+
+static double *square(size_t n) { return mem_new(n * n, sizeof(double)); }
+
+static int add_field(Initial *s, double *covariance, int root) {
+  s->fields = mem_grow(s->fields, (size_t)(s->field_count + 1) * sizeof *s->fields);
+  s->fields[s->field_count] = (Field){covariance, root < 0 ? s->field_count : root};
+  return s->field_count++;
+}
+
+/* M C M^T, the covariance of rows that a map combines of each point. */
+static double *combined(const Initial *s, const RowMap *map, const double *c) {
+  size_t from = s->R * (size_t)map->from, to = s->R * (size_t)map->to, T = (size_t)map->to,
+         F = (size_t)map->from;
+  double *half = mem_new(to * from, sizeof *half), *out = square(to);
+  for (size_t i = 0; i < to; i++)
+    for (int k = map->begin[i % T]; k < map->begin[i % T + 1]; k++)
+      axpy(from, map->weight[k], c + (i / T * F + (size_t)map->source[k]) * from, half + i * from);
+  for (size_t i = 0; i < to; i++)
+    for (size_t j = 0; j < to; j++)
+      for (int k = map->begin[j % T]; k < map->begin[j % T + 1]; k++)
+        out[i * to + j] += map->weight[k] * half[i * from + j / T * F + (size_t)map->source[k]];
+  free(half);
+  return out;
+}
 
 /* ---- covariances ---- */
 
 /* out += weight_k^2 Cov_k, summed: the covariance of a Gaussian variable */
-static void gaussian_covariance(const Initial *s, const Form *form, double *out) {
-  for (int k = 0; k < form->count; k++)
-    for (size_t i = 0; i < s->R * s->R; i++)
-      out[i] += form->terms[k].weight * form->terms[k].weight * s->fields[form->terms[k].field][i];
+static void gaussian_covariance(const Initial *s, const Form *form, size_t n, double *out) {
+  for (int k = 0; k < form->count; k++) {
+    const double *field = s->fields[form->terms[k].field].covariance;
+    for (size_t i = 0; i < n * n; i++)
+      out[i] += form->terms[k].weight * form->terms[k].weight * field[i];
+  }
 }
 
 /* out[a, b] = <f(u_a) f(u_b)> for a Gaussian u with the given covariance. */
-static void function_covariance(Initial *s, const Expr *f, const double *cov, double *out,
+static void function_covariance(Initial *s, const Expr *f, size_t R, const double *cov, double *out,
                                 int variable) {
   Average *average = average_new(f);
-  size_t R = s->R;
   bool fine = true;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->threads) reduction(&& : fine)
   for (size_t a = 0; a < R; a++)
@@ -90,22 +129,24 @@ static void function_covariance(Initial *s, const Expr *f, const double *cov, do
 /* The covariance of f(base); base -1 stands for a constant. */
 static const double *known_covariance(Initial *s, const Expr *f, int base, int variable) {
   for (int i = 0; i < s->known_count; i++)
-    if (s->known[i].f == f && s->known[i].base == base) return s->known[i].covariance;
-  double *out = square(s), *inner = square(s);
-  if (base >= 0) gaussian_covariance(s, &s->forms[base], inner);
-  function_covariance(s, f, inner, out, variable);
+    if (s->known[i].f == f && s->known[i].base == base && s->known[i].rows == rows(s, variable))
+      return s->known[i].covariance;
+  size_t n = rows(s, base >= 0 ? base : variable);
+  double *out = square(n), *inner = square(n);
+  if (base >= 0) gaussian_covariance(s, &s->forms[base], n, inner);
+  function_covariance(s, f, n, inner, out, variable);
   free(inner);
   s->known = mem_grow(s->known, (size_t)(s->known_count + 1) * sizeof *s->known);
-  s->known[s->known_count++] = (Known){f, base, out};
+  s->known[s->known_count++] = (Known){f, base, n, out};
   return out;
 }
 
 static double *covariance(Initial *s, int variable) {
   const Form *form = &s->forms[variable];
-  double *out = square(s);
-  size_t n = s->R * s->R;
+  size_t width = rows(s, variable), n = width * width;
+  double *out = square(width);
   switch (form->nature) {
-  case GAUSSIAN: gaussian_covariance(s, form, out); break;
+  case GAUSSIAN: gaussian_covariance(s, form, width, out); break;
   case FUNCTION:
     memcpy(out, known_covariance(s, form->expr, form->base, variable), n * sizeof *out);
     break;
@@ -113,9 +154,16 @@ static double *covariance(Initial *s, int variable) {
     for (int k = 0; k < form->count; k++) {
       const Term *term = &form->terms[k];
       const double *factor = known_covariance(s, term->coefficient, term->base, variable),
-                   *field = s->fields[term->field];
+                   *field = s->fields[term->field].covariance;
       for (size_t i = 0; i < n; i++) out[i] += factor[i] * field[i];
     }
+    break;
+  case COMBINED: {
+    double *inner = covariance(s, form->base);
+    free(out);
+    out = combined(s, form->map, inner);
+    free(inner);
+  }
   }
   return out;
 }
@@ -129,7 +177,25 @@ static double slope_of(const Expr *e, int count, int argument) {
   return expr_eval(e, unit);
 }
 
-static void add_term(Form *form, Term term) {
+static void refuse(Initial *s, int variable) {
+  fail(s, STATUS_SCRIPT,
+       "%s mixes several Gaussian fields: its kernel at initialisation needs sampling", variable);
+}
+
+/* Adds a term of variable `variable`; what is already there of its field is added to. */
+static void add_term(Initial *s, Form *form, Term term, int variable) {
+  ExprPool *pool = s->p->pool;
+  for (int i = 0; i < form->count; i++) {
+    Term *own = &form->terms[i];
+    if (own->field != term.field && s->fields[own->field].root == s->fields[term.field].root)
+      refuse(s, variable);
+    if (own->field != term.field) continue;
+    if (own->base != term.base && own->base >= 0 && term.base >= 0) refuse(s, variable);
+    own->weight += term.weight;
+    own->coefficient = expr_call(pool, PRIM_ADD, own->coefficient, term.coefficient, NULL);
+    if (own->base < 0) own->base = term.base;
+    return;
+  }
   form->terms = mem_grow(form->terms, (size_t)(form->count + 1) * sizeof *form->terms);
   form->terms[form->count++] = term;
 }
@@ -140,8 +206,9 @@ static void map_gaussian(Initial *s, const Op *op, Form *out) {
     const Form *in = &s->forms[op->src[i]];
     double slope = slope_of(op->expr, op->src_count, i);
     for (int k = 0; k < in->count; k++) {
-      add_term(out, in->terms[k]);
-      out->terms[out->count - 1].weight *= slope;
+      Term term = in->terms[k];
+      term.weight *= slope;
+      add_term(s, out, term, op->dst);
     }
   }
 }
@@ -170,8 +237,7 @@ static void map_function(Initial *s, const Op *op, Form *out) {
   if (out->base >= 0)
     out->expr = expr_substitute(s->p->pool, op->expr, with);
   else
-    fail(s, STATUS_SCRIPT,
-         "%s mixes several Gaussian fields: its kernel at initialisation needs sampling", op->dst);
+    refuse(s, op->dst);
 }
 
 /* sum_i d(expr)/d(backward argument i) times what that argument is */
@@ -186,13 +252,10 @@ static void map_backward(Initial *s, const Op *op, Form *out) {
     slope = expr_substitute(pool, slope, with);
     for (int k = 0; k < in->count; k++) {
       Term term = in->terms[k];
-      if (base == -2 || (base >= 0 && term.base >= 0 && term.base != base))
-        fail(s, STATUS_SCRIPT,
-             "%s mixes several Gaussian fields: its kernel at initialisation needs sampling",
-             op->dst);
+      if (base == -2 || (base >= 0 && term.base >= 0 && term.base != base)) refuse(s, op->dst);
       if (base >= 0) term.base = base;
       term.coefficient = expr_call(pool, PRIM_MUL, slope, term.coefficient, NULL);
-      add_term(out, term);
+      add_term(s, out, term, op->dst);
     }
   }
 }
@@ -204,6 +267,7 @@ static void run_map_form(Initial *s, const Op *op) {
   for (int i = 0; i < op->src_count; i++) {
     gaussian = gaussian && s->forms[op->src[i]].nature == GAUSSIAN;
     backward = backward || s->forms[op->src[i]].nature == BACKWARD;
+    if (s->forms[op->src[i]].nature == COMBINED) return refuse(s, op->dst);
   }
   if (backward)
     map_backward(s, op, out);
@@ -216,49 +280,78 @@ static void run_map_form(Initial *s, const Op *op) {
 /* ---- applications ---- */
 
 static double *thin_kernel(const Initial *s, const Matrix *m, bool input) {
-  double *kernel = square(s);
+  size_t n = rows(s, input ? m->x : m->y);
+  double *kernel = square(n);
   const double *gram = input ? gram_of(s->p, m) : NULL;
-  for (size_t i = 0; i < s->R * s->R; i++) kernel[i] = gram ? gram[i] : 1;
+  for (size_t i = 0; i < n * n; i++) kernel[i] = gram ? gram[i] : 1;
   return kernel;
 }
 
 /* The image of a vector with this kernel: a Gaussian field, variance times sigma^2. */
-static void run_apply(Initial *s, int i, bool forward) {
-  const Op *op = &s->p->ops[i];
+static void run_apply(Initial *s, const Op *op, bool forward) {
   const Matrix *m = &s->p->matrices[op->matrix];
   double **kernel = forward ? &s->kernels->x[op->matrix] : &s->kernels->y[op->matrix];
   bool thin = !is_wide(s->p, forward ? m->from : m->to);
   *kernel = thin ? thin_kernel(s, m, forward) : covariance(s, op->src[0]);
-  s->fields[i] = square(s);
-  for (size_t k = 0; k < s->R * s->R; k++) s->fields[i][k] = m->sigma * m->sigma * (*kernel)[k];
+  size_t n = rows(s, op->src[0]);
+  double *field = square(n);
+  for (size_t k = 0; k < n * n; k++) field[k] = m->sigma * m->sigma * (*kernel)[k];
   Form *out = &s->forms[op->dst];
   *out = (Form){.nature = forward ? GAUSSIAN : BACKWARD, .base = -1};
-  add_term(out, (Term){i, 1, expr_const(s->p->pool, 1), -1});
+  Term term = {add_field(s, field, -1), 1, expr_const(s->p->pool, 1), -1};
+  add_term(s, out, term, op->dst);
 }
 
-/* The y kernels of matrices that are never applied backward: those from the inputs. */
+/* Rows of Gaussian fields are Gaussian fields, of their own covariance. */
+static void run_rows_form(Initial *s, const Op *op) {
+  const RowMap *map = &s->p->row_maps[op->rows];
+  const Form *in = &s->forms[op->src[0]];
+  Form *out = &s->forms[op->dst];
+  bool plain = in->nature == GAUSSIAN || in->nature == BACKWARD;
+  for (int k = 0; k < in->count; k++) plain = plain && in->terms[k].coefficient->prim == PRIM_CONST;
+  *out = (Form){.nature = COMBINED, .base = op->src[0], .map = map};
+  if (!plain) return;
+  out->nature = in->nature;
+  out->base = -1;
+  for (int k = 0; k < in->count; k++) {
+    Term term = in->terms[k];
+    int root = s->fields[term.field].root;
+    term.field = add_field(s, combined(s, map, s->fields[term.field].covariance), root);
+    add_term(s, out, term, op->dst);
+  }
+}
+
+/* The y kernels of matrices that are never applied backward, those from the inputs; and the kernels
+ * of features that no matrix meets as they are. */
 static void finish_kernels(Initial *s) {
-  for (int k = 0; k < s->p->matrix_count && s->status == STATUS_OK; k++)
-    if (!s->kernels->y[k] && s->p->matrices[k].x >= 0)
-      s->kernels->y[k] = covariance(s, s->p->matrices[k].y);
+  for (int k = 0; k < s->p->matrix_count && s->status == STATUS_OK; k++) {
+    const Matrix *m = &s->p->matrices[k];
+    if (m->x < 0) continue;
+    if (!s->kernels->y[k]) s->kernels->y[k] = covariance(s, m->y);
+    if (m->features != m->x && is_level(s->p, k))
+      s->kernels->features[k] = covariance(s, m->features);
+  }
 }
 
 Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, char **why) {
   Initial s = {.p = p, .R = sizes_of(p).all, .threads = threads, .kernels = kernels, .why = why};
   s.forms = mem_new((size_t)p->variable_count, sizeof *s.forms);
-  s.fields = mem_new((size_t)p->op_count, sizeof *s.fields);
-  *kernels = (InitialKernels){mem_new((size_t)p->matrix_count, sizeof(double *)),
-                              mem_new((size_t)p->matrix_count, sizeof(double *))};
+  size_t count = (size_t)p->matrix_count;
+  *kernels = (InitialKernels){mem_new(count, sizeof(double *)), mem_new(count, sizeof(double *)),
+                              mem_new(count, sizeof(double *))};
   for (int i = 0; i < p->gradient_count && s.status == STATUS_OK; i++) switch (p->ops[i].kind) {
-    case OP_MAP: run_map_form(&s, &p->ops[i]); break;
-    case OP_APPLY: run_apply(&s, i, true); break;
-    case OP_APPLY_T: run_apply(&s, i, false); break;
+    case OP_MAP:
+      if (is_wide(p, p->variables[p->ops[i].dst].space)) run_map_form(&s, &p->ops[i]);
+      break;
+    case OP_APPLY: run_apply(&s, &p->ops[i], true); break;
+    case OP_APPLY_T: run_apply(&s, &p->ops[i], false); break;
+    case OP_ROWS: run_rows_form(&s, &p->ops[i]); break;
     case OP_INPUT:
     case OP_SEED:
     case OP_WEIGH: break;
     }
   finish_kernels(&s);
-  for (int i = 0; i < p->op_count; i++) free(s.fields[i]);
+  for (int i = 0; i < s.field_count; i++) free(s.fields[i].covariance);
   for (int v = 0; v < p->variable_count; v++) free(s.forms[v].terms);
   for (int i = 0; i < s.known_count; i++) free(s.known[i].covariance);
   free(s.fields);
@@ -272,7 +365,9 @@ void initial_free(const Program *p, InitialKernels *kernels) {
   for (int k = 0; k < p->matrix_count; k++) {
     free(kernels->x[k]);
     free(kernels->y[k]);
+    free(kernels->features[k]);
   }
+  free(kernels->features);
   free(kernels->x);
   free(kernels->y);
   *kernels = (InitialKernels){0};

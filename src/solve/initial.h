@@ -9,10 +9,11 @@
 #include "base/status.h"
 #include "solve/step.h"
 
-/* For each matrix, <x x> on its source side and <y y> on its target side over all points [R, R]
+/* For each matrix, <x x> on its source side and <y y> on its target side over all rows [R A, R A]
  * (per output for backward ones: different outputs are uncorrelated), thin sides included. */
 typedef struct InitialKernels {
-  double **x, **y; /* [matrix] */
+  double **x, **y;   /* [matrix] */
+  double **features; /* [matrix]: of its features; NULL where they are x, or no level's */
 } InitialKernels;
 
 /* Status STATUS_SCRIPT when a map mixes Gaussian fields in a way that is no function of one of

@@ -29,18 +29,32 @@ typedef struct Lazy {
   double *scratch;
 } Lazy;
 
-/* What stands in for a gradient under another learning rule does not correlate with it at
- * initialisation: such matrices do not contribute. */
+/* K = sum rate G Phi, summed over pairs of positions. What stands in for a gradient under another
+ * learning rule does not correlate with it at initialisation: such matrices do not contribute. */
 static double *tangent(const Lazy *s) {
   const Program *p = s->program;
-  size_t n = s->sizes.all * s->sizes.all;
-  double *K = mem_new(n, sizeof *K);
+  size_t R = s->sizes.all;
+  double *K = mem_new(R * R, sizeof *K);
   for (int k = 0; k < p->matrix_count; k++) {
     const Matrix *m = &p->matrices[k];
     if (m->rate == 0 || m->learns != m->y) continue;
-    for (size_t i = 0; i < n; i++) K[i] += m->rate * s->kernels.x[k][i] * s->kernels.y[k][i];
+    size_t A = (size_t)p->variables[m->x].positions, n = R * A;
+    for (size_t i = 0; i < n; i++)
+      for (size_t j = 0; j < n; j++)
+        K[i / A * R + j / A] += m->rate * s->kernels.x[k][i * n + j] * s->kernels.y[k][i * n + j];
   }
   return K;
+}
+
+/* The mean over positions of a kernel, [R, R]; to be freed. */
+static double *mean_kernel(const Lazy *s, const double *kernel, int variable) {
+  size_t R = s->sizes.all, A = (size_t)s->program->variables[variable].positions;
+  double *mean = mem_new(R * R, sizeof *mean);
+  for (size_t a = 0; a < R; a++)
+    for (size_t b = 0; b < R; b++)
+      for (size_t i = 0; i < A; i++)
+        mean[a * R + b] += kernel[(a * A + i) * R * A + b * A + i] / (double)A;
+  return mean;
 }
 
 /* The steps of c[P, C] and its velocity. Returns the step at which f stops being finite, or -1. */
@@ -127,9 +141,8 @@ static bool diagonalise(Lazy *s, double c, bool flow) {
 
 /* ---- results ---- */
 
-/* A kernel [R, R] that does not depend on time, as [T+1, R, T+1, R]. */
-static bool fill_static(const Lazy *s, Result *result, FieldId id, int layer,
-                        const double *kernel) {
+/* A kernel [R, R] that does not depend on time, as [T+1, R, T+1, R]; it is freed. */
+static bool fill_static(const Lazy *s, Result *result, FieldId id, int layer, double *kernel) {
   Sizes z = s->sizes;
   size_t n = z.steps * z.all;
   double *all = mem_block(n * n);
@@ -138,14 +151,19 @@ static bool fill_static(const Lazy *s, Result *result, FieldId id, int layer,
       memcpy(all + a * n + t * z.all, kernel + (a % z.all) * z.all, z.all * sizeof *all);
   bool fine = all && field_fill(result, id, layer, z, all, NULL);
   free(all);
+  free(kernel);
   return fine;
 }
 
-static const double *phi_of(const Lazy *s, int l) {
-  return s->kernels.x[s->program->phi_matrix[l]];
+static double *phi_of(const Lazy *s, int l) {
+  int k = s->program->phi_matrix[l];
+  const double *features = s->kernels.features[k];
+  return mean_kernel(s, features ? features : s->kernels.x[k], s->program->matrices[k].features);
 }
-static const double *g_of(const Lazy *s, int l) {
-  return s->kernels.y[s->program->phi_matrix[l - 1]];
+
+static double *g_of(const Lazy *s, int l) {
+  int k = s->program->phi_matrix[l - 1];
+  return mean_kernel(s, s->kernels.y[k], s->program->matrices[k].y);
 }
 
 static bool add_layers(Lazy *s, Result *result) {
@@ -154,8 +172,10 @@ static bool add_layers(Lazy *s, Result *result) {
          *curve = mem_new(z.steps, sizeof *curve);
   bool fine = true;
   for (int l = 1; fine && l <= s->program->layers; l++) {
+    double *phi = phi_of(s, l);
     for (size_t t = 0; t < z.steps; t++)
-      memcpy(kernel + t * z.all * z.all, phi_of(s, l), z.all * z.all * sizeof *kernel);
+      memcpy(kernel + t * z.all * z.all, phi, z.all * z.all * sizeof *kernel);
+    free(phi);
     if (observe_aligns(s->program)) {
       observe_alignment(s->program, z, kernel, curve);
       fine = field_add(result, FIELD_ALIGNMENT, l, z, curve, NULL);
@@ -212,9 +232,13 @@ static bool add_curves(Lazy *s, Result *result) {
 static Status start(Lazy *s, Program *program, int threads, char **why) {
   *s = (Lazy){.program = program, .sizes = sizes_of(program)};
   Sizes z = s->sizes;
-  double bytes =
-      8 * ((double)z.all * (double)z.all * (2 * program->matrix_count + program->op_count + 2) +
-           4 * (double)z.steps * (double)(z.all * z.outputs + z.points * z.points));
+  double kernels = 0,
+         curves = 4 * (double)z.steps * (double)(z.all * z.outputs + z.points * z.points);
+  for (int k = 0; k < program->op_count; k++) {
+    int v = program->ops[k].dst;
+    kernels += 4 * pow((double)z.all * program->variables[v].positions, 2);
+  }
+  double bytes = 8 * (kernels + curves);
   if (bytes > mem_available()) return run_refuse(why, bytes);
   s->compiled = compile(program);
   Status status = initial_kernels(program, threads, &s->kernels, why);

@@ -13,7 +13,7 @@
  * table of their images, and the basis of that side holds no directions, only the noise the table
  * started from. */
 typedef struct Carrier {
-  Basis x, y;
+  Basis x, y, features;       /* features: where they are not x, and wanted */
   double *learned;            /* M [x.capacity, y.capacity], wide matrices */
   double *table, *free_table; /* [vectors, S], thin ones */
   double *velocity;           /* of M or of the table, with momentum */
@@ -28,6 +28,7 @@ typedef struct March {
   const Problem *problem;
   MarchRecord *record;
   size_t S, points, all, outputs; /* paths, P, P + P*, C */
+  size_t rows;                    /* most rows of a variable */
   int steps, t;
   double **value, **free; /* [variable] -> [rows, S]: a variable on all paths, and its free twin */
   Carrier *carrier;       /* [matrix] */
@@ -38,7 +39,7 @@ typedef struct March {
   size_t coef_capacity;
   double *delta;  /* [P, C] */
   double *force;  /* [P, C]: Delta, weighted */
-  double *mixing; /* [R, P C]: how the images of an input matrix take up gradients */
+  double *mixing; /* [mixing_size]: how the images of an input matrix take up gradients */
   Status status;
 } March;
 
@@ -62,7 +63,7 @@ static void reserve_coef(March *m, size_t capacity) {
   if (capacity <= m->coef_capacity) return;
   free(m->coef);
   m->coef_capacity = 2 * capacity;
-  m->coef = want(m, m->all * m->outputs * m->coef_capacity);
+  m->coef = want(m, m->rows * m->coef_capacity);
 }
 
 /* The sides of matrix k that lie on a population: the one whose noise acts there, and the one whose
@@ -137,7 +138,7 @@ static void widen(March *m, const Carrier *c, double **table, size_t old) {
 static bool reserve(March *m, const Matrix *matrix, Carrier *c, Basis *side, size_t rows) {
   int old_x = c->x.capacity, old_y = c->y.capacity;
   bool noise = is_wide_matrix(m->p, matrix);
-  if (!basis_reserve(side, (int)rows, m->all * m->outputs, m->S, 1, noise)) {
+  if (!basis_reserve(side, (int)rows, m->rows, m->S, 1, noise)) {
     fail(m, STATUS_LIMIT);
     return false;
   }
@@ -191,7 +192,8 @@ static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward,
   if (!reserve(m, matrix, c, own, rows)) return;
   int fresh = basis_meet(own, m->value[x], rows, m->S, m->plan->tol, m->work, flops);
   draw_noise(m, noise_space, own, fresh);
-  if (m->plan->two_time && !basis_record(own, rows, m->t)) fail(m, STATUS_LIMIT);
+  bool recorded = m->plan->two_time && is_level(m->p, (int)(matrix - m->p->matrices));
+  if (recorded && !basis_record(own, rows, m->t)) fail(m, STATUS_LIMIT);
 
   size_t S = m->S, rank = (size_t)own->rank, stride = (size_t)own->capacity;
   *flops += mat_mul(rows, S, rank, share * matrix->sigma, own->now, stride, own->eps, S, 0,
@@ -201,7 +203,7 @@ static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward,
   size_t far = (size_t)other->rank, width = (size_t)other->capacity;
   if (far) {
     measure_response(m, matrix, other, forward, x, rows);
-    if (m->plan->two_time) record_response(m, c, forward ? 0 : 1, m->coef, far, rows, far);
+    if (recorded) record_response(m, c, forward ? 0 : 1, m->coef, far, rows, far);
     if (forward)
       *flops +=
           mat_mul(rows, far, rank, 1, own->now, stride, c->learned, width, share, m->coef, far);
@@ -222,16 +224,19 @@ static void meet_learned(March *m, const Matrix *matrix, Carrier *c) {
 }
 
 /* table += rate L_x^T force L_y, which is O in the bases. */
-static void take_up_wide(March *m, const Carrier *c, double rate, double *table) {
-  size_t C = m->outputs, rx = (size_t)c->x.rank, ry = (size_t)c->y.rank;
-  for (size_t k = 0; k < m->points * C; k++) {
-    if (m->force[k] == 0) continue;
+static void take_up_wide(March *m, const Matrix *matrix, const Carrier *c, double rate,
+                         double *table) {
+  size_t C = m->outputs, batch = training_rows(m->p, matrix), rx = (size_t)c->x.rank,
+         ry = (size_t)c->y.rank;
+  for (size_t k = 0; k < batch; k++) {
+    double force = force_on(m->p, matrix, m->force, k);
+    if (force == 0) continue;
     const double *x = c->x.now + (k / C) * (size_t)c->x.capacity,
                  *y = c->y.now + k * (size_t)c->y.capacity;
     for (size_t i = 0; i < rx; i++)
-      axpy(ry, rate * m->force[k] * x[i], y, table + i * (size_t)c->y.capacity);
+      axpy(ry, rate * force * x[i], y, table + i * (size_t)c->y.capacity);
   }
-  m->record->flops += 2.0 * (double)(m->points * C * rx * ry);
+  m->record->flops += 2.0 * (double)(batch * rx * ry);
 }
 
 static void advance_wide(March *m, const Matrix *matrix, Carrier *c, const Move *move) {
@@ -241,8 +246,8 @@ static void advance_wide(March *m, const Matrix *matrix, Carrier *c, const Move 
   for (size_t i = 0; i < (size_t)c->x.rank; i++)
     advance_table(move, (size_t)c->y.rank, c->learned + i * columns,
                   c->velocity ? c->velocity + i * columns : NULL);
-  take_up_wide(m, c, move->push + move->pull, c->learned);
-  if (c->velocity) take_up_wide(m, c, 1, c->velocity);
+  take_up_wide(m, matrix, c, move->push + move->pull, c->learned);
+  if (c->velocity) take_up_wide(m, matrix, c, 1, c->velocity);
 }
 
 /* The initial images: sigma F eps for the Gram matrix F F^T of an input space, sigma eps_c for the
@@ -275,9 +280,14 @@ static void start_thin(March *m, const Matrix *matrix, Carrier *c) {
 
 static void run_op(March *m, int i) {
   const Op *op = &m->p->ops[i];
+  if (!is_wide(m->p, m->p->variables[op->dst].space)) return;
   if (op->kind == OP_WEIGH) {
     run_weigh(m->p, op, m->delta, m->value, m->S);
     run_weigh(m->p, op, m->delta, m->free, m->S);
+  }
+  if (op->kind == OP_ROWS) {
+    run_rows(m->p, op, m->value, m->S);
+    run_rows(m->p, op, m->free, m->S);
   }
   if (op->kind == OP_MAP) {
     run_map(m->p, op, m->plan->compiled->maps[i], m->value, m->S);
@@ -290,7 +300,7 @@ static void run_op(March *m, int i) {
   size_t rows = rows_of(m->p, op->dst);
   if (is_wide_matrix(m->p, matrix)) {
     apply_wide(m, matrix, c, forward, op->src[0], op->dst);
-  } else if (op->matrix != m->p->readout || !forward) {
+  } else {
     apply_thin(m->p, matrix, c->table, rows, m->S, m->value[op->dst]);
     apply_thin(m->p, matrix, c->free_table, rows, m->S, m->free[op->dst]);
   }
@@ -303,8 +313,8 @@ static void measure_kernels(March *m, double *full) {
   for (int k = 0; k < m->p->matrix_count; k++) {
     const Matrix *matrix = &m->p->matrices[k];
     if (r->x_kernel[k])
-      r->flops +=
-          equal_time_kernel(m->p, matrix->x, m->value[matrix->x], m->S, r->x_kernel[k] + offset);
+      r->flops += equal_time_kernel(m->p, matrix->features, m->value[matrix->features], m->S,
+                                    r->x_kernel[k] + offset);
     if (r->y_kernel[k])
       r->flops +=
           equal_time_kernel(m->p, matrix->y, m->value[matrix->y], m->S, r->y_kernel[k] + offset);
@@ -313,16 +323,19 @@ static void measure_kernels(March *m, double *full) {
                              r->ntk + (size_t)m->t * m->points * m->points);
 }
 
-/* f = <z x> / gamma, less its free twin, whose mean is zero. */
+/* f = sum of <z x> / gamma over the readouts, less its free twin, whose mean is zero. */
 static void measure_f(March *m, double *f) {
-  int x = m->p->matrices[m->p->readout].x;
-  const Carrier *c = &m->carrier[m->p->readout];
-  for (size_t mu = 0; mu < m->all; mu++)
-    for (size_t k = 0; k < m->outputs; k++) {
-      double whole = dot(m->S, c->table + k * m->S, m->value[x] + mu * m->S);
-      double twin = dot(m->S, c->free_table + k * m->S, m->free[x] + mu * m->S);
-      f[mu * m->outputs + k] = (whole - twin) / (m->plan->gamma * (double)m->S);
-    }
+  size_t C = m->outputs, S = m->S, count = m->all * C;
+  memset(f, 0, count * sizeof *f);
+  for (int k = 0; k < m->p->matrix_count; k++) {
+    if (!is_readout(m->p, k)) continue;
+    const Carrier *c = &m->carrier[k];
+    const double *x = m->value[m->p->matrices[k].x], *twin = m->free[m->p->matrices[k].x];
+    for (size_t i = 0; i < count; i++)
+      f[i] += (dot(S, c->table + i % C * S, x + i / C * S) -
+               dot(S, c->free_table + i % C * S, twin + i / C * S)) /
+              (m->plan->gamma * (double)S);
+  }
 }
 
 /* Without responses <z x> / gamma is wrong at order one (it misses what lower layers learn), so f
@@ -369,26 +382,36 @@ static void one_step(March *m, double *full) {
     train(m, full, f);
 }
 
-/* For two_time, the sides of thin matrices that lie on a population need a basis too. */
+static void meet_end(March *m, Basis *side, int variable) {
+  size_t rows = rows_of(m->p, variable);
+  if (m->status == STATUS_OK && !basis_reserve(side, (int)rows, m->rows, m->S, 1, 0))
+    fail(m, STATUS_LIMIT);
+  if (m->status != STATUS_OK) return;
+  basis_meet(side, m->value[variable], rows, m->S, m->plan->tol, m->work, &m->record->flops);
+  if (!basis_record(side, rows, m->t)) fail(m, STATUS_LIMIT);
+}
+
+/* Whether the basis of a matrix's x side is that of its features. */
+static bool meets_features(const March *m, const Matrix *matrix) {
+  return is_wide_matrix(m->p, matrix) && matrix->x == matrix->features;
+}
+
+/* For two_time, what no matrix between populations meets needs a basis too. */
 static void meet_ends(March *m) {
   for (int k = 0; k < m->p->matrix_count; k++) {
     const Matrix *matrix = &m->p->matrices[k];
-    if (is_wide_matrix(m->p, matrix) || matrix->x < 0) continue;
-    bool from = is_wide(m->p, matrix->from);
-    Basis *side = from ? &m->carrier[k].x : &m->carrier[k].y;
-    int variable = from ? matrix->x : matrix->y;
-    size_t rows = rows_of(m->p, variable);
-    if (!basis_reserve(side, (int)rows, m->all * m->outputs, m->S, 1, 0)) fail(m, STATUS_LIMIT);
-    if (m->status != STATUS_OK) return;
-    basis_meet(side, m->value[variable], rows, m->S, m->plan->tol, m->work, &m->record->flops);
-    if (!basis_record(side, rows, m->t)) fail(m, STATUS_LIMIT);
+    Carrier *c = &m->carrier[k];
+    if (!is_level(m->p, k)) continue;
+    if (is_wide(m->p, matrix->from) && !meets_features(m, matrix))
+      meet_end(m, &c->features, matrix->features);
+    if (is_wide(m->p, matrix->to) && !is_wide(m->p, matrix->from)) meet_end(m, &c->y, matrix->y);
   }
 }
 
 /* ---- two-time kernels and responses ---- */
 
-/* L L^T over all steps, [n, n] with n = (T+1) R, averaged over outputs; equal-time blocks are the
- * exact averages, which truncation did not touch. */
+/* L L^T over all steps, [n, n] with n = (T+1) R, averaged over positions and outputs; equal-time
+ * blocks are the exact averages, which truncation did not touch. */
 static double *two_time_kernel(March *m, const Basis *basis, int variable, const double *equal) {
   size_t rows = rows_of(m->p, variable), C = rows / m->all, R = m->all, rank = (size_t)basis->rank;
   size_t steps = (size_t)m->steps + 1, n = steps * R;
@@ -440,12 +463,13 @@ static void measure_two_time(March *m) {
   for (int k = 0; k < m->p->matrix_count && m->status == STATUS_OK; k++) {
     const Matrix *matrix = &m->p->matrices[k];
     const Carrier *c = &m->carrier[k];
-    if (matrix->x < 0) continue;
+    if (!is_level(m->p, k)) continue;
     if (is_wide(m->p, matrix->from))
-      r->x_history[k] = two_time_kernel(m, &c->x, matrix->x, r->x_kernel[k]);
+      r->x_history[k] = two_time_kernel(m, meets_features(m, matrix) ? &c->x : &c->features,
+                                        matrix->features, r->x_kernel[k]);
     if (is_wide(m->p, matrix->to))
       r->y_history[k] = two_time_kernel(m, &c->y, matrix->y, r->y_kernel[k]);
-    if (is_wide_matrix(m->p, matrix) && m->outputs == 1 && m->status == STATUS_OK) {
+    if (has_responses(m->p, k) && m->status == STATUS_OK) {
       r->x_response[k] = two_time_response(m, c, 0, matrix->sigma);
       r->y_response[k] = two_time_response(m, c, 1, matrix->sigma);
     }
@@ -484,10 +508,10 @@ static void allocate(March *m) {
       share[t + 1] = share[t] * move_of(p, &p->matrices[k], t, m->plan->gamma).keep;
   }
   m->noise_count = mem_new((size_t)p->space_count, sizeof *m->noise_count);
-  m->work = want(m, R * m->outputs * m->S);
+  m->work = want(m, m->rows * m->S);
   m->delta = want(m, m->points * m->outputs);
   m->force = want(m, m->points * m->outputs);
-  m->mixing = want(m, R * m->points * m->outputs);
+  m->mixing = want(m, mixing_size(p));
 }
 
 static void release(March *m) {
@@ -499,6 +523,7 @@ static void release(March *m) {
     Carrier *c = &m->carrier[k];
     basis_free(&c->x);
     basis_free(&c->y);
+    basis_free(&c->features);
     free(c->learned);
     free(c->table);
     free(c->free_table);
@@ -538,6 +563,7 @@ Status march_run(const MarchPlan *plan, int replicate, MarchRecord *record, int 
              .points = (size_t)problem->points,
              .all = (size_t)(problem->points + problem->tests),
              .outputs = (size_t)problem->outputs,
+             .rows = most_rows(plan->program),
              .steps = plan->snapshot ? plan->snapshot->step : problem->steps};
   m.noise = (NoiseSource){.kind = m.p->linear ? NOISE_COORDINATES : NOISE_SOBOL,
                           .S = m.S,
@@ -545,8 +571,7 @@ Status march_run(const MarchPlan *plan, int replicate, MarchRecord *record, int 
                           .number = (uint64_t)replicate,
                           .sobol = plan->sobol};
   allocate(&m);
-  size_t n = m.all * m.outputs;
-  double *full = want(&m, 2 * n * n);
+  double *full = want(&m, tangent_size(m.p));
   for (int k = 0; k < m.p->matrix_count && m.status == STATUS_OK; k++)
     if (!is_wide_matrix(m.p, &m.p->matrices[k])) start_thin(&m, &m.p->matrices[k], &m.carrier[k]);
   for (m.t = 0; m.t <= m.steps && m.status == STATUS_OK; m.t++) {

@@ -50,8 +50,9 @@ typedef struct MarchPlan {
   void *sink;
 } MarchPlan;
 
-/* What one replicate measured. R = points + tests. Kernels of matrix m: x_kernel[m] is <x x> on its
- * source side, y_kernel[m] <y y> on its target side, at equal times. */
+/* What one replicate measured. R = points + tests. Kernels of matrix m: x_kernel[m] is <x x> of its
+ * features, y_kernel[m] <y y> on its target side, at equal times, means over positions and outputs.
+ */
 typedef struct MarchRecord {
   double *f;         /* [T+1, R, C] */
   double *ntk;       /* [T+1, P, P] (mean over outputs) */

@@ -32,10 +32,10 @@ struct Network {
   double *coef;              /* [most rows, history] */
   double *delta;             /* [P, C] */
   double *force;             /* [P, C]: Delta, weighted */
-  double *mixing;            /* [R, P C] */
+  double *mixing;            /* [mixing_size] */
   double *scaled;            /* [FOLD_ROWS, N] */
   double *start;             /* [R, C]: f at t = 0, subtracted when centred */
-  double *full;              /* two blocks [R C, R C] */
+  double *full;              /* [tangent_size] */
   double **x_past, **y_past; /* [matrix] -> [(T+1) rows, N], with two_time */
   NetworkRecord record;
   bool short_of_memory;
@@ -43,15 +43,25 @@ struct Network {
 
 /* ---- memory ---- */
 
+/* Outer products of a step. */
+static size_t batch_of(const NetworkPlan *plan) {
+  const Program *p = plan->program;
+  size_t most = 0;
+  for (int k = 0; k < p->matrix_count; k++)
+    if (is_wide_matrix(p, &p->matrices[k]) && training_rows(p, &p->matrices[k]) > most)
+      most = training_rows(p, &p->matrices[k]);
+  return most;
+}
+
 /* Outer products of the whole run. */
 static size_t whole_history(const NetworkPlan *plan) {
-  return plan->sizes.points * plan->sizes.outputs * (plan->sizes.steps - 1);
+  return batch_of(plan) * (plan->sizes.steps - 1);
 }
 
 /* Enough history that a fold, 2 N^2 operations for each product, costs less than the steps that
  * made it necessary. */
 static size_t history_length(const NetworkPlan *plan) {
-  size_t batch = plan->sizes.points * plan->sizes.outputs, whole = whole_history(plan);
+  size_t batch = batch_of(plan), whole = whole_history(plan);
   size_t room = plan->width / 2 > batch ? plan->width / 2 : batch;
   return whole < room ? (whole ? whole : 1) : room;
 }
@@ -74,17 +84,21 @@ static double conditioned_bytes(const NetworkPlan *plan) {
 double network_bytes(const NetworkPlan *plan) {
   const Program *p = plan->program;
   Sizes z = plan->sizes;
-  double N = (double)plan->width, rows = (double)(z.all * z.outputs), doubles = 0;
-  double met = (double)(z.steps * z.all);
+  double N = (double)plan->width, doubles = 0, met = (double)(z.steps * z.all);
   if (plan->code) return conditioned_bytes(plan);
-  doubles += rows * N * p->variable_count + 2 * rows * rows + rows * (double)history_length(plan);
+  for (int v = 0; v < p->variable_count; v++)
+    if (is_wide(p, p->variables[v].space)) doubles += (double)rows_of(p, v) * N;
+  doubles += (double)tangent_size(p) + (double)mixing_size(p) +
+             (double)most_rows(p) * (double)history_length(plan);
   for (int k = 0; k < p->matrix_count; k++) {
-    double copies = folds_velocity(plan, &p->matrices[k]) ? 2 : 1;
-    doubles += is_wide_matrix(p, &p->matrices[k])
-                   ? copies * N * N + 2 * N * (double)history_length(plan)
-                   : 2 * rows * N;
+    const Matrix *m = &p->matrices[k];
+    double copies = folds_velocity(plan, m) ? 2 : 1;
+    doubles += is_wide_matrix(p, m) ? copies * N * N + 2 * N * (double)history_length(plan)
+                                    : 2 * (double)thin_vectors(p, m) * N;
     doubles += 2 * (double)(z.steps * z.all * z.all);
-    if (plan->two_time) doubles += 2 * met * met + 2 * met * N * (double)z.outputs;
+    if (plan->two_time && is_level(p, k))
+      doubles += 2 * met * met +
+                 (double)z.steps * N * (double)(rows_of(p, m->features) + rows_of(p, m->y));
   }
   return 8 * doubles;
 }
@@ -103,7 +117,7 @@ static void allocate_matrix(Network *n, int k) {
   const Program *p = n->p;
   const Matrix *m = &p->matrices[k];
   Sizes z = n->plan->sizes;
-  size_t kernel = z.steps * z.all * z.all, past = z.steps * z.all * z.outputs * n->N;
+  size_t kernel = z.steps * z.all * z.all, length = z.steps * n->N;
   Weights *w = &n->weights[k];
   if (n->plan->code) {
     /* nothing to hold */
@@ -119,16 +133,16 @@ static void allocate_matrix(Network *n, int k) {
     w->w = want(n, thin_vectors(p, m) * n->N);
     if (p->update.momentum > 0 && m->rate != 0) w->v = want(n, thin_vectors(p, m) * n->N);
   }
-  bool two_time = n->plan->two_time;
   if (m->x < 0) return;
+  bool two_time = n->plan->two_time && is_level(p, k);
   if (is_wide(p, m->from)) n->record.x_kernel[k] = want(n, kernel);
   if (is_wide(p, m->to)) n->record.y_kernel[k] = want(n, kernel);
   if (two_time && is_wide(p, m->from)) {
-    n->x_past[k] = want(n, past);
+    n->x_past[k] = want(n, rows_of(p, m->features) * length);
     n->record.x_history[k] = want(n, z.steps * kernel);
   }
   if (two_time && is_wide(p, m->to)) {
-    n->y_past[k] = want(n, past);
+    n->y_past[k] = want(n, rows_of(p, m->y) * length);
     n->record.y_history[k] = want(n, z.steps * kernel);
   }
 }
@@ -158,13 +172,13 @@ Network *network_new(const NetworkPlan *plan) {
   for (int k = 0; k < p->matrix_count; k++) allocate_matrix(n, k);
   n->record.f = want(n, z.steps * rows);
   n->record.ntk = want(n, z.steps * z.points * z.points);
-  n->coef = want(n, rows * n->history);
+  n->coef = want(n, most_rows(p) * n->history);
   n->delta = want(n, z.points * z.outputs);
   n->force = want(n, z.points * z.outputs);
-  n->mixing = want(n, z.all * z.points * z.outputs);
+  n->mixing = want(n, mixing_size(p));
   n->scaled = want(n, FOLD_ROWS * n->N);
   n->start = want(n, rows);
-  n->full = want(n, 2 * rows * rows);
+  n->full = want(n, tangent_size(p));
   if (!n->short_of_memory) return n;
   network_free(n);
   return NULL;
@@ -272,7 +286,8 @@ static void fold(const Network *n, Weights *w) {
 
 static void advance_wide(Network *n, const Matrix *m, Weights *w, const Move *move) {
   size_t N = n->N, C = n->outputs;
-  if (w->learned + n->points * C > n->history) fold(n, w);
+  size_t batch = training_rows(n->p, m);
+  if (w->learned + batch > n->history) fold(n, w);
   for (size_t k = 0; k < w->learned; k++) {
     w->recent[k] *= move->beta;
     w->past[k] = move->keep * w->past[k] + move->push * w->recent[k];
@@ -283,12 +298,13 @@ static void advance_wide(Network *n, const Matrix *m, Weights *w, const Move *mo
     advance_table(&(Move){1, w->keep, move->push * w->lag, 0}, N * N, w->w, w->v);
     w->keep = 1;
   }
-  for (size_t k = 0; k < n->points * C; k++) {
-    if (n->force[k] == 0) continue;
+  for (size_t k = 0; k < batch; k++) {
+    double force = force_on(n->p, m, n->force, k);
+    if (force == 0) continue;
     double *x = w->x + w->learned * N, *y = w->y + w->learned * N;
     memcpy(x, n->fields[m->x] + (k / C) * N, N * sizeof *x);
     const double *from = n->fields[m->learns] + k * N;
-    for (size_t i = 0; i < N; i++) y[i] = n->force[k] * from[i];
+    for (size_t i = 0; i < N; i++) y[i] = force * from[i];
     w->past[w->learned] = move->push + move->pull;
     w->recent[w->learned++] = 1;
   }
@@ -298,8 +314,10 @@ static void advance_wide(Network *n, const Matrix *m, Weights *w, const Move *mo
 
 static void run_op(Network *n, int i) {
   const Op *op = &n->p->ops[i];
+  if (!is_wide(n->p, n->p->variables[op->dst].space)) return;
   if (op->kind == OP_WEIGH) run_weigh(n->p, op, n->delta, n->fields, n->N);
   if (op->kind == OP_MAP) run_map(n->p, op, n->plan->compiled->maps[i], n->fields, n->N);
+  if (op->kind == OP_ROWS) run_rows(n->p, op, n->fields, n->N);
   if (op->kind != OP_APPLY && op->kind != OP_APPLY_T) return;
   const Matrix *m = &n->p->matrices[op->matrix];
   const Weights *w = &n->weights[op->matrix];
@@ -307,7 +325,7 @@ static void run_op(Network *n, int i) {
   size_t rows = rows_of(n->p, op->dst);
   if (is_wide_matrix(n->p, m))
     apply_wide(n, w, forward, n->fields[op->src[0]], rows, n->fields[op->dst]);
-  else if (op->matrix != n->p->readout || !forward)
+  else
     apply_thin(n->p, m, w->w, rows, n->N, n->fields[op->dst]);
 }
 
@@ -317,7 +335,7 @@ static void measure_kernels(Network *n, size_t t) {
   for (int k = 0; k < n->p->matrix_count; k++) {
     const Matrix *m = &n->p->matrices[k];
     if (r->x_kernel[k])
-      equal_time_kernel(n->p, m->x, n->fields[m->x], n->N, r->x_kernel[k] + offset);
+      equal_time_kernel(n->p, m->features, n->fields[m->features], n->N, r->x_kernel[k] + offset);
     if (r->y_kernel[k])
       equal_time_kernel(n->p, m->y, n->fields[m->y], n->N, r->y_kernel[k] + offset);
   }
@@ -325,26 +343,30 @@ static void measure_kernels(Network *n, size_t t) {
                  r->ntk + t * n->points * n->points);
 }
 
-/* f = w . x / (gamma N), less its value at t = 0 when the output is centred. */
+/* f = sum of w . x / (gamma N) over the readouts, less its value at t = 0 when the output is
+ * centred. */
 static void measure_f(Network *n, size_t t) {
-  const Weights *w = &n->weights[n->p->readout];
-  const double *x = n->fields[n->p->matrices[n->p->readout].x];
-  double *f = n->record.f + t * n->all * n->outputs;
-  for (size_t a = 0; a < n->all; a++)
-    for (size_t c = 0; c < n->outputs; c++) {
-      size_t i = a * n->outputs + c;
-      f[i] = dot(n->N, w->w + c * n->N, x + a * n->N) / (n->plan->gamma * (double)n->N);
-      if (t == 0) n->start[i] = n->problem->centered ? f[i] : 0;
-      f[i] -= n->start[i];
-    }
+  size_t C = n->outputs, N = n->N, count = n->all * C;
+  double *f = n->record.f + t * count;
+  memset(f, 0, count * sizeof *f);
+  for (int k = 0; k < n->p->matrix_count; k++) {
+    if (!is_readout(n->p, k)) continue;
+    const double *w = n->weights[k].w, *x = n->fields[n->p->matrices[k].x];
+    for (size_t i = 0; i < count; i++)
+      f[i] += dot(N, w + i % C * N, x + i / C * N) / (n->plan->gamma * (double)N);
+  }
+  for (size_t i = 0; i < count; i++) {
+    if (t == 0) n->start[i] = n->problem->centered ? f[i] : 0;
+    f[i] -= n->start[i];
+  }
 }
 
 static void keep_past(Network *n, size_t t) {
   for (int k = 0; k < n->p->matrix_count; k++) {
     const Matrix *m = &n->p->matrices[k];
     if (m->x < 0) continue;
-    size_t x = rows_of(n->p, m->x) * n->N, y = rows_of(n->p, m->y) * n->N;
-    if (n->x_past[k]) memcpy(n->x_past[k] + t * x, n->fields[m->x], x * sizeof(double));
+    size_t x = rows_of(n->p, m->features) * n->N, y = rows_of(n->p, m->y) * n->N;
+    if (n->x_past[k]) memcpy(n->x_past[k] + t * x, n->fields[m->features], x * sizeof(double));
     if (n->y_past[k]) memcpy(n->y_past[k] + t * y, n->fields[m->y], y * sizeof(double));
   }
 }
@@ -384,7 +406,7 @@ static Status one_step(Network *n, size_t t) {
   return STATUS_OK;
 }
 
-/* V V^T / N over all times for each output, averaged. */
+/* V V^T / N over all times for each position and output, averaged. */
 static void two_time(Network *n, int variable, const double *past, double *kernel) {
   size_t C = rows_of(n->p, variable) / n->all, total = n->plan->sizes.steps * n->all, N = n->N;
   for (size_t c = 0; c < C; c++)
@@ -472,7 +494,7 @@ Status network_run(Network *n, int member, int *failed_at) {
       n->plan->code ? run_conditioned(n, member, failed_at) : run_trained(n, member, failed_at);
   for (int k = 0; k < n->p->matrix_count && status == STATUS_OK; k++) {
     const Matrix *m = &n->p->matrices[k];
-    if (n->x_past[k]) two_time(n, m->x, n->x_past[k], n->record.x_history[k]);
+    if (n->x_past[k]) two_time(n, m->features, n->x_past[k], n->record.x_history[k]);
     if (n->y_past[k]) two_time(n, m->y, n->y_past[k], n->record.y_history[k]);
   }
   return status;

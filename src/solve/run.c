@@ -110,7 +110,7 @@ Status solve_preactivations(Result *result, int layer, int step, Array **samples
     *why = mem_format("the features of layer %d are made of several fields", layer);
     return STATUS_SCRIPT;
   }
-  size_t shape[] = {origin->samples, sizes_of(origin->program).all};
+  size_t shape[] = {origin->samples, rows_of(origin->program, snapshot.variable)};
   double bytes = 8 * (double)shape[0] * (double)shape[1];
   Array *array = bytes > mem_available() ? NULL : array_new(2, shape);
   if (!array) return run_refuse(why, bytes);

@@ -21,7 +21,65 @@ bool is_wide_matrix(const Program *p, const Matrix *m) {
 
 size_t rows_of(const Program *p, int variable) {
   Sizes z = sizes_of(p);
-  return p->variables[variable].backward ? z.all * z.outputs : z.all;
+  const Variable *v = &p->variables[variable];
+  return z.all * (size_t)v->positions * (v->backward ? z.outputs : 1);
+}
+
+static size_t positions_of(const Program *p, const Matrix *m) {
+  return (size_t)p->variables[m->y].positions;
+}
+
+size_t training_rows(const Program *p, const Matrix *m) {
+  Sizes z = sizes_of(p);
+  return z.points * positions_of(p, m) * z.outputs;
+}
+
+double force_on(const Program *p, const Matrix *m, const double *force, size_t row) {
+  size_t C = sizes_of(p).outputs;
+  return force[row / (positions_of(p, m) * C) * C + row % C];
+}
+
+size_t most_rows(const Program *p) {
+  size_t most = 0;
+  for (int v = 0; v < p->variable_count; v++)
+    if (is_wide(p, p->variables[v].space) && rows_of(p, v) > most) most = rows_of(p, v);
+  return most;
+}
+
+bool has_responses(const Program *p, int matrix) {
+  const Matrix *m = &p->matrices[matrix];
+  return is_wide_matrix(p, m) && m->features == m->x && p->variables[m->x].positions == 1 &&
+         p->problem->outputs == 1;
+}
+
+int response_layers(const Program *p) {
+  for (int l = 1; l < p->layers; l++)
+    if (!has_responses(p, p->phi_matrix[l])) return 0;
+  return p->layers - 1;
+}
+
+static size_t square(size_t n) { return n * n; }
+
+size_t tangent_size(const Program *p) {
+  Sizes z = sizes_of(p);
+  size_t most = 0;
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    size_t own = m->x < 0 ? 0 : square(rows_of(p, m->y)) + square(rows_of(p, m->x));
+    if (own > most) most = own;
+  }
+  return square(z.all * z.outputs) + most;
+}
+
+size_t mixing_size(const Program *p) {
+  size_t most = 0;
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    if (p->spaces[m->from].kind != SPACE_INPUT) continue;
+    size_t own = thin_vectors(p, m) * training_rows(p, m);
+    if (own > most) most = own;
+  }
+  return most;
 }
 
 const double *gram_of(const Program *p, const Matrix *m) {
@@ -31,7 +89,7 @@ const double *gram_of(const Program *p, const Matrix *m) {
 
 size_t thin_vectors(const Program *p, const Matrix *m) {
   Sizes z = sizes_of(p);
-  return p->spaces[m->from].kind == SPACE_INPUT ? z.all : z.outputs;
+  return p->spaces[m->from].kind == SPACE_INPUT ? rows_of(p, m->x) : z.outputs;
 }
 
 int thin_root(const Program *p, const Matrix *m, double *root) {
@@ -84,6 +142,20 @@ void run_weigh(const Program *p, const Op *op, const double *delta, double *cons
   }
 }
 
+void run_rows(const Program *p, const Op *op, double *const *fields, size_t n) {
+  const RowMap *map = &p->row_maps[op->rows];
+  Sizes z = sizes_of(p);
+  size_t C = p->variables[op->dst].backward ? z.outputs : 1, width = C * n;
+  const double *from = fields[op->src[0]];
+  double *to = fields[op->dst];
+  for (size_t a = 0; a < z.all; a++, from += (size_t)map->from * width)
+    for (int i = 0; i < map->to; i++, to += width) {
+      memset(to, 0, width * sizeof *to);
+      for (int k = map->begin[i]; k < map->begin[i + 1]; k++)
+        axpy(width, map->weight[k], from + (size_t)map->source[k] * width, to);
+    }
+}
+
 void apply_thin(const Program *p, const Matrix *m, const double *table, size_t rows, size_t n,
                 double *out) {
   size_t vectors = thin_vectors(p, m);
@@ -132,17 +204,17 @@ void advance_table(const Move *move, size_t n, double *w, double *v) {
 /* table += rate O */
 static double take_up(const Program *p, const Matrix *m, double rate, const double *force,
                       double *const *fields, size_t n, double *mixing, double *table) {
-  Sizes z = sizes_of(p);
-  size_t batch = z.points * z.outputs;
+  size_t C = sizes_of(p).outputs, batch = training_rows(p, m), vectors = thin_vectors(p, m);
   if (is_wide(p, m->to)) {
     const double *gram = gram_of(p, m);
-    for (size_t a = 0; a < z.all; a++)
+    for (size_t a = 0; a < vectors; a++)
       for (size_t k = 0; k < batch; k++)
-        mixing[a * batch + k] = rate * force[k] * (gram ? gram[a * z.all + k / z.outputs] : 1);
-    return mat_mul(z.all, n, batch, 1, mixing, batch, fields[m->learns], n, 1, table, n);
+        mixing[a * batch + k] =
+            rate * force_on(p, m, force, k) * (gram ? gram[a * vectors + k / C] : 1);
+    return mat_mul(vectors, n, batch, 1, mixing, batch, fields[m->learns], n, 1, table, n);
   }
   for (size_t k = 0; k < batch; k++)
-    axpy(n, rate * force[k], fields[m->x] + (k / z.outputs) * n, table + (k % z.outputs) * n);
+    axpy(n, rate * force[k], fields[m->x] + (k / C) * n, table + (k % C) * n);
   return 2.0 * (double)(batch * n);
 }
 
@@ -166,17 +238,28 @@ double equal_time_kernel(const Program *p, int variable, const double *v, size_t
   return flops;
 }
 
-/* <y g> of every pair of outputs, [R C, R C], for what the matrix meets and what it learns. */
+/* <y g> of every pair of rows and outputs, for what the matrix meets and what it learns. */
 static double output_kernel(const Program *p, const Matrix *m, double *const *fields, size_t n,
                             double *kernel) {
-  Sizes z = sizes_of(p);
-  size_t rows = z.all * z.outputs;
+  size_t rows = rows_of(p, m->y), C = sizes_of(p).outputs;
   if (is_wide(p, m->to))
     return mat_mul_bt(rows, rows, n, 1.0 / (double)n, fields[m->y], n, fields[m->learns], n, 0,
                       kernel, rows);
   for (size_t a = 0; a < rows; a++)
-    for (size_t b = 0; b < rows; b++) kernel[a * rows + b] = a % z.outputs == b % z.outputs;
+    for (size_t b = 0; b < rows; b++) kernel[a * rows + b] = a % C == b % C;
   return 0;
+}
+
+/* full += rate G Phi; phi[rows, rows] NULL: all ones. */
+static void add_tangent(const Program *p, const Matrix *m, const double *g, const double *phi,
+                        double *full) {
+  size_t C = sizes_of(p).outputs, A = positions_of(p, m), all = sizes_of(p).all;
+  size_t rows = all * C, deep = all * A * C, wide = all * A;
+  for (size_t i = 0; i < deep; i++)
+    for (size_t j = 0; j < deep; j++) {
+      size_t a = i / (A * C) * C + i % C, b = j / (A * C) * C + j % C;
+      full[a * rows + b] += m->rate * g[i * deep + j] * (phi ? phi[i / C * wide + j / C] : 1);
+    }
 }
 
 double tangent_kernel(const Program *p, double *const *fields, size_t n, double *const *x_kernel,
@@ -189,10 +272,17 @@ double tangent_kernel(const Program *p, double *const *fields, size_t n, double 
     const Matrix *m = &p->matrices[k];
     if (m->rate == 0) continue;
     flops += output_kernel(p, m, fields, n, g);
-    const double *phi = x_kernel[k] ? x_kernel[k] + offset : gram_of(p, m);
-    for (size_t a = 0; a < rows; a++)
-      for (size_t b = 0; b < rows; b++)
-        full[a * rows + b] += m->rate * g[a * rows + b] * (phi ? phi[(a / C) * z.all + b / C] : 1);
+    const double *phi = gram_of(p, m);
+    if (x_kernel[k] && m->features == m->x && positions_of(p, m) == 1) {
+      phi = x_kernel[k] + offset;
+    } else if (is_wide(p, m->from)) {
+      size_t deep = rows_of(p, m->x);
+      double *own = g + square(rows_of(p, m->y));
+      flops += mat_mul_bt(deep, deep, n, 1.0 / (double)n, fields[m->x], n, fields[m->x], n, 0, own,
+                          deep);
+      phi = own;
+    }
+    add_tangent(p, m, g, phi, full);
   }
   for (size_t a = 0; a < z.points; a++)
     for (size_t b = 0; b < z.points; b++) {

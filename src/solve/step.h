@@ -23,8 +23,21 @@ Sizes sizes_of(const Program *program);
 bool is_wide(const Program *program, int space);
 /* Both sides are populations. */
 bool is_wide_matrix(const Program *program, const Matrix *matrix);
-/* R, or R C for what flows backward. */
+/* R A, or R A C for what flows backward, with A positions. */
 size_t rows_of(const Program *program, int variable);
+/* The rows of y that training sees, P A C: row k goes with row k / C of x. */
+size_t training_rows(const Program *program, const Matrix *matrix);
+/* The force[P, C] on such a row. */
+double force_on(const Program *program, const Matrix *matrix, const double *force, size_t row);
+/* The most rows that a wide variable has. */
+size_t most_rows(const Program *program);
+/* Whether a matrix has two-time responses: between populations, with one output, without positions;
+ * and how many layers of a result have them, L-1 or none. */
+bool has_responses(const Program *program, int matrix);
+int response_layers(const Program *program);
+/* Numbers in the workspace of tangent_kernel, and in that of advance_thin. */
+size_t tangent_size(const Program *program);
+size_t mixing_size(const Program *program);
 /* Inner products of the vectors on a matrix's input side; NULL: all ones. */
 const double *gram_of(const Program *program, const Matrix *matrix);
 /* F [k, k] with F F^T the inner products of the k vectors on a matrix's thin side: the Gram matrix,
@@ -52,6 +65,9 @@ void run_map(const Program *program, const Op *op, const Kernel *map, double *co
 void run_weigh(const Program *program, const Op *op, const double *delta, double *const *fields,
                size_t n);
 
+/* fields[dst] = rows of fields[src] combined. */
+void run_rows(const Program *program, const Op *op, double *const *fields, size_t n);
+
 /* Row r of a thin matrix's image is row r mod vectors of its table. */
 void apply_thin(const Program *program, const Matrix *matrix, const double *table, size_t rows,
                 size_t n, double *out);
@@ -72,19 +88,19 @@ void advance_table(const Move *move, size_t n, double *w, double *v);
 
 /* One step of the images of a thin matrix, table[vectors, n], and of their velocity (NULL without
  * momentum): images of inputs take up Gram-weighted y, readouts the features. `mixing` is workspace
- * [R, P C]. */
+ * [mixing_size]. */
 double advance_thin(const Program *program, const Matrix *matrix, const Move *move,
                     const double *force, double *const *fields, size_t n, double *mixing,
                     double *table, double *velocity);
 
-/* <v v> of a variable over points, [R, R], mean over outputs. */
+/* <v v> of a variable over points, [R, R], mean over positions and outputs. */
 double equal_time_kernel(const Program *program, int variable, const double *v, size_t n,
                          double *kernel);
 
-/* The tangent kernel sum_m rate_m <y g>_m o Phi_m, g what the matrix learns, for every pair of
- * outputs, full[R C, R C] (with as much workspace behind it), and its training block, mean over
- * outputs, ntk[P, P]. x_kernel[m][R, R] are the kernels at this time, NULL entries for thin sides.
- */
+/* The tangent kernel sum_m rate_m <y g>_m o Phi_m, g what the matrix learns, summed over pairs of
+ * positions, for every pair of outputs, full[R C, R C] (with workspace behind it, tangent_size in
+ * all), and its training block, mean over outputs, ntk[P, P]. x_kernel[m][R, R] are the kernels of
+ * features at this time, NULL entries for thin sides. */
 double tangent_kernel(const Program *program, double *const *fields, size_t n,
                       double *const *x_kernel, size_t offset, double *full, double *ntk);
 

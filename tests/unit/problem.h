@@ -79,7 +79,7 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
   p->layers = mem_new((size_t)p->layer_count, sizeof *p->layers);
   for (int l = 0; l <= r.depth; l++) {
     Layer *layer = &p->layers[l];
-    int w = layer_matrix(layer, mem_string("W"), 1, 1);
+    int w = layer_matrix(layer, (LayerMatrix){mem_string("W"), .sigma = 1, .rate = 1, .factor = 1});
     layer->result = layer_step(layer, (LayerStep){.kind = STEP_APPLY, .matrix = w});
     layer->readout = l == r.depth;
     const Expr *h = expr_arg(pool, layer->result), *phi = recipe_phi(pool, &r);

@@ -118,7 +118,7 @@ static void literal_start(Literal *n, Program *program, uint64_t seed) {
     CHECK(network_initial(&plan, 0, program->phi_matrix[l], n->weight[l]));
     for (size_t i = 0; i < n->N * n->N; i++) n->weight[l][i] *= sqrt((double)n->N);
   }
-  CHECK(network_initial(&plan, 0, program->readout, n->readout));
+  CHECK(network_initial(&plan, 0, program->phi_matrix[program->layers], n->readout));
   literal_feedback(n, &plan);
   free(images);
   free(columns);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "field/emit.h"
+#include "base/memory.h"
+
+int add_space(Program *p, SpaceKind kind, char *name, Array *gram) {
+  p->spaces = mem_grow(p->spaces, (size_t)(p->space_count + 1) * sizeof *p->spaces);
+  p->spaces[p->space_count] = (Space){kind, name, gram};
+  return p->space_count++;
+}
+
+int add_variable(Program *p, char *name, int space, bool backward, int positions) {
+  p->variables = mem_grow(p->variables, (size_t)(p->variable_count + 1) * sizeof *p->variables);
+  p->variables[p->variable_count] = (Variable){name, space, backward, positions};
+  return p->variable_count++;
+}
+
+int add_matrix(Program *p, char *name, int from, int to, double sigma, double rate) {
+  p->matrices = mem_grow(p->matrices, (size_t)(p->matrix_count + 1) * sizeof *p->matrices);
+  p->matrices[p->matrix_count] = (Matrix){.name = name,
+                                          .from = from,
+                                          .to = to,
+                                          .sigma = sigma,
+                                          .rate = rate,
+                                          .decay = rate,
+                                          .fan_in = 1,
+                                          .x = -1,
+                                          .y = -1,
+                                          .learns = -1,
+                                          .features = -1};
+  return p->matrix_count++;
+}
+
+int emit(Program *p, Op op) {
+  p->ops = mem_grow(p->ops, (size_t)(p->op_count + 1) * sizeof *p->ops);
+  p->ops[p->op_count++] = op;
+  return op.dst;
+}
+
+int emit_apply(Program *p, char *name, int matrix, int x) {
+  p->matrices[matrix].x = x;
+  int dst = add_variable(p, name, p->matrices[matrix].to, false, p->variables[x].positions);
+  return emit(p, (Op){.kind = OP_APPLY, .dst = dst, .matrix = matrix, .src = {x}, .src_count = 1});
+}
+
+int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src) {
+  bool backward = false;
+  for (int i = 0; i < count; i++) backward = backward || p->variables[src[i]].backward;
+  Op op = {.kind = OP_MAP, .expr = expr, .src_count = count};
+  for (int i = 0; i < count; i++) op.src[i] = src[i];
+  op.dst =
+      add_variable(p, name, p->variables[src[0]].space, backward, p->variables[src[0]].positions);
+  return emit(p, op);
+}
+
+int emit_sum(Program *p, char *name, int count, const int *src) {
+  if (count > OP_MAX_ARGS) {
+    int all[count - OP_MAX_ARGS + 1];
+    all[0] = emit_sum(p, mem_string(name), OP_MAX_ARGS, src);
+    for (int i = OP_MAX_ARGS; i < count; i++) all[i - OP_MAX_ARGS + 1] = src[i];
+    return emit_sum(p, name, count - OP_MAX_ARGS + 1, all);
+  }
+  const Expr *sum = expr_arg(p->pool, 0);
+  for (int i = 1; i < count; i++)
+    sum = expr_call(p->pool, PRIM_ADD, sum, expr_arg(p->pool, i), NULL);
+  return emit_map(p, name, sum, count, src);
+}
+
+static int add_row_map(Program *p, RowMap map) {
+  size_t count = (size_t)p->row_map_count + 1;
+  p->row_maps = mem_grow(p->row_maps, count * sizeof *p->row_maps);
+  p->row_maps[p->row_map_count] = map;
+  return p->row_map_count++;
+}
+
+int emit_rows(Program *p, char *name, RowMap map, int src) {
+  const Variable *v = &p->variables[src];
+  int dst = add_variable(p, name, v->space, v->backward, map.to);
+  return emit(
+      p,
+      (Op){.kind = OP_ROWS, .dst = dst, .src = {src}, .src_count = 1, .rows = add_row_map(p, map)});
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Adding to a program. Names are taken over; emit_... add an op and its variable, which they give.
+ */
+#ifndef DMF_FIELD_EMIT_H
+#define DMF_FIELD_EMIT_H
+
+#include "field/program.h"
+
+/* Takes over a reference to the Gram matrix. */
+int add_space(Program *p, SpaceKind kind, char *name, Array *gram);
+int add_variable(Program *p, char *name, int space, bool backward, int positions);
+/* sigma and rate in operator units; the decay goes at the same rate. */
+int add_matrix(Program *p, char *name, int from, int to, double sigma, double rate);
+
+int emit(Program *p, Op op);
+int emit_apply(Program *p, char *name, int matrix, int x);
+int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src);
+/* The sum of any number of variables. */
+int emit_sum(Program *p, char *name, int count, const int *src);
+/* Takes over the map. */
+int emit_rows(Program *p, char *name, RowMap map, int src);
+
+#endif

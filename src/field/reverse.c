@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Reverse mode: the backward pass of a program from its forward pass. */
+#include "field/reverse.h"
+#include "base/memory.h"
+#include "field/emit.h"
+#include "field/rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What is derived through one use of a variable is a part of its adjoint, gamma N
+ * df/dv; where several uses meet, the parts add. */
+typedef struct Parts {
+  int *list, count;
+} Parts;
+
+typedef struct Reverse {
+  Program *p;
+  Parts *parts; /* [variable] */
+  int seed;     /* the unit vectors of the outputs */
+  Rule rule;    /* how it passes a matrix: by its transpose, or by what stands in for it */
+} Reverse;
+
+/* g and z for gradients by h and x, p and q for what stands in for them under another rule. */
+static char *backward_name(const Reverse *r, int variable) {
+  const char *name = r->p->variables[variable].name;
+  bool gradient = r->rule == RULE_BACKPROP;
+  switch (name[0]) {
+  case 'h': return mem_format("%c%s", gradient ? 'g' : 'p', name + 1);
+  case 'x': return mem_format("%c%s", gradient ? 'z' : 'q', name + 1);
+  default: return mem_format("%c%s", gradient ? 'd' : 'c', name);
+  }
+}
+
+static void accumulate(Reverse *r, int variable, int part) {
+  Parts *parts = &r->parts[variable];
+  parts->list = mem_grow(parts->list, (size_t)(parts->count + 1) * sizeof *parts->list);
+  parts->list[parts->count++] = part;
+}
+
+/* Parts of a sum that would bear its name: z is made of d, d', ... and g of k, k', ... */
+static void rename_parts(Program *p, const Parts *parts, const char *sum) {
+  char *name = mem_format("%c%s", *sum == 'g' ? 'k' : 'd', sum + 1);
+  for (int i = 0; i < parts->count; i++) {
+    Variable *part = &p->variables[parts->list[i]];
+    if (strcmp(part->name, sum) != 0) continue;
+    free(part->name);
+    part->name = name;
+    name = mem_format("%s'", name);
+  }
+  free(name);
+}
+
+/* The variable that holds the adjoint, or -1. All uses have been seen. */
+static int adjoint_of(Reverse *r, int variable) {
+  Parts *parts = &r->parts[variable];
+  if (parts->count == 0) return -1;
+  if (parts->count > 1) {
+    char *name = backward_name(r, variable);
+    rename_parts(r->p, parts, name);
+    parts->list[0] = emit_sum(r->p, name, parts->count, parts->list);
+    parts->count = 1;
+  }
+  return parts->list[0];
+}
+
+/* A frozen matrix of its own statistics that takes the place of a transpose: from the same
+ * variable, or for direct feedback straight from the outputs, with unit entries. */
+static int feedback_matrix(const Reverse *r, int matrix, int y) {
+  Program *p = r->p;
+  const Matrix *own = &p->matrices[matrix];
+  bool direct = r->rule == RULE_DIRECT_FEEDBACK_ALIGNMENT;
+  char *name = mem_format("F%s", own->name + strcspn(own->name, "0123456789"));
+  int feedback = add_matrix(p, name, own->from, direct ? p->variables[y].space : own->to,
+                            direct ? 1 : own->sigma, 0);
+  p->matrices[feedback].y = p->matrices[feedback].learns = y;
+  return feedback;
+}
+
+/* Notes what the matrix meets, or under another rule only learns, and passes it on. */
+static void reverse_apply(Reverse *r, const Op *op, int y) {
+  Program *p = r->p;
+  Matrix *matrix = &p->matrices[op->matrix];
+  matrix->learns = y;
+  if (r->rule == RULE_BACKPROP) matrix->y = y;
+  if (p->spaces[matrix->from].kind != SPACE_WIDE) return;
+  int by = op->matrix;
+  if (r->rule == RULE_DIRECT_FEEDBACK_ALIGNMENT) y = r->seed;
+  if (r->rule != RULE_BACKPROP) by = feedback_matrix(r, by, y);
+  int from = p->matrices[by].from;
+  int dst = add_variable(p, backward_name(r, op->src[0]), from, true, p->variables[y].positions);
+  emit(p, (Op){.kind = OP_APPLY_T, .dst = dst, .matrix = by, .src = {y}, .src_count = 1});
+  accumulate(r, op->src[0], dst);
+}
+
+/* d/d(argument i) of the map, times the adjoint y of its result. */
+static void reverse_argument(Reverse *r, const Op *op, int i, int y) {
+  Program *p = r->p;
+  const Expr *slope = expr_diff(p->pool, op->expr, i);
+  if (slope->prim == PRIM_CONST && slope->value == 0) return;
+  int src[OP_MAX_ARGS], count = 0;
+  const Expr *with[OP_MAX_ARGS];
+  if (slope->prim == PRIM_CONST && slope->value == 1) {
+    accumulate(r, op->src[i], y);
+    return;
+  }
+  for (int k = 0; k < op->src_count; k++) {
+    with[k] = NULL;
+    if (!expr_depends(slope, k)) continue;
+    with[k] = expr_arg(p->pool, count);
+    src[count++] = op->src[k];
+  }
+  slope = expr_substitute(p->pool, slope, with);
+  src[count] = y;
+  const Expr *product = expr_call(p->pool, PRIM_MUL, slope, expr_arg(p->pool, count), NULL);
+  accumulate(r, op->src[i], emit_map(p, backward_name(r, op->src[i]), product, count + 1, src));
+}
+
+static void reverse_rows(Reverse *r, const Op *op, int y) {
+  RowMap map = row_map_transposed(&r->p->row_maps[op->rows]);
+  accumulate(r, op->src[0], emit_rows(r->p, backward_name(r, op->src[0]), map, y));
+}
+
+static void reverse_pass(Program *p, int f, int seed, Rule rule) {
+  int count = p->variable_count;
+  Reverse r = {p, mem_new((size_t)count, sizeof *r.parts), seed, rule};
+  accumulate(&r, f, seed);
+  for (int i = p->forward_count - 1; i >= 0; i--) {
+    Op op = p->ops[i];
+    int y = adjoint_of(&r, op.dst);
+    if (y < 0) continue;
+    if (op.kind == OP_APPLY) reverse_apply(&r, &op, y);
+    if (op.kind == OP_ROWS) reverse_rows(&r, &op, y);
+    if (op.kind == OP_MAP)
+      for (int k = 0; k < op.src_count; k++) reverse_argument(&r, &op, k, y);
+  }
+  for (int v = 0; v < count; v++) free(r.parts[v].list);
+  free(r.parts);
+}
+
+/* Hebb's rule: the stand-in for the gradient of a field is Delta times the features that the
+ * network next makes of that population. */
+static void learn_features(Program *p) {
+  for (int i = 0; i < p->forward_count; i++) {
+    Matrix *matrix = &p->matrices[p->ops[i].matrix];
+    if (p->ops[i].kind != OP_APPLY || p->spaces[matrix->to].kind != SPACE_WIDE) continue;
+    int next = i + 1;
+    while (p->ops[next].kind != OP_APPLY || p->variables[p->ops[next].src[0]].space != matrix->to)
+      next++;
+    int x = p->ops[next].src[0];
+    char *name =
+        mem_format("p%s", p->variables[x].name + strcspn(p->variables[x].name, "0123456789"));
+    matrix->learns = add_variable(p, name, matrix->to, true, 1);
+    emit(p, (Op){.kind = OP_WEIGH, .dst = matrix->learns, .src = {x}, .src_count = 1});
+  }
+}
+
+/* What stands in for the gradients under the learning rule of the problem. The readout learns by
+ * its gradient under all of them. */
+static void follow_rule(Program *p, int f, int seed) {
+  Rule rule = p->problem->rule;
+  p->gradient_count = p->op_count;
+  if (rule == RULE_HEBB)
+    learn_features(p);
+  else if (rule != RULE_BACKPROP)
+    reverse_pass(p, f, seed, rule);
+}
+
+/* Where an activation has zero derivative, no gradient reaches the matrices below. Frozen ones
+ * (random features) then carry a backward variable that is zero; trained ones are a mistake. */
+static bool reach_all(Program *p, Diags *diags) {
+  for (int m = 0; m < p->matrix_count; m++) {
+    Matrix *matrix = &p->matrices[m];
+    if (matrix->y >= 0) continue;
+    if (matrix->rate != 0) {
+      diag_error(diags, STATUS_SCRIPT, p->problem->model_span,
+                 "with train = false its weights stay as drawn: random features",
+                 "no gradient reaches %s: an activation above it has zero derivative",
+                 matrix->name);
+      return false;
+    }
+    int image = -1;
+    for (int i = 0; i < p->forward_count; i++)
+      if (p->ops[i].kind == OP_APPLY && p->ops[i].matrix == m) image = p->ops[i].dst;
+    matrix->y = matrix->learns = add_variable(p, backward_name(&(Reverse){.p = p}, image),
+                                              matrix->to, true, p->variables[image].positions);
+    emit(p, (Op){.kind = OP_MAP,
+                 .dst = matrix->y,
+                 .expr = expr_const(p->pool, 0),
+                 .src = {image},
+                 .src_count = 1});
+  }
+  return true;
+}
+
+static bool has_positions(const Program *p) {
+  for (int v = 0; v < p->variable_count; v++)
+    if (p->variables[v].positions > 1) return true;
+  return false;
+}
+
+bool reverse_program(Program *p, int f, Diags *diags) {
+  Rule rule = p->problem->rule;
+  if ((rule == RULE_HEBB || rule == RULE_DIRECT_FEEDBACK_ALIGNMENT) && has_positions(p)) {
+    diag_error(diags, STATUS_SCRIPT, p->problem->training_span, NULL,
+               "this learning rule is for layers without positions");
+    return false;
+  }
+  int seed = add_variable(p, mem_string("e"), p->variables[f].space, true, 1);
+  emit(p, (Op){.kind = OP_SEED, .dst = seed});
+  reverse_pass(p, f, seed, RULE_BACKPROP);
+  if (!reach_all(p, diags)) return false;
+  follow_rule(p, f, seed);
+  return true;
+}
