@@ -314,6 +314,8 @@ const char *equations_refuse(const Program *p, Closure closure) {
   if (closure == CLOSURE_PERTURBATIVE && memory)
     return "the expansion in gamma is written for gradient descent and flow, without momentum and "
            "weight decay";
+  if (p->update.temperature > 0)
+    return "the equations are written for a training without noise: temperature = 0";
   if (p->problem->rule != RULE_BACKPROP)
     return "the equations are written for backprop; under other rules the updates take up other "
            "fields "

@@ -91,6 +91,11 @@ static void print_update(FILE *out, const Program *p, const Matrix *m) {
     print_rate(out, p, m->decay);
     fprintf(out, "\n");
   }
+  if (p->update.temperature > 0) {
+    fprintf(out, "  %-4s += √(2 T ", m->name);
+    print_rate(out, p, m->rate);
+    fprintf(out, ") Ξ\n");
+  }
   fprintf(out, "  %-4s += (", m->name);
   print_rate(out, p, m->rate);
   fprintf(out, " γ%s) ", velocity ? "" : share);
@@ -138,6 +143,7 @@ static void print_parameters(FILE *out, const Problem *problem) {
   if (problem->optimizer == OPT_FLOW) print_number(out, "dt", problem->dt);
   if (problem->beta != 0) print_number(out, "β", problem->beta);
   if (problem->decay != 0) print_number(out, "λ", problem->decay);
+  if (problem->temperature != 0) print_number(out, "T", problem->temperature);
   fprintf(out, "t = 0..%d\n", problem->steps);
 }
 

@@ -97,6 +97,8 @@ typedef struct Op {
  *
  *     V <- beta V + O(t)                                      V = 0 at first
  *     W <- (1 - lambda eta_t) W + eta_t gamma V               or O(t) + beta V with nesterov
+ *            + sqrt(2 eta_t T) Xi(t)       entries as of an initial matrix of sigma 1, fresh each
+ * step
  *
  * In the units of the network it is theta <- (1 - eta_t lambda) theta - eta_t gamma^2 N v. */
 typedef struct Update {
@@ -105,10 +107,11 @@ typedef struct Update {
   const double *weight; /* w [T, P], each row of sum 1; NULL: 1/P throughout */
   double momentum;      /* beta */
   bool nesterov;
-  double decay; /* lambda */
+  double decay;       /* lambda */
+  double temperature; /* T */
   /* f is the integral of the tangent kernel, f(t+1) = f(t) + rate_t sum w K Delta, as under
-   * gradient flow, rather than the output <z x> / gamma of the weights themselves. With decay it is
-   * not: the change of f is then no function of K and Delta. */
+   * gradient flow, rather than the output <z x> / gamma of the weights themselves. With decay or
+   * noise it is not: the change of f is then no function of K and Delta. */
   bool integrates;
 } Update;
 
@@ -151,11 +154,11 @@ typedef enum Closure {
 
 /* A step of one matrix as what an interpreter does with the tables that hold W and V:
  *
- *     V <- beta V + O,   W <- keep W + push V + pull O        (the new V)
+ *     V <- beta V + O,   W <- keep W + push V + pull O + noise Xi        (the new V)
  *
  * Without momentum beta = push = 0, and no V is needed. */
 typedef struct Move {
-  double beta, keep, push, pull;
+  double beta, keep, push, pull, noise;
 } Move;
 
 /* Step t of a matrix, gamma being the interpreter's. */

@@ -95,6 +95,7 @@ static void fill_training(const Declared *training, Problem *problem) {
   problem->loss = training->slot[TRAINING_LOSS]->loss.expr;
   problem->steps = (int)training->slot[TRAINING_STEPS]->number;
   problem->decay = number_or_nan(training->slot[TRAINING_WEIGHT_DECAY]);
+  problem->temperature = number_or_nan(training->slot[TRAINING_TEMPERATURE]);
   problem->rule = rule_of(training->slot[TRAINING_RULE]);
   problem->training_name = mem_string(training->name);
   problem->training_span = training->span;

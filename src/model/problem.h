@@ -90,11 +90,12 @@ typedef struct Problem {
   const Expr *loss;
   Rule rule;
   OptimizerKind optimizer;
-  int steps;     /* T */
-  double *eta;   /* [T]: learning rate of each step */
-  double dt;     /* flow only: step of the integrator */
-  double beta;   /* momentum, nesterov: what the velocity keeps of itself, 0 <= beta < 1 */
-  double decay;  /* lambda of the weight decay, >= 0 */
+  int steps;          /* T */
+  double *eta;        /* [T]: learning rate of each step */
+  double dt;          /* flow only: step of the integrator */
+  double beta;        /* momentum, nesterov: what the velocity keeps of itself, 0 <= beta < 1 */
+  double decay;       /* lambda of the weight decay, >= 0 */
+  double temperature; /* of the noise that a step adds to the weights, >= 0 */
   double *batch; /* sgd: [T, P], the share of each point in the mean loss of each step; else NULL */
   /* names, for printing and provenance */
   char *model_name, *training_name, *dataset_name;

@@ -447,6 +447,9 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
     return "the standard parameterization has no infinite-width limit: at a learning rate of order "
            "one a step moves f by order N, and at rates of order 1/N the limit is that of "
            "parameterization = ntk; mup has a limit with feature learning";
+  if (update->temperature > 0 && (is_lazy(program, options) || options->closure != CLOSURE_FULL))
+    return "at a temperature the weights move by their noise at any gamma, which no closure but "
+           "\"full\" follows";
   if (is_lazy(program, options))
     return update->decay > 0 ? "weight decay has no lazy limit with constant kernels: the initial "
                                "weights shrink at any gamma, and the kernels with them; take the "

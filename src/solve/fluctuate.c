@@ -734,6 +734,10 @@ const char *solve_refuses_fluctuations(const Result *theory) {
     return "this closure is an approximation, and belongs to no network that could fluctuate: "
            "solve with closure = \"full\" or \"ntk\"";
   const Problem *problem = origin->program->problem;
+  if (origin->program->update.temperature > 0)
+    return "the fluctuations are those over initial weights; the noise of a training at a "
+           "temperature "
+           "adds its own, which this version does not follow";
   if ((closure == CLOSURE_NTK || problem->parameterization == PARAM_NTK) && !problem->centered)
     return "in the lazy limit the output at the start is of order one at any width: with "
            "centered = true its fluctuations are of order 1/N";

@@ -17,8 +17,10 @@ typedef struct Carrier {
   double *learned;            /* M [x.capacity, y.capacity], wide matrices */
   double *table, *free_table; /* [vectors, S], thin ones */
   double *velocity;           /* of M or of the table, with momentum */
-  double *share;              /* [T+1]: a(t), what weight decay has left of the initial matrix */
-  double *response[2];        /* gamma A and gamma B, per step [rows, rank], packed, for two_time */
+  double *root;               /* thin ones: F [vectors, vectors], F F^T the inner products */
+  double *spread; /* [T+1]: standard deviation of the random part of W: sigma, as decay and noise
+                     leave it */
+  double *response[2]; /* gamma A and gamma B, per step [rows, rank], packed, for two_time */
   size_t response_used[2], response_capacity[2];
 } Carrier;
 
@@ -90,17 +92,16 @@ static int fields_rank(March *m, int space) {
   return rank;
 }
 
-/* Fills the last `count` noise rows of `basis`, which act on population `space`. They have mean
- * zero and unit variance, and are orthogonal to the earlier noise there and to the fields so far:
- * fresh noise is independent of both, and what holds for the average over neurons is made to hold
- * for the average over paths. A later response <x eps> then has sampling error only from the part
- * of x that is new. Each condition costs a direction of sample space, and is kept while a fifth is
- * left free. */
-static void draw_noise(March *m, int space, Basis *basis, int count) {
-  int rank = basis->rank - count;
-  double *rows = basis->eps + (size_t)rank * m->S;
-  for (int i = 0; i < count; i++)
-    if (!noise_row(&m->noise, space, m->noise_count[space]++, rows + (size_t)i * m->S))
+/* Fresh noise rows on population `space`, for `basis`, of which `rank` rows are there. They have
+ * mean zero and unit variance, and are orthogonal to the earlier noise there and to the fields so
+ * far: fresh noise is independent of both, and what holds for the average over neurons is made to
+ * hold for the average over paths. A later response <x eps> then has sampling error only from the
+ * part of x that is new. Each condition costs a direction of sample space, and is kept while a
+ * fifth is left free. */
+static void draw_rows(March *m, int space, const Basis *basis, int rank, double *rows,
+                      size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (!noise_row(&m->noise, space, m->noise_count[space]++, rows + i * m->S))
       fail(m, STATUS_LIMIT);
   if (m->p->linear || count == 0) return;
   size_t noise = (size_t)m->noise_count[space], room = m->S - m->S / 5;
@@ -113,8 +114,14 @@ static void draw_noise(March *m, int space, Basis *basis, int count) {
     if (eps) blocks[n++] = (NoiseBlock){eps->eps, eps == basis ? rank : eps->rank};
     if (q) blocks[n++] = (NoiseBlock){q->q, q->rank};
   }
-  m->record->flops += noise_condition(rows, (size_t)count, m->S, blocks, n, noise < room);
+  m->record->flops += noise_condition(rows, count, m->S, blocks, n, noise < room);
   free(blocks);
+}
+
+/* The last `count` noise rows of the basis. */
+static void draw_noise(March *m, int space, Basis *basis, int count) {
+  int rank = basis->rank - count;
+  draw_rows(m, space, basis, rank, basis->eps + (size_t)rank * m->S, (size_t)count);
 }
 
 /* ---- matrices ---- */
@@ -168,27 +175,27 @@ static void record_response(March *m, Carrier *c, int which, const double *coef,
   c->response_used[which] = needed;
 }
 
-/* coef = sigma <x - x_free, eps>, the response of x in the basis of what the other side met. The
- * share of the initial matrix multiplies it where it acts. */
+/* coef = <x - x_free, eps>, the response of x in the basis of what the other side met, but for the
+ * spread of the matrix where it acts. */
 static void measure_response(March *m, const Matrix *matrix, const Basis *other, bool forward,
                              int x, size_t rows) {
   size_t S = m->S, far = (size_t)other->rank;
   memset(m->coef, 0, rows * far * sizeof *m->coef);
   if (m->plan->independent || !(forward ? matrix->responds_x : matrix->responds_y)) return;
   for (size_t i = 0; i < rows * S; i++) m->work[i] = m->value[x][i] - m->free[x][i];
-  m->record->flops += mat_mul_bt(rows, far, S, matrix->sigma / (double)S, m->work, S, other->eps, S,
-                                 0, m->coef, far);
+  m->record->flops +=
+      mat_mul_bt(rows, far, S, 1 / (double)S, m->work, S, other->eps, S, 0, m->coef, far);
 }
 
 /* A matrix between populations meets variable x on the side `own`; `out` is its image, on the other
  * side.
- *     free = a sigma L eps_own,   out = free + (a sigma <x - x_free, eps_other> + L M) q_other
+ *     free = s L eps_own,   out = free + (s <x - x_free, eps_other> + L M) q_other
  * with M as learned when going forward and its transpose when going backward. */
 static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward, int x, int out) {
   size_t rows = rows_of(m->p, x);
   Basis *own = forward ? &c->x : &c->y, *other = forward ? &c->y : &c->x;
   int noise_space = forward ? matrix->to : matrix->from;
-  double share = c->share[m->t], *flops = &m->record->flops;
+  double spread = c->spread[m->t], *flops = &m->record->flops;
   if (!reserve(m, matrix, c, own, rows)) return;
   int fresh = basis_meet(own, m->value[x], rows, m->S, m->plan->tol, m->work, flops);
   draw_noise(m, noise_space, own, fresh);
@@ -196,8 +203,7 @@ static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward,
   if (recorded && !basis_record(own, rows, m->t)) fail(m, STATUS_LIMIT);
 
   size_t S = m->S, rank = (size_t)own->rank, stride = (size_t)own->capacity;
-  *flops += mat_mul(rows, S, rank, share * matrix->sigma, own->now, stride, own->eps, S, 0,
-                    m->free[out], S);
+  *flops += mat_mul(rows, S, rank, spread, own->now, stride, own->eps, S, 0, m->free[out], S);
   memcpy(m->value[out], m->free[out], rows * S * sizeof(double));
 
   size_t far = (size_t)other->rank, width = (size_t)other->capacity;
@@ -206,10 +212,10 @@ static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward,
     if (recorded) record_response(m, c, forward ? 0 : 1, m->coef, far, rows, far);
     if (forward)
       *flops +=
-          mat_mul(rows, far, rank, 1, own->now, stride, c->learned, width, share, m->coef, far);
+          mat_mul(rows, far, rank, 1, own->now, stride, c->learned, width, spread, m->coef, far);
     else
-      *flops +=
-          mat_mul_bt(rows, far, rank, 1, own->now, stride, c->learned, stride, share, m->coef, far);
+      *flops += mat_mul_bt(rows, far, rank, 1, own->now, stride, c->learned, stride, spread,
+                           m->coef, far);
     *flops += mat_mul(rows, S, far, 1, m->coef, far, other->q, S, 1, m->value[out], S);
   }
 }
@@ -256,7 +262,7 @@ static void start_thin(March *m, const Matrix *matrix, Carrier *c) {
   bool input = is_wide(m->p, matrix->to);
   size_t vectors = thin_vectors(m->p, matrix);
   Basis *thin = input ? &c->x : &c->y;
-  double *root = want(m, vectors * vectors);
+  double *root = c->root = want(m, vectors * vectors);
   c->table = want(m, vectors * m->S);
   c->free_table = want(m, vectors * m->S);
   if (has_velocity(m, matrix)) c->velocity = want(m, vectors * m->S);
@@ -273,7 +279,39 @@ static void start_thin(March *m, const Matrix *matrix, Carrier *c) {
     mat_mul(vectors, m->S, rank, matrix->sigma, root, vectors, thin->eps, m->S, 0, c->table, m->S);
     memcpy(c->free_table, c->table, vectors * m->S * sizeof *c->table);
   }
-  free(root);
+}
+
+/* ---- noise of the training ---- */
+
+/* Rows of noise that a step renews, a block at a time: eps <- old eps + fresh xi, with squares that
+ * add to one. When they are the noise of a table, it takes up xi too. The same vectors are met by a
+ * matrix whose random part is an Ornstein-Uhlenbeck process, and <x eps> is then the response
+ * weighted with its correlation over time, as it should be. */
+static void renew(March *m, int space, Basis *basis, double old, double fresh, const Carrier *table,
+                  size_t vectors, double noise) {
+  size_t block = m->all * m->outputs, S = m->S;
+  for (size_t first = 0; first < (size_t)basis->rank && m->status == STATUS_OK; first += block) {
+    size_t count = (size_t)basis->rank - first < block ? (size_t)basis->rank - first : block;
+    draw_rows(m, space, basis, basis->rank, m->work, count);
+    double *const tables[] = {table ? table->table : NULL, table ? table->free_table : NULL};
+    for (int i = 0; i < 2 && table; i++)
+      mat_mul(vectors, S, count, noise, table->root + first, vectors, m->work, S, 1, tables[i], S);
+    double *eps = basis->eps + first * S;
+    for (size_t i = 0; i < count * S; i++) eps[i] = old * eps[i] + fresh * m->work[i];
+  }
+}
+
+static void shake(March *m, const Matrix *matrix, Carrier *c, const Move *move) {
+  double next = c->spread[m->t + 1], old = move->keep * c->spread[m->t] / next,
+         fresh = move->noise / next;
+  if (is_wide_matrix(m->p, matrix)) {
+    renew(m, matrix->to, &c->x, old, fresh, NULL, 0, 0);
+    renew(m, matrix->from, &c->y, old, fresh, NULL, 0, 0);
+  } else {
+    bool input = is_wide(m->p, matrix->to);
+    renew(m, input ? matrix->to : matrix->from, input ? &c->x : &c->y, old, fresh, c,
+          thin_vectors(m->p, matrix), move->noise);
+  }
 }
 
 /* ---- one step ---- */
@@ -360,6 +398,7 @@ static void train(March *m, const double *full, double *f) {
       advance_table(&(Move){.keep = move.keep}, thin_vectors(m->p, matrix) * m->S, c->free_table,
                     NULL);
     }
+    if (move.noise > 0) shake(m, matrix, c, &move);
   }
 }
 
@@ -429,10 +468,10 @@ static double *two_time_kernel(March *m, const Basis *basis, int variable, const
   return kernel;
 }
 
-/* The response R(a, b) = <dx_a / dr_b> from its coefficients rho = sigma <x eps> = sigma^2 R L,
- * where L are the coordinates of the vectors b met before (or, for B, up to) a's step: the smallest
- * solution, since R is defined only by its action on those vectors. r is the field of the initial
- * matrix, whatever decay has left of it. */
+/* The response R(a, b) = <dx_a / dr_b> from its coefficients rho = <x eps> = sigma R L, where L are
+ * the coordinates of the vectors b met before (or, for B, up to) a's step: the smallest solution,
+ * since R is defined only by its action on those vectors. r is the field of the initial matrix,
+ * whatever decay has left of it. */
 static double *two_time_response(March *m, const Carrier *c, int which, double sigma) {
   const Basis *other = which == 0 ? &c->y : &c->x;
   size_t R = m->all, steps = (size_t)m->steps + 1, n = steps * R, rank = (size_t)other->rank;
@@ -444,7 +483,7 @@ static double *two_time_response(March *m, const Carrier *c, int which, double s
     for (size_t t = which == 0 ? 1 : 0; t < steps; t++) {
       size_t met = which == 0 ? t : t + 1, now = (size_t)other->rank_at[met - 1];
       if (now == 0) continue; /* nothing met yet, or nothing but zeros */
-      for (size_t k = 0; k < R * now; k++) rhs[k] = rho[k] / (sigma * sigma);
+      for (size_t k = 0; k < R * now; k++) rhs[k] = sigma > 0 ? rho[k] / sigma : 0;
       for (size_t k = 0; k < now; k++)
         for (size_t b = 0; b < met * R; b++) Lt[k * met * R + b] = L[b * rank + k];
       if (mat_solve_least(now, met * R, Lt, met * R, R, rhs, now, 1e-9, response + t * R * n, n))
@@ -502,10 +541,13 @@ static void allocate(March *m) {
     }
   m->carrier = mem_new((size_t)p->matrix_count, sizeof *m->carrier);
   for (int k = 0; k < p->matrix_count; k++) {
-    double *share = m->carrier[k].share = mem_new(steps, sizeof *share);
-    share[0] = 1;
-    for (int t = 0; t < m->steps; t++)
-      share[t + 1] = share[t] * move_of(p, &p->matrices[k], t, m->plan->gamma).keep;
+    double *spread = m->carrier[k].spread = mem_new(steps, sizeof *spread);
+    spread[0] = p->matrices[k].sigma;
+    for (int t = 0; t < m->steps; t++) {
+      Move move = move_of(p, &p->matrices[k], t, m->plan->gamma);
+      spread[t + 1] =
+          move.noise > 0 ? hypot(move.keep * spread[t], move.noise) : move.keep * spread[t];
+    }
   }
   m->noise_count = mem_new((size_t)p->space_count, sizeof *m->noise_count);
   m->work = want(m, m->rows * m->S);
@@ -528,7 +570,8 @@ static void release(March *m) {
     free(c->table);
     free(c->free_table);
     free(c->velocity);
-    free(c->share);
+    free(c->root);
+    free(c->spread);
     free(c->response[0]);
     free(c->response[1]);
   }

@@ -15,6 +15,8 @@
 typedef struct Weights {
   double *w, *v; /* v: NULL when there is no velocity, or none that was folded */
   double keep, lag;
+  double *root;          /* F of a thin side whose images take up noise, F F^T the inner products */
+  int rank;              /* its columns */
   double *x, *y;         /* [history, N] */
   double *past, *recent; /* [history] */
   size_t learned;
@@ -27,6 +29,7 @@ struct Network {
   const Program *p;
   const Problem *problem;
   size_t N, points, all, outputs, history;
+  int member;
   double **fields; /* [variable] -> [rows, N] */
   Weights *weights;
   double *coef;              /* [most rows, history] */
@@ -130,7 +133,10 @@ static void allocate_matrix(Network *n, int k) {
     w->recent = want(n, history);
     if (folds_velocity(n->plan, m)) w->v = want(n, n->N * n->N);
   } else {
-    w->w = want(n, thin_vectors(p, m) * n->N);
+    size_t vectors = thin_vectors(p, m);
+    w->root = p->update.temperature > 0 && m->rate != 0 ? want(n, vectors * vectors) : NULL;
+    w->rank = w->root ? thin_root(p, m, w->root) : 0;
+    w->w = want(n, vectors * n->N);
     if (p->update.momentum > 0 && m->rate != 0) w->v = want(n, thin_vectors(p, m) * n->N);
   }
   if (m->x < 0) return;
@@ -195,6 +201,7 @@ void network_free(Network *n) {
   for (int k = 0; k < matrices; k++) {
     free(n->weights[k].w);
     free(n->weights[k].v);
+    free(n->weights[k].root);
     free(n->weights[k].past);
     free(n->weights[k].recent);
     free(n->weights[k].x);
@@ -295,7 +302,8 @@ static void advance_wide(Network *n, const Matrix *m, Weights *w, const Move *mo
   w->keep *= move->keep;
   w->lag *= move->beta;
   if (w->v && w->lag != 0) {
-    advance_table(&(Move){1, w->keep, move->push * w->lag, 0}, N * N, w->w, w->v);
+    advance_table(&(Move){.beta = 1, .keep = w->keep, .push = move->push * w->lag}, N * N, w->w,
+                  w->v);
     w->keep = 1;
   }
   for (size_t k = 0; k < batch; k++) {
@@ -307,6 +315,23 @@ static void advance_wide(Network *n, const Matrix *m, Weights *w, const Move *mo
     for (size_t i = 0; i < N; i++) y[i] = force * from[i];
     w->past[w->learned] = move->push + move->pull;
     w->recent[w->learned++] = 1;
+  }
+}
+
+/* What a step adds at a temperature: the entries of one more matrix. */
+static void shake(Network *n, int k, size_t t, double noise) {
+  const Matrix *m = &n->p->matrices[k];
+  Weights *w = &n->weights[k];
+  bool wide = is_wide_matrix(n->p, m);
+  size_t N = n->N, rows = wide ? N : (size_t)w->rank, vectors = thin_vectors(n->p, m);
+  uint64_t stream = random_stream(3, (uint64_t)n->member, (uint64_t)k, 0);
+  if (wide) advance_table(&(Move){.keep = w->keep}, N * N, w->w, NULL);
+  w->keep = 1;
+  for (size_t i = 0; i < rows; i++) {
+    random_normals(n->plan->seed, stream, (t * rows + i) * N, N, n->scaled);
+    if (wide) axpy(N, noise / sqrt((double)N), n->scaled, w->w + i * N);
+    for (size_t v = 0; v < vectors && !wide; v++)
+      axpy(N, noise * w->root[v * vectors + i], n->scaled, w->w + v * N);
   }
 }
 
@@ -384,6 +409,7 @@ static void train(Network *n, size_t t, double *f) {
       advance_wide(n, m, w, &move);
     else
       advance_thin(n->p, m, &move, n->force, n->fields, n->N, n->mixing, w->w, w->v);
+    if (move.noise > 0) shake(n, k, t, move.noise);
   }
 }
 
@@ -470,6 +496,7 @@ static Status run_conditioned(Network *n, int member, int *failed_at) {
 
 static Status run_trained(Network *n, int member, int *failed_at) {
   *failed_at = 0;
+  n->member = member;
   for (int k = 0; k < n->p->matrix_count; k++) {
     Weights *w = &n->weights[k];
     w->learned = 0;
