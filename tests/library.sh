@@ -31,7 +31,7 @@ declared() { grep -o '\bdmf_[a-z_]*(' "$srcdir/src/dmf.h" | tr -d '(' | sort -u;
 shown() { nm -D --defined-only "$prefix/lib/libdmf.so" | sed -n 's/.* T \([^@]*\)@@DMF_0$/\1/p' | sort; }
 
 expect "make install" ${MAKE:-make} -s --no-print-directory install prefix="$prefix"
-export DMF_THREADS=1 # that the steps are told is up to the first of them
+export DMF_THREADS=1 # the first thread alone tells the progress
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib DMF_PATH=$prefix/share/dmf
 expect "the shared library" compile "$scratch/shared" $(flags --libs)
 expect "a program with the shared library" curve "$scratch/shared"
