@@ -54,7 +54,9 @@ static bool spread(const Predict *p, FieldId id, FieldId variance) {
 /* The loss of the mean output, and what the scatter of outputs adds to it. */
 static bool split_loss(const Predict *p, const Program *program) {
   Sizes z = p->z;
-  const ResultField *f = result_find(p->out, "f", 0), *loss = result_find(p->out, "loss", 0);
+  const ResultField *f = result_find(p->out, "f", 0);
+  const Array *loss = result_find(p->out, "loss", 0)->value,
+              *loss_error = result_find(p->out, "loss", 0)->error;
   size_t batch = z.points * z.outputs;
   double *bias = mem_block(2 * z.steps), *rest = bias + z.steps, *ell = mem_block(z.points),
          *delta = mem_block(batch), *errors = mem_block(z.steps);
@@ -66,10 +68,10 @@ static bool split_loss(const Predict *p, const Program *program) {
     for (size_t mu = 0; mu < z.points; mu++) bias[t] += ell[mu] / (double)z.points;
     for (size_t k = 0; k < batch; k++)
       errors[t] += fabs(delta[k] * f->error->data[t * batch + k]) / (double)z.points;
-    rest[t] = loss->value->data[t] - bias[t];
+    rest[t] = loss->data[t] - bias[t];
   }
   fine = fine && field_add(p->out, FIELD_LOSS_BIAS, 0, z, bias, errors) &&
-         field_add(p->out, FIELD_LOSS_VARIANCE, 0, z, rest, loss->error->data);
+         field_add(p->out, FIELD_LOSS_VARIANCE, 0, z, rest, loss_error->data);
   compiled_free(program, &compiled);
   free(bias);
   free(ell);
