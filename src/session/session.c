@@ -125,8 +125,6 @@ void dmf_close(Dmf *dmf) {
   for (int i = 0; i < dmf->script_count; i++) script_free(dmf->scripts[i]);
   free(dmf->scripts);
   topics_free(dmf);
-  candidates_free(dmf);
-  free(dmf->record);
   free(dmf->out);
   expr_pool_free(dmf->pool);
   pthread_cond_destroy(&dmf->idle);
