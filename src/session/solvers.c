@@ -116,7 +116,9 @@ static const char *lack(const FieldRow *row, int solver) {
   case TESTED: return "the dataset has no test points";
   case JUDGED: return "the dataset has no 'test_targets'";
   case ALIGNED: return "all targets are equal";
-  default: return row->extent == GAPS ? "the chain has a single layer, positions, or several outputs" : NULL;
+  default:
+    return row->extent == GAPS ? "the chain has a single layer, positions, or several outputs"
+                               : NULL;
   }
 }
 
@@ -212,6 +214,7 @@ static void surround(const Eval *eval, SolveOptions *options) {
   options->stop = &dmf->stop;
   options->progress = !eval->worker && solver_shows_progress(dmf) ? solver_progress : NULL;
   options->sink = dmf;
+  options->partial = eval->interactive && !eval->worker;
 }
 
 typedef Status (*Solver)(Program *, const SolveOptions *, Result **, char **);
@@ -232,6 +235,9 @@ static Value *solve(Call *call, Program *program, Solver solver, const Result *t
   if (status == STATUS_OK) {
     result_note(result, "version", "%s", dmf_version());
     if (solver) recipe_write(call, program->problem, &result->recipe);
+    value = value_result(&call->eval->heap, result);
+  } else if (result) { /* what follows the call sees the interruption, too */
+    diag_warning(call->eval->diags, call->span, NULL, "%s; the result is of these", why);
     value = value_result(&call->eval->heap, result);
   } else {
     const char *fallback = status == STATUS_INTERRUPTED ? "interrupted" : "the solver failed";

@@ -407,14 +407,16 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
   Ensemble e;
   prepare(&e, program, options, z.steps * z.all <= SMALL_HISTORY);
   Status status = run(&e, why);
-  if (status == STATUS_OK) {
+  bool partial = status == STATUS_INTERRUPTED && options->partial && e.done > 1;
+  if (partial) e.options.ensemble = e.done;
+  if (status == STATUS_OK || partial) {
     Result *r = result_new("simulate");
     give_origin(&e, r);
     bool fine = observe_start(r, program, e.sizes);
     promise_fields(&e, r);
     fine = fine && fill_fields(&e, r, false) && (!e.plan.two_time || fill_fields(&e, r, true));
     result_note(r, "width", "%d", options->width);
-    result_note(r, "ensemble", "%d", options->ensemble);
+    result_note(r, "ensemble", "%d", e.options.ensemble);
     result_note(r, "seed", "%llu", (unsigned long long)options->seed);
     result_note(r, "seconds", "%.6g", run_clock() - start);
     if (fine)

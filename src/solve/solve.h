@@ -27,6 +27,7 @@ typedef struct SolveOptions {
   /* simulate */
   int width;        /* N */
   int ensemble;     /* members, > 1 for error bars */
+  bool partial;     /* when stopped, the members that are done (two or more) make a result */
   bool conditioned; /* products of matrices are sampled as they are met; the same law */
 } SolveOptions;
 
@@ -45,7 +46,8 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
 Status solve_lazy(Program *program, const SolveOptions *options, Result **result, char **why);
 
 /* An ensemble of networks of width N, trained step by step as the program says: means, ensemble
- * errors, and N-scaled variances. theory.md section 1. */
+ * errors, and N-scaled variances. theory.md section 1. With `partial`, STATUS_INTERRUPTED may come
+ * with a result, that of a smaller ensemble. */
 Status solve_networks(Program *program, const SolveOptions *options, Result **result, char **why);
 
 /* Give a result that lies ready (it was read from a file) the origin that the solvers above give

@@ -216,9 +216,39 @@ static void progress(void) {
   w = (Watch){.dmf = b.dmf};
   CHECK(run(&b, "theory = dmft(net, fit, samples = 64, seed = 1)") == DMF_INTERRUPTED);
   CHECK(w.last < w.total && w.ends == 1 && holds(&b, "theory.seed", 0, 1, 0));
+  CHECK(run(&b, "nets = simulate(net with { width = 8 }, fit, ensemble = 4)") == DMF_INTERRUPTED);
+  CHECK(run(&b, "print nets.seed") == DMF_SCRIPT);
   w = (Watch){0};
   dmf_config(b.dmf)->quiet = true;
   CHECK(run(&b, "theory = dmft(net, fit, samples = 64)") == DMF_OK && !w.calls && !w.ends);
+  finish(&b);
+}
+
+/* At the prompt an interrupted ensemble leaves the networks that are done. */
+static void partial(void) {
+  Bench b;
+  Watch w = {0};
+  begin(&b, true);
+  dmf_close(b.dmf);
+  DmfConfig config = {.results = b.out,
+                      .diagnostics = b.err,
+                      .progress = watch,
+                      .sink = &w,
+                      .threads = 1,
+                      .interactive = true};
+  b.dmf = w.dmf = dmf_open(&config);
+  CHECK(run(&b, "dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }\n"
+                "model net { layers = input -> dense(tanh) -> readout; width = 8 }\n"
+                "training fit { dataset = d; optimizer = gd(0.1); steps = 5 }") == DMF_OK);
+  CHECK(run(&b, "nets = simulate(net, fit, ensemble = 6)") == DMF_OK);
+  CHECK(strstr(b.messages, "warning: interrupted after 2 of 6 networks; the result is of these"));
+  w.dmf = NULL;
+  CHECK(run(&b, "same = simulate(net, fit, ensemble = 2)") == DMF_OK);
+  CHECK(run(&b, "assert nets.ensemble == 2 and all(nets.f == same.f)") == DMF_OK);
+  CHECK(run(&b, "assert all(nets.stderr.Phi[1] == same.stderr.Phi[1])") == DMF_OK);
+  w.dmf = b.dmf;
+  CHECK(run(&b, "both = simulate(net, fit, ensemble = 6); after = 1") == DMF_INTERRUPTED);
+  CHECK(run(&b, "both.f") == DMF_OK && run(&b, "after") == DMF_SCRIPT);
   finish(&b);
 }
 
@@ -231,5 +261,6 @@ int main(void) {
   apart();
   exchange();
   progress();
+  partial();
   return check_done();
 }
