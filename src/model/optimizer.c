@@ -16,13 +16,16 @@ static bool wrong(Call *call, int i, const char *wanted) {
   return false;
 }
 
-/* Positive and finite throughout. */
+/* Positive and finite; of a vector of steps some may be 0. */
 static bool positive(Eval *eval, Span span, const char *name, const Value *value) {
-  size_t count = value->kind == VALUE_ARRAY ? value->array->size : 1;
-  for (size_t k = 0; k < count && value->known; k++) {
-    double x = value->kind == VALUE_ARRAY ? value->array->data[k] : value->number;
-    if (x > 0 && isfinite(x)) continue;
-    eval_error(eval, span, NULL, "'%s' must be positive and finite, not %g", name, x);
+  bool vector = value->kind == VALUE_ARRAY;
+  for (size_t k = 0, count = vector ? value->array->size : 1; k < count && value->known; k++) {
+    double x = vector ? value->array->data[k] : value->number;
+    if (isfinite(x) && (vector ? x >= 0 : x > 0)) continue;
+    eval_error(eval, span, NULL,
+               vector ? "'%s' must be finite and not negative, and one entry is %g"
+                      : "'%s' must be positive and finite, not %g",
+               name, x);
     return false;
   }
   return true;
