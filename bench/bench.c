@@ -4,6 +4,7 @@
  * three.
  *
  * Usage: bench [THREADS] */
+#include "../tests/unit/hessian.h"
 #include "../tests/unit/problem.h"
 
 #include "num/linalg.h"
@@ -21,12 +22,14 @@ typedef struct Measure {
   double seconds, flops;
 } Measure;
 
-typedef struct Task {
+typedef struct Task Task;
+typedef Measure Run(const Task *task, int threads);
+struct Task {
   const char *name;
-  Solver *solver; /* NULL: a large square matrix product */
+  Run *run;
   Recipe recipe;
   SolveOptions options;
-} Task;
+};
 
 static int processors(void) {
   cpu_set_t set;
@@ -35,7 +38,9 @@ static int processors(void) {
 
 /* ---- what is measured, in the child ---- */
 
-static Measure multiply(int threads) {
+/* A large square matrix product. */
+static Measure multiply(const Task *task, int threads) {
+  (void)task;
   size_t n = GEMM_SIZE;
   double *a = mem_block(n * n), *b = mem_block(n * n), *c = mem_block(n * n);
   openblas_set_num_threads(threads);
@@ -59,14 +64,22 @@ static double network_flops(const Task *task) {
          ((r->steps + 1) * 4 * rows + r->steps * 2.0 * r->points);
 }
 
-static Measure solve(const Task *task, int threads) {
+/* A solver, followed by all fluctuations of what it answers if there is `noise`. */
+static Measure solve(const Task *task, Solver *solver, bool noise, int threads) {
   openblas_set_num_threads(1);
   ExprPool *pool = expr_pool_new();
   Program *program = recipe_program(pool, task->recipe);
   SolveOptions options = task->options;
   options.threads = threads;
   double start = run_clock();
-  Result *result = solve_or_die(task->solver, program, options);
+  Result *result = solve_or_die(solver, program, options);
+  if (noise) {
+    Result *fluctuations = fluctuations_or_die(result, threads);
+    char *why = NULL;
+    if (result_complete(fluctuations, NULL, &why) != STATUS_OK) exit(1);
+    result_drop(result);
+    result = fluctuations;
+  }
   Measure measure = {.seconds = run_clock() - start};
   const char *flops = result_attribute(result, "flops");
   measure.flops = flops ? atof(flops) : network_flops(task);
@@ -76,10 +89,35 @@ static Measure solve(const Task *task, int threads) {
   return measure;
 }
 
+static Measure theory(const Task *task, int threads) {
+  return solve(task, solve_dmft, false, threads);
+}
+
+static Measure networks(const Task *task, int threads) {
+  return solve(task, solve_networks, false, threads);
+}
+
+static Measure noise(const Task *task, int threads) {
+  return solve(task, solve_dmft, true, threads);
+}
+
+/* The dense route to the fluctuations of a deep linear network. */
+static Measure hessian(const Task *task, int threads) {
+  const Recipe *r = &task->recipe;
+  DeepLinear net = {.depth = r->depth, .steps = r->steps, .gamma = 1, .eta = r->eta, .target = 1};
+  openblas_set_num_threads(threads);
+  Fluctuations answer;
+  double start = run_clock();
+  if (!hessian_fluctuations(&net, &answer)) exit(1);
+  Measure measure = {run_clock() - start, 2 * pow((double)answer.dimension, 3)};
+  hessian_free(&answer);
+  return measure;
+}
+
 static void run_child(const Task *task, int threads, int to) {
   Measure best = {INFINITY, 0};
   for (int i = 0; i < REPEATS; i++) {
-    Measure measure = task->solver ? solve(task, threads) : multiply(threads);
+    Measure measure = task->run(task, threads);
     if (measure.seconds < best.seconds) best = measure;
   }
   _exit(write(to, &best, sizeof best) != sizeof best);
@@ -106,7 +144,7 @@ static bool measure(const Task *task, int threads, Measure *best, double *megaby
 static double rate_of_products(int threads) {
   Measure best;
   double megabytes;
-  Task product = {.name = "product"};
+  Task product = {.name = "product", .run = multiply};
   if (!measure(&product, threads, &best, &megabytes)) return NAN;
   double rate = best.flops / best.seconds * 1e-9;
   printf("matrix product %d x %d, %2d thread%s  %8.1f GF/s\n", GEMM_SIZE, GEMM_SIZE, threads,
@@ -116,34 +154,74 @@ static double rate_of_products(int threads) {
 
 static const Task tasks[] = {
     {"dmft tanh L=2 P=4 T=30, 1000 samples",
-     solve_dmft,
+     theory,
      {.phi = PRIM_TANH, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
      {.samples = 1000}},
     {"dmft tanh L=2 P=4 T=30, 8000 samples",
-     solve_dmft,
+     theory,
      {.phi = PRIM_TANH, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
      {.samples = 8000}},
     {"dmft tanh L=3 P=10 T=100, 4000 samples",
-     solve_dmft,
+     theory,
      {.phi = PRIM_TANH, .depth = 3, .points = 10, .steps = 100, .eta = 0.3},
      {.samples = 4000}},
     {"dmft tanh L=2 P=20 T=60, 2000 samples",
-     solve_dmft,
+     theory,
      {.phi = PRIM_TANH, .depth = 2, .points = 20, .steps = 60, .eta = 0.5},
      {.samples = 2000}},
     {"dmft relu L=2 P=4 T=30, 8000 samples",
-     solve_dmft,
+     theory,
      {.phi = PRIM_RELU, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
      {.samples = 8000}},
     {"dmft linear L=3 P=1 T=300, exact",
-     solve_dmft,
+     theory,
      {.depth = 3, .points = 1, .steps = 300, .eta = 0.02},
      {0}},
     {"simulate tanh N=512 L=2 P=4 T=30, 400 nets",
-     solve_networks,
+     networks,
      {.phi = PRIM_TANH, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
      {.width = 512, .ensemble = 400}},
+    {"fluctuations linear L=3 P=1 T=300, exact",
+     noise,
+     {.depth = 3, .points = 1, .steps = 300, .eta = 0.0015},
+     {0}},
+    {"fluctuations tanh L=2 P=2 T=8",
+     noise,
+     {.phi = PRIM_TANH, .depth = 2, .points = 2, .steps = 8, .eta = 0.3},
+     {.samples = 2000}},
 };
+
+/* ---- two routes to fluctuations ---- */
+
+static const double one = 1;
+
+static bool time_of(Run *run, int steps, double *seconds, int threads) {
+  double megabytes;
+  Measure best;
+  Task task = {.run = run,
+               .recipe = {.depth = 3, .points = 1, .steps = steps, .gram = &one, .eta = 0.015}};
+  bool fine = measure(&task, threads, &best, &megabytes);
+  *seconds = best.seconds;
+  return fine;
+}
+
+/* The Hessian has of the order of (T + 1)^2 rows, its inverse takes a time of (T + 1)^6; beyond T =
+ * 10 that is extrapolated. */
+static bool race(int threads) {
+  static const int steps[] = {6, 8, 10, 30};
+  printf("\nN Var of three hidden linear layers, one point\n"
+         "   T   inverse of the Hessian   fluctuations        ratio   (seconds)\n");
+  double dense = 0, fast;
+  for (int i = 0; i < 4; i++) {
+    bool built = steps[i] <= 10;
+    if (!time_of(noise, steps[i], &fast, threads)) return false;
+    if (built && !time_of(hessian, steps[i], &dense, threads)) return false;
+    if (!built) dense *= pow((steps[i] + 1.0) / (steps[i - 1] + 1.0), 6);
+    printf("%4d %14.3f %-13s %9.4f %12.0f\n", steps[i], dense, built ? "" : "(as (T+1)^6)", fast,
+           dense / fast);
+  }
+  return true;
+}
 
 int main(int argc, char **argv) {
   int threads = argc > 1 ? atoi(argv[1]) : processors();
@@ -160,8 +238,14 @@ int main(int argc, char **argv) {
       return 1;
     }
     double speed = best.flops / best.seconds * 1e-9;
-    printf("%-43s %9.3f %10.3f %10.2f %10.1f%% %10.0f\n", tasks[i].name, best.seconds,
-           best.flops * 1e-9, speed, 100 * speed / rate, megabytes);
+    printf("%-43s %9.3f ", tasks[i].name, best.seconds);
+    if (best.flops > 0)
+      printf("%10.3f %10.2f %10.1f%%", best.flops * 1e-9, speed, 100 * speed / rate);
+    else
+      printf("%33s", "not counted");
+    printf(" %10.0f\n", megabytes);
   }
-  return 0;
+  if (race(threads)) return 0;
+  printf("the race failed\n");
+  return 1;
 }

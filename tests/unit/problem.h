@@ -25,7 +25,8 @@ typedef struct Recipe {
   const double *targets;             /* [P, C]; NULL: 1, -1, 1, ... */
   double gamma, eta;                 /* gamma 0: 1 */
   double dt;                         /* > 0: gradient flow */
-  OptimizerKind optimizer;           /* where dt is 0 */
+  bool uncentered;
+  OptimizerKind optimizer; /* where dt is 0 */
   double beta, decay;
   Rule rule;
   const double *batch; /* [steps, P] */
@@ -89,7 +90,7 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
     layer->result = layer_step(layer, (LayerStep){.kind = STEP_MAP, .expr = phi});
   }
   p->gamma = r.gamma ? r.gamma : 1;
-  p->centered = true;
+  p->centered = !r.uncentered;
   const Expr *miss = expr_call(pool, PRIM_SUB, expr_arg(pool, 1), expr_arg(pool, 0), NULL);
   const Expr *square = expr_call(pool, PRIM_POW, miss, expr_const(pool, 2), NULL);
   p->loss = expr_call(pool, PRIM_DIV, square, expr_const(pool, 2), NULL);
@@ -124,6 +125,17 @@ static inline Result *solve_or_die(Solver *solver, Program *program, SolveOption
     exit(1);
   }
   return result;
+}
+
+/* The fluctuations of a theory, or an end of the program. */
+static inline Result *fluctuations_or_die(const Result *theory, int threads) {
+  Result *noise;
+  char *why = NULL;
+  if (solve_fluctuations(theory, &(SolveOptions){.threads = threads}, &noise, &why) != STATUS_OK) {
+    fprintf(stderr, "%s\n", why);
+    exit(1);
+  }
+  return noise;
 }
 
 /* A field's values, or its errors. */
