@@ -177,17 +177,43 @@ static const Axis *family_axis(const PlotPart *part, const Value *value) {
   return axis_of(value, 1 - abscissa(part, value));
 }
 
-/* The colour of an item's first curve: its own, or that of the first item of the same quantity. */
+static PlotStyle style_of(const Value *value) {
+  bool networks = value->source && strcmp(value->source->kind, "simulate") == 0;
+  switch (value->kind == VALUE_CURVE ? value->curve.style : CURVE_AUTO) {
+  case CURVE_LINE: return PLOT_LINE;
+  case CURVE_DASHED: return PLOT_DASHED;
+  case CURVE_POINTS: return PLOT_POINTS;
+  default: return networks ? PLOT_POINTS : PLOT_LINE;
+  }
+}
+
+static bool same_quantity(const PlotPart *part, int i, int k) {
+  return strcmp(quantity(&part->items[i]), quantity(&part->items[k])) == 0;
+}
+
+/* The item before item i whose colour it shares: the first of the same quantity in another style
+ * that has no such companion yet, as the theory for its networks; or -1. */
+static int companion_of(const PlotPart *part, int i) {
+  PlotStyle style = style_of(part->items[i].value);
+  for (int k = 0; k < i; k++) {
+    bool suits = !is_map(part, part->items[k].value) && same_quantity(part, i, k) &&
+                 style_of(part->items[k].value) != style && companion_of(part, k) < 0;
+    for (int other = k + 1; suits && other < i; other++)
+      suits = !same_quantity(part, other, k) || companion_of(part, other) != k;
+    if (suits) return k;
+  }
+  return -1;
+}
+
+/* The colour of an item's first curve. */
 static int color_of(const PlotPart *part, int i) {
   const Value *value = part->items[i].value;
-  int color = 1;
+  int color = 1, companion = companion_of(part, i);
   if (value->kind == VALUE_CURVE && value->curve.color) return value->curve.color;
-  for (int k = 0; k < i; k++) {
-    const Item *other = &part->items[k];
-    if (is_map(part, other->value)) continue;
-    if (strcmp(quantity(other), quantity(&part->items[i])) == 0) return color;
-    color += (int)curves_of(part, other->value);
-  }
+  if (companion >= 0) return color_of(part, companion);
+  for (int k = 0; k < i; k++)
+    if (!is_map(part, part->items[k].value) && companion_of(part, k) < 0)
+      color += (int)curves_of(part, part->items[k].value);
   return color;
 }
 
@@ -198,16 +224,6 @@ static double *strided(Drawing *drawing, const Array *array, int across, size_t 
   double *data = column(drawing, count);
   for (size_t i = 0; i < count; i++) data[i] = array->data[first + i * step];
   return data;
-}
-
-static PlotStyle style_of(const Value *value) {
-  bool networks = value->source && strcmp(value->source->kind, "simulate") == 0;
-  switch (value->kind == VALUE_CURVE ? value->curve.style : CURVE_AUTO) {
-  case CURVE_LINE: return PLOT_LINE;
-  case CURVE_DASHED: return PLOT_DASHED;
-  case CURVE_POINTS: return PLOT_POINTS;
-  default: return networks ? PLOT_POINTS : PLOT_LINE;
-  }
 }
 
 /* Whether an item before item i is a family in the same colours. */
