@@ -38,6 +38,10 @@ typedef struct Run {
   bool exhausted; /* no more noise */
 } Run;
 
+static size_t positions_of(const Program *p, const Matrix *m) {
+  return (size_t)p->variables[m->y].positions;
+}
+
 /* The population of a space, as the tape numbers them. */
 static int population(const Program *p, int space) {
   int n = 0;
@@ -113,8 +117,6 @@ static TapeMap *map_of(ExprPool *pool, const Expr *e, int count, double width) {
   for (int k = 0; k < count; k++) slope[k] = sharpened(&r, expr_diff(pool, smooth, k));
   return tape_map_new(e, slope, count);
 }
-
-bool condition_applies(const Program *p) { return p->row_map_count == 0; }
 
 bool condition_rounds(const Program *p) {
   Rounding r = {.pool = p->pool, .width = 1};
@@ -261,8 +263,9 @@ static void learn_wide(Run *r, const Matrix *m, Carrier *c, const Move *move, Vi
     make_images(r, m, &c->y, &c->x, m->from, before);
     if (tape_failed(tape) || r->exhausted) return;
   }
-  View x = view_rows(c->x_now, 0, r->z.points),
-       y = view_rows(c->y_now, 0, r->z.points * r->z.outputs), none = {0};
+  size_t batch = training_rows(r->p, m);
+  View x = view_rows(c->x_now, 0, batch / r->z.outputs), y = view_rows(c->y_now, 0, batch),
+       none = {0};
   if (!x.cols || !y.cols) return;
   if (move->push != 0) {
     View next = tape_table(tape, x.cols, y.cols, false);
@@ -280,12 +283,12 @@ static void learn_wide(Run *r, const Matrix *m, Carrier *c, const Move *move, Vi
 static void take_up(Run *r, const Matrix *m, const Carrier *c, double rate, View force,
                     View table) {
   Tape *tape = r->tape;
-  size_t batch = r->z.points * r->z.outputs;
+  size_t batch = training_rows(r->p, m);
   if (!is_wide(r->p, m->to)) {
     tape_product(tape, table, rate, force, view_rows(r->field[m->x], 0, r->z.points), false);
     return;
   }
-  View mixing = tape_table(tape, r->z.all, batch, false);
+  View mixing = tape_table(tape, thin_vectors(r->p, m), batch, false);
   tape_multiply(tape, mixing, rate, force, 0, 1, c->gram, 1, r->z.outputs);
   tape_product(tape, table, 1, mixing, view_rows(r->field[m->learns], 0, batch), false);
 }
@@ -340,14 +343,27 @@ static Status start(Run *r, int k) {
   }
   if (is_wide(r->p, m->to)) {
     const double *gram = gram_of(r->p, m);
-    c->gram = tape_table(tape, r->z.all, r->z.all, true);
-    for (size_t i = 0; i < r->z.all * r->z.all && !tape_failed(tape); i++)
+    size_t vectors = thin_vectors(r->p, m);
+    c->gram = tape_table(tape, vectors, vectors, true);
+    for (size_t i = 0; i < vectors * vectors && !tape_failed(tape); i++)
       tape_data(tape, c->gram)[i] = gram ? gram[i] : 1;
   }
   return start_thin(r, m, c);
 }
 
 /* ---- one step ---- */
+
+static void combine_rows(Run *r, const Op *op, View out) {
+  const RowMap *map = &r->p->row_maps[op->rows];
+  size_t C = r->p->variables[op->dst].backward ? r->z.outputs : 1, from = (size_t)map->from,
+         to = (size_t)map->to;
+  View in = r->field[op->src[0]];
+  for (size_t a = 0; a < r->z.all; a++)
+    for (size_t i = 0; i < to; i++)
+      for (int k = map->begin[i]; k < map->begin[i + 1]; k++)
+        tape_copy(r->tape, view_rows(out, (a * to + i) * C, C), map->weight[k],
+                  view_rows(in, (a * from + (size_t)map->source[k]) * C, C));
+}
 
 static void run_op(Run *r, int i) {
   const Op *op = &r->p->ops[i];
@@ -356,7 +372,9 @@ static void run_op(Run *r, int i) {
   View *out = &r->field[op->dst];
   *out = tape_wide(tape, population(r->p, r->p->variables[op->dst].space), rows_of(r->p, op->dst),
                    false);
-  if (op->kind == OP_WEIGH) {
+  if (op->kind == OP_ROWS) {
+    combine_rows(r, op, *out);
+  } else if (op->kind == OP_WEIGH) {
     tape_weigh(tape, *out, r->delta, r->field[op->src[0]]);
   } else if (op->kind == OP_MAP) {
     View args[OP_MAX_ARGS];
@@ -372,27 +390,29 @@ static void run_op(Run *r, int i) {
   }
 }
 
+static View kernel_of(Run *r, View a, View b) {
+  View kernel = tape_table(r->tape, a.rows, b.rows, false);
+  tape_average(r->tape, kernel, 1, a, b);
+  return kernel;
+}
+
 static void measure_kernels(Run *r) {
   for (int k = 0; k < r->p->matrix_count; k++) {
     const Matrix *m = &r->p->matrices[k];
-    size_t rows = r->z.all * r->z.outputs;
-    View *x = &r->out->x_kernel[k][r->t], *y = &r->out->y_kernel[k][r->t];
-    View *g = &r->out->g_kernel[k][r->t];
-    *x = *y = *g = (View){.slab = -1};
+    Condition *out = r->out;
+    View none = {.slab = -1}, *x = &out->x_kernel[k][r->t], *y = &out->y_kernel[k][r->t],
+         *g = &out->g_kernel[k][r->t], *phi = &out->phi_kernel[k][r->t];
+    *x = *y = *g = *phi = none;
     if (m->x < 0) continue;
-    r->out->x_field[k][r->t] = r->field[m->x];
-    r->out->y_field[k][r->t] = r->field[m->y];
+    out->x_field[k][r->t] = r->field[m->features];
+    out->y_field[k][r->t] = r->field[m->y];
     if (is_wide(r->p, m->from)) {
-      *x = tape_table(r->tape, r->z.all, r->z.all, false);
-      tape_average(r->tape, *x, 1, r->field[m->x], r->field[m->x]);
+      *x = *phi = kernel_of(r, r->field[m->x], r->field[m->x]);
+      if (m->features != m->x) *phi = kernel_of(r, r->field[m->features], r->field[m->features]);
     }
     if (is_wide(r->p, m->to)) {
-      *y = tape_table(r->tape, rows, rows, false);
-      tape_average(r->tape, *y, 1, r->field[m->y], r->field[m->y]);
-      *g = *y;
-      if (m->learns == m->y) continue;
-      *g = tape_table(r->tape, rows, rows, false);
-      tape_average(r->tape, *g, 1, r->field[m->y], r->field[m->learns]);
+      *y = *g = kernel_of(r, r->field[m->y], r->field[m->y]);
+      if (m->learns != m->y) *g = kernel_of(r, r->field[m->y], r->field[m->learns]);
     }
   }
 }
@@ -404,7 +424,7 @@ static View tangent(Run *r) {
   View K = tape_table(tape, rows, rows, false);
   for (int k = 0; k < r->p->matrix_count && !tape_failed(tape); k++) {
     const Matrix *m = &r->p->matrices[k];
-    if (m->rate == 0) continue;
+    if (m->rate == 0 || m->x < 0) continue;
     View phi = r->out->x_kernel[k][r->t], g = r->out->g_kernel[k][r->t];
     if (phi.slab < 0) phi = r->carrier[k].gram;
     if (g.slab < 0) {
@@ -412,23 +432,30 @@ static View tangent(Run *r) {
       for (size_t a = 0; a < rows && !tape_failed(tape); a++)
         for (size_t b = 0; b < rows; b++) tape_data(tape, g)[a * rows + b] = a % C == b % C;
     }
-    tape_multiply(tape, K, m->rate, g, 1, 1, phi, C, C);
+    size_t A = positions_of(r->p, m);
+    View product = A == 1 ? K : tape_table(tape, rows * A, rows * A, false);
+    tape_multiply(tape, product, m->rate, g, 1, 1, phi, C, C);
+    for (size_t i = 0; i < r->z.all * A && A > 1; i++)
+      for (size_t j = 0; j < r->z.all * A; j++)
+        tape_copy(tape, view_cols(view_rows(K, i / A * C, C), j / A * C, C), 1,
+                  view_cols(view_rows(product, i * C, C), j * C, C));
   }
   return K;
 }
 
-/* f = <w x> / gamma, less its start. */
+/* f = sum of <w x> / gamma over the readouts, less its start. */
 static void measure_f(Run *r) {
   Tape *tape = r->tape;
-  int readout = 0;
-  while (!is_readout(r->p, readout)) readout++;
-  const Matrix *m = &r->p->matrices[readout];
   View f = tape_table(tape, r->z.outputs, r->z.all, false), raw = f;
-  View w = tape_wide(tape, population(r->p, m->from), r->z.outputs, false);
-  tape_copy(tape, w, 1, r->carrier[readout].table);
   bool centered = r->p->problem->centered;
-  if (centered) raw = tape_table(tape, r->z.outputs, r->z.all, false);
-  tape_average(tape, raw, 1 / r->plan->gamma, w, r->field[m->x]);
+  if (centered) raw = tape_same(tape, f);
+  for (int k = 0; k < r->p->matrix_count; k++) {
+    const Matrix *m = &r->p->matrices[k];
+    if (!is_readout(r->p, k)) continue;
+    View w = tape_same(tape, r->carrier[k].table);
+    tape_copy(tape, w, 1, r->carrier[k].table);
+    tape_average(tape, raw, 1 / r->plan->gamma, w, r->field[m->x]);
+  }
   if (r->t == 0) r->raw_start = raw;
   if (centered) {
     tape_copy(tape, f, 1, raw);
@@ -461,6 +488,17 @@ static View force_of(Run *r, View delta) {
   View force = tape_same(r->tape, delta), shares = view_rows(r->shares, (size_t)r->t, 1);
   tape_multiply(r->tape, force, 1, delta, 1, 1, shares, r->z.outputs, 1);
   return force;
+}
+
+/* The force on every position of its point, [C, P A]. */
+static View at_positions(Run *r, View force, size_t A) {
+  if (A == 1) return force;
+  View spread = tape_table(r->tape, force.rows, force.cols * A, false);
+  View one = tape_table(r->tape, 1, 1, true);
+  if (tape_failed(r->tape)) return spread;
+  *tape_data(r->tape, one) = 1;
+  tape_multiply(r->tape, spread, 1, force, 1, A, one, spread.rows, spread.cols);
+  return spread;
 }
 
 /* f + rate K Delta(at) */
@@ -504,10 +542,11 @@ static void train(Run *r, View K) {
     const Matrix *m = &r->p->matrices[k];
     if (m->rate == 0) continue;
     Move move = move_of(r->p, m, r->t, r->plan->gamma);
+    View spread = at_positions(r, force, positions_of(r->p, m));
     if (is_wide_matrix(r->p, m))
-      learn_wide(r, m, &r->carrier[k], &move, force);
+      learn_wide(r, m, &r->carrier[k], &move, spread);
     else
-      learn_thin(r, m, &r->carrier[k], &move, force);
+      learn_thin(r, m, &r->carrier[k], &move, spread);
   }
 }
 
@@ -544,6 +583,7 @@ static void keep_kernels(Run *r) {
     r->out->x_kernel[k][r->t] = r->out->x_kernel[k][0];
     r->out->y_kernel[k][r->t] = r->out->y_kernel[k][0];
     r->out->g_kernel[k][r->t] = r->out->g_kernel[k][0];
+    r->out->phi_kernel[k][r->t] = r->out->phi_kernel[k][0];
   }
 }
 
@@ -573,6 +613,7 @@ static void prepare(Run *r) {
                      .f = views(steps),
                      .x_kernel = mem_new((size_t)p->matrix_count, sizeof *out->x_kernel),
                      .y_kernel = mem_new((size_t)p->matrix_count, sizeof *out->y_kernel),
+                     .phi_kernel = mem_new((size_t)p->matrix_count, sizeof *out->phi_kernel),
                      .x_field = mem_new((size_t)p->matrix_count, sizeof *out->x_field),
                      .y_field = mem_new((size_t)p->matrix_count, sizeof *out->y_field),
                      .g_kernel = mem_new((size_t)p->matrix_count, sizeof *out->g_kernel),
@@ -583,6 +624,7 @@ static void prepare(Run *r) {
     out->x_kernel[k] = views(steps);
     out->y_kernel[k] = views(steps);
     out->g_kernel[k] = views(steps);
+    out->phi_kernel[k] = views(steps);
     out->x_field[k] = views(steps);
     out->y_field[k] = views(steps);
   }
@@ -636,25 +678,47 @@ static double entry(const Tape *tape, View table, size_t row, size_t col) {
 }
 
 void condition_ntk(const Program *p, const Condition *c, size_t t, double *ntk) {
-  Sizes z = sizes_of(p);
-  size_t C = z.outputs;
-  memset(ntk, 0, z.points * z.points * sizeof *ntk);
+  size_t P = sizes_of(p).points;
+  NtkTerm *terms = mem_new(condition_ntk_terms(p), sizeof *terms);
+  for (size_t a = 0; a < P; a++)
+    for (size_t b = 0; b < P; b++) {
+      size_t n = condition_ntk_expand(p, c, t, a, b, terms);
+      ntk[a * P + b] = 0;
+      for (size_t i = 0; i < n; i++) ntk[a * P + b] += terms[i].factor * terms[i].g * terms[i].phi;
+    }
+  free(terms);
+}
+
+size_t condition_ntk_terms(const Program *p) {
+  size_t n = 0;
+  for (int k = 0; k < p->matrix_count; k++) {
+    size_t A = p->matrices[k].x < 0 ? 1 : positions_of(p, &p->matrices[k]);
+    n += A * A * sizes_of(p).outputs;
+  }
+  return n;
+}
+
+size_t condition_ntk_expand(const Program *p, const Condition *c, size_t t, size_t a, size_t b,
+                            NtkTerm *terms) {
+  size_t C = sizes_of(p).outputs, n = 0;
   for (int k = 0; k < p->matrix_count; k++) {
     const Matrix *m = &p->matrices[k];
-    View phi = c->x_kernel[k][t], g = c->g_kernel[k][t];
     if (m->rate == 0 || m->x < 0) continue;
-    for (size_t a = 0; a < z.points; a++)
-      for (size_t b = 0; b < z.points; b++) {
-        double features = 1, gradients = g.slab < 0 ? 1 : 0;
-        if (phi.slab >= 0)
-          features = entry(c->tape, phi, a, b);
-        else if (gram_of(p, m))
-          features = gram_of(p, m)[a * z.all + b];
-        for (size_t o = 0; o < C && g.slab >= 0; o++)
-          gradients += entry(c->tape, g, a * C + o, b * C + o) / (double)C;
-        ntk[a * z.points + b] += m->rate * features * gradients;
-      }
+    View phi = c->x_kernel[k][t], g = c->g_kernel[k][t];
+    const double *gram = gram_of(p, m);
+    size_t A = positions_of(p, m);
+    for (size_t i = 0; i < A * A * C; i++) {
+      size_t x = a * A + i / C / A, y = b * A + i / C % A, o = i % C;
+      NtkTerm term = {m->rate / (double)C, 1, 1, g, phi, x * C + o, y * C + o, x, y};
+      if (g.slab >= 0) term.g = entry(c->tape, g, term.g_row, term.g_col);
+      if (phi.slab >= 0)
+        term.phi = entry(c->tape, phi, x, y);
+      else if (gram)
+        term.phi = gram[x * thin_vectors(p, m) + y];
+      terms[n++] = term;
+    }
   }
+  return n;
 }
 
 void condition_free(const Program *p, Condition *c) {
@@ -662,12 +726,14 @@ void condition_free(const Program *p, Condition *c) {
     free(c->x_kernel[k]);
     free(c->y_kernel[k]);
     free(c->g_kernel[k]);
+    free(c->phi_kernel[k]);
     free(c->x_field[k]);
     free(c->y_field[k]);
   }
   free(c->x_kernel);
   free(c->y_kernel);
   free(c->g_kernel);
+  free(c->phi_kernel);
   free(c->x_field);
   free(c->y_field);
   free(c->field);

@@ -34,8 +34,6 @@ typedef struct ConditionCode {
 } ConditionCode;
 ConditionCode condition_compile(const Program *program, const double *rounding);
 void condition_code_free(const Program *program, ConditionCode *code);
-/* Whether it can be run: no op combines rows. */
-bool condition_applies(const Program *program);
 /* Whether every kink of the program can be rounded. */
 bool condition_rounds(const Program *program);
 
@@ -57,15 +55,16 @@ typedef struct ConditionPlan {
 /* A run: the tape, and where on it the order parameters are. */
 typedef struct Condition {
   Tape *tape;
-  View *f;          /* [T+1]: [C, R] */
-  View **x_kernel;  /* [matrix][T+1]: <x x> [R, R]; slab -1 on thin sides */
-  View **y_kernel;  /* [matrix][T+1]: <y y> [R C, R C] */
-  View **g_kernel;  /* [matrix][T+1]: <y g>, g what the matrix learns */
-  View **x_field, **y_field; /* [matrix][T+1]: what it met */
-  View *field;     /* [variable], at the last step */
-  int *mark;        /* [T+1]: the tape's mark at the end of each step's measurements */
-  int *noise_count; /* [space] */
-  double *scale;    /* [variable]: root mean square at t = 0, of wide variables */
+  View *f;                   /* [T+1]: [C, R] */
+  View **x_kernel;           /* [matrix][T+1]: <x x> of all rows; slab -1 on thin sides */
+  View **y_kernel;           /* [matrix][T+1]: <y y> */
+  View **g_kernel;           /* [matrix][T+1]: <y g>, g what the matrix learns */
+  View **phi_kernel;         /* [matrix][T+1]: of the features that x holds rows of */
+  View **x_field, **y_field; /* [matrix][T+1]: those features, and what it met backward */
+  View *field;               /* [variable], at the last step */
+  int *mark;                 /* [T+1]: the tape's mark at the end of each step's measurements */
+  int *noise_count;          /* [space] */
+  double *scale;             /* [variable]: root mean square at t = 0, of wide variables */
   int rank;
 } Condition;
 
@@ -74,6 +73,16 @@ typedef struct Condition {
 Status condition_run(const ConditionPlan *plan, Condition *condition, int *failed_at);
 /* The tangent kernel of the training points at step t, [P, P], mean over outputs. */
 void condition_ntk(const Program *program, const Condition *condition, size_t t, double *ntk);
+/* The entry (a, b) of the same as a sum of factor g phi, each an entry of a table, or a number
+ * where the table has slab -1: writes at most condition_ntk_terms of them, and returns how many. */
+typedef struct NtkTerm {
+  double factor, g, phi;
+  View g_table, phi_table;
+  size_t g_row, g_col, phi_row, phi_col;
+} NtkTerm;
+size_t condition_ntk_terms(const Program *program);
+size_t condition_ntk_expand(const Program *program, const Condition *condition, size_t t, size_t a,
+                            size_t b, NtkTerm *terms);
 void condition_free(const Program *program, Condition *condition);
 
 #endif

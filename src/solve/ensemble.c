@@ -398,8 +398,8 @@ enum { SMALL_HISTORY = 512 };
 
 Status solve_networks(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
-  if (options->conditioned && !condition_applies(program)) {
-    *why = mem_string("networks without matrices are for layers without positions");
+  if (options->conditioned && program->update.temperature > 0) {
+    *why = mem_string("a temperature needs method = \"trained\": each step adds a matrix of noise");
     return STATUS_SCRIPT;
   }
   double start = run_clock();

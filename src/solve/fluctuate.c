@@ -67,8 +67,8 @@ static int noise_directions(const Fluctuate *s) {
       const Matrix *m = &p->matrices[k];
       if (is_wide_matrix(p, m)) {
         if (!s->lazy && (m->to == space || m->from == space)) return -1;
-        if (m->to == space) count += (int)s->z.all;
-        if (m->from == space) count += (int)(s->z.all * s->z.outputs);
+        if (m->to == space && m->x >= 0) count += (int)rows_of(p, m->x);
+        if (m->from == space) count += (int)rows_of(p, m->y);
       } else if (m->to == space || m->from == space) {
         size_t n = thin_vectors(p, m);
         double *root = mem_new(n * n, sizeof *root);
@@ -215,7 +215,7 @@ static void forget_runs(Fluctuate *s) {
 /* An upper bound of what the tapes hold. */
 static double forward_bytes(const Fluctuate *s) {
   const Program *p = s->program;
-  double rows = (double)(s->z.all * s->z.outputs), S = (double)s->columns,
+  double rows = (double)most_rows(s->program), S = (double)s->columns,
          steps = s->lazy ? 1 : (double)s->z.steps;
   double met = rows * steps, rank = met < S ? met : S, doubles = 0;
   for (int v = 0; v < p->variable_count; v++) doubles += 2.5 * rows * S * steps;
@@ -280,7 +280,7 @@ typedef struct Family {
 } Family;
 
 static const View *phi_of(const Fluctuate *s, const Condition *c, int layer, size_t t) {
-  return &c->x_kernel[s->program->phi_matrix[layer]][t];
+  return &c->phi_kernel[s->program->phi_matrix[layer]][t];
 }
 
 static const View *g_of(const Fluctuate *s, const Condition *c, int layer, size_t t) {
@@ -291,26 +291,26 @@ static double entry(const Condition *c, View table, size_t row, size_t col) {
   return tape_data(c->tape, table)[row * tape_stride(c->tape, table) + col];
 }
 
-/* K = sum_m rate_m G_m o Phi_m, mean over outputs, as seeds [2 matrices C]. */
+/* dK = sum of dg phi + g dphi. */
 static size_t seed_ntk(const Fluctuate *s, const Condition *c, size_t t, size_t a, size_t b,
                        Seed *seeds) {
-  const Program *p = s->program;
-  size_t C = s->z.outputs, n = 0;
-  for (int k = 0; k < p->matrix_count; k++) {
-    const Matrix *m = &p->matrices[k];
-    View phi = c->x_kernel[k][t], g = c->g_kernel[k][t];
-    if (m->rate == 0 || m->x < 0) continue;
-    double features = 1, gradients = 0;
-    if (phi.slab >= 0)
-      features = entry(c, phi, a, b);
-    else if (gram_of(p, m))
-      features = gram_of(p, m)[a * s->z.all + b];
-    for (size_t o = 0; o < C; o++) {
-      gradients += g.slab >= 0 ? entry(c, g, a * C + o, b * C + o) / (double)C : 1.0 / (double)C;
-      if (g.slab >= 0) seeds[n++] = (Seed){g, a * C + o, b * C + o, m->rate * features / (double)C};
-    }
-    if (phi.slab >= 0) seeds[n++] = (Seed){phi, a, b, m->rate * gradients};
+  NtkTerm *terms = mem_new(condition_ntk_terms(s->program), sizeof *terms);
+  size_t n = 0, count = condition_ntk_expand(s->program, c, t, a, b, terms);
+  for (size_t i = 0; i < count; i++) {
+    const NtkTerm *e = &terms[i];
+    if (e->g_table.slab >= 0)
+      seeds[n++] = (Seed){e->g_table, e->g_row, e->g_col, e->factor * e->phi};
+    if (e->phi_table.slab >= 0)
+      seeds[n++] = (Seed){e->phi_table, e->phi_row, e->phi_col, e->factor * e->g};
   }
+  free(terms);
+  return n;
+}
+
+/* The mean of the diagonal entries of a kernel that belong to point a. */
+static size_t seed_diagonal(const Fluctuate *s, View kernel, size_t a, Seed *seeds) {
+  size_t n = kernel.rows / s->z.all;
+  for (size_t i = 0; i < n; i++) seeds[i] = (Seed){kernel, a * n + i, a * n + i, 1.0 / (double)n};
   return n;
 }
 
@@ -335,22 +335,22 @@ static size_t seed(const Fluctuate *s, const Condition *c, const Family *family,
   }
   case FIELD_VAR_PHI:
     t = i / z.points;
-    a = i % z.points;
-    seeds[0] = (Seed){*phi_of(s, c, family->layer, t), a, a, 1};
-    *count = 1;
+    *count = seed_diagonal(s, *phi_of(s, c, family->layer, t), i % z.points, seeds);
     return t;
   default:
     t = i / z.points;
-    a = i % z.points * z.outputs;
-    for (size_t o = 0; o < z.outputs; o++)
-      seeds[o] = (Seed){*g_of(s, c, family->layer, t), a + o, a + o, 1.0 / (double)z.outputs};
-    *count = z.outputs;
+    *count = seed_diagonal(s, *g_of(s, c, family->layer, t), i % z.points, seeds);
     return t;
   }
 }
 
 static size_t most_seeds(const Fluctuate *s) {
-  return (size_t)s->program->matrix_count * (s->z.outputs + 1);
+  size_t most = 2 * condition_ntk_terms(s->program);
+  for (int v = 0; v < s->program->variable_count; v++) {
+    size_t rows = rows_of(s->program, v) / s->z.all;
+    if (rows > most) most = rows;
+  }
+  return most;
 }
 
 /* What is done with the influences of numbers first .. first+count-1 in one run. */
@@ -361,7 +361,7 @@ typedef void Use(void *sink, int pass, int replicate, size_t first, size_t count
 static size_t chunk_size(const Fluctuate *s) {
   const Condition *c = &s->pass[0].run[0];
   double rows = 4.0 * c->rank * s->program->matrix_count +
-                2.0 * (double)(s->z.all * s->z.outputs) * s->program->variable_count;
+                2.0 * (double)most_rows(s->program) * s->program->variable_count;
   double size = 64e6 / (8 * rows * (double)s->columns + 8 * (double)tape_influence_size(c->tape));
   return size < 1 ? 1 : size > 64 ? 64 : (size_t)size;
 }
@@ -666,7 +666,7 @@ static bool is_missing(const Result *result, const char *name, int layer) {
  * percent of the scatter. */
 static Status solve_shift(Fluctuate *s, Result *result, char **why) {
   enum { NARROWEST = 256, WIDEST = 2048 };
-  size_t met = s->z.steps * s->z.all * s->z.outputs;
+  size_t met = s->z.steps * most_rows(s->program);
   ShiftPlan plan = {.program = s->program,
                     .code = &s->pass[0].code,
                     .compiled = &s->compiled,
@@ -741,7 +741,6 @@ const char *solve_refuses_fluctuations(const Result *theory) {
   if ((closure == CLOSURE_NTK || problem->parameterization == PARAM_NTK) && !problem->centered)
     return "in the lazy limit the output at the start is of order one at any width: with "
            "centered = true its fluctuations are of order 1/N";
-  if (!condition_applies(origin->program)) return "fluctuations are for layers without positions";
   if (!condition_rounds(origin->program))
     return "an activation has a kink that this version cannot round";
   return NULL;

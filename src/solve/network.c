@@ -78,7 +78,7 @@ static bool folds_velocity(const NetworkPlan *plan, const Matrix *m) {
 /* All fields of all steps, and four bases for each matrix. */
 static double conditioned_bytes(const NetworkPlan *plan) {
   const Program *p = plan->program;
-  double rows = (double)(plan->sizes.all * plan->sizes.outputs), steps = (double)plan->sizes.steps;
+  double rows = (double)most_rows(plan->program), steps = (double)plan->sizes.steps;
   double N = (double)plan->width, rank = rows * steps < N ? rows * steps : N;
   return 8 * (rows * steps * N * 2 * p->variable_count +
               p->matrix_count * (6 * rank * N + steps * (rank * rank + 4 * rows * rows)));
@@ -442,6 +442,22 @@ static void two_time(Network *n, int variable, const double *past, double *kerne
 
 /* ---- without matrices ---- */
 
+/* The kernel of points, mean over what else counts rows. */
+static void take_kernel(const Condition *c, View from, size_t all, double *kernel) {
+  size_t n = from.rows / all, stride = tape_stride(c->tape, from);
+  const double *block = tape_data(c->tape, from);
+  for (size_t a = 0; a < all; a++)
+    for (size_t b = 0; b < all; b++) {
+      double sum = 0;
+      for (size_t i = 0; i < n; i++) sum += block[(a * n + i) * stride + b * n + i];
+      kernel[a * all + b] = sum / (double)n;
+    }
+}
+
+static void take_field(const Condition *c, View from, size_t t, size_t n, double *past) {
+  memcpy(past + t * from.rows * n, tape_data(c->tape, from), from.rows * n * sizeof *past);
+}
+
 /* Copies what a conditioned run measured into the record. */
 static void take_record(Network *n, const Condition *c) {
   Sizes z = n->plan->sizes;
@@ -450,24 +466,14 @@ static void take_record(Network *n, const Condition *c) {
     for (size_t i = 0; i < R * C; i++)
       n->record.f[t * R * C + i] = tape_data(c->tape, c->f[t])[i % C * R + i / C];
     condition_ntk(n->p, c, t, n->record.ntk + t * z.points * z.points);
-  }
-  for (int k = 0; k < n->p->matrix_count; k++)
-    for (size_t t = 0; t < z.steps; t++) {
+    for (int k = 0; k < n->p->matrix_count; k++) {
       double *x = n->record.x_kernel[k], *y = n->record.y_kernel[k];
-      View phi = c->x_kernel[k][t], g = c->y_kernel[k][t];
-      if (x) memcpy(x + t * R * R, tape_data(c->tape, phi), R * R * sizeof *x);
-      for (size_t i = 0; i < R * R && y; i++) {
-        const double *block = tape_data(c->tape, g) + i / R * C * R * C + i % R * C;
-        y[t * R * R + i] = 0;
-        for (size_t o = 0; o < C; o++) y[t * R * R + i] += block[o * R * C + o] / (double)C;
-      }
-      size_t xs = phi.slab >= 0 ? c->x_field[k][t].rows * n->N : 0,
-             ys = g.slab >= 0 ? c->y_field[k][t].rows * n->N : 0;
-      if (n->x_past[k])
-        memcpy(n->x_past[k] + t * xs, tape_data(c->tape, c->x_field[k][t]), xs * sizeof *x);
-      if (n->y_past[k])
-        memcpy(n->y_past[k] + t * ys, tape_data(c->tape, c->y_field[k][t]), ys * sizeof *y);
+      if (x) take_kernel(c, c->phi_kernel[k][t], R, x + t * R * R);
+      if (y) take_kernel(c, c->y_kernel[k][t], R, y + t * R * R);
+      if (n->x_past[k]) take_field(c, c->x_field[k][t], t, n->N, n->x_past[k]);
+      if (n->y_past[k]) take_field(c, c->y_field[k][t], t, n->N, n->y_past[k]);
     }
+  }
 }
 
 static Status run_conditioned(Network *n, int member, int *failed_at) {

@@ -10,7 +10,7 @@
 
 bool noise_row(const NoiseSource *source, int space, int k, double *row) {
   size_t S = source->S;
-  uint64_t stream = random_stream(source->kind == NOISE_PLAIN ? 3 : 1, source->number,
+  uint64_t stream = random_stream(source->kind == NOISE_PLAIN ? 4 : 1, source->number,
                                   (uint64_t)space, (uint64_t)k);
   switch (source->kind) {
   case NOISE_COORDINATES:
