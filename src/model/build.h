@@ -10,4 +10,9 @@
 Problem *problem_build(Eval *eval, Value *model, Span model_place, Value *training,
                        Span training_place);
 
+/* The untrained network of this model on the inputs of data_points, its last layer with weights
+ * repeated until there are `depth` of those (0: as it is), trained at rate 0. NULL as above. */
+Problem *problem_untrained(Eval *eval, Value *model, Span model_place, const Array *inputs,
+                           int depth, Span depth_place);
+
 #endif

@@ -266,3 +266,23 @@ bool data_fill(Eval *eval, const Declared *dataset, Problem *problem) {
   problem->dataset_name = mem_string(dataset->name);
   return true;
 }
+
+static Array *two_points(void) {
+  Array *gram = array_new(2, (size_t[]){2, 2});
+  for (size_t i = 0; gram && i < 4; i++) gram->data[i] = i % 3 ? 0.5 : 1;
+  return gram;
+}
+
+bool data_points(const Array *inputs, Problem *problem, const char **why) {
+  *why = "not enough memory";
+  problem->gram = inputs ? gram_of(inputs, NULL, why) : two_points();
+  problem->inputs = positions_of(inputs, NULL, why);
+  problem->plane = problem->inputs && inputs->rank == 4;
+  problem->dimension = inputs ? (int)dimension(inputs) : 0;
+  if (!problem->gram || (!problem->inputs && *why && inputs)) return false;
+  problem->points = (int)problem->gram->shape[0];
+  problem->outputs = 1;
+  problem->targets = array_new(2, (size_t[]){problem->gram->shape[0], 1});
+  problem->dataset_name = mem_string("points");
+  return problem->targets;
+}

@@ -11,5 +11,8 @@ bool data_check(Eval *eval, Value *const slots[], const Span places[]);
 /* Points, tests, outputs, gram and targets of a problem from a checked dataset; false after
  * reporting. */
 bool data_fill(Eval *eval, const Declared *dataset, Problem *problem);
+/* Fills in the points alone, with targets of 0: these inputs, or where they are NULL two points with
+ * |x|^2 = D and an overlap of 1/2. False with *why for want of memory. */
+bool data_points(const Array *inputs, Problem *problem, const char **why);
 
 #endif

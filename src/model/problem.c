@@ -76,8 +76,7 @@ static double number_or_nan(const Value *value) {
   return unknown ? NAN : number_of(value);
 }
 
-static bool fill_model(Eval *eval, const Declared *model, Problem *problem) {
-  const Chain *chain = &model->slot[MODEL_LAYERS]->chain;
+static bool fill_model(Eval *eval, const Declared *model, const Chain *chain, Problem *problem) {
   problem->layers = chain_layers(eval, chain);
   problem->layer_count = problem->layers ? chain->count : 0;
   const Value *word = model->slot[MODEL_PARAMETERIZATION];
@@ -157,10 +156,65 @@ Problem *problem_build(Eval *eval, Value *model_value, Span model_place, Value *
   Problem *problem = mem_new(1, sizeof *problem);
   fill_training(training, problem);
   bool known = dataset->slot[DATASET_TARGETS]->known;
-  if (fill_model(eval, model, problem) && data_fill(eval, dataset, problem) &&
+  if (fill_model(eval, model, &model->slot[MODEL_LAYERS]->chain, problem) &&
+      data_fill(eval, dataset, problem) &&
       (problem->loss || are_classes(eval, problem, known, training->place[TRAINING_LOSS])) &&
       optimizer_fill(eval, &training->slot[TRAINING_OPTIMIZER]->optimizer, problem))
     return problem;
+  problem_free(problem);
+  return NULL;
+}
+
+/* The chain with its last layer that has weights repeated; NULL after reporting. */
+static Value *deepened(Eval *eval, const Chain *chain, int depth, Span place) {
+  Layer *layers = chain_layers(eval, chain);
+  if (!layers) return NULL;
+  int weighty = 0, last = 0, hidden = chain->count - 1;
+  for (int i = 0; i < hidden; i++) {
+    if (!layers[i].matrix_count) continue;
+    weighty++;
+    last = i;
+  }
+  layers_free(layers, chain->count);
+  if (depth < weighty) {
+    eval_error(eval, place, NULL, "the chain has %d layers already, more than %d", weighty, depth);
+    return NULL;
+  }
+  int more = depth - weighty;
+  Value *value = value_new(&eval->heap, VALUE_CHAIN);
+  value->chain.input = true;
+  value->chain.count = chain->count + more;
+  value->chain.links = mem_new((size_t)value->chain.count, sizeof(Value *));
+  for (int i = 0; i < value->chain.count; i++)
+    value->chain.links[i] = value_keep(chain->links[i <= last         ? i
+                                                    : i - more < last ? last
+                                                                      : i - more]);
+  return value;
+}
+
+Problem *problem_untrained(Eval *eval, Value *model_value, Span model_place, const Array *inputs,
+                           int depth, Span depth_place) {
+  const Value *m = declared_argument(eval, model_place, model_value, DECLARED_MODEL);
+  if (!m || !decided(&m->declared, (int[]){MODEL_LAYERS}, 1)) return NULL;
+  const Chain *chain = &m->declared.slot[MODEL_LAYERS]->chain;
+  if (depth) {
+    const Value *deep = deepened(eval, chain, depth, depth_place);
+    if (!deep) return NULL;
+    chain = &deep->chain;
+  }
+  Problem *problem = mem_new(1, sizeof *problem);
+  const char *why;
+  ExprPool *pool = eval->pool;
+  problem->loss = expr_call(pool, PRIM_POW, expr_arg(pool, 0), expr_const(pool, 2), NULL);
+  problem->steps = 1;
+  problem->eta = mem_block(1);
+  problem->training_name = mem_string("none");
+  problem->training_span = model_place;
+  if (fill_model(eval, &m->declared, chain, problem)) {
+    problem->parameterization = PARAM_MUP;
+    if (data_points(inputs, problem, &why)) return problem;
+    eval_fail(eval, array_failure(), model_place, NULL, "%s", why);
+  }
   problem_free(problem);
   return NULL;
 }

@@ -468,6 +468,86 @@ static Value *preactivations(Call *call) {
   return value;
 }
 
+/* [L, Q, Q]: a kernel of every layer at t = 0, into `to`. False with *why. */
+static bool collect_kernels(Result *result, const char *name, size_t Q, double *to, char **why) {
+  int layers = result_layers(result, name);
+  if (result_complete(result, name, why) != STATUS_OK) return false;
+  for (int l = 1; l <= layers; l++) {
+    const Array *kernel = result_find(result, name, l)->value;
+    for (size_t a = 0; a < Q; a++, to += Q)
+      memcpy(to, kernel->data + a * kernel->shape[2] * Q, Q * sizeof *to);
+  }
+  return true;
+}
+
+/* The kernels of the untrained network: by quadrature, or where fields mix from sample paths. */
+static Status kernels_of(Program *program, SolveOptions options, Array *kernels, char **why) {
+  Result *result = NULL;
+  size_t Q = kernels->shape[2], half = kernels->size / 2;
+  options.closure = CLOSURE_NTK;
+  Status status = solve_dmft(program, &options, &result, why);
+  if (status == STATUS_SCRIPT) {
+    free(*why);
+    *why = NULL;
+    options.closure = CLOSURE_FULL;
+    status = solve_dmft(program, &options, &result, why);
+  }
+  if (status == STATUS_OK && !(collect_kernels(result, "Phi", Q, kernels->data, why) &&
+                               collect_kernels(result, "G", Q, kernels->data + half, why)))
+    status = STATUS_LIMIT;
+  result_drop(result);
+  return status;
+}
+
+static Value *propagate(Call *call) {
+  Eval *eval = call->eval;
+  int depth = 0, before = eval->diags->errors;
+  SolveOptions options = {0};
+  const Value *inputs = call->args[2];
+  bool given = inputs->kind != VALUE_NONE;
+  if (!call->args[1]->known) return value_new(&eval->heap, VALUE_UNKNOWN);
+  bool sound = (call->args[1]->kind == VALUE_NONE || count_of(call, 1, 1, &depth)) &
+               count_of(call, 3, FEWEST_SAMPLES, &options.samples) &
+               seed_of(call, 4, &options.seed);
+  if (given && (inputs->kind != VALUE_ARRAY || inputs->array->rank < 2 || !inputs->array->size)) {
+    eval_error(eval, call->places[2], "one row for each point: [[1, 0], [0, 1]]",
+               "'inputs' must be [points, dimensions], not %s", value_describe(inputs));
+    sound = false;
+  }
+  if (!sound) return call_broken(call);
+  Problem *problem = problem_untrained(eval, call->args[0], call->places[0],
+                                       given ? inputs->array : NULL, depth, call->places[1]);
+  Program *program = problem ? program_lower(problem, eval->pool, eval->diags) : NULL;
+  if (!program) {
+    if (eval->diags->errors == before) return value_new(&eval->heap, VALUE_UNKNOWN);
+    eval->halted |= !eval->dry;
+    return call_broken(call);
+  }
+  surround(eval, &options);
+  options.progress = NULL;
+  size_t Q = sizes_of(program).all, shape[] = {2, (size_t)program->layers, Q, Q};
+  Array *kernels = array_new(4, shape);
+  char *why = NULL;
+  Status status = kernels ? STATUS_OK : STATUS_LIMIT;
+  Dmf *dmf = session_of(call);
+  if (kernels && !eval->dry) {
+    pthread_mutex_unlock(&dmf->lock);
+    status = kernels_of(program, options, kernels, &why);
+    pthread_mutex_lock(&dmf->lock);
+  }
+  program_drop(program);
+  Value *value;
+  if (status == STATUS_OK) {
+    value = value_array(&eval->heap, kernels);
+    value->known = !eval->dry;
+  } else {
+    array_drop(kernels);
+    value = eval_fail(eval, status, call->span, NULL, "%s", why ? why : "not enough memory");
+  }
+  free(why);
+  return value;
+}
+
 static Value *ir(Call *call) {
   Program *program = program_of(call);
   if (!program)
