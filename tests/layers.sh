@@ -55,6 +55,11 @@ options=''
 for name in $(sed -n "s/^OPTION([^,]*, [^,]*, \"\([^\"]*\)\".*/\1/p" src/cli/options.def); do
   grep -q -e "Fl -$name\b" man/dmf.1 || options+=" $name"
 done
+lost=''
+for file in examples/*.dmf stdlib/*.dmf; do
+  grep -q "$file" Makefile.am || lost+=" $file"
+done
+verdict "scripts that are not installed" "$lost"
 calls=''
 for name in $(grep -o '\bdmf_[a-z_]*(' src/dmf.h | tr -d '(' | sort -u); do
   grep -q "Fn $name\b" man/dmf.3 || calls+=" $name"
