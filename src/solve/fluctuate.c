@@ -357,12 +357,13 @@ static size_t most_seeds(const Fluctuate *s) {
 typedef void Use(void *sink, int pass, int replicate, size_t first, size_t count,
                  const double *influences, size_t size);
 
-/* Observables that are read together: as many as keep their derivatives in some 64 MB. */
+/* Observables that are read together: as many as keep their derivatives in a cache of
+ * some 4 MB. */
 static size_t chunk_size(const Fluctuate *s) {
   const Condition *c = &s->pass[0].run[0];
   double rows = 4.0 * c->rank * s->program->matrix_count +
                 2.0 * (double)most_rows(s->program) * s->program->variable_count;
-  double size = 64e6 / (8 * rows * (double)s->columns + 8 * (double)tape_influence_size(c->tape));
+  double size = 4e6 / (8 * rows * (double)s->columns + 8 * (double)tape_influence_size(c->tape));
   return size < 1 ? 1 : size > 64 ? 64 : (size_t)size;
 }
 

@@ -418,6 +418,10 @@ typedef struct Reading {
   size_t M;
   double **bar;
   double *influence; /* [M][space][S], or [M][space][S, S] of coordinates */
+  double *
+      *spare; /* blocks given back, of spare_size numbers each: every step wants the same ones */
+  size_t *spare_size;
+  int spare_count, spare_room;
   double *work, *weighing;
   size_t work_room, weighing_room;
   bool failed;
@@ -436,11 +440,40 @@ static double *work(Reading *r, size_t count) { return room(r, &r->work, &r->wor
 
 static bool touched(const Reading *r, View view) { return r->bar[view.slab] != NULL; }
 
+static size_t bar_size(const Reading *r, int slab) {
+  return r->tape->slabs[slab].rows * r->tape->slabs[slab].cols * r->M + 1;
+}
+
+static double *zeros(Reading *r, size_t size) {
+  for (int i = r->spare_count - 1; i >= 0; i--) {
+    if (r->spare_size[i] != size) continue;
+    double *block = r->spare[i];
+    r->spare[i] = r->spare[--r->spare_count];
+    r->spare_size[i] = r->spare_size[r->spare_count];
+    memset(block, 0, size * sizeof *block);
+    return block;
+  }
+  return mem_block(size);
+}
+
+/* The block of a slab is not wanted any more. */
+static void give_back(Reading *r, int slab) {
+  if (!r->bar[slab]) return;
+  if (r->spare_count == r->spare_room) {
+    r->spare_room = 2 * r->spare_room + 16;
+    r->spare = mem_grow(r->spare, (size_t)r->spare_room * sizeof *r->spare);
+    r->spare_size = mem_grow(r->spare_size, (size_t)r->spare_room * sizeof *r->spare_size);
+  }
+  r->spare_size[r->spare_count] = bar_size(r, slab);
+  r->spare[r->spare_count++] = r->bar[slab];
+  r->bar[slab] = NULL;
+}
+
 /* Derivatives with respect to the view, allocated when first wanted. */
 static double *bar(Reading *r, View view) {
   const Slab *slab = &r->tape->slabs[view.slab];
   double **block = &r->bar[view.slab];
-  if (!*block) *block = mem_block(slab->rows * slab->cols * r->M + 1);
+  if (!*block) *block = zeros(r, bar_size(r, view.slab));
   if (!*block) r->failed = true;
   return *block ? *block + view.row * r->M * slab->cols + view.col : NULL;
 }
@@ -728,14 +761,14 @@ bool tape_influences(const Tape *tape, int mark, const Observable *observables, 
   int slab = tape->slab_count;
   for (int i = mark - 1; i >= 0 && !r.failed && !(stop && *stop); i--) {
     if (touched(&r, tape->ops[i].out)) reverse(&r, &tape->ops[i]);
-    for (; slab > 0 && tape->slabs[slab - 1].birth >= i; slab--) {
-      free(r.bar[slab - 1]);
-      r.bar[slab - 1] = NULL;
-    }
+    for (; slab > 0 && tape->slabs[slab - 1].birth >= i; slab--) give_back(&r, slab - 1);
   }
   for (size_t m = 0; m < count; m++) finish_influence(tape, influences + m * n);
   for (int i = 0; i < tape->slab_count; i++) free(r.bar[i]);
+  for (int i = 0; i < r.spare_count; i++) free(r.spare[i]);
   free(r.bar);
+  free(r.spare);
+  free(r.spare_size);
   free(r.work);
   free(r.weighing);
   return !r.failed && !(stop && *stop);
