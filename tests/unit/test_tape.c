@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Readings of the tape against divided differences: a calculation that has every operation in it is
+ * run again with the weight of one neuron changed. */
+#include "num/random.h"
+#include "solve/tape.h"
+#include "check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { S = 40, ROWS = 4, SPACES = 2 };
+
+typedef struct Maps {
+  TapeMap *tanh, *product;
+} Maps;
+
+static TapeMap *map_of(ExprPool *pool, const Expr *e, int count) {
+  const Expr *slope[3];
+  for (int k = 0; k < count; k++) slope[k] = expr_diff(pool, e, k);
+  return tape_map_new(e, slope, count);
+}
+
+static Maps make_maps(ExprPool *pool) {
+  const Expr *tanh = expr_call(pool, PRIM_TANH, expr_arg(pool, 0), NULL, NULL);
+  const Expr *scaled = expr_call(pool, PRIM_MUL, tanh, expr_arg(pool, 1), NULL);
+  return (Maps){map_of(pool, tanh, 1), map_of(pool, scaled, 2)};
+}
+
+static View noise(Tape *tape, int space, unsigned stream, size_t rows) {
+  View view = tape_wide(tape, space, rows, true);
+  random_normals(7, stream, 0, rows * S, tape_data(tape, view));
+  return view;
+}
+
+/* Two populations that meet each other's directions; the results are two tables. */
+static void calculate(Tape *tape, const Maps *maps, View *first, View *second) {
+  View u = noise(tape, 0, 1, ROWS), r = noise(tape, 1, 2, ROWS);
+  View x = tape_wide(tape, 0, ROWS, false), q = tape_wide(tape, 0, 0, false);
+  tape_map(tape, x, maps->tanh, &u, 1);
+  View L = tape_table(tape, ROWS, 2 * ROWS, false);
+  size_t k = tape_extend(tape, &q, x, 1e-6, view_cols(L, 0, ROWS));
+  L = view_cols(L, 0, k);
+
+  View h = tape_wide(tape, 1, ROWS, false), g = tape_wide(tape, 1, ROWS, false);
+  tape_product(tape, h, 0.7, L, view_rows(r, 0, k), false);
+  tape_map(tape, g, maps->product, (View[]){h, view_rows(r, 0, 2)}, 2);
+  View G = tape_table(tape, ROWS, ROWS, false), mixed = tape_table(tape, ROWS, ROWS, false);
+  tape_average(tape, G, 1.5, g, h);
+  tape_product(tape, mixed, 1, G, L, true);
+
+  View M = tape_table(tape, k, ROWS, false), c = tape_table(tape, 1, ROWS, false);
+  tape_copy(tape, c, 2, view_rows(G, 1, 1));
+  tape_outer(tape, M, 0.3, c, L, mixed);
+  View y = tape_wide(tape, 0, ROWS, false), z = tape_same(tape, y);
+  tape_product(tape, y, 1, mixed, x, false);
+  tape_weigh(tape, z, c, y);
+  *first = tape_table(tape, ROWS, ROWS, false);
+  tape_average(tape, *first, 1, z, x);
+  tape_multiply(tape, *first, 0.5, G, 1, 1, mixed, 2, 2);
+  tape_multiply(tape, *first, 0.5, c, 0, 1, G, 1, ROWS);
+  *second = tape_table(tape, 1, k, false);
+  tape_contract(tape, *second, 1, M, c);
+}
+
+static double functional(const double *weights, const Maps *maps, const double *mix) {
+  Tape *tape = tape_new(S, weights, SPACES, false, false);
+  View first, second;
+  calculate(tape, maps, &first, &second);
+  double value = 0;
+  for (int i = 0; i < ROWS * ROWS; i++) value += mix[i] * tape_data(tape, first)[i];
+  for (size_t i = 0; i < second.cols; i++) value += mix[i] * tape_data(tape, second)[i];
+  tape_free(tape);
+  return value;
+}
+
+/* sum over populations of w_i Y_i^2 is w_i (dX / dw_i)^2 only where they do not share neurons: here
+ * neuron i of one population is independent of neuron i of the other, so both are changed at once
+ * and the influences add. */
+static void influences_are_derivatives(const Maps *maps) {
+  double weights[S], mix[ROWS * ROWS], influence[SPACES * S], total = 0;
+  for (int i = 0; i < S; i++) total += weights[i] = 1 + 0.5 * sin(i);
+  for (int i = 0; i < S; i++) weights[i] /= total;
+  random_normals(9, 3, 0, ROWS * ROWS, mix);
+
+  Tape *tape = tape_new(S, weights, SPACES, false, true);
+  View first, second;
+  calculate(tape, maps, &first, &second);
+  Seed seeds[2 * ROWS * ROWS];
+  size_t count = 0;
+  for (size_t i = 0; i < ROWS * ROWS; i++)
+    seeds[count++] = (Seed){first, i / ROWS, i % ROWS, mix[i]};
+  for (size_t i = 0; i < second.cols; i++) seeds[count++] = (Seed){second, 0, i, mix[i]};
+  CHECK(tape_influence_size(tape) == SPACES * S);
+  CHECK(tape_influences(tape, tape_mark(tape), &(Observable){seeds, count}, 1, NULL, influence));
+
+  double slope[S], mean = 0;
+  for (int i = 0; i < S; i++) {
+    double up[S], down[S], e = 1e-5;
+    memcpy(up, weights, sizeof up);
+    memcpy(down, weights, sizeof down);
+    up[i] += e;
+    down[i] -= e;
+    slope[i] = (functional(up, maps, mix) - functional(down, maps, mix)) / (2 * e);
+    mean += weights[i] * slope[i];
+  }
+  for (int i = 0; i < S; i++) {
+    double wanted = sqrt(weights[i]) * (slope[i] - mean), got = influence[i] + influence[S + i];
+    CHECK(fabs(got - wanted) < 1e-6 * (1 + fabs(wanted)));
+  }
+  tape_free(tape);
+}
+
+/* Two observables read together are read as each alone, and a stop is heeded. */
+static void readings_do_not_mix(const Maps *maps) {
+  Tape *tape = tape_new(S, NULL, SPACES, false, true);
+  View first, second;
+  calculate(tape, maps, &first, &second);
+  Seed a = {first, 1, 2, 1}, b = {second, 0, 1, -2};
+  Observable both[] = {{&a, 1}, {&b, 1}};
+  double together[2 * SPACES * S], alone[SPACES * S];
+  volatile sig_atomic_t stop = 0;
+  CHECK(tape_influences(tape, tape_mark(tape), both, 2, &stop, together));
+  for (int k = 0; k < 2; k++) {
+    CHECK(tape_influences(tape, tape_mark(tape), &both[k], 1, &stop, alone));
+    for (int i = 0; i < SPACES * S; i++)
+      CHECK(fabs(alone[i] - together[k * SPACES * S + i]) < 1e-12);
+  }
+  stop = 1;
+  CHECK(!tape_influences(tape, tape_mark(tape), both, 2, &stop, together));
+  tape_free(tape);
+}
+
+/* x = a e_0 + b e_1 in coordinates: N Var <x x> = Var x^2 = 2 (a^2 + b^2)^2. */
+static void quadratic_forms(void) {
+  Tape *tape = tape_new(2, NULL, 1, true, true);
+  View e = tape_wide(tape, 0, 2, true), x = tape_wide(tape, 0, 1, false);
+  View c = tape_table(tape, 1, 2, true), kernel = tape_table(tape, 1, 1, false);
+  for (int i = 0; i < 2; i++) tape_data(tape, e)[3 * i] = sqrt(2);
+  tape_data(tape, c)[0] = 0.6;
+  tape_data(tape, c)[1] = -1.1;
+  tape_product(tape, x, 1, c, e, false);
+  tape_average(tape, kernel, 1, x, x);
+  Seed seed = {kernel, 0, 0, 1};
+  double influence[4], var = 0, square = 0.36 + 1.21;
+  CHECK(tape_influences(tape, tape_mark(tape), &(Observable){&seed, 1}, 1, NULL, influence));
+  for (int i = 0; i < 4; i++) var += influence[i] * influence[i];
+  CHECK(fabs(var - 2 * square * square) < 1e-12);
+  tape_free(tape);
+}
+
+int main(void) {
+  ExprPool *pool = expr_pool_new();
+  Maps maps = make_maps(pool);
+  influences_are_derivatives(&maps);
+  readings_do_not_mix(&maps);
+  quadratic_forms();
+  tape_map_free(maps.tanh);
+  tape_map_free(maps.product);
+  expr_pool_free(pool);
+  return check_done();
+}
