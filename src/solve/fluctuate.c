@@ -773,7 +773,10 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
   double start = run_clock();
   SolveOptions chosen = *options;
   chosen.closure = origin->options.closure;
-  if (!chosen.samples) chosen.samples = choose_samples(sizes_of(origin->program));
+  if (!chosen.samples) {
+    int own = choose_samples(sizes_of(origin->program)), given = origin->options.samples;
+    chosen.samples = own > given ? own : given;
+  }
   if (chosen.samples < FEWEST_FLUCTUATING) {
     *why = mem_format("samples = %d is too few: at least %d", chosen.samples, FEWEST_FLUCTUATING);
     return STATUS_SCRIPT;
