@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/condition.h"
 #include "base/memory.h"
+#include "solve/rounding.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -49,91 +50,23 @@ static int population(const Program *p, int space) {
   return n;
 }
 
-/* ---- kinks ---- */
-
-/* The derivative of step(x) is a density at x = 0, which a sample meets with probability zero: in
- * derivatives, and only there, a normal density of width b takes its place. To have it from the
- * ordinary rules, every jump of an expression is replaced by the normal distribution function, the
- * expression is differentiated, and the distribution functions that remain become jumps again. */
-enum { MOST_JUMPS = 16 };
-
-typedef struct Rounding {
-  ExprPool *pool;
-  double width;
-  const Expr *round[MOST_JUMPS], *sharp[MOST_JUMPS];
-  int count;
-  bool failed;
-} Rounding;
-
-static const Expr *call(Rounding *r, Prim prim, const Expr *x, const Expr *y) {
-  return expr_call(r->pool, prim, x, y, NULL);
-}
-
-/* (1 + erf(x / (b sqrt 2))) / 2 for step(x) */
-static const Expr *rounded_step(Rounding *r, const Expr *x) {
-  const Expr *scaled = call(r, PRIM_MUL, expr_const(r->pool, 1 / (r->width * sqrt(2))), x);
-  const Expr *twice = call(r, PRIM_ADD, expr_const(r->pool, 1), call(r, PRIM_ERF, scaled, NULL));
-  const Expr *round = call(r, PRIM_MUL, expr_const(r->pool, 0.5), twice);
-  if (r->count == MOST_JUMPS) {
-    r->failed = true;
-  } else {
-    r->round[r->count] = round;
-    r->sharp[r->count++] = call(r, PRIM_STEP, x, NULL);
-  }
-  return round;
-}
-
-static const Expr *rounded(Rounding *r, const Expr *e) {
-  if (expr_is_smooth(e)) return e;
-  const Expr *arg[3] = {NULL, NULL, NULL};
-  for (int k = 0; k < prim_arity(e->prim); k++) arg[k] = rounded(r, e->arg[k]);
-  switch (e->prim) {
-  case PRIM_STEP: return rounded_step(r, arg[0]);
-  case PRIM_SIGN:
-    return call(r, PRIM_SUB, call(r, PRIM_MUL, expr_const(r->pool, 2), rounded_step(r, arg[0])),
-                expr_const(r->pool, 1));
-  case PRIM_LT:
-  case PRIM_LE: return rounded_step(r, call(r, PRIM_SUB, arg[1], arg[0]));
-  case PRIM_EQ: return expr_const(r->pool, 0);
-  case PRIM_SELECT: /* its condition becomes a probability */
-    return call(r, PRIM_ADD, arg[2], call(r, PRIM_MUL, arg[0], call(r, PRIM_SUB, arg[1], arg[2])));
-  default: return expr_call(r->pool, e->prim, arg[0], arg[1], arg[2]);
-  }
-}
-
-static const Expr *sharpened(Rounding *r, const Expr *e) {
-  for (int i = 0; i < r->count; i++)
-    if (e == r->round[i]) return r->sharp[i];
-  const Expr *arg[3] = {NULL, NULL, NULL};
-  int arity = prim_arity(e->prim);
-  for (int k = 0; k < arity; k++) arg[k] = sharpened(r, e->arg[k]);
-  return arity ? expr_call(r->pool, e->prim, arg[0], arg[1], arg[2]) : e;
-}
-
-static TapeMap *map_of(ExprPool *pool, const Expr *e, int count, double width) {
-  const Expr *slope[count];
-  Rounding r = {.pool = pool, .width = width};
-  const Expr *smooth = width > 0 ? rounded(&r, e) : e;
-  for (int k = 0; k < count; k++) slope[k] = sharpened(&r, expr_diff(pool, smooth, k));
-  return tape_map_new(e, slope, count);
-}
+/* ---- maps ---- */
 
 bool condition_rounds(const Program *p) {
-  Rounding r = {.pool = p->pool, .width = 1};
-  for (int i = 0; i < p->op_count; i++, r.count = 0)
-    if (p->ops[i].kind == OP_MAP) rounded(&r, p->ops[i].expr);
-  return !r.failed;
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == OP_MAP && !rounding_applies(p->pool, p->ops[i].expr)) return false;
+  return true;
 }
 
 ConditionCode condition_compile(const Program *p, const double *rounding) {
   int C = p->problem->outputs;
   ConditionCode code = {mem_new((size_t)p->op_count, sizeof *code.maps),
                         mem_new((size_t)C, sizeof *code.delta)};
-  for (int c = 0; c < C; c++) code.delta[c] = map_of(p->pool, p->delta[c], 2 * C, 0);
+  for (int c = 0; c < C; c++) code.delta[c] = rounding_map(p->pool, p->delta[c], 2 * C, 0);
   for (int i = 0; i < p->op_count; i++)
     if (p->ops[i].kind == OP_MAP)
       code.maps[i] =
-          map_of(p->pool, p->ops[i].expr, p->ops[i].src_count, rounding ? rounding[i] : 0);
+          rounding_map(p->pool, p->ops[i].expr, p->ops[i].src_count, rounding ? rounding[i] : 0);
   return code;
 }
 

@@ -3,14 +3,12 @@
  * form is run once, and read backward from every observable; N times a covariance is the inner
  * product of the influences of the neurons.
  *
- * The neurons are coordinates of the Gaussian basis where the program is linear, nodes of a grid
- * where a population has no more than three directions of noise (two-layer networks, and the lazy
- * limit, at few points), and sample paths otherwise: then in independent replicates, whose scatter
- * is the error. In derivatives, kinks of activations are rounded over small distances, which are
- * extrapolated to zero. */
+ * neurons.h says which neurons; those of different replicates are independent (or two grids), and
+ * their scatter is the error. In derivatives, kinks of activations are rounded over small
+ * distances, which are extrapolated to zero. */
 #include "base/memory.h"
 #include "num/linalg.h"
-#include "num/random.h"
+#include "solve/neurons.h"
 #include "solve/condition.h"
 #include "solve/observe.h"
 #include "solve/run.h"
@@ -21,134 +19,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLICATES = 8, MAX_PASSES = 3, FIRST_COORDINATES = 64, MAX_AXES = 3 };
-
-typedef enum Method { COORDINATES, GRID, SAMPLES } Method;
+enum { MAX_PASSES = 3 };
 
 /* One way of rounding kinks. */
 typedef struct Pass {
   ConditionCode code;
-  Condition run[REPLICATES];
+  Condition run[MOST_REPLICATES];
 } Pass;
 
 typedef struct Fluctuate {
   Program *program;
   SolveOptions options;
   Sizes z;
-  bool lazy, linear;
-  Method method;
-  size_t columns;
-  int replicates, passes;
+  bool lazy;
+  Neurons neurons;
+  int passes;
   Pass pass[MAX_PASSES];
-  double *grid, *weights; /* [axes, columns], [columns] */
-  int axes;
-  uint32_t *sobol;
   Compiled compiled;
   Status status;
   int failed_at;
   int done, total; /* tasks, for progress */
 } Fluctuate;
 
-/* ---- neurons ---- */
-
-static bool has_kinks(const Program *p) {
-  for (int i = 0; i < p->op_count; i++)
-    if (p->ops[i].kind == OP_MAP && !expr_is_smooth(p->ops[i].expr)) return true;
-  return false;
-}
-
-/* The most directions of noise that a population can have; -1 when they grow with time. */
-static int noise_directions(const Fluctuate *s) {
-  const Program *p = s->program;
-  int most = 0;
-  for (int space = 0; space < p->space_count; space++) {
-    int count = 0;
-    for (int k = 0; k < p->matrix_count; k++) {
-      const Matrix *m = &p->matrices[k];
-      if (is_wide_matrix(p, m)) {
-        if (!s->lazy && (m->to == space || m->from == space)) return -1;
-        if (m->to == space && m->x >= 0) count += (int)rows_of(p, m->x);
-        if (m->from == space) count += (int)rows_of(p, m->y);
-      } else if (m->to == space || m->from == space) {
-        size_t n = thin_vectors(p, m);
-        double *root = mem_new(n * n, sizeof *root);
-        int rank = thin_root(p, m, root);
-        count += rank > 0 ? rank : 0;
-        free(root);
-      }
-    }
-    if (is_wide(p, space) && count > most) most = count;
-  }
-  return most;
-}
-
-/* A uniform grid with normal weights: for functions that are analytic in a strip the trapezoidal
- * rule converges exponentially. No node is at zero, where kinks are; `spacing` must resolve their
- * rounding. */
-static bool make_grid(Fluctuate *s, int axes, double spacing, double reach) {
-  size_t n = 2 * (size_t)ceil(reach / spacing), columns = 1;
-  for (int k = 0; k < axes; k++) columns *= n;
-  s->columns = columns;
-  s->axes = axes;
-  s->grid = mem_block((size_t)axes * columns);
-  s->weights = mem_block(columns);
-  if (!s->grid || !s->weights) return false;
-  double total = 0;
-  for (size_t i = 0; i < columns; i++) {
-    size_t rest = i;
-    double square = 0;
-    for (int k = 0; k < axes; k++, rest /= n) {
-      double x = ((double)(rest % n) - (double)(n - 1) / 2) * spacing;
-      s->grid[(size_t)k * columns + i] = x;
-      square += x * x;
-    }
-    s->weights[i] = exp(-square / 2);
-    total += s->weights[i];
-  }
-  for (size_t i = 0; i < columns; i++) s->weights[i] /= total;
-  return true;
-}
-
-static bool choose_neurons(Fluctuate *s) {
-  /* spacing and reach by number of axes: finer where a kink must be resolved */
-  static const double spacing[2][MAX_AXES + 1] = {{.2, .2, .25, .5}, {.04, .04, .06, .2}};
-  static const double reach[MAX_AXES + 1] = {8, 8, 8, 7};
-  int axes = noise_directions(s);
-  bool kinks = has_kinks(s->program);
-  s->replicates = 1;
-  if (s->linear) {
-    s->method = COORDINATES;
-    s->columns = FIRST_COORDINATES;
-    return true;
-  }
-  if (axes >= 0 && axes <= (kinks ? 2 : MAX_AXES)) {
-    s->method = GRID;
-    return make_grid(s, axes, spacing[kinks][axes], reach[axes]);
-  }
-  s->method = SAMPLES;
-  s->replicates = REPLICATES;
-  s->columns = (size_t)(s->options.samples + REPLICATES - 1) / REPLICATES;
-  s->sobol = mem_new(SOBOL_DIMS * s->columns, sizeof *s->sobol);
-  sobol_table(SOBOL_DIMS, s->columns, s->sobol);
-  return true;
-}
+/* ---- the forward runs ---- */
 
 static ConditionPlan plan_of(const Fluctuate *s, const ConditionCode *code, int replicate) {
   ConditionPlan plan = {.program = s->program,
                         .code = code,
-                        .noise = {.kind = s->method == COORDINATES ? NOISE_COORDINATES
-                                          : s->method == GRID      ? NOISE_GRID
-                                                                   : NOISE_SOBOL,
-                                  .S = s->columns,
-                                  .seed = s->options.seed,
-                                  .number = (uint64_t)replicate,
-                                  .sobol = s->sobol,
-                                  .grid = s->grid,
-                                  .axes = s->axes},
-                        .weights = s->weights,
+                        .noise = neurons_noise(&s->neurons, s->options.seed, replicate),
+                        .weights = neurons_weights(&s->neurons, replicate),
                         .gamma = s->program->problem->gamma,
-                        .tol = s->method == COORDINATES ? 1e-5 : 1e-2,
-                        .improve = s->method == SAMPLES,
+                        .tol = s->neurons.method == COORDINATES ? 1e-5 : 1e-2,
+                        .improve = s->neurons.method == SAMPLES,
                         .lazy = s->lazy,
                         .pinned = true,
                         .record = true,
@@ -156,8 +58,6 @@ static ConditionPlan plan_of(const Fluctuate *s, const ConditionCode *code, int 
                         .stop = s->options.stop};
   return plan;
 }
-
-/* ---- the forward runs ---- */
 
 /* The widths over which kinks are rounded, as fractions of what they read, and the weights that
  * extrapolate to zero width to second order; and to first order, for the error. */
@@ -189,13 +89,13 @@ static Status compile_rounded(Fluctuate *s) {
 }
 
 static void run_all(Fluctuate *s) {
-  int tasks = s->passes * s->replicates;
+  int tasks = s->passes * s->neurons.replicates;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
   for (int i = 0; i < tasks; i++) {
-    Pass *pass = &s->pass[i / s->replicates];
-    ConditionPlan plan = plan_of(s, &pass->code, i % s->replicates);
+    Pass *pass = &s->pass[i / s->neurons.replicates];
+    ConditionPlan plan = plan_of(s, &pass->code, i % s->neurons.replicates);
     int failed_at = 0;
-    Status status = condition_run(&plan, &pass->run[i % s->replicates], &failed_at);
+    Status status = condition_run(&plan, &pass->run[i % s->neurons.replicates], &failed_at);
     if (status != STATUS_OK) {
 #pragma omp critical
       {
@@ -208,20 +108,20 @@ static void run_all(Fluctuate *s) {
 
 static void forget_runs(Fluctuate *s) {
   for (int k = 0; k < s->passes; k++)
-    for (int j = 0; j < s->replicates; j++)
+    for (int j = 0; j < s->neurons.replicates; j++)
       if (s->pass[k].run[j].tape) condition_free(s->program, &s->pass[k].run[j]);
 }
 
 /* An upper bound of what the tapes hold. */
 static double forward_bytes(const Fluctuate *s) {
   const Program *p = s->program;
-  double rows = (double)most_rows(s->program), S = (double)s->columns,
+  double rows = (double)most_rows(s->program), S = (double)s->neurons.columns,
          steps = s->lazy ? 1 : (double)s->z.steps;
   double met = rows * steps, rank = met < S ? met : S, doubles = 0;
   for (int v = 0; v < p->variable_count; v++) doubles += 2.5 * rows * S * steps;
   for (int k = 0; k < p->matrix_count; k++)
     doubles += 6 * rank * S + steps * (4 * rows * rows + (rank < 200 ? rank * rank : 200 * rank));
-  return 8 * doubles * s->replicates * (s->passes > 1 ? 2 : 1);
+  return 8 * doubles * s->neurons.replicates * (s->passes > 1 ? 2 : 1);
 }
 
 static Status explain(Fluctuate *s, char **why) {
@@ -243,9 +143,29 @@ static size_t coordinates_used(const Fluctuate *s) {
   return (size_t)most;
 }
 
+/* Whether the two grids disagree about f or the tangent kernel, relative to their largest entries.
+ */
+static bool grids_differ(const Fluctuate *s) {
+  if (s->neurons.method != GRID) return false;
+  const Condition *a = &s->pass[0].run[0], *b = &s->pass[0].run[1];
+  size_t P = s->z.points, count = s->z.all * s->z.outputs;
+  double *ntk = mem_new(2 * P * P, sizeof *ntk), worst = 0;
+  for (size_t t = 0; t < s->z.steps; t++) {
+    const double *f = tape_data(a->tape, a->f[t]), *g = tape_data(b->tape, b->f[t]);
+    for (size_t i = 0; i < count; i++) worst = fmax(worst, fabs(f[i] - g[i]));
+    condition_ntk(s->program, a, t, ntk);
+    condition_ntk(s->program, b, t, ntk + P * P);
+    for (size_t i = 0; i < P * P; i++)
+      worst = fmax(worst, fabs(ntk[i] - ntk[P * P + i]) / (fabs(ntk[0]) + 1e-300));
+  }
+  free(ntk);
+  return worst > 1e-9;
+}
+
 static Status forward(Fluctuate *s, char **why) {
-  if (!choose_neurons(s)) return run_refuse(why, 8 * (double)s->columns * (s->axes + 1));
-  if (s->method != COORDINATES && forward_bytes(s) > mem_available())
+  if (!neurons_choose(&s->neurons, s->program, s->lazy, s->options.samples))
+    return run_refuse(why, 16 * (double)s->neurons.columns * (s->neurons.axes + 1));
+  if (s->neurons.method != COORDINATES && forward_bytes(s) > mem_available())
     return run_refuse(why, forward_bytes(s));
   if (has_kinks(s->program)) {
     s->status = compile_rounded(s);
@@ -254,14 +174,18 @@ static Status forward(Fluctuate *s, char **why) {
     s->passes = 1;
     s->pass[0].code = condition_compile(s->program, NULL);
   }
-  for (;; s->columns *= 2) {
+  for (;; s->neurons.columns *= 2) {
     s->status = STATUS_OK;
     run_all(s);
-    if (s->method != COORDINATES || s->status != STATUS_LIMIT || s->failed_at >= 0) break;
+    if (s->neurons.method != COORDINATES || s->status != STATUS_LIMIT || s->failed_at >= 0) break;
     forget_runs(s);
   }
-  if (s->method == COORDINATES && s->status == STATUS_OK) {
-    s->columns = coordinates_used(s);
+  while (s->status == STATUS_OK && grids_differ(s) && neurons_refine(&s->neurons)) {
+    forget_runs(s);
+    run_all(s);
+  }
+  if (s->neurons.method == COORDINATES && s->status == STATUS_OK) {
+    s->neurons.columns = coordinates_used(s);
     forget_runs(s);
     run_all(s);
   }
@@ -363,7 +287,8 @@ static size_t chunk_size(const Fluctuate *s) {
   const Condition *c = &s->pass[0].run[0];
   double rows = 4.0 * c->rank * s->program->matrix_count +
                 2.0 * (double)most_rows(s->program) * s->program->variable_count;
-  double size = 4e6 / (8 * rows * (double)s->columns + 8 * (double)tape_influence_size(c->tape));
+  double size =
+      4e6 / (8 * rows * (double)s->neurons.columns + 8 * (double)tape_influence_size(c->tape));
   return size < 1 ? 1 : size > 64 ? 64 : (size_t)size;
 }
 
@@ -389,12 +314,13 @@ static bool read_chunk(Fluctuate *s, const Condition *c, const Family *family, s
  * must not depend on it. */
 static Status read_family(Fluctuate *s, const Family *family, Use *use, void *sink, char **why) {
   size_t chunk = chunk_size(s), chunks = (family->count + chunk - 1) / chunk;
-  size_t runs = (size_t)(s->passes * s->replicates);
+  size_t runs = (size_t)(s->passes * s->neurons.replicates);
   s->done = 0;
   s->total = (int)(chunks * runs);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
   for (size_t i = 0; i < chunks * runs; i++) {
-    int pass = (int)(i % runs) / s->replicates, replicate = (int)(i % runs) % s->replicates;
+    int pass = (int)(i % runs) / s->neurons.replicates,
+        replicate = (int)(i % runs) % s->neurons.replicates;
     const Condition *c = &s->pass[pass].run[replicate];
     size_t first = i / runs * chunk, size = tape_influence_size(c->tape);
     size_t count = family->count - first < chunk ? family->count - first : chunk;
@@ -423,11 +349,11 @@ static Status read_family(Fluctuate *s, const Family *family, Use *use, void *si
  * the last order of the extrapolation contributes is added to the error. */
 static void combine(const Fluctuate *s, const double *parts, size_t n, bool variances,
                     double *value, double *error) {
-  int R = s->replicates;
+  int R = s->neurons.replicates;
   double *last = mem_new(n, sizeof *last);
   memset(error, 0, n * sizeof *error);
   for (size_t i = 0; i < n; i++) {
-    double x[REPLICATES] = {0}, mean = 0, squares = 0;
+    double x[MOST_REPLICATES] = {0}, mean = 0, squares = 0;
     for (int j = 0; j < R; j++) {
       for (int k = 0; k < s->passes; k++) {
         double part = parts[(size_t)(k * R + j) * n + i];
@@ -455,7 +381,7 @@ static bool fill(Fluctuate *s, Result *result, FieldId id, int layer, const doub
 /* Influences of every f, [replicate][(T+1) R C, size] for each pass: their Gram matrix is N Cov. */
 typedef struct Influences {
   const Fluctuate *s;
-  double *block[MAX_PASSES][REPLICATES];
+  double *block[MAX_PASSES][MOST_REPLICATES];
 } Influences;
 
 static void keep(void *sink, int pass, int replicate, size_t first, size_t count,
@@ -536,7 +462,7 @@ static bool fill_f(Fluctuate *s, Result *result, const Parts *parts, bool covari
 
 static double f_bytes(const Fluctuate *s, bool covariance) {
   double n = (double)(s->z.steps * s->z.all * s->z.outputs), m = (double)(s->z.steps * s->z.points);
-  double runs = s->passes * s->replicates;
+  double runs = s->passes * s->neurons.replicates;
   double size = (double)tape_influence_size(s->pass[0].run[0].tape);
   return 8 * (runs * (n * size + n + (covariance ? m * m : 0)) + 2 * m * m);
 }
@@ -545,7 +471,7 @@ static Status solve_f(Fluctuate *s, Result *result, bool covariance, char **why)
   Sizes z = s->z;
   size_t n = z.steps * z.all * z.outputs, m = z.steps * z.points,
          size = tape_influence_size(s->pass[0].run[0].tape);
-  size_t runs = (size_t)(s->passes * s->replicates);
+  size_t runs = (size_t)(s->passes * s->neurons.replicates);
   double bytes = f_bytes(s, covariance);
   if (bytes > mem_available()) return run_refuse(why, bytes);
   Influences influences = {.s = s};
@@ -555,12 +481,12 @@ static Status solve_f(Fluctuate *s, Result *result, bool covariance, char **why)
   for (size_t i = 0; i < runs; i++) {
     double *block = mem_block(n * size);
     fine = fine && block;
-    influences.block[i / (size_t)s->replicates][i % (size_t)s->replicates] = block;
+    influences.block[i / (size_t)s->neurons.replicates][i % (size_t)s->neurons.replicates] = block;
   }
   Status status = fine ? read_family(s, &(Family){n, FIELD_F, 0}, keep, &influences, why)
                        : run_refuse(why, bytes);
   for (size_t i = 0; i < runs; i++) {
-    size_t k = i / (size_t)s->replicates, j = i % (size_t)s->replicates;
+    size_t k = i / (size_t)s->neurons.replicates, j = i % (size_t)s->neurons.replicates;
     if (status == STATUS_OK)
       summarise(s, &s->pass[k].run[j], influences.block[k][j], size, covariance, parts.var + i * n,
                 parts.cov ? parts.cov + i * m * m : NULL, parts.loss + i * z.steps);
@@ -585,7 +511,7 @@ typedef struct Squares {
 static void square(void *sink, int pass, int replicate, size_t first, size_t count,
                    const double *influences, size_t size) {
   Squares *q = sink;
-  double *part = q->part + (size_t)(pass * q->s->replicates + replicate) * q->n + first;
+  double *part = q->part + (size_t)(pass * q->s->neurons.replicates + replicate) * q->n + first;
   for (size_t k = 0; k < count; k++)
     part[k] = dot(size, influences + k * size, influences + k * size);
 }
@@ -619,8 +545,8 @@ static Status solve_kernel(Fluctuate *s, Result *result, FieldId id, int layer, 
   size_t P = s->z.points, per_step = id == FIELD_VAR_NTK ? P * (P + 1) / 2 : P;
   Family family = {s->z.steps * per_step, id, layer};
   Squares squares = {s, family.count,
-                     mem_block((size_t)(s->passes * s->replicates) * family.count)};
-  double bytes = 8.0 * (double)family.count * s->passes * s->replicates;
+                     mem_block((size_t)(s->passes * s->neurons.replicates) * family.count)};
+  double bytes = 8.0 * (double)family.count * s->passes * s->neurons.replicates;
   if (!squares.part) return run_refuse(why, bytes);
   Status status = read_family(s, &family, square, &squares, why);
   if (status == STATUS_OK && !fill_kernel(s, result, &family, squares.part))
@@ -635,7 +561,6 @@ static void prepare(Fluctuate *s, const Origin *origin, const SolveOptions *opti
   *s = (Fluctuate){.program = origin->program, .options = *options, .z = sizes_of(origin->program)};
   s->lazy = origin->options.closure == CLOSURE_NTK ||
             origin->program->problem->parameterization == PARAM_NTK;
-  s->linear = origin->program->linear;
   s->compiled = compile(s->program);
 }
 
@@ -643,9 +568,7 @@ static void clean(Fluctuate *s) {
   forget_runs(s);
   for (int k = 0; k < s->passes; k++) condition_code_free(s->program, &s->pass[k].code);
   compiled_free(s->program, &s->compiled);
-  free(s->grid);
-  free(s->weights);
-  free(s->sobol);
+  neurons_free(&s->neurons);
 }
 
 /* The fields, in the order in which they are computed when all are wanted. */
@@ -786,16 +709,16 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
   Status status = forward(&s, why);
   Result *r = result_new("fluctuations");
   run_origin(r, s.program, &chosen);
-  r->exact = s.replicates == 1 && s.passes == 1;
+  r->exact = s.neurons.method == COORDINATES;
   if (!observe_start(r, s.program, s.z)) status = run_refuse(why, 0);
   promise(&s, r);
   bool small = s.z.steps * s.z.points <= 512;
   if (status == STATUS_OK) status = solve_f(&s, r, small, why);
   if (status == STATUS_OK) {
     static const char *const methods[] = {"coordinates", "quadrature", "samples"};
-    result_note(r, "method", "%s", methods[s.method]);
-    if (s.method == SAMPLES) {
-      result_note(r, "samples", "%zu", s.columns * (size_t)s.replicates);
+    result_note(r, "method", "%s", methods[s.neurons.method]);
+    if (s.neurons.method == SAMPLES) {
+      result_note(r, "samples", "%zu", s.neurons.columns * (size_t)s.neurons.replicates);
       result_note(r, "seed", "%llu", (unsigned long long)chosen.seed);
     }
     result_note(r, "rank", "%d", s.pass[0].run[0].rank);

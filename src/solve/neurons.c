@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/neurons.h"
+#include "base/memory.h"
+#include "num/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { FIRST_COORDINATES = 64, MAX_AXES = 3 };
+
+bool has_kinks(const Program *p) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == OP_MAP && !expr_is_smooth(p->ops[i].expr)) return true;
+  return false;
+}
+
+/* The most directions of noise that a population can have; -1 when they grow with time. */
+static int noise_directions(const Program *p, bool lazy) {
+  int most = 0;
+  for (int space = 0; space < p->space_count; space++) {
+    int count = 0;
+    for (int k = 0; k < p->matrix_count; k++) {
+      const Matrix *m = &p->matrices[k];
+      if (is_wide_matrix(p, m)) {
+        if (!lazy && (m->to == space || m->from == space)) return -1;
+        if (m->to == space && m->x >= 0) count += (int)rows_of(p, m->x);
+        if (m->from == space) count += (int)rows_of(p, m->y);
+      } else if (m->to == space || m->from == space) {
+        size_t n = thin_vectors(p, m);
+        double *root = mem_new(n * n, sizeof *root);
+        int rank = thin_root(p, m, root);
+        count += rank > 0 ? rank : 0;
+        free(root);
+      }
+    }
+    if (is_wide(p, space) && count > most) most = count;
+  }
+  return most;
+}
+
+/* A uniform grid with normal weights, its nodes at (i + offset) spacing: for functions that are
+ * analytic in a strip the trapezoidal rule converges exponentially, with an error that changes sign
+ * as the grid is shifted by half its spacing. Around kinks, two spacings are compared. */
+static bool make_grid(Neurons *s, int which, double spacing, size_t n, double offset) {
+  double *grid = s->grid[which] = mem_block((size_t)s->axes * s->columns),
+         *weights = s->weights[which] = mem_block(s->columns), total = 0;
+  if (!grid || !weights) return false;
+  for (size_t i = 0; i < s->columns; i++) {
+    size_t rest = i;
+    double square = 0;
+    for (int k = 0; k < s->axes; k++, rest /= n) {
+      double x = ((double)(rest % n) - (double)(n / 2) + offset) * spacing;
+      grid[(size_t)k * s->columns + i] = x;
+      square += x * x;
+    }
+    weights[i] = exp(-square / 2);
+    total += weights[i];
+  }
+  for (size_t i = 0; i < s->columns; i++) weights[i] /= total;
+  return true;
+}
+
+static bool make_grids(Neurons *s, int axes) {
+  /* by number of axes; finer where a kink must be resolved, and no node where it is at the start */
+  static const double spacing[2][MAX_AXES + 1] = {{.2, .2, .25, .5}, {.04, .04, .06, .2}};
+  static const double reach[MAX_AXES + 1] = {8, 8, 8, 7};
+  double h = spacing[s->kinks][axes] / s->refined;
+  size_t n = 2 * (size_t)ceil(reach[axes] / h);
+  s->method = GRID;
+  s->replicates = 2;
+  s->axes = axes;
+  s->columns = 1;
+  for (int k = 0; k < axes; k++) s->columns *= n;
+  return make_grid(s, 0, h, n, 0.5) &&
+         make_grid(s, 1, s->kinks ? 0.8 * h : h, n, s->kinks ? 0.5 : 0);
+}
+
+bool neurons_refine(Neurons *s) {
+  enum { MOST_NODES = 200000 };
+  if (s->method != GRID || s->kinks || s->columns << s->axes > MOST_NODES) return false;
+  for (int k = 0; k < 2; k++) {
+    free(s->grid[k]);
+    free(s->weights[k]);
+  }
+  s->refined *= 2;
+  return make_grids(s, s->axes);
+}
+
+bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) {
+  int axes = noise_directions(program, lazy);
+  *s = (Neurons){.method = COORDINATES,
+                 .columns = FIRST_COORDINATES,
+                 .replicates = 1,
+                 .kinks = has_kinks(program),
+                 .refined = 1};
+  if (program->linear) return true;
+  if (axes >= 0 && axes <= (s->kinks ? 2 : MAX_AXES)) return make_grids(s, axes);
+  s->method = SAMPLES;
+  s->replicates = MOST_REPLICATES;
+  s->columns = (size_t)(samples + MOST_REPLICATES - 1) / MOST_REPLICATES;
+  s->sobol = mem_new(SOBOL_DIMS * s->columns, sizeof *s->sobol);
+  sobol_table(SOBOL_DIMS, s->columns, s->sobol);
+  return true;
+}
+
+void neurons_free(Neurons *s) {
+  for (int k = 0; k < 2; k++) {
+    free(s->grid[k]);
+    free(s->weights[k]);
+  }
+  free(s->sobol);
+}
+
+NoiseSource neurons_noise(const Neurons *s, uint64_t seed, int replicate) {
+  bool grid = s->method == GRID;
+  return (NoiseSource){.kind = s->method == COORDINATES ? NOISE_COORDINATES
+                               : grid                   ? NOISE_GRID
+                                                        : NOISE_SOBOL,
+                       .S = s->columns,
+                       .seed = seed,
+                       .number = (uint64_t)replicate,
+                       .sobol = s->sobol,
+                       .grid = grid ? s->grid[replicate] : NULL,
+                       .axes = s->axes};
+}
+
+const double *neurons_weights(const Neurons *s, int replicate) {
+  return s->method == GRID ? s->weights[replicate] : NULL;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Over which neurons fluctuations are averaged. */
+#ifndef DMF_SOLVE_NEURONS_H
+#define DMF_SOLVE_NEURONS_H
+
+#include "solve/noise.h"
+#include "solve/step.h"
+
+enum { MOST_REPLICATES = 8 };
+
+/* Coordinates of the Gaussian basis, where the program is linear: exact. Nodes of a grid, where no
+ * population has more than three directions of noise: two grids, whose difference tells the error.
+ * Else sample paths, in replicates. */
+typedef struct Neurons {
+  enum { COORDINATES, GRID, SAMPLES } method;
+  size_t columns;
+  int replicates;
+  bool kinks;
+  int axes, refined;            /* how many times finer than at first */
+  double *grid[2], *weights[2]; /* [axes, columns], [columns] */
+  uint32_t *sobol;
+} Neurons;
+
+/* Whether a map of the program has a kink or jump. */
+bool has_kinks(const Program *program);
+/* Chooses for a program, in its lazy limit or not, and this many samples, should it come to that.
+ * False if memory ran out. With coordinates the columns are a first guess. */
+bool neurons_choose(Neurons *neurons, const Program *program, bool lazy, int samples);
+/* Halves the spacing of the grids; false where that is of no use, or too much. */
+bool neurons_refine(Neurons *neurons);
+void neurons_free(Neurons *neurons);
+NoiseSource neurons_noise(const Neurons *neurons, uint64_t seed, int replicate);
+/* [columns], or NULL: all equal. */
+const double *neurons_weights(const Neurons *neurons, int replicate);
+
+#endif
