@@ -238,38 +238,68 @@ static size_t seed_diagonal(const Fluctuate *s, View kernel, size_t a, Seed *see
   return n;
 }
 
+/* d loss / d f(t) [P C] */
+static void loss_slope(const Fluctuate *s, const Condition *c, size_t t, double *slope) {
+  size_t C = s->z.outputs, batch = s->z.points * C;
+  double *f = mem_new(batch, sizeof *f);
+  for (size_t k = 0; k < batch; k++) f[k] = entry(c, c->f[t], k % C, k / C);
+  run_loss(s->program, &s->compiled, s->z.points, f, s->program->problem->targets->data, NULL,
+           slope);
+  for (size_t k = 0; k < batch; k++) slope[k] /= -(double)s->z.points;
+  free(f);
+}
+
+static size_t seed_loss(const Fluctuate *s, const Condition *c, size_t t, Seed *seeds) {
+  size_t C = s->z.outputs, batch = s->z.points * C;
+  double *slope = mem_new(batch, sizeof *slope);
+  loss_slope(s, c, t, slope);
+  for (size_t k = 0; k < batch; k++) seeds[k] = (Seed){c->f[t], k % C, k / C, slope[k]};
+  free(slope);
+  return batch;
+}
+
+/* How many numbers a family has, over all times. */
+static size_t family_size(const Fluctuate *s, FieldId id) {
+  Sizes z = s->z;
+  switch (id) {
+  case FIELD_F: return z.steps * z.all * z.outputs;
+  case FIELD_VAR_NTK: return z.steps * (z.points * (z.points + 1) / 2);
+  default: return field_size(id, z);
+  }
+}
+
 /* The seeds of number i of a family; returns its time. */
 static size_t seed(const Fluctuate *s, const Condition *c, const Family *family, size_t i,
                    Seed *seeds, size_t *count) {
   Sizes z = s->z;
-  size_t row = z.all * z.outputs, t, a;
+  size_t per_step = family_size(s, family->id) / z.steps, t = i / per_step, a = i % per_step;
   switch (family->id) {
   case FIELD_F:
-    t = i / row;
-    seeds[0] = (Seed){c->f[t], i % z.outputs, i % row / z.outputs, 1};
+  case FIELD_VAR_F:
+    seeds[0] = (Seed){c->f[t], a % z.outputs, a / z.outputs, 1};
     *count = 1;
     return t;
+  case FIELD_VAR_F_TEST:
+    seeds[0] = (Seed){c->f[t], a % z.outputs, z.points + a / z.outputs, 1};
+    *count = 1;
+    return t;
+  case FIELD_VAR_LOSS: *count = seed_loss(s, c, t, seeds); return t;
   case FIELD_VAR_NTK: {
-    size_t pairs = z.points * (z.points + 1) / 2, b = 0;
-    t = i / pairs;
-    a = i % pairs;
+    size_t b = 0;
     while (a > b) a -= ++b; /* the lower triangle in order */
     *count = seed_ntk(s, c, t, b, a, seeds);
     return t;
   }
   case FIELD_VAR_PHI:
-    t = i / z.points;
-    *count = seed_diagonal(s, *phi_of(s, c, family->layer, t), i % z.points, seeds);
+    *count = seed_diagonal(s, *phi_of(s, c, family->layer, t), a, seeds);
     return t;
-  default:
-    t = i / z.points;
-    *count = seed_diagonal(s, *g_of(s, c, family->layer, t), i % z.points, seeds);
-    return t;
+  default: *count = seed_diagonal(s, *g_of(s, c, family->layer, t), a, seeds); return t;
   }
 }
 
 static size_t most_seeds(const Fluctuate *s) {
-  size_t most = 2 * condition_ntk_terms(s->program);
+  size_t most = 2 * condition_ntk_terms(s->program), batch = s->z.points * s->z.outputs;
+  if (batch > most) most = batch;
   for (int v = 0; v < s->program->variable_count; v++) {
     size_t rows = rows_of(s->program, v) / s->z.all;
     if (rows > most) most = rows;
@@ -393,15 +423,9 @@ static void keep(void *sink, int pass, int replicate, size_t first, size_t count
 /* d loss / d f(t), [T+1][R C], zero beyond the training points. */
 static double *loss_slopes(const Fluctuate *s, const Condition *c) {
   Sizes z = s->z;
-  size_t row = z.all * z.outputs, batch = z.points * z.outputs;
-  double *slopes = mem_new(z.steps * row, sizeof *slopes), *f = mem_new(batch, sizeof *f);
-  for (size_t t = 0; t < z.steps; t++) {
-    double *now = slopes + t * row;
-    for (size_t k = 0; k < batch; k++) f[k] = entry(c, c->f[t], k % z.outputs, k / z.outputs);
-    run_loss(s->program, &s->compiled, z.points, f, s->program->problem->targets->data, NULL, now);
-    for (size_t k = 0; k < batch; k++) now[k] /= -(double)z.points;
-  }
-  free(f);
+  size_t row = z.all * z.outputs;
+  double *slopes = mem_new(z.steps * row, sizeof *slopes);
+  for (size_t t = 0; t < z.steps; t++) loss_slope(s, c, t, slopes + t * row);
   return slopes;
 }
 
@@ -542,8 +566,7 @@ static bool fill_kernel(Fluctuate *s, Result *result, const Family *family, cons
 }
 
 static Status solve_kernel(Fluctuate *s, Result *result, FieldId id, int layer, char **why) {
-  size_t P = s->z.points, per_step = id == FIELD_VAR_NTK ? P * (P + 1) / 2 : P;
-  Family family = {s->z.steps * per_step, id, layer};
+  Family family = {family_size(s, id), id, layer};
   Squares squares = {s, family.count,
                      mem_block((size_t)(s->passes * s->neurons.replicates) * family.count)};
   double bytes = 8.0 * (double)family.count * s->passes * s->neurons.replicates;
@@ -576,9 +599,9 @@ static const struct {
   const char *name;
   FieldId id;
   bool layered;
-} kernels[] = {{"var_ntk", FIELD_VAR_NTK, false},
-               {"var_Phi", FIELD_VAR_PHI, true},
-               {"var_G", FIELD_VAR_G, true}};
+} kernels[] = {{"var_f", FIELD_VAR_F, false},       {"var_f_test", FIELD_VAR_F_TEST, false},
+               {"var_loss", FIELD_VAR_LOSS, false}, {"var_ntk", FIELD_VAR_NTK, false},
+               {"var_Phi", FIELD_VAR_PHI, true},    {"var_G", FIELD_VAR_G, true}};
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
 static bool is_missing(const Result *result, const char *name, int layer) {
@@ -670,6 +693,9 @@ const char *solve_refuses_fluctuations(const Result *theory) {
   return NULL;
 }
 
+/* Beyond this many outputs their variances wait until they are asked for. */
+enum { MANY_OUTPUTS = 2048 };
+
 enum { FEWEST_FLUCTUATING = 1024, MOST_CHOSEN = 65536, FEWEST_CHOSEN = 4096 };
 
 /* As many sample paths as some seconds allow: reading all of f back costs (rows met)^3 for each. */
@@ -683,6 +709,7 @@ static int choose_samples(Sizes z) {
 /* The width at which the standard deviation of f is half the root mean square of the targets. */
 static void note_least_width(const Fluctuate *s, Result *r) {
   const Array *var = result_find(r, "var_f", 0)->value, *y = s->program->problem->targets;
+  if (!var) return;
   double square = 0, most = 0;
   for (size_t i = 0; i < y->size; i++) square += y->data[i] * y->data[i] / (double)y->size;
   for (size_t i = 0; i < var->size; i++) most = fmax(most, var->data[i]);
@@ -712,8 +739,9 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
   r->exact = s.neurons.method == COORDINATES;
   if (!observe_start(r, s.program, s.z)) status = run_refuse(why, 0);
   promise(&s, r);
-  bool small = s.z.steps * s.z.points <= 512;
-  if (status == STATUS_OK) status = solve_f(&s, r, small, why);
+  size_t outputs = s.z.steps * s.z.all * s.z.outputs;
+  if (status == STATUS_OK && outputs <= MANY_OUTPUTS)
+    status = solve_f(&s, r, s.z.steps * s.z.points <= 512, why);
   if (status == STATUS_OK) {
     static const char *const methods[] = {"coordinates", "quadrature", "samples"};
     result_note(r, "method", "%s", methods[s.neurons.method]);
