@@ -626,7 +626,7 @@ static Status solve_shift(Fluctuate *s, Result *result, char **why) {
                     .progress = s->options.progress,
                     .sink = s->options.sink};
   while (plan.width < WIDEST && plan.width < 2 * met) plan.width *= 2;
-  plan.pairs = 64 + 4 * s->options.samples / (int)plan.width;
+  plan.pairs = 64 + 16 * s->options.samples / (int)plan.width;
   s->status = shift_solve(&plan, result);
   return explain(s, why);
 }
@@ -700,7 +700,7 @@ enum { FEWEST_FLUCTUATING = 1024, MOST_CHOSEN = 65536, FEWEST_CHOSEN = 4096 };
 
 /* As many sample paths as some seconds allow: reading all of f back costs (rows met)^3 for each. */
 static int choose_samples(Sizes z) {
-  double met = (double)(z.steps * z.all * z.outputs), budget = 3e10 / (met * met * met);
+  double met = (double)(z.steps * z.all * z.outputs), budget = 1e9 / (met * met * met);
   int samples = MOST_CHOSEN;
   while (samples > FEWEST_CHOSEN && samples > budget) samples /= 2;
   return samples;
