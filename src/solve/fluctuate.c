@@ -612,7 +612,7 @@ static bool is_missing(const Result *result, const char *name, int layer) {
 /* Networks wide enough to keep apart all that a matrix met, and pairs of them for errors of some
  * percent of the scatter. */
 static Status solve_shift(Fluctuate *s, Result *result, char **why) {
-  enum { NARROWEST = 256, WIDEST = 2048 };
+  enum { NARROWEST = 256, WIDEST = 2048, FEWEST_PAIRS = 64, MOST_PAIRS = 1024 };
   size_t met = s->z.steps * most_rows(s->program);
   ShiftPlan plan = {.program = s->program,
                     .code = &s->pass[0].code,
@@ -626,7 +626,8 @@ static Status solve_shift(Fluctuate *s, Result *result, char **why) {
                     .progress = s->options.progress,
                     .sink = s->options.sink};
   while (plan.width < WIDEST && plan.width < 2 * met) plan.width *= 2;
-  plan.pairs = 64 + 16 * s->options.samples / (int)plan.width;
+  plan.pairs = FEWEST_PAIRS + 16 * s->options.samples / (int)plan.width;
+  if (plan.pairs > MOST_PAIRS) plan.pairs = MOST_PAIRS;
   s->status = shift_solve(&plan, result);
   return explain(s, why);
 }
