@@ -351,10 +351,10 @@ static Value *dmft(Call *call) {
   return ask(call, DMFT, solve_dmft, options);
 }
 
-/* Below the least width the expansion has broken down. */
+/* Below the least width the expansion has broken down; a model may give no width (0). */
 static void warn_of_width(Call *call, const Result *noise, double width) {
   const char *least = result_attribute(noise, "least_width");
-  if (!least || !(strtod(least, NULL) > width)) return;
+  if (!least || width == 0 || !(strtod(least, NULL) > width)) return;
   diag_warning(call->eval->diags, call->span, NULL,
                "networks of width %g fluctuate as much as the targets are large: the expansion in "
                "1/N needs a width well above %s",
@@ -384,7 +384,7 @@ static Value *fluctuations(Call *call) {
   const Origin *origin = from->result->origin;
   Value *value = solve(call, NULL, NULL, from->result, options);
   int width = origin->program->problem->width;
-  if (value->kind == VALUE_RESULT) warn_of_width(call, value->result, width ? width : 10000);
+  if (value->kind == VALUE_RESULT) warn_of_width(call, value->result, width);
   return value;
 }
 

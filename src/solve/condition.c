@@ -583,6 +583,13 @@ static int largest_rank(const Run *r) {
   return (int)rank;
 }
 
+double condition_bytes(const Program *p, size_t columns, size_t steps) {
+  double rows = (double)most_rows(p), S = (double)columns, T = (double)steps;
+  double rank = rows * T < S ? rows * T : S;
+  return 8 * (2.5 * rows * S * T * p->variable_count +
+              p->matrix_count * (6 * rank * S + T * (4 * rows * rows + rank * rank)));
+}
+
 Status condition_run(const ConditionPlan *plan, Condition *condition, int *failed_at) {
   const Program *p = plan->program;
   Run r = {.plan = plan, .p = p, .out = condition, .z = sizes_of(p)};

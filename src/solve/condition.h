@@ -68,6 +68,10 @@ typedef struct Condition {
   int rank;
 } Condition;
 
+/* An upper bound of what a run of S columns over `steps` times holds: all fields of all times, and
+ * for each matrix its bases with their images and noise. */
+double condition_bytes(const Program *program, size_t columns, size_t steps);
+
 /* On failure the condition is empty; *failed_at is the step. STATUS_LIMIT: memory, or, with
  * coordinates or a grid, too few columns for the noise. */
 Status condition_run(const ConditionPlan *plan, Condition *condition, int *failed_at);

@@ -114,14 +114,8 @@ static void forget_runs(Fluctuate *s) {
 
 /* An upper bound of what the tapes hold. */
 static double forward_bytes(const Fluctuate *s) {
-  const Program *p = s->program;
-  double rows = (double)most_rows(s->program), S = (double)s->neurons.columns,
-         steps = s->lazy ? 1 : (double)s->z.steps;
-  double met = rows * steps, rank = met < S ? met : S, doubles = 0;
-  for (int v = 0; v < p->variable_count; v++) doubles += 2.5 * rows * S * steps;
-  for (int k = 0; k < p->matrix_count; k++)
-    doubles += 6 * rank * S + steps * (4 * rows * rows + (rank < 200 ? rank * rank : 200 * rank));
-  return 8 * doubles * s->neurons.replicates * (s->passes > 1 ? 2 : 1);
+  double runs = s->neurons.replicates * (s->neurons.kinks ? MAX_PASSES : 1);
+  return runs * condition_bytes(s->program, s->neurons.columns, s->lazy ? 1 : s->z.steps);
 }
 
 static Status explain(Fluctuate *s, char **why) {
@@ -628,8 +622,10 @@ static Status solve_shift(Fluctuate *s, Result *result, char **why) {
   while (plan.width < WIDEST && plan.width < 2 * met) plan.width *= 2;
   plan.pairs = FEWEST_PAIRS + 16 * s->options.samples / (int)plan.width;
   if (plan.pairs > MOST_PAIRS) plan.pairs = MOST_PAIRS;
+  double bytes = shift_bytes(&plan);
+  if (bytes > mem_available()) return run_refuse(why, bytes);
   s->status = shift_solve(&plan, result);
-  return explain(s, why);
+  return s->status == STATUS_LIMIT ? run_refuse(why, bytes) : explain(s, why);
 }
 
 static Status solve_named(Fluctuate *s, Result *result, const char *name, char **why) {

@@ -75,20 +75,11 @@ static bool folds_velocity(const NetworkPlan *plan, const Matrix *m) {
          history_length(plan) < whole_history(plan);
 }
 
-/* All fields of all steps, and four bases for each matrix. */
-static double conditioned_bytes(const NetworkPlan *plan) {
-  const Program *p = plan->program;
-  double rows = (double)most_rows(plan->program), steps = (double)plan->sizes.steps;
-  double N = (double)plan->width, rank = rows * steps < N ? rows * steps : N;
-  return 8 * (rows * steps * N * 2 * p->variable_count +
-              p->matrix_count * (6 * rank * N + steps * (rank * rank + 4 * rows * rows)));
-}
-
 double network_bytes(const NetworkPlan *plan) {
   const Program *p = plan->program;
   Sizes z = plan->sizes;
   double N = (double)plan->width, doubles = 0, met = (double)(z.steps * z.all);
-  if (plan->code) return conditioned_bytes(plan);
+  if (plan->code) return condition_bytes(p, plan->width, plan->sizes.steps);
   for (int v = 0; v < p->variable_count; v++)
     if (is_wide(p, p->variables[v].space)) doubles += (double)rows_of(p, v) * N;
   doubles += (double)tangent_size(p) + (double)mixing_size(p) +

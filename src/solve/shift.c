@@ -69,6 +69,12 @@ static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t cou
   return STATUS_OK;
 }
 
+double shift_bytes(const ShiftPlan *plan) {
+  Sizes z = sizes_of(plan->program);
+  return plan->threads * condition_bytes(plan->program, 2 * plan->width, plan->lazy ? 1 : z.steps) +
+         8.0 * (double)whole_size(z) * (plan->pairs + 2 * plan->threads + 4);
+}
+
 static Status run_pair(const ShiftPlan *plan, int pair, double *shift) {
   size_t S = plan->width, n = whole_size(sizes_of(plan->program));
   double *halves = mem_block(2 * n);

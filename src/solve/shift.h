@@ -23,6 +23,7 @@ typedef struct ShiftPlan {
 
 /* Declares the fields mean_shift_f, mean_shift_loss, mean_shift_ntk of a result, and fills them. */
 void shift_promise(const Program *program, Result *result);
+double shift_bytes(const ShiftPlan *plan); /* that it takes */
 Status shift_solve(const ShiftPlan *plan, Result *result);
 
 #endif
