@@ -27,7 +27,9 @@ Status file_read_idx(const char *path, Array **array, char **why);
 /* CIFAR-10 binary batches: images [n, 32, 32, 3] from 0 to 255, and labels [n]. */
 Status file_read_cifar10(const char *path, Array **array, char **why);
 Status file_read_cifar10_labels(const char *path, Array **array, char **why);
-/* Any numeric dataset of an HDF5 file; `dataset` is its path in the file. */
+/* Any numeric dataset of an HDF5 file; `dataset` is its path in the file. Enumerations give the
+ * numbers behind their names (h5py's truth values 0 and 1); what MATLAB wrote has its axes in
+ * MATLAB's order. */
 Status file_read_hdf5(const char *path, const char *dataset, Array **array, char **why);
 
 /* A result that file_write_result put into HDF5: kind, exact, attributes, recipe, fields with their

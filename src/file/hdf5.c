@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "file/file.h"
 #include "file/io.h"
+#include "num/arrayops.h"
 
 #include <errno.h>
 #include <hdf5.h>
@@ -72,12 +73,16 @@ static bool is_whole(const char *path) {
 
 /* Reading */
 
-static bool is_numeric(hid_t dataset) {
+/* The type that a dataset is read as: its numbers, or those behind the names of an enumeration (of
+ * which h5py makes its truth values). Negative for what holds no numbers. */
+static hid_t numbers_of(hid_t dataset) {
   hid_t type = H5Dget_type(dataset);
-  if (type < 0) return false;
-  H5T_class_t class = H5Tget_class(type);
-  H5Tclose(type);
-  return class == H5T_INTEGER || class == H5T_FLOAT;
+  H5T_class_t class = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
+  hid_t numbers = class == H5T_INTEGER || class == H5T_FLOAT ? H5Tcopy(H5T_NATIVE_DOUBLE)
+                  : class == H5T_ENUM ? H5Tget_native_type(type, H5T_DIR_ASCEND)
+                                      : H5I_INVALID_HID;
+  if (type >= 0) H5Tclose(type);
+  return numbers;
 }
 
 static Status shape_of(const char *path, hid_t dataset, int *rank, size_t *shape, char **why) {
@@ -95,21 +100,116 @@ static Status shape_of(const char *path, hid_t dataset, int *rank, size_t *shape
   return STATUS_OK;
 }
 
-static Status read_dataset(const char *path, const char *name, hid_t dataset, Array **array,
-                           char **why) {
+/* The elements; those of an enumeration are read as they are and converted in their place. */
+static bool read_numbers(hid_t dataset, hid_t type, Array *array) {
+  if (H5Tget_size(type) > sizeof(double) ||
+      H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, array->data) < 0)
+    return false;
+  if (H5Tget_class(type) != H5T_ENUM) return true;
+  hid_t integer = H5Tget_super(type);
+  bool good = integer >= 0 && H5Tconvert(integer, H5T_NATIVE_DOUBLE, array->size, array->data, NULL,
+                                         H5P_DEFAULT) >= 0;
+  if (integer >= 0) H5Tclose(integer);
+  return good;
+}
+
+/* Data that this library cannot unpack are not damaged. */
+static Status cannot_read(const char *path, const char *name, hid_t dataset, char **why) {
+  hid_t layout = H5Dget_create_plist(dataset);
+  int count = layout < 0 ? 0 : H5Pget_nfilters(layout);
+  Status status = STATUS_OK;
+  for (int i = 0; i < count && !status; i++) {
+    char filter[64] = "";
+    unsigned flags, packs;
+    size_t values = 0;
+    int id =
+        H5Pget_filter2(layout, (unsigned)i, &flags, &values, NULL, sizeof filter, filter, &packs);
+    if (id >= 0 && H5Zfilter_avail(id) == 0)
+      status = file_fail(why, path, STATUS_FILE,
+                         "'%s' is packed by a filter that is not installed: number %d%s%s", name,
+                         id, *filter ? ", " : "", filter);
+  }
+  if (layout >= 0) H5Pclose(layout);
+  return status ? status
+                : file_fail(why, path, STATUS_FILE,
+                            "'%s' cannot be read: the file is damaged or cut off", name);
+}
+
+static Status read_plain(const char *path, const char *name, hid_t dataset, hid_t type,
+                         Array **array, char **why) {
   int rank;
   size_t shape[ARRAY_MAX_RANK];
-  if (!is_numeric(dataset))
-    return file_fail(why, path, STATUS_FILE, "'%s' does not hold numbers", name);
   Status status = shape_of(path, dataset, &rank, shape, why);
   if (!status) status = file_new_array(path, rank, shape, array, why);
-  if (status || !(*array)->size) return status;
-  if (H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, (*array)->data) >= 0)
-    return STATUS_OK;
+  if (status || !(*array)->size || read_numbers(dataset, type, *array)) return status;
   array_drop(*array);
   *array = NULL;
-  return file_fail(why, path, STATUS_FILE, "'%s' cannot be read: the file is damaged or cut off",
-                   name);
+  return cannot_read(path, name, dataset, why);
+}
+
+static Status no_numbers(const char *path, const char *name, char **why) {
+  return file_fail(why, path, STATUS_FILE, "'%s' does not hold numbers", name);
+}
+
+static Status read_dataset(const char *path, const char *name, hid_t dataset, Array **array,
+                           char **why) {
+  hid_t type = numbers_of(dataset);
+  if (type < 0) return no_numbers(path, name, why);
+  Status status = read_plain(path, name, dataset, type, array, why);
+  H5Tclose(type);
+  return status;
+}
+
+/* MATLAB, since its version 7.3, writes arrays with the first index running fastest, and of an
+ * empty one the shape. It tells its arrays by an attribute with the name of their class. */
+
+/* The attribute, a text of fixed length, in `text`; false if there is none. */
+static bool matlab_class(hid_t dataset, char text[32]) {
+  memset(text, 0, 32);
+  if (H5Aexists(dataset, "MATLAB_class") <= 0) return false;
+  hid_t attribute = H5Aopen(dataset, "MATLAB_class", H5P_DEFAULT);
+  hid_t type = attribute < 0 ? H5I_INVALID_HID : H5Aget_type(attribute);
+  bool good = type >= 0 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+              H5Tget_size(type) < 32 && H5Aget_storage_size(attribute) < 32 &&
+              H5Aread(attribute, type, text) >= 0;
+  if (type >= 0) H5Tclose(type);
+  if (attribute >= 0) H5Aclose(attribute);
+  return good;
+}
+
+/* The empty array of this shape; NULL if it is not the shape of one. */
+static Array *empty_of(const Array *shape) {
+  size_t lengths[ARRAY_MAX_RANK];
+  bool sound = shape->size <= ARRAY_MAX_RANK, empty = false;
+  for (size_t i = 0; sound && i < shape->size; i++) {
+    double length = shape->data[i];
+    sound = length >= 0 && length < 0x1p32;
+    lengths[i] = sound ? (size_t)length : 0;
+    empty |= sound && lengths[i] == 0;
+  }
+  return sound && empty ? array_new((int)shape->size, lengths) : NULL;
+}
+
+/* What MATLAB meant by the array, which is let go. */
+static Status from_matlab(const char *path, const char *name, hid_t dataset, Array **array,
+                          char **why) {
+  const char *reason;
+  bool empty = H5Aexists(dataset, "MATLAB_empty") > 0;
+  Array *meant = empty ? empty_of(*array) : array_transpose(*array, &reason);
+  array_drop(*array);
+  *array = meant;
+  if (meant) return STATUS_OK;
+  return empty ? cannot_read(path, name, dataset, why)
+               : file_fail(why, path, STATUS_LIMIT, "no memory for '%s'", name);
+}
+
+static Status read_foreign(const char *path, const char *name, hid_t dataset, Array **array,
+                           char **why) {
+  char class[32];
+  bool matlab = matlab_class(dataset, class);
+  if (matlab && strcmp(class, "char") == 0) return no_numbers(path, name, why);
+  Status status = read_dataset(path, name, dataset, array, why);
+  return status || !matlab ? status : from_matlab(path, name, dataset, array, why);
 }
 
 static Status open_file(const char *path, hid_t *file, char **why) {
@@ -152,7 +252,7 @@ static Status read_file(const char *path, const char *name, Array **array, char 
   if (status) return status;
   hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
   status = dataset < 0 ? no_dataset(path, name, file, why)
-                       : read_dataset(path, name, dataset, array, why);
+                       : read_foreign(path, name, dataset, array, why);
   if (dataset >= 0) H5Dclose(dataset);
   H5Fclose(file);
   return status;

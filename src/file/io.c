@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,7 +98,7 @@ Status file_new_array_at(const char *path, FileBytes bytes, size_t begin, size_t
 
 bool file_type_known(FileType type) {
   switch (type.kind) {
-  case 'f': return type.size == 4 || type.size == 8;
+  case 'f': return type.size == 2 || type.size == 4 || type.size == 8;
   case 'i':
   case 'u': return type.size == 1 || type.size == 2 || type.size == 4 || type.size == 8;
   case 'b': return type.size == 1;
@@ -105,7 +106,19 @@ bool file_type_known(FileType type) {
   }
 }
 
+/* A sign, five bits of exponent and ten of fraction, as IEEE 754 has them. */
+static double half(unsigned bits) {
+  int exponent = bits >> 10 & 0x1f;
+  double fraction = bits & 0x3ff, size;
+  if (exponent == 0x1f)
+    size = fraction > 0 ? NAN : INFINITY;
+  else
+    size = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+  return bits >> 15 ? -size : size;
+}
+
 static double floating(uint64_t bits, int size) {
+  if (size == 2) return half((unsigned)bits);
   union {
     uint32_t bits;
     float value;

@@ -18,13 +18,13 @@ typedef struct Header {
   size_t offset; /* of the elements */
 } Header;
 
-/* The text behind 'key': in the dictionary, or NULL. */
+/* The text behind 'key': or "key": in the dictionary, or NULL. */
 static const char *entry(const char *dictionary, const char *key) {
-  char quoted[32];
-  snprintf(quoted, sizeof quoted, "'%s'", key);
-  const char *at = strstr(dictionary, quoted);
+  const char *at = strstr(dictionary, key);
+  while (at && (at == dictionary || !strchr("'\"", at[-1]) || at[strlen(key)] != at[-1]))
+    at = strstr(at + 1, key);
   if (!at) return NULL;
-  at += strlen(quoted);
+  at += strlen(key) + 1;
   while (*at == ' ' || *at == ':') at++;
   return at;
 }
@@ -33,13 +33,13 @@ static Status read_type(const char *path, const char *at, FileType *type, char *
   if (!at) return file_fail(why, path, STATUS_FILE, "the header has no 'descr'");
   char order = 0;
   int size = 0;
-  if (sscanf(at, "'%c%c%d'", &order, &type->kind, &size) != 3 || !strchr("<>|=", order))
+  if (sscanf(at, "%*1['\"]%c%c%d", &order, &type->kind, &size) != 3 || !strchr("<>|=", order))
     return file_fail(why, path, STATUS_FILE, "the elements are not single numbers");
   type->size = size;
   type->big_endian = order == '>';
   if (!file_type_known(*type))
     return file_fail(why, path, STATUS_FILE,
-                     "elements of type '%c%d' are not read (only f4 f8 i1..i8 u1..u8 b1)",
+                     "elements of type '%c%d' are not read (only f2 f4 f8 i1..i8 u1..u8 b1)",
                      type->kind, size);
   return STATUS_OK;
 }
@@ -73,6 +73,10 @@ static Status read_dictionary(const char *path, const char *text, Header *h, cha
 
 static Status read_header(const char *path, FileBytes bytes, Header *h, char **why) {
   const unsigned char *b = bytes.data;
+  if (bytes.length >= 4 && memcmp(b, "PK\3\4", 4) == 0)
+    return file_fail(
+        why, path, STATUS_FILE,
+        "this is an archive of arrays (.npz): unzip it, and read the .npy files in it");
   if (bytes.length < 10 || memcmp(b, "\x93NUMPY", 6))
     return file_fail(why, path, STATUS_FILE, "this is not a .npy file");
   if (b[6] < 1 || b[6] > 3)

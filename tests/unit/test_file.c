@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include <dirent.h>
+#include <hdf5.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -52,7 +53,8 @@ static bool reads(Read *read, const char *path, int rank, const size_t *shape, c
   char *why = NULL;
   bool good = read(path, &a, &why) == STATUS_OK && a->rank == rank;
   for (int i = 0; good && i < rank; i++) good = a->shape[i] == shape[i];
-  for (size_t i = 0; good && i < a->size; i++) good = a->data[i] == data[i];
+  for (size_t i = 0; good && i < a->size; i++)
+    good = a->data[i] == data[i] || (isnan(a->data[i]) && isnan(data[i]));
   if (why) printf("  %s\n", why);
   free(why);
   array_drop(a);
@@ -175,6 +177,19 @@ static void test_npy(void) {
   CHECK(refuses(file_read_npy, put("t.npy", "\x93NUMPY\7\0\1\0", 10), STATUS_FILE, "version 7"));
   CHECK(refuses(file_read_npy, put("t.npy", "hello, world", 12), STATUS_FILE, "not a .npy file"));
   CHECK(refuses(file_read_npy, put("t.npy", "", 0), STATUS_FILE, "not a .npy file"));
+  CHECK(refuses(file_read_npy, put("t.npz", "PK\3\4\24\0\0\0\0\0", 10), STATUS_FILE,
+                "an archive of arrays (.npz)"));
+  CHECK(reads(file_read_npy,
+              npy("{\"descr\": \"<i2\", \"fortran_order\": False, \"shape\": (2,)}", "\1\0\2\0", 4),
+              SHAPE(2), DATA(1, 2)));
+  static const unsigned char halves[] = {0, 0x3c, 1,    0x80, 0xff, 3, 0,
+                                         4, 0xff, 0x7b, 0,    0xfc, 1, 0x7c};
+  CHECK(reads(file_read_npy,
+              npy("{'descr': '<f2', 'fortran_order': False, 'shape': (7,)}", halves, 14), SHAPE(7),
+              DATA(1, -0x1p-24, 1023 * 0x1p-24, 0x1p-14, 65504, -INFINITY, NAN)));
+  CHECK(reads(file_read_npy,
+              npy("{'descr': '>f2', 'fortran_order': False, 'shape': (1,)}", "\300\1", 2), SHAPE(1),
+              DATA(-2 - 0x1p-9)));
 }
 
 static void test_idx(void) {
@@ -301,6 +316,101 @@ static Array *sample(void) {
   Array *a = array_new(2, (size_t[]){2, 2});
   memcpy(a->data, DATA(0.1, -1.5, 1e300, 7), 4 * sizeof(double));
   return a;
+}
+
+/* A text, or a small number, beside a dataset of a foreign file. */
+static void put_attribute(hid_t object, const char *name, const char *text, int number) {
+  hid_t type = H5Tcopy(text ? H5T_C_S1 : H5T_NATIVE_INT), space = H5Screate(H5S_SCALAR);
+  if (text) H5Tset_size(type, strlen(text));
+  hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+  H5Awrite(attribute, type, text ? (const void *)text : &number);
+  H5Aclose(attribute);
+  H5Sclose(space);
+  H5Tclose(type);
+}
+
+/* Adds bytes of the type to the file; a matrix of MATLAB's where `class` is not NULL. */
+static void put_foreign(hid_t file, const char *name, hid_t type, int rank, const hsize_t *shape,
+                        const void *data, const char *class, bool empty) {
+  hid_t space = H5Screate_simple(rank, shape, NULL);
+  hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
+  if (class) put_attribute(set, "MATLAB_class", class, 0);
+  if (empty) put_attribute(set, "MATLAB_empty", NULL, 1);
+  H5Dclose(set);
+  H5Sclose(space);
+}
+
+static size_t pass(unsigned flags, size_t count, const unsigned values[], size_t bytes,
+                   size_t *size, void **data) {
+  (void)flags, (void)count, (void)values, (void)size, (void)data;
+  return bytes;
+}
+
+/* Packed by a filter that the reader does not know. */
+static void put_packed(hid_t file, const char *name) {
+  const H5Z_class2_t filter = {H5Z_CLASS_T_VERS, 300, 1, 1, "odd", NULL, NULL, pass};
+  hsize_t size = 3;
+  hid_t space = H5Screate_simple(1, &size, NULL), layout = H5Pcreate(H5P_DATASET_CREATE);
+  H5Zregister(&filter);
+  H5Pset_chunk(layout, 1, &size);
+  H5Pset_filter(layout, 300, 0, 0, NULL);
+  hid_t set = H5Dcreate2(file, name, H5T_NATIVE_DOUBLE, space, H5P_DEFAULT, layout, H5P_DEFAULT);
+  H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, DATA(1, 2, 3));
+  H5Dclose(set);
+  H5Pclose(layout);
+  H5Sclose(space);
+}
+
+/* What h5py makes of truth values, and numbers under names of another type. */
+static void put_names(hid_t file, const char *name, hid_t integer, const char *const names[2],
+                      const void *values[2], const void *data) {
+  hid_t type = H5Tenum_create(integer);
+  for (int i = 0; i < 2; i++) H5Tenum_insert(type, names[i], values[i]);
+  put_foreign(file, name, type, 1, (hsize_t[]){3}, data, NULL, false);
+  H5Tclose(type);
+}
+
+static void make_foreign(const char *path) {
+  hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  const signed char no = 0, yes = 1;
+  const short low = -300, high = 1000;
+  put_names(file, "truth", H5T_STD_I8LE, (const char *[]){"FALSE", "TRUE"},
+            (const void *[]){&no, &yes}, (const signed char[]){1, 0, 1});
+  put_names(file, "names", H5T_NATIVE_SHORT, (const char *[]){"LOW", "HIGH"},
+            (const void *[]){&low, &high}, (const short[]){-300, 1000, -300});
+  put_packed(file, "packed");
+  put_foreign(file, "A", H5T_NATIVE_DOUBLE, 2, (hsize_t[]){3, 2}, DATA(1, 4, 2, 5, 3, 6), "double",
+              false);
+  put_foreign(file, "T", H5T_NATIVE_DOUBLE, 3, (hsize_t[]){3, 2, 1}, DATA(1, 4, 2, 5, 3, 6),
+              "single", false);
+  put_foreign(file, "E", H5T_NATIVE_INT, 1, (hsize_t[]){2}, (const int[]){0, 3}, "double", true);
+  put_foreign(file, "bad", H5T_NATIVE_INT, 1, (hsize_t[]){2}, (const int[]){2, 3}, "double", true);
+  put_foreign(file, "text", H5T_NATIVE_USHORT, 1, (hsize_t[]){1}, (const unsigned short[]){97},
+              "char", false);
+  H5Fclose(file);
+  H5Zunregister(300);
+}
+
+static void test_foreign_hdf5(void) {
+  make_foreign(at("f.h5"));
+  dataset = "truth";
+  CHECK(reads(read_dataset, at("f.h5"), SHAPE(3), DATA(1, 0, 1)));
+  dataset = "names";
+  CHECK(reads(read_dataset, at("f.h5"), SHAPE(3), DATA(-300, 1000, -300)));
+  dataset = "packed";
+  CHECK(refuses(read_dataset, at("f.h5"), STATUS_FILE,
+                "'packed' is packed by a filter that is not installed: number 300, odd"));
+  dataset = "A";
+  CHECK(reads(read_dataset, at("f.h5"), SHAPE(2, 3), DATA(1, 2, 3, 4, 5, 6)));
+  dataset = "T";
+  CHECK(reads(read_dataset, at("f.h5"), SHAPE(1, 2, 3), DATA(1, 2, 3, 4, 5, 6)));
+  dataset = "E";
+  CHECK(reads(read_dataset, at("f.h5"), SHAPE(0, 3), NULL));
+  dataset = "bad";
+  CHECK(refuses(read_dataset, at("f.h5"), STATUS_FILE, "'bad' cannot be read"));
+  dataset = "text";
+  CHECK(refuses(read_dataset, at("f.h5"), STATUS_FILE, "'text' does not hold numbers"));
 }
 
 /* Writes with one function and reads with another. */
@@ -577,6 +687,7 @@ int main(void) {
   test_damaged();
   test_gzip();
   test_cifar();
+  test_foreign_hdf5();
   test_round_trips();
   test_json();
   test_results();
