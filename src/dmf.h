@@ -17,7 +17,7 @@ typedef struct Dmf Dmf;
 
 /* A message. Its texts live as long as the call that hands it over. */
 typedef struct DmfDiagnostic {
-  const char *severity; /* "error", "warning", or "note": more on the message before */
+  const char *severity; /* "error", "warning", "remark", or "note": more on the message before */
   const char *message;
   const char *hint;     /* how to go on, or NULL */
   const char *file;     /* or NULL: it is about no place in a text, and the numbers are 0 */

@@ -78,6 +78,15 @@ expect 2 "did you mean 'gamma'" "$DMF" problem.dmf --set net.gama=2
 expect 2 'fut' "$DMF" problem.dmf --set fut.steps=2
 expect 1 '' "$DMF" problem.dmf --set net.gamma=-1
 expect 0 "a.csv" shell '"$1" --out made/here -e "save [1, 2] to \"a.csv\"" && ls made/here'
+mkdir other
+echo 'print csv("mine.csv")[1]' >other/script.dmf
+echo '1,2' >mine.csv
+printf 'a\n3\n4\n' >other/mine.csv
+expect 0 '= 4' "$DMF" other/script.dmf
+expect 0 'remark: other/mine.csv: the first line is taken for the names of the columns: a' \
+  "$DMF" check other/script.dmf
+expect 0 '"severity": "remark"' "$DMF" check --json other/script.dmf
+expect 0 1 shell '"$1" other/script.dmf 2>&1 | grep -c remark:'
 expect 1 $'\e[' "$DMF" --color always syntax.dmf
 expect 0 'dmft: 1 of ' "$DMF" --threads 1 --progress lines problem.dmf
 expect 0 none shell '"$1" problem.dmf 2>&1 >/dev/null | grep . || echo none'

@@ -107,6 +107,13 @@ void diag_warning(Diags *diags, Span span, const char *hint, const char *format,
   va_end(args);
 }
 
+void diag_remark(Diags *diags, Span span, const char *hint, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  add(diags, DIAG_REMARK, STATUS_OK, span, hint, format, args);
+  va_end(args);
+}
+
 void diag_note(Diags *diags, Span span, const char *format, ...) {
   va_list args;
   va_start(args, format);
@@ -120,6 +127,7 @@ void diags_join(Diags *to, Diags *from) {
     switch (d->kind) {
     case DIAG_ERROR: diag_error(to, d->status, d->span, d->hint, "%s", d->message); break;
     case DIAG_WARNING: diag_warning(to, d->span, d->hint, "%s", d->message); break;
+    case DIAG_REMARK: diag_remark(to, d->span, d->hint, "%s", d->message); break;
     case DIAG_NOTE: diag_note(to, d->span, "%s", d->message); break;
     }
   }
@@ -162,7 +170,7 @@ static void print_excerpt(Span span, int line, Ink ink, FILE *stream) {
 }
 
 const char *diag_kind_name(DiagKind kind) {
-  static const char *const names[] = {"error", "warning", "note"};
+  static const char *const names[] = {"error", "warning", "remark", "note"};
   return names[kind];
 }
 

@@ -43,9 +43,9 @@ Span span_join(Span first, Span last);
 /* Line and column from 1; columns count characters of UTF-8, not bytes. */
 void span_locate(Span span, int *line, int *column);
 
-typedef enum DiagKind { DIAG_ERROR, DIAG_WARNING, DIAG_NOTE } DiagKind;
+typedef enum DiagKind { DIAG_ERROR, DIAG_WARNING, DIAG_REMARK, DIAG_NOTE } DiagKind;
 
-const char *diag_kind_name(DiagKind kind); /* "error", "warning", "note" */
+const char *diag_kind_name(DiagKind kind); /* "error", "warning", "remark", "note" */
 
 typedef struct Diag {
   DiagKind kind;
@@ -71,6 +71,9 @@ void diags_clear(Diags *diags);
 void diag_error(Diags *diags, Status status, Span span, const char *hint, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 void diag_warning(Diags *diags, Span span, const char *hint, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* What was taken for granted, and is right most of the time. */
+void diag_remark(Diags *diags, Span span, const char *hint, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* A further line for the last message, such as the place of an earlier declaration. */
 void diag_note(Diags *diags, Span span, const char *format, ...)

@@ -125,6 +125,11 @@ typedef struct Findings {
   json_t *list;
 } Findings;
 
+/* The protocol's: error, warning, information. */
+static int severity_of(const DmfDiagnostic *d) {
+  return !strcmp(d->severity, "error") ? 1 : !strcmp(d->severity, "warning") ? 2 : 3;
+}
+
 /* A note, which stays with the message before it. */
 static bool append_note(json_t *list, const DmfDiagnostic *d) {
   json_t *last = json_array_get(list, json_array_size(list) - 1);
@@ -152,7 +157,7 @@ static void collect(void *sink, const DmfDiagnostic *d) {
                                                   position(findings->text, line, column), "end",
                                                   position(findings->text, here ? d->end_line : 1,
                                                            here ? d->end_column : 1),
-                                                  "severity", strcmp(d->severity, "error") ? 2 : 1,
+                                                  "severity", severity_of(d),
                                                   "source", "dmf", "message", message));
 }
 

@@ -25,7 +25,9 @@ static void read_image(const unsigned char *record, double *image) {
       image[pixel * COLORS + color] = record[1 + color * PLANE + pixel];
 }
 
-static Status read_images(const char *path, FileBytes bytes, Array **array, char **why) {
+static Status read_images(const char *path, FileBytes bytes, void *context, Array **array,
+                          char **why) {
+  (void)context;
   size_t shape[4] = {bytes.length / RECORD, SIDE, SIDE, COLORS};
   Status status = check(path, bytes, why);
   if (!status) status = file_new_array(path, 4, shape, array, why);
@@ -34,7 +36,9 @@ static Status read_images(const char *path, FileBytes bytes, Array **array, char
   return status;
 }
 
-static Status read_labels(const char *path, FileBytes bytes, Array **array, char **why) {
+static Status read_labels(const char *path, FileBytes bytes, void *context, Array **array,
+                          char **why) {
+  (void)context;
   size_t count = bytes.length / RECORD;
   Status status = check(path, bytes, why);
   if (!status) status = file_new_array(path, 1, &count, array, why);
@@ -43,9 +47,9 @@ static Status read_labels(const char *path, FileBytes bytes, Array **array, char
 }
 
 Status file_read_cifar10(const char *path, Array **array, char **why) {
-  return file_read(path, read_images, array, why);
+  return file_read(path, read_images, NULL, array, why);
 }
 
 Status file_read_cifar10_labels(const char *path, Array **array, char **why) {
-  return file_read(path, read_labels, array, why);
+  return file_read(path, read_labels, NULL, array, why);
 }

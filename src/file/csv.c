@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Reading */
 
@@ -28,13 +29,24 @@ static Piece trim(Piece p) {
   return p;
 }
 
+/* The first of this character (' ' stands for any white space) outside quotes, or the end. */
+static const char *find(Piece p, char wanted) {
+  for (const char *at = p.begin; at < p.end; at++) {
+    const char *close = *at == '"' ? memchr(at + 1, '"', (size_t)(p.end - at - 1)) : NULL;
+    if (close)
+      at = close;
+    else if (wanted == ' ' ? isspace((unsigned char)*at) : *at == wanted)
+      return at;
+  }
+  return p.end;
+}
+
 /* The next line that is not blank or a comment, without either; false at the end. */
 static bool next_line(Reader *r, Piece *line) {
   while (r->at < r->end) {
     const char *stop = memchr(r->at, '\n', (size_t)(r->end - r->at));
     if (!stop) stop = r->end;
-    const char *comment = memchr(r->at, '#', (size_t)(stop - r->at));
-    *line = trim((Piece){r->at, comment ? comment : stop});
+    *line = trim((Piece){r->at, find((Piece){r->at, stop}, '#')});
     r->at = stop < r->end ? stop + 1 : stop;
     r->line++;
     if (line->begin < line->end) return true;
@@ -46,21 +58,31 @@ static bool next_line(Reader *r, Piece *line) {
  */
 static bool next_field(const Reader *r, Piece *line, Piece *field) {
   if (!line->begin) return false;
-  const char *stop = line->begin;
-  bool blank = r->separator == ' ';
-  while (stop < line->end && (blank ? !isspace((unsigned char)*stop) : *stop != r->separator))
-    stop++;
+  const char *stop = find(*line, r->separator);
   *field = trim((Piece){line->begin, stop});
   if (field->end - field->begin >= 2 && *field->begin == '"' && field->end[-1] == '"')
     *field = trim((Piece){field->begin + 1, field->end - 1});
   line->begin = stop < line->end ? stop + 1 : NULL;
+  bool blank = r->separator == ' ';
   while (blank && line->begin && isspace((unsigned char)*line->begin)) line->begin++;
   return true;
 }
 
 static char separator_of(Piece line) {
-  size_t length = (size_t)(line.end - line.begin);
-  return memchr(line.begin, ';', length) ? ';' : memchr(line.begin, ',', length) ? ',' : ' ';
+  return find(line, ';') < line.end ? ';' : find(line, ',') < line.end ? ',' : ' ';
+}
+
+/* Fortran's numbers have a D before the exponent; `letter` is where it stands. */
+static bool read_fortran(Piece field, const char *letter, double *value) {
+  if (letter == field.begin || letter == field.end || !strchr("dD", *letter) ||
+      !(isdigit((unsigned char)letter[-1]) || letter[-1] == '.'))
+    return false;
+  char *text = mem_format("%.*s", (int)(field.end - field.begin), field.begin), *stop;
+  text[letter - field.begin] = 'e';
+  *value = strtod(text, &stop);
+  bool good = !*stop;
+  free(text);
+  return good;
 }
 
 /* The text is terminated, and a field is followed by a separator, a line's end or that terminator,
@@ -69,7 +91,7 @@ static bool read_number(Piece field, double *value) {
   char *stop;
   if (field.begin == field.end) return false;
   *value = strtod(field.begin, &stop);
-  return stop == field.end;
+  return stop == field.end || read_fortran(field, stop, value);
 }
 
 static size_t count_fields(const Reader *r, Piece line) {
@@ -79,12 +101,25 @@ static size_t count_fields(const Reader *r, Piece line) {
   return count;
 }
 
-static bool is_header(const Reader *r, Piece line) {
-  Piece field;
-  double value;
-  while (next_field(r, &line, &field))
-    if (read_number(field, &value)) return false;
-  return true;
+/* Headers */
+
+/* What tables hold in place of a number. */
+static bool is_value(Piece field) {
+  static const char *const words[] = {"na",  "n/a",     "null", "none", "nil",
+                                      "nat", "missing", "true", "false"};
+  size_t length = (size_t)(field.end - field.begin);
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strlen(words[i]) == length && strncasecmp(words[i], field.begin, length) == 0) return true;
+  return false;
+}
+
+/* The name of a column begins with a letter or '_'. Letters outside ASCII are told by the first
+ * byte of their UTF-8: Latin to Hebrew, and those of East Asia; signs such as a minus are not
+ * among them. */
+static bool is_name(Piece field) {
+  if (field.begin == field.end || is_value(field)) return false;
+  unsigned char c = (unsigned char)*field.begin;
+  return isalpha(c) || c == '_' || (c >= 0xc3 && c <= 0xd7) || (c >= 0xe3 && c <= 0xed);
 }
 
 static Status bad_field(const Reader *r, size_t column, Piece field, const char *what, char **why) {
@@ -93,6 +128,64 @@ static Status bad_field(const Reader *r, size_t column, Piece field, const char 
                    column + 1, shown, field.begin, what);
 }
 
+/* Whether it is a number but for commas. */
+static bool has_commas(Piece field) {
+  double value;
+  char *text = mem_new((size_t)(field.end - field.begin) + 1, 1), *to = text;
+  for (const char *c = field.begin; c < field.end; c++)
+    if (*c != ',') *to++ = *c;
+  bool number = read_number((Piece){text, to}, &value);
+  free(text);
+  return number;
+}
+
+/* Reports a field that is not a number; `otherwise` says what it could have been. */
+static Status not_number(const Reader *r, size_t column, Piece field, const char *otherwise,
+                         char **why) {
+  const char *what = is_value(field)
+                         ? "is not a number (nan can stand for what is missing, 1 and 0 for truth)"
+                     : has_commas(field) ? "has a comma: numbers have a decimal point, and nothing "
+                                           "between thousands"
+                                         : otherwise;
+  return bad_field(r, column, field, what, why);
+}
+
+static bool has_number(const Reader *r, Piece line) {
+  Piece field;
+  double value;
+  while (next_field(r, &line, &field))
+    if (read_number(field, &value)) return true;
+  return false;
+}
+
+/* Names, at least one, and empty fields; between blanks the names may be of several words. */
+static Status check_header(const Reader *r, Piece line, char **why) {
+  Piece field, rest = line;
+  bool named = false;
+  for (size_t i = 0; next_field(r, &rest, &field); i++) {
+    bool empty = field.begin == field.end;
+    bool fits = is_name(field) || empty || (r->separator == ' ' && i && !is_value(field));
+    named |= !empty;
+    if (!fits)
+      return not_number(r, i, field,
+                        "is neither a number nor the name of a column (a line that begins with # "
+                        "is passed over)",
+                        why);
+  }
+  return named ? STATUS_OK
+               : bad_field(r, 0, (Piece){line.begin, line.begin}, "is not a number", why);
+}
+
+/* Where blanks separate, they may stand in names as well. */
+static bool header_fits(Reader r, Piece header, size_t columns) {
+  if (count_fields(&r, header) == columns) return true;
+  if (r.separator != ' ') return false;
+  r.separator = '\t';
+  return columns == 1 || count_fields(&r, header) == columns;
+}
+
+/* Rows */
+
 static Status read_row(const Reader *r, Piece line, size_t columns, double *row, char **why) {
   size_t count = count_fields(r, line);
   if (count != columns)
@@ -100,27 +193,36 @@ static Status read_row(const Reader *r, Piece line, size_t columns, double *row,
                      "line %zu has %zu fields, the lines before have %zu", r->line, count, columns);
   Piece field;
   for (size_t i = 0; next_field(r, &line, &field); i++) {
-    if (!read_number(field, &row[i])) return bad_field(r, i, field, "is not a number", why);
-    if (!isfinite(row[i])) return bad_field(r, i, field, "is not finite", why);
+    if (!read_number(field, &row[i])) return not_number(r, i, field, "is not a number", why);
+    bool word = strchr("iI", field.begin[strspn(field.begin, "+-")]);
+    if (isinf(row[i]) && !word) return bad_field(r, i, field, "is too large for a number", why);
   }
   return STATUS_OK;
 }
 
-/* Stands before the first row of numbers, which it leaves to be read. */
-static Status begin(Reader *r, size_t *columns, char **why) {
+/* Stands before the first row of numbers, which it leaves to be read; *header is the line before
+ * it, empty where there is none. */
+static Status begin(Reader *r, size_t *columns, Piece *header, char **why) {
   Piece line;
-  Reader before = *r;
+  Reader before = *r, names = *r;
   if (!next_line(r, &line))
     return file_fail(why, r->path, STATUS_FILE, "the file holds no numbers");
   before.separator = r->separator = separator_of(line);
-  if (is_header(r, line)) {
-    before = *r;
+  *header = (Piece){line.begin, line.begin};
+  if (!has_number(r, line)) {
+    Status status = check_header(r, line, why);
+    if (status) return status;
+    *header = line;
+    names = before = *r;
     if (!next_line(r, &line))
       return file_fail(why, r->path, STATUS_FILE, "the file holds no numbers below its header");
-    before.separator = separator_of(line);
+    before.separator = r->separator = separator_of(line);
   }
-  *r = before;
   *columns = count_fields(r, line);
+  if (header->begin < header->end && !header_fits(names, *header, *columns))
+    return file_fail(why, r->path, STATUS_FILE, "line %zu has %zu fields, the header has %zu",
+                     r->line, *columns, count_fields(&names, *header));
+  *r = before;
   return STATUS_OK;
 }
 
@@ -131,9 +233,9 @@ static size_t count_lines(Reader r) {
   return count;
 }
 
-static Status read_rows(Reader *r, Array **array, char **why) {
+static Status read_rows(Reader *r, Array **array, Piece *header, char **why) {
   size_t columns = 0;
-  Status status = begin(r, &columns, why);
+  Status status = begin(r, &columns, header, why);
   if (status) return status;
   size_t shape[2] = {count_lines(*r), columns};
   status = file_new_array(r->path, columns == 1 ? 1 : 2, shape, array, why);
@@ -143,17 +245,24 @@ static Status read_rows(Reader *r, Array **array, char **why) {
   return status;
 }
 
-static Status read_csv(const char *path, FileBytes bytes, Array **array, char **why) {
+static Status read_csv(const char *path, FileBytes bytes, void *context, Array **array,
+                       char **why) {
   const char *text = (const char *)bytes.data;
   size_t mark = bytes.length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
   Reader reader = {.path = path, .at = text + mark, .end = text + bytes.length};
   if (strlen(text) < bytes.length)
     return file_fail(why, path, STATUS_FILE, "byte %zu is zero: this is not text", strlen(text));
-  return read_rows(&reader, array, why);
+  Piece header;
+  Status status = read_rows(&reader, array, &header, why);
+  char **names = context;
+  if (!status && header.begin < header.end)
+    *names = mem_format("%.*s", (int)(header.end - header.begin), header.begin);
+  return status;
 }
 
-Status file_read_csv(const char *path, Array **array, char **why) {
-  return file_read(path, read_csv, array, why);
+Status file_read_csv(const char *path, Array **array, char **header, char **why) {
+  *header = NULL;
+  return file_read(path, read_csv, header, array, why);
 }
 
 /* Writing */
@@ -168,8 +277,16 @@ static const char *column_name(const char *name) {
   double number;
   const char *end = name;
   while (isalnum((unsigned char)*end) || *end == '_' || *end == '.') end++;
-  bool plain = isalpha((unsigned char)*name) && !*end;
-  return plain && !read_number((Piece){name, end}, &number) ? name : "x";
+  Piece all = {name, end};
+  return !*end && is_name(all) && !read_number(all, &number) ? name : "x";
+}
+
+/* One way to write what is not finite: C leaves the sign of a nan to chance. */
+static void put_number(FILE *stream, double value) {
+  if (isnan(value))
+    fputs("nan", stream);
+  else
+    fprintf(stream, "%.17g", value);
 }
 
 static Status put_rows(FILE *stream, void *context, char **why) {
@@ -181,8 +298,10 @@ static Status put_rows(FILE *stream, void *context, char **why) {
   if (a->rank < 2) fprintf(stream, "%s\n", name);
   for (size_t j = 0; a->rank == 2 && j < columns; j++)
     fprintf(stream, "%s_%zu%c", name, j, j + 1 < columns ? ',' : '\n');
-  for (size_t i = 0; i < a->size; i++)
-    fprintf(stream, "%.17g%c", a->data[i], (i + 1) % columns ? ',' : '\n');
+  for (size_t i = 0; i < a->size; i++) {
+    put_number(stream, a->data[i]);
+    fputc((i + 1) % columns ? ',' : '\n', stream);
+  }
   return STATUS_OK;
 }
 
@@ -230,8 +349,11 @@ static void put_names(FILE *stream, const ResultField *field) {
 static void put_values(FILE *stream, const ResultField *field, size_t time) {
   size_t width = field->value->size / field->value->shape[0];
   for (size_t k = time * width; k < (time + 1) * width; k++) {
-    fprintf(stream, ",%.17g", field->value->data[k]);
-    if (field->error) fprintf(stream, ",%.17g", field->error->data[k]);
+    fputc(',', stream);
+    put_number(stream, field->value->data[k]);
+    if (!field->error) continue;
+    fputc(',', stream);
+    put_number(stream, field->error->data[k]);
   }
 }
 
@@ -244,7 +366,8 @@ static Status put_curves(FILE *stream, void *context, char **why) {
     if (&result->fields[i] != t && belongs(&result->fields[i], t->value->size))
       put_names(stream, &result->fields[i]);
   for (size_t time = 0; time < t->value->size; time++) {
-    fprintf(stream, "\n%.17g", t->value->data[time]);
+    fputc('\n', stream);
+    put_number(stream, t->value->data[time]);
     for (int i = 0; i < result->field_count; i++)
       if (&result->fields[i] != t && belongs(&result->fields[i], t->value->size))
         put_values(stream, &result->fields[i], time);

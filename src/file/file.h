@@ -15,10 +15,13 @@
 
 /* Readers */
 
-/* Numbers separated by commas, semicolons, tabs or blanks; `#` begins a comment; one header line
- * of names is passed over. Gives [rows, columns], or [rows] when there is one column. Ragged rows,
- * words among the numbers and numbers that are not finite are errors. */
-Status file_read_csv(const char *path, Array **array, char **why);
+/* Numbers separated by commas, semicolons, tabs or blanks, also as Fortran writes them (1D0), nan
+ * and inf; `#` begins a comment. Gives [rows, columns], or [rows] when there is one column. A first
+ * line without numbers that names every column (with a letter or '_' first; some names may be
+ * empty) is a header, whose text, to be freed, is put into *header, else NULL. Anything else that
+ * is not a number, decimal commas and words for missing values among it, and ragged rows are
+ * errors. */
+Status file_read_csv(const char *path, Array **array, char **header, char **why);
 /* NumPy's format, versions 1 to 3: real, integer and boolean elements, either byte order, C or
  * Fortran order. Not-finite numbers pass. */
 Status file_read_npy(const char *path, Array **array, char **why);

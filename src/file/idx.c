@@ -16,7 +16,9 @@ static bool type_of(unsigned char code, FileType *type) {
   }
 }
 
-static Status read_idx(const char *path, FileBytes bytes, Array **array, char **why) {
+static Status read_idx(const char *path, FileBytes bytes, void *context, Array **array,
+                       char **why) {
+  (void)context;
   const unsigned char *b = bytes.data;
   FileType type;
   if (bytes.length < 4 || b[0] || b[1])
@@ -41,5 +43,5 @@ static Status read_idx(const char *path, FileBytes bytes, Array **array, char **
 }
 
 Status file_read_idx(const char *path, Array **array, char **why) {
-  return file_read(path, read_idx, array, why);
+  return file_read(path, read_idx, NULL, array, why);
 }

@@ -54,9 +54,7 @@ static Status load(int fd, const char *path, FileBytes *bytes, char **why) {
   return read_all(fd, path, bytes, why);
 }
 
-Status file_read(const char *path,
-                 Status (*read)(const char *path, FileBytes bytes, Array **array, char **why),
-                 Array **array, char **why) {
+Status file_read(const char *path, FileReader *read, void *context, Array **array, char **why) {
   FileBytes bytes = {0};
   *array = NULL;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -64,7 +62,7 @@ Status file_read(const char *path,
   Status status = load(fd, path, &bytes, why);
   close(fd);
   if (!status && file_is_gzip(bytes)) status = file_gunzip(path, &bytes, why);
-  if (!status) status = read(path, bytes, array, why);
+  if (!status) status = read(path, bytes, context, array, why);
   free(bytes.data);
   if (!status) return status;
   array_drop(*array);

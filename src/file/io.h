@@ -29,9 +29,9 @@ Status file_gunzip(const char *path, FileBytes *bytes, char **why);
 
 /* Loads a file, unpacks it when it is compressed with gzip, and lets `read` make its array; *array
  * is NULL when any of it fails. */
-Status file_read(const char *path,
-                 Status (*read)(const char *path, FileBytes bytes, Array **array, char **why),
-                 Array **array, char **why);
+typedef Status FileReader(const char *path, FileBytes bytes, void *context, Array **array,
+                          char **why);
+Status file_read(const char *path, FileReader *read, void *context, Array **array, char **why);
 /* A new array, refused with STATUS_LIMIT when it is larger than the memory available. */
 Status file_new_array(const char *path, int rank, const size_t *shape, Array **array, char **why);
 /* The same for elements of `size` bytes that begin at a byte and fill the rest of the file;

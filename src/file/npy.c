@@ -110,7 +110,9 @@ static void read_elements(const Header *h, const unsigned char *from, Array *arr
   }
 }
 
-static Status read_npy(const char *path, FileBytes bytes, Array **array, char **why) {
+static Status read_npy(const char *path, FileBytes bytes, void *context, Array **array,
+                       char **why) {
+  (void)context;
   Header h = {0};
   Status status = read_header(path, bytes, &h, why);
   if (!status)
@@ -121,7 +123,7 @@ static Status read_npy(const char *path, FileBytes bytes, Array **array, char **
 }
 
 Status file_read_npy(const char *path, Array **array, char **why) {
-  return file_read(path, read_npy, array, why);
+  return file_read(path, read_npy, NULL, array, why);
 }
 
 static void put_dictionary(FILE *out, const Array *a) {

@@ -32,6 +32,10 @@ Status file_check_target(const char *path, const Array *array, char **why) {
   if (format == FORMAT_CSV && array && array->rank > 2)
     return file_fail(why, path, STATUS_FILE,
                      "an array of %d axes does not fit into .csv: use .h5 or .npy", array->rank);
+  if (format == FORMAT_CSV && array && array->size == 0)
+    return file_fail(why, path, STATUS_FILE,
+                     "an array without numbers cannot be read from .csv "
+                     "again: use .h5 or .npy");
   return STATUS_OK;
 }
 

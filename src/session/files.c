@@ -12,13 +12,13 @@
 
 /* Reading */
 
+/* *header is set to the first line of a table that has names, to be freed. */
 static Status read_as(const char *format, const char *path, const char *inside, Array **array,
-                      char **why) {
+                      char **header, char **why) {
   static const struct {
     const char *format;
     Status (*read)(const char *, Array **, char **);
   } readers[] = {
-      {"csv", file_read_csv},
       {"npy", file_read_npy},
       {"idx", file_read_idx},
       {"cifar10", file_read_cifar10},
@@ -26,7 +26,8 @@ static Status read_as(const char *format, const char *path, const char *inside, 
   };
   for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
     if (strcmp(readers[i].format, format) == 0) return readers[i].read(path, array, why);
-  return file_read_hdf5(path, inside, array, why);
+  return strcmp(format, "csv") == 0 ? file_read_csv(path, array, header, why)
+                                    : file_read_hdf5(path, inside, array, why);
 }
 
 static CachedFile *cached(Dmf *dmf, const char *format, const char *path, const char *inside) {
@@ -58,7 +59,7 @@ void files_free(Dmf *dmf) {
 static long long nanoseconds(struct timespec t) { return t.tv_sec * 1000000000LL + t.tv_nsec; }
 
 Array *files_read(Eval *eval, Span span, const char *format, const char *path, const char *inside) {
-  char *beside = session_beside(span, path), *why = NULL;
+  char *beside = session_beside(span, path), *header = NULL, *why = NULL;
   CachedFile *file = cached(eval->host->self, format, beside, inside ? inside : "");
   struct stat about = {0};
   bool there = stat(beside, &about) == 0;
@@ -68,11 +69,15 @@ Array *files_read(Eval *eval, Span span, const char *format, const char *path, c
   if (!current) {
     array_drop(file->array);
     file->array = NULL;
-    Status status = read_as(format, beside, inside, &file->array, &why);
+    Status status = read_as(format, beside, inside, &file->array, &header, &why);
     if (status != STATUS_OK) {
       file->array = NULL;
       eval_fail(eval, status, span, NULL, "%s", why);
     }
+    if (header)
+      diag_remark(eval->diags, span, "a line that begins with # is passed over without this remark",
+                  "%s: the first line is taken for the names of the columns: %s", beside, header);
+    free(header);
     free(why);
     file->modified = modified;
     file->size = (long long)about.st_size;

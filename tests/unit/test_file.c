@@ -80,32 +80,91 @@ static bool refuses(Read *read, const char *path, Status expected, const char *p
 
 static const char *csv(const char *text) { return put("t.csv", text, strlen(text)); }
 
+static char header[256]; /* of the table read last; "" if it had none */
+
+static Status read_csv(const char *path, Array **array, char **why) {
+  char *names;
+  Status status = file_read_csv(path, array, &names, why);
+  snprintf(header, sizeof header, "%s", names ? names : "");
+  free(names);
+  return status;
+}
+
+/* The table reads as 1, 2, with this line above it. */
+static bool has_header(const char *text, const char *expected) {
+  char *table = mem_format("%s\n1\t2\n", text);
+  bool good = reads(read_csv, csv(table), SHAPE(1, 2), DATA(1, 2)) && !strcmp(header, expected);
+  free(table);
+  return good;
+}
+
+static void test_csv_headers(void) {
+  CHECK(has_header("", ""));
+  CHECK(has_header("# 1,2,3", ""));
+  CHECK(has_header("a,b", "a,b"));
+  CHECK(has_header(" x_1 _2 # names", "x_1 _2"));
+  CHECK(has_header("\"mass, kg\";größe (cm)", "\"mass, kg\";größe (cm)"));
+  CHECK(has_header(",b", ",b"));
+  CHECK(has_header("e5,d2", "e5,d2"));
+  CHECK(has_header("mass in kg\t(of) all", "mass in kg\t(of) all"));
+  CHECK(reads(read_csv, csv("mass in kg\n1\n2\n"), SHAPE(2), DATA(1, 2)));
+  CHECK(refuses(read_csv, csv("a\n1,2\n"), STATUS_FILE, "line 2 has 2 fields, the header has 1"));
+  CHECK(refuses(read_csv, csv("a,b,c\n\n1,2\n"), STATUS_FILE, "line 3 has 2 fields"));
+  static const char *const refused[] = {"NA,NA",   "x,n/a",   "null,x", "true,false",
+                                        "1mm,2mm", "5%,6%",   "?,?",    "-,-",
+                                        "$1,$2",   "1st,2nd", "−1,−2",  "2020-01-01,x",
+                                        "½,½",     "a,1x1",   ",",      "\"1,000\",\"2,000\"",
+                                        "0,5;1,5"};
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    char *table = mem_format("# data\n%s\n1,2\n", refused[i]);
+    CHECK(refuses(read_csv, csv(table), STATUS_FILE, "line 2, column "));
+    free(table);
+  }
+  CHECK(refuses(read_csv, csv("a,1x1\n1,2\n"), STATUS_FILE, "column 2: '1x1' is neither"));
+  CHECK(refuses(read_csv, csv("a,b\n1,NA\n"), STATUS_FILE, "line 2, column 2: 'NA' is not"));
+  CHECK(refuses(read_csv, csv("\"1,000.5\"\n"), STATUS_FILE, "'1,000.5' has a comma"));
+  CHECK(refuses(read_csv, csv("1;2\n0;0,5\n"), STATUS_FILE, "line 2, column 2: '0,5' has a comma"));
+}
+
+static void test_csv_numbers(void) {
+  CHECK(reads(read_csv, csv("1D0,-2.5d-1\n.5D+2,1.D0\n"), SHAPE(2, 2), DATA(1, -0.25, 50, 1)));
+  CHECK(reads(read_csv, csv("0x1D,0x1p-1\n"), SHAPE(1, 2), DATA(29, 0.5)));
+  CHECK(reads(read_csv, csv("inf,-INF\nInfinity,0\n"), SHAPE(2, 2),
+              DATA(INFINITY, -INFINITY, INFINITY, 0)));
+  CHECK(reads(read_csv, csv("nan\n-nan\nNaN\n"), SHAPE(3), DATA(NAN, NAN, NAN)));
+  static const char *const refused[] = {"1D", "D0", "1D0D0", "2D0.5", "infD0", "1DE0", "0x1p1D0"};
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    char *table = mem_format("1\n%s\n", refused[i]);
+    CHECK(refuses(read_csv, csv(table), STATUS_FILE, "line 2"));
+    free(table);
+  }
+  CHECK(
+      refuses(read_csv, csv("1\n1e999\n"), STATUS_FILE, "line 2, column 1: '1e999' is too large"));
+  CHECK(refuses(read_csv, csv("-1D999\n"), STATUS_FILE, "'-1D999' is too large"));
+}
+
 static void test_csv(void) {
-  CHECK(reads(file_read_csv, csv("1,2\n3,4\n"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
-  CHECK(reads(file_read_csv, csv("a,b\r\n1,2\r\n3,4"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
-  CHECK(reads(file_read_csv, csv("# note\n\n 1 ; 2 # end\n3;4\n"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
-  CHECK(reads(file_read_csv, csv("1 \t 2\n3\t4\n"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
-  CHECK(reads(file_read_csv, csv("\xef\xbb\xbf\"x\",\"y\"\n\"1\",2e-1\n"), SHAPE(1, 2),
-              DATA(1, 0.2)));
-  CHECK(reads(file_read_csv, csv("t\n1\n2\n3\n"), SHAPE(3), DATA(1, 2, 3)));
-  CHECK(refuses(file_read_csv, csv(""), STATUS_FILE, "holds no numbers"));
-  CHECK(refuses(file_read_csv, csv("# only\n\n"), STATUS_FILE, "holds no numbers"));
-  CHECK(refuses(file_read_csv, csv("a,b\n"), STATUS_FILE, "below its header"));
-  CHECK(refuses(file_read_csv, csv("1,2\n3\n"), STATUS_FILE, "line 2 has 1 fields"));
-  CHECK(refuses(file_read_csv, csv("1,2\n3,4,5\n"), STATUS_FILE, "line 2 has 3 fields"));
-  CHECK(refuses(file_read_csv, csv("1,2\n\n3,x\n"), STATUS_FILE,
-                "line 3, column 2: 'x' is not a number"));
-  CHECK(refuses(file_read_csv, csv("a,b\nc,d\n1,2\n"), STATUS_FILE, "line 2, column 1: 'c'"));
-  CHECK(refuses(file_read_csv, csv("1,x\n"), STATUS_FILE, "line 1, column 2: 'x'"));
-  CHECK(refuses(file_read_csv, csv("1,\n"), STATUS_FILE, "line 1, column 2: ''"));
-  CHECK(refuses(file_read_csv, csv("1,,2\n"), STATUS_FILE, "column 2: ''"));
-  CHECK(refuses(file_read_csv, csv("1,nan\n"), STATUS_FILE, "column 2: 'nan' is not finite"));
-  CHECK(refuses(file_read_csv, csv("inf\n"), STATUS_FILE, "'inf' is not finite"));
-  CHECK(refuses(file_read_csv, csv("1e999\n"), STATUS_FILE, "'1e999' is not finite"));
-  CHECK(refuses(file_read_csv, put("t.csv", "1\0002\n", 4), STATUS_FILE, "byte 1 is zero"));
-  CHECK(refuses(file_read_csv, at("none.csv"), STATUS_FILE, "No such file"));
-  CHECK(refuses(file_read_csv, directory, STATUS_FILE, "directory"));
-  CHECK(refuses(file_read_csv, "/dev/zero", STATUS_FILE, "not a regular file"));
+  CHECK(reads(read_csv, csv("1,2\n3,4\n"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
+  CHECK(reads(read_csv, csv("a,b\r\n1,2\r\n3,4"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
+  CHECK(reads(read_csv, csv("# note\n\n 1 ; 2 # end\n3;4\n"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
+  CHECK(reads(read_csv, csv("1 \t 2\n3\t4\n"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
+  CHECK(reads(read_csv, csv("\xef\xbb\xbf\"x\",\"y\"\n\"1\",2e-1\n"), SHAPE(1, 2), DATA(1, 0.2)));
+  CHECK(reads(read_csv, csv("t\n1\n2\n3\n"), SHAPE(3), DATA(1, 2, 3)));
+  CHECK(refuses(read_csv, csv(""), STATUS_FILE, "holds no numbers"));
+  CHECK(refuses(read_csv, csv("# only\n\n"), STATUS_FILE, "holds no numbers"));
+  CHECK(refuses(read_csv, csv("a,b\n"), STATUS_FILE, "below its header"));
+  CHECK(refuses(read_csv, csv("1,2\n3\n"), STATUS_FILE, "line 2 has 1 fields"));
+  CHECK(refuses(read_csv, csv("1,2\n3,4,5\n"), STATUS_FILE, "line 2 has 3 fields"));
+  CHECK(
+      refuses(read_csv, csv("1,2\n\n3,x\n"), STATUS_FILE, "line 3, column 2: 'x' is not a number"));
+  CHECK(refuses(read_csv, csv("a,b\nc,d\n1,2\n"), STATUS_FILE, "line 2, column 1: 'c'"));
+  CHECK(refuses(read_csv, csv("1,x\n"), STATUS_FILE, "line 1, column 2: 'x'"));
+  CHECK(refuses(read_csv, csv("1,\n"), STATUS_FILE, "line 1, column 2: ''"));
+  CHECK(refuses(read_csv, csv("1,,2\n"), STATUS_FILE, "column 2: ''"));
+  CHECK(refuses(read_csv, put("t.csv", "1\0002\n", 4), STATUS_FILE, "byte 1 is zero"));
+  CHECK(refuses(read_csv, at("none.csv"), STATUS_FILE, "No such file"));
+  CHECK(refuses(read_csv, directory, STATUS_FILE, "directory"));
+  CHECK(refuses(read_csv, "/dev/zero", STATUS_FILE, "not a regular file"));
 }
 
 /* A version-1 file with this dictionary and these elements. */
@@ -283,7 +342,7 @@ static void test_gzip(void) {
   gzFile gz = gzopen(at("t.gz"), "wb");
   gzwrite(gz, "1,2\n3,4\n", 8);
   gzclose(gz);
-  CHECK(reads(file_read_csv, at("t.gz"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
+  CHECK(reads(read_csv, at("t.gz"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
 }
 
 static void test_cifar(void) {
@@ -420,7 +479,7 @@ static void test_round_trips(void) {
   CHECK(file_write_array(at("r.npy"), "a", a, &why) == STATUS_OK);
   CHECK(reads(file_read_npy, at("r.npy"), SHAPE(2, 2), a->data));
   CHECK(file_write_array(at("r.csv"), "a", a, &why) == STATUS_OK);
-  CHECK(reads(file_read_csv, at("r.csv"), SHAPE(2, 2), a->data));
+  CHECK(reads(read_csv, at("r.csv"), SHAPE(2, 2), a->data));
   for (int again = 0; again < 2; again++)
     CHECK(file_write_array(at("r.h5"), "x/y", a, &why) == STATUS_OK);
   dataset = "/x_y";
@@ -437,6 +496,25 @@ static void test_round_trips(void) {
   CHECK(truncate(at("r.h5"), info.st_size / 2) == 0);
   CHECK(refuses(read_dataset, at("r.h5"), STATUS_FILE, "damaged or cut off"));
   array_drop(a);
+}
+
+/* What is written as a table can be read again, under any name. */
+static void test_csv_again(void) {
+  Array *a = array_new(1, (size_t[]){4}), *none = array_new(2, (size_t[]){0, 3});
+  memcpy(a->data, DATA(-NAN, INFINITY, -INFINITY, 0x1.8p-1074), 4 * sizeof(double));
+  static const char *const names[] = {"a", "NA", "null", "inf", "nan", "x[0] + 1", "_", "e5"};
+  char *why = NULL;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    CHECK(file_write_array(at("r.csv"), names[i], a, &why) == STATUS_OK);
+    CHECK(reads(read_csv, at("r.csv"), SHAPE(4), a->data));
+  }
+  char *text = get(at("r.csv"));
+  CHECK(!strncmp(text, "e5\nnan\ninf\n-inf\n", 16));
+  free(text);
+  CHECK(file_write_array(at("r.csv"), "a", none, &why) == STATUS_FILE && strstr(why, ".npy"));
+  free(why);
+  array_drop(a);
+  array_drop(none);
 }
 
 static bool prints(FILE *stream, char **text, const char *expected) {
@@ -682,6 +760,8 @@ int main(void) {
   snprintf(directory, sizeof directory, "%s/dmf-file-XXXXXX", base ? base : "/tmp");
   if (!mkdtemp(directory)) return perror(directory), 1;
   test_csv();
+  test_csv_headers();
+  test_csv_numbers();
   test_npy();
   test_idx();
   test_damaged();
@@ -689,6 +769,7 @@ int main(void) {
   test_cifar();
   test_foreign_hdf5();
   test_round_trips();
+  test_csv_again();
   test_json();
   test_results();
   test_result_read();
