@@ -78,7 +78,10 @@ expect 2 "did you mean 'gamma'" "$DMF" problem.dmf --set net.gama=2
 expect 2 'fut' "$DMF" problem.dmf --set fut.steps=2
 expect 1 '' "$DMF" problem.dmf --set net.gamma=-1
 expect 0 "a.csv" shell '"$1" --out made/here -e "save [1, 2] to \"a.csv\"" && ls made/here'
-mkdir other
+mkdir -p old other
+"$DMF" --out old -e 'save zeros(5) to "x.npy"; save [1, 2] to "old.npy"'
+expect 0 'shape [2]' "$DMF" --out old -e 'save zeros(2) to "x.npy"; y = npy("x.npy"); print y + [1, 1]'
+expect 0 'shape [2]' "$DMF" --out old -e 'print npy("old.npy")'
 echo 'print csv("mine.csv")[1]' >other/script.dmf
 echo '1,2' >mine.csv
 printf 'a\n3\n4\n' >other/mine.csv

@@ -219,8 +219,9 @@ static void print(Eval *eval, const Ast *node) {
 }
 
 /* The text of a file name; NULL when it is none, or not known. */
-static const char *file_name(Eval *eval, const Ast *node) {
+static const char *file_name(Eval *eval, const Ast *node, bool *certain) {
   Value *value = eval_expression(eval, node);
+  *certain = value->known && value->kind == VALUE_STRING;
   if (value->kind == VALUE_STRING) return value->string;
   if (value->kind != VALUE_BROKEN && value->kind != VALUE_UNKNOWN)
     eval_error(eval, node->span, NULL, "a file name is a string, not %s", value_describe(value));
@@ -308,7 +309,8 @@ static void plot(Eval *eval, const Ast *node) {
   bool sound = items_of(eval, node, count, items);
   int panels = parts_of(eval, items, count, drawn, parts);
   sound &= plottables(eval, node, parts, panels);
-  const char *path = file ? file_name(eval, file) : NULL;
+  bool certain;
+  const char *path = file ? file_name(eval, file, &certain) : NULL;
   if (sound && !eval->halted && (path || !file))
     eval->host->plot(eval, parts, panels, path, file ? file->span : node->span);
   free(parts);
@@ -318,17 +320,17 @@ static void plot(Eval *eval, const Ast *node) {
 
 static void save(Eval *eval, const Ast *node) {
   Value *value = eval_expression(eval, node->kid[0]);
-  const char *path = file_name(eval, node->kid[1]);
-  if (value->kind == VALUE_BROKEN) return;
-  bool unknown = value->kind == VALUE_UNKNOWN;
+  bool certain;
+  const char *path = file_name(eval, node->kid[1], &certain);
+  bool unknown = value->kind == VALUE_UNKNOWN || value->kind == VALUE_BROKEN;
   if (!value_is_numeric(value) && value->kind != VALUE_RESULT && !unknown) {
     eval_error(eval, node->kid[0]->span, "save a result or an array", "cannot save %s",
                value_describe(value));
     return;
   }
-  if (eval->halted || !path) return;
+  if (eval->halted || (!path && !eval->dry)) return;
   char *name = ast_source(node->kid[0]);
-  eval->host->save(eval, value, name, path, node->kid[1]->span);
+  eval->host->save(eval, value, name, path, certain, node->kid[1]->span);
   free(name);
 }
 

@@ -70,16 +70,19 @@ typedef struct Host {
   void *self;
   void (*print)(Eval *eval, const Item *items, int count); /* in runs only */
   /* A check only looks whether they can succeed: the shapes, the name of the file. What is saved
-   * may be VALUE_UNKNOWN then. */
+   * may be VALUE_UNKNOWN or VALUE_BROKEN then, and where the name of its file is not certain, `path`
+   * is a name like it or NULL. */
   void (*plot)(Eval *eval, const PlotPart *parts, int count, const char *path, Span span);
-  void (*save)(Eval *eval, Value *value, const char *name, const char *path, Span span);
+  void (*save)(Eval *eval, Value *value, const char *name, const char *path,
+               bool certain, Span span);
   /* Shows the value of an expression that stands alone. */
   void (*show)(Eval *eval, const Ast *node, Value *value);
   void (*import)(Eval *eval, const Ast *node);
   /* The value that takes the place of NAME.KEY, or NULL: `--set`. */
   const Ast *(*override)(Eval *eval, const char *name, const char *key);
-  /* Reads the file for csv, npy, ...; an array to be dropped, or NULL after reporting. */
-  Array *(*read)(Eval *eval, Span span, const char *format, const char *path, const char *inside);
+  /* Reads the file for csv, npy, ...; broken after reporting, and VALUE_UNKNOWN where a check comes
+   * to a file that the script writes. */
+  Value *(*read)(Eval *eval, Span span, const char *format, const char *path, const char *inside);
   /* Why a result lacks this field; NULL when no such result ever has it. */
   const char *(*lacks)(const Result *result, const char *name);
   /* result_complete, where other evaluators may want the same result */

@@ -10,6 +10,90 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Places */
+
+static bool listed(const FileNames *names, const char *path) {
+  for (int i = 0; i < names->count; i++)
+    if (strcmp(names->list[i], path) == 0) return true;
+  return false;
+}
+
+static void names_add(FileNames *names, const char *path) {
+  names->list = mem_grow(names->list, ((size_t)names->count + 1) * sizeof *names->list);
+  names->list[names->count++] = mem_string(path);
+}
+
+static void names_clear(FileNames *names) {
+  for (int i = 0; i < names->count; i++) free(names->list[i]);
+  free(names->list);
+  *names = (FileNames){0};
+}
+
+void files_expect_none(Dmf *dmf) {
+  names_clear(&dmf->expected);
+  dmf->expects_any = false;
+}
+
+static const char *without_dot(const char *path) {
+  while (path[0] == '.' && path[1] == '/') path += 2 + strspn(path + 2, "/");
+  return path;
+}
+
+/* Where `save` puts a file of this name, and a file beside the script that names it; to be freed.
+ */
+static char *place_of_saved(const Dmf *dmf, const char *path) {
+  path = without_dot(path);
+  return dmf->out && *path != '/' ? mem_format("%s/%s", dmf->out, path) : mem_string(path);
+}
+
+static char *place_beside(Span span, const char *path) {
+  return session_beside(span, without_dot(path));
+}
+
+/* Whether the code saves such a file; of names that are made by it that cannot be told. */
+static bool saves(const Dmf *dmf, const Ast *node, const char *place) {
+  if (!node) return false;
+  if (node->kind == AST_SAVE) {
+    const Ast *name = node->kid[1];
+    char *target = name->kind == AST_STRING ? place_of_saved(dmf, name->name) : NULL;
+    bool same = !target || strcmp(target, place) == 0;
+    free(target);
+    return same;
+  }
+  for (int i = 0; i < node->count; i++)
+    if (saves(dmf, node->kid[i], place)) return true;
+  return false;
+}
+
+/* Whether a check cannot know what the file will hold: the script has saved it before it comes to
+ * this place, or may have, where the order is not known. */
+static bool is_to_be_written(const Eval *eval, const char *place) {
+  const Dmf *dmf = eval->host->self;
+  if (!eval->dry) return false;
+  return dmf->expects_any || listed(&dmf->expected, place) ||
+         (eval->doubt && dmf->checked && saves(dmf, dmf->checked, place));
+}
+
+/* Data lie beside the script, but for those that this session writes, and those that an earlier one
+ * wrote and that are not there. */
+static char *data_place(const Eval *eval, Span span, const char *path) {
+  const Dmf *dmf = eval->host->self;
+  char *saved = place_of_saved(dmf, path), *beside = place_beside(span, path);
+  bool own = listed(&dmf->written, saved) || is_to_be_written(eval, saved) ||
+             (access(beside, F_OK) != 0 && access(saved, F_OK) == 0);
+  free(own ? beside : saved);
+  return own ? saved : beside;
+}
+
+char *files_saved(const Eval *eval, Span span, const char *path, bool *unknown) {
+  char *saved = place_of_saved(eval->host->self, path), *beside = place_beside(span, path);
+  bool own = is_to_be_written(eval, saved) || access(saved, F_OK) == 0;
+  char *place = own ? saved : beside;
+  free(own ? beside : saved);
+  *unknown = is_to_be_written(eval, place);
+  return place;
+}
+
 /* Reading */
 
 /* *header is set to the first line of a table that has names, to be freed. */
@@ -53,37 +137,53 @@ void files_free(Dmf *dmf) {
     array_drop(dmf->files[i].array);
   }
   free(dmf->files);
+  names_clear(&dmf->written);
   files_expect_none(dmf);
 }
 
 static long long nanoseconds(struct timespec t) { return t.tv_sec * 1000000000LL + t.tv_nsec; }
 
-Array *files_read(Eval *eval, Span span, const char *format, const char *path, const char *inside) {
-  char *beside = session_beside(span, path), *header = NULL, *why = NULL;
-  CachedFile *file = cached(eval->host->self, format, beside, inside ? inside : "");
+/* The array of the file, read anew when the file may have changed; NULL after reporting. */
+static Array *read_cached(Eval *eval, Span span, const char *format, const char *path,
+                          const char *inside) {
+  Dmf *dmf = eval->host->self;
+  CachedFile *file = cached(dmf, format, path, inside ? inside : "");
   struct stat about = {0};
-  bool there = stat(beside, &about) == 0;
+  bool there = stat(path, &about) == 0;
   long long modified = nanoseconds(about.st_mtim);
-  bool current =
-      there && file->array && file->modified == modified && file->size == (long long)about.st_size;
-  if (!current) {
-    array_drop(file->array);
+  if (there && file->array && file->modified == modified &&
+      file->size == (long long)about.st_size && file->node == about.st_ino)
+    return array_keep(file->array);
+  char *header = NULL, *why = NULL;
+  array_drop(file->array);
+  file->array = NULL;
+  Status status = read_as(format, path, inside, &file->array, &header, &why);
+  if (status != STATUS_OK) {
     file->array = NULL;
-    Status status = read_as(format, beside, inside, &file->array, &header, &why);
-    if (status != STATUS_OK) {
-      file->array = NULL;
-      eval_fail(eval, status, span, NULL, "%s", why);
-    }
-    if (header)
-      diag_remark(eval->diags, span, "a line that begins with # is passed over without this remark",
-                  "%s: the first line is taken for the names of the columns: %s", beside, header);
-    free(header);
-    free(why);
-    file->modified = modified;
-    file->size = (long long)about.st_size;
+    eval_fail(eval, status, span, NULL, "%s", why);
   }
-  free(beside);
+  if (header && !listed(&dmf->written, path))
+    diag_remark(eval->diags, span, "a line that begins with # is passed over without this remark",
+                "%s: the first line is taken for the names of the columns: %s", path, header);
+  free(header);
+  free(why);
+  file->modified = modified;
+  file->size = (long long)about.st_size;
+  file->node = about.st_ino;
   return array_keep(file->array);
+}
+
+Value *files_read(Eval *eval, Span span, const char *format, const char *path, const char *inside) {
+  char *place = data_place(eval, span, path);
+  Value *value;
+  if (is_to_be_written(eval, place)) {
+    value = value_new(&eval->heap, VALUE_UNKNOWN);
+  } else {
+    Array *array = read_cached(eval, span, format, place, inside);
+    value = array ? value_array(&eval->heap, array) : value_new(&eval->heap, VALUE_BROKEN);
+  }
+  free(place);
+  return value;
 }
 
 /* Writing */
@@ -123,37 +223,9 @@ char *files_target(Eval *eval, const char *path, Span span) {
               strerror(errno));
     return NULL;
   }
-  if (collected) return mem_format("%s/%s", dmf->out, path);
-  if (has_directory(path)) return mem_string(path);
+  if (collected || has_directory(path)) return place_of_saved(dmf, path);
   eval_fail(eval, STATUS_FILE, span, NULL, "%s: there is no such directory", path);
   return NULL;
-}
-
-char *files_saved(Eval *eval, Span span, const char *path) {
-  const Dmf *dmf = eval->host->self;
-  char *written = dmf->out && *path != '/' ? mem_format("%s/%s", dmf->out, path) : mem_string(path);
-  if (files_expected(dmf, written) || access(written, F_OK) == 0) return written;
-  free(written);
-  return session_beside(span, path);
-}
-
-bool files_expected(const Dmf *dmf, const char *path) {
-  for (int i = 0; i < dmf->expected_count; i++)
-    if (strcmp(dmf->expected[i], path) == 0) return true;
-  return false;
-}
-
-static void expect(Dmf *dmf, const char *path) {
-  size_t count = (size_t)dmf->expected_count + 1;
-  dmf->expected = mem_grow(dmf->expected, count * sizeof *dmf->expected);
-  dmf->expected[dmf->expected_count++] = mem_string(path);
-}
-
-void files_expect_none(Dmf *dmf) {
-  for (int i = 0; i < dmf->expected_count; i++) free(dmf->expected[i]);
-  free(dmf->expected);
-  dmf->expected = NULL;
-  dmf->expected_count = 0;
 }
 
 /* What the file will not say how to compute is computed now. */
@@ -176,17 +248,31 @@ static Status write_value(Eval *eval, const Value *value, const char *name, cons
   return status;
 }
 
-void files_save(Eval *eval, Value *value, const char *name, const char *path, Span span) {
-  char *target = files_target(eval, path, span), *why = NULL;
+/* The file is not what it was. */
+static void note_written(Dmf *dmf, const char *path) {
+  if (!listed(&dmf->written, path)) names_add(&dmf->written, path);
+  for (int i = 0; i < dmf->file_count; i++) {
+    if (strcmp(dmf->files[i].path, path) != 0) continue;
+    array_drop(dmf->files[i].array);
+    dmf->files[i].array = NULL;
+  }
+}
+
+void files_save(Eval *eval, Value *value, const char *name, const char *path, bool certain,
+                Span span) {
+  Dmf *dmf = eval->host->self;
+  dmf->expects_any |= eval->dry && !certain;
+  char *target = path ? files_target(eval, path, span) : NULL, *why = NULL;
   if (!target) return;
   Array *array = value_as_array(value);
-  bool unknown = value->kind == VALUE_UNKNOWN;
+  bool unknown = value->kind == VALUE_UNKNOWN || value->kind == VALUE_BROKEN;
   Status status = unknown ? STATUS_OK : file_check_target(target, array, &why);
   array_drop(array);
-  if (status == STATUS_OK && eval->dry)
-    expect(eval->host->self, target);
-  else if (status == STATUS_OK)
-    status = write_value(eval, value, name, target, &why);
+  if (eval->dry)
+    names_add(&dmf->expected, target);
+  else if (status == STATUS_OK &&
+           (status = write_value(eval, value, name, target, &why)) == STATUS_OK)
+    note_written(dmf, target);
   if (status != STATUS_OK)
     eval_fail(eval, status, span, NULL, "%s", why ? why : "not enough memory");
   free(why);

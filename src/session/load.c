@@ -79,10 +79,11 @@ Value *load(Call *call) {
   if (!name->known) return value_new(&eval->heap, VALUE_UNKNOWN);
   if (!*name->string)
     return eval_fail(eval, STATUS_FILE, call->places[0], NULL, "the name of the file is empty");
-  char *path = files_saved(eval, call->places[0], name->string), *why = NULL;
+  bool unknown;
+  char *path = files_saved(eval, call->places[0], name->string, &unknown), *why = NULL;
   Result *result = NULL;
   Value *value;
-  if (eval->dry && files_expected(dmf, path)) {
+  if (unknown) {
     value = value_new(&eval->heap, VALUE_UNKNOWN);
   } else {
     Status status = read_result(dmf, path, &result, &why);

@@ -269,8 +269,10 @@ static void check(Dmf *dmf, const Script *script) {
   Scope *overlay = scope_new(dmf->user);
   Eval eval = evaluator(dmf, overlay, true);
   for (int i = 0; i < dmf->setting_count; i++) dmf->settings[i].used = false;
+  dmf->checked = script->root;
   eval_block(&eval, script->root);
   eval_end(&eval);
+  dmf->checked = NULL;
   files_expect_none(dmf);
   check_settings(dmf, overlay);
   scope_free(overlay);

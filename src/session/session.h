@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* An override given with dmf_set. */
 typedef struct Setting {
@@ -20,8 +21,14 @@ typedef struct Setting {
 typedef struct CachedFile {
   char *path, *inside, *format;
   long long modified, size;
+  ino_t node;
   Array *array;
 } CachedFile;
+
+typedef struct FileNames {
+  char **list;
+  int count;
+} FileNames;
 
 /* An imported script. */
 typedef struct Import {
@@ -61,8 +68,10 @@ struct Dmf {
   int setting_count;
   CachedFile *files;
   int file_count;
-  char **expected; /* the files that the script under check saves */
-  int expected_count;
+  FileNames written;  /* the files that were saved */
+  FileNames expected; /* those that the script under check has saved so far */
+  bool expects_any;   /* among these is one whose name the check does not know */
+  const Ast *checked; /* the script under check, or NULL */
   Import *imports;
   int import_count;
   SweepRecord *records;
@@ -150,12 +159,12 @@ char *show_number(const Value *value);
 bool view_value(Eval *eval, const Ast *node, Value *value);
 
 /* files.c */
-Array *files_read(Eval *eval, Span span, const char *format, const char *path, const char *inside);
-void files_save(Eval *eval, Value *value, const char *name, const char *path, Span span);
-/* The path of a file that was saved: where `save` puts it, else beside the script; to be freed. */
-char *files_saved(Eval *eval, Span span, const char *path);
-/* Whether the script saves this file before it comes to this place. */
-bool files_expected(const Dmf *dmf, const char *path);
+Value *files_read(Eval *eval, Span span, const char *format, const char *path, const char *inside);
+void files_save(Eval *eval, Value *value, const char *name, const char *path, bool certain,
+                Span span);
+/* The path of a file that was saved: where `save` puts it, else beside the script; to be freed.
+ * `*unknown`: in a check, the script itself writes it. */
+char *files_saved(const Eval *eval, Span span, const char *path, bool *unknown);
 void files_expect_none(Dmf *dmf);
 /* Where a file that a script writes goes, under the directory of --out, which is made; to be freed.
  * NULL after reporting. */
