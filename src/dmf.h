@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The public face of dmf: open a session, run text or files in it, read and set arrays, close it. The
  * command and the REPL see this header alone. Two sessions may live in one process; one session is
- * used by one thread at a time, except for dmf_interrupt, and not from its own call-backs. */
+ * used by one thread at a time, except for dmf_interrupt, and not from its own call-backs. Numbers in
+ * texts have a decimal point in every locale: these functions work in the locale "C", and leave that
+ * of the process and of the thread as they were. */
 #ifndef DMF_H
 #define DMF_H
 

@@ -3,6 +3,7 @@
  * call, options of a plot, files of the library in an import; else names and words. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "base/plain.h"
 #include "model/declare.h"
 
 #include <ctype.h>
@@ -273,6 +274,7 @@ void candidates_free(Dmf *dmf) {
 }
 
 const char *dmf_complete(Dmf *dmf, const char *text, size_t cursor, int i) {
+  PLAIN_LOCALE;
   if (i == 0) {
     Place place = find_place(dmf, text, cursor);
     candidates_free(dmf);

@@ -2,6 +2,7 @@
 /* Arrays into a session and out of it. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "base/plain.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ static Array *evaluate(Dmf *dmf, const Ast *node) {
 }
 
 int dmf_get(Dmf *dmf, const char *expression, DmfArray *array) {
+  PLAIN_LOCALE;
   *array = (DmfArray){0};
   Source *source = source_new("<expression>", expression, strlen(expression));
   Script *script = script_parse_expression(source, &dmf->diags);
@@ -65,6 +67,7 @@ static void assign(Dmf *dmf, const char *name, Array *array) {
 }
 
 int dmf_put(Dmf *dmf, const char *name, int rank, const size_t *shape, const double *data) {
+  PLAIN_LOCALE;
   char *own = spelled(dmf, name);
   bool sound = rank >= 0 && rank <= DMF_MAX_RANK;
   Array *array = own && sound ? array_new(rank, shape) : NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Scripts in the standard layout. */
 #include "session/session.h"
+#include "base/plain.h"
 #include "file/io.h"
 #include "syntax/format.h"
 
@@ -28,6 +29,7 @@ static void deliver(Dmf *dmf, const char *path, const Source *source, char *text
 }
 
 int dmf_format_file(Dmf *dmf, const char *path, DmfFormat what) {
+  PLAIN_LOCALE;
   char *why = NULL, *text = NULL;
   Source *source = source_read(path, path, &why);
   if (source)
@@ -43,6 +45,7 @@ int dmf_format_file(Dmf *dmf, const char *path, DmfFormat what) {
 }
 
 int dmf_format_text(Dmf *dmf, const char *name, const char *text, size_t length, char **formatted) {
+  PLAIN_LOCALE;
   Source *source = source_new(name, text, length);
   *formatted = script_format(source, &dmf->diags);
   int status = session_conclude(dmf);

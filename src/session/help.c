@@ -4,6 +4,7 @@
  * and to editors. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "base/plain.h"
 #include "output/text.h"
 #include "solve/observe.h"
 
@@ -215,6 +216,7 @@ static void collect(Dmf *dmf) {
 }
 
 const DmfTopic *dmf_topic(Dmf *dmf, int i) {
+  PLAIN_LOCALE;
   if (i == 0) collect(dmf);
   return i >= 0 && i < dmf->topic_count ? &dmf->topics[i] : NULL;
 }
@@ -345,6 +347,7 @@ static bool put_name(Dmf *dmf, FILE *out, const char *name) {
 }
 
 char *dmf_help(Dmf *dmf, const char *name) {
+  PLAIN_LOCALE;
   char *text = NULL;
   size_t length;
   FILE *out = open_memstream(&text, &length);

@@ -2,6 +2,7 @@
 /* The page dmf-stdlib(7): the topics of help.c in mdoc. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "base/plain.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,7 @@ static const char preamble[] =
     "An argument with a default may be left out;\n.Li none\nstands for no value.\n";
 
 char *dmf_manual(Dmf *dmf) {
+  PLAIN_LOCALE;
   char *text = NULL;
   size_t length;
   FILE *out = open_memstream(&text, &length);

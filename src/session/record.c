@@ -2,12 +2,14 @@
 /* What a session has done so far: its variables, and the script that does it again. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "base/plain.h"
 #include "file/io.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 char *dmf_who(Dmf *dmf) {
+  PLAIN_LOCALE;
   char *text = NULL;
   size_t length;
   FILE *out = open_memstream(&text, &length);
@@ -64,6 +66,7 @@ static Status write_record(FILE *stream, void *context, char **why) {
 }
 
 int dmf_save_session(Dmf *dmf, const char *path) {
+  PLAIN_LOCALE;
   char *why = NULL;
   Status status = file_replace_stream(path, write_record, dmf, &why);
   if (status != STATUS_OK) fprintf(dmf->diagnostics, "dmf: %s\n", why);

@@ -2,6 +2,7 @@
 /* Opening and closing a session, and running texts in it. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "base/plain.h"
 #include "field/equations.h"
 #include "model/builtins.h"
 #include "model/declare.h"
@@ -88,6 +89,7 @@ static void open_scopes(Dmf *dmf) {
 }
 
 Dmf *dmf_open(const DmfConfig *config) {
+  PLAIN_LOCALE;
   Dmf *dmf = mem_new(1, sizeof *dmf);
   if (config) dmf->config = *config;
   dmf->results = dmf->config.results ? dmf->config.results : stdout;
@@ -190,6 +192,7 @@ static Script *setting_target(Dmf *dmf, const char *text, size_t length) {
 }
 
 int dmf_set(Dmf *dmf, const char *setting) {
+  PLAIN_LOCALE;
   const char *equals = strchr(setting, '=');
   Script *target =
       equals && equals[1] ? setting_target(dmf, setting, (size_t)(equals - setting)) : NULL;
@@ -325,6 +328,7 @@ static int work(Dmf *dmf, Source *source, const char *file, Work work) {
 }
 
 static int work_file(Dmf *dmf, const char *path, Work what) {
+  PLAIN_LOCALE;
   char *why = NULL;
   Source *source = source_read(path, path, &why);
   if (!source) {
@@ -338,6 +342,7 @@ static int work_file(Dmf *dmf, const char *path, Work what) {
 }
 
 static int work_text(Dmf *dmf, const char *name, const char *text, size_t length, Work what) {
+  PLAIN_LOCALE;
   Source *source = source_new(name, text, length);
   int status = work(dmf, source, NULL, what);
   source_drop(source);
@@ -353,6 +358,7 @@ int dmf_check_text(Dmf *dmf, const char *name, const char *text, size_t length) 
 }
 
 bool dmf_unfinished(Dmf *dmf, const char *text) {
+  PLAIN_LOCALE;
   Source *source = source_new("<input>", text, strlen(text));
   Script *script = NULL;
   ParseOutcome outcome = script_parse(source, true, &script, &dmf->diags);

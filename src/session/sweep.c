@@ -5,6 +5,7 @@
  * there: in a directory that the script names, in an interactive session else in memory. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "base/plain.h"
 #include "file/file.h"
 #include "model/sweep.h"
 
@@ -166,6 +167,7 @@ static void *work(void *context) {
 }
 
 static void *work_in_turn(void *context) {
+  PLAIN_LOCALE;
   Dmf *dmf = ((Job *)context)->dmf;
   pthread_mutex_lock(&dmf->lock);
   work(context);

@@ -4,7 +4,6 @@
 #include "parser.h"
 
 #include <ctype.h>
-#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,17 +27,8 @@ int utf8_decode(const char *text, size_t left, uint32_t *code) {
 static const char *spelling(Span span) { return span.source->text + span.begin; }
 static int width(Span span) { return (int)(span.end - span.begin); }
 
-/* strtod for a decimal point, whatever the locale of the process. */
-static double decimal(const char *text) {
-  locale_t plain = newlocale(LC_NUMERIC_MASK, "C", NULL);
-  if (!plain) return strtod(text, NULL);
-  double number = strtod_l(text, NULL, plain);
-  freelocale(plain);
-  return number;
-}
-
 int lexeme_number(Build *build, Span span, const char *text, Value *value) {
-  value->number = decimal(text);
+  value->number = strtod(text, NULL);
   if (isinf(value->number))
     diag_error(build->diags, STATUS_SCRIPT, span, "the largest number is about 1.8e308",
                "the number is too large");

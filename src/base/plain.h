@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The locale of the library. Numbers in texts, read or written, have a decimal point whatever the
+ * process says: every function of dmf.h that reads or writes text, and every thread that evaluates,
+ * begins with PLAIN_LOCALE, and is in the locale "C" to its end. The locale of the process and of
+ * other threads stays what it is. */
+#ifndef DMF_BASE_PLAIN_H
+#define DMF_BASE_PLAIN_H
+
+#include <locale.h>
+
+#define PLAIN_LOCALE __attribute__((cleanup(plain_leave))) locale_t outer_locale = plain_enter()
+
+/* The locale that the thread had; and back to it. */
+locale_t plain_enter(void);
+void plain_leave(const locale_t *outer);
+
+#endif
