@@ -2,6 +2,7 @@
 /* Calls: arguments to parameters, builtins, functions and activations. */
 #include "model/eval.h"
 #include "base/memory.h"
+#include "model/draws.h"
 #include "model/forward.h"
 
 #include <ctype.h>
@@ -236,6 +237,13 @@ Value *optimizer_with(Eval *eval, const Value *optimizer, const char *name, Valu
   return made;
 }
 
+/* Leaves the mark of a call without a seed. */
+static void mark_draws(Eval *eval, const Formals *formals, const Arguments *arguments) {
+  for (int i = 0; i < formals->count; i++)
+    if (!arguments->values[i] && strcmp(formals->names[i], "seed") == 0)
+      eval->draws |= draws_mark(formals->callee);
+}
+
 static Formals formals_of(const Builtin *row, const Signature *signature) {
   Formals formals = {row->name, mem_new((size_t)signature->count + 1, sizeof(char *)),
                      signature->count, signature->variadic};
@@ -248,6 +256,7 @@ static Value *call_builtin(Eval *eval, const Ast *node, Value *callee) {
   const Signature *signature = callee->builtin.signature;
   Formals formals = formals_of(row, signature);
   Arguments arguments = bind(eval, node, &formals);
+  mark_draws(eval, &formals, &arguments);
   fill_defaults(eval, node->span, signature, &formals, &arguments);
   Value *value = run_builtin(eval, node->span, callee, &arguments);
   arguments_free(&arguments);
@@ -371,6 +380,7 @@ bool eval_arguments(Eval *eval, const Ast *call, const Ast *function, int count,
 static Value *call_function(Eval *eval, const Ast *node, const Ast *function) {
   Formals formals = formals_of_function(function);
   Arguments arguments = bind(eval, node, &formals);
+  mark_draws(eval, &formals, &arguments);
   for (int i = 0; i < formals.count; i++)
     if (!arguments.values[i] && !function->kid[i]->count)
       missing(eval, node->span, &formals, i, &arguments);

@@ -2,6 +2,7 @@
 #include "model/data.h"
 #include "base/memory.h"
 #include "model/declare.h"
+#include "model/draws.h"
 
 #include <limits.h>
 #include <math.h>
@@ -176,7 +177,7 @@ static bool check_tests(Data data) {
   return false;
 }
 
-bool data_check(Eval *eval, Value *const slots[], const Span places[]) {
+bool data_check(Eval *eval, Value *const slots[], const Span places[], const unsigned draws[]) {
   Data data = {eval, slots, places};
   if (slots[DATASET_GRAM]) {
     if (!check_gram(data)) return false;
@@ -187,7 +188,9 @@ bool data_check(Eval *eval, Value *const slots[], const Span places[]) {
                        inputs && !vague(data, DATASET_INPUTS)))
       return false;
   }
-  return check_tests(data);
+  if (!check_tests(data)) return false;
+  draws_check(eval, slots, places, draws);
+  return true;
 }
 
 /* The array as [rows, rest]. */

@@ -219,6 +219,7 @@ typedef struct Draft {
   Span span;
   Value *slot[DECLARED_MAX_KEYS];
   Span place[DECLARED_MAX_KEYS];
+  unsigned draws[DECLARED_MAX_KEYS]; /* marks that evaluating it left (model/draws.h) */
   bool broken;
 } Draft;
 
@@ -229,7 +230,9 @@ static void put_value(Eval *eval, Draft *draft, int index, Value *value, Span sp
 }
 
 static void put(Eval *eval, Draft *draft, int index, const Ast *node) {
+  eval->draws = 0;
   put_value(eval, draft, index, entry_value(eval, &tables[draft->kind][index], node), node->span);
+  draft->draws[index] = eval->draws;
 }
 
 /* The optimizer of a draft, whose parameters stand for keys of the training: eta, as in
@@ -347,7 +350,7 @@ static Value *finish(Eval *eval, Draft *draft) {
     draft->broken |= draft->slot[i] && draft->slot[i]->kind == VALUE_BROKEN;
   if (!draft->broken && draft->kind == DECLARED_TRAINING) check_training(eval, draft);
   if (!draft->broken && draft->kind == DECLARED_DATASET)
-    draft->broken = !data_check(eval, draft->slot, draft->place);
+    draft->broken = !data_check(eval, draft->slot, draft->place, draft->draws);
   if (draft->broken) return value_new(&eval->heap, VALUE_BROKEN);
   Value *value = value_new(&eval->heap, VALUE_DECLARED);
   Declared *declared = &value->declared;

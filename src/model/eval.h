@@ -110,6 +110,7 @@ struct Eval {
   bool interactive;
   bool halted;      /* a run met an error */
   bool blind;       /* an import failed: unknown names may be its own, and are not reported */
+  unsigned draws;   /* marks of calls whose seed was left out (model/draws.h) */
   int depth, calls; /* of nested expressions, of nested calls */
   int doubt;        /* > 0 in code that a check cannot tell to be run, or how often */
   char **doubtful;  /* names assigned there */

@@ -107,8 +107,6 @@ Value *builtin_online(Call *call) { return optimizer(call, OPT_ONLINE); }
 
 /* ---- in a training ---- */
 
-enum { PURPOSE_BATCH = 0xba7c };
-
 typedef struct Argument {
   Value *value; /* NULL: not given */
   Span span;
@@ -230,7 +228,7 @@ static void draw_batches(size_t batch, uint64_t seed, size_t steps, size_t point
   double *order = mem_new(points, sizeof *order);
   for (size_t i = 0; i < steps * batch; i++) {
     if (left == 0) {
-      random_permutation(seed, random_stream(PURPOSE_BATCH, epoch++, 0, 0), points, order);
+      random_permutation(seed, random_stream(RANDOM_BATCHES, epoch++, 0, 0), points, order);
       left = points;
     }
     share[i / batch * points + (size_t)order[--left]] += 1 / (double)batch;
@@ -244,8 +242,7 @@ static void fresh_batches(size_t batch, const Value *seed, size_t steps, size_t 
   double *order = mem_new(points, sizeof *order);
   for (size_t i = 0; i < points; i++) order[i] = (double)i;
   if (seed)
-    random_permutation((uint64_t)seed->number, random_stream(PURPOSE_BATCH, 0, 0, 0), points,
-                       order);
+    random_permutation((uint64_t)seed->number, random_stream(RANDOM_FRESH, 0, 0, 0), points, order);
   for (size_t i = 0; i < steps * batch; i++)
     share[i / batch * points + (size_t)order[i]] += 1 / (double)batch;
   free(order);

@@ -8,22 +8,28 @@
 
 /* Random points */
 
-enum { PURPOSE_DATA = 0x7a, PURPOSE_ORDER = 0x0d };
-
 static bool seed_of(Call *call, int i, double *seed) {
   return call_whole(call, i, 0, 9007199254740992.0, seed);
 }
 
-static Array *normal_points(Call *call, const char **why) {
+/* The stream that the argument `i` names among those of a purpose. */
+static bool stream_of(Call *call, int i, RandomPurpose purpose, uint64_t *stream) {
+  const Value *word = call->args[i];
+  if (word->kind == VALUE_STRING) return *stream = random_stream_named(purpose, word->string), true;
+  eval_error(call->eval, call->places[i], "such as stream = \"noise\"",
+             "'%s' must be a string, not %s", call_argument_name(call, i), value_describe(word));
+  return false;
+}
+
+static Array *normal_points(Call *call, RandomPurpose purpose, const char **why) {
   double points, dim, seed;
+  uint64_t stream;
   if (!call_whole(call, 0, 0, 1e9, &points) || !call_whole(call, 1, 1, 1e9, &dim) ||
-      !seed_of(call, 2, &seed))
+      !seed_of(call, 2, &seed) || !stream_of(call, 3, purpose, &stream))
     return NULL;
   size_t shape[] = {(size_t)points, (size_t)dim};
   Array *array = array_full(2, shape, 0, why);
-  if (array)
-    random_normals((uint64_t)seed, random_stream(PURPOSE_DATA, 0, 0, 0), 0, array->size,
-                   array->data);
+  if (array) random_normals((uint64_t)seed, stream, 0, array->size, array->data);
   return array;
 }
 
@@ -42,13 +48,13 @@ static size_t scale_rows(Array *array) {
 
 Value *builtin_gaussian(Call *call) {
   const char *why = NULL;
-  Array *array = normal_points(call, &why);
+  Array *array = normal_points(call, RANDOM_GAUSSIAN, &why);
   return array || why ? call_give(call, array, why) : call_broken(call);
 }
 
 Value *builtin_sphere(Call *call) {
   const char *why = NULL;
-  Array *array = normal_points(call, &why);
+  Array *array = normal_points(call, RANDOM_SPHERE, &why);
   if (array) scale_rows(array);
   return array || why ? call_give(call, array, why) : call_broken(call);
 }
@@ -64,12 +70,13 @@ Value *builtin_whitened(Call *call) {
 
 Value *builtin_permutation(Call *call) {
   double n, seed;
-  if (!call_whole(call, 0, 0, 1e9, &n) || !seed_of(call, 1, &seed)) return call_broken(call);
+  uint64_t stream;
+  if (!call_whole(call, 0, 0, 1e9, &n) || !seed_of(call, 1, &seed) ||
+      !stream_of(call, 2, RANDOM_ORDER, &stream))
+    return call_broken(call);
   const char *why = NULL;
   Array *order = array_full(1, (size_t[]){(size_t)n}, 0, &why);
-  if (order)
-    random_permutation((uint64_t)seed, random_stream(PURPOSE_ORDER, 0, 0, 0), order->size,
-                       order->data);
+  if (order) random_permutation((uint64_t)seed, stream, order->size, order->data);
   return call_give(call, order, why);
 }
 

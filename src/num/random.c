@@ -67,9 +67,18 @@ void random_normals(uint64_t seed, uint64_t stream, size_t first, size_t count, 
   }
 }
 
-uint64_t random_stream(unsigned purpose, uint64_t a, uint64_t b, uint64_t c) {
+uint64_t random_stream(RandomPurpose purpose, uint64_t a, uint64_t b, uint64_t c) {
   return (uint64_t)(purpose & 0xff) << 56 | (a & 0xffffff) << 32 | (b & 0xffff) << 16 |
          (c & 0xffff);
+}
+
+/* The hash of Fowler, Noll and Vo (FNV-1a), started at 0 so that "" stays there. Words are few: two
+ * of them meet in 56 bits with a chance of 1e-17. */
+uint64_t random_stream_named(RandomPurpose purpose, const char *word) {
+  uint64_t hash = 0;
+  for (; *word; word++) hash = (hash ^ (unsigned char)*word) * 0x100000001b3;
+  hash ^= hash >> 56;
+  return random_stream(purpose, hash >> 32, hash >> 16, hash);
 }
 
 void sobol_table(int dims, size_t count, uint32_t *table) {

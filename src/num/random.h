@@ -16,9 +16,18 @@ void random_bits(uint64_t seed, uint64_t stream, size_t first, size_t count, uin
 /* The numbers 0 .. n-1 in random order, from the start of the stream. */
 void random_permutation(uint64_t seed, uint64_t stream, size_t n, double *order);
 
-/* Numbers of distinct purposes must not share a stream: packs who asks (a small constant), and up
- * to three indices, into a stream name. a < 2^24, b < 2^16, c < 2^16. */
-uint64_t random_stream(unsigned purpose, uint64_t a, uint64_t b, uint64_t c);
+/* Who draws; below 256. */
+typedef enum RandomPurpose {
+#define STREAM(id, number, about) RANDOM_##id = number,
+#include "num/streams.def"
+} RandomPurpose;
+
+/* Numbers of distinct purposes must not share a stream: packs who asks, and up to three indices,
+ * into a stream name. a < 2^24, b < 2^16, c < 2^16. */
+uint64_t random_stream(RandomPurpose purpose, uint64_t a, uint64_t b, uint64_t c);
+/* The stream of a purpose that a word tells from others of that purpose; "" is that of the indices
+ * 0, 0, 0. */
+uint64_t random_stream_named(RandomPurpose purpose, const char *word);
 
 /* The first `dims` (at most SOBOL_DIMS) coordinates of `count` points of the Sobol sequence, as
  * integers below 2^SOBOL_BITS: table[dim * count + point]. */

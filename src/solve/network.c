@@ -239,7 +239,7 @@ static bool initial_images(const NetworkPlan *plan, const Matrix *m, uint64_t st
 
 bool network_initial(const NetworkPlan *plan, int member, int matrix, double *weights) {
   const Matrix *m = &plan->program->matrices[matrix];
-  uint64_t stream = random_stream(2, (uint64_t)member, (uint64_t)matrix, 0);
+  uint64_t stream = random_stream(RANDOM_WEIGHTS, (uint64_t)member, (uint64_t)matrix, 0);
   if (!is_wide_matrix(plan->program, m)) return initial_images(plan, m, stream, weights);
   size_t N = plan->width;
   double scale = m->sigma / sqrt((double)N);
@@ -315,7 +315,7 @@ static void shake(Network *n, int k, size_t t, double noise) {
   Weights *w = &n->weights[k];
   bool wide = is_wide_matrix(n->p, m);
   size_t N = n->N, rows = wide ? N : (size_t)w->rank, vectors = thin_vectors(n->p, m);
-  uint64_t stream = random_stream(3, (uint64_t)n->member, (uint64_t)k, 0);
+  uint64_t stream = random_stream(RANDOM_LANGEVIN, (uint64_t)n->member, (uint64_t)k, 0);
   if (wide) advance_table(&(Move){.keep = w->keep}, N * N, w->w, NULL);
   w->keep = 1;
   for (size_t i = 0; i < rows; i++) {

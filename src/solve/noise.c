@@ -10,8 +10,8 @@
 
 bool noise_row(const NoiseSource *source, int space, int k, double *row) {
   size_t S = source->S;
-  uint64_t stream = random_stream(source->kind == NOISE_PLAIN ? 4 : 1, source->number,
-                                  (uint64_t)space, (uint64_t)k);
+  uint64_t stream = random_stream(source->kind == NOISE_PLAIN ? RANDOM_NEURONS : RANDOM_PATHS,
+                                  source->number, (uint64_t)space, (uint64_t)k);
   switch (source->kind) {
   case NOISE_COORDINATES:
     memset(row, 0, S * sizeof *row);

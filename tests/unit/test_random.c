@@ -59,13 +59,21 @@ static double correlation(const double *x, const double *y, size_t n) {
   return sum / (double)n;
 }
 
+/* All that draws, by its purpose, its indices and its word. */
 static void test_streams(void) {
-  enum { N = 100000, STREAMS = 8 };
+  const uint64_t named[] = {
+#define STREAM(id, number, about) random_stream(RANDOM_##id, 0, 0, 0),
+#include "num/streams.def"
+      random_stream(RANDOM_PATHS, 1, 0, 0),       random_stream(RANDOM_PATHS, 0, 1, 0),
+      random_stream(RANDOM_PATHS, 0, 0, 1),       random_stream(RANDOM_PATHS, 0, 1, 1),
+      random_stream(RANDOM_PATHS, 70000, 0, 0),   random_stream(RANDOM_PATHS, 0, 0, 65535),
+      random_stream_named(RANDOM_GAUSSIAN, "a"),  random_stream_named(RANDOM_GAUSSIAN, "b"),
+      random_stream_named(RANDOM_GAUSSIAN, "ab"), random_stream_named(RANDOM_GAUSSIAN, "ba"),
+      random_stream_named(RANDOM_SPHERE, "a"),
+  };
+  enum { N = 100000, STREAMS = sizeof named / sizeof *named };
   static double x[STREAMS][N];
-  const uint64_t named[STREAMS] = {random_stream(1, 0, 0, 0),     random_stream(2, 0, 0, 0),
-                                   random_stream(1, 1, 0, 0),     random_stream(1, 0, 1, 0),
-                                   random_stream(1, 0, 0, 1),     random_stream(1, 0, 1, 1),
-                                   random_stream(1, 70000, 0, 0), random_stream(1, 0, 0, 65535)};
+  CHECK(random_stream_named(RANDOM_ORDER, "") == random_stream(RANDOM_ORDER, 0, 0, 0));
   for (int s = 0; s < STREAMS; s++) random_normals(5, named[s], 0, N, x[s]);
   double limit = 5 / sqrt(N);
   for (int s = 0; s < STREAMS; s++)
