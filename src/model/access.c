@@ -13,7 +13,7 @@ typedef struct Subscripts {
   Subscript list[ARRAY_MAX_RANK];
   int count;
   bool broken;
-  bool vague; /* a bound is unknown: the shape of the outcome is, too */
+  bool vague; /* a bound or a mask is unknown: the shape of the outcome is, too */
   bool known;
 } Subscripts;
 
@@ -50,9 +50,13 @@ static void subscript(Eval *eval, const Ast *node, Subscripts *subscripts) {
   case VALUE_NUMBER:
     s->kind = SUBSCRIPT_AT;
     s->at = value->number;
+    if (!value->truth) break;
+    eval_error(eval, node->span, "a mask is an array, such as x > 0",
+               "a single truth value is no index");
+    subscripts->broken = true;
     break;
   case VALUE_ARRAY:
-    s->kind = SUBSCRIPT_LIST;
+    s->kind = value->truth ? SUBSCRIPT_MASK : SUBSCRIPT_LIST;
     s->list = value->array;
     break;
   default:
@@ -138,10 +142,30 @@ static Axes *index_axes(const Axes *axes, int count, const Subscript *list) {
   return left;
 }
 
+static bool lists(const Subscript *s) {
+  return s->kind == SUBSCRIPT_LIST || s->kind == SUBSCRIPT_MASK;
+}
+
 /* Whether each subscript takes or leaves one axis. */
 static bool axis_by_axis(int count, const Subscript *list) {
   for (int i = 0; i < count; i++)
-    if (list[i].kind == SUBSCRIPT_LIST && list[i].list->rank != 1) return false;
+    if (lists(&list[i]) && list[i].list->rank != 1) return false;
+  return true;
+}
+
+/* Whether the masks among the subscripts, which `nodes` hold, have the shapes of their axes;
+ * reports otherwise. */
+static bool masks_fit(Eval *eval, Ast *const *nodes, const Array *array, int count,
+                      const Subscript *list) {
+  const char *why;
+  for (int i = 0, axis = 0; i < count; i++) {
+    bool mask = list[i].kind == SUBSCRIPT_MASK;
+    if (mask && axis <= array->rank && !array_mask_fits(array, axis, list[i].list, &why)) {
+      eval_error(eval, nodes[i]->span, NULL, "%s", why);
+      return false;
+    }
+    axis += mask ? list[i].list->rank : 1;
+  }
   return true;
 }
 
@@ -154,10 +178,24 @@ Value *eval_part(Eval *eval, Span span, Value *base, int count, const Subscript 
   value->source = result_keep(base->source);
   value->field = base->field ? mem_string(base->field) : NULL;
   value->layer = base->layer;
+  value->truth = base->truth;
   if (base->error) value->error = array_index(base->error, count, list, &why);
   if (base->axes && value->kind == VALUE_ARRAY && axis_by_axis(count, list))
     value->axes = index_axes(base->axes, count, list);
   return value;
+}
+
+/* The part that the subscripts behind the first `skipped` ones choose. How many elements a mask
+ * chooses that a check does not know, is not known either. */
+static Value *index_array(Eval *eval, const Ast *node, Value *base, int skipped,
+                          const Subscripts *subscripts) {
+  int count = subscripts->count - skipped;
+  const Subscript *list = subscripts->list + skipped;
+  if (!masks_fit(eval, node->kid + 1 + skipped, base->array, count, list))
+    return value_new(&eval->heap, VALUE_BROKEN);
+  for (int i = 0; i < count && !subscripts->known; i++)
+    if (list[i].kind == SUBSCRIPT_MASK) return value_new(&eval->heap, VALUE_UNKNOWN);
+  return eval_part(eval, node->span, base, count, list, subscripts->known);
 }
 
 static Value *index_list(Eval *eval, const Ast *node, Value *base, const Subscripts *subscripts) {
@@ -187,7 +225,7 @@ static Value *index_family(Eval *eval, const Ast *node, Value *base, const Subsc
   Value *value =
       field_value(eval, node->span, base->family.result, name, (int)s->at, base->family.errors);
   if (subscripts->count == 1 || value->kind != VALUE_ARRAY) return value;
-  return eval_part(eval, node->span, value, subscripts->count - 1, s + 1, true);
+  return index_array(eval, node, value, 1, subscripts);
 }
 
 Value *eval_index(Eval *eval, const Ast *node) {
@@ -201,8 +239,7 @@ Value *eval_index(Eval *eval, const Ast *node) {
   if (subscripts.broken) return value_new(&eval->heap, VALUE_BROKEN);
   if (subscripts.vague || base->kind == VALUE_UNKNOWN) return value_new(&eval->heap, VALUE_UNKNOWN);
   switch (base->kind) {
-  case VALUE_ARRAY:
-    return eval_part(eval, node->span, base, subscripts.count, subscripts.list, subscripts.known);
+  case VALUE_ARRAY: return index_array(eval, node, base, 0, &subscripts);
   case VALUE_LIST: return index_list(eval, node, base, &subscripts);
   case VALUE_FAMILY: return index_family(eval, node, base, &subscripts);
   default: return eval_error(eval, node->span, NULL, "cannot index %s", value_describe(base));

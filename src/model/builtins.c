@@ -59,8 +59,9 @@ static Array *take(Call *call, int i) {
                "an activation is made of arithmetic, if, and functions such as tanh",
                "'%s' cannot be used inside an activation", call->row->name);
   else
-    eval_error(call->eval, call->places[i], NULL, "'%s' works on numbers and arrays, not on %s",
-               call->row->name, value_describe(value));
+    eval_error(call->eval, call->places[i], value_list_hint(value),
+               "'%s' works on numbers and arrays, not on %s", call->row->name,
+               value_describe(value));
   return NULL;
 }
 
@@ -89,6 +90,13 @@ static Value *mapped(Call *call, double (*f)(double)) {
   Array *array = array_map(x, f, &why);
   array_drop(x);
   return call_give(call, array, why);
+}
+
+/* Elements of the first `count` arguments in other places: truth values if those are. */
+static Value *moved(const Call *call, int count, Value *value) {
+  bool truth = count > 0;
+  for (int i = 0; i < count; i++) truth &= call->args[i]->truth;
+  return truth ? value_truth(value) : value;
 }
 
 static bool axis_of(Call *call, int i, double *axis) {
@@ -131,7 +139,11 @@ Value *builtin_linear(Call *call) {
 }
 
 static double is_finite(double x) { return isfinite(x) != 0; }
-static double modulo(double x, double y) { return x - y * floor(x / y); }
+/* The remainder is exact, where x / y may have lost all digits after the point. */
+static double modulo(double x, double y) {
+  double rest = fmod(x, y);
+  return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
+}
 static Array *zip_modulo(const Array *x, const Array *y, const char **why) {
   return array_zip(x, y, modulo, why);
 }
@@ -139,7 +151,7 @@ static Array *zip_modulo(const Array *x, const Array *y, const char **why) {
 Value *builtin_floor(Call *call) { return mapped(call, floor); }
 Value *builtin_ceil(Call *call) { return mapped(call, ceil); }
 Value *builtin_round(Call *call) { return mapped(call, round); }
-Value *builtin_isfinite(Call *call) { return mapped(call, is_finite); }
+Value *builtin_isfinite(Call *call) { return value_truth(mapped(call, is_finite)); }
 Value *builtin_mod(Call *call) { return binary(call, zip_modulo); }
 
 /* Reductions and sorting */
@@ -157,8 +169,8 @@ Value *builtin_std(Call *call) { return reduce(call, REDUCE_STD, 1); }
 Value *builtin_var(Call *call) { return reduce(call, REDUCE_VAR, 1); }
 Value *builtin_kurtosis(Call *call) { return reduce(call, REDUCE_KURTOSIS, 1); }
 Value *builtin_prod(Call *call) { return reduce(call, REDUCE_PROD, 1); }
-Value *builtin_any(Call *call) { return reduce(call, REDUCE_ANY, 1); }
-Value *builtin_all(Call *call) { return reduce(call, REDUCE_ALL, 1); }
+Value *builtin_any(Call *call) { return value_truth(reduce(call, REDUCE_ANY, 1)); }
+Value *builtin_all(Call *call) { return value_truth(reduce(call, REDUCE_ALL, 1)); }
 Value *builtin_argmin(Call *call) { return reduce(call, REDUCE_ARGMIN, 1); }
 Value *builtin_argmax(Call *call) { return reduce(call, REDUCE_ARGMAX, 1); }
 Value *builtin_sort(Call *call) { return along(call, array_sort); }
@@ -308,7 +320,7 @@ Value *builtin_curve(Call *call) {
 
 Value *builtin_diag(Call *call) { return unary(call, array_diag); }
 Value *builtin_trace(Call *call) { return unary(call, array_trace); }
-Value *builtin_transpose(Call *call) { return unary(call, array_transpose); }
+Value *builtin_transpose(Call *call) { return moved(call, 1, unary(call, array_transpose)); }
 Value *builtin_outer(Call *call) { return binary(call, array_outer); }
 Value *builtin_dot(Call *call) { return binary(call, array_dot); }
 Value *builtin_solve(Call *call) { return binary(call, array_solve); }
@@ -463,7 +475,7 @@ Value *builtin_reshape(Call *call) {
   const char *why = NULL;
   Array *array = array_reshape(x, rank, shape, &why);
   array_drop(x);
-  return call_give(call, array, why);
+  return moved(call, 1, call_give(call, array, why));
 }
 
 Value *builtin_concat(Call *call) {
@@ -475,7 +487,7 @@ Value *builtin_concat(Call *call) {
       sound ? array_concat((size_t)call->count, (const Array *const *)parts, &why) : NULL;
   for (int i = 0; i < call->count; i++) array_drop(parts[i]);
   free(parts);
-  return sound ? call_give(call, array, why) : call_broken(call);
+  return sound ? moved(call, call->count, call_give(call, array, why)) : call_broken(call);
 }
 
 Value *builtin_derivative(Call *call) { return eval_derivative(call); }
@@ -497,6 +509,10 @@ static const Builtin primitives[] = {
 #undef PRIM
     {0},
 };
+
+static void define_truth(Scope *scope, const char *name) {
+  value_truth(scope_own(scope, name)->value);
+}
 
 static void define_number(Eval *eval, Scope *scope, const char *name, double x) {
   scope_set(scope, name, value_number(&eval->heap, x), (Span){0});
@@ -521,6 +537,8 @@ void builtins_define(Eval *eval, Scope *scope) {
   eval_define(eval, scope, rows);
 #define CONSTANT(name, value, about) define_number(eval, scope, name, value);
 #include "model/builtins.def"
+  define_truth(scope, "true");
+  define_truth(scope, "false");
   define_loss(eval, scope, "mse", squared_error(eval->pool));
   define_loss(eval, scope, "cross_entropy", NULL);
   Value *input = value_new(&eval->heap, VALUE_CHAIN);

@@ -162,7 +162,7 @@ static Value *check_chain(Slot slot, Value *value) {
 
 static Value *check_array(Slot slot, Value *value) {
   if (value->kind == VALUE_LIST)
-    return eval_error(slot.eval, slot.span, "are all rows of one length?",
+    return eval_error(slot.eval, slot.span, value_list_hint(value),
                       "'%s' must be an array, not a list", slot.key->name);
   if (value->kind != VALUE_ARRAY) return refuse(slot, "an array", value);
   return value;

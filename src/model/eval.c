@@ -87,10 +87,17 @@ static void block_in_doubt(Eval *eval, const Ast *block) {
   while (eval->doubtful_count) free(eval->doubtful[--eval->doubtful_count]);
 }
 
+static bool is_nan(const Value *value) {
+  return value->kind == VALUE_NUMBER && value->known && isnan(value->number);
+}
+
 int eval_truth(Eval *eval, Value *value, Span span) {
   if (value->kind == VALUE_BROKEN || value->kind == VALUE_UNKNOWN) return -1;
-  if (value->kind == VALUE_NUMBER)
-    return value->known ? value->number != 0 && !isnan(value->number) : -1;
+  if (is_nan(value))
+    return eval_fail(eval, STATUS_NUMERICS, span, "isfinite(x) asks for numbers that are none",
+                     "nan is neither true nor false"),
+           -1;
+  if (value->kind == VALUE_NUMBER) return value->known ? value->number != 0 : -1;
   eval_error(eval, span, value->kind == VALUE_ARRAY ? "use all() or any()" : NULL,
              "a condition must be a number, not %s", value_describe(value));
   return -1;
@@ -264,7 +271,7 @@ static bool plottable(Eval *eval, const Item *item) {
     return true;
   const char *hint = kind == VALUE_RESULT   ? "one of its fields, such as .loss"
                      : kind == VALUE_FAMILY ? "one layer of it, with indices: [1, :, 0, -1, 0]"
-                                            : NULL;
+                                            : value_list_hint(item->value);
   eval_error(eval, item->node->span, hint, "cannot plot %s", value_describe(item->value));
   return false;
 }
@@ -324,8 +331,9 @@ static void save(Eval *eval, const Ast *node) {
   const char *path = file_name(eval, node->kid[1], &certain);
   bool unknown = value->kind == VALUE_UNKNOWN || value->kind == VALUE_BROKEN;
   if (!value_is_numeric(value) && value->kind != VALUE_RESULT && !unknown) {
-    eval_error(eval, node->kid[0]->span, "save a result or an array", "cannot save %s",
-               value_describe(value));
+    const char *hint = value_list_hint(value);
+    eval_error(eval, node->kid[0]->span, hint ? hint : "save a result or an array",
+               "cannot save %s", value_describe(value));
     return;
   }
   if (eval->halted || (!path && !eval->dry)) return;
@@ -349,7 +357,8 @@ static void refute(Eval *eval, const Ast *node, const Value *message, const Valu
   free(source);
 }
 
-/* Only a run judges: an assertion stands in order with what is printed before it. */
+/* What is not true fails, nan too. Only a run judges: an assertion stands in order with what is
+ * printed before it. */
 static void assertion(Eval *eval, const Ast *node) {
   const Ast *condition = node->kid[0];
   const Value *sides[2] = {NULL, NULL};
@@ -364,7 +373,7 @@ static void assertion(Eval *eval, const Ast *node) {
     value = eval_expression(eval, condition);
   }
   Value *message = node->kid[1] ? eval_expression(eval, node->kid[1]) : NULL;
-  int truth = eval_truth(eval, value, condition->span);
+  int truth = is_nan(value) ? 0 : eval_truth(eval, value, condition->span);
   if (truth == 0 && !eval->dry) refute(eval, node, message, sides);
 }
 
@@ -375,7 +384,8 @@ Value *eval_element(Eval *eval, Span span, const Value *value, int i) {
   const char *why = NULL;
   const Subscript subscript = {.kind = SUBSCRIPT_AT, .at = i};
   Array *part = array_index(value->array, 1, &subscript, &why);
-  return eval_array(eval, span, part, why, value->known);
+  Value *element = eval_array(eval, span, part, why, value->known);
+  return value->truth ? value_truth(element) : element;
 }
 
 static int length_of(Eval *eval, const Value *value, Span span) {

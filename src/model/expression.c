@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/declare.h"
 #include "model/eval.h"
+#include "base/memory.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,41 +18,62 @@ static Value *lookup(Eval *eval, const Ast *node) {
   return broken;
 }
 
+/* The elements of a literal, and what they have in common. */
+typedef struct Elements {
+  Value **items;
+  int count;
+  bool broken, unknown, known, numeric, truth;
+} Elements;
+
+static Elements elements_of(Eval *eval, const Ast *node) {
+  Elements e = {.items = mem_new((size_t)node->count, sizeof *e.items),
+                .count = node->count,
+                .known = true,
+                .numeric = true,
+                .truth = node->count > 0};
+  for (int i = 0; i < e.count; i++) {
+    const Value *item = e.items[i] = eval_expression(eval, node->kid[i]);
+    e.broken |= item->kind == VALUE_BROKEN;
+    e.unknown |= item->kind == VALUE_UNKNOWN;
+    e.known &= item->known;
+    e.numeric &= value_is_numeric(item);
+    e.truth &= item->truth;
+  }
+  return e;
+}
+
+/* The elements as one array; NULL when they are none, or of different shapes. */
+static Array *stack(const Elements *e) {
+  if (!e->numeric) return NULL;
+  Array **parts = mem_new((size_t)e->count, sizeof *parts);
+  for (int i = 0; i < e->count; i++) parts[i] = value_as_array(e->items[i]);
+  const char *why;
+  Array *stacked = array_stack((size_t)e->count, (const Array *const *)parts, &why);
+  for (int i = 0; i < e->count; i++) array_drop(parts[i]);
+  free(parts);
+  return stacked;
+}
+
 /* A literal becomes an array when its elements are numbers or arrays of one shape, else a list. */
 static Value *literal(Eval *eval, const Ast *node) {
-  Value **items = mem_new((size_t)node->count, sizeof *items);
-  bool broken = false, unknown = false, known = true, numeric = true;
-  for (int i = 0; i < node->count; i++) {
-    items[i] = eval_expression(eval, node->kid[i]);
-    broken |= items[i]->kind == VALUE_BROKEN;
-    unknown |= items[i]->kind == VALUE_UNKNOWN;
-    known &= items[i]->known;
-    numeric &= value_is_numeric(items[i]);
-  }
+  Elements e = elements_of(eval, node);
+  bool whole = !e.broken && !e.unknown;
+  Array *stacked = whole ? stack(&e) : NULL;
   Value *value;
-  if (broken || unknown) {
-    value = value_new(&eval->heap, broken ? VALUE_BROKEN : VALUE_UNKNOWN);
+  if (!whole) {
+    value = value_new(&eval->heap, e.broken ? VALUE_BROKEN : VALUE_UNKNOWN);
+  } else if (stacked) {
+    value = value_array(&eval->heap, stacked);
+    value->known = e.known;
+    value->truth = e.truth;
   } else {
-    Array *stacked = NULL;
-    if (numeric) {
-      Array **parts = mem_new((size_t)node->count, sizeof *parts);
-      for (int i = 0; i < node->count; i++) parts[i] = value_as_array(items[i]);
-      const char *why;
-      stacked = array_stack((size_t)node->count, (const Array *const *)parts, &why);
-      for (int i = 0; i < node->count; i++) array_drop(parts[i]);
-      free(parts);
-    }
-    if (stacked) {
-      value = value_array(&eval->heap, stacked);
-    } else {
-      value = value_new(&eval->heap, VALUE_LIST);
-      value->list.items = mem_new((size_t)node->count, sizeof *items);
-      value->list.count = node->count;
-      for (int i = 0; i < node->count; i++) value->list.items[i] = value_keep(items[i]);
-    }
-    value->known = known;
+    value = value_new(&eval->heap, VALUE_LIST);
+    value->known = e.known;
+    value->list.items = mem_new((size_t)e.count, sizeof *e.items);
+    value->list.count = e.count;
+    for (int i = 0; i < e.count; i++) value->list.items[i] = value_keep(e.items[i]);
   }
-  free(items);
+  free(e.items);
   return value;
 }
 
@@ -86,8 +109,9 @@ static Value *conditional(Eval *eval, const Ast *node) {
 static Value *operation(Eval *eval, const Ast *node) {
   Value *a = eval_expression(eval, node->kid[0]);
   bool both = node->op == AST_AND || node->op == AST_OR;
-  if (both && a->kind == VALUE_NUMBER && a->known && (a->number != 0) == (node->op == AST_OR))
-    return value_number(&eval->heap, node->op == AST_OR);
+  if (both && a->kind == VALUE_NUMBER && a->known && !isnan(a->number) &&
+      (a->number != 0) == (node->op == AST_OR))
+    return value_truth(value_number(&eval->heap, node->op == AST_OR));
   Value *b = eval_expression(eval, node->kid[1]);
   if (node->op != AST_ARROW) return eval_operator(eval, node, node->op, a, b);
   return chain_join(eval, node, eval_call_bare(eval, node->kid[0], a),

@@ -58,9 +58,11 @@ Value *eval_prim(Eval *eval, Span span, Prim prim, Value *a, Value *b) {
     return symbol(eval,
                   expr_call(eval->pool, prim, as_expr(eval, a), b ? as_expr(eval, b) : NULL, NULL));
   }
-  if (!value_is_numeric(a) || (b && !value_is_numeric(b)))
-    return eval_error(eval, span, NULL, "'%s' works on numbers and arrays, not on %s",
-                      prim_name(prim), value_describe(value_is_numeric(a) ? b : a));
+  const Value *odd = !value_is_numeric(a) ? a : b && !value_is_numeric(b) ? b : NULL;
+  if (odd)
+    return eval_error(eval, span, value_list_hint(odd),
+                      "'%s' works on numbers and arrays, not on %s", prim_name(prim),
+                      value_describe(odd));
   bool known = a->known && (!b || b->known);
   if (a->kind == VALUE_NUMBER && (!b || b->kind == VALUE_NUMBER)) {
     Value *value = value_number(&eval->heap, prim_eval(prim, a->number, b ? b->number : 0, 0));
@@ -82,7 +84,8 @@ static Value *choose_array(Eval *eval, Span span, Value *condition, Value *yes, 
   array_drop(c);
   array_drop(a);
   array_drop(b);
-  return eval_array(eval, span, array, why, condition->known && yes->known && no->known);
+  Value *value = eval_array(eval, span, array, why, condition->known && yes->known && no->known);
+  return yes->truth && no->truth ? value_truth(value) : value;
 }
 
 /* if condition then yes else no, where the condition is an array, a symbol, or not known. */
@@ -107,8 +110,13 @@ static Value *negated(Eval *eval, Span span, Value *truth) {
   return eval_prim(eval, span, PRIM_EQ, truth, value_number(&eval->heap, 0));
 }
 
+/* The truth of a number, an array or a symbol. */
 static Value *truth_of(Eval *eval, Span span, Value *value) {
-  return negated(eval, span, negated(eval, span, value));
+  if (value->kind == VALUE_SYMBOL) return negated(eval, span, negated(eval, span, value));
+  const char *why = NULL;
+  Array *x = value_as_array(value), *truth = array_truth(x, &why);
+  array_drop(x);
+  return value_truth(eval_array(eval, span, truth, why, value->known));
 }
 
 static Value *compare_strings(Eval *eval, const Ast *node, int op, const Value *a, const Value *b) {
@@ -117,7 +125,7 @@ static Value *compare_strings(Eval *eval, const Ast *node, int op, const Value *
                       "strings have no such operation");
   Value *value = value_number(&eval->heap, (strcmp(a->string, b->string) == 0) == (op == AST_EQ));
   value->known = a->known && b->known;
-  return value;
+  return value_truth(value);
 }
 
 static Value *join_strings(Eval *eval, const Value *a, const Value *b) {
@@ -132,9 +140,11 @@ static Value *matrix_product(Eval *eval, Span span, Value *a, Value *b) {
   Value *early = broken_or_unknown(eval, a, b);
   if (early) return early;
   if (a->kind == VALUE_MATRIX) return forward_apply(eval, span, a, b);
-  if (a->kind != VALUE_ARRAY || b->kind != VALUE_ARRAY)
-    return eval_error(eval, span, "use * for numbers", "'@' multiplies arrays, not %s",
-                      value_describe(a->kind == VALUE_ARRAY ? b : a));
+  const Value *odd = a->kind != VALUE_ARRAY ? a : b->kind != VALUE_ARRAY ? b : NULL;
+  if (odd)
+    return eval_error(eval, span,
+                      odd->kind == VALUE_NUMBER ? "use * for numbers" : value_list_hint(odd),
+                      "'@' multiplies arrays, not %s", value_describe(odd));
   const char *why = NULL;
   Array *array = array_matmul(a->array, b->array, &why);
   return eval_array(eval, span, array, why, a->known && b->known);
@@ -144,29 +154,51 @@ static Value *transpose(Eval *eval, Span span, Value *a) {
   if (a->kind != VALUE_ARRAY) {
     Value *early = broken_or_unknown(eval, a, NULL);
     if (early || a->kind == VALUE_NUMBER) return early ? early : a;
-    return eval_error(eval, span, NULL, "cannot transpose %s", value_describe(a));
+    return eval_error(eval, span, value_list_hint(a), "cannot transpose %s", value_describe(a));
   }
   const char *why = NULL;
   Array *array = array_transpose(a->array, &why);
-  return eval_array(eval, span, array, why, a->known);
+  Value *value = eval_array(eval, span, array, why, a->known);
+  return a->truth ? value_truth(value) : value;
 }
 
-/* The operators that are one primitive; `swap` exchanges the sides, `negate` the outcome. */
+/* The operators that are one primitive, and those of them that compare: `swap` exchanges the sides,
+ * `negate` the outcome. */
 static const struct {
   int op;
   Prim prim;
-  bool swap, negate;
+  bool compares, swap, negate;
 } simple[] = {
-    {'+', PRIM_ADD, false, false},  {'-', PRIM_SUB, false, false},
-    {'*', PRIM_MUL, false, false},  {'/', PRIM_DIV, false, false},
-    {'^', PRIM_POW, false, false},  {'<', PRIM_LT, false, false},
-    {'>', PRIM_LT, true, false},    {AST_LE, PRIM_LE, false, false},
-    {AST_GE, PRIM_LE, true, false}, {AST_EQ, PRIM_EQ, false, false},
-    {AST_NE, PRIM_EQ, false, true},
+    {'+', PRIM_ADD, false, false, false}, {'-', PRIM_SUB, false, false, false},
+    {'*', PRIM_MUL, false, false, false}, {'/', PRIM_DIV, false, false, false},
+    {'^', PRIM_POW, false, false, false}, {'<', PRIM_LT, true, false, false},
+    {'>', PRIM_LT, true, true, false},    {AST_LE, PRIM_LE, true, false, false},
+    {AST_GE, PRIM_LE, true, true, false}, {AST_EQ, PRIM_EQ, true, false, false},
+    {AST_NE, PRIM_EQ, true, false, true},
 };
 
 static bool operable(const Value *value) {
   return value_is_numeric(value) || value->kind == VALUE_SYMBOL;
+}
+
+static Value *inoperable(Eval *eval, Span span, int op, const char *hint, const Value *value) {
+  if (!hint) hint = value_list_hint(value);
+  return eval_error(eval, span, hint, "'%s' works on numbers and arrays, not on %s",
+                    ast_operator(op), value_describe(value));
+}
+
+/* a and b, a or b: the smaller, or the larger truth. */
+static Value *both(Eval *eval, Span span, int op, Value *a, Value *b) {
+  a = truth_of(eval, span, a);
+  b = truth_of(eval, span, b);
+  return value_truth(eval_prim(eval, span, op == AST_AND ? PRIM_MIN : PRIM_MAX, a, b));
+}
+
+static Value * not(Eval * eval, Span span, Value *a) {
+  Value *early = broken_or_unknown(eval, a, NULL);
+  if (early) return early;
+  if (!operable(a)) return inoperable(eval, span, AST_NOT, NULL, a);
+  return value_truth(negated(eval, span, truth_of(eval, span, a)));
 }
 
 static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
@@ -181,22 +213,18 @@ static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   bool function = eval_is_activation(a) || eval_is_activation(b);
   bool text = op == '+' && (a->kind == VALUE_STRING || b->kind == VALUE_STRING);
   if (!operable(a) || !operable(b))
-    return eval_error(eval, node->span,
+    return inoperable(eval, node->span, op,
                       function ? "call the function: f(x)"
                       : text   ? "str(x) makes text of a number"
                                : NULL,
-                      "'%s' works on numbers and arrays, not on %s", ast_operator(op),
-                      value_describe(operable(a) ? b : a));
-  if (op == AST_AND || op == AST_OR) {
-    a = truth_of(eval, node->span, a);
-    b = truth_of(eval, node->span, b);
-    return eval_prim(eval, node->span, op == AST_AND ? PRIM_MIN : PRIM_MAX, a, b);
-  }
+                      operable(a) ? b : a);
+  if (op == AST_AND || op == AST_OR) return both(eval, node->span, op, a, b);
   for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)
     if (simple[i].op == op) {
       Value *value = simple[i].swap ? eval_prim(eval, node->span, simple[i].prim, b, a)
                                     : eval_prim(eval, node->span, simple[i].prim, a, b);
-      return simple[i].negate ? negated(eval, node->span, value) : value;
+      if (simple[i].negate) value = negated(eval, node->span, value);
+      return simple[i].compares ? value_truth(value) : value;
     }
   return value_new(&eval->heap, VALUE_BROKEN);
 }
@@ -205,7 +233,7 @@ Value *eval_operator(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   switch (op) {
   case '@': return matrix_product(eval, node->span, a, b);
   case '\'': return transpose(eval, node->span, a);
-  case AST_NOT: return negated(eval, node->span, a);
+  case AST_NOT: return not(eval, node->span, a);
   case '-':
     if (!b) return eval_prim(eval, node->span, PRIM_NEG, a, NULL);
     break;

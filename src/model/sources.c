@@ -89,13 +89,14 @@ Value *builtin_where(Call *call) {
     return eval_error(call->eval, call->places[0], "such as labels == 3",
                       "'condition' must be a vector, not %s", value_describe(condition));
   if (!condition->known) return value_new(&call->eval->heap, VALUE_UNKNOWN);
-  const Array *x = condition->array;
-  size_t count = 0, found = 0;
-  for (size_t i = 0; i < x->size; i++) count += x->data[i] != 0;
   const char *why = NULL;
-  Array *indices = array_full(1, &count, 0, &why);
-  for (size_t i = 0; indices && i < x->size; i++)
-    if (x->data[i] != 0) indices->data[found++] = (double)i;
+  size_t count = condition->array->size;
+  Array *truth = array_truth(condition->array, &why);
+  Array *places = truth ? array_range(0, (double)count - 1, 1, &why) : NULL;
+  const Subscript mask = {.kind = SUBSCRIPT_MASK, .list = truth};
+  Array *indices = places ? array_index(places, 1, &mask, &why) : NULL;
+  array_drop(truth);
+  array_drop(places);
   return call_give(call, indices, why);
 }
 

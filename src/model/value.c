@@ -166,6 +166,18 @@ Value *value_result(Heap *heap, Result *result) {
   return value;
 }
 
+const char *value_list_hint(const Value *value) {
+  if (value->kind != VALUE_LIST) return NULL;
+  for (int i = 0; i < value->list.count; i++)
+    if (!value_is_numeric(value->list.items[i])) return "an array holds numbers alone";
+  return "an array has rows of one length";
+}
+
+Value *value_truth(Value *value) {
+  value->truth = value_is_numeric(value);
+  return value;
+}
+
 Value *value_forget(Heap *heap, Value *value) {
   if (!value->known) return value;
   Value *copy;
@@ -177,6 +189,7 @@ Value *value_forget(Heap *heap, Value *value) {
   default: return value;
   }
   copy->known = false;
+  copy->truth = value->truth;
   return copy;
 }
 
@@ -194,8 +207,10 @@ const char *declared_kind_name(DeclaredKind kind) {
   return names[kind];
 }
 
-static void describe_array(const Array *array, char *text, size_t size) {
-  size_t used = (size_t)snprintf(text, size, "an array of shape [");
+static void describe_array(const Value *value, char *text, size_t size) {
+  const Array *array = value->array;
+  size_t used =
+      (size_t)snprintf(text, size, "an array of %sshape [", value->truth ? "truth values of " : "");
   for (int i = 0; i < array->rank && used < size; i++)
     used += (size_t)snprintf(text + used, size - used, i ? ", %zu" : "%zu", array->shape[i]);
   if (used < size) snprintf(text + used, size - used, "]");
@@ -210,8 +225,8 @@ const char *value_describe(const Value *value) {
   case VALUE_BROKEN: return "something broken";
   case VALUE_UNKNOWN: return "something not known yet";
   case VALUE_NONE: return "nothing";
-  case VALUE_NUMBER: return "a number";
-  case VALUE_ARRAY: describe_array(value->array, text, ROOM); return text;
+  case VALUE_NUMBER: return value->truth ? "a truth value" : "a number";
+  case VALUE_ARRAY: describe_array(value, text, ROOM); return text;
   case VALUE_STRING: return "a string";
   case VALUE_LIST: return "a list";
   case VALUE_SYMBOL: return "the argument of an activation, loss or layer";

@@ -17,7 +17,7 @@ typedef enum ValueKind {
   VALUE_BROKEN,
   VALUE_UNKNOWN,
   VALUE_NONE,   /* an optional argument that was not given */
-  VALUE_NUMBER, /* also truth: 0 or 1 */
+  VALUE_NUMBER, /* also truth, 0 or 1 */
   VALUE_ARRAY,  /* rank > 0 */
   VALUE_STRING,
   VALUE_LIST,     /* elements of different kinds or shapes */
@@ -99,6 +99,7 @@ struct Value {
   int references;
   ValueKind kind;
   bool known;
+  bool truth; /* of a number or array: it was made by a comparison or by logic, and is a mask */
   union {
     double number;
     Array *array;
@@ -184,6 +185,8 @@ Value *value_number(Heap *heap, double number);
 Value *value_array(Heap *heap, Array *array);
 Value *value_string(Heap *heap, const char *text);
 Value *value_result(Heap *heap, Result *result); /* takes over the reference */
+/* Says that a number or array is a truth value; gives the value. */
+Value *value_truth(Value *value);
 /* The value itself when it is known already to be unknown, else a copy that is. */
 Value *value_forget(Heap *heap, Value *value);
 
@@ -193,6 +196,8 @@ bool value_is_numeric(const Value *value); /* NUMBER or ARRAY */
 /* How messages call the value: "a number", "an array of shape [3, 2]", "a model"; the text lives
  * until the fourth next call on this thread. */
 const char *value_describe(const Value *value);
+/* Why a list is no array, as a hint; NULL for other values. */
+const char *value_list_hint(const Value *value);
 const char *declared_kind_name(DeclaredKind kind);
 
 /* Axes of which nothing is known yet. */

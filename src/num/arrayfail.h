@@ -16,6 +16,9 @@ Array *array_fresh(int rank, const size_t *shape, const char **why);
 /* True when the value is a whole number that indexes and counts can hold. */
 bool array_whole(double value);
 
+/* Whether every element is true or false; fails at NaN. */
+bool array_decided(const Array *a, const char **why);
+
 /* The axis that `axis` (negative from the last) names, or -1 after failing. */
 int array_axis(const Array *a, double axis, const char **why);
 

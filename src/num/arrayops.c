@@ -149,8 +149,24 @@ Array *array_zip(const Array *a, const Array *b, double (*f)(double, double), co
   return out;
 }
 
+bool array_decided(const Array *a, const char **why) {
+  for (size_t i = 0; i < a->size; i++)
+    if (isnan(a->data[i])) {
+      array_fail(why, STATUS_NUMERICS, "nan is neither true nor false");
+      return false;
+    }
+  return true;
+}
+
+Array *array_truth(const Array *a, const char **why) {
+  Array *out = array_decided(a, why) ? array_fresh(a->rank, a->shape, why) : NULL;
+  for (size_t i = 0; out && i < out->size; i++) out->data[i] = a->data[i] != 0;
+  return out;
+}
+
 Array *array_select(const Array *condition, const Array *yes, const Array *no, const char **why) {
   Walk w;
+  if (!array_decided(condition, why)) return NULL;
   Array *out = walk_begin(&w, 3, (const Array *const[]){condition, yes, no}, why);
   if (!out) return NULL;
   for (size_t i = 0; i < out->size; i++, walk_on(&w))
@@ -159,10 +175,11 @@ Array *array_select(const Array *condition, const Array *yes, const Array *no, c
   return out;
 }
 
-/* Indexing. Each subscript becomes the list of offsets that it picks along its axis. */
+/* Indexing. Each subscript becomes the list of offsets that it picks along its axis; a mask takes
+ * several axes as one. */
 
 typedef struct Pick {
-  size_t count, *offsets;
+  size_t size, count, *offsets;
 } Pick;
 
 static bool resolve(double index, int axis, size_t size, size_t *place, const char **why) {
@@ -195,7 +212,7 @@ static bool clip(bool given, double bound, size_t missing, size_t size, size_t *
 
 static bool pick_list(Pick *pick, const double *list, size_t count, int axis, size_t size,
                       const char **why) {
-  *pick = (Pick){count, mem_new(count, sizeof *pick->offsets)};
+  *pick = (Pick){size, count, mem_new(count, sizeof *pick->offsets)};
   for (size_t i = 0; i < count; i++)
     if (!resolve(list[i], axis, size, &pick->offsets[i], why)) return false;
   return true;
@@ -206,14 +223,37 @@ static bool pick_slice(Pick *pick, const Subscript *s, size_t size, const char *
   if (!clip(s->has_begin, s->begin, 0, size, &begin, why)) return false;
   if (!clip(s->has_end, s->end, size, size, &end, why)) return false;
   size_t count = begin < end ? end - begin : 0;
-  *pick = (Pick){count, mem_new(count, sizeof *pick->offsets)};
+  *pick = (Pick){size, count, mem_new(count, sizeof *pick->offsets)};
   for (size_t i = 0; i < count; i++) pick->offsets[i] = begin + i;
   return true;
 }
 
-/* Chooses along one axis and appends the axes that come out of it to the shape. */
-static bool choose(Pick *pick, const Subscript *s, int axis, size_t size, int *rank, size_t *shape,
-                   const char **why) {
+bool array_mask_fits(const Array *a, int axis, const Array *mask, const char **why) {
+  char text[2][ARRAY_SHAPE_TEXT];
+  bool fits = mask->rank <= a->rank - axis &&
+              memcmp(mask->shape, a->shape + axis, (size_t)mask->rank * sizeof *a->shape) == 0;
+  if (!fits)
+    array_fail(why, STATUS_SCRIPT,
+               "a mask of shape %s does not fit axis %d of an array of shape %s",
+               array_shape_text(mask, text[0]), axis, array_shape_text(a, text[1]));
+  return fits;
+}
+
+static bool pick_mask(Pick *pick, const Array *a, int axis, const Array *mask, const char **why) {
+  if (!array_mask_fits(a, axis, mask, why)) return false;
+  *pick = (Pick){mask->size, 0, mem_new(mask->size, sizeof *pick->offsets)};
+  for (size_t i = 0; i < mask->size; i++)
+    if (mask->data[i] != 0) pick->offsets[pick->count++] = i;
+  return true;
+}
+
+/* How many axes of an array the subscript takes. */
+static int axes_taken(const Subscript *s) { return s->kind == SUBSCRIPT_MASK ? s->list->rank : 1; }
+
+/* Chooses along an axis and appends the axes that come out of it to the shape. */
+static bool choose(Pick *pick, const Subscript *s, const Array *a, int axis, int *rank,
+                   size_t *shape, const char **why) {
+  size_t size = a->shape[axis];
   switch (s->kind) {
   case SUBSCRIPT_AT: return pick_list(pick, &s->at, 1, axis, size, why);
   case SUBSCRIPT_SLICE:
@@ -223,6 +263,10 @@ static bool choose(Pick *pick, const Subscript *s, int axis, size_t size, int *r
   case SUBSCRIPT_LIST:
     for (int i = 0; i < s->list->rank; i++) shape[(*rank)++] = s->list->shape[i];
     return pick_list(pick, s->list->data, s->list->size, axis, size, why);
+  case SUBSCRIPT_MASK:
+    if (!pick_mask(pick, a, axis, s->list, why)) return false;
+    shape[(*rank)++] = pick->count;
+    return true;
   }
   return false;
 }
@@ -236,18 +280,20 @@ static double *gather(double *to, const double *from, const Pick *picks, int axe
 
 Array *array_index(const Array *a, int count, const Subscript *subscripts, const char **why) {
   char text[ARRAY_SHAPE_TEXT];
-  if (count > a->rank)
-    return array_fail(why, STATUS_SCRIPT, "%d subscripts for an array of shape %s", count,
+  int taken = 0;
+  for (int i = 0; i < count; i++) taken += axes_taken(&subscripts[i]);
+  if (taken > a->rank)
+    return array_fail(why, STATUS_SCRIPT, "%d subscripts for an array of shape %s", taken,
                       array_shape_text(a, text));
   Pick picks[ARRAY_MAX_RANK] = {0};
   size_t shape[(ARRAY_MAX_RANK + 1) * ARRAY_MAX_RANK], block = 1;
   int rank = 0;
   bool good = true;
-  for (int i = 0; i < count && good; i++)
-    good = choose(&picks[i], &subscripts[i], i, a->shape[i], &rank, shape, why);
-  for (int i = count; i < a->rank; i++) block *= shape[rank++] = a->shape[i];
+  for (int i = 0, axis = 0; i < count && good; axis += axes_taken(&subscripts[i++]))
+    good = choose(&picks[i], &subscripts[i], a, axis, &rank, shape, why);
+  for (int i = taken; i < a->rank; i++) block *= shape[rank++] = a->shape[i];
   size_t stride = block;
-  for (int i = count - 1; i >= 0 && good; stride *= a->shape[i--])
+  for (int i = count - 1; i >= 0 && good; stride *= picks[i--].size)
     for (size_t k = 0; k < picks[i].count; k++) picks[i].offsets[k] *= stride;
   Array *out = good ? array_fresh(rank, shape, why) : NULL;
   if (out && out->size) gather(out->data, a->data, picks, count, block);

@@ -19,7 +19,9 @@ Status array_failure(void);
 
 Array *array_map(const Array *a, double (*f)(double), const char **why);
 Array *array_zip(const Array *a, const Array *b, double (*f)(double, double), const char **why);
-/* Elements of `yes` where `condition` is not zero, else of `no`; all three broadcast. */
+/* 1 where the element is not zero, else 0. What asks for truth fails at NaN, which has none. */
+Array *array_truth(const Array *a, const char **why);
+/* Elements of `yes` where `condition` is true, else of `no`; all three broadcast. */
 Array *array_select(const Array *condition, const Array *yes, const Array *no, const char **why);
 
 /* Indexing */
@@ -27,7 +29,8 @@ Array *array_select(const Array *condition, const Array *yes, const Array *no, c
 typedef enum SubscriptKind {
   SUBSCRIPT_AT,    /* x[at]: removes the axis */
   SUBSCRIPT_SLICE, /* x[begin:end]: clipped to the axis, as in Python */
-  SUBSCRIPT_LIST   /* x[list]: the axis is replaced by the axes of the list */
+  SUBSCRIPT_LIST,  /* x[list]: the axis is replaced by the axes of the list */
+  SUBSCRIPT_MASK   /* x[list]: as many axes as the list has, by one over its true elements */
 } SubscriptKind;
 
 /* One subscript. Positions are numbers of the script: whole, and negative from the end. */
@@ -39,9 +42,12 @@ typedef struct Subscript {
   const Array *list;
 } Subscript;
 
-/* Subscripts of the first `count` axes, each on its own (two lists select a grid); the remaining
- * axes stay whole. Out of range, not whole, or more subscripts than axes: an error. */
+/* Subscripts of the first axes, each on its own (two lists select a grid); the remaining axes stay
+ * whole. Out of range, not whole, a mask of another shape, or more subscripts than axes: an error.
+ */
 Array *array_index(const Array *a, int count, const Subscript *subscripts, const char **why);
+/* Whether a mask has the shape of the axes from `axis` on. */
+bool array_mask_fits(const Array *a, int axis, const Array *mask, const char **why);
 
 /* Making arrays */
 
@@ -67,7 +73,8 @@ Array *array_transpose(const Array *a, const char **why);
 Array *array_diag(const Array *a, const char **why);
 
 /* Reductions. Of an empty array, sum and any give 0, prod and all 1, and the others fail. std and
- * var are those of the population (divided by n, as in NumPy). NaN propagates. */
+ * var are those of the population (divided by n, as in NumPy). NaN propagates; any and all fail at
+ * it. */
 
 typedef enum Reduction {
   REDUCE_SUM,
@@ -136,9 +143,10 @@ enum { ARRAY_SHAPE_TEXT = 24 * ARRAY_MAX_RANK };
 
 /* "[3, 4]"; "[]" for a number. Returns `text`. */
 char *array_shape_text(const Array *a, char text[ARRAY_SHAPE_TEXT]);
-/* For people, to be freed, lines without a final newline: a number as %.6g, a vector wrapped to
- * `columns`, a matrix in aligned rows, higher ranks as their matrices. What is large is cut to the
- * first and last few entries, with the shape on a line before. */
+/* For people, to be freed, lines without a final newline: six digits, or as many as tell the
+ * numbers apart; a vector wrapped to `columns`, a matrix in aligned rows, higher ranks as their
+ * matrices. What is large is cut to the first and last few entries, with the shape on a line
+ * before. */
 char *array_text(const Array *a, int columns);
 
 #endif

@@ -80,18 +80,19 @@ static double reduce(Line x, Reduction reduction) {
   return NAN;
 }
 
-static bool reducible(size_t count, Reduction reduction, const char **why) {
+static bool reducible(const Array *a, size_t count, Reduction reduction, const char **why) {
   static const char *const needs_one[] = {
       [REDUCE_MEAN] = "mean",     [REDUCE_STD] = "std",          [REDUCE_VAR] = "var",
       [REDUCE_MIN] = "min",       [REDUCE_MAX] = "max",          [REDUCE_ARGMIN] = "argmin",
       [REDUCE_ARGMAX] = "argmax", [REDUCE_KURTOSIS] = "kurtosis"};
+  if (reduction == REDUCE_ANY || reduction == REDUCE_ALL) return array_decided(a, why);
   if (count || !needs_one[reduction]) return true;
   array_fail(why, STATUS_SCRIPT, "%s of nothing: the array is empty", needs_one[reduction]);
   return false;
 }
 
 Array *array_reduce(const Array *a, Reduction reduction, const char **why) {
-  if (!reducible(a->size, reduction, why)) return NULL;
+  if (!reducible(a, a->size, reduction, why)) return NULL;
   Array *out = array_fresh(0, NULL, why);
   if (out) out->data[0] = reduce((Line){a->data, a->size, 1}, reduction);
   return out;
@@ -117,7 +118,7 @@ static size_t offset(Lines lines, size_t k) {
 
 Array *array_reduce_axis(const Array *a, Reduction reduction, double axis, const char **why) {
   int along = array_axis(a, axis, why);
-  if (along < 0 || !reducible(a->shape[along], reduction, why)) return NULL;
+  if (along < 0 || !reducible(a, a->shape[along], reduction, why)) return NULL;
   size_t shape[ARRAY_MAX_RANK];
   int rank = 0;
   for (int i = 0; i < a->rank; i++)

@@ -105,8 +105,9 @@ static char *list_text(const Value *value);
 static char *item_text(const Value *value) {
   if (value->kind == VALUE_STRING) return mem_format("\"%s\"", value->string);
   if (value->kind == VALUE_LIST) return list_text(value);
-  bool short_vector = value->kind == VALUE_ARRAY && value->array->rank == 1 &&
-                      value->array->size > 0 && value->array->size <= 8;
+  bool vector = value->kind == VALUE_ARRAY && value->array->rank == 1;
+  if (vector && !value->array->size) return mem_string("[]");
+  bool short_vector = vector && value->array->size <= 8;
   return short_vector ? array_text(value->array, 1000) : brief(value);
 }
 
