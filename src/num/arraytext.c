@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "num/arrayops.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,15 @@ enum {
   ROWS_WHOLE = 24,    /* matrices up to this many rows and */
   PAGES_WHOLE = 6,    /* this many matrices of a higher rank are shown whole, */
   EDGE = 3,           /* of longer ones the first and last few */
-  CELL = 32
+  CELL = 32,
+  FEWEST_DIGITS = 6, /* of every number, */
+  SPREAD_DIGITS = 3, /* of the differences between numbers, */
+  MOST_DIGITS = 12   /* but no more of the numbers for their sake */
 };
+
+/* Whole numbers below this are exact and shown whole, others show all before the point below that;
+ * differences below the last, relative to the numbers, are rounding. */
+static const double WHOLE_BELOW = 1e15, POINT_BELOW = 1e10, ROUNDING = 1e-12;
 
 /* Which of `count` entries are shown: all, or `head` at the front and `tail` at the back. */
 typedef struct Window {
@@ -32,60 +40,96 @@ static bool is_gap(Window w, size_t i) { return elided(w) && i == w.head; }
 
 static size_t entry(Window w, size_t i) { return i < w.head ? i : w.count - steps(w) + i; }
 
-/* Zero loses its sign, which would only puzzle. */
-static int cell(char text[CELL], double value) {
-  return snprintf(text, CELL, "%.6g", value == 0 ? 0 : value);
+/* What the numbers of an array have in common: their range, and whether all are whole. */
+typedef struct Extent {
+  double low, high, most;
+  bool whole;
+} Extent;
+
+static Extent extent_of(const Array *a) {
+  Extent e = {INFINITY, -INFINITY, 0, true};
+  for (size_t i = 0; i < a->size; i++) {
+    double x = a->data[i];
+    if (!isfinite(x)) continue;
+    e.low = fmin(e.low, x);
+    e.high = fmax(e.high, x);
+    e.most = fmax(e.most, fabs(x));
+    e.whole &= x == floor(x);
+  }
+  return e;
 }
 
-static int widest(const double *row, Window w, int least) {
+/* Significant digits for the numbers of an array: all of whole numbers, all before the point of
+ * others that a number alone has, and SPREAD_DIGITS of what tells them apart, unless that is
+ * rounding. */
+static int digits_for(const Array *a) {
+  Extent e = extent_of(a);
+  double limit = e.whole ? WHOLE_BELOW : POINT_BELOW;
+  int digits = FEWEST_DIGITS, spread = 0;
+  if (e.most >= 1 && e.most < limit) digits = (int)floor(log10(e.most)) + 1;
+  if (e.high - e.low > ROUNDING * e.most)
+    spread = (int)ceil(log10(e.most / (e.high - e.low))) + SPREAD_DIGITS;
+  if (spread > MOST_DIGITS) spread = MOST_DIGITS;
+  if (!e.whole && spread > digits) digits = spread;
+  return digits < FEWEST_DIGITS ? FEWEST_DIGITS : digits;
+}
+
+/* Zero loses its sign, which would only puzzle. */
+static int cell(char text[CELL], double value, int digits) {
+  return snprintf(text, CELL, "%.*g", digits, value == 0 ? 0 : value);
+}
+
+static int widest(const double *row, Window w, int digits, int least) {
   char text[CELL];
-  for (size_t i = 0; i < steps(w); i++)
-    if (!is_gap(w, i) && cell(text, row[entry(w, i)]) > least) least = cell(text, row[entry(w, i)]);
+  for (size_t i = 0; i < steps(w); i++) {
+    int width = is_gap(w, i) ? 0 : cell(text, row[entry(w, i)], digits);
+    if (width > least) least = width;
+  }
   return least;
 }
 
-static void put_cell(FILE *out, const double *row, Window w, size_t i, int width) {
+static void put_cell(FILE *out, const double *row, Window w, size_t i, int digits, int width) {
   char text[CELL];
   if (is_gap(w, i))
     fprintf(out, "%*s", width, "...");
   else
-    cell(text, row[entry(w, i)]), fprintf(out, "%*s", width, text);
+    cell(text, row[entry(w, i)], digits), fprintf(out, "%*s", width, text);
 }
 
-static size_t total_width(const double *row, size_t count) {
+static size_t total_width(const double *row, size_t count, int digits) {
   char text[CELL];
   size_t total = 2;
-  for (size_t i = 0; i < count; i++) total += (size_t)cell(text, row[i]) + 2;
+  for (size_t i = 0; i < count; i++) total += (size_t)cell(text, row[i], digits) + 2;
   return total;
 }
 
 /* On one line as it comes if that fits, else as a grid of equal cells. */
-static void put_vector(FILE *out, const double *row, size_t count, int columns) {
+static void put_vector(FILE *out, const double *row, size_t count, int digits, int columns) {
   Window w = window(count, VECTOR_WHOLE, 2 * EDGE, 2 * EDGE);
   bool one_line =
-      !elided(w) && count <= VECTOR_WHOLE && total_width(row, count) <= (size_t)columns + 2;
-  int width = one_line ? 0 : widest(row, w, 3);
+      !elided(w) && count <= VECTOR_WHOLE && total_width(row, count, digits) <= (size_t)columns + 2;
+  int width = one_line ? 0 : widest(row, w, digits, 3);
   int per_line = one_line || columns < width + 4 ? (int)count + 1 : (columns - 1) / (width + 2);
   fputc('[', out);
   for (size_t i = 0; i < steps(w); i++) {
     if (i) fputs(i % (size_t)per_line ? ", " : ",\n ", out);
-    put_cell(out, row, w, i, width);
+    put_cell(out, row, w, i, digits, width);
   }
   fputc(']', out);
 }
 
-static int matrix_width(const double *data, Window rows, Window row) {
+static int matrix_width(const double *data, Window rows, Window row, int digits) {
   int width = 1;
   for (size_t i = 0; i < steps(rows); i++)
-    if (!is_gap(rows, i)) width = widest(data + entry(rows, i) * row.count, row, width);
+    if (!is_gap(rows, i)) width = widest(data + entry(rows, i) * row.count, row, digits, width);
   return width;
 }
 
-static void put_row(FILE *out, const double *row, Window w, int width) {
+static void put_row(FILE *out, const double *row, Window w, int digits, int width) {
   fputc('[', out);
   for (size_t i = 0; i < steps(w); i++) {
     if (i) fputs(", ", out);
-    put_cell(out, row, w, i, width);
+    put_cell(out, row, w, i, digits, width);
   }
   fputc(']', out);
 }
@@ -97,8 +141,8 @@ static Window fitting(size_t count, int columns, int width) {
   return window(count, room, room - EDGE - 1, EDGE);
 }
 
-static void put_matrix(FILE *out, const double *data, Window rows, Window row) {
-  int width = matrix_width(data, rows, row);
+static void put_matrix(FILE *out, const double *data, Window rows, Window row, int digits) {
+  int width = matrix_width(data, rows, row, digits);
   if (elided(row) && width < 3) width = 3;
   fputc('[', out);
   for (size_t i = 0; i < steps(rows); i++) {
@@ -106,7 +150,7 @@ static void put_matrix(FILE *out, const double *data, Window rows, Window row) {
     if (is_gap(rows, i))
       fputs("...", out);
     else
-      put_row(out, data + entry(rows, i) * row.count, row, width);
+      put_row(out, data + entry(rows, i) * row.count, row, digits, width);
   }
   fputc(']', out);
 }
@@ -115,9 +159,9 @@ static Window matrix_rows(const Array *a) {
   return window(a->shape[a->rank - 2], ROWS_WHOLE, EDGE, EDGE);
 }
 
-static Window matrix_columns(const Array *a, int columns) {
+static Window matrix_columns(const Array *a, int digits, int columns) {
   Window rows = matrix_rows(a), all = window(a->shape[a->rank - 1], ROWS_WHOLE, EDGE, EDGE);
-  return fitting(all.count, columns, matrix_width(a->data, rows, all));
+  return fitting(all.count, columns, matrix_width(a->data, rows, all, digits));
 }
 
 /* "[2, 0, :, :]" for the k-th matrix. */
@@ -129,8 +173,8 @@ static void put_page_name(FILE *out, const Array *a, size_t k) {
   fputs(":, :] =\n", out);
 }
 
-static void put_pages(FILE *out, const Array *a, int columns) {
-  Window rows = matrix_rows(a), row = matrix_columns(a, columns);
+static void put_pages(FILE *out, const Array *a, int digits, int columns) {
+  Window rows = matrix_rows(a), row = matrix_columns(a, digits, columns);
   size_t page = rows.count * row.count;
   Window pages = window(a->size / page, PAGES_WHOLE, EDGE - 1, 1);
   for (size_t i = 0; i < steps(pages); i++) {
@@ -140,26 +184,29 @@ static void put_pages(FILE *out, const Array *a, int columns) {
       continue;
     }
     put_page_name(out, a, entry(pages, i));
-    put_matrix(out, a->data + entry(pages, i) * page, rows, row);
+    put_matrix(out, a->data + entry(pages, i) * page, rows, row, digits);
   }
 }
 
-static bool shown_whole(const Array *a, int columns) {
+static bool shown_whole(const Array *a, int digits, int columns) {
   if (a->rank < 2) return a->size <= VECTOR_WHOLE;
-  return !elided(matrix_rows(a)) && !elided(matrix_columns(a, columns)) &&
+  return !elided(matrix_rows(a)) && !elided(matrix_columns(a, digits, columns)) &&
          a->size <= PAGES_WHOLE * a->shape[a->rank - 2] * a->shape[a->rank - 1];
 }
 
 static void put_array(FILE *out, const Array *a, int columns) {
   char text[ARRAY_SHAPE_TEXT];
-  if (a->rank > 0 && (!a->size || !shown_whole(a, columns)))
+  int digits = digits_for(a);
+  if (a->rank > 0 && (!a->size || !shown_whole(a, digits, columns)))
     fprintf(out, "%s%s", array_shape_text(a, text), a->size ? "\n" : " empty");
   if (!a->size) return;
   switch (a->rank) {
-  case 0: fprintf(out, "%.6g", a->data[0] == 0 ? 0 : a->data[0]); break;
-  case 1: put_vector(out, a->data, a->size, columns); break;
-  case 2: put_matrix(out, a->data, matrix_rows(a), matrix_columns(a, columns)); break;
-  default: put_pages(out, a, columns);
+  case 0: fprintf(out, "%.*g", digits, a->data[0] == 0 ? 0 : a->data[0]); break;
+  case 1: put_vector(out, a->data, a->size, digits, columns); break;
+  case 2:
+    put_matrix(out, a->data, matrix_rows(a), matrix_columns(a, digits, columns), digits);
+    break;
+  default: put_pages(out, a, digits, columns);
   }
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* A character cell holds two by four dots. */
-enum { DOTS_ACROSS = 2, DOTS_DOWN = 4, MARGIN = 9, MARK_DISTANCE = 12, SMALLEST = 3 };
+enum { DOTS_ACROSS = 2, DOTS_DOWN = 4, MARGIN = 9, DIGITS = 4, MARK_DISTANCE = 12, SMALLEST = 3 };
 
 static const char letters[] = "ox+*#%@&";
 
@@ -20,7 +20,7 @@ typedef struct Cell {
 
 typedef struct Canvas {
   const PlotPanel *panel;
-  int columns, rows;
+  int margin, columns, rows;
   Range x, y;
   Cell *cells;
 } Canvas;
@@ -52,7 +52,7 @@ static int width_of(const char *text) {
 /* Where a value lies along an axis, in dots; negative where it has no place. */
 static double place(double value, Range range, bool logarithmic, int dots) {
   if (!isfinite(value) || (logarithmic && value <= 0)) return -1;
-  double part = logarithmic ? log(value / range.low) / log(range.high / range.low)
+  double part = logarithmic ? (log(value) - log(range.low)) / (log(range.high) - log(range.low))
                             : (value - range.low) / (range.high - range.low);
   return part < -0.01 || part > 1.01 ? -1 : fmin(fmax(part, 0), 1) * (dots - 1);
 }
@@ -176,9 +176,10 @@ static void put_rows(const Sheet *sheet, const Canvas *c) {
     for (int i = 0; !found && tick(c->y, c->panel->y_log, c->rows / 2, i, &value); i++)
       found = (int)(down(c, value) + 0.5) / DOTS_DOWN == row;
     if (found)
-      fprintf(sheet->out, "%*.4g ┤", MARGIN - 2, value == 0 ? 0 : value);
+      fprintf(sheet->out, "%*.*g ┤", c->margin - 2, frame_digits(c->y, DIGITS),
+              value == 0 ? 0 : value);
     else
-      fprintf(sheet->out, "%*s│", MARGIN - 1, "");
+      fprintf(sheet->out, "%*s│", c->margin - 1, "");
     for (int k = 0; k < c->columns; k++) put_cell(sheet, c->panel, &c->cells[row * c->columns + k]);
     fputc('\n', sheet->out);
   }
@@ -186,21 +187,22 @@ static void put_rows(const Sheet *sheet, const Canvas *c) {
 
 /* The lower axis, and its numbers in the line below. */
 static void put_lower_axis(const Sheet *sheet, const Canvas *c) {
-  char *numbers = mem_new((size_t)(MARGIN + c->columns) + 32, 1), text[32];
+  char *numbers = mem_new((size_t)(c->margin + c->columns) + 32, 1), text[32];
   bool *ticked = mem_new((size_t)c->columns, sizeof *ticked);
   double value;
   int end = 0;
   for (int i = 0; tick(c->x, c->panel->x_log, c->columns / 10, i, &value); i++) {
     int at = (int)(across(c, value) + 0.5) / DOTS_ACROSS;
-    int length = snprintf(text, sizeof text, "%.4g", value == 0 ? 0 : value);
-    int begin = MARGIN + at - length / 2;
+    int length =
+        snprintf(text, sizeof text, "%.*g", frame_digits(c->x, DIGITS), value == 0 ? 0 : value);
+    int begin = c->margin + at - length / 2;
     if (at < 0 || begin <= end) continue;
     ticked[at] = true;
     memset(numbers + end, ' ', (size_t)(begin - end));
     memcpy(numbers + begin, text, (size_t)length);
     end = begin + length;
   }
-  fprintf(sheet->out, "%*s└", MARGIN - 1, "");
+  fprintf(sheet->out, "%*s└", c->margin - 1, "");
   for (int k = 0; k < c->columns; k++) fputs(ticked[k] ? "┬" : "─", sheet->out);
   fprintf(sheet->out, "\n%s  %s\n", numbers, c->panel->x_label ? c->panel->x_label : "");
   free(ticked);
@@ -220,7 +222,7 @@ static int legend(const Sheet *sheet, const Canvas *c) {
     if (!curve->label) continue;
     int width = width_of(curve->label) + 6;
     if (!lines || used + width > wide) {
-      if (sheet) fprintf(sheet->out, "%s%*s", lines ? "\n" : "", MARGIN, "");
+      if (sheet) fprintf(sheet->out, "%s%*s", lines ? "\n" : "", c->margin, "");
       lines++;
       used = 0;
     }
@@ -242,9 +244,10 @@ static int at_least(int n, int least) { return n > least ? n : least; }
 
 static void curves(const Sheet *sheet, const PlotPanel *panel) {
   Canvas c = {.panel = panel, .x = frame_x(panel), .y = frame_y(panel)};
-  if (c.x.low == c.x.high) c.x = frame_pad(c.x, panel->x_log, 0);
-  if (c.y.low == c.y.high) c.y = frame_pad(c.y, panel->y_log, 0);
-  c.columns = at_least(sheet->columns - MARGIN - 4, 8);
+  if (frame_flat(c.x)) c.x = frame_pad(c.x, panel->x_log, 0);
+  if (frame_flat(c.y)) c.y = frame_pad(c.y, panel->y_log, 0);
+  c.margin = MARGIN + frame_digits(c.y, DIGITS) - DIGITS;
+  c.columns = at_least(sheet->columns - c.margin - 4, 8);
   c.rows = at_least(sheet->lines - 2 - (panel->title != NULL) - legend(NULL, &c), SMALLEST);
   c.cells = mem_new((size_t)(c.columns * c.rows), sizeof *c.cells);
   draw_curves(sheet, &c);

@@ -52,16 +52,32 @@ Range frame_heat(const Plot *plot, const PlotPanel *panel) {
     double most = fmax(-range.low, range.high);
     return (Range){-most, most};
   }
-  return range.low == range.high ? frame_pad(range, false, 0) : range;
+  return frame_flat(range) ? frame_pad(range, false, 0) : range;
+}
+
+const double FRAME_LARGEST = 1e250;
+
+bool frame_drawable(Range range, bool logarithmic) {
+  return fabs(range.low) <= FRAME_LARGEST && fabs(range.high) <= FRAME_LARGEST &&
+         (!logarithmic || range.low >= 1 / FRAME_LARGEST);
+}
+
+/* Less than this part of the numbers themselves are their differences rounding. */
+static const double ROUNDING = 1e-13;
+
+bool frame_flat(Range range) {
+  return range.low <= range.high &&
+         range.high - range.low <= ROUNDING * fmax(fabs(range.low), fabs(range.high));
 }
 
 Range frame_pad(Range range, bool logarithmic, double fraction) {
   if (logarithmic) {
-    double factor = range.high > range.low ? pow(range.high / range.low, fraction) : 2;
+    double span = log(range.high) - log(range.low);
+    double factor = frame_flat(range) ? 2 : exp(fraction * span);
     return (Range){range.low / factor, range.high * factor};
   }
   double room = fraction * (range.high - range.low);
-  if (range.low == range.high) room = range.low != 0 ? 0.1 * fabs(range.low) : 1;
+  if (frame_flat(range)) room = range.low != 0 ? 0.1 * fabs(range.low) : 1;
   return (Range){range.low - room, range.high + room};
 }
 
@@ -72,6 +88,14 @@ double frame_step(Range range, int most) {
          : least <= 2 * power ? 2 * power
          : least <= 5 * power ? 5 * power
                               : 10 * power;
+}
+
+int frame_digits(Range range, int fewest) {
+  enum { MOST = 15 };
+  double most = fmax(fabs(range.low), fabs(range.high));
+  if (frame_flat(range)) return fewest;
+  int digits = (int)ceil(log10(most / (range.high - range.low))) + 2;
+  return digits < fewest ? fewest : digits > MOST ? MOST : digits;
 }
 
 /* Colours */

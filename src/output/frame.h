@@ -16,9 +16,17 @@ Range frame_y(const PlotPanel *panel);
 /* Of the colours of a panel's heat map: its entries and those of the maps that share its colours,
  * symmetric about zero when there are both signs. */
 Range frame_heat(const Plot *plot, const PlotPanel *panel);
+/* Whether the range can be drawn, with room around it: farther out than this, or on a logarithmic
+ * axis nearer to zero than its inverse, sums and ratios overflow here and in gnuplot. */
+extern const double FRAME_LARGEST;
+bool frame_drawable(Range range, bool logarithmic);
+/* Whether there is one number only, up to rounding. */
+bool frame_flat(Range range);
 /* Room around the data: a fraction of their range, or of its logarithm. */
 Range frame_pad(Range range, bool logarithmic, double fraction);
 
+/* So many digits, or more, tell ticks a tenth of the range apart. */
+int frame_digits(Range range, int fewest);
 /* The step between ticks, 1, 2 or 5 times a power of ten, for at most so many of them. */
 double frame_step(Range range, int most);
 

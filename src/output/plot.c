@@ -31,18 +31,29 @@ Status plot_check_target(const char *path, char **why) {
 
 static bool empty(Range range) { return range.low > range.high; }
 
-static Status check(const Plot *plot, char **why) {
-  for (int i = 0; i < plot->count; i++) {
-    const PlotPanel *panel = &plot->panels[i];
-    if (panel->heat ? !empty(frame_heat(plot, panel))
-                    : !empty(frame_x(panel)) && !empty(frame_y(panel)))
-      continue;
-    bool logarithmic = panel->x_log || panel->y_log;
+static Status check_range(Range range, bool logarithmic, char **why) {
+  if (empty(range))
     *why = mem_format("there is nothing to draw: no finite numbers%s",
                       logarithmic ? " above zero, as a logarithmic axis wants" : "");
-    return STATUS_SCRIPT;
+  else if (!frame_drawable(range, logarithmic))
+    *why = mem_format("numbers from %g to %g cannot be drawn: %s axis goes from %g to %g",
+                      range.low, range.high, logarithmic ? "a logarithmic" : "an",
+                      logarithmic ? 1 / FRAME_LARGEST : -FRAME_LARGEST, FRAME_LARGEST);
+  else
+    return STATUS_OK;
+  return STATUS_SCRIPT;
+}
+
+static Status check(const Plot *plot, char **why) {
+  Status status = STATUS_OK;
+  for (int i = 0; i < plot->count && status == STATUS_OK; i++) {
+    const PlotPanel *panel = &plot->panels[i];
+    status = panel->heat ? check_range(frame_heat(plot, panel), false, why)
+                         : check_range(frame_x(panel), panel->x_log, why);
+    if (status == STATUS_OK && !panel->heat)
+      status = check_range(frame_y(panel), panel->y_log, why);
   }
-  return STATUS_OK;
+  return status;
 }
 
 typedef struct Picture {

@@ -40,11 +40,16 @@ typedef struct Plot {
   int count;
 } Plot;
 
+/* So many letters of a label fit into the legend of a picture that gnuplot draws; titles and the
+ * names of axes break into lines instead. */
+enum { PLOT_LABEL = 48 };
+
 /* Whether the extension names a kind of picture; STATUS_FILE otherwise. */
 Status plot_check_target(const char *path, char **why);
-/* Draws to a file by extension: .svg .pdf .png .txt. STATUS_FILE when the extension is not one of
- * these, the file cannot be written, or gnuplot is missing or fails; `*why` (to be freed) gives the
- * reason. Without gnuplot the numbers are left beside `path` with the extension .dat. */
+/* Draws to a file by extension: .svg .pdf .png .txt. STATUS_SCRIPT when there are no numbers to
+ * draw, or too large ones; STATUS_FILE when the extension is not one of these, the file cannot be
+ * written, or gnuplot is missing or fails; `*why` (to be freed) gives the reason. Without gnuplot
+ * the numbers are left beside `path` with the extension .dat. */
 Status plot_write(const Plot *plot, const char *path, char **why);
 /* Draws with characters of so many columns and lines for each panel. */
 Status plot_draw(const Plot *plot, FILE *stream, int columns, int lines, bool color, char **why);

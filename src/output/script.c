@@ -4,14 +4,15 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { PIXEL_CELLS = 1600, MAJOR_DECADES = 8, LONGEST_LABEL = 48, FAMILY_TABLE = 6 };
+enum { PIXEL_CELLS = 1600, MAJOR_DECADES = 8, FAMILY_TABLE = 6, DIGITS = 15, TICK_DIGITS = 6 };
 
 /* Numbers */
 
 static void put_number(FILE *out, double value) {
   if (isfinite(value))
-    fprintf(out, " %.9g", value);
+    fprintf(out, " %.*g", DIGITS, value);
   else
     fputs(" NaN", out);
 }
@@ -52,24 +53,48 @@ void script_numbers(FILE *out, const Plot *plot) {
 
 /* Texts */
 
-/* In single quotes gnuplot takes everything literally, but for the quote. What is very long is
- * cut. */
-static void put_quoted(FILE *out, const char *text) {
-  int letters = 0;
+/* In single quotes gnuplot takes everything literally, but for the quote. */
+static void put_quoted(FILE *out, const char *text, size_t length, const char *end) {
   fputc('\'', out);
-  for (; *text; text++) {
-    bool begins = ((unsigned char)*text & 0xc0) != 0x80;
-    if (begins && ++letters > LONGEST_LABEL) break;
-    if (*text == '\'') fputc('\'', out);
-    fputc((unsigned char)*text < 32 ? ' ' : *text, out);
+  for (size_t i = 0; i < length; i++) {
+    if (text[i] == '\'') fputc('\'', out);
+    fputc((unsigned char)text[i] < 32 ? ' ' : text[i], out);
   }
-  fputs(*text ? "…'" : "'", out);
+  fprintf(out, "%s'", end);
+}
+
+/* The bytes of the first PLOT_LABEL letters, or of all if there are fewer. */
+static size_t one_line(const char *text) {
+  size_t length = 0;
+  for (int letters = 0; text[length]; length++) {
+    bool begins = ((unsigned char)text[length] & 0xc0) != 0x80;
+    if (begins && ++letters > PLOT_LABEL) break;
+  }
+  return length;
+}
+
+/* In a legend there is one line for each curve. */
+static void put_entry(FILE *out, const char *text) {
+  size_t length = one_line(text);
+  put_quoted(out, text, length, text[length] ? "…" : "");
+}
+
+/* Lines that break at blanks, as far as there are any. */
+static void put_lines(FILE *out, const char *text) {
+  for (size_t length; text[length = one_line(text)]; text += length + (text[length] == ' ')) {
+    size_t blank = length;
+    while (blank && text[blank] != ' ') blank--;
+    if (blank) length = blank;
+    put_quoted(out, text, length, "");
+    fputs(".\"\\n\".", out);
+  }
+  put_quoted(out, text, strlen(text), "");
 }
 
 /* What the panel before may have set is unset. */
 static void put_label(FILE *out, const char *setting, const char *text) {
   fprintf(out, "set %s ", setting);
-  put_quoted(out, text ? text : "");
+  put_lines(out, text ? text : "");
   fputs(" noenhanced\n", out);
 }
 
@@ -87,7 +112,7 @@ static size_t stride_of(const PlotCurve *curve) { return curve->stride ? curve->
 
 static void put_title(FILE *out, const PlotCurve *curve) {
   fputs(curve->label ? " title " : " notitle", out);
-  if (curve->label) put_quoted(out, curve->label);
+  if (curve->label) put_entry(out, curve->label);
 }
 
 static void put_line(FILE *out, const PlotCurve *curve, int i) {
@@ -153,7 +178,7 @@ static void put_decade_tick(FILE *out, int digit, int power) {
 
 /* Powers of ten; between them 2 and 5 or all digits where little is shown, and small ticks. */
 static void put_decades(FILE *out, char axis, Range range) {
-  double span = log10(range.high / range.low);
+  double span = log10(range.high) - log10(range.low);
   int first = (int)floor(log10(range.low)), last = (int)ceil(log10(range.high));
   int every = (last - first + MAJOR_DECADES - 1) / MAJOR_DECADES;
   fprintf(out, "set logscale %c\nset %ctics (", axis, axis);
@@ -173,11 +198,16 @@ static void put_decades(FILE *out, char axis, Range range) {
 }
 
 static void put_axis(FILE *out, char axis, Range range, bool logarithmic) {
+  int digits = frame_digits(range, TICK_DIGITS);
   if (logarithmic)
     put_decades(out, axis, range);
   else
     fprintf(out, "unset logscale %c\nset %ctics autofreq\n", axis, axis);
-  fprintf(out, "set %crange [%.9g:%.9g]\n", axis, range.low, range.high);
+  if (digits > TICK_DIGITS)
+    fprintf(out, "set format %c '%%.%dg'\n", axis, digits);
+  else
+    fprintf(out, "set format %c '%%h'\n", axis);
+  fprintf(out, "set %crange [%.*g:%.*g]\n", axis, DIGITS, range.low, DIGITS, range.high);
 }
 
 /* Above the data while it is short, else beside them; the title heads it. */
@@ -187,7 +217,7 @@ static void put_legend(FILE *out, const PlotPanel *panel) {
   fprintf(out, "set key %s outside %s Left reverse noenhanced samplen 1.6 title ",
           entries ? "on" : "off",
           entries <= FAMILY_TABLE ? "top left horizontal" : "right top vertical");
-  put_quoted(out, entries && panel->title ? panel->title : "");
+  put_lines(out, entries && panel->title ? panel->title : "");
   fputs(" noenhanced left\n", out);
   put_label(out, "title", entries ? NULL : panel->title);
 }
@@ -230,7 +260,7 @@ static void put_palette(FILE *out, Range range) {
     fprintf(out, "%s%d ", i ? ", " : "", i);
     put_color(out, frame_heat_color(value, range));
   }
-  fprintf(out, ")\nset cbrange [%.9g:%.9g]\n", range.low, range.high);
+  fprintf(out, ")\nset cbrange [%.*g:%.*g]\n", DIGITS, range.low, DIGITS, range.high);
 }
 
 /* Ticks at rows or columns, at most nine of them. */
@@ -298,7 +328,7 @@ static void put_terminal(FILE *out, PictureKind kind, Layout layout) {
 
 static void put_script(FILE *out, const Plot *plot, PictureKind kind) {
   Layout layout = layout_of(plot->count);
-  fputs("set encoding utf8\nset format '%h'\n", out);
+  fputs("set encoding utf8\nset format cb '%h'\n", out);
   put_terminal(out, kind, layout);
   if (plot->count > 1) fprintf(out, "set multiplot layout %d,%d\n", layout.rows, layout.columns);
   for (int i = 0; i < plot->count; i++) {

@@ -373,6 +373,23 @@ static bool drawable(Eval *eval, const PlotPart *part) {
   return true;
 }
 
+static int letters_of(const char *text) {
+  int count = 0;
+  for (; *text; text++) count += ((unsigned char)*text & 0xc0) != 0x80;
+  return count;
+}
+
+/* An expression that is long stands for itself; a label was written to be read. */
+static void warn_of_labels(Eval *eval, const PlotPart *part) {
+  for (int i = 0; i < part->count; i++) {
+    const Item *item = &part->items[i];
+    bool label = item->labelled || name_of(item) != item->name;
+    if (!label || letters_of(name_of(item)) <= PLOT_LABEL) continue;
+    diag_warning(eval->diags, item->node->span, "titles and the names of axes break into lines",
+                 "the label is cut: a legend has room for %d letters", PLOT_LABEL);
+  }
+}
+
 /* In characters, as wide as the terminal of the results, but no more than is easily read. */
 static Status draw_text(const Dmf *dmf, const Plot *plot, FILE *out, int lines, char **why) {
   int columns = text_columns(dmf->results), most = text_lines(dmf->results) - 1;
@@ -407,6 +424,7 @@ void draw_plot(Eval *eval, const PlotPart *parts, int count, const char *path, S
   char *target = path ? files_target(eval, path, span) : NULL, *why = NULL;
   if (path && !target) return;
   Status status = target ? plot_check_target(target, &why) : STATUS_OK;
+  for (int i = 0; i < count && eval->dry && target; i++) warn_of_labels(eval, &parts[i]);
   if (status == STATUS_OK && !eval->dry) status = draw(dmf, parts, count, target, &why);
   if (status != STATUS_OK)
     eval_fail(eval, status, span, NULL, "%s", why ? why : "the plot could not be drawn");
