@@ -182,6 +182,19 @@ expect 2 "did you mean 'gamma'" "$DMF" help gama
 expect 2 '--reference' "$DMF" --reference book
 expect 0 'function dmft' "$DMF" --reference words
 
+# Whatever a result tells of its making, a script may name
+for made in 'r = dmft(net, fit, samples = 64)' 'r = dmft(net, fit, closure = "ntk")' \
+  'r = simulate(net, fit, ensemble = 2)' 'r = fluctuations(dmft(net, fit, samples = 64))' \
+  't = dmft(net, fit, samples = 64); r = at(t, fluctuations(t), 50)'; do
+  (head -n 3 problem.dmf; echo "$made; save r to \"made.json\"") >made.dmf
+  "$DMF" made.dmf 2>/dev/null
+  for name in $(sed -n 's/^ *"attributes": {//p' made.json | grep -o '"[a-z_]*":' | tr -d '":'); do
+    echo "print r.$name"
+  done >>made.dmf
+  expect 0 'r.steps = 2' "$DMF" made.dmf
+done
+expect 0 full "$DMF" -e "$(head -n 3 problem.dmf)" -e 'if dmft(net, fit, samples = 64).closure == "full" { print "full" }'
+
 # Pictures: gnuplot's place is taken by cat, so that the picture is the script that would be drawn
 drawn() { DMF_GNUPLOT=${2:-cat} "$DMF" -e "$(cat curves.dmf)" -e "plot $1 to \"picture.svg\"" && cat picture.svg; }
 cat >curves.dmf <<'END'

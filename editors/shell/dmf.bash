@@ -17,7 +17,7 @@ _dmf() {
   if [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W "$("$dmf" --help | grep -o -e '--[a-z]\+')" -- "$word"))
   elif [[ $command == help ]]; then
-    COMPREPLY=($(compgen -W "$("$dmf" --reference words | cut -d ' ' -f 2)" -- "$word"))
+    COMPREPLY=($(compgen -W "$("$dmf" --reference words | cut -d ' ' -f 2 | sort -u)" -- "$word"))
   elif [[ $command != lsp ]]; then
     compopt -o filenames
     COMPREPLY=($(compgen -d -- "$word") $(compgen -f -X '!*.dmf' -- "$word"))

@@ -36,12 +36,13 @@ static const FieldRow field_rows[] = {
 #include "session/fields.def"
 };
 
-/* Which results have an attribute. */
+/* Which results have an attribute; a check knows whether it will be a number. */
+enum { TEXT, NUMBER };
 static const struct {
   const char *name;
-  int solvers;
+  int kind, solvers;
 } attribute_rows[] = {
-#define ATTRIBUTE(name, solvers, about) {name, solvers},
+#define ATTRIBUTE(name, kind, solvers, about) {name, kind, solvers},
 #include "session/fields.def"
 };
 
@@ -100,7 +101,8 @@ static Result *placeholders(int solver, Program *program, const SolveOptions *op
     result->fields[i].value = value;
   }
   for (size_t i = 0; i < sizeof attribute_rows / sizeof *attribute_rows; i++)
-    if (attribute_rows[i].solvers & solver) result_note(result, attribute_rows[i].name, "0");
+    if (attribute_rows[i].solvers & solver)
+      result_note(result, attribute_rows[i].name, attribute_rows[i].kind == TEXT ? "?" : "0");
   return result;
 }
 
