@@ -64,10 +64,18 @@ static bool truth(Call *call, int i, bool *yes) {
   return false;
 }
 
-/* The numbers of `sigma, rate, train`. */
+static int argument_of(const Call *call, const char *name) {
+  int i = 0;
+  while (strcmp(call_argument_name(call, i), name) != 0) i++;
+  return i;
+}
+
+/* The standard deviation, which comes first, and the rate, 0 without `train`: these two stand in
+ * the order of each signature. */
 static bool weights_of(Call *call, double *sigma, double *rate) {
   bool train;
-  bool sound = magnitude(call, 0, sigma) & magnitude(call, 1, rate) & truth(call, 2, &train);
+  bool sound = magnitude(call, 0, sigma) & magnitude(call, argument_of(call, "rate"), rate) &
+               truth(call, argument_of(call, "train"), &train);
   if (sound && !train) *rate = 0;
   return sound;
 }
