@@ -116,7 +116,8 @@ const char *dmf_complete(Dmf *dmf, const char *text, size_t cursor, int i);
 
 /* The variables of the session and what they are, a line each; to be freed. */
 char *dmf_who(Dmf *dmf);
-/* Writes a script of all that was run without error in an interactive session. */
+/* Writes a script of all that was run without error in an interactive session, and checks it:
+ * DMF_SCRIPT when it does not run by itself. */
 int dmf_save_session(Dmf *dmf, const char *path);
 
 /* Something that scripts may name, and what it is. */

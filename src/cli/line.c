@@ -41,10 +41,28 @@ static void on_interrupt(int signal_number) {
   interrupted = 1;
 }
 
-static LineEnd read_edited(const char *prompt, char **line);
+/* Leaves out the prompts that were copied along, each at the beginning of a line. */
+static void drop_prompts(char *text) {
+  char *to = text;
+  for (bool begins = true; *text; begins = *text++ == '\n') {
+    if (begins && (!strncmp(text, "dmf> ", 5) || !strncmp(text, "...> ", 5))) text += 5;
+    if (!*text) break;
+    *to++ = *text;
+  }
+  *to = 0;
+}
+
+static LineEnd read_terminal(const char *prompt, char **line);
 
 LineEnd line_read(const char *prompt, char **line) {
-  if (!editing) return read_plain(line);
+  LineEnd end = editing ? read_terminal(prompt, line) : read_plain(line);
+  if (end == LINE_READ) drop_prompts(*line);
+  return end;
+}
+
+static LineEnd read_edited(const char *prompt, char **line);
+
+static LineEnd read_terminal(const char *prompt, char **line) {
   struct sigaction action = {.sa_handler = on_interrupt}, before;
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, &before);
@@ -140,9 +158,17 @@ static bool given_up(void) {
   return lines >= 2;
 }
 
+static bool unfinished(void) {
+  char *text = strdup(rl_line_buffer);
+  if (!text) abort();
+  drop_prompts(text);
+  bool more = dmf_unfinished(editing, text);
+  free(text);
+  return more;
+}
+
 static int on_enter(int count, int key) {
-  if (is_command() || given_up() || !dmf_unfinished(editing, rl_line_buffer))
-    return rl_point = rl_end, rl_newline(count, key);
+  if (is_command() || given_up() || !unfinished()) return rl_point = rl_end, rl_newline(count, key);
   return rl_insert_text("\n");
 }
 

@@ -10,8 +10,9 @@ typedef enum LineEnd { LINE_READ, LINE_INTERRUPTED, LINE_EOF } LineEnd;
 /* Edits lines from here on; names complete as the session knows them, words after a colon as
  * `commands` (a list that ends with NULL). */
 void line_edit(Dmf *dmf, const char *const *commands);
-/* Reads a line to be freed, without its newline. With readline, an unfinished statement is gone on
- * with in the same buffer, and the line has several lines. */
+/* Reads a line to be freed, without its newline and without prompts that were copied along. With
+ * readline, an unfinished statement is gone on with in the same buffer, and the line has several
+ * lines. */
 LineEnd line_read(const char *prompt, char **line);
 /* Keeps a statement for the history, on disk at once. */
 void line_remember(const char *statement);

@@ -85,15 +85,9 @@ static void run_pending(Repl *repl) {
   replace(&repl->pending, NULL);
 }
 
-/* Prompts that were copied along with a line are left out. */
-static const char *without_prompt(const char *line) {
-  return !strncmp(line, "dmf> ", 5) || !strncmp(line, "...> ", 5) ? line + 5 : line;
-}
-
 static void append(Repl *repl, const char *line) {
   char *joined;
-  if (asprintf(&joined, "%s%s\n", repl->pending ? repl->pending : "", without_prompt(line)) < 0)
-    abort();
+  if (asprintf(&joined, "%s%s\n", repl->pending ? repl->pending : "", line) < 0) abort();
   replace(&repl->pending, joined);
 }
 
@@ -160,12 +154,13 @@ static void load(Repl *repl, const char *file) {
 }
 
 static void save(Repl *repl, const char *file) {
-  if (!*file)
+  if (!*file) {
     complain(repl, "':save FILE' needs the name of a file");
-  else if (dmf_save_session(repl->dmf, file) == DMF_OK)
-    printf("saved as %s\n", file);
-  else if (!repl->status)
-    repl->status = DMF_FILE;
+    return;
+  }
+  int status = dmf_save_session(repl->dmf, file);
+  if (status == DMF_OK) printf("saved as %s\n", file);
+  if (!repl->status) repl->status = status;
 }
 
 static bool read_number(const char *text, unsigned long long least, unsigned long long most,

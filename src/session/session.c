@@ -122,7 +122,7 @@ void dmf_close(Dmf *dmf) {
   files_free(dmf);
   sweep_forget(dmf);
   candidates_free(dmf);
-  free(dmf->record);
+  record_free(dmf);
   imports_free(dmf);
   for (int i = 0; i < dmf->script_count; i++) script_free(dmf->scripts[i]);
   free(dmf->scripts);

@@ -44,6 +44,12 @@ typedef struct SweepRecord {
   Array *value, *error;
 } SweepRecord;
 
+/* A piece of what an interactive session has done. */
+typedef struct Record {
+  const Script *script; /* kept by the session */
+  char *file;           /* where it was loaded from; NULL: typed */
+} Record;
+
 struct Dmf {
   DmfConfig config;
   pthread_mutex_t lock; /* held by the thread that evaluates, except while it waits for a solver */
@@ -78,7 +84,8 @@ struct Dmf {
   int record_count;
   char **candidates; /* of dmf_complete */
   int candidate_count;
-  char *record;       /* of an interactive session: the statements that went well */
+  Record *record; /* of an interactive session: the statements that went well */
+  int record_length;
   DmfTopic *topics; /* of dmf_topic; their texts are in the arena */
   int topic_count;
   Arena *topic_arena;
@@ -107,6 +114,7 @@ int session_threads(const Dmf *dmf);
 void candidates_free(Dmf *dmf);
 /* record.c: adds what was run without error, from a file or not (NULL). */
 void record(Dmf *dmf, const Script *script, const char *file);
+void record_free(Dmf *dmf);
 
 /* import.c */
 void import_run(Eval *eval, const Ast *node);

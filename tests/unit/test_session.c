@@ -102,6 +102,8 @@ static void recording(void) {
   char *who = dmf_who(b.dmf);
   CHECK(strstr(who, "x ") && strstr(who, "y ") && strstr(who, "a number"));
   CHECK(dmf_save_session(a.dmf, "/nowhere/at/all") == DMF_FILE);
+  CHECK(dmf_put(a.dmf, "given", 0, NULL, (double[]){1}) == DMF_OK && run(&a, "given") == DMF_OK);
+  CHECK(dmf_save_session(a.dmf, path) == DMF_SCRIPT);
   free(who);
   close(file);
   unlink(path);
