@@ -26,6 +26,33 @@ expect() {
 }
 shell() { bash -c "$1" dmf "$DMF"; }
 
+# No test waits for a time: what a test needs next shows in the output, the file "screen", or in a file.
+# awaited PROCESS COMMAND...: until the command succeeds, or the process is gone or hangs (ten minutes)
+awaited() {
+  local process=$1
+  shift
+  for ((try = 0; try < 30000; try++)); do
+    "$@" && return
+    kill -0 "$process" 2>/dev/null || return
+    sleep 0.02
+  done
+}
+shown() { tail -c +$(($1 + 1)) screen | grep -qF -e "$2"; } # shown OFFSET TEXT
+# interrupted EVENT COMMAND...: sends SIGINT once the event, a command, succeeds
+interrupted() {
+  local event=$1 process status
+  shift
+  : >screen
+  "$@" >screen 2>&1 &
+  process=$!
+  awaited $process $event
+  kill -INT $process
+  wait $process
+  status=$?
+  cat screen
+  return $status
+}
+
 echo 'print 1 + 1' >two.dmf
 echo 'print 1 +* 1' >syntax.dmf
 echo 'assert 1 > 2, "no"' >assert.dmf
@@ -43,7 +70,8 @@ training fit { dataset = d; optimizer = gd(eta = 0.1); steps = 500 }
 print "started"
 print dmft(net, fit, samples = 4000).loss[500]
 END
-echo 'function f(n) = if n < 1 then 1 else f(n - 1) + f(n - 1); print f(60)' >recurse.dmf
+echo 'function f(n) = if n < 1 then 1 else f(n - 1) + f(n - 1); import "pipe.dmf"; print f(60)' >recurse.dmf
+mkfifo pipe.dmf
 
 # Where a script comes from
 expect 0 2 "$DMF" two.dmf
@@ -240,9 +268,10 @@ expect 5 'missing.dmf' "$DMF" check missing.dmf
 expect 5 '' "$DMF" "$scratch"
 expect 1 '<command line>:1:' "$DMF" -e 'print nothing_of_this_name'
 expect 1 '<stdin>:1:' shell 'echo "print nothing_of_this_name" | "$1"'
-expect 130 interrupted shell '"$1" recurse.dmf & sleep 1; kill -INT $!; wait $!'
-expect 130 started shell '"$1" long.dmf & sleep 1; kill -INT $!; wait $!'
-expect 130 started shell 'set -m; timeout --foreground -s INT 2 "$1" long.dmf; test $? = 124 && exit 130'
+expect 130 interrupted interrupted 'timeout 600 tee pipe.dmf' "$DMF" recurse.dmf # opens when it is read
+expect 130 started interrupted 'shown 0 started' "$DMF" long.dmf
+in_foreground() { set -m; "$@"; } # SIGINT is not ignored at the start, as it is in the background
+expect 130 interrupted in_foreground interrupted 'shown 0 started' "$DMF" long.dmf
 
 # Sweeps that go on where they were: only what is missing is computed
 head -n 3 problem.dmf >sweep.dmf
@@ -252,11 +281,11 @@ print sweep(dmft(net, fit, samples = 64).loss[-1], fit.eta = rates, resume = "po
 END
 expect 3 'fit.eta = 1e+300' "$DMF" sweep.dmf
 expect 0 2 shell 'ls points | wc -l'
-touch marker
+touch -d 2000-01-01 points/*
 echo 1 >rates.csv
 sed -i 's/1e300/0.3/; s/^rates/# a comment\nrates/' sweep.dmf
 expect 0 'shape [3]' "$DMF" sweep.dmf
-expect 0 '1 of 3' shell 'echo $(find points -newer marker -name "*.h5" | wc -l) of $(ls points | wc -l)'
+expect 0 '1 of 3' shell 'echo $(find points -newermt 2001-01-01 -name "*.h5" | wc -l) of $(ls points | wc -l)'
 expect 0 '6' shell '"$1" sweep.dmf --seed 3 >seeded; ls points | wc -l'
 expect 0 same shell 'rm -r points; "$1" sweep.dmf --threads 1 >one; "$1" sweep.dmf >kept; "$1" sweep.dmf --out fresh --threads 4 >four; cmp one kept && cmp one four && echo same'
 cat >point.dmf <<'END'
@@ -281,7 +310,7 @@ expect 1 'must not read files' "$DMF" -e 'print sweep(x * csv("rates.csv"), x = 
 expect 5 'is not a directory' shell 'touch taken; sed s/points/taken/ sweep.dmf | "$1"'
 head -n 3 long.dmf >slow.dmf
 echo 'print sweep(dmft(net, fit).loss[-1], net.gamma = [1, 2], resume = "points")' >>slow.dmf
-expect 130 'goes on from there' shell '"$1" slow.dmf & sleep 0.5; kill -INT $!; wait $!'
+expect 130 'goes on from there' interrupted 'shown 0 sweep:' "$DMF" --progress lines slow.dmf
 
 # Standard streams
 expect 5 'cannot write' shell '"$1" two.dmf >/dev/full'
@@ -308,6 +337,23 @@ expect 2 "did you mean ':load'" shell 'echo ":laod x" | "$1" -i'
 expect 0 'a number' shell 'printf ":load two.dmf\nx = 3\n:wh\n:reload\n" | "$1" -i'
 expect 0 $'import "two.dmf"\nx = 3\nprint x' shell 'printf ":load two.dmf\nx = 3\nx\n:save s.dmf\n" | "$1" -i && cat s.dmf'
 expect 0 $'1 + 1 = 2\nx = 3' "$DMF" s.dmf
+cat >again.txt <<'END'
+model net { layers = input -> dense(tanh) -> readout; gamma = 1 }
+first = net.gamma
+for i in 2..3 { model net { layers = input -> dense(tanh) -> readout; gamma = i }; net.gamma }
+import "two.dmf"
+import "std/observables.dmf"
+10 * net.gamma + csv(path = "rates.csv")[0] + first
+save 1 to "own.h5"
+:set nobody.gamma=3
+:save again.dmf
+:save elsewhere/again.dmf
+END
+mkdir elsewhere
+expect 0 'saved as elsewhere' shell '"$1" -i <again.txt'
+expect 0 $'net.gamma = 2\nnet.gamma = 3\n1 + 1 = 2\n10 * net.gamma' "$DMF" again.dmf
+expect 0 '= 32' "$DMF" again.dmf
+expect 0 '= 32' shell 'cd elsewhere && "$1" again.dmf'
 expect 0 'threads  2' shell 'printf ":set threads 2\n:set\n" | "$1" -i'
 expect 0 '"shape": [6]' shell 'printf ":set fit.steps=5\n:load problem.dmf\n" | "$1" -i --json'
 expect 2 'on or off' shell 'echo ":set time perhaps" | "$1" -i'
@@ -316,24 +362,46 @@ expect 5 'missing.dmf' shell 'echo ":load missing.dmf" | "$1" -i'
 expect 2 'nothing has been loaded' shell 'echo ":reload" | "$1" -i'
 expect 0 3 shell 'printf "dmf> x = 3\ndmf> x\n" | "$1" -i'
 
-# The REPL on a terminal, typed with pauses: it survives Ctrl-C, completes names, and remembers
+# The REPL on a terminal: it survives Ctrl-C, completes names, takes pasted prompts, and remembers
 # statements as a whole. No shell may stay between: one that was interrupted too ends with 130.
-typed() { # typed TEXT...: a pause after each
-  (sleep 1; for text; do printf "$text"; sleep 0.6; done) |
-    SHELL=/bin/sh TERM=xterm script -qec "exec $DMF" /dev/null
+# typed [TEXT SHOWN]... TEXT: types each text and waits for what is shown after it
+typed() {
+  local offset process status
+  rm -f typing
+  mkfifo typing
+  : >screen
+  SHELL=/bin/sh TERM=xterm script -qec "exec $DMF" /dev/null <typing >screen &
+  process=$!
+  exec 9>typing
+  awaited $process shown 0 'dmf> '
+  while [ $# -gt 1 ]; do
+    offset=$(wc -c <screen)
+    printf "$1" >&9
+    awaited $process shown "$offset" "$2"
+    shift 2
+  done
+  printf "$1" >&9
+  exec 9>&-
+  wait $process
+  status=$?
+  cat screen
+  return $status
 }
 terminal=no # some containers cannot make a pseudo-terminal
 ! SHELL=/bin/sh script -qec true /dev/null >/dev/null 2>&1 || terminal=yes
 if [ $terminal = yes ]; then
-  expect 0 '= 4' typed 'x = 3\r' 'x + 1\r' '\004'
-  expect 0 '= 24' typed 'for i in 1..2 {\r' 'y = 12*i\r' '}\r' 'y\r' 'quit\r'
-  expect 0 '= 34' typed 'y = 30+4\r' 'nonsense(\003' 'y\r' '\004'
-  expect 0 '= 45' typed 'y = 40+5\r' 'for i in 1..2 {\r' '\003' 'y\r' '\004'
-  expect 0 '= 56' typed "x = 50+6; import \"$scratch/long.dmf\"\\r" '' '' '\003' '' 'x\r' '\004'
+  expect 0 '= 4' typed 'x = 3\r' 'dmf> ' 'x + 1\r' 'dmf> ' '\004'
+  expect 0 '= 24' typed 'for i in 1..2 {\r' '{' 'y = 12*i\r' i '}\r' 'dmf> ' 'y\r' 'dmf> ' 'quit\r'
+  expect 0 '= 34' typed 'y = 30+4\r' 'dmf> ' 'nonsense(' 'nonsense(' '\003' 'dmf> ' 'y\r' 'dmf> ' '\004'
+  expect 0 '= 45' typed 'y = 40+5\r' 'dmf> ' 'for i in 1..2 {\r' '{' '\003' 'dmf> ' 'y\r' 'dmf> ' '\004'
+  expect 0 '= 56' typed "x = 50+6; import \"$scratch/long.dmf\"\\r" started '\003' 'dmf> ' 'x\r' 'dmf> ' '\004'
 fi
 if [ $terminal = yes ] && [ "${READLINE:-yes}" = yes ]; then
-  expect 0 'from 1 to 10' typed 'two = 1.' '.1' '0\r' '\033[A\r' 'tw\t\r' '\004' # Up recalls, Tab completes, curves are drawn
+  # Up recalls, Tab completes, curves are drawn
+  expect 0 'from 1 to 10' typed 'two = 1.' 1. '.1' .1 '0\r' 'dmf> ' '\033[A\r' 'dmf> ' 'tw\t\r' 'dmf> ' '\004'
   expect 0 $'for i in 1..2 {\ny = 12*i\n}\n#' cat "$XDG_STATE_HOME/dmf/history"
+  expect 0 '= 12' typed '\033[200~dmf> x = 3\rdmf> for i in 1..2 {\r...> x = 2*x\r...> }\rdmf> x\033[201~\r' '= ' '\004'
+  expect 0 '= 7' typed '\033[200~dmf> for i in 1..2 {\r...> x = 7\033[201~\r' x '}\r' 'dmf> ' 'x\r' '= ' '\004'
 fi
 
 echo "command: $passed passed, $failed failed"

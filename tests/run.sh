@@ -9,6 +9,8 @@
 #   # args: OPTIONS      options (or a command such as check) put before the file
 #   # slow               left out when DMF_QUICK is set
 #
+# A script that hangs is ended after an hour, which no machine needs.
+#
 # A mark may stand behind a statement. Without an error mark, standard error must stay empty when
 # status 0 is expected. Scripts run in a scratch directory.
 #
@@ -31,7 +33,7 @@ run_one() {
   marks expect "$file" >"$scratch/wanted"
   marks error "$file" >"$scratch/errors"
   mkdir "$scratch/cwd"
-  (cd "$scratch/cwd" && HOME=$scratch timeout "${TIMEOUT:-300}" "$DMF" \
+  (cd "$scratch/cwd" && HOME=$scratch timeout "${TIMEOUT:-3600}" "$DMF" \
     ${args[@]+"${args[@]}"} "$file" >../out 2>../err </dev/null)
   status=$?
 
