@@ -15,6 +15,7 @@
 
 %code requires {
 #include "syntax/build.h"
+#include "syntax/habits.h"
 #include "syntax/tokens.h"
 }
 
@@ -324,13 +325,38 @@ static const char *found_name(yysymbol_kind_t kind, Span span, Arena *arena) {
   return arena_format(arena, "'%.*s'", length, text);
 }
 
-static const char *hint_for(const Expected *expected, yysymbol_kind_t found) {
+/* What an '=' that cannot stand here was meant for. */
+static const char *hint_for_equals(Tokens *tokens, Arena *arena) {
+  Span begin, place = tokens_place(tokens);
+  bool named = tokens_statement(tokens, &begin) == NAME;
+  const char *text = place.source->text + begin.begin,
+             *hint = named ? habit_target(text, place.begin - begin.begin, arena) : NULL;
+  return hint ? hint : "use '==' to compare";
+}
+
+/* A comma in plain parentheses. */
+static const char *hint_for_comma(Tokens *tokens) {
+  Span begin;
+  return tokens_statement(tokens, &begin) == PRINT ? "write print x, y without parentheses"
+                                                   : "an array is written [x, y]";
+}
+
+static const char *hint_for(const Expected *expected, yysymbol_kind_t found, Tokens *tokens,
+                            Build *build) {
+  Span begin;
   bool equals = found == YYTRANSLATE('=');
-  if (equals && expected->complete) return "use '==' to compare";
+  if (equals && expected->complete) return hint_for_equals(tokens, build->arena);
+  if (found == YYTRANSLATE(',') && expects(expected, ')')) return hint_for_comma(tokens);
   if (found == YYSYMBOL_TRANSPOSE && expected->operand) return "strings are written in \"...\"";
   if (found == YYTRANSLATE(':') && expects(expected, '=')) return "write name = value";
+  if (found == YYTRANSLATE(':') && expects(expected, '{')) return "what follows stands in { ... }";
+  if (found == YYTRANSLATE(':') && expected->complete) return "a range is written 1..3";
+  if (found == YYTRANSLATE(IF) && expected->complete) return "write if a then b else c";
   if (among(found, reserved) && expects(expected, NAME) && !expected->operand)
     return "this word belongs to the language and cannot be a name";
+  if (tokens_statement(tokens, &begin) == IMPORT) return "import \"file.dmf\"";
+  if (tokens_statement(tokens, &begin) == NAME && expected->complete)
+    return habit_start(begin.source->text + begin.begin);
   return NULL;
 }
 
@@ -351,7 +377,7 @@ static void report(const Expected *expected, yysymbol_kind_t found, Tokens *toke
     diag_error(build->diags, STATUS_SCRIPT, span, "join them with 'and', as in a < b and b < c",
                "comparisons do not chain");
   else if (want)
-    diag_error(build->diags, STATUS_SCRIPT, span, hint_for(expected, found),
+    diag_error(build->diags, STATUS_SCRIPT, span, hint_for(expected, found, tokens, build),
                "expected %s, found %s", want, name);
   else
     diag_error(build->diags, STATUS_SCRIPT, span, NULL, "unexpected %s", name);

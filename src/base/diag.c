@@ -2,6 +2,7 @@
 #include "base/diag.h"
 #include "base/memory.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -228,31 +229,46 @@ void diags_print(const Diags *diags, FILE *stream, bool color) {
   if (diags->dropped) fprintf(stream, "dmf: %d more errors\n", diags->dropped);
 }
 
-/* Levenshtein distance with adjacent transpositions, for names of ordinary length. */
+/* What a slip costs: two letters in the wrong order are a likelier one than another letter, and
+ * capitals are hardly any. */
+enum { COST_EDIT = 4, COST_SWAP = 3, COST_CASE = 1 };
+
+static int substitution(char a, char b) {
+  if (a == b) return 0;
+  return tolower((unsigned char)a) == tolower((unsigned char)b) ? COST_CASE : COST_EDIT;
+}
+
+static int least_of(int a, int b) { return a < b ? a : b; }
+
+/* Damerau's distance with these costs, for names of ordinary length. */
 static int distance(const char *a, const char *b) {
   enum { LONGEST = 48 };
   int n = (int)strlen(a), m = (int)strlen(b);
-  if (n > LONGEST || m > LONGEST) return LONGEST;
+  if (n > LONGEST || m > LONGEST) return COST_EDIT * LONGEST;
   int d[LONGEST + 1][LONGEST + 1];
-  for (int i = 0; i <= n; i++) d[i][0] = i;
-  for (int j = 0; j <= m; j++) d[0][j] = j;
+  for (int i = 0; i <= n; i++) d[i][0] = COST_EDIT * i;
+  for (int j = 0; j <= m; j++) d[0][j] = COST_EDIT * j;
   for (int i = 1; i <= n; i++)
     for (int j = 1; j <= m; j++) {
-      int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-      if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
-      if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-          d[i - 2][j - 2] + 1 < best)
-        best = d[i - 2][j - 2] + 1;
+      int best = d[i - 1][j - 1] + substitution(a[i - 1], b[j - 1]);
+      best = least_of(best, least_of(d[i - 1][j], d[i][j - 1]) + COST_EDIT);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        best = least_of(best, d[i - 2][j - 2] + COST_SWAP);
       d[i][j] = best;
     }
   return d[n][m];
 }
 
+/* The cost up to which a name is taken for another: two slips, but one in a short name, and in a
+ * single letter its case. */
+static int tolerance(const char *name) {
+  size_t length = strlen(name);
+  return length > 4 ? 2 * COST_EDIT : length > 1 ? COST_EDIT : COST_CASE;
+}
+
 const char *suggest(const char *name, const char *const *candidates) {
   const char *best = NULL;
-  int least = 3;
-  if ((int)strlen(name) < least) least = (int)strlen(name);
+  int least = tolerance(name) + 1;
   for (; *candidates; candidates++) {
     int d = distance(name, *candidates);
     if (d < least) {

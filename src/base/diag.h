@@ -85,8 +85,8 @@ void diags_visit(const Diags *diags, void (*visit)(const Diag *diag, void *conte
 /* Prints all in that order, with source line and caret; `color` adds terminal colours. */
 void diags_print(const Diags *diags, FILE *stream, bool color);
 
-/* The candidate nearest to `name` (edit distance at most 2, and less than its length), or NULL.
- * `candidates` ends with NULL. */
+/* The candidate nearest to `name`: two slips of the hand away at most, one where the name is short;
+ * NULL if there is none. `candidates` ends with NULL. */
 const char *suggest(const char *name, const char *const *candidates);
 /* "did you mean 'x'?" for the nearest candidate, else "one of: a, b, c" when there are at most 12,
  * else NULL. The text lives until the next call on this thread. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Indexing, and the fields of results and declarations. */
+#include "model/advice.h"
 #include "model/declare.h"
 #include "model/eval.h"
 #include "base/memory.h"
+#include "syntax/habits.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -318,6 +320,14 @@ static Value *result_field(Eval *eval, const Ast *node, Result *result, bool err
   return broken;
 }
 
+static Value *no_fields(Eval *eval, const Ast *node, const Value *base) {
+  char *advice = value_is_numeric(base) ? advice_for_field(eval, node) : NULL;
+  const char *hint = advice ? advice : habit_word(node->name);
+  Value *broken = eval_error(eval, node->name_span, hint, "%s has no fields", value_describe(base));
+  free(advice);
+  return broken;
+}
+
 Value *eval_field(Eval *eval, const Ast *node) {
   Value *base = eval_expression(eval, node->kid[0]);
   switch (base->kind) {
@@ -326,6 +336,6 @@ Value *eval_field(Eval *eval, const Ast *node) {
   case VALUE_RESULT: return result_field(eval, node, base->result, false);
   case VALUE_STDERR: return result_field(eval, node, base->result, true);
   case VALUE_DECLARED: return declared_field(eval, node, base);
-  default: return eval_error(eval, node->name_span, NULL, "%s has no fields", value_describe(base));
+  default: return no_fields(eval, node, base);
   }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Calls: arguments to parameters, builtins, functions and activations. */
+#include "model/advice.h"
 #include "model/eval.h"
 #include "base/memory.h"
 #include "model/draws.h"
@@ -90,8 +91,14 @@ static int named_slot(Eval *eval, const Ast *node, const Formals *formals, Argum
     free(hint);
     return -1;
   }
-  eval_unknown(eval, node->name_span, node->name, formals->names, "'%s' has no argument '%s'",
-               formals->callee, node->name);
+  char *advice = advice_for_argument(node, formals->names, arguments->values, arguments->nodes);
+  if (advice)
+    eval_error(eval, node->name_span, advice, "'%s' has no argument '%s'", formals->callee,
+               node->name);
+  else
+    eval_unknown(eval, node->name_span, node->name, formals->names, "'%s' has no argument '%s'",
+                 formals->callee, node->name);
+  free(advice);
   return -1;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/declare.h"
 #include "base/memory.h"
+#include "model/advice.h"
 #include "model/data.h"
 #include "model/forward.h"
 #include "model/optimizer.h"
@@ -84,7 +85,12 @@ typedef struct Slot {
 } Slot;
 
 static Value *refuse(Slot slot, const char *wanted, const Value *value) {
-  return eval_error(slot.eval, slot.span, NULL, "'%s' must be %s, not %s", slot.key->name, wanted,
+  KeyType type = slot.key->type;
+  const char *hint = type == KEY_CHAIN       ? "input -> dense(tanh) -> readout"
+                     : type == KEY_LOSS      ? "a name without quotes, such as mse"
+                     : type == KEY_OPTIMIZER ? "such as gd(eta = 0.1)"
+                                             : NULL;
+  return eval_error(slot.eval, slot.span, hint, "'%s' must be %s, not %s", slot.key->name, wanted,
                     value_describe(value));
 }
 
@@ -206,10 +212,40 @@ static Value *check_slot(Slot slot, Value *value) {
 
 /* Entries */
 
+static bool is_word(const Key *key, const char *word) {
+  size_t length = strlen(word);
+  for (const char *at = key->words; (at = strstr(at, word)); at += length)
+    if ((at == key->words || at[-1] == ' ') && (!at[length] || at[length] == ' ')) return true;
+  return false;
+}
+
+/* The name that an entry rests on: `gd`, or the function of `gd(eta = 1)`. NULL if there is none.
+ */
+static const Ast *head_of(const Ast *node) {
+  if (node->kind == AST_CALL) node = node->kid[0];
+  return node->kind == AST_NAME ? node : NULL;
+}
+
+/* An optimizer or a loss that is not known, among those that are. */
+static Value *unknown_choice(Eval *eval, const Key *key, const Ast *head) {
+  const char **names = key->type == KEY_LOSS ? advice_losses(eval) : advice_optimizers(eval);
+  Value *broken = eval_error(eval, head->span, suggest_hint(head->name, names), "unknown %s '%s'",
+                             key->name, head->name);
+  free(names);
+  return broken;
+}
+
 /* A word is taken as it is written: no variable stands behind `mup`. */
 static Value *entry_value(Eval *eval, const Key *key, const Ast *node) {
-  if (key->type == KEY_WORD && node->kind == AST_NAME) return value_string(&eval->heap, node->name);
-  return eval_expression(eval, node);
+  const Ast *head = head_of(node);
+  bool choice = key->type == KEY_OPTIMIZER || key->type == KEY_LOSS;
+  if (head && choice && !eval->blind && !scope_find(eval->scope, head->name))
+    return unknown_choice(eval, key, head);
+  if (!head || key->type != KEY_WORD) return eval_expression(eval, node);
+  if (node->kind == AST_CALL && is_word(key, head->name))
+    return eval_error(eval, node->span, "it is a word alone", "the %s '%s' takes no arguments",
+                      key->name, head->name);
+  return value_string(&eval->heap, head->name);
 }
 
 /* The unchecked values of a declaration, under way. */
@@ -253,8 +289,13 @@ static bool put_parameter(Eval *eval, Draft *draft, const char *name, Value *val
 static void unknown_key(Eval *eval, Draft *draft, const char *name, Span span) {
   const char *names[DECLARED_MAX_KEYS + 1];
   key_names(draft->kind, names);
-  eval_unknown(eval, span, name, names, "unknown key '%s' of %s '%s'", name,
-               declared_kind_name(draft->kind), draft->name);
+  char *advice = advice_for_key(eval, draft->kind, name, names);
+  const char *kind = declared_kind_name(draft->kind);
+  if (advice)
+    eval_error(eval, span, advice, "unknown key '%s' of %s '%s'", name, kind, draft->name);
+  else
+    eval_unknown(eval, span, name, names, "unknown key '%s' of %s '%s'", name, kind, draft->name);
+  free(advice);
   draft->broken = true;
 }
 

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "model/declare.h"
 #include "model/forward.h"
+#include "syntax/habits.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -40,7 +41,9 @@ Value *eval_unknown(Eval *eval, Span span, const char *name, const char *const *
                     const char *format, ...) {
   va_list list;
   va_start(list, format);
-  Value *broken = report(eval, STATUS_SCRIPT, span, suggest_hint(name, candidates), format, list);
+  const char *habit = habit_word(name);
+  Value *broken = report(eval, STATUS_SCRIPT, span, habit ? habit : suggest_hint(name, candidates),
+                         format, list);
   va_end(list);
   return broken;
 }

@@ -34,7 +34,8 @@ enum {
   BUILTIN_LAYER = 4,       /* may stand in a chain without its parentheses */
   BUILTIN_SHAPES = 8,      /* depends on the types and shapes of its arguments alone */
   BUILTIN_READS = 16,      /* reads a file */
-  BUILTIN_FORM = 32        /* evaluates its arguments itself: its Call has only the node */
+  BUILTIN_FORM = 32,       /* evaluates its arguments itself: its Call has only the node */
+  BUILTIN_OPTIMIZER = 64   /* gives an optimizer */
 };
 
 /* A row of a table of builtins. The signature reads "a, b = 2, word = \"zero\", rest..."; a default

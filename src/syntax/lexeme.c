@@ -169,6 +169,10 @@ static const struct {
     {0x201d, "strings are written in \"...\""},
     {0x2018, "strings are written in \"...\""},
     {0x2019, "strings are written in \"...\""},
+    {'?', "write if a then b else c"},
+    {'&', "write 'and'"},
+    {'|', "write 'or'; the absolute value is abs(x)"},
+    {'~', "write 'not'"},
     {0xfeff, "an invisible mark: delete it"},
     {0x200b, "an invisible space: delete it"},
 };

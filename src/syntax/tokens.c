@@ -39,10 +39,11 @@ struct Tokens {
   int start;
   Token ahead[AHEAD]; /* scanned, not yet delivered */
   int waiting;
-  bool broken;    /* the separator before ahead[0] has been delivered */
-  Token last;     /* delivered last, with its kind as delivered */
-  int before;     /* the kind delivered before that */
-  int statement;  /* the kind of the token that began the current statement */
+  bool broken;   /* the separator before ahead[0] has been delivered */
+  Token last;    /* delivered last, with its kind as delivered */
+  int before;    /* the kind delivered before that */
+  int statement; /* the kind of the token that began the current statement */
+  Span begin;    /* its place */
   Bracket open[AST_MAX_DEPTH];
   int depth, depth_before; /* now, and before the last token */
   bool recovering;         /* skip, and deliver RESUME */
@@ -105,18 +106,35 @@ static void drop(Tokens *tokens) {
 /* Words that are names wherever they cannot be keywords. */
 static bool soft(int kind) {
   switch (kind) {
-  case TO: case DATASET: case MODEL: case TRAINING: case ACTIVATION: case LOSS: case FUNCTION:
-  case LAYER: case OF:
-    return true;
+  case TO:
+  case DATASET:
+  case MODEL:
+  case TRAINING:
+  case ACTIVATION:
+  case LOSS:
+  case FUNCTION:
+  case LAYER:
+  case OF: return true;
   }
   return false;
 }
 
 static bool begins_statement(int kind) {
   switch (kind) {
-  case DATASET: case MODEL: case TRAINING: case ACTIVATION: case LOSS: case FUNCTION: case LAYER:
-  case IMPORT: case PRINT: case PLOT: case SAVE: case ASSERT: case FOR: case IF:
-    return true;
+  case DATASET:
+  case MODEL:
+  case TRAINING:
+  case ACTIVATION:
+  case LOSS:
+  case FUNCTION:
+  case LAYER:
+  case IMPORT:
+  case PRINT:
+  case PLOT:
+  case SAVE:
+  case ASSERT:
+  case FOR:
+  case IF: return true;
   }
   return false;
 }
@@ -126,10 +144,26 @@ static bool declares(int kind) { return kind == DATASET || kind == MODEL || kind
 /* After these a newline does not end the statement, and a text is not finished. */
 static bool awaits_more(int kind) {
   switch (kind) {
-  case '+': case '-': case '*': case '/': case '^': case '@': case '<': case '>': case ',':
-  case LE: case GE: case EQ: case NE: case AND: case OR: case NOT: case ARROW: case DOTDOT:
-  case THEN: case ELSE:
-    return true;
+  case '+':
+  case '-':
+  case '*':
+  case '/':
+  case '^':
+  case '@':
+  case '<':
+  case '>':
+  case ',':
+  case LE:
+  case GE:
+  case EQ:
+  case NE:
+  case AND:
+  case OR:
+  case NOT:
+  case ARROW:
+  case DOTDOT:
+  case THEN:
+  case ELSE: return true;
   }
   return false;
 }
@@ -138,8 +172,13 @@ static bool continues_line(int kind) { return kind == ELSE || kind == THEN || ki
 
 bool token_ends_operand(int kind) {
   switch (kind) {
-  case NAME: case NUMBER: case STRING: case TRANSPOSE: case ')': case ']': case '}':
-    return true;
+  case NAME:
+  case NUMBER:
+  case STRING:
+  case TRANSPOSE:
+  case ')':
+  case ']':
+  case '}': return true;
   }
   return false;
 }
@@ -182,8 +221,8 @@ static bool acts(Tokens *tokens, const Token *token) {
 /* Decides what the next token is to the parser. */
 static void resolve(Tokens *tokens) {
   Token *token = peek(tokens, 0);
-  bool name = keyword(token->kind) && (tokens->last.kind == '.' ||
-                                       (soft(token->kind) && !acts(tokens, token)));
+  bool name = keyword(token->kind) &&
+              (tokens->last.kind == '.' || (soft(token->kind) && !acts(tokens, token)));
   if (name) {
     token->kind = NAME;
     token->value.name = lexeme_word(tokens->build, token->span);
@@ -240,7 +279,10 @@ static int deliver(Tokens *tokens, Value *value, Span *span) {
   resolve(tokens);
   Token token = *peek(tokens, 0);
   if (token.newline) tokens->indent = token.column;
-  if (at_statement(tokens, &token)) tokens->statement = token.kind;
+  if (at_statement(tokens, &token)) {
+    tokens->statement = token.kind;
+    tokens->begin = token.span;
+  }
   tokens->depth_before = tokens->depth;
   nest(tokens, &token, 0);
   drop(tokens);
@@ -325,9 +367,7 @@ void tokens_resume(Tokens *tokens) {
   tokens->broken = tokens->before == NEWLINE && !tokens->close_brace;
 }
 
-bool tokens_silent(const Tokens *tokens) {
-  return tokens->last.kind == BAD || tokens->stopped;
-}
+bool tokens_silent(const Tokens *tokens) { return tokens->last.kind == BAD || tokens->stopped; }
 
 bool tokens_unfinished(const Tokens *tokens) {
   return tokens->last.kind == FINISH && (tokens->depth_before > 0 || awaits_more(tokens->before));
@@ -344,3 +384,8 @@ bool tokens_opener(const Tokens *tokens, char *bracket, Span *span) {
 }
 
 Span tokens_place(const Tokens *tokens) { return tokens->last.span; }
+
+int tokens_statement(const Tokens *tokens, Span *place) {
+  *place = tokens->begin;
+  return tokens->statement;
+}

@@ -33,6 +33,8 @@ bool tokens_unfinished(const Tokens *tokens);
 bool tokens_opener(const Tokens *tokens, char *bracket, Span *span);
 /* The place of the last token. */
 Span tokens_place(const Tokens *tokens);
+/* The first token of the statement: its kind and its place. */
+int tokens_statement(const Tokens *tokens, Span *place);
 /* Whether an operand may end with a token of this kind. */
 bool token_ends_operand(int kind);
 

@@ -226,12 +226,11 @@ static void test_messages(void) {
                          "1:6: '!' is not an operator of the language [write 'not']\n"));
   CHECK(fails("x = 'a'",
               "1:5: expected a value, found a single quote [strings are written in \"...\"]\n"));
-  CHECK(fails("import foo", "1:8: expected a string, found 'foo'\n"));
+  CHECK(fails("import foo", "1:8: expected a string, found 'foo' [import \"file.dmf\"]\n"));
   CHECK(fails("model { a = 1 }", "1:7: expected a name, found '{'\n"));
   CHECK(fails("model m { a: 1 }", "1:12: expected '=', found ':' [write name = value]\n"));
-  CHECK(fails("layer r(x) {\n a = (\n}\nx = = 1",
-              "1:12: expected 'of', found '{'\n"
-              "4:5: expected a value, found '='\n"));
+  CHECK(fails("layer r(x) {\n a = (\n}\nx = = 1", "1:12: expected 'of', found '{'\n"
+                                                  "4:5: expected a value, found '='\n"));
 }
 
 static void test_lexemes(void) {
@@ -253,7 +252,8 @@ static void test_lexemes(void) {
   CHECK(fails("na§§ve = 1", "1:3: unexpected character '§'\n"));
   CHECK(fails("a $ b", "1:3: unexpected character '$'\n"));
   CHECK(fails("// “note”",
-              "1:1: '//' is not an operator of the language [a comment begins with '#']\n"));
+              "1:1: '//' is not an operator of the language [a comment begins with '#'; a quotient "
+              "rounded down is floor(x / y)]\n"));
   Reading nul = read_bytes("x\0y\0", 4, false);
   CHECK(nul.outcome == PARSE_ERROR && nul.diags.count == 1 && nul.diags.items[0].span.begin == 1);
   forget(&nul);
