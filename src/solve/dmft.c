@@ -290,7 +290,8 @@ static Status explain(const Solve *s, char **why) {
   case STATUS_INTERRUPTED:
     *why = mem_format("interrupted at step %d of %zu", s->failed_at, s->sizes.steps - 1);
     break;
-  case STATUS_NUMERICS: return run_diverged(why, "training", s->failed_at);
+  case STATUS_NUMERICS:
+    return run_diverged(why, "training", s->failed_at, s->program, s->options.threads);
   default: *why = mem_format("out of memory at step %d", s->failed_at);
   }
   return s->status;

@@ -265,7 +265,7 @@ static Status explain(const Ensemble *e, char **why) {
     break;
   case STATUS_NUMERICS: {
     char *who = mem_format("training of network %d", e->failed_member);
-    run_diverged(why, who, e->failed_at);
+    run_diverged(why, who, e->failed_at, e->program, e->options.threads);
     free(who);
     break;
   }

@@ -122,7 +122,8 @@ static Status explain(Fluctuate *s, char **why) {
   switch (s->status) {
   case STATUS_OK: break;
   case STATUS_INTERRUPTED: *why = mem_format("interrupted"); break;
-  case STATUS_NUMERICS: return run_diverged(why, "training", s->failed_at);
+  case STATUS_NUMERICS:
+    return run_diverged(why, "training", s->failed_at, s->program, s->options.threads);
   default: return run_refuse(why, forward_bytes(s));
   }
   return s->status;

@@ -57,11 +57,12 @@ static double *mean_kernel(const Lazy *s, const double *kernel, int variable) {
   return mean;
 }
 
-/* The steps of c[P, C] and its velocity. Returns the step at which f stops being finite, or -1. */
+/* The steps of c[P, C] and its velocity. Returns the step at which f diverges, or -1. */
 static int iterate(Lazy *s) {
   Sizes z = s->sizes;
   size_t n = z.points * z.outputs;
   double *force = s->scratch, *c = force + n, *v = c + n;
+  double limit = loss_limit(s->program, &s->compiled, s->f, s->K, INFINITY);
   memset(c, 0, 2 * n * sizeof *c);
   for (size_t t = 0; t + 1 < z.steps; t++) {
     const double *f = s->f + t * z.all * z.outputs;
@@ -73,14 +74,13 @@ static int iterate(Lazy *s) {
     axpy(n, move.push + move.pull, force, c);
     axpy(n, 1, force, v);
     mat_mul(z.all, z.outputs, z.points, 1, s->K, z.all, c, z.outputs, 0, next, z.outputs);
-    if (!is_sane(next, z.all * z.outputs)) return (int)t + 1;
+    if (has_diverged(s->program, &s->compiled, next, limit)) return (int)t + 1;
   }
   return -1;
 }
 
 /* Delta = Delta_0 - c f with a constant c > 0, as for the squared error. */
-static bool is_linear_loss(const Lazy *s, double *c) {
-  const Program *p = s->program;
+static bool is_linear_loss(const Program *p, double *c) {
   if (!p->problem->loss) return false;
   const Expr *slope = expr_diff(p->pool, p->delta[0], 0);
   *c = -slope->value;
@@ -258,6 +258,42 @@ static void clean(Lazy *s) {
   free(s->scratch);
 }
 
+const char *solve_lacks_limit(const Result *theory) {
+  const Origin *origin = theory->origin;
+  const char *closure = result_attribute(theory, "closure");
+  bool lazy = closure && strcmp(closure, "ntk") == 0;
+  if (origin && origin->program->problem->parameterization == PARAM_NTK) lazy = true;
+  if (origin && origin->options.closure == CLOSURE_NTK) lazy = true;
+  if (!lazy) return "it belongs to the lazy limit: closure = \"ntk\"";
+  if (result_find(theory, "f_infinity", 0) || !origin) return NULL;
+  double c;
+  const Program *p = origin->program;
+  if (!is_linear_loss(p, &c)) return "it is known for losses with Delta linear in f, such as mse";
+  if (p->update.momentum > 0 || p->update.weight)
+    return "it is known for gradient descent on all points, without momentum";
+  return "the learning rate is unstable, and f has no limit";
+}
+
+double solve_stable_rate(Program *program, int threads) {
+  const Update *update = &program->update;
+  bool plain = !update->weight && update->momentum == 0 && update->decay == 0;
+  double c, bound = INFINITY;
+  char *why = NULL;
+  Lazy s = {0};
+  if (plain && program->problem->optimizer != OPT_FLOW &&
+      start(&s, program, threads, &why) == STATUS_OK && is_linear_loss(program, &c)) {
+    size_t P = s.sizes.points;
+    double *lambda = mem_new(P, sizeof *lambda);
+    for (size_t a = 0; a < P; a++) memmove(s.K + a * P, s.K + a * s.sizes.all, P * sizeof *s.K);
+    if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'N', 'U', (int)P, s.K, (int)P, lambda) == 0)
+      bound = 2 * (double)P / (c * lambda[P - 1]);
+    free(lambda);
+  }
+  free(why);
+  clean(&s);
+  return bound;
+}
+
 static Status complete(Result *result, const char *name, char **why) {
   (void)name; /* they come together */
   Origin *origin = result->origin;
@@ -285,10 +321,11 @@ Status solve_lazy(Program *program, const SolveOptions *options, Result **result
   Lazy s;
   Status status = start(&s, program, options->threads, why);
   if (status == STATUS_OK) {
-    bool flow = program->problem->optimizer == OPT_FLOW, linear = is_linear_loss(&s, &c);
+    bool flow = program->problem->optimizer == OPT_FLOW, linear = is_linear_loss(program, &c);
     int failed_at = flow && linear ? -1 : iterate(&s);
     if (linear && !diagonalise(&s, c, flow)) failed_at = 0;
-    if (failed_at >= 0) status = run_diverged(why, "training", failed_at);
+    if (failed_at >= 0)
+      status = run_diverged(why, "training", failed_at, program, options->threads);
   }
   if (status == STATUS_OK) {
     Result *r = result_new("dmft");

@@ -42,6 +42,7 @@ typedef struct March {
   double *delta;  /* [P, C] */
   double *force;  /* [P, C]: Delta, weighted */
   double *mixing; /* [mixing_size]: how the images of an input matrix take up gradients */
+  double limit;   /* of the loss: loss_limit */
   Status status;
 } March;
 
@@ -415,7 +416,9 @@ static void one_step(March *m, double *full) {
   if (m->status != STATUS_OK) return;
   measure_kernels(m, full);
   size_t kernel = m->points * m->points;
-  if (!is_sane(f, m->all * m->outputs) || !is_sane(m->record->ntk + (size_t)m->t * kernel, kernel))
+  const double *ntk = m->record->ntk + (size_t)m->t * kernel;
+  if (m->t == 0) m->limit = loss_limit(m->p, m->plan->compiled, f, ntk, m->plan->gamma);
+  if (has_diverged(m->p, m->plan->compiled, f, m->limit) || !is_sane(ntk, kernel))
     fail(m, STATUS_NUMERICS);
   else if (m->t < m->steps)
     train(m, full, f);

@@ -40,6 +40,7 @@ struct Network {
   double *start;             /* [R, C]: f at t = 0, subtracted when centred */
   double *full;              /* [tangent_size] */
   double **x_past, **y_past; /* [matrix] -> [(T+1) rows, N], with two_time */
+  double limit;              /* of the loss: loss_limit */
   NetworkRecord record;
   bool short_of_memory;
 };
@@ -404,9 +405,18 @@ static void train(Network *n, size_t t, double *f) {
   }
 }
 
+/* STATUS_NUMERICS when what the record holds of step t says that training has diverged. */
+static Status judge(Network *n, size_t t) {
+  const double *f = n->record.f + t * n->all * n->outputs;
+  size_t kernel = n->points * n->points;
+  const double *ntk = n->record.ntk + t * kernel;
+  if (t == 0) n->limit = loss_limit(n->p, n->plan->compiled, f, ntk, n->plan->gamma);
+  bool diverged = has_diverged(n->p, n->plan->compiled, f, n->limit) || !is_sane(ntk, kernel);
+  return diverged ? STATUS_NUMERICS : STATUS_OK;
+}
+
 static Status one_step(Network *n, size_t t) {
   double *f = n->record.f + t * n->all * n->outputs;
-  size_t kernel = n->points * n->points;
   for (int i = 0; i < n->p->op_count; i++) {
     if (i == n->p->forward_count) {
       /* under gradient flow f is the integral of the tangent kernel from where it starts */
@@ -417,8 +427,7 @@ static Status one_step(Network *n, size_t t) {
   }
   measure_kernels(n, t);
   if (n->plan->two_time) keep_past(n, t);
-  if (!is_sane(f, n->all * n->outputs) || !is_sane(n->record.ntk + t * kernel, kernel))
-    return STATUS_NUMERICS;
+  if (judge(n, t) != STATUS_OK) return STATUS_NUMERICS;
   if (t + 1 < n->plan->sizes.steps) train(n, t, f);
   return STATUS_OK;
 }
@@ -481,6 +490,10 @@ static Status run_conditioned(Network *n, int member, int *failed_at) {
   Status status = condition_run(&plan, &run, failed_at);
   if (status != STATUS_OK) return status;
   take_record(n, &run);
+  for (size_t t = 0; t < n->plan->sizes.steps && status == STATUS_OK; t++) {
+    *failed_at = (int)t;
+    status = judge(n, t);
+  }
   if (snapshot) {
     for (int v = 0; v < n->p->variable_count; v++)
       n->fields[v] = run.field[v].rows ? tape_data(run.tape, run.field[v]) : NULL;
@@ -488,7 +501,7 @@ static Status run_conditioned(Network *n, int member, int *failed_at) {
     memset(n->fields, 0, (size_t)n->p->variable_count * sizeof *n->fields);
   }
   condition_free(n->p, &run);
-  return STATUS_OK;
+  return status;
 }
 
 static Status run_trained(Network *n, int member, int *failed_at) {

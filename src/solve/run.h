@@ -25,9 +25,9 @@ extern const char run_no_origin[];
 void run_sampled(Result *result, size_t samples, Retake *retake);
 /* STATUS_LIMIT, with the bytes in *why. */
 Status run_refuse(char **why, double bytes);
-/* STATUS_NUMERICS for `who` ("training", ...), which stopped being finite at a step; up to 0 means
- * that it never was. */
-Status run_diverged(char **why, const char *who, int step);
+/* STATUS_NUMERICS for `who` ("training", ...), which diverged at a step (see has_diverged); up to 0
+ * means that it never was finite. Where the first steps are unstable, *why gives their bound. */
+Status run_diverged(char **why, const char *who, int step, Program *program, int threads);
 double run_clock(void);
 /* An error from the scatter of n replicates has Student's distribution, (n-1)/(n-3) wider than its
  * standard error says; the factor makes deviations in units of the printed error have unit

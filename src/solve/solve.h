@@ -45,6 +45,14 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
  */
 Status solve_lazy(Program *program, const SolveOptions *options, Result **result, char **why);
 
+/* The learning rate beyond which plain gradient descent on a loss with Delta linear in f is
+ * unstable as long as kernels are those of initialisation, 2 P / (c lambda) with the largest
+ * eigenvalue of the tangent kernel; INFINITY where that is not known. */
+double solve_stable_rate(Program *program, int threads);
+
+/* Why a result of solve_dmft has no f at t = infinity; NULL where it has. */
+const char *solve_lacks_limit(const Result *theory);
+
 /* An ensemble of networks of width N, trained step by step as the program says: means, ensemble
  * errors, and N-scaled variances. theory.md section 1. With `partial`, STATUS_INTERRUPTED may come
  * with a result, that of a smaller ensemble. */

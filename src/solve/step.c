@@ -311,6 +311,28 @@ void snapshot_take(const Program *p, const Snapshot *snapshot, int t, int number
     for (size_t i = 0; i < n; i++) samples[i * rows + r] = field[r * n + i];
 }
 
+double training_loss(const Program *p, const Compiled *compiled, const double *f) {
+  size_t points = sizes_of(p).points;
+  double sum = 0, *ell = mem_new(points, sizeof *ell);
+  run_loss(p, compiled, points, f, p->problem->targets->data, ell, NULL);
+  for (size_t mu = 0; mu < points; mu++) sum += ell[mu];
+  free(ell);
+  return sum / (double)points;
+}
+
+double loss_limit(const Program *p, const Compiled *compiled, const double *f, const double *ntk,
+                  double gamma) {
+  double start = training_loss(p, compiled, f), K = 0;
+  size_t points = sizes_of(p).points;
+  for (size_t mu = 0; mu < points; mu++) K = fmax(K, ntk[mu * points + mu]);
+  return start > 0 ? DIVERGED * start * (1 + pow(K / gamma, 2)) : INFINITY;
+}
+
+bool has_diverged(const Program *p, const Compiled *compiled, const double *f, double limit) {
+  Sizes z = sizes_of(p);
+  return !is_sane(f, z.all * z.outputs) || !(training_loss(p, compiled, f) <= limit);
+}
+
 bool is_sane(const double *x, size_t n) {
   for (size_t i = 0; i < n; i++)
     if (!(fabs(x[i]) < 1e100)) return false;

@@ -118,7 +118,18 @@ typedef struct Snapshot {
 void snapshot_take(const Program *program, const Snapshot *snapshot, int t, int number,
                    double *const *fields, size_t n);
 
-/* True while all entries are finite and below 1e100: past that, training has diverged. */
+/* The mean loss of the training points at the predictions f[R, C]. */
+double training_loss(const Program *program, const Compiled *compiled, const double *f);
+/* The loss beyond which training has diverged: DIVERGED times what it is at the start f[R, C], ntk
+ * [P, P], times 1 + (K/gamma)^2 for the output of K/gamma that fields of order one can give, as
+ * they do on their way to a flatter place when the first steps are too large. gamma = INFINITY
+ * where kernels cannot change. No bound where the loss starts at 0. */
+enum { DIVERGED = 1000000 };
+double loss_limit(const Program *program, const Compiled *compiled, const double *f,
+                  const double *ntk, double gamma);
+/* Whether the predictions f[R, C] are beyond that limit, or any of them is not below 1e100. */
+bool has_diverged(const Program *program, const Compiled *compiled, const double *f, double limit);
+/* True while all entries are finite and below 1e100. */
 bool is_sane(const double *x, size_t n);
 
 #endif
