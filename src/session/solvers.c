@@ -106,12 +106,16 @@ static Result *placeholders(int solver, Program *program, const SolveOptions *op
   return result;
 }
 
-static const char *lack(const FieldRow *row, int solver) {
-  if (!(row->solvers & solver))
+static const char *lack(const FieldRow *row, int solver, const Result *result) {
+  if (row->solvers == LAZY && solver == DMFT) {
+    const char *why = solve_lacks_limit(result);
+    if (why) return why;
+  } else if (!(row->solvers & solver))
     return solver == NOISE        ? "ask the theory itself"
            : row->solvers & NOISE ? "'fluctuations' of the theory gives it"
            : row->solvers == AT   ? "'at' gives it"
            : solver == AT         ? "ask the theory, or its fluctuations"
+           : row->solvers == LAZY ? "'dmft' with closure = \"ntk\" gives it"
            : solver == DMFT       ? "it belongs to networks of finite width"
                                   : "only 'dmft' gives it";
   switch (row->presence) {
@@ -130,7 +134,7 @@ const char *solver_lacks(const Result *result, const char *name) {
     if (strcmp(result->kind, kind_of(kind)) == 0) solver |= kind == LAZY ? DMFT : kind;
   for (size_t i = 0; i < sizeof field_rows / sizeof *field_rows; i++)
     if (solver && strcmp(field_name(field_rows[i].id), name) == 0)
-      return lack(&field_rows[i], solver);
+      return lack(&field_rows[i], solver, result);
   return NULL;
 }
 
