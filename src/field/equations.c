@@ -184,7 +184,7 @@ static void row_of_increment(const Anatomy *a) {
   row_end(a->w);
 }
 
-/* Gradient flow with a constant kernel, which no integrator has to follow. */
+/* Gradient flow, for a time tau. */
 static void row_of_flow(const Anatomy *a) {
   put(a->w, "d");
   put_output(a, "f", still, WHOLE);
@@ -192,7 +192,7 @@ static void row_of_flow(const Anatomy *a) {
   row_piece(a->w);
   put(a->w, "= ");
   put_fraction(a->w, eta_varies(a->p->problem) ? "{eta}({tau})" : "{eta}", "P");
-  put_tangent_sum(a, NULL);
+  put_tangent_sum(a, a->frozen ? NULL : "t");
   put(a->w, ",{quad} {tau} = t{ }dt");
   row_end(a->w);
 }
@@ -217,20 +217,22 @@ static void row_of_average_output(const Anatomy *a) {
 }
 
 static void write_output(const Anatomy *a) {
-  bool flow = a->p->update.integrates, plain = !has_memory(a) && !a->p->update.weight;
+  bool flow = a->p->update.flow, plain = !has_memory(a) && !a->p->update.weight;
   write_heading(a->w, "Tangent kernel and output");
   row_of_tangent(a);
-  if (a->closure == CLOSURE_FULL && !flow) {
+  if (a->closure == CLOSURE_FULL) {
     row_of_average_output(a);
     row_of_delta(a, here);
     if (!plain) return;
     write_prose(
         a->w,
-        "This $f$ is exact for steps of any size; its increments are those of the tangent kernel, "
-        "$({eta}/P) {sum} K {Delta}$, up to order ${eta}{squared}$.");
+        flow ? "This $f$ moves by the tangent kernel, $df/d{tau} = ({eta}/P) {sum} K {Delta}$ with "
+               "${tau} = t{ }dt$, and sums over $s$ with $dt$ are integrals over time."
+             : "This $f$ is exact for steps of any size; its increments are those of the tangent "
+               "kernel, $({eta}/P) {sum} K {Delta}$, up to order ${eta}{squared}$.");
     return;
   }
-  (a->frozen && flow ? row_of_flow : has_memory(a) ? row_of_past : row_of_increment)(a);
+  (flow ? row_of_flow : has_memory(a) ? row_of_past : row_of_increment)(a);
   row_of_delta(a, here);
   if (is_expanded(a) && !flow)
     write_prose(a->w, "Beyond the lazy limit this holds to first order in ${eta}$; what is solved "

@@ -259,7 +259,7 @@ void write_network(const Anatomy *a) {
   write_prose(a->w, "Initial entries, independent:");
   for (int m = 0; m < p->matrix_count; m++) row_of_initial(a, m);
   write_prose(
-      a->w, p->problem->optimizer == OPT_FLOW ? "Gradient flow, $dt$ the step of the integrator:"
+      a->w, p->problem->optimizer == OPT_FLOW ? "Gradient flow, to first order in a short $dt$:"
             : a->p->update.weight ? "A step of gradient descent on a minibatch, in whose mean loss "
                                     "point ${alpha}$ has the weight $w$:"
                                   : "A step of gradient descent:");

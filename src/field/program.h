@@ -100,20 +100,28 @@ typedef struct Op {
  *            + sqrt(2 eta_t T) Xi(t)       entries as of an initial matrix of sigma 1, fresh each
  * step
  *
- * In the units of the network it is theta <- (1 - eta_t lambda) theta - eta_t gamma^2 N v. */
+ * In the units of the network it is theta <- (1 - eta_t lambda) theta - eta_t gamma^2 N v.
+ *
+ * Gradient flow, dW/dtau = eta gamma O - lambda eta W over a time dt, is integrated in `parts`
+ * steps of the Runge-Kutta method of third order that needs no more than V (J. H. Williamson,
+ * J. Comput. Phys. 35, 48, 1980; the decay, which is linear, is taken out exactly). It has three
+ * stages, each a move with gradients of its own. */
 typedef struct Update {
   int steps;
-  double *rate;         /* [T]: eta, or eta dt when gradient flow is integrated in steps of dt */
+  double *rate;         /* [T]: eta, or eta dt of gradient flow */
   const double *weight; /* w [T, P], each row of sum 1; NULL: 1/P throughout */
   double momentum;      /* beta */
   bool nesterov;
   double decay;       /* lambda */
   double temperature; /* T */
-  /* f is the integral of the tangent kernel, f(t+1) = f(t) + rate_t sum w K Delta, as under
-   * gradient flow, rather than the output <z x> / gamma of the weights themselves. With decay or
-   * noise it is not: the change of f is then no function of K and Delta. */
-  bool integrates;
+  bool flow;
 } Update;
+
+/* A move within the training: stage 0 .. stages_of - 1 of the step t = 0 .. T-1, of which an
+ * integrator makes `parts`. */
+typedef struct Instant {
+  int t, stage, parts;
+} Instant;
 
 typedef struct Program {
   int references;
@@ -156,13 +164,16 @@ typedef enum Closure {
  *
  *     V <- beta V + O,   W <- keep W + push V + pull O + noise Xi        (the new V)
  *
- * Without momentum beta = push = 0, and no V is needed. */
+ * Where update_remembers is false beta = push = 0, and no V is needed. */
 typedef struct Move {
   double beta, keep, push, pull, noise;
 } Move;
 
-/* Step t of a matrix, gamma being the interpreter's. */
-Move move_of(const Program *program, const Matrix *matrix, int t, double gamma);
+/* The moves that make up a step: one, or those of gradient flow in so many parts. */
+int stages_of(const Program *program, int parts);
+bool update_remembers(const Update *update);
+/* A move of a matrix, gamma being the interpreter's. */
+Move move_of(const Program *program, const Matrix *matrix, Instant at, double gamma);
 /* The Update of a checked problem; its rates are owned. */
 Update update_of(const Problem *problem);
 /* Fills in the loss of a program whose problem and pool are set. */

@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+enum { STAGES = 3 };
+
 Update update_of(const Problem *problem) {
   bool flow = problem->optimizer == OPT_FLOW;
   Update update = {.steps = problem->steps,
@@ -14,19 +16,44 @@ Update update_of(const Problem *problem) {
                    .nesterov = problem->optimizer == OPT_NESTEROV,
                    .decay = problem->decay,
                    .temperature = problem->temperature,
-                   .integrates = flow && problem->decay == 0 && problem->temperature == 0};
+                   .flow = flow};
   for (int t = 0; t < problem->steps; t++)
     update.rate[t] = problem->eta[t] * (flow ? problem->dt : 1);
   return update;
 }
 
-Move move_of(const Program *program, const Matrix *matrix, int t, double gamma) {
+int stages_of(const Program *program, int parts) {
+  return program->update.flow ? STAGES * parts : 1;
+}
+
+bool update_remembers(const Update *update) { return update->momentum > 0 || update->flow; }
+
+/* Stage k of W' = O - a W over one part, in units of it: V <- A_k V + O, W <- W + B_k V for
+ * e^{a tau} W, whose derivative knows no decay, at the times c_k. The noise of an
+ * Ornstein-Uhlenbeck process is added behind the last stage. */
+static Move flow_move(double part, double decay, double temperature, int k, double gamma) {
+  static const double A[STAGES] = {0, -5. / 9, -153. / 128},
+                      B[STAGES] = {1. / 3, 15. / 16, 8. / 15},
+                      c[STAGES + 1] = {0, 1. / 3, 3. / 4, 1};
+  double keep = exp(-decay * (c[k + 1] - c[k])), before = k ? exp(-decay * (c[k] - c[k - 1])) : 1,
+         lasting = decay > 0 ? -expm1(-2 * decay) / (2 * decay) : 1;
+  return (Move){.noise = k == STAGES - 1 ? sqrt(2 * part * temperature * lasting) : 0,
+                .beta = A[k] * before,
+                .keep = keep,
+                .push = keep * B[k] * part * gamma};
+}
+
+Move move_of(const Program *program, const Matrix *matrix, Instant at, double gamma) {
   const Update *update = &program->update;
-  double rate = update->rate[t] * matrix->rate, beta = update->momentum;
+  double rate = update->rate[at.t] * matrix->rate, beta = update->momentum,
+         decay = update->decay * update->rate[at.t] * matrix->decay;
+  if (update->flow)
+    return flow_move(rate / at.parts, decay / at.parts, update->temperature, at.stage % STAGES,
+                     gamma);
   bool plain = beta == 0;
   return (Move){.noise = sqrt(2 * rate * update->temperature),
                 .beta = beta,
-                .keep = 1 - update->decay * update->rate[t] * matrix->decay,
+                .keep = 1 - decay,
                 .push = plain ? 0 : rate * gamma * (update->nesterov ? beta : 1),
                 .pull = plain || update->nesterov ? rate * gamma : 0};
 }

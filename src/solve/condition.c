@@ -31,11 +31,12 @@ typedef struct Run {
   Sizes z;
   View *field; /* [variable], of this step */
   Carrier *carrier;
-  View delta;           /* of this step, [C, P] */
+  View f, pace; /* of this move [C, R], and its velocity where the tangent kernel moves it */
+  View delta;   /* of this move, [C, P] */
   View targets, shares; /* [C, P]; w_mu(t) [T, P] */
   View raw_start;       /* <w x>(0) / gamma ... */
   double *start;        /* ... and its value [R, C] */
-  int t;
+  int t, stage;
   bool exhausted; /* no more noise */
 } Run;
 
@@ -377,7 +378,7 @@ static View tangent(Run *r) {
 }
 
 /* f = sum of <w x> / gamma over the readouts, less its start. */
-static void measure_f(Run *r) {
+static View measure_f(Run *r) {
   Tape *tape = r->tape;
   View f = tape_table(tape, r->z.outputs, r->z.all, false), raw = f;
   bool centered = r->p->problem->centered;
@@ -389,17 +390,18 @@ static void measure_f(Run *r) {
     tape_copy(tape, w, 1, r->carrier[k].table);
     tape_average(tape, raw, 1 / r->plan->gamma, w, r->field[m->x]);
   }
-  if (r->t == 0) r->raw_start = raw;
+  bool first = r->t == 0 && r->stage == 0;
+  if (first) r->raw_start = raw;
   if (centered) {
     tape_copy(tape, f, 1, raw);
     tape_copy(tape, f, -1, r->raw_start);
   } else if (r->plan->pinned && !tape_failed(tape)) {
     /* the start has mean zero: what it is here is sampling error, but its fluctuation counts */
     size_t n = r->z.all * r->z.outputs;
-    if (r->t == 0) memcpy(r->start, tape_data(tape, raw), n * sizeof *r->start);
+    if (first) memcpy(r->start, tape_data(tape, raw), n * sizeof *r->start);
     for (size_t i = 0; i < n; i++) tape_data(tape, f)[i] -= r->start[i];
   }
-  r->out->f[r->t] = f;
+  return f;
 }
 
 static View delta_of(Run *r, View f) {
@@ -434,47 +436,29 @@ static View at_positions(Run *r, View force, size_t A) {
   return spread;
 }
 
-/* f + rate K Delta(at) */
-static View moved(Run *r, View f, double rate, View K, View at) {
-  size_t C = r->z.outputs;
-  View next = tape_table(r->tape, C, r->z.all, false);
-  tape_copy(r->tape, next, 1, f);
-  tape_contract(r->tape, next, rate, view_cols(K, 0, r->z.points * C),
-                force_of(r, delta_of(r, at)));
-  return next;
+/* f moved by the tangent kernel as a matrix is by its gradients. */
+static View moved(Run *r, View K, const Move *move) {
+  Tape *tape = r->tape;
+  View own = tape_same(tape, r->f), next = tape_same(tape, r->f), none = {0}, old = r->pace;
+  tape_contract(tape, own, 1, view_cols(K, 0, r->z.points * r->z.outputs),
+                force_of(r, delta_of(r, r->f)));
+  r->pace = moved_on(r, tape_same(tape, r->f), old, move->beta, own, 1);
+  next = moved_on(r, next, r->f, 1, r->pace, move->push);
+  return moved_on(r, next, none, 0, own, move->pull);
 }
-
-/* The flow of f over one step with the kernel fixed: Runge-Kutta of fourth order, in steps that
- * make its error negligible. */
-static View flowed(Run *r, View f, double rate, View K) {
-  enum { PARTS = 8 };
-  double h = rate / PARTS;
-  for (int part = 0; part < PARTS; part++) {
-    View k1 = moved(r, f, h / 2, K, f), k2 = moved(r, f, h / 2, K, k1), k3 = moved(r, f, h, K, k2);
-    View next = moved(r, f, h / 6, K, f);
-    next = moved(r, next, h / 3, K, k1);
-    next = moved(r, next, h / 3, K, k2);
-    f = moved(r, next, h / 6, K, k3);
-  }
-  return f;
-}
-
-/* In the lazy limit the flow of f is solved, where the kernel moves it is integrated in steps. */
-static bool is_flow(const Run *r) { return r->p->problem->optimizer == OPT_FLOW; }
 
 static void train(Run *r, View K) {
-  View f = r->out->f[r->t];
-  double rate = r->p->update.rate[r->t];
+  Instant now = {r->t, r->stage, r->plan->parts};
   if (r->plan->lazy) {
-    r->out->f[r->t + 1] = is_flow(r) ? flowed(r, f, rate, K) : moved(r, f, rate, K, f);
+    Move move = move_of(r->p, &(Matrix){.rate = 1}, now, 1);
+    r->f = moved(r, K, &move);
     return;
   }
-  if (r->p->update.integrates) r->out->f[r->t + 1] = moved(r, f, rate, K, f);
   View force = force_of(r, r->delta);
   for (int k = 0; k < r->p->matrix_count && !tape_failed(r->tape); k++) {
     const Matrix *m = &r->p->matrices[k];
     if (m->rate == 0) continue;
-    Move move = move_of(r->p, m, r->t, r->plan->gamma);
+    Move move = move_of(r->p, m, now, r->plan->gamma);
     View spread = at_positions(r, force, positions_of(r->p, m));
     if (is_wide_matrix(r->p, m))
       learn_wide(r, m, &r->carrier[k], &move, spread);
@@ -493,21 +477,18 @@ static void run_ops(Run *r, int first, int end) {
   for (int i = first; i < end && !tape_failed(r->tape) && !r->exhausted; i++) run_op(r, i);
 }
 
-/* The fields of this step and the output, which is known once the forward pass is done. */
+/* The fields of this move, and the output, which is known once the forward pass is done. */
 static Status make_fields(Run *r, View *K) {
-  bool integrates = r->plan->lazy || r->p->update.integrates;
   run_ops(r, 0, r->p->forward_count);
   if (r->exhausted || tape_failed(r->tape)) return STATUS_LIMIT;
-  if (r->t == 0 && r->plan->lazy)
-    r->out->f[0] = tape_table(r->tape, r->z.outputs, r->z.all, false);
-  else if (r->t == 0 || !integrates)
-    measure_f(r);
-  r->delta = delta_of(r, r->out->f[r->t]);
+  r->f = r->plan->lazy ? tape_table(r->tape, r->z.outputs, r->z.all, false) : measure_f(r);
+  r->delta = delta_of(r, r->f);
   run_ops(r, r->p->forward_count, r->p->op_count);
   if (r->exhausted || tape_failed(r->tape)) return STATUS_LIMIT;
+  if (r->stage > 0) return STATUS_OK;
   if (r->t == 0) measure_scale(r);
   measure_kernels(r);
-  if (integrates) *K = tangent(r);
+  if (r->plan->lazy) *K = tangent(r);
   return STATUS_OK;
 }
 
@@ -520,18 +501,26 @@ static void keep_kernels(Run *r) {
   }
 }
 
-static Status step(Run *r, View *K) {
-  Status status = STATUS_OK;
-  if (r->plan->lazy && r->t > 0)
-    keep_kernels(r);
-  else
-    status = make_fields(r, K);
+static Status one_move(Run *r, View *K) {
+  bool frozen = r->plan->lazy && (r->t > 0 || r->stage > 0);
+  Status status = frozen ? STATUS_OK : make_fields(r, K);
+  if (frozen && r->stage == 0) keep_kernels(r);
   if (status != STATUS_OK || tape_failed(r->tape)) return STATUS_LIMIT;
-  r->out->mark[r->t] = tape_mark(r->tape);
-  if (!is_sane(tape_data(r->tape, r->out->f[r->t]), r->z.all * r->z.outputs))
-    return STATUS_NUMERICS;
+  if (r->stage == 0) {
+    r->out->f[r->t] = r->f;
+    r->out->mark[r->t] = tape_mark(r->tape);
+  }
+  if (!is_sane(tape_data(r->tape, r->f), r->z.all * r->z.outputs)) return STATUS_NUMERICS;
   if (r->t < r->plan->steps) train(r, *K);
   return r->exhausted || tape_failed(r->tape) ? STATUS_LIMIT : STATUS_OK;
+}
+
+/* The moves of a step; the last step has none, and is only measured. */
+static Status step(Run *r, View *K) {
+  int stages = r->t < r->plan->steps ? stages_of(r->p, r->plan->parts) : 1;
+  Status status = STATUS_OK;
+  for (r->stage = 0; r->stage < stages && status == STATUS_OK; r->stage++) status = one_move(r, K);
+  return status;
 }
 
 /* ---- the whole ---- */

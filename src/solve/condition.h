@@ -48,6 +48,7 @@ typedef struct ConditionPlan {
   bool lazy;    /* kernels stay what they are at t = 0 */
   bool pinned;  /* <z x>(0) / gamma, zero in the mean, is given that value */
   bool record;
+  int parts; /* of a step of gradient flow: Instant */
   int steps; /* T */
   const volatile sig_atomic_t *stop;
 } ConditionPlan;
@@ -68,7 +69,7 @@ typedef struct Condition {
   int rank;
 } Condition;
 
-/* An upper bound of what a run of S columns over `steps` times holds: all fields of all times, and
+/* An upper bound of what a run of S columns over `steps` moves holds: all fields of all times, and
  * for each matrix its bases with their images and noise. */
 double condition_bytes(const Program *program, size_t columns, size_t steps);
 

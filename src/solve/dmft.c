@@ -8,6 +8,7 @@
  * of the mean, with the jackknife for their error. */
 #include "base/memory.h"
 #include "num/random.h"
+#include "solve/flow.h"
 #include "solve/march.h"
 #include "solve/observe.h"
 #include "solve/perturb.h"
@@ -245,13 +246,14 @@ static double two_time_bytes(const Solve *s) {
 static double march_bytes(const Solve *s, size_t paths) {
   const Program *p = s->program;
   Sizes z = s->sizes;
-  double S = (double)paths, steps = (double)z.steps, most = (double)most_rows(p);
+  double S = (double)paths, steps = (double)z.steps, most = (double)most_rows(p),
+         moves = steps * stages_of(p, s->plan.parts);
   double doubles = 4 * most * S + (double)tangent_size(p) + (double)mixing_size(p);
   for (int v = 0; v < p->variable_count; v++)
     if (is_wide(p, p->variables[v].space)) doubles += 2 * (double)rows_of(p, v) * S;
   for (int k = 0; k < p->matrix_count; k++) {
     const Matrix *m = &p->matrices[k];
-    double rank = fmin(steps * (double)rows_of(p, m->y), S);
+    double rank = fmin(moves * (double)rows_of(p, m->y), S);
     doubles += is_wide_matrix(p, m) ? 2 * 4 * rank * S + 3 * rank * rank + 4 * most * rank
                                     : 4 * (double)thin_vectors(p, m) * S;
   }
@@ -345,7 +347,8 @@ static int replicates_for(const Program *program, const SolveOptions *options) {
 
 static void prepare(Solve *s, Program *program, const SolveOptions *options, bool two_time) {
   *s = (Solve){.program = program, .options = *options, .sizes = sizes_of(program)};
-  s->replicates = replicates_for(program, options);
+  int replicates = replicates_for(program, options);
+  s->replicates = options->probe ? 1 : replicates;
   MarchPlan *plan = &s->plan;
   *plan = (MarchPlan){.program = program,
                       .two_time = two_time,
@@ -354,7 +357,8 @@ static void prepare(Solve *s, Program *program, const SolveOptions *options, boo
                       .step = progress};
   plan->sink = s;
   plan->paths = program->linear ? FIRST_COORDINATES
-                                : (size_t)((options->samples + s->replicates - 1) / s->replicates);
+                                : (size_t)((options->samples + replicates - 1) / replicates);
+  plan->parts = options->parts;
   plan->gamma = program->problem->gamma;
   plan->independent = options->closure == CLOSURE_GRADIENT_INDEPENDENCE;
   plan->tol = options->tol > 0 ? options->tol : automatic_tol(program, options);
@@ -406,15 +410,21 @@ static bool is_lazy(const Program *program, const SolveOptions *options) {
   return options->closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
 }
 
+/* Whether what is deterministic has nothing beyond its probe. */
+static bool is_probed_whole(const Program *program, const SolveOptions *options) {
+  return program->linear || is_lazy(program, options);
+}
+
 void solve_dmft_origin(Result *result, Program *program, const SolveOptions *options) {
   if (is_lazy(program, options)) {
     solve_lazy_origin(result, program, options);
-    return;
+  } else {
+    Solve s;
+    prepare(&s, program, options, false);
+    give_origin(&s, result);
+    clean(&s);
   }
-  Solve s;
-  prepare(&s, program, options, false);
-  give_origin(&s, result);
-  clean(&s);
+  flow_origin(solve_dmft, is_probed_whole(program, options), result);
 }
 
 static void promise_large(Solve *s, Result *result) {
@@ -476,6 +486,8 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
     *why = mem_string(refusal);
     return STATUS_SCRIPT;
   }
+  if (flow_chooses(program, options))
+    return flow_solve(solve_dmft, is_probed_whole(program, options), program, options, result, why);
   if (is_lazy(program, options)) return solve_lazy(program, options, result, why);
   if (!program->linear && options->samples < FEWEST_SAMPLES) {
     *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);

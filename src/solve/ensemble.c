@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "num/linalg.h"
 #include "num/stats.h"
+#include "solve/flow.h"
 #include "solve/network.h"
 #include "solve/observe.h"
 #include "solve/run.h"
@@ -13,6 +14,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { PROBED = 8 }; /* members of a probe */
 
 typedef struct Ensemble Ensemble;
 
@@ -283,9 +286,11 @@ static void prepare(Ensemble *e, Program *program, const SolveOptions *options, 
                           .width = (size_t)options->width,
                           .gamma = gamma,
                           .seed = options->seed,
+                          .parts = options->parts,
                           .two_time = two_time,
                           .step = progress};
   e->plan.sink = e;
+  if (options->probe && e->options.ensemble > PROBED) e->options.ensemble = PROBED;
   e->compiled = compile(program);
   e->plan.compiled = &e->compiled;
   if (options->conditioned) {
@@ -411,11 +416,14 @@ static void give_origin(const Ensemble *e, Result *result) {
   result->complete = complete;
 }
 
+static bool is_probed_whole(const SolveOptions *options) { return options->ensemble <= PROBED; }
+
 void solve_networks_origin(Result *result, Program *program, const SolveOptions *options) {
   Ensemble e;
   prepare(&e, program, options, false);
   give_origin(&e, result);
   clean(&e);
+  flow_origin(solve_networks, is_probed_whole(options), result);
 }
 
 /* Kernels over pairs of times cost (T P)^2 N for each member; up to this T P they are made at once,
@@ -428,6 +436,8 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
     *why = mem_string("a temperature needs method = \"trained\": each step adds a matrix of noise");
     return STATUS_SCRIPT;
   }
+  if (flow_chooses(program, options))
+    return flow_solve(solve_networks, is_probed_whole(options), program, options, result, why);
   double start = run_clock();
   Sizes z = sizes_of(program);
   Ensemble e;

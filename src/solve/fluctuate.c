@@ -8,6 +8,7 @@
  * distances, which are extrapolated to zero. */
 #include "base/memory.h"
 #include "num/linalg.h"
+#include "solve/flow.h"
 #include "solve/neurons.h"
 #include "solve/condition.h"
 #include "solve/observe.h"
@@ -54,6 +55,7 @@ static ConditionPlan plan_of(const Fluctuate *s, const ConditionCode *code, int 
                         .lazy = s->lazy,
                         .pinned = true,
                         .record = true,
+                        .parts = s->options.parts,
                         .steps = s->program->problem->steps,
                         .stop = s->options.stop};
   return plan;
@@ -115,7 +117,8 @@ static void forget_runs(Fluctuate *s) {
 /* An upper bound of what the tapes hold. */
 static double forward_bytes(const Fluctuate *s) {
   double runs = s->neurons.replicates * (s->neurons.kinks ? MAX_PASSES : 1);
-  return runs * condition_bytes(s->program, s->neurons.columns, s->lazy ? 1 : s->z.steps);
+  size_t moves = s->z.steps * (size_t)stages_of(s->program, s->options.parts);
+  return runs * condition_bytes(s->program, s->neurons.columns, s->lazy ? 1 : moves);
 }
 
 static Status explain(Fluctuate *s, char **why) {
@@ -160,6 +163,7 @@ static bool grids_differ(const Fluctuate *s) {
 static Status forward(Fluctuate *s, char **why) {
   if (!neurons_choose(&s->neurons, s->program, s->lazy, s->options.samples))
     return run_refuse(why, 16 * (double)s->neurons.columns * (s->neurons.axes + 1));
+  if (s->neurons.method == SAMPLES && s->options.probe) s->neurons.replicates = 1;
   if (s->neurons.method != COORDINATES && forward_bytes(s) > mem_available())
     return run_refuse(why, forward_bytes(s));
   if (has_kinks(s->program)) {
@@ -575,10 +579,13 @@ static Status solve_kernel(Fluctuate *s, Result *result, FieldId id, int layer, 
 
 /* ---- the whole ---- */
 
-static void prepare(Fluctuate *s, const Origin *origin, const SolveOptions *options) {
-  *s = (Fluctuate){.program = origin->program, .options = *options, .z = sizes_of(origin->program)};
-  s->lazy = origin->options.closure == CLOSURE_NTK ||
-            origin->program->problem->parameterization == PARAM_NTK;
+static bool is_lazy(const Program *program, const SolveOptions *options) {
+  return options->closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
+}
+
+static void prepare(Fluctuate *s, Program *program, const SolveOptions *options) {
+  *s = (Fluctuate){.program = program, .options = *options, .z = sizes_of(program)};
+  s->lazy = is_lazy(program, options);
   s->compiled = compile(s->program);
 }
 
@@ -607,12 +614,13 @@ static bool is_missing(const Result *result, const char *name, int layer) {
 /* Networks wide enough to keep apart all that a matrix met, and pairs of them for errors of some
  * percent of the scatter. */
 static Status solve_shift(Fluctuate *s, Result *result, char **why) {
-  enum { NARROWEST = 256, WIDEST = 2048, FEWEST_PAIRS = 64, MOST_PAIRS = 1024 };
+  enum { NARROWEST = 256, WIDEST = 2048, FEWEST_PAIRS = 64, MOST_PAIRS = 1024, PROBED_PAIRS = 8 };
   size_t met = s->z.steps * most_rows(s->program);
   ShiftPlan plan = {.program = s->program,
                     .code = &s->pass[0].code,
                     .compiled = &s->compiled,
                     .gamma = s->program->problem->gamma,
+                    .parts = s->options.parts,
                     .lazy = s->lazy,
                     .width = NARROWEST,
                     .seed = s->options.seed,
@@ -623,6 +631,7 @@ static Status solve_shift(Fluctuate *s, Result *result, char **why) {
   while (plan.width < WIDEST && plan.width < 2 * met) plan.width *= 2;
   plan.pairs = FEWEST_PAIRS + 16 * s->options.samples / (int)plan.width;
   if (plan.pairs > MOST_PAIRS) plan.pairs = MOST_PAIRS;
+  if (s->options.probe) plan.pairs = PROBED_PAIRS;
   double bytes = shift_bytes(&plan);
   if (bytes > mem_available()) return run_refuse(why, bytes);
   s->status = shift_solve(&plan, result);
@@ -650,7 +659,7 @@ static Status solve_named(Fluctuate *s, Result *result, const char *name, char *
 static Status complete(Result *result, const char *name, char **why) {
   const Origin *origin = result->origin;
   Fluctuate s;
-  prepare(&s, origin, &origin->options);
+  prepare(&s, origin->program, &origin->options);
   Status status = forward(&s, why);
   if (status == STATUS_OK) status = solve_named(&s, result, name, why);
   clean(&s);
@@ -714,26 +723,17 @@ static void note_least_width(const Fluctuate *s, Result *r) {
   if (square > 0) result_note(r, "least_width", "%.3g", 4 * most / square);
 }
 
-Status solve_fluctuations(const Result *theory, const SolveOptions *options, Result **result,
-                          char **why) {
+static Status solve(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
-  const Origin *origin = theory->origin;
+  if (flow_chooses(program, options))
+    return flow_solve(solve, !neurons_are_sampled(program, is_lazy(program, options)), program,
+                      options, result, why);
   double start = run_clock();
-  SolveOptions chosen = *options;
-  chosen.closure = origin->options.closure;
-  if (!chosen.samples) {
-    int own = choose_samples(sizes_of(origin->program)), given = origin->options.samples;
-    chosen.samples = own > given ? own : given;
-  }
-  if (chosen.samples < FEWEST_FLUCTUATING) {
-    *why = mem_format("samples = %d is too few: at least %d", chosen.samples, FEWEST_FLUCTUATING);
-    return STATUS_SCRIPT;
-  }
   Fluctuate s;
-  prepare(&s, origin, &chosen);
+  prepare(&s, program, options);
   Status status = forward(&s, why);
   Result *r = result_new("fluctuations");
-  run_origin(r, s.program, &chosen);
+  run_origin(r, s.program, options);
   r->exact = s.neurons.method == COORDINATES;
   if (!observe_start(r, s.program, s.z)) status = run_refuse(why, 0);
   promise(&s, r);
@@ -745,7 +745,7 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
     result_note(r, "method", "%s", methods[s.neurons.method]);
     if (s.neurons.method == SAMPLES) {
       result_note(r, "samples", "%zu", s.neurons.columns * (size_t)s.neurons.replicates);
-      result_note(r, "seed", "%llu", (unsigned long long)chosen.seed);
+      result_note(r, "seed", "%llu", (unsigned long long)options->seed);
     }
     result_note(r, "rank", "%d", s.pass[0].run[0].rank);
     note_least_width(&s, r);
@@ -757,4 +757,21 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
   }
   clean(&s);
   return status;
+}
+
+Status solve_fluctuations(const Result *theory, const SolveOptions *options, Result **result,
+                          char **why) {
+  const Origin *origin = theory->origin;
+  SolveOptions chosen = *options;
+  *result = NULL;
+  chosen.closure = origin->options.closure;
+  if (!chosen.samples) {
+    int own = choose_samples(sizes_of(origin->program)), given = origin->options.samples;
+    chosen.samples = own > given ? own : given;
+  }
+  if (chosen.samples < FEWEST_FLUCTUATING) {
+    *why = mem_format("samples = %d is too few: at least %d", chosen.samples, FEWEST_FLUCTUATING);
+    return STATUS_SCRIPT;
+  }
+  return solve(origin->program, &chosen, result, why);
 }

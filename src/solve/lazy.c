@@ -27,6 +27,7 @@ typedef struct Lazy {
   double *f;     /* [T+1, R, C] */
   double *limit; /* [R, C]: f at t = infinity; NULL when it is not known */
   double *scratch;
+  int parts; /* of a step of gradient flow: Instant */
 } Lazy;
 
 /* K = sum rate G Phi, summed over pairs of positions. What stands in for a gradient under another
@@ -57,23 +58,34 @@ static double *mean_kernel(const Lazy *s, const double *kernel, int variable) {
   return mean;
 }
 
-/* The steps of c[P, C] and its velocity. Returns the step at which f diverges, or -1. */
-static int iterate(Lazy *s) {
+/* One move of c[P, C] and its velocity from where f is now, which they take to `next`. */
+static void move_on(const Lazy *s, Instant now, const double *f, double *c, double *v,
+                    double *next) {
   Sizes z = s->sizes;
   size_t n = z.points * z.outputs;
-  double *force = s->scratch, *c = force + n, *v = c + n;
-  double limit = loss_limit(s->program, &s->compiled, s->f, s->K, INFINITY);
+  double *force = s->scratch;
+  Move move = move_of(s->program, &(Matrix){.rate = 1}, now, 1);
+  training_delta(s->program, &s->compiled, f, force);
+  training_force(s->program, now.t, force, force);
+  for (size_t i = 0; i < n; i++) {
+    v[i] = move.beta * v[i] + force[i];
+    c[i] += move.push * v[i] + move.pull * force[i];
+  }
+  mat_mul(z.all, z.outputs, z.points, 1, s->K, z.all, c, z.outputs, 0, next, z.outputs);
+}
+
+/* The steps of f(t) = K c(t). Returns the step at which f diverges, or -1. */
+static int iterate(Lazy *s) {
+  Sizes z = s->sizes;
+  size_t n = z.points * z.outputs, row = z.all * z.outputs;
+  double *c = s->scratch + n, *v = c + n, limit;
+  int stages = stages_of(s->program, s->parts);
+  limit = loss_limit(s->program, &s->compiled, s->f, s->K, INFINITY);
   memset(c, 0, 2 * n * sizeof *c);
   for (size_t t = 0; t + 1 < z.steps; t++) {
-    const double *f = s->f + t * z.all * z.outputs;
-    double *next = s->f + (t + 1) * z.all * z.outputs;
-    Move move = move_of(s->program, &(Matrix){.rate = 1}, (int)t, 1);
-    training_delta(s->program, &s->compiled, f, force);
-    training_force(s->program, (int)t, force, force);
-    advance_table(&move, n, c, v);
-    axpy(n, move.push + move.pull, force, c);
-    axpy(n, 1, force, v);
-    mat_mul(z.all, z.outputs, z.points, 1, s->K, z.all, c, z.outputs, 0, next, z.outputs);
+    double *next = s->f + (t + 1) * row;
+    for (int stage = 0; stage < stages; stage++)
+      move_on(s, (Instant){(int)t, stage, s->parts}, stage ? next : s->f + t * row, c, v, next);
     if (has_diverged(s->program, &s->compiled, next, limit)) return (int)t + 1;
   }
   return -1;
@@ -320,6 +332,7 @@ Status solve_lazy(Program *program, const SolveOptions *options, Result **result
   double began = run_clock(), c;
   Lazy s;
   Status status = start(&s, program, options->threads, why);
+  s.parts = options->parts;
   if (status == STATUS_OK) {
     bool flow = program->problem->optimizer == OPT_FLOW, linear = is_linear_loss(program, &c);
     int failed_at = flow && linear ? -1 : iterate(&s);

@@ -16,10 +16,10 @@ typedef struct Carrier {
   Basis x, y, features;       /* features: where they are not x, and wanted */
   double *learned;            /* M [x.capacity, y.capacity], wide matrices */
   double *table, *free_table; /* [vectors, S], thin ones */
-  double *velocity;           /* of M or of the table, with momentum */
+  double *velocity;           /* of M or of the table, where the update remembers */
   double *root;               /* thin ones: F [vectors, vectors], F F^T the inner products */
-  double *spread; /* [T+1]: standard deviation of the random part of W: sigma, as decay and noise
-                     leave it */
+  double *spread; /* [moves + 1]: standard deviation of the random part of W: sigma, as decay and
+                     noise leave it */
   double *response[2]; /* gamma A and gamma B, per step [rows, rank], packed, for two_time */
   size_t response_used[2], response_capacity[2];
 } Carrier;
@@ -32,6 +32,7 @@ typedef struct March {
   size_t S, points, all, outputs; /* paths, P, P + P*, C */
   size_t rows;                    /* most rows of a variable */
   int steps, t;
+  int stages, stage;      /* of a step; measured is what stage 0 meets */
   double **value, **free; /* [variable] -> [rows, S]: a variable on all paths, and its free twin */
   Carrier *carrier;       /* [matrix] */
   NoiseSource noise;
@@ -41,6 +42,8 @@ typedef struct March {
   size_t coef_capacity;
   double *delta;  /* [P, C] */
   double *force;  /* [P, C]: Delta, weighted */
+  double *f;      /* [R, C], now */
+  double *pace;   /* [R, C]: the velocity of f, where the tangent kernel moves it */
   double *mixing; /* [mixing_size]: how the images of an input matrix take up gradients */
   double limit;   /* of the loss: loss_limit */
   Status status;
@@ -128,7 +131,7 @@ static void draw_noise(March *m, int space, Basis *basis, int count) {
 /* ---- matrices ---- */
 
 static bool has_velocity(const March *m, const Matrix *matrix) {
-  return m->p->update.momentum > 0 && matrix->rate != 0;
+  return update_remembers(&m->p->update) && matrix->rate != 0;
 }
 
 /* The table M or its velocity, for the bases as they are now; its rows had `old` columns. */
@@ -188,6 +191,10 @@ static void measure_response(March *m, const Matrix *matrix, const Basis *other,
       mat_mul_bt(rows, far, S, 1 / (double)S, m->work, S, other->eps, S, 0, m->coef, far);
 }
 
+static size_t moves_done(const March *m) {
+  return (size_t)m->t * (size_t)m->stages + (size_t)m->stage;
+}
+
 /* A matrix between populations meets variable x on the side `own`; `out` is its image, on the other
  * side.
  *     free = s L eps_own,   out = free + (s <x - x_free, eps_other> + L M) q_other
@@ -196,11 +203,12 @@ static void apply_wide(March *m, const Matrix *matrix, Carrier *c, bool forward,
   size_t rows = rows_of(m->p, x);
   Basis *own = forward ? &c->x : &c->y, *other = forward ? &c->y : &c->x;
   int noise_space = forward ? matrix->to : matrix->from;
-  double spread = c->spread[m->t], *flops = &m->record->flops;
+  double spread = c->spread[moves_done(m)], *flops = &m->record->flops;
   if (!reserve(m, matrix, c, own, rows)) return;
   int fresh = basis_meet(own, m->value[x], rows, m->S, m->plan->tol, m->work, flops);
   draw_noise(m, noise_space, own, fresh);
-  bool recorded = m->plan->two_time && is_level(m->p, (int)(matrix - m->p->matrices));
+  bool recorded =
+      m->plan->two_time && m->stage == 0 && is_level(m->p, (int)(matrix - m->p->matrices));
   if (recorded && !basis_record(own, rows, m->t)) fail(m, STATUS_LIMIT);
 
   size_t S = m->S, rank = (size_t)own->rank, stride = (size_t)own->capacity;
@@ -303,8 +311,8 @@ static void renew(March *m, int space, Basis *basis, double old, double fresh, c
 }
 
 static void shake(March *m, const Matrix *matrix, Carrier *c, const Move *move) {
-  double next = c->spread[m->t + 1], old = move->keep * c->spread[m->t] / next,
-         fresh = move->noise / next;
+  const double *spread = c->spread + moves_done(m);
+  double next = spread[1], old = move->keep * spread[0] / next, fresh = move->noise / next;
   if (is_wide_matrix(m->p, matrix)) {
     renew(m, matrix->to, &c->x, old, fresh, NULL, 0, 0);
     renew(m, matrix->from, &c->y, old, fresh, NULL, 0, 0);
@@ -378,19 +386,19 @@ static void measure_f(March *m, double *f) {
 }
 
 /* Without responses <z x> / gamma is wrong at order one (it misses what lower layers learn), so f
- * is then the integral of the tangent kernel, as it is under gradient flow; from f = 0. */
-static bool integrates_kernel(const March *m) {
-  return m->plan->independent || m->p->update.integrates;
-}
-
-static void train(March *m, const double *full, double *f) {
+ * is then the integral of the tangent kernel, from f = 0. */
+static void train(March *m, const double *full) {
+  Instant now = {m->t, m->stage, m->plan->parts};
   training_force(m->p, m->t, m->delta, m->force);
-  if (integrates_kernel(m)) advance_flow(m->p, full, m->t, m->force, f, f + m->all * m->outputs);
+  if (m->plan->independent) {
+    Move move = move_of(m->p, &(Matrix){.rate = 1}, now, 1);
+    advance_output(m->p, full, &move, m->force, m->f, m->pace);
+  }
   for (int k = 0; k < m->p->matrix_count; k++) {
     const Matrix *matrix = &m->p->matrices[k];
     Carrier *c = &m->carrier[k];
     if (matrix->rate == 0) continue;
-    Move move = move_of(m->p, matrix, m->t, m->plan->gamma);
+    Move move = move_of(m->p, matrix, now, m->plan->gamma);
     if (is_wide_matrix(m->p, matrix)) {
       advance_wide(m, matrix, c, &move);
     } else {
@@ -403,25 +411,30 @@ static void train(March *m, const double *full, double *f) {
   }
 }
 
-static void one_step(March *m, double *full) {
-  double *f = m->record->f + (size_t)m->t * m->all * m->outputs;
+/* What a step is judged by, and recorded of it: all that stage 0 met. */
+static void measure(March *m, double *full) {
+  size_t kernel = m->points * m->points, outputs = m->all * m->outputs;
+  const double *ntk = m->record->ntk + (size_t)m->t * kernel;
+  measure_kernels(m, full);
+  memcpy(m->record->f + (size_t)m->t * outputs, m->f, outputs * sizeof *m->f);
+  if (m->t == 0) m->limit = loss_limit(m->p, m->plan->compiled, m->f, ntk, m->plan->gamma);
+  if (has_diverged(m->p, m->plan->compiled, m->f, m->limit) || !is_sane(ntk, kernel))
+    fail(m, STATUS_NUMERICS);
+}
+
+static void one_move(March *m, double *full) {
   for (int i = 0; i < m->p->op_count && m->status == STATUS_OK; i++) {
     if (i == m->p->forward_count) {
-      if (!integrates_kernel(m)) measure_f(m, f);
-      training_delta(m->p, m->plan->compiled, f, m->delta);
+      if (!m->plan->independent) measure_f(m, m->f);
+      training_delta(m->p, m->plan->compiled, m->f, m->delta);
     }
     run_op(m, i);
     poll(m);
   }
-  if (m->status != STATUS_OK) return;
-  measure_kernels(m, full);
-  size_t kernel = m->points * m->points;
-  const double *ntk = m->record->ntk + (size_t)m->t * kernel;
-  if (m->t == 0) m->limit = loss_limit(m->p, m->plan->compiled, f, ntk, m->plan->gamma);
-  if (has_diverged(m->p, m->plan->compiled, f, m->limit) || !is_sane(ntk, kernel))
-    fail(m, STATUS_NUMERICS);
-  else if (m->t < m->steps)
-    train(m, full, f);
+  if (m->status == STATUS_OK && m->stage == 0) measure(m, full);
+  if (m->status == STATUS_OK && m->stage > 0 && m->plan->independent)
+    m->record->flops += tangent_kernel(m->p, m->value, m->S, NULL, 0, full, NULL);
+  if (m->status == STATUS_OK && m->t < m->steps) train(m, full);
 }
 
 static void meet_end(March *m, Basis *side, int variable) {
@@ -447,6 +460,18 @@ static void meet_ends(March *m) {
     if (is_wide(m->p, matrix->from) && !meets_features(m, matrix))
       meet_end(m, &c->features, matrix->features);
     if (is_wide(m->p, matrix->to) && !is_wide(m->p, matrix->from)) meet_end(m, &c->y, matrix->y);
+  }
+}
+
+/* The moves of a step; the last step has none, and is only measured. */
+static void one_step(March *m, double *full) {
+  int count = m->t < m->steps ? m->stages : 1;
+  for (m->stage = 0; m->stage < count && m->status == STATUS_OK; m->stage++) {
+    one_move(m, full);
+    if (m->stage > 0 || m->status != STATUS_OK) continue;
+    if (m->plan->two_time) meet_ends(m);
+    if (m->status == STATUS_OK)
+      snapshot_take(m->p, m->plan->snapshot, m->t, (int)m->noise.number, m->value, m->S);
   }
 }
 
@@ -544,18 +569,22 @@ static void allocate(March *m) {
     }
   m->carrier = mem_new((size_t)p->matrix_count, sizeof *m->carrier);
   for (int k = 0; k < p->matrix_count; k++) {
-    double *spread = m->carrier[k].spread = mem_new(steps, sizeof *spread);
+    size_t moves = (size_t)m->steps * (size_t)m->stages;
+    double *spread = m->carrier[k].spread = mem_new(moves + 1, sizeof *spread);
     spread[0] = p->matrices[k].sigma;
-    for (int t = 0; t < m->steps; t++) {
-      Move move = move_of(p, &p->matrices[k], t, m->plan->gamma);
-      spread[t + 1] =
-          move.noise > 0 ? hypot(move.keep * spread[t], move.noise) : move.keep * spread[t];
+    for (size_t i = 0; i < moves; i++) {
+      Instant at = {(int)i / m->stages, (int)i % m->stages, m->plan->parts};
+      Move move = move_of(p, &p->matrices[k], at, m->plan->gamma);
+      spread[i + 1] =
+          move.noise > 0 ? hypot(move.keep * spread[i], move.noise) : move.keep * spread[i];
     }
   }
   m->noise_count = mem_new((size_t)p->space_count, sizeof *m->noise_count);
   m->work = want(m, m->rows * m->S);
   m->delta = want(m, m->points * m->outputs);
   m->force = want(m, m->points * m->outputs);
+  m->f = want(m, R * m->outputs);
+  m->pace = want(m, R * m->outputs);
   m->mixing = want(m, mixing_size(p));
 }
 
@@ -586,6 +615,8 @@ static void release(March *m) {
   free(m->coef);
   free(m->delta);
   free(m->force);
+  free(m->f);
+  free(m->pace);
   free(m->mixing);
 }
 
@@ -610,7 +641,8 @@ Status march_run(const MarchPlan *plan, int replicate, MarchRecord *record, int 
              .all = (size_t)(problem->points + problem->tests),
              .outputs = (size_t)problem->outputs,
              .rows = most_rows(plan->program),
-             .steps = plan->snapshot ? plan->snapshot->step : problem->steps};
+             .steps = plan->snapshot ? plan->snapshot->step : problem->steps,
+             .stages = stages_of(plan->program, plan->parts)};
   m.noise = (NoiseSource){.kind = m.p->linear ? NOISE_COORDINATES : NOISE_SOBOL,
                           .S = m.S,
                           .seed = plan->seed,
@@ -623,8 +655,6 @@ Status march_run(const MarchPlan *plan, int replicate, MarchRecord *record, int 
   for (m.t = 0; m.t <= m.steps && m.status == STATUS_OK; m.t++) {
     if (!plan->step(plan->sink, m.t)) fail(&m, STATUS_INTERRUPTED);
     if (m.status == STATUS_OK) one_step(&m, full);
-    if (m.status == STATUS_OK && plan->two_time) meet_ends(&m);
-    if (m.status == STATUS_OK) snapshot_take(m.p, plan->snapshot, m.t, replicate, m.value, m.S);
   }
   *failed_at = m.t - 1;
   if (m.status == STATUS_OK && plan->two_time) measure_two_time(&m);

@@ -37,6 +37,7 @@ typedef struct MarchPlan {
   const Program *program;
   size_t paths;     /* S */
   double gamma;     /* the problem's, unless the closure expands in it */
+  int parts;        /* of a step of gradient flow: Instant */
   bool independent; /* gradient independence: no responses, f from the tangent kernel */
   double tol;       /* a direction is kept when it stands out by tol times the largest field */
   bool two_time;    /* keep what the two-time kernels and responses need */

@@ -38,6 +38,7 @@ struct Network {
   double *mixing;            /* [mixing_size] */
   double *scaled;            /* [FOLD_ROWS, N] */
   double *start;             /* [R, C]: f at t = 0, subtracted when centred */
+  double *f;                 /* [R, C], now */
   double *full;              /* [tangent_size] */
   double **x_past, **y_past; /* [matrix] -> [(T+1) rows, N], with two_time */
   double limit;              /* of the loss: loss_limit */
@@ -57,9 +58,14 @@ static size_t batch_of(const NetworkPlan *plan) {
   return most;
 }
 
+/* The moves of a step. */
+static size_t stages_in(const NetworkPlan *plan) {
+  return (size_t)stages_of(plan->program, plan->parts);
+}
+
 /* Outer products of the whole run. */
 static size_t whole_history(const NetworkPlan *plan) {
-  return batch_of(plan) * (plan->sizes.steps - 1);
+  return batch_of(plan) * (plan->sizes.steps - 1) * stages_in(plan);
 }
 
 /* Enough history that a fold, 2 N^2 operations for each product, costs less than the steps that
@@ -72,7 +78,7 @@ static size_t history_length(const NetworkPlan *plan) {
 
 /* A velocity between populations is folded with its matrix. */
 static bool folds_velocity(const NetworkPlan *plan, const Matrix *m) {
-  return plan->program->update.momentum > 0 && m->rate != 0 &&
+  return update_remembers(&plan->program->update) && m->rate != 0 &&
          history_length(plan) < whole_history(plan);
 }
 
@@ -80,7 +86,7 @@ double network_bytes(const NetworkPlan *plan) {
   const Program *p = plan->program;
   Sizes z = plan->sizes;
   double N = (double)plan->width, doubles = 0, met = (double)(z.steps * z.all);
-  if (plan->code) return condition_bytes(p, plan->width, plan->sizes.steps);
+  if (plan->code) return condition_bytes(p, plan->width, plan->sizes.steps * stages_in(plan));
   for (int v = 0; v < p->variable_count; v++)
     if (is_wide(p, p->variables[v].space)) doubles += (double)rows_of(p, v) * N;
   doubles += (double)tangent_size(p) + (double)mixing_size(p) +
@@ -129,7 +135,7 @@ static void allocate_matrix(Network *n, int k) {
     w->root = p->update.temperature > 0 && m->rate != 0 ? want(n, vectors * vectors) : NULL;
     w->rank = w->root ? thin_root(p, m, w->root) : 0;
     w->w = want(n, vectors * n->N);
-    if (p->update.momentum > 0 && m->rate != 0) w->v = want(n, thin_vectors(p, m) * n->N);
+    if (update_remembers(&p->update) && m->rate != 0) w->v = want(n, thin_vectors(p, m) * n->N);
   }
   if (m->x < 0) return;
   bool two_time = n->plan->two_time && is_level(p, k);
@@ -176,6 +182,7 @@ Network *network_new(const NetworkPlan *plan) {
   n->mixing = want(n, mixing_size(p));
   n->scaled = want(n, FOLD_ROWS * n->N);
   n->start = want(n, rows);
+  n->f = want(n, rows);
   n->full = want(n, tangent_size(p));
   if (!n->short_of_memory) return n;
   network_free(n);
@@ -215,6 +222,7 @@ void network_free(Network *n) {
   free(n->mixing);
   free(n->scaled);
   free(n->start);
+  free(n->f);
   free(n->full);
   free(n);
 }
@@ -310,7 +318,7 @@ static void advance_wide(Network *n, const Matrix *m, Weights *w, const Move *mo
   }
 }
 
-/* What a step adds at a temperature: the entries of one more matrix. */
+/* What move number t adds at a temperature: the entries of one more matrix. */
 static void shake(Network *n, int k, size_t t, double noise) {
   const Matrix *m = &n->p->matrices[k];
   Weights *w = &n->weights[k];
@@ -362,9 +370,9 @@ static void measure_kernels(Network *n, size_t t) {
 
 /* f = sum of w . x / (gamma N) over the readouts, less its value at t = 0 when the output is
  * centred. */
-static void measure_f(Network *n, size_t t) {
+static void measure_f(Network *n, bool first) {
   size_t C = n->outputs, N = n->N, count = n->all * C;
-  double *f = n->record.f + t * count;
+  double *f = n->f;
   memset(f, 0, count * sizeof *f);
   for (int k = 0; k < n->p->matrix_count; k++) {
     if (!is_readout(n->p, k)) continue;
@@ -373,7 +381,7 @@ static void measure_f(Network *n, size_t t) {
       f[i] += dot(N, w + i % C * N, x + i / C * N) / (n->plan->gamma * (double)N);
   }
   for (size_t i = 0; i < count; i++) {
-    if (t == 0) n->start[i] = n->problem->centered ? f[i] : 0;
+    if (first) n->start[i] = n->problem->centered ? f[i] : 0;
     f[i] -= n->start[i];
   }
 }
@@ -388,20 +396,19 @@ static void keep_past(Network *n, size_t t) {
   }
 }
 
-static void train(Network *n, size_t t, double *f) {
-  training_force(n->p, (int)t, n->delta, n->force);
-  if (n->p->update.integrates)
-    advance_flow(n->p, n->full, (int)t, n->force, f, f + n->all * n->outputs);
+static void train(Network *n, Instant now) {
+  size_t number = (size_t)now.t * stages_in(n->plan) + (size_t)now.stage;
+  training_force(n->p, now.t, n->delta, n->force);
   for (int k = 0; k < n->p->matrix_count; k++) {
     const Matrix *m = &n->p->matrices[k];
     Weights *w = &n->weights[k];
     if (m->rate == 0) continue;
-    Move move = move_of(n->p, m, (int)t, n->plan->gamma);
+    Move move = move_of(n->p, m, now, n->plan->gamma);
     if (is_wide_matrix(n->p, m))
       advance_wide(n, m, w, &move);
     else
       advance_thin(n->p, m, &move, n->force, n->fields, n->N, n->mixing, w->w, w->v);
-    if (move.noise > 0) shake(n, k, t, move.noise);
+    if (move.noise > 0) shake(n, k, number, move.noise);
   }
 }
 
@@ -415,20 +422,31 @@ static Status judge(Network *n, size_t t) {
   return diverged ? STATUS_NUMERICS : STATUS_OK;
 }
 
-static Status one_step(Network *n, size_t t) {
-  double *f = n->record.f + t * n->all * n->outputs;
-  for (int i = 0; i < n->p->op_count; i++) {
-    if (i == n->p->forward_count) {
-      /* under gradient flow f is the integral of the tangent kernel from where it starts */
-      if (!n->p->update.integrates || t == 0) measure_f(n, t);
-      training_delta(n->p, n->plan->compiled, f, n->delta);
-    }
-    run_op(n, i);
-  }
+/* What is recorded of a step: all that its first stage met. */
+static Status measure(Network *n, size_t t) {
+  size_t outputs = n->all * n->outputs;
+  memcpy(n->record.f + t * outputs, n->f, outputs * sizeof *n->f);
   measure_kernels(n, t);
   if (n->plan->two_time) keep_past(n, t);
-  if (judge(n, t) != STATUS_OK) return STATUS_NUMERICS;
-  if (t + 1 < n->plan->sizes.steps) train(n, t, f);
+  snapshot_take(n->p, n->plan->snapshot, (int)t, n->member, n->fields, n->N);
+  return judge(n, t);
+}
+
+/* The moves of a step; the last step has none, and is only measured. */
+static Status one_step(Network *n, size_t t) {
+  bool last = t + 1 == n->plan->sizes.steps;
+  int stages = last ? 1 : (int)stages_in(n->plan);
+  for (int stage = 0; stage < stages; stage++) {
+    for (int i = 0; i < n->p->op_count; i++) {
+      if (i == n->p->forward_count) {
+        measure_f(n, t == 0 && stage == 0);
+        training_delta(n->p, n->plan->compiled, n->f, n->delta);
+      }
+      run_op(n, i);
+    }
+    if (stage == 0 && measure(n, t) != STATUS_OK) return STATUS_NUMERICS;
+    if (!last) train(n, (Instant){(int)t, stage, n->plan->parts});
+  }
   return STATUS_OK;
 }
 
@@ -484,6 +502,7 @@ static Status run_conditioned(Network *n, int member, int *failed_at) {
       .noise = {.kind = NOISE_PLAIN, .S = n->N, .seed = n->plan->seed, .number = (uint64_t)member},
       .gamma = n->plan->gamma,
       .tol = 1e-7,
+      .parts = n->plan->parts,
       .steps = (int)n->plan->sizes.steps - 1};
   Condition run;
   if (!n->plan->step(n->plan->sink, 0)) return STATUS_INTERRUPTED;
@@ -521,7 +540,6 @@ static Status run_trained(Network *n, int member, int *failed_at) {
     if (!n->plan->step(n->plan->sink, (int)t)) return STATUS_INTERRUPTED;
     Status status = one_step(n, t);
     if (status != STATUS_OK) return status;
-    snapshot_take(n->p, n->plan->snapshot, (int)t, member, n->fields, n->N);
   }
   return STATUS_OK;
 }

@@ -19,6 +19,7 @@ typedef struct NetworkPlan {
   size_t width; /* N */
   double gamma; /* of the problem; 1/sqrt(N) in the NTK parameterization */
   uint64_t seed;
+  int parts; /* of a step of gradient flow: Instant */
   bool two_time;
   const Compiled *compiled;
   const ConditionCode *code; /* not NULL: no matrix is formed, its products are sampled as they are

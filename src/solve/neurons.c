@@ -86,6 +86,14 @@ bool neurons_refine(Neurons *s) {
   return make_grids(s, s->axes);
 }
 
+static bool fits_grid(const Program *program, int axes) {
+  return axes >= 0 && axes <= (has_kinks(program) ? 2 : MAX_AXES);
+}
+
+bool neurons_are_sampled(const Program *program, bool lazy) {
+  return !program->linear && !fits_grid(program, noise_directions(program, lazy));
+}
+
 bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) {
   int axes = noise_directions(program, lazy);
   *s = (Neurons){.method = COORDINATES,
@@ -94,7 +102,7 @@ bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) 
                  .kinks = has_kinks(program),
                  .refined = 1};
   if (program->linear) return true;
-  if (axes >= 0 && axes <= (s->kinks ? 2 : MAX_AXES)) return make_grids(s, axes);
+  if (fits_grid(program, axes)) return make_grids(s, axes);
   s->method = SAMPLES;
   s->replicates = MOST_REPLICATES;
   s->columns = (size_t)(samples + MOST_REPLICATES - 1) / MOST_REPLICATES;

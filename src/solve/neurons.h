@@ -23,6 +23,8 @@ typedef struct Neurons {
 
 /* Whether a map of the program has a kink or jump. */
 bool has_kinks(const Program *program);
+/* Whether neurons_choose comes to sample paths. */
+bool neurons_are_sampled(const Program *program, bool lazy);
 /* Chooses for a program, in its lazy limit or not, and this many samples, should it come to that.
  * False if memory ran out. With coordinates the columns are a first guess. */
 bool neurons_choose(Neurons *neurons, const Program *program, bool lazy, int samples);

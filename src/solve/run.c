@@ -36,8 +36,10 @@ Status run_refuse(char **why, double bytes) {
 Status run_diverged(char **why, const char *who, int step, Program *program, int threads) {
   double bound = step > 0 ? solve_stable_rate(program, threads) : INFINITY, eta = 0;
   for (int t = 0; t < program->problem->steps; t++) eta = fmax(eta, program->problem->eta[t]);
-  char *advice = eta > bound ? mem_format("steps are stable at first below eta = %.3g", bound)
-                             : mem_string("a smaller learning rate may help");
+  char *advice = eta > bound
+                     ? mem_format("steps are stable at first below eta = %.3g", bound)
+                     : mem_string(program->update.flow ? "a shorter dt may help"
+                                                       : "a smaller learning rate may help");
   *why = step > 0
              ? mem_format("%s diverges at step %d: the loss is over %g times its start; %s", who,
                           step, (double)DIVERGED, advice)

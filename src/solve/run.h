@@ -10,11 +10,17 @@
 /* What a result was made from, and how to run it again up to a snapshot. */
 typedef struct Origin Origin;
 typedef Status Retake(const Origin *origin, Snapshot *snapshot, char **why);
+typedef Status FlowSolver(Program *program, const SolveOptions *options, Result **result,
+                          char **why);
 struct Origin {
   Program *program;
   SolveOptions options;
   size_t samples; /* of a wide variable: paths of all replicates, or neurons of all members */
   Retake *retake; /* NULL: there are no samples */
+  /* of gradient flow (flow.h): what made it, whether a probe is all of it, and what completes it */
+  FlowSolver *solver;
+  bool whole;
+  Status (*late)(Result *result, const char *name, char **why);
 };
 
 /* Gives a result without one its origin (a reference to the program is taken). */

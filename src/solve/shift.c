@@ -57,6 +57,7 @@ static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t cou
                                   .number = (uint64_t)pair},
                         .gamma = plan->gamma,
                         .tol = 1e-6,
+                        .parts = plan->parts,
                         .lazy = plan->lazy,
                         .steps = plan->program->problem->steps,
                         .stop = plan->stop};
@@ -71,7 +72,8 @@ static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t cou
 
 double shift_bytes(const ShiftPlan *plan) {
   Sizes z = sizes_of(plan->program);
-  return plan->threads * condition_bytes(plan->program, 2 * plan->width, plan->lazy ? 1 : z.steps) +
+  size_t moves = z.steps * (size_t)stages_of(plan->program, plan->parts);
+  return plan->threads * condition_bytes(plan->program, 2 * plan->width, plan->lazy ? 1 : moves) +
          8.0 * (double)whole_size(z) * (plan->pairs + 2 * plan->threads + 4);
 }
 

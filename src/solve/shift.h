@@ -11,6 +11,7 @@ typedef struct ShiftPlan {
   const ConditionCode *code;
   const Compiled *compiled;
   double gamma;
+  int parts; /* of a step of gradient flow: Instant */
   bool lazy;
   size_t width; /* of the halves, S: the result has an error of relative order 1/S */
   int pairs;

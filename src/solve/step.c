@@ -273,7 +273,7 @@ double tangent_kernel(const Program *p, double *const *fields, size_t n, double 
     if (m->rate == 0) continue;
     flops += output_kernel(p, m, fields, n, g);
     const double *phi = gram_of(p, m);
-    if (x_kernel[k] && m->features == m->x && positions_of(p, m) == 1) {
+    if (x_kernel && x_kernel[k] && m->features == m->x && positions_of(p, m) == 1) {
       phi = x_kernel[k] + offset;
     } else if (is_wide(p, m->from)) {
       size_t deep = rows_of(p, m->x);
@@ -284,7 +284,7 @@ double tangent_kernel(const Program *p, double *const *fields, size_t n, double 
     }
     add_tangent(p, m, g, phi, full);
   }
-  for (size_t a = 0; a < z.points; a++)
+  for (size_t a = 0; a < z.points && ntk; a++)
     for (size_t b = 0; b < z.points; b++) {
       double sum = 0;
       for (size_t c = 0; c < C; c++) sum += full[(a * C + c) * rows + b * C + c];
@@ -293,12 +293,15 @@ double tangent_kernel(const Program *p, double *const *fields, size_t n, double 
   return flops;
 }
 
-void advance_flow(const Program *p, const double *full, int t, const double *force, const double *f,
-                  double *next) {
+void advance_output(const Program *p, const double *full, const Move *move, const double *force,
+                    double *f, double *velocity) {
   Sizes z = sizes_of(p);
   size_t rows = z.all * z.outputs;
-  for (size_t a = 0; a < rows; a++)
-    next[a] = f[a] + p->update.rate[t] * dot(z.points * z.outputs, full + a * rows, force);
+  for (size_t a = 0; a < rows; a++) {
+    double own = dot(z.points * z.outputs, full + a * rows, force);
+    velocity[a] = move->beta * velocity[a] + own;
+    f[a] += move->push * velocity[a] + move->pull * own;
+  }
 }
 
 void snapshot_take(const Program *p, const Snapshot *snapshot, int t, int number,

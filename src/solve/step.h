@@ -83,7 +83,7 @@ void training_delta(const Program *program, const Compiled *compiled, const doub
 void training_force(const Program *program, int t, const double *delta, double *force);
 
 /* W <- keep W + push V, and V <- beta V; what O adds to both is the caller's. V may be NULL when
- * the move has no momentum. */
+ * nothing is remembered. */
 void advance_table(const Move *move, size_t n, double *w, double *v);
 
 /* One step of the images of a thin matrix, table[vectors, n], and of their velocity (NULL without
@@ -99,14 +99,16 @@ double equal_time_kernel(const Program *program, int variable, const double *v, 
 
 /* The tangent kernel sum_m rate_m <y g>_m o Phi_m, g what the matrix learns, summed over pairs of
  * positions, for every pair of outputs, full[R C, R C] (with workspace behind it, tangent_size in
- * all), and its training block, mean over outputs, ntk[P, P]. x_kernel[m][R, R] are the kernels of
- * features at this time, NULL entries for thin sides. */
+ * all), and its training block, mean over outputs, ntk[P, P], unless NULL. x_kernel[m][R, R] are
+ * the kernels of features at this time, NULL entries for thin sides; they are made where x_kernel
+ * is NULL. */
 double tangent_kernel(const Program *program, double *const *fields, size_t n,
                       double *const *x_kernel, size_t offset, double *full, double *ntk);
 
-/* f(t+1) = f(t) + rate_t sum K force, the tangent-kernel form of gradient flow. */
-void advance_flow(const Program *program, const double *full, int t, const double *force,
-                  const double *f, double *next);
+/* f[R C] and its velocity, moved by the tangent kernel as a matrix is by its gradients: with plain
+ * steps f <- f + rate sum K force, the change of f to leading order in the rate. */
+void advance_output(const Program *program, const double *full, const Move *move,
+                    const double *force, double *f, double *velocity);
 
 /* Every entry of one forward variable at one step: samples[(number * n + i) * R + row], where the
  * march or network of this number fills in its n entries. Nothing beyond that step is run. */

@@ -94,10 +94,7 @@ static bool settle(Saddle *s) {
       s->H[l * s->n * s->n + i] = s->G[l * s->n * s->n + i] = 1;
   for (size_t t = 0; t < s->n && fine; t++) {
     for (size_t i = 0; i < 2 * s->L * s->L && fine; i++) fine = visit(s, 1 + i % s->L);
-    if (!net->flow)
-      s->f[t] = *contraction(s, s->L, t, s->n + t) / net->gamma;
-    else if (t > 0)
-      s->f[t] = s->f[t - 1] + net->eta * kernel(s, t - 1) * s->delta[t - 1];
+    s->f[t] = *contraction(s, s->L, t, s->n + t) / net->gamma;
     s->delta[t] = net->target - s->f[t];
   }
   return fine;
@@ -193,17 +190,8 @@ static void add_action(const Saddle *s, double *hessian, size_t size) {
     size_t hat = of_curve(s, DELTA_HAT, t);
     couple(hessian, size, hat, of_curve(s, DELTA, t), 1);
     couple(hessian, size, of_curve(s, F_HAT, t), of_curve(s, F, t), 1);
-    if (!net->flow) couple(hessian, size, hat, of_curve(s, F, t), 1);
-    if (net->flow && net->uncentered) couple(hessian, size, hat, of_curve(s, F, 0), 1);
-    if (!net->flow && !net->uncentered) couple(hessian, size, hat, of_curve(s, F, 0), -1);
-    for (size_t r = 0; net->flow && r < t; r++) {
-      double rate = net->eta * s->delta[r];
-      couple(hessian, size, hat, of_curve(s, DELTA, r), net->eta * kernel(s, r));
-      for (size_t l = 1; l <= s->L; l++) {
-        couple(hessian, size, hat, of_kernel(s, l, H, r, r), rate * *at(s, s->G, l + 1, r, r));
-        couple(hessian, size, hat, of_kernel(s, l, G, r, r), rate * *at(s, s->H, l - 1, r, r));
-      }
-    }
+    couple(hessian, size, hat, of_curve(s, F, t), 1);
+    if (!net->uncentered) couple(hessian, size, hat, of_curve(s, F, 0), -1);
     for (size_t r = 0; r < s->n; r++)
       for (size_t l = 1; l <= s->L; l++) {
         couple(hessian, size, of_kernel(s, l, H, t, r), of_kernel(s, l, H_HAT, t, r), 0.5);

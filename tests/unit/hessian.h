@@ -7,7 +7,7 @@
  * parameters have T+1 times; the action is
  *
  *   S = (1/2) sum_l (H^l . Hh^l + G^l . Gh^l) - gamma^2 sum_l tr A^l B^l + Fh . F
- *       + Dh . (Delta - y + f[F, Delta, H, G]) + sum_l log Z_l
+ *       + Dh . (Delta - y + f[F]) + sum_l log Z_l
  *
  * with conjugates Xh, and Z_l the Gaussian integral over the fields of a neuron of layer l. Its
  * exponent is quadratic in them, so that derivatives of log Z_l are contractions (Wick) of the
@@ -22,7 +22,6 @@
 typedef struct DeepLinear {
   int depth, steps; /* L, T */
   double gamma, eta, target;
-  bool flow; /* f by increments of the tangent kernel; else f = <z h>/gamma */
   bool uncentered;
 } DeepLinear;
 
