@@ -234,6 +234,10 @@ static void write_output(const Anatomy *a) {
   }
   (flow ? row_of_flow : has_memory(a) ? row_of_past : row_of_increment)(a);
   row_of_delta(a, here);
+  if (a->p->problem->parameterization == PARAM_NTK && !a->p->problem->centered)
+    write_prose(a->w, "That is the mean: untrained, $f$ is Gaussian, with the variance of the "
+                      "readout's entries times the kernel of what it reads. Results are means "
+                      "over it.");
   if (is_expanded(a) && !flow)
     write_prose(a->w, "Beyond the lazy limit this holds to first order in ${eta}$; what is solved "
                       "for is the term of "

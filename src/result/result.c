@@ -80,6 +80,12 @@ void result_note(Result *result, const char *name, const char *format, ...) {
   va_start(args, format);
   char *value = mem_vformat(format, args);
   va_end(args);
+  for (int i = 0; i < result->attribute_count; i++)
+    if (strcmp(result->attributes[i].name, name) == 0) {
+      free(result->attributes[i].value);
+      result->attributes[i].value = value;
+      return;
+    }
   size_t count = (size_t)result->attribute_count + 1;
   result->attributes = mem_grow(result->attributes, count * sizeof *result->attributes);
   result->attributes[result->attribute_count++] = (ResultAttribute){mem_string(name), value};

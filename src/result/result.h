@@ -75,6 +75,7 @@ bool result_is_whole(const Result *result);
  * the status is not STATUS_OK. */
 Status result_complete(Result *result, const char *name, char **why);
 
+/* Sets an attribute, in the place of one of this name. */
 void result_note(Result *result, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 const char *result_attribute(const Result *result, const char *name); /* or NULL */

@@ -126,6 +126,7 @@ Status flow_solve(FlowSolver *solver, bool whole, Program *program, const SolveO
                   Result **result, char **why) {
   *result = NULL;
   SolveOptions chosen = *options;
+  double start = run_clock();
   if (program->update.temperature > 0) {
     chosen.parts = 1;
     return solver(program, &chosen, result, why);
@@ -142,6 +143,7 @@ Status flow_solve(FlowSolver *solver, bool whole, Program *program, const SolveO
   if (*result) {
     add_error(*result, probe.coarse, probe.fine, whole ? of_fine : of_coarse, NULL);
     result_note(*result, "parts", "%d", ((const Origin *)(*result)->origin)->options.parts);
+    result_note(*result, "seconds", "%.6g", run_clock() - start);
     flow_origin(solver, whole, *result);
   }
   probe_clear(&probe);

@@ -2,13 +2,19 @@
 /* The lazy limit gamma -> 0: kernels stay what they are at initialisation, and f follows the
  * tangent kernel,
  *
- *     steps  f(t) = K c(t), where c moves as a matrix does that takes up w Delta    exact, any loss
+ *     steps  f(t) = f(0) + K c(t), where c moves as a matrix does that takes up w Delta
  *     flow   df/dt = (eta/P) K Delta; for losses with Delta linear in f solved by the eigenvalues
- * of K, exact at any dt, else by steps of dt
+ *            of K, exact at any dt, else integrated
  *
- * Nothing is sampled. */
+ * f(0) = 0 in the mean, and nothing is sampled. In the parameterization of the tangent kernel an
+ * output that is not centred starts at a Gaussian f(0) of order one, whose covariance is the kernel
+ * of what the readout reads. Results are then means over f(0): f is that of f(0) = 0 where Delta is
+ * linear in f, and the losses gain the variance of f, which is a sum over the columns of a root of
+ * the covariance; of other losses pairs +-f(0) are drawn. */
 #include "base/memory.h"
 #include "num/linalg.h"
+#include "num/random.h"
+#include "num/stats.h"
 #include "solve/initial.h"
 #include "solve/observe.h"
 #include "solve/run.h"
@@ -24,10 +30,17 @@ typedef struct Lazy {
   Compiled compiled;
   InitialKernels kernels;
   double *K;     /* [R, R] */
-  double *f;     /* [T+1, R, C] */
-  double *limit; /* [R, C]: f at t = infinity; NULL when it is not known */
+  double *start; /* [R, C]: f(0) */
+  double *f;     /* [T+1, R, C], from there */
   double *scratch;
   int parts; /* of a step of gradient flow: Instant */
+  /* where Delta = Delta_0 - c f: the eigenbasis of K on the training points, and f at t = infinity
+   * [R, C], NULL when it is not known */
+  bool linear;
+  double c, *U, *lambda, *limit;
+  /* the means over f(0), as outcome_of has them, with their errors where f(0) was drawn */
+  double *mean, *error;
+  double limit_loss[2]; /* of training and test points */
 } Lazy;
 
 /* K = sum rate G Phi, summed over pairs of positions. What stands in for a gradient under another
@@ -71,15 +84,17 @@ static void move_on(const Lazy *s, Instant now, const double *f, double *c, doub
     v[i] = move.beta * v[i] + force[i];
     c[i] += move.push * v[i] + move.pull * force[i];
   }
-  mat_mul(z.all, z.outputs, z.points, 1, s->K, z.all, c, z.outputs, 0, next, z.outputs);
+  memcpy(next, s->start, z.all * z.outputs * sizeof *next);
+  mat_mul(z.all, z.outputs, z.points, 1, s->K, z.all, c, z.outputs, 1, next, z.outputs);
 }
 
-/* The steps of f(t) = K c(t). Returns the step at which f diverges, or -1. */
+/* The steps of f. Returns the step at which it diverges, or -1. */
 static int iterate(Lazy *s) {
   Sizes z = s->sizes;
   size_t n = z.points * z.outputs, row = z.all * z.outputs;
   double *c = s->scratch + n, *v = c + n, limit;
   int stages = stages_of(s->program, s->parts);
+  memcpy(s->f, s->start, row * sizeof *s->f);
   limit = loss_limit(s->program, &s->compiled, s->f, s->K, INFINITY);
   memset(c, 0, 2 * n * sizeof *c);
   for (size_t t = 0; t + 1 < z.steps; t++) {
@@ -99,26 +114,25 @@ static bool is_linear_loss(const Program *p, double *c) {
   return slope->prim == PRIM_CONST && slope->value < 0;
 }
 
-/* f(tau) = K_* U g(lambda, tau) U^T Delta_0 with g = (1 - e^{-c lambda tau}) / (c lambda), tau the
- * integrated rate; tau = infinity projects on the range of K. */
-static void spectral(const Lazy *s, const double *U, const double *lambda, double c, double tau,
-                     double *out) {
+/* f(tau) = f(0) + K_* U g(lambda, tau) U^T Delta(0) with g = (1 - e^{-c lambda tau}) / (c lambda),
+ * tau the integrated rate; tau = infinity projects on the range of K. */
+static void spectral(const Lazy *s, double tau, double *out) {
   Sizes z = s->sizes;
   size_t P = z.points, C = z.outputs;
-  double *start = s->scratch, *mode = start + P * C, *f0 = mode + P * C;
-  memset(f0, 0, P * C * sizeof *f0);
-  run_loss(s->program, &s->compiled, P, f0, s->program->problem->targets->data, NULL, start);
-  mat_mul_at(P, C, P, 1, U, P, start, C, 0, mode, C);
+  double *start = s->scratch, *mode = start + P * C;
+  training_delta(s->program, &s->compiled, s->start, start);
+  mat_mul_at(P, C, P, 1, s->U, P, start, C, 0, mode, C);
   for (size_t k = 0; k < P; k++) {
-    double rate = c * lambda[k], least = 1e-12 * c * lambda[P - 1], gain = tau;
+    double rate = s->c * s->lambda[k], least = 1e-12 * s->c * s->lambda[P - 1], gain = tau;
     if (isinf(tau))
       gain = rate > least ? 1 / rate : 0;
     else if (rate != 0)
       gain = -expm1(-rate * tau) / rate;
     for (size_t i = 0; i < C; i++) mode[k * C + i] *= gain;
   }
-  mat_mul(P, C, P, 1, U, P, mode, C, 0, start, C);
-  mat_mul(z.all, C, P, 1, s->K, z.all, start, C, 0, out, C);
+  mat_mul(P, C, P, 1, s->U, P, mode, C, 0, start, C);
+  memcpy(out, s->start, z.all * C * sizeof *out);
+  mat_mul(z.all, C, P, 1, s->K, z.all, start, C, 1, out, C);
 }
 
 /* eta/P, or eta dt/P */
@@ -126,32 +140,177 @@ static double mean_rate(const Lazy *s, size_t t) {
   return s->program->update.rate[t] / (double)s->sizes.points;
 }
 
-/* Solves a linear loss in the eigenbasis of the training kernel: all times when `flow`, and t =
- * infinity, where gd and flow agree as long as gd is stable. */
-static bool diagonalise(Lazy *s, double c, bool flow) {
+/* Prepares a linear loss. At t = infinity gd and flow agree as long as gd is stable. */
+static bool diagonalise(Lazy *s) {
   Sizes z = s->sizes;
   size_t P = z.points;
-  double *U = mem_new(P * P, sizeof *U), *lambda = mem_new(P, sizeof *lambda), tau = 0;
-  for (size_t a = 0; a < P; a++) memcpy(U + a * P, s->K + a * z.all, P * sizeof *U);
-  bool fine = LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', (int)P, U, (int)P, lambda) == 0;
-  for (size_t t = 0; fine && flow && t < z.steps; t++) {
-    spectral(s, U, lambda, c, tau, s->f + t * z.all * z.outputs);
-    if (t + 1 < z.steps) tau += mean_rate(s, t);
-  }
+  s->linear = is_linear_loss(s->program, &s->c);
+  if (!s->linear) return true;
+  s->U = mem_new(P * P, sizeof *s->U);
+  s->lambda = mem_new(P, sizeof *s->lambda);
+  for (size_t a = 0; a < P; a++) memcpy(s->U + a * P, s->K + a * z.all, P * sizeof *s->U);
+  if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', (int)P, s->U, (int)P, s->lambda)) return false;
   double largest = 0;
   for (size_t t = 0; t + 1 < z.steps; t++) largest = fmax(largest, mean_rate(s, t));
   const Update *update = &s->program->update;
-  bool stable = largest * c * lambda[P - 1] < 2 && !update->weight && update->momentum == 0;
-  if (fine && (flow || stable)) {
-    s->limit = mem_new(z.all * z.outputs, sizeof *s->limit);
-    spectral(s, U, lambda, c, INFINITY, s->limit);
+  bool stable = largest * s->c * s->lambda[P - 1] < 2 && !update->weight && update->momentum == 0;
+  if (update->flow || stable) s->limit = mem_new(z.all * z.outputs, sizeof *s->limit);
+  return true;
+}
+
+/* f at all times from s->start. Returns the step at which it diverges, or -1. */
+static int trace(Lazy *s) {
+  Sizes z = s->sizes;
+  bool solved = s->linear && s->program->update.flow;
+  double tau = 0;
+  if (s->limit) spectral(s, INFINITY, s->limit);
+  for (size_t t = 0; solved && t < z.steps; t++) {
+    spectral(s, tau, s->f + t * z.all * z.outputs);
+    if (t + 1 < z.steps) tau += mean_rate(s, t);
   }
-  free(U);
-  free(lambda);
-  return fine;
+  return solved ? -1 : iterate(s);
+}
+
+/* ---- means over f(0) ---- */
+
+/* f [T+1, R, C], the losses of training and test points [T+1], and Delta [T+1, P, C]. */
+typedef struct Outcome {
+  double *f, *loss, *test_loss, *delta;
+} Outcome;
+
+static Outcome outcome_of(Sizes z, double *block) {
+  double *loss = block + z.steps * z.all * z.outputs;
+  return (Outcome){block, loss, loss + z.steps, loss + 2 * z.steps};
+}
+
+static size_t outcome_size(Sizes z) { return z.steps * ((z.all + z.points) * z.outputs + 2); }
+
+static void measure(const Lazy *s, double *block) {
+  Sizes z = s->sizes;
+  Outcome o = outcome_of(z, block);
+  memcpy(o.f, s->f, z.steps * z.all * z.outputs * sizeof *o.f);
+  observe_loss(s->program, z, &s->compiled, s->f, o.loss, o.test_loss);
+  observe_delta(s->program, z, &s->compiled, s->f, o.delta);
+}
+
+/* A root F [R, R] of the covariance of f(0), the same for every output: F F^T = sum of sigma^2
+ * <x x> over the readouts; NULL where f(0) = 0. Its rank, -1 if there is none, goes to *rank. */
+static double *start_root(const Lazy *s, int *rank) {
+  const Program *p = s->program;
+  size_t R = s->sizes.all;
+  if (p->problem->parameterization != PARAM_NTK || p->problem->centered) return NULL;
+  double *covariance = mem_new(R * R, sizeof *covariance), *root = mem_new(R * R, sizeof *root);
+  for (int k = 0; k < p->matrix_count; k++)
+    if (is_readout(p, k))
+      axpy(R * R, p->matrices[k].sigma * p->matrices[k].sigma, s->kernels.x[k], covariance);
+  *rank = mat_root(R, covariance, root);
+  free(covariance);
+  return root;
+}
+
+/* sum_c x^2 of points first .. end-1, mean over the points */
+static double mean_square(Sizes z, const double *a, const double *b, size_t first, size_t end) {
+  double sum = 0;
+  for (size_t i = first * z.outputs; i < end * z.outputs; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return end > first ? sum / (double)(end - first) : 0;
+}
+
+/* Where Delta is linear in f, f - <f> is linear in f(0), and ell has the constant curvature c: a
+ * column of F adds (c/2) (f - <f>)^2 to the loss, for f from f(0) = that column. */
+static int add_columns(Lazy *s, const double *root, int rank) {
+  Sizes z = s->sizes;
+  Outcome mean = outcome_of(z, s->mean);
+  size_t row = z.all * z.outputs;
+  double *limit = s->limit ? mem_new(row, sizeof *limit) : NULL;
+  int failed_at = -1;
+  if (limit) memcpy(limit, s->limit, row * sizeof *limit);
+  for (int k = 0; k < rank && failed_at < 0; k++) {
+    for (size_t i = 0; i < row; i++) s->start[i] = root[i / z.outputs * z.all + (size_t)k];
+    failed_at = trace(s);
+    for (size_t t = 0; t < z.steps; t++) {
+      const double *f = s->f + t * row, *centre = mean.f + t * row;
+      mean.loss[t] += s->c / 2 * mean_square(z, f, centre, 0, z.points);
+      mean.test_loss[t] += s->c / 2 * mean_square(z, f, centre, z.points, z.all);
+    }
+    for (int test = 0; test < 2 && limit; test++)
+      s->limit_loss[test] +=
+          s->c / 2 * mean_square(z, s->limit, limit, test ? z.points : 0, test ? z.all : z.points);
+  }
+  if (limit) memcpy(s->limit, limit, row * sizeof *limit);
+  free(limit);
+  return failed_at;
+}
+
+static int pairs_of(const SolveOptions *options) {
+  return (options->samples > FEWEST_SAMPLES ? options->samples : FEWEST_SAMPLES) / 2;
+}
+
+/* The mean over pairs +-f(0), and its error. */
+static Status draw_starts(Lazy *s, const double *root, int rank, const SolveOptions *options,
+                          int *failed_at) {
+  Sizes z = s->sizes;
+  size_t n = outcome_size(z), R = z.all, C = z.outputs;
+  double *eps = mem_new(R * C, sizeof *eps), *pair = mem_new(2 * n, sizeof *pair);
+  Moments moments;
+  bool fine = moments_start(&moments, n, 2), stopped = false;
+  for (int k = 0; fine && !stopped && *failed_at < 0 && k < pairs_of(options); k++) {
+    random_normals(options->seed, random_stream(RANDOM_OUTPUTS, 0, 0, 0), (size_t)k * R * C,
+                   (size_t)rank * C, eps);
+    mat_mul(R, C, (size_t)rank, 1, root, R, eps, C, 0, s->start, C);
+    for (int sign = 0; sign < 2 && *failed_at < 0; sign++) {
+      *failed_at = trace(s);
+      measure(s, pair + (size_t)sign * n);
+      for (size_t i = 0; i < R * C; i++) s->start[i] = -s->start[i];
+    }
+    for (size_t i = 0; i < n; i++) pair[i] = (pair[i] + pair[n + i]) / 2;
+    moments_add(&moments, pair);
+    stopped = options->stop && *options->stop;
+  }
+  s->error = mem_new(n, sizeof *s->error);
+  if (fine) moments_mean(&moments, s->mean, s->error);
+  moments_free(&moments);
+  free(eps);
+  free(pair);
+  return stopped ? STATUS_INTERRUPTED : fine ? STATUS_OK : STATUS_LIMIT;
+}
+
+static Status solve_means(Lazy *s, const SolveOptions *options, char **why) {
+  Sizes z = s->sizes;
+  int rank = 0, failed_at = diagonalise(s) ? trace(s) : 0;
+  Status status = STATUS_OK;
+  s->mean = mem_new(outcome_size(z), sizeof *s->mean);
+  double *root = failed_at < 0 ? start_root(s, &rank) : NULL;
+  measure(s, s->mean);
+  if (s->limit)
+    observe_loss(s->program, (Sizes){1, z.points, z.all, z.outputs}, &s->compiled, s->limit,
+                 &s->limit_loss[0], &s->limit_loss[1]);
+  if (rank < 0)
+    failed_at = 0;
+  else if (root && s->linear)
+    failed_at = add_columns(s, root, rank);
+  else if (root)
+    status = draw_starts(s, root, rank, options, &failed_at);
+  free(root);
+  if (failed_at >= 0) return run_diverged(why, "training", failed_at, s->program, options->threads);
+  if (status == STATUS_INTERRUPTED) *why = mem_string("interrupted");
+  if (status == STATUS_LIMIT) *why = mem_string("out of memory");
+  return status;
 }
 
 /* ---- results ---- */
+
+/* What does not depend on f(0) has no error, in a result that has drawn it, too. */
+static bool put(Result *result, FieldId id, int layer, Sizes z, const double *value) {
+  double *none = mem_block(field_size(id, z));
+  bool fine = none && field_fill(result, id, layer, z, value, none);
+  free(none);
+  return fine;
+}
+
+static bool put_new(Result *result, FieldId id, int layer, Sizes z, const double *value) {
+  field_promise(result, id, layer);
+  return put(result, id, layer, z, value);
+}
 
 /* A kernel [R, R] that does not depend on time, as [T+1, R, T+1, R]; it is freed. */
 static bool fill_static(const Lazy *s, Result *result, FieldId id, int layer, double *kernel) {
@@ -161,7 +320,7 @@ static bool fill_static(const Lazy *s, Result *result, FieldId id, int layer, do
   for (size_t a = 0; all && a < n; a++)
     for (size_t t = 0; t < z.steps; t++)
       memcpy(all + a * n + t * z.all, kernel + (a % z.all) * z.all, z.all * sizeof *all);
-  bool fine = all && field_fill(result, id, layer, z, all, NULL);
+  bool fine = all && put(result, id, layer, z, all);
   free(all);
   free(kernel);
   return fine;
@@ -190,7 +349,7 @@ static bool add_layers(Lazy *s, Result *result) {
     free(phi);
     if (observe_aligns(s->program)) {
       observe_alignment(s->program, z, kernel, curve);
-      fine = field_add(result, FIELD_ALIGNMENT, l, z, curve, NULL);
+      fine = put_new(result, FIELD_ALIGNMENT, l, z, curve);
     }
     field_promise(result, FIELD_PHI, l);
     field_promise(result, FIELD_G, l);
@@ -203,38 +362,43 @@ static bool add_layers(Lazy *s, Result *result) {
 static bool add_limit(Lazy *s, Result *result) {
   Sizes z = s->sizes;
   if (!s->limit) return true;
-  Sizes one = {1, z.points, z.all, z.outputs};
-  double train, test;
-  observe_loss(s->program, one, &s->compiled, s->limit, &train, &test);
-  bool fine = field_add(result, FIELD_F_INFINITY, 0, z, s->limit, NULL) &&
-              field_add(result, FIELD_LOSS_INFINITY, 0, z, &train, NULL);
+  bool fine = put_new(result, FIELD_F_INFINITY, 0, z, s->limit) &&
+              put_new(result, FIELD_LOSS_INFINITY, 0, z, &s->limit_loss[0]);
   if (fine && z.all > z.points)
-    fine = field_add(result, FIELD_F_TEST_INFINITY, 0, z, s->limit + z.points * z.outputs, NULL);
+    fine = put_new(result, FIELD_F_TEST_INFINITY, 0, z, s->limit + z.points * z.outputs);
   if (fine && s->program->problem->test_targets)
-    fine = field_add(result, FIELD_TEST_LOSS_INFINITY, 0, z, &test, NULL);
+    fine = put_new(result, FIELD_TEST_LOSS_INFINITY, 0, z, &s->limit_loss[1]);
+  return fine;
+}
+
+/* f as that of the training points and that of the test points. */
+static bool add_outputs(const Lazy *s, Result *result, Outcome mean, Outcome error) {
+  Sizes z = s->sizes;
+  size_t n = z.steps * z.all * z.outputs;
+  double *split = mem_new(2 * n, sizeof *split), *test = split + field_size(FIELD_F, z),
+         *errors = split + n, *test_errors = errors + field_size(FIELD_F, z);
+  observe_split(z, mean.f, split, test);
+  observe_split(z, error.f, errors, test_errors);
+  bool fine = field_add(result, FIELD_F, 0, z, split, errors);
+  if (fine && z.all > z.points) fine = field_add(result, FIELD_F_TEST, 0, z, test, test_errors);
+  free(split);
   return fine;
 }
 
 static bool add_curves(Lazy *s, Result *result) {
   Sizes z = s->sizes;
   size_t P = z.points;
-  double *train = mem_new(field_size(FIELD_F, z), sizeof *train),
-         *test = mem_new(field_size(FIELD_F_TEST, z) + z.steps, sizeof *test);
+  if (!s->error) s->error = mem_new(outcome_size(z), sizeof *s->error);
+  Outcome mean = outcome_of(z, s->mean), error = outcome_of(z, s->error);
   double *ntk = mem_new(field_size(FIELD_NTK, z), sizeof *ntk);
-  observe_split(z, s->f, train, test);
-  bool fine = field_add(result, FIELD_F, 0, z, train, NULL);
-  if (fine && z.all > P) fine = field_add(result, FIELD_F_TEST, 0, z, test, NULL);
-  observe_loss(s->program, z, &s->compiled, s->f, train, test);
-  fine = fine && field_add(result, FIELD_LOSS, 0, z, train, NULL);
+  bool fine = add_outputs(s, result, mean, error) &&
+              field_add(result, FIELD_LOSS, 0, z, mean.loss, error.loss);
   if (fine && s->program->problem->test_targets)
-    fine = field_add(result, FIELD_TEST_LOSS, 0, z, test, NULL);
-  observe_delta(s->program, z, &s->compiled, s->f, train);
-  fine = fine && field_add(result, FIELD_DELTA, 0, z, train, NULL);
+    fine = field_add(result, FIELD_TEST_LOSS, 0, z, mean.test_loss, error.test_loss);
+  fine = fine && field_add(result, FIELD_DELTA, 0, z, mean.delta, error.delta);
   for (size_t t = 0; t < z.steps; t++)
     for (size_t a = 0; a < P; a++) memcpy(ntk + (t * P + a) * P, s->K + a * z.all, P * sizeof *ntk);
-  fine = fine && field_add(result, FIELD_NTK, 0, z, ntk, NULL);
-  free(train);
-  free(test);
+  fine = fine && put_new(result, FIELD_NTK, 0, z, ntk);
   free(ntk);
   return fine;
 }
@@ -245,7 +409,7 @@ static Status start(Lazy *s, Program *program, int threads, char **why) {
   *s = (Lazy){.program = program, .sizes = sizes_of(program)};
   Sizes z = s->sizes;
   double kernels = 0,
-         curves = 4 * (double)z.steps * (double)(z.all * z.outputs + z.points * z.points);
+         curves = 8 * (double)z.steps * (double)(z.all * z.outputs + z.points * z.points);
   for (int k = 0; k < program->op_count; k++) {
     int v = program->ops[k].dst;
     kernels += 4 * pow((double)z.all * program->variables[v].positions, 2);
@@ -256,6 +420,7 @@ static Status start(Lazy *s, Program *program, int threads, char **why) {
   Status status = initial_kernels(program, threads, &s->kernels, why);
   if (status != STATUS_OK) return status;
   s->K = tangent(s);
+  s->start = mem_new(z.all * z.outputs, sizeof *s->start);
   s->f = mem_new(z.steps * z.all * z.outputs, sizeof *s->f);
   s->scratch = mem_new(3 * z.points * z.outputs, sizeof *s->scratch);
   return STATUS_OK;
@@ -265,9 +430,14 @@ static void clean(Lazy *s) {
   if (s->kernels.x) initial_free(s->program, &s->kernels);
   if (s->compiled.maps) compiled_free(s->program, &s->compiled);
   free(s->K);
+  free(s->start);
   free(s->f);
-  free(s->limit);
   free(s->scratch);
+  free(s->U);
+  free(s->lambda);
+  free(s->limit);
+  free(s->mean);
+  free(s->error);
 }
 
 const char *solve_lacks_limit(const Result *theory) {
@@ -329,21 +499,17 @@ void solve_lazy_origin(Result *result, Program *program, const SolveOptions *opt
 
 Status solve_lazy(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
-  double began = run_clock(), c;
+  double began = run_clock();
   Lazy s;
   Status status = start(&s, program, options->threads, why);
   s.parts = options->parts;
-  if (status == STATUS_OK) {
-    bool flow = program->problem->optimizer == OPT_FLOW, linear = is_linear_loss(program, &c);
-    int failed_at = flow && linear ? -1 : iterate(&s);
-    if (linear && !diagonalise(&s, c, flow)) failed_at = 0;
-    if (failed_at >= 0)
-      status = run_diverged(why, "training", failed_at, program, options->threads);
-  }
+  if (status == STATUS_OK) status = solve_means(&s, options, why);
   if (status == STATUS_OK) {
     Result *r = result_new("dmft");
-    r->exact = true;
+    r->exact = !s.error;
     solve_lazy_origin(r, program, options);
+    if (s.error) result_note(r, "samples", "%d", 2 * pairs_of(options));
+    if (s.error) result_note(r, "seed", "%llu", (unsigned long long)options->seed);
     bool fine = observe_start(r, program, s.sizes) && add_curves(&s, r) && add_layers(&s, r) &&
                 add_limit(&s, r);
     result_note(r, "closure", "ntk");
