@@ -141,34 +141,44 @@ Status flow_solve(FlowSolver *solver, bool whole, Program *program, const SolveO
     status = solver(program, &chosen, result, why);
   }
   if (*result) {
+    Origin *origin = (*result)->origin;
     add_error(*result, probe.coarse, probe.fine, whole ? of_fine : of_coarse, NULL);
-    result_note(*result, "parts", "%d", ((const Origin *)(*result)->origin)->options.parts);
+    result_note(*result, "parts", "%d", origin->options.parts);
     result_note(*result, "seconds", "%.6g", run_clock() - start);
     flow_origin(solver, whole, *result);
+    origin->coarse = result_keep(probe.coarse);
+    origin->fine = whole ? NULL : result_keep(probe.fine);
   }
   probe_clear(&probe);
   return status;
 }
 
-/* Both probes again, for the fields that were left out. */
-static Status complete(Result *result, const char *name, char **why) {
-  const Origin *origin = result->origin;
+/* The probes of a result that was read from a file. */
+static Status probe_again(Origin *origin, char **why) {
   int parts = origin->options.parts;
+  Probe probe = probe_new(origin->solver, origin->program, &origin->options);
+  Status status = run_in(&probe, origin->whole ? parts / 2 : parts, &origin->coarse, why);
+  if (status == STATUS_OK && !origin->whole) status = run_in(&probe, 2 * parts, &origin->fine, why);
+  return status;
+}
+
+/* The error of the fields that were left out. */
+static Status complete(Result *result, const char *name, char **why) {
+  Origin *origin = result->origin;
   bool *known = mem_new((size_t)result->field_count, sizeof *known);
   for (int i = 0; i < result->field_count; i++) known[i] = result->fields[i].value != NULL;
-  Probe probe = probe_new(origin->solver, origin->program, &origin->options);
   Status status = origin->late(result, name, why);
+  if (status == STATUS_OK && !origin->coarse) status = probe_again(origin, why);
+  if (status == STATUS_OK) status = result_complete(origin->coarse, name, why);
+  if (status == STATUS_OK && origin->fine) status = result_complete(origin->fine, name, why);
   if (status == STATUS_OK)
-    status = run_in(&probe, origin->whole ? parts / 2 : parts, &probe.coarse, why);
-  if (status == STATUS_OK) status = result_complete(probe.coarse, name, why);
-  if (status == STATUS_OK && !origin->whole) {
-    status = run_in(&probe, 2 * parts, &probe.fine, why);
-    if (status == STATUS_OK) status = result_complete(probe.fine, name, why);
+    add_error(result, origin->coarse, origin->fine ? origin->fine : result,
+              origin->fine ? of_coarse : of_fine, known);
+  if (result_is_whole(result)) {
+    result_drop(origin->coarse);
+    result_drop(origin->fine);
+    origin->coarse = origin->fine = NULL;
   }
-  if (status == STATUS_OK)
-    add_error(result, probe.coarse, origin->whole ? result : probe.fine,
-              origin->whole ? of_fine : of_coarse, known);
-  probe_clear(&probe);
   free(known);
   return status;
 }

@@ -9,8 +9,11 @@
 const char run_no_origin[] = "the file of this result does not say how it was made";
 
 static void drop_origin(void *origin) {
-  program_drop(((Origin *)origin)->program);
-  free(origin);
+  Origin *own = origin;
+  program_drop(own->program);
+  result_drop(own->coarse);
+  result_drop(own->fine);
+  free(own);
 }
 
 void run_origin(Result *result, Program *program, const SolveOptions *options) {

@@ -17,9 +17,11 @@ struct Origin {
   SolveOptions options;
   size_t samples; /* of a wide variable: paths of all replicates, or neurons of all members */
   Retake *retake; /* NULL: there are no samples */
-  /* of gradient flow (flow.h): what made it, whether a probe is all of it, and what completes it */
+  /* of gradient flow (flow.h): what made it, whether a probe is all of it (the finer one is then
+   * the result itself), its probes, or NULL, and what completes it */
   FlowSolver *solver;
   bool whole;
+  Result *coarse, *fine;
   Status (*late)(Result *result, const char *name, char **why);
 };
 
