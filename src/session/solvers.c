@@ -225,6 +225,17 @@ static void surround(const Eval *eval, SolveOptions *options) {
 
 typedef Status (*Solver)(Program *, const SolveOptions *, Result **, char **);
 
+/* What has not left all bounds (has_diverged) may be on its way there. */
+static void warn_of_growth(Call *call, const Result *result) {
+  enum { GROWN = 1000 };
+  const ResultField *loss = result_find(result, "loss", 0);
+  if (!loss || !loss->value) return;
+  double first = loss->value->data[0], last = loss->value->data[loss->value->size - 1];
+  if (first > 0 && last > GROWN * first)
+    diag_warning(call->eval->diags, call->span, "a smaller learning rate may help",
+                 "the loss ends at %.2g times its start", last / first);
+}
+
 /* Runs a solver of a program, or with none the fluctuations of a theory. */
 static Value *solve(Call *call, Program *program, Solver solver, const Result *theory,
                     SolveOptions options) {
@@ -241,6 +252,7 @@ static Value *solve(Call *call, Program *program, Solver solver, const Result *t
   if (status == STATUS_OK) {
     result_note(result, "version", "%s", dmf_version());
     if (solver) recipe_write(call, program->problem, &result->recipe);
+    if (solver) warn_of_growth(call, result);
     value = value_result(&call->eval->heap, result);
   } else if (result) { /* what follows the call sees the interruption, too */
     diag_warning(call->eval->diags, call->span, NULL, "%s; the result is of these", why);
