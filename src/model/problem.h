@@ -92,7 +92,7 @@ typedef struct Problem {
   OptimizerKind optimizer;
   int steps;          /* T */
   double *eta;        /* [T]: learning rate of each step */
-  double dt;          /* flow only: step of the integrator */
+  double dt;          /* flow only: the time of a step */
   double beta;        /* momentum, nesterov: what the velocity keeps of itself, 0 <= beta < 1 */
   double decay;       /* lambda of the weight decay, >= 0 */
   double temperature; /* of the noise that a step adds to the weights, >= 0 */

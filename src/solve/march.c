@@ -545,6 +545,20 @@ static void measure_two_time(March *m) {
 
 /* ---- the whole ---- */
 
+/* The spread of a matrix through all moves. */
+static void follow_spread(March *m, int k) {
+  const Matrix *matrix = &m->p->matrices[k];
+  size_t moves = (size_t)m->steps * (size_t)m->stages;
+  double *spread = m->carrier[k].spread = mem_new(moves + 1, sizeof *spread);
+  spread[0] = matrix->sigma;
+  for (size_t i = 0; i < moves; i++) {
+    Instant at = {(int)i / m->stages, (int)i % m->stages, m->plan->parts};
+    Move move = move_of(m->p, matrix, at, m->plan->gamma);
+    spread[i + 1] =
+        move.noise > 0 ? hypot(move.keep * spread[i], move.noise) : move.keep * spread[i];
+  }
+}
+
 static void allocate(March *m) {
   const Program *p = m->p;
   size_t steps = (size_t)m->steps + 1, R = m->all;
@@ -568,17 +582,7 @@ static void allocate(March *m) {
       m->free[v] = want(m, rows_of(m->p, v) * m->S);
     }
   m->carrier = mem_new((size_t)p->matrix_count, sizeof *m->carrier);
-  for (int k = 0; k < p->matrix_count; k++) {
-    size_t moves = (size_t)m->steps * (size_t)m->stages;
-    double *spread = m->carrier[k].spread = mem_new(moves + 1, sizeof *spread);
-    spread[0] = p->matrices[k].sigma;
-    for (size_t i = 0; i < moves; i++) {
-      Instant at = {(int)i / m->stages, (int)i % m->stages, m->plan->parts};
-      Move move = move_of(p, &p->matrices[k], at, m->plan->gamma);
-      spread[i + 1] =
-          move.noise > 0 ? hypot(move.keep * spread[i], move.noise) : move.keep * spread[i];
-    }
-  }
+  for (int k = 0; k < p->matrix_count; k++) follow_spread(m, k);
   m->noise_count = mem_new((size_t)p->space_count, sizeof *m->noise_count);
   m->work = want(m, m->rows * m->S);
   m->delta = want(m, m->points * m->outputs);

@@ -42,9 +42,9 @@ const char *solve_refuses(const Program *program, const SolveOptions *options);
  * On failure *result is NULL and *why (to be freed) says what went wrong and at which step. */
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why);
 
-/* The lazy limit of a program, without samples: kernels at initialisation by quadrature or closed
- * form, f by the tangent kernel. solve_dmft calls it for CLOSURE_NTK and the NTK parameterization.
- */
+/* The lazy limit of a program: kernels at initialisation by quadrature or closed form, f by the
+ * tangent kernel. solve_dmft calls it for CLOSURE_NTK and the NTK parameterization. Nothing is
+ * sampled, unless in the latter f(0) has to be drawn (lazy.c). */
 Status solve_lazy(Program *program, const SolveOptions *options, Result **result, char **why);
 
 /* The learning rate beyond which plain gradient descent on a loss with Delta linear in f is
