@@ -83,10 +83,11 @@ static Status run_in(const Probe *probe, int parts, Result **result, char **why)
 
 /* The first parts that are stable. */
 static Status run_stable(Probe *probe, char **why) {
-  for (int parts = 1;; parts *= 2) {
+  int first = probe->options.first_parts;
+  for (int parts = first > 1 ? first : 1;; parts *= 2) {
     probe->options.parts = parts;
     Status status = run_in(probe, parts, &probe->coarse, why);
-    if (status != STATUS_NUMERICS || parts == MOST_PARTS) return status;
+    if (status != STATUS_NUMERICS || parts >= MOST_PARTS) return status;
     free(*why);
     *why = NULL;
   }

@@ -765,6 +765,7 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
   SolveOptions chosen = *options;
   *result = NULL;
   chosen.closure = origin->options.closure;
+  chosen.first_parts = origin->whole ? origin->options.parts / 2 : origin->options.parts;
   if (!chosen.samples) {
     int own = choose_samples(sizes_of(origin->program)), given = origin->options.samples;
     chosen.samples = own > given ? own : given;

@@ -20,8 +20,9 @@ typedef struct SolveOptions {
   const volatile sig_atomic_t *stop; /* becomes nonzero when the user wants out */
   void (*progress)(void *sink, const char *stage, int done, int total); /* NULL: silent */
   void *sink;
-  int parts;  /* of a step of gradient flow (Instant); 0: as many as its error asks for (flow.h) */
-  bool probe; /* the first few replicates or members alone, to see what the parts do to them */
+  int parts; /* of a step of gradient flow (Instant); 0: as many as its error asks for (flow.h) */
+  int first_parts; /* the first to try; 0: 1 */
+  bool probe;      /* the first few replicates or members alone, to see what the parts do to them */
   /* dmft */
   int samples; /* sample paths in all, at least FEWEST_SAMPLES */
   Closure closure;
