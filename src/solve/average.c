@@ -1,27 +1,49 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/average.h"
 #include "base/memory.h"
+#include "scalar/exponentials.h"
+#include "scalar/kernel.h"
+#include "scalar/landmarks.h"
+#include "solve/panels.h"
 
-#include <gsl/gsl_integration.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef enum Form { FORM_GENERAL, FORM_CONST, FORM_LINEAR, FORM_RELU, FORM_STEP, FORM_ERF } Form;
 
-/* MOST_PANELS has room for the cuts of all kinks and their surroundings. */
-enum { MOST_SWITCHES = 16, MOST_KINKS = 128, NODES = 24, MOST_PANELS = 2048 };
+/* In standard deviations: beyond REACH the normal density is no double; panels that end at
+ * landmarks are made up to NEAR. */
+static const double REACH = 38.5, NEAR = 12, CLOSE = 1e-20;
+/* What a panel may leave out, relative to the result, in one variable and in two; and what the
+ * series may. */
+static const double FINE = 1e-13, NESTED = 1e-12, SERIES = 1e-12;
+/* Panels around a landmark grow by this factor: the outermost nodes of each still see the next. */
+static const double GROWTH = 8;
+enum {
+  FIRST_ORDER = 64,
+  MOST_ORDER = 512,
+  MOST_EDGES = 4096,
+  LINE_PANELS = 20000,
+  PAIR_PANELS = 3000000
+};
 
 struct Average {
   Form form;
   double factor, slope; /* f = factor form(slope u) */
+  bool exponential;
+  Exponentials sum;
   Kernel *kernel;
-  /* the functions whose sign decides between smooth branches of f */
-  Kernel *switches[MOST_SWITCHES];
-  int switch_count;
-  bool integrable;           /* few enough kinks, and panels between them converge */
-  double x[NODES], w[NODES]; /* Gauss-Legendre on [-1, 1] */
+  Landmark marks[MOST_LANDMARKS];
+  int mark_count;
+  bool smooth;
+  Rule rule;
 };
+
+static const char too_fast[] = "it grows too fast, or is not finite",
+                  too_rough[] = "it is too singular, or varies too fast, to be integrated to nine "
+                                "digits";
 
 /* ---- preparation ---- */
 
@@ -57,45 +79,21 @@ static Form form_of(const Expr *e, double *factor, double *slope) {
   return FORM_GENERAL;
 }
 
-static void add_switch(Average *a, ExprPool *pool, const Expr *x, const Expr *y) {
-  const Expr *s = y ? expr_call(pool, PRIM_SUB, x, y, NULL) : x;
-  if (s->prim == PRIM_CONST) return;
-  if (a->switch_count < MOST_SWITCHES)
-    a->switches[a->switch_count++] = kernel_new(s);
-  else
-    a->integrable = false;
-}
-
-/* Finds the switches. The expressions built here live in a pool of their own. */
-static void find_switches(Average *a, ExprPool *pool, const Expr *e) {
-  for (int i = 0; i < prim_arity(e->prim); i++) find_switches(a, pool, e->arg[i]);
-  switch (e->prim) {
-  case PRIM_RELU:
-  case PRIM_STEP:
-  case PRIM_ABS:
-  case PRIM_SIGN: add_switch(a, pool, e->arg[0], NULL); break;
-  case PRIM_MIN:
-  case PRIM_MAX:
-  case PRIM_LT:
-  case PRIM_LE:
-  case PRIM_EQ: add_switch(a, pool, e->arg[0], e->arg[1]); break;
-  default: break;
-  }
-}
-
-/* A copy of e in another pool. */
-static const Expr *transplant(ExprPool *pool, const Expr *e) {
-  if (e->prim == PRIM_CONST) return expr_const(pool, e->value);
-  if (e->prim == PRIM_ARG) return expr_arg(pool, e->index);
-  const Expr *arg[3] = {NULL};
-  for (int i = 0; i < prim_arity(e->prim); i++) arg[i] = transplant(pool, e->arg[i]);
-  return expr_call(pool, e->prim, arg[0], arg[1], arg[2]);
+Average *average_new(const Expr *f) {
+  Average *a = mem_new(1, sizeof *a);
+  a->form = form_of(f, &a->factor, &a->slope);
+  a->kernel = kernel_new(f);
+  if (a->form != FORM_GENERAL) return a;
+  a->exponential = exponentials_of(f, &a->sum);
+  a->mark_count = expr_landmarks(f, a->marks);
+  a->smooth = expr_is_smooth(f);
+  rule_make(&a->rule);
+  return a;
 }
 
 void average_free(Average *a) {
   if (!a) return;
   kernel_free(a->kernel);
-  for (int i = 0; i < a->switch_count; i++) kernel_free(a->switches[i]);
   free(a);
 }
 
@@ -103,8 +101,11 @@ void average_free(Average *a) {
 
 static double clamp(double c) { return c > 1 ? 1 : c < -1 ? -1 : c; }
 
+/* sqrt(uu vv), exactly uu where both are equal: a correlation of 1 - 1e-16 has an angle of 1e-8. */
+static double norm_of(double uu, double vv) { return uu == vv ? uu : sqrt(uu) * sqrt(vv); }
+
 static double closed_form(const Average *a, double uu, double vv, double uv) {
-  double k2 = a->slope * a->slope, norm = sqrt(uu * vv),
+  double k2 = a->slope * a->slope, norm = norm_of(uu, vv),
          theta = norm > 0 ? acos(clamp(uv / norm)) : M_PI / 2;
   switch (a->form) {
   case FORM_CONST: return 1;
@@ -118,84 +119,40 @@ static double closed_form(const Average *a, double uu, double vv, double uv) {
   return NAN;
 }
 
-/* ---- smooth functions ---- */
+/* ---- along a line ---- */
 
-static const double RANGE = 12; /* in standard deviations */
+/* Ends of panels along y of a function f(centre + scale y). */
+typedef struct Edges {
+  double at[MOST_EDGES];
+  int count;
+} Edges;
 
-/* sum over the grid of step h of weight(x) f(mean + scale x) */
-static double line(const Average *a, double h, int half, double mean, double scale) {
-  double u[2 * half + 1], f[2 * half + 1], sum = 0;
-  for (int i = -half; i <= half; i++) u[i + half] = mean + scale * h * i;
-  kernel_run(a->kernel, (size_t)(2 * half + 1), (const double *[]){u}, f);
-  for (int i = -half; i <= half; i++) sum += exp(-0.5 * h * h * i * i) * f[i + half];
-  return sum * h / sqrt(2 * M_PI);
+static void add_edge(Edges *edges, double y) {
+  if (fabs(y) < NEAR && edges->count < MOST_EDGES) edges->at[edges->count++] = y;
 }
 
-/* u = sqrt(uu) x, v = slope x + spread y */
-static double trapezoid(const Average *a, double h, double uu, double slope, double spread) {
-  int half = (int)(RANGE / h);
-  double u[2 * half + 1], f[2 * half + 1], sum = 0;
-  for (int i = -half; i <= half; i++) u[i + half] = sqrt(uu) * h * i;
-  kernel_run(a->kernel, (size_t)(2 * half + 1), (const double *[]){u}, f);
-  for (int i = -half; i <= half; i++) {
-    double weight = exp(-0.5 * h * h * i * i);
-    if (spread > 0)
-      sum += weight * f[i + half] * line(a, h, half, slope * h * i, spread);
-    else {
-      double v = slope * h * i, g;
-      kernel_run(a->kernel, 1, (const double *[]){&v}, &g);
-      sum += weight * f[i + half] * g;
+/* Around every landmark, at distances that grow from its width, or from `least`. */
+static void add_marks(const Average *a, double centre, double scale, double least, Edges *edges) {
+  for (int i = 0; i < a->mark_count && scale != 0; i++) {
+    double y = (a->marks[i].place - centre) / scale;
+    double width = fmin(a->marks[i].width, least) / fabs(scale);
+    add_edge(edges, y);
+    for (; width < NEAR + fabs(y) && width > DBL_MIN; width *= GROWTH) {
+      add_edge(edges, y - width);
+      add_edge(edges, y + width);
     }
   }
-  return sum * h / sqrt(2 * M_PI);
 }
 
-static bool smooth_pair(const Average *a, double uu, double slope, double spread, double *value) {
-  double before = trapezoid(a, 0.5, uu, slope, spread);
-  for (double h = 0.25; h > 0.02; h /= 2) {
-    *value = trapezoid(a, h, uu, slope, spread);
-    /* halving the step squares the error */
-    if (fabs(*value - before) <= 1e-7 * fabs(*value) + 1e-12) return isfinite(*value);
-    before = *value;
+/* Where there are no landmarks: panels on which a normal density is resolved. */
+static void add_plain(Edges *edges) {
+  static const double plain[] = {1.5, 4.5, 8.5};
+  enum { COUNT = sizeof plain / sizeof *plain };
+  for (int i = 0; i <= COUNT; i++) {
+    double y = i < COUNT ? plain[i] : REACH;
+    edges->at[edges->count++] = y;
+    edges->at[edges->count++] = -y;
   }
-  return false;
-}
-
-/* ---- functions with kinks ---- */
-
-static double at(const Kernel *kernel, double u) {
-  double value;
-  kernel_run(kernel, 1, (const double *[]){&u}, &value);
-  return value;
-}
-
-static double bisect(const Kernel *s, double low, double high) {
-  bool sign = at(s, low) > 0;
-  for (;;) {
-    double middle = 0.5 * (low + high);
-    if (middle <= low || middle >= high) break;
-    if ((at(s, middle) > 0) == sign)
-      low = middle;
-    else
-      high = middle;
-  }
-  return high;
-}
-
-/* Where a switch changes sign within [-limit, limit]. */
-static int find_kinks(const Average *a, double limit, double *kinks) {
-  enum { GRID = 2000 };
-  int count = 0;
-  for (int k = 0; k < a->switch_count; k++) {
-    double last = -limit;
-    for (int i = 1; i <= GRID; i++) {
-      double u = -limit + 2 * limit * i / GRID;
-      bool changes = (at(a->switches[k], last) > 0) != (at(a->switches[k], u) > 0);
-      if (changes && count < MOST_KINKS) kinks[count++] = bisect(a->switches[k], last, u);
-      last = u;
-    }
-  }
-  return count;
 }
 
 static int ascending(const void *x, const void *y) {
@@ -203,109 +160,357 @@ static int ascending(const void *x, const void *y) {
   return (a > b) - (a < b);
 }
 
-/* Panels of [low, high], cut at the given places and no longer than `longest`. */
-static int cut(double low, double high, double longest, const double *places, int count,
-               double *edges) {
-  int n = 0, pieces = (int)ceil((high - low) / longest);
-  for (int i = 0; i <= pieces && n < MOST_PANELS; i++) edges[n++] = low + (high - low) * i / pieces;
-  for (int i = 0; i < count && n < MOST_PANELS; i++)
-    if (places[i] > low && places[i] < high) edges[n++] = places[i];
-  qsort(edges, (size_t)n, sizeof *edges, ascending);
-  return n;
+/* In order, and no two so near that nothing happens between them. */
+static void sort_edges(Edges *edges) {
+  int kept = 1;
+  qsort(edges->at, (size_t)edges->count, sizeof *edges->at, ascending);
+  for (int i = 1; i < edges->count; i++)
+    if (edges->at[i] - edges->at[kept - 1] > CLOSE) edges->at[kept++] = edges->at[i];
+  edges->count = kept;
 }
 
-/* <f(mean + spread y)>, y standard normal */
-static double inner_average(const Average *a, double mean, double spread, const double *kinks,
-                            int kink_count, double longest) {
-  double edges[MOST_PANELS], sum = 0;
-  int n = cut(mean - 9 * spread, mean + 9 * spread, 2 * longest * spread, kinks, kink_count, edges);
-  for (int p = 0; p + 1 < n; p++) {
-    double middle = 0.5 * (edges[p] + edges[p + 1]), half = 0.5 * (edges[p + 1] - edges[p]),
-           u[NODES], f[NODES];
-    if (half == 0) continue;
-    for (int i = 0; i < NODES; i++) u[i] = middle + half * a->x[i];
-    kernel_run(a->kernel, NODES, (const double *[]){u}, f);
-    for (int i = 0; i < NODES; i++) {
-      double y = (u[i] - mean) / spread;
-      sum += half * a->w[i] * f[i] * exp(-0.5 * y * y);
+/* f at centre + scale y */
+static void values(const Average *a, double centre, double scale, const double *y, double *f) {
+  double u[PANEL_NODES];
+  for (int i = 0; i < PANEL_NODES; i++) u[i] = centre + scale * y[i];
+  kernel_run(a->kernel, PANEL_NODES, (const double *[]){u}, f);
+}
+
+static double at(const Average *a, double u) {
+  double f;
+  kernel_run(a->kernel, 1, (const double *[]){&u}, &f);
+  return f;
+}
+
+static double density(double x) { return exp(-0.5 * x * x) / sqrt(2 * M_PI); }
+
+/* ---- one variable: <f^2> and the Hermite series ---- */
+
+/* f(root z) = sum c_k h_k(z), h_k orthonormal under the normal distribution. */
+typedef struct Series {
+  double variance, root, square; /* square = <f^2> */
+  double error;                  /* of square */
+  int order;
+  double *c;    /* [order] */
+  double *rest; /* [order + 1]: what the sum of the first c_k^2 lacks of <f^2>, or rounding */
+  const char *fault;
+} Series;
+
+/* The nodes of a resolved grid: places, weights, f times the root of the density. */
+typedef struct Nodes {
+  const Average *a;
+  double root, largest;
+  size_t count, room;
+  double *z, *w, *g;
+} Nodes;
+
+static void rooted(void *context, const double *z, double *g) {
+  const Nodes *nodes = context;
+  values(nodes->a, 0, nodes->root, z, g);
+  for (int i = 0; i < PANEL_NODES; i++) g[i] *= sqrt(density(z[i]));
+}
+
+static void keep_nodes(void *context, const double *z, const double *g, double half) {
+  Nodes *nodes = context;
+  if (nodes->count + PANEL_NODES > nodes->room) {
+    nodes->room = 2 * nodes->room + PANEL_NODES;
+    nodes->z = mem_grow(nodes->z, nodes->room * sizeof *nodes->z);
+    nodes->w = mem_grow(nodes->w, nodes->room * sizeof *nodes->w);
+    nodes->g = mem_grow(nodes->g, nodes->room * sizeof *nodes->g);
+  }
+  for (int i = 0; i < PANEL_NODES; i++, nodes->count++) {
+    nodes->largest = fmax(nodes->largest, fabs(g[i]));
+    nodes->z[nodes->count] = z[i];
+    nodes->w[nodes->count] = half * nodes->a->rule.w[i];
+    nodes->g[nodes->count] = g[i];
+  }
+}
+
+static double square_of(const Nodes *nodes) {
+  double sum = 0;
+  for (size_t i = 0; i < nodes->count; i++) sum += nodes->w[i] * nodes->g[i] * nodes->g[i];
+  return sum;
+}
+
+/* Collects nodes between landmarks; `order` functions h_k times the root of the density, of
+ * wavelength 2 pi / sqrt(order) at least, have six nodes or more in each. */
+static Quadrature collect(Nodes *nodes, double tolerance, int order) {
+  Edges edges = {.count = 0};
+  add_plain(&edges);
+  add_marks(nodes->a, 0, nodes->root, INFINITY, &edges);
+  sort_edges(&edges);
+  nodes->count = 0;
+  nodes->largest = 0;
+  Quadrature q = {.rule = &nodes->a->rule,
+                  .integrand = rooted,
+                  .take = keep_nodes,
+                  .context = nodes,
+                  .tolerance = tolerance,
+                  .longest = order ? 8 * M_PI / sqrt(order) : 0,
+                  .panels = LINE_PANELS};
+  quadrature_run(&q, edges.at, edges.count);
+  return q;
+}
+
+/* Leaves out nodes that say nothing: most of the far panels. */
+static void thin_out(Nodes *nodes) {
+  size_t kept = 0;
+  for (size_t i = 0; i < nodes->count; i++) {
+    if (fabs(nodes->g[i]) < 1e-20 * nodes->largest) continue;
+    nodes->z[kept] = nodes->z[i];
+    nodes->w[kept] = nodes->w[i];
+    nodes->g[kept++] = nodes->g[i];
+  }
+  nodes->count = kept;
+}
+
+/* c_k = sum over nodes of w g times h_k's root-weighted values, by the recurrence
+ * sqrt(k+1) h_{k+1} = z h_k - sqrt(k) h_{k-1}. */
+static void project(const Nodes *nodes, Series *series) {
+  size_t n = nodes->count;
+  double *before = mem_new(3 * n + 1, sizeof *before), *now = before + n, *wg = now + n;
+  for (size_t i = 0; i < n; i++) {
+    now[i] = sqrt(density(nodes->z[i]));
+    wg[i] = nodes->w[i] * nodes->g[i];
+  }
+  series->c = mem_grow(series->c, (size_t)series->order * sizeof *series->c);
+  series->rest = mem_grow(series->rest, (size_t)(series->order + 1) * sizeof *series->rest);
+  double left = series->square, least = FINE * series->square;
+  for (int k = 0; k < series->order; k++) {
+    double sum = 0, down = sqrt(k), up = 1 / sqrt(k + 1);
+    for (size_t i = 0; i < n; i++) {
+      sum += wg[i] * now[i];
+      double next = (nodes->z[i] * now[i] - down * before[i]) * up;
+      before[i] = now[i];
+      now[i] = next;
     }
+    series->c[k] = sum;
+    series->rest[k] = fmax(left, least);
+    left -= sum * sum;
   }
-  return sum / (spread * sqrt(2 * M_PI));
+  series->rest[series->order] = fmax(left, least);
+  free(before);
 }
 
-/* The inner average over v given u has a transition of width spread where its mean crosses a kink,
- * so the outer panels are cut there. Panels are no longer than `longest` standard deviations. */
-static bool kinked_pair(const Average *a, double uu, double slope, double spread, double longest,
-                        double *value) {
-  static const double around[] = {0, -1, 1, -3, 3, -6, 6};
-  double root = sqrt(uu), limit = 10 * root + 10 * (fabs(slope) + spread), kinks[MOST_KINKS];
-  double places[MOST_KINKS * 9], edges[MOST_PANELS];
-  int kink_count = find_kinks(a, limit, kinks), count = 0;
-  if (kink_count == MOST_KINKS) return false;
-  for (int k = 0; k < kink_count; k++) {
-    places[count++] = kinks[k] / root;
-    for (size_t i = 0; i < sizeof around / sizeof *around && slope != 0; i++)
-      places[count++] = (kinks[k] + around[i] * spread) / slope;
+/* The order grows until the series is complete; that of a function with kinks never is. */
+static void expand(const Average *a, double variance, Series *s) {
+  Nodes nodes = {.a = a, .root = sqrt(variance)};
+  *s = (Series){.variance = variance, .root = nodes.root};
+  collect(&nodes, INFINITY, 0);
+  double scale = sqrt(square_of(&nodes));
+  for (s->order = a->smooth ? FIRST_ORDER : MOST_ORDER;; s->order *= 2) {
+    Quadrature q = collect(&nodes, FINE * scale, s->order);
+    s->square = square_of(&nodes);
+    s->error = 2 * q.error * nodes.largest;
+    if (!q.finite || !isfinite(s->square)) s->fault = too_fast;
+    if (!s->fault && s->error > AVERAGE_ACCURACY * s->square) s->fault = too_rough;
+    if (s->fault) break;
+    thin_out(&nodes);
+    project(&nodes, s);
+    if (s->rest[s->order] <= FINE * s->square || s->order >= MOST_ORDER) break;
   }
-  int n = cut(-9, 9, longest, places, count, edges);
+  free(nodes.z);
+  free(nodes.w);
+  free(nodes.g);
+}
+
+/* ---- two variables ---- */
+
+/* u = root x, v = slope x + spread y, x and y standard normal; spread 0: one variable. */
+typedef struct Pair {
+  const Average *a;
+  double root, slope, spread;
+  double scale, other; /* what the result and f(v) are measured by */
+  double centre;       /* of v, given x */
+  double error;        /* of inner integrals, times their weight */
+  int panels;          /* that may still be made */
+  bool finite;
+} Pair;
+
+static void inner_integrand(void *context, const double *y, double *g) {
+  const Pair *pair = context;
+  values(pair->a, pair->centre, pair->spread, y, g);
+  for (int i = 0; i < PANEL_NODES; i++) g[i] *= density(y[i]);
+}
+
+/* <f(v)> given x, to be multiplied by weight. */
+static double inner_average(Pair *pair, double x, double weight) {
+  enum { INNER_PANELS = 2000 };
+  pair->centre = pair->slope * x;
+  if (pair->spread == 0) return at(pair->a, pair->centre);
+  Edges edges;
+  edges.count = 0;
+  add_plain(&edges);
+  add_marks(pair->a, pair->centre, pair->spread, INFINITY, &edges);
+  sort_edges(&edges);
+  int panels = pair->panels < INNER_PANELS ? pair->panels : INNER_PANELS;
+  Quadrature q = {.rule = &pair->a->rule,
+                  .integrand = inner_integrand,
+                  .context = pair,
+                  .tolerance = 0.1 * NESTED * fmin(pair->scale / fabs(weight), 1e3 * pair->other),
+                  .panels = panels};
+  quadrature_run(&q, edges.at, edges.count);
+  pair->panels -= panels - q.panels;
+  pair->finite = pair->finite && q.finite;
+  pair->error = fmax(pair->error, fabs(weight) * q.error);
+  return q.value;
+}
+
+static void outer_integrand(void *context, const double *x, double *g) {
+  Pair *pair = context;
+  values(pair->a, 0, pair->root, x, g);
+  for (int i = 0; i < PANEL_NODES; i++) {
+    g[i] *= density(x[i]);
+    if (fabs(g[i]) * pair->other < 1e-20 * pair->scale || pair->panels <= 0)
+      g[i] = 0;
+    else
+      g[i] *= inner_average(pair, x[i], g[i]);
+  }
+}
+
+/* The inner average over v given u has a transition where its mean crosses a landmark, as wide as
+ * the landmark and as the spread. */
+static const char *nested(Pair *pair, double *value) {
+  enum { OUTER_PANELS = 4000 };
+  Edges edges = {.count = 0};
+  add_plain(&edges);
+  add_marks(pair->a, 0, pair->root, INFINITY, &edges);
+  add_marks(pair->a, 0, pair->slope, pair->a->smooth || pair->spread == 0 ? INFINITY : pair->spread,
+            &edges);
+  sort_edges(&edges);
+  Quadrature q = {.rule = &pair->a->rule,
+                  .integrand = outer_integrand,
+                  .context = pair,
+                  .tolerance = NESTED * pair->scale,
+                  .panels = OUTER_PANELS};
+  quadrature_run(&q, edges.at, edges.count);
+  *value = q.value;
+  if (!q.finite || !pair->finite || !isfinite(q.value)) return too_fast;
+  double inner = pair->error * 2 * NEAR;
+  return pair->panels <= 0 || q.error + inner > AVERAGE_ACCURACY * pair->scale ? too_rough : NULL;
+}
+
+/* The series, as far as it matters; false where it is not enough. */
+static bool by_series(const Series *u, const Series *v, double rho, double scale, double *value) {
+  enum { STRIDE = 16 };
+  int order = u->order < v->order ? u->order : v->order;
+  double power = 1, bound = INFINITY;
   *value = 0;
-  for (int p = 0; p + 1 < n; p++) {
-    double middle = 0.5 * (edges[p] + edges[p + 1]), half = 0.5 * (edges[p + 1] - edges[p]);
-    for (int i = 0; i < NODES && half > 0; i++) {
-      double x = middle + half * a->x[i];
-      double other = spread > 0 ? inner_average(a, slope * x, spread, kinks, kink_count, longest)
-                                : at(a->kernel, slope * x);
-      *value += half * a->w[i] * exp(-0.5 * x * x) * at(a->kernel, root * x) * other;
+  for (int k = 0;; k += STRIDE) {
+    bound = fabs(power) * sqrt(u->rest[k]) * sqrt(v->rest[k]);
+    if (bound <= SERIES * scale || k == order) return bound <= SERIES * scale;
+    for (int i = k; i < k + STRIDE; i++, power *= rho) *value += u->c[i] * v->c[i] * power;
+  }
+}
+
+static const char *pair_of(const Average *a, const Series *u, const Series *v, double uv,
+                           double *value) {
+  if (v->variance > u->variance) {
+    const Series *swap = u;
+    u = v;
+    v = swap;
+  }
+  double scale = sqrt(u->square) * sqrt(v->square), norm = norm_of(u->variance, v->variance),
+         rho = norm > 0 ? clamp(uv / norm) : 0;
+  if (scale == 0) return *value = 0, NULL;
+  if (by_series(u, v, rho, scale, value)) return NULL;
+  double rest = (u->variance * v->variance - uv * uv) / u->variance;
+  Pair pair = {.a = a,
+               .root = u->root,
+               .slope = uv / u->root,
+               .spread = rest > 4 * DBL_EPSILON * v->variance ? sqrt(rest) : 0,
+               .scale = scale,
+               .other = sqrt(v->square),
+               .panels = PAIR_PANELS,
+               .finite = true};
+  return nested(&pair, value);
+}
+
+/* ---- kernels ---- */
+
+/* The variances of rows, each once, ascending; number[a] is that of row a. Returns how many. */
+static size_t distinct(size_t n, const double *cov, double *variances, size_t *number) {
+  size_t count = 0;
+  for (size_t a = 0; a < n; a++) variances[a] = fmax(cov[a * n + a], 0);
+  qsort(variances, n, sizeof *variances, ascending);
+  for (size_t a = 0; a < n; a++)
+    if (count == 0 || variances[a] != variances[count - 1]) variances[count++] = variances[a];
+  for (size_t a = 0; a < n; a++) {
+    double own = fmax(cov[a * n + a], 0);
+    const double *found = bsearch(&own, variances, count, sizeof own, ascending);
+    number[a] = (size_t)(found - variances);
+  }
+  return count;
+}
+
+/* The fault that comes first in this order, whatever the threads. */
+static const char *worse(const char *x, const char *y) { return x == too_fast || !y ? x : y; }
+
+static const char *integrate(const Average *a, size_t n, const double *cov, int threads,
+                             double *out) {
+  double *variances = mem_new(n, sizeof *variances);
+  size_t *number = mem_new(n, sizeof *number), count = distinct(n, cov, variances, number);
+  Series *series = mem_new(count, sizeof *series);
+  const char *fault = NULL;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+  for (size_t i = 0; i < count; i++) expand(a, variances[i], &series[i]);
+  for (size_t i = 0; i < count; i++) fault = worse(fault, series[i].fault);
+  if (!fault) {
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+    for (size_t i = 0; i < n; i++) {
+      const char *own = NULL;
+      for (size_t j = 0; j <= i && !own; j++) {
+        const Series *u = &series[number[i]], *v = &series[number[j]];
+        if (i == j)
+          out[i * n + j] = u->square;
+        else
+          own = pair_of(a, u, v, cov[i * n + j], &out[i * n + j]);
+        out[j * n + i] = out[i * n + j];
+      }
+#pragma omp critical
+      fault = worse(fault, own);
     }
   }
-  *value /= sqrt(2 * M_PI);
-  return isfinite(*value);
+  for (size_t i = 0; i < count; i++) {
+    free(series[i].c);
+    free(series[i].rest);
+  }
+  free(series);
+  free(variances);
+  free(number);
+  return fault;
 }
 
-/* Whether halving the panels leaves an average as it is: not so where f or a derivative is
- * singular. */
-static bool panels_converge(const Average *a) {
-  double coarse, fine;
-  return kinked_pair(a, 1, 0.5, sqrt(0.75), 1, &coarse) &&
-         kinked_pair(a, 1, 0.5, sqrt(0.75), 0.5, &fine) &&
-         fabs(fine - coarse) <= 1e-10 * (1 + fabs(fine));
+/* A closed form of one pair and what rounding does to it; false where there is none. */
+static bool closed_pair(const Average *a, double uu, double vv, double uv, double *value,
+                        double *rounding) {
+  *rounding = 0;
+  if (a->form == FORM_GENERAL) return exponentials_pair(&a->sum, uu, vv, uv, value, rounding);
+  *value = a->factor * a->factor * closed_form(a, uu, vv, uv);
+  return true;
 }
 
-Average *average_new(const Expr *f) {
-  Average *a = mem_new(1, sizeof *a);
-  a->form = form_of(f, &a->factor, &a->slope);
-  a->kernel = kernel_new(f);
-  a->integrable = true;
-  ExprPool *pool = expr_pool_new();
-  find_switches(a, pool, transplant(pool, f));
-  expr_pool_free(pool);
-  gsl_integration_glfixed_table *table = gsl_integration_glfixed_table_alloc(NODES);
-  for (size_t i = 0; i < NODES; i++)
-    gsl_integration_glfixed_point(-1, 1, i, &a->x[i], &a->w[i], table);
-  gsl_integration_glfixed_table_free(table);
-  if (a->form == FORM_GENERAL && a->switch_count)
-    a->integrable = a->integrable && panels_converge(a);
-  return a;
+/* Whether the closed form serves for all pairs. */
+static bool closed(const Average *a, size_t n, const double *cov, int threads, double *out) {
+  bool fine = true;
+  double rounding;
+  for (size_t i = 0; fine && i < n; i++) {
+    double uu = fmax(cov[i * n + i], 0), *own = &out[i * n + i];
+    fine = closed_pair(a, uu, uu, uu, own, &rounding) && rounding <= AVERAGE_ACCURACY * *own;
+  }
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) reduction(&& : fine)
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = 0; fine && j < i; j++) {
+      double uu = fmax(cov[i * n + i], 0), vv = fmax(cov[j * n + j], 0), lost;
+      fine = closed_pair(a, uu, vv, cov[i * n + j], &out[i * n + j], &lost) &&
+             lost <= AVERAGE_ACCURACY * sqrt(out[i * n + i]) * sqrt(out[j * n + j]);
+      out[j * n + i] = out[i * n + j];
+    }
+  return fine;
 }
 
-bool average_pair(const Average *a, double uu, double vv, double uv, double *value) {
-  if (a->form != FORM_GENERAL) {
-    *value = a->factor * a->factor * closed_form(a, uu, vv, uv);
-    return true;
-  }
-  /* the wider variable outside */
-  if (vv > uu) {
-    double swap = uu;
-    uu = vv;
-    vv = swap;
-  }
-  double slope = uu > 0 ? uv / sqrt(uu) : 0, rest = vv - slope * slope;
-  double spread = rest > 1e-14 * vv ? sqrt(rest) : 0;
-  if (!a->integrable) return false;
-  if (uu == 0) {
-    *value = at(a->kernel, 0) * at(a->kernel, 0);
-    return isfinite(*value);
-  }
-  return a->switch_count ? kinked_pair(a, uu, slope, spread, 1, value)
-                         : smooth_pair(a, uu, slope, spread, value);
+const char *average_kernel(const Average *a, size_t n, const double *cov, int threads,
+                           double *out) {
+  if ((a->form != FORM_GENERAL || a->exponential) && closed(a, n, cov, threads, out)) return NULL;
+  return integrate(a, n, cov, threads, out);
 }

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Averages over one or two Gaussian variables, to near machine precision. */
+/* Averages over pairs of Gaussian variables, to AVERAGE_ACCURACY or not at all. */
 #ifndef DMF_SOLVE_AVERAGE_H
 #define DMF_SOLVE_AVERAGE_H
 
-#include "scalar/kernel.h"
+#include "scalar/expr.h"
 
-#include <stdbool.h>
+#include <stddef.h>
+
+/* The largest error of <f(u) f(v)> that is let through, relative to the root of <f(u)^2> <f(v)^2>.
+ * It is the sum of what the rule states panel by panel; the error itself is mostly near rounding.
+ */
+static const double AVERAGE_ACCURACY = 1e-9;
 
 /* A function of one argument, prepared for averaging. */
 typedef struct Average Average;
@@ -13,12 +18,15 @@ typedef struct Average Average;
 Average *average_new(const Expr *f);
 void average_free(Average *average);
 
-/* <f(u) f(v)> for zero-mean Gaussians with <u u> = uu, <v v> = vv, <u v> = uv. Closed forms for
- * multiples of linear, relu, step and erf(c u) (arc-cosine and arcsine kernels); otherwise the
- * trapezoidal rule, which converges exponentially for smooth f, and for functions with kinks
- * Gauss-Legendre panels between them. False when the average does not converge (a function that
- * is singular, has too many kinks, or grows too fast). Relative accuracy about 1e-12. Safe to call
- * from several threads. */
-bool average_pair(const Average *average, double uu, double vv, double uv, double *value);
+/* out[a, b] = <f(u_a) f(u_b)> for zero-mean Gaussians with the covariance [n, n]. Returns NULL, or
+ * why an average is not known, as the end of a sentence; the numbers do not depend on the threads.
+ *   closed forms   multiples of linear, relu, step and erf(c u) (arc-cosine and arcsine kernels),
+ *                  and sums of products of polynomials, exponentials, sines and Gaussians
+ *   Hermite series f(sqrt(q) z) = sum c_k(q) h_k(z):  <f f> = sum c_k(q) c_k(q') rho^k; what is
+ *                  left out is less than |rho|^K times the root of what both lack of <f^2>
+ *   nested rule    where that is not enough: near |rho| = 1, for kinks and wide fields
+ * One-dimensional averages are adaptive and start from the landmarks of f. */
+const char *average_kernel(const Average *average, size_t n, const double *covariance, int threads,
+                           double *out);
 
 #endif

@@ -109,21 +109,13 @@ static void gaussian_covariance(const Initial *s, const Form *form, size_t n, do
 static void function_covariance(Initial *s, const Expr *f, size_t R, const double *cov, double *out,
                                 int variable) {
   Average *average = average_new(f);
-  bool fine = true;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(s->threads) reduction(&& : fine)
-  for (size_t a = 0; a < R; a++)
-    for (size_t b = 0; b <= a; b++) {
-      fine =
-          average_pair(average, cov[a * R + a], cov[b * R + b], cov[a * R + b], &out[a * R + b]) &&
-          fine;
-      out[b * R + a] = out[a * R + b];
-    }
+  const char *fault = average_kernel(average, R, cov, s->threads, out);
   average_free(average);
-  if (!fine)
-    fail(s, STATUS_NUMERICS,
-         "the Gaussian average of %s squared does not converge: it is singular, has too many "
-         "kinks, or grows too fast",
-         variable);
+  if (fault && s->status == STATUS_OK) {
+    s->status = STATUS_NUMERICS;
+    *s->why = mem_format("the Gaussian average of %s squared is not known: %s",
+                         s->p->variables[variable].name, fault);
+  }
 }
 
 /* The covariance of f(base); base -1 stands for a constant. */
