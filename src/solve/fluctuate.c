@@ -11,6 +11,7 @@
 #include "solve/flow.h"
 #include "solve/neurons.h"
 #include "solve/condition.h"
+#include "solve/initial.h"
 #include "solve/observe.h"
 #include "solve/run.h"
 #include "solve/shift.h"
@@ -141,10 +142,38 @@ static size_t coordinates_used(const Fluctuate *s) {
   return (size_t)most;
 }
 
-/* Whether the two grids disagree about f or the tangent kernel, relative to their largest entries.
- */
-static bool grids_differ(const Fluctuate *s) {
-  if (s->neurons.method != GRID) return false;
+/* <x^4> of every row of a wide field, summed, over the neurons of one run. */
+static double fourth_moment(const Fluctuate *s, int replicate, View field) {
+  const Tape *tape = s->pass[0].run[replicate].tape;
+  const double *x = tape_data(tape, field), *w = neurons_weights(&s->neurons, replicate);
+  double sum = 0;
+  for (size_t r = 0; r < field.rows; r++, x += tape_stride(tape, field))
+    for (size_t i = 0; i < s->neurons.columns; i++) sum += w[i] * x[i] * x[i] * x[i] * x[i];
+  return sum;
+}
+
+/* Variances of kernels are averages of fourth powers, of twice the frequencies: how far the grids
+ * disagree about those, of all that the matrices meet at step t, relative to them. */
+static double fourth_moments_differ(const Fluctuate *s, size_t t) {
+  const Program *p = s->program;
+  const Condition *run = s->pass[0].run;
+  double worst = 0;
+  for (int k = 0; k < 2 * p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k / 2];
+    bool x = k % 2 == 0;
+    if (m->x < 0 || !is_wide(p, x ? m->from : m->to)) continue;
+    double moment[2];
+    for (int j = 0; j < 2; j++)
+      moment[j] = fourth_moment(s, j, (x ? run[j].x_field : run[j].y_field)[k / 2][t]);
+    worst = fmax(worst, fabs(moment[0] - moment[1]) / (fabs(moment[0]) + 1e-300));
+  }
+  return worst;
+}
+
+/* How far two grids disagree about f or the tangent kernel, relative to their largest entries, or
+ * about what the variances are made of. */
+static double grids_differ(const Fluctuate *s) {
+  if (s->neurons.method != GRID) return 0;
   const Condition *a = &s->pass[0].run[0], *b = &s->pass[0].run[1];
   size_t P = s->z.points, count = s->z.all * s->z.outputs;
   double *ntk = mem_new(2 * P * P, sizeof *ntk), worst = 0;
@@ -155,12 +184,63 @@ static bool grids_differ(const Fluctuate *s) {
     condition_ntk(s->program, b, t, ntk + P * P);
     for (size_t i = 0; i < P * P; i++)
       worst = fmax(worst, fabs(ntk[i] - ntk[P * P + i]) / (fabs(ntk[0]) + 1e-300));
+    worst = fmax(worst, fourth_moments_differ(s, t));
   }
   free(ntk);
-  return worst > 1e-9;
+  return worst;
+}
+
+/* Relative to its largest entry, how far the tangent kernel at t = 0 is from what it is known to
+ * be: neurons that miss what the activation does miss it there. 0 where it is not known. */
+static double initial_mismatch(const Fluctuate *s) {
+  const Program *p = s->program;
+  InitialKernels kernels;
+  char *unknown = NULL;
+  if (initial_kernels(p, s->options.threads, &kernels, &unknown) != STATUS_OK) {
+    free(unknown);
+    return 0;
+  }
+  size_t P = s->z.points, R = s->z.all;
+  double *exact = initial_tangent(p, &kernels), worst = 0, largest = 0;
+  double *mean = mem_new(2 * P * P, sizeof *mean), *part = mean + P * P;
+  for (int k = 0; k < s->passes; k++)
+    for (int j = 0; j < s->neurons.replicates; j++) {
+      condition_ntk(p, &s->pass[k].run[j], 0, part);
+      axpy(P * P, (s->passes > 1 ? weight[k] : 1) / s->neurons.replicates, part, mean);
+    }
+  for (size_t a = 0; a < P; a++)
+    for (size_t b = 0; b < P; b++) {
+      largest = fmax(largest, fabs(exact[a * R + b]));
+      worst = fmax(worst, fabs(exact[a * R + b] - mean[a * P + b]));
+    }
+  free(exact);
+  free(mean);
+  initial_free(p, &kernels);
+  return largest > 0 ? worst / largest : 0;
+}
+
+/* Grids that miss something, and cannot be refined, give way to samples; where those miss it too,
+ * nothing is known. */
+static Status hold_to_start(Fluctuate *s, char **why) {
+  static const double OF_GRIDS = 1e-2, OF_SAMPLES = 0.1;
+  if (s->neurons.method == COORDINATES) return STATUS_OK;
+  if (s->neurons.method == GRID && (grids_differ(s) > OF_GRIDS || initial_mismatch(s) > OF_GRIDS)) {
+    forget_runs(s);
+    neurons_sample(&s->neurons, s->options.samples);
+    if (forward_bytes(s) > mem_available()) return run_refuse(why, forward_bytes(s));
+    run_all(s);
+    if (s->status != STATUS_OK) return explain(s, why);
+  }
+  double miss = s->neurons.method == SAMPLES ? initial_mismatch(s) : 0;
+  if (miss <= OF_SAMPLES) return STATUS_OK;
+  *why = mem_format("the tangent kernel at the start comes out wrong by %.0f %%: an activation "
+                    "changes over distances that are small against its field",
+                    100 * miss);
+  return STATUS_NUMERICS;
 }
 
 static Status forward(Fluctuate *s, char **why) {
+  static const double SAME = 1e-9;
   if (!neurons_choose(&s->neurons, s->program, s->lazy, s->options.samples))
     return run_refuse(why, 16 * (double)s->neurons.columns * (s->neurons.axes + 1));
   if (s->neurons.method == SAMPLES && s->options.probe) s->neurons.replicates = 1;
@@ -179,7 +259,7 @@ static Status forward(Fluctuate *s, char **why) {
     if (s->neurons.method != COORDINATES || s->status != STATUS_LIMIT || s->failed_at >= 0) break;
     forget_runs(s);
   }
-  while (s->status == STATUS_OK && grids_differ(s) && neurons_refine(&s->neurons)) {
+  while (s->status == STATUS_OK && grids_differ(s) > SAME && neurons_refine(&s->neurons)) {
     forget_runs(s);
     run_all(s);
   }
@@ -188,7 +268,7 @@ static Status forward(Fluctuate *s, char **why) {
     forget_runs(s);
     run_all(s);
   }
-  return explain(s, why);
+  return s->status == STATUS_OK ? hold_to_start(s, why) : explain(s, why);
 }
 
 /* ---- observables ---- */

@@ -353,6 +353,20 @@ Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, c
   return s.status;
 }
 
+double *initial_tangent(const Program *p, const InitialKernels *kernels) {
+  size_t R = sizes_of(p).all;
+  double *K = mem_new(R * R, sizeof *K);
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    if (m->rate == 0 || m->learns != m->y) continue;
+    size_t A = (size_t)p->variables[m->x].positions, n = R * A;
+    for (size_t i = 0; i < n; i++)
+      for (size_t j = 0; j < n; j++)
+        K[i / A * R + j / A] += m->rate * kernels->x[k][i * n + j] * kernels->y[k][i * n + j];
+  }
+  return K;
+}
+
 void initial_free(const Program *p, InitialKernels *kernels) {
   for (int k = 0; k < p->matrix_count; k++) {
     free(kernels->x[k]);

@@ -19,6 +19,10 @@ typedef struct InitialKernels {
 /* Status STATUS_SCRIPT when a map mixes Gaussian fields in a way that is no function of one of
  * them, STATUS_NUMERICS when an average does not converge; *why then names the variable. */
 Status initial_kernels(const Program *program, int threads, InitialKernels *kernels, char **why);
+/* The tangent kernel, sum rate G Phi over matrices and pairs of positions, [R, R]; to be freed.
+ * What stands in for a gradient under another learning rule does not correlate with it at
+ * initialisation: such matrices do not contribute. */
+double *initial_tangent(const Program *program, const InitialKernels *kernels);
 void initial_free(const Program *program, InitialKernels *kernels);
 
 #endif

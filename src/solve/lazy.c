@@ -43,23 +43,6 @@ typedef struct Lazy {
   double limit_loss[2]; /* of training and test points */
 } Lazy;
 
-/* K = sum rate G Phi, summed over pairs of positions. What stands in for a gradient under another
- * learning rule does not correlate with it at initialisation: such matrices do not contribute. */
-static double *tangent(const Lazy *s) {
-  const Program *p = s->program;
-  size_t R = s->sizes.all;
-  double *K = mem_new(R * R, sizeof *K);
-  for (int k = 0; k < p->matrix_count; k++) {
-    const Matrix *m = &p->matrices[k];
-    if (m->rate == 0 || m->learns != m->y) continue;
-    size_t A = (size_t)p->variables[m->x].positions, n = R * A;
-    for (size_t i = 0; i < n; i++)
-      for (size_t j = 0; j < n; j++)
-        K[i / A * R + j / A] += m->rate * s->kernels.x[k][i * n + j] * s->kernels.y[k][i * n + j];
-  }
-  return K;
-}
-
 /* The mean over positions of a kernel, [R, R]; to be freed. */
 static double *mean_kernel(const Lazy *s, const double *kernel, int variable) {
   size_t R = s->sizes.all, A = (size_t)s->program->variables[variable].positions;
@@ -419,7 +402,7 @@ static Status start(Lazy *s, Program *program, int threads, char **why) {
   s->compiled = compile(program);
   Status status = initial_kernels(program, threads, &s->kernels, why);
   if (status != STATUS_OK) return status;
-  s->K = tangent(s);
+  s->K = initial_tangent(program, &s->kernels);
   s->start = mem_new(z.all * z.outputs, sizeof *s->start);
   s->f = mem_new(z.steps * z.all * z.outputs, sizeof *s->f);
   s->scratch = mem_new(3 * z.points * z.outputs, sizeof *s->scratch);

@@ -39,8 +39,9 @@ static int noise_directions(const Program *p, bool lazy) {
 }
 
 /* A uniform grid with normal weights, its nodes at (i + offset) spacing: for functions that are
- * analytic in a strip the trapezoidal rule converges exponentially, with an error that changes sign
- * as the grid is shifted by half its spacing. Around kinks, two spacings are compared. */
+ * analytic in a strip the trapezoidal rule converges exponentially. A wave of frequency m / spacing
+ * is a constant on the grid, exp(2 pi i m offset): between two grids shifted by the golden section
+ * of the spacing it differs for every m. Around kinks, two spacings are compared. */
 static bool make_grid(Neurons *s, int which, double spacing, size_t n, double offset) {
   double *grid = s->grid[which] = mem_block((size_t)s->axes * s->columns),
          *weights = s->weights[which] = mem_block(s->columns), total = 0;
@@ -60,6 +61,14 @@ static bool make_grid(Neurons *s, int which, double spacing, size_t n, double of
   return true;
 }
 
+static void forget_grids(Neurons *s) {
+  for (int k = 0; k < 2; k++) {
+    free(s->grid[k]);
+    free(s->weights[k]);
+    s->grid[k] = s->weights[k] = NULL;
+  }
+}
+
 static bool make_grids(Neurons *s, int axes) {
   /* by number of axes; finer where a kink must be resolved, and no node where it is at the start */
   static const double spacing[2][MAX_AXES + 1] = {{.2, .2, .25, .5}, {.04, .04, .06, .2}};
@@ -72,16 +81,13 @@ static bool make_grids(Neurons *s, int axes) {
   s->columns = 1;
   for (int k = 0; k < axes; k++) s->columns *= n;
   return make_grid(s, 0, h, n, 0.5) &&
-         make_grid(s, 1, s->kinks ? 0.8 * h : h, n, s->kinks ? 0.5 : 0);
+         make_grid(s, 1, s->kinks ? 0.8 * h : h, n, s->kinks ? 0.5 : 0.5 - (sqrt(5) - 1) / 2);
 }
 
 bool neurons_refine(Neurons *s) {
   enum { MOST_NODES = 200000 };
   if (s->method != GRID || s->kinks || s->columns << s->axes > MOST_NODES) return false;
-  for (int k = 0; k < 2; k++) {
-    free(s->grid[k]);
-    free(s->weights[k]);
-  }
+  forget_grids(s);
   s->refined *= 2;
   return make_grids(s, s->axes);
 }
@@ -103,19 +109,22 @@ bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) 
                  .refined = 1};
   if (program->linear) return true;
   if (fits_grid(program, axes)) return make_grids(s, axes);
+  neurons_sample(s, samples);
+  return true;
+}
+
+void neurons_sample(Neurons *s, int samples) {
+  forget_grids(s);
   s->method = SAMPLES;
+  s->axes = 0;
   s->replicates = MOST_REPLICATES;
   s->columns = (size_t)(samples + MOST_REPLICATES - 1) / MOST_REPLICATES;
   s->sobol = mem_new(SOBOL_DIMS * s->columns, sizeof *s->sobol);
   sobol_table(SOBOL_DIMS, s->columns, s->sobol);
-  return true;
 }
 
 void neurons_free(Neurons *s) {
-  for (int k = 0; k < 2; k++) {
-    free(s->grid[k]);
-    free(s->weights[k]);
-  }
+  forget_grids(s);
   free(s->sobol);
 }
 

@@ -30,6 +30,8 @@ bool neurons_are_sampled(const Program *program, bool lazy);
 bool neurons_choose(Neurons *neurons, const Program *program, bool lazy, int samples);
 /* Halves the spacing of the grids; false where that is of no use, or too much. */
 bool neurons_refine(Neurons *neurons);
+/* Takes sample paths in place of what was chosen. */
+void neurons_sample(Neurons *neurons, int samples);
 void neurons_free(Neurons *neurons);
 NoiseSource neurons_noise(const Neurons *neurons, uint64_t seed, int replicate);
 /* [columns], or NULL: all equal. */
