@@ -498,18 +498,12 @@ static bool collect_kernels(Result *result, const char *name, size_t Q, double *
   return true;
 }
 
-/* The kernels of the untrained network: by quadrature, or where fields mix from sample paths. */
+/* The kernels of the untrained network. */
 static Status kernels_of(Program *program, SolveOptions options, Array *kernels, char **why) {
   Result *result = NULL;
   size_t Q = kernels->shape[2], half = kernels->size / 2;
   options.closure = CLOSURE_NTK;
   Status status = solve_dmft(program, &options, &result, why);
-  if (status == STATUS_SCRIPT) {
-    free(*why);
-    *why = NULL;
-    options.closure = CLOSURE_FULL;
-    status = solve_dmft(program, &options, &result, why);
-  }
   if (status == STATUS_OK && !(collect_kernels(result, "Phi", Q, kernels->data, why) &&
                                collect_kernels(result, "G", Q, kernels->data + half, why)))
     status = STATUS_LIMIT;

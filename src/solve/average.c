@@ -26,7 +26,8 @@ enum {
   MOST_ORDER = 512,
   MOST_EDGES = 4096,
   LINE_PANELS = 20000,
-  PAIR_PANELS = 3000000
+  PAIR_PANELS = 3000000,
+  FEW = 8 /* rows that are not worth the start of threads */
 };
 
 struct Average {
@@ -452,11 +453,11 @@ static const char *integrate(const Average *a, size_t n, const double *cov, int 
   size_t *number = mem_new(n, sizeof *number), count = distinct(n, cov, variances, number);
   Series *series = mem_new(count, sizeof *series);
   const char *fault = NULL;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (count > FEW)
   for (size_t i = 0; i < count; i++) expand(a, variances[i], &series[i]);
   for (size_t i = 0; i < count; i++) fault = worse(fault, series[i].fault);
   if (!fault) {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (n > FEW)
     for (size_t i = 0; i < n; i++) {
       const char *own = NULL;
       for (size_t j = 0; j <= i && !own; j++) {
@@ -498,7 +499,7 @@ static bool closed(const Average *a, size_t n, const double *cov, int threads, d
     double uu = fmax(cov[i * n + i], 0), *own = &out[i * n + i];
     fine = closed_pair(a, uu, uu, uu, own, &rounding) && rounding <= AVERAGE_ACCURACY * *own;
   }
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) reduction(&& : fine)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) reduction(&& : fine) if (n > FEW)
   for (size_t i = 0; i < n; i++)
     for (size_t j = 0; fine && j < i; j++) {
       double uu = fmax(cov[i * n + i], 0), vv = fmax(cov[j * n + j], 0), lost;

@@ -20,7 +20,7 @@
 #include <string.h>
 
 enum {
-  REPLICATES = 8,
+  REPLICATES = MOST_MARCHES,
   FEWER_REPLICATES = 6,
   FEWEST_PATHS = FEWEST_SAMPLES / 2,
   FIRST_COORDINATES = 64
@@ -387,15 +387,24 @@ static Status complete(Result *result, const char *name, char **why) {
   return status;
 }
 
-/* The same march up to one step. */
-static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
+Status solve_march_to(Program *program, const SolveOptions *options, Snapshot *snapshot,
+                      size_t *paths, int *replicates, char **why) {
   Solve s;
-  prepare(&s, origin->program, &origin->options, false);
+  prepare(&s, program, options, false);
   s.sizes.steps = (size_t)snapshot->step + 1;
   s.plan.snapshot = snapshot;
   Status status = run(&s, why);
+  *paths = s.plan.paths;
+  *replicates = s.replicates;
   clean(&s);
   return status;
+}
+
+/* The same march up to one step. */
+static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
+  size_t paths;
+  int replicates;
+  return solve_march_to(origin->program, &origin->options, snapshot, &paths, &replicates, why);
 }
 
 /* What a result of this solve goes back to. */

@@ -271,10 +271,10 @@ static void run_map_form(Initial *s, const Op *op) {
 
 /* ---- applications ---- */
 
-static double *thin_kernel(const Initial *s, const Matrix *m, bool input) {
-  size_t n = rows(s, input ? m->x : m->y);
+static double *thin_kernel(const Program *p, const Matrix *m, bool input) {
+  size_t n = sizes_of(p).all * (size_t)p->variables[input ? m->x : m->y].positions;
   double *kernel = square(n);
-  const double *gram = input ? gram_of(s->p, m) : NULL;
+  const double *gram = input ? gram_of(p, m) : NULL;
   for (size_t i = 0; i < n * n; i++) kernel[i] = gram ? gram[i] : 1;
   return kernel;
 }
@@ -284,7 +284,7 @@ static void run_apply(Initial *s, const Op *op, bool forward) {
   const Matrix *m = &s->p->matrices[op->matrix];
   double **kernel = forward ? &s->kernels->x[op->matrix] : &s->kernels->y[op->matrix];
   bool thin = !is_wide(s->p, forward ? m->from : m->to);
-  *kernel = thin ? thin_kernel(s, m, forward) : covariance(s, op->src[0]);
+  *kernel = thin ? thin_kernel(s->p, m, forward) : covariance(s, op->src[0]);
   size_t n = rows(s, op->src[0]);
   double *field = square(n);
   for (size_t k = 0; k < n * n; k++) field[k] = m->sigma * m->sigma * (*kernel)[k];
@@ -325,12 +325,16 @@ static void finish_kernels(Initial *s) {
   }
 }
 
+static InitialKernels tables(const Program *p) {
+  size_t count = (size_t)p->matrix_count;
+  return (InitialKernels){mem_new(count, sizeof(double *)), mem_new(count, sizeof(double *)),
+                          mem_new(count, sizeof(double *))};
+}
+
 Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, char **why) {
   Initial s = {.p = p, .R = sizes_of(p).all, .threads = threads, .kernels = kernels, .why = why};
   s.forms = mem_new((size_t)p->variable_count, sizeof *s.forms);
-  size_t count = (size_t)p->matrix_count;
-  *kernels = (InitialKernels){mem_new(count, sizeof(double *)), mem_new(count, sizeof(double *)),
-                              mem_new(count, sizeof(double *))};
+  *kernels = tables(p);
   for (int i = 0; i < p->gradient_count && s.status == STATUS_OK; i++) switch (p->ops[i].kind) {
     case OP_MAP:
       if (is_wide(p, p->variables[p->ops[i].dst].space)) run_map_form(&s, &p->ops[i]);
@@ -351,6 +355,29 @@ Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, c
   free(s.known);
   if (s.status != STATUS_OK) initial_free(p, kernels);
   return s.status;
+}
+
+/* <v v>, mean over outputs for what flows backward. */
+static double *measured(const Program *p, int variable, double *const *fields, size_t n) {
+  const Variable *v = &p->variables[variable];
+  size_t C = v->backward ? sizes_of(p).outputs : 1, count = sizes_of(p).all * (size_t)v->positions;
+  double *kernel = square(count);
+  for (size_t c = 0; c < C; c++)
+    mat_mul_bt(count, count, n, 1 / (double)(C * n), fields[variable] + c * n, C * n,
+               fields[variable] + c * n, C * n, 1, kernel, count);
+  return kernel;
+}
+
+void initial_measure(const Program *p, double *const *fields, size_t n, InitialKernels *kernels) {
+  *kernels = tables(p);
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    if (m->x < 0) continue;
+    kernels->x[k] = is_wide(p, m->from) ? measured(p, m->x, fields, n) : thin_kernel(p, m, true);
+    kernels->y[k] = is_wide(p, m->to) ? measured(p, m->y, fields, n) : thin_kernel(p, m, false);
+    if (m->features != m->x && is_level(p, k))
+      kernels->features[k] = measured(p, m->features, fields, n);
+  }
 }
 
 double *initial_tangent(const Program *p, const InitialKernels *kernels) {

@@ -17,8 +17,11 @@ typedef struct InitialKernels {
 } InitialKernels;
 
 /* Status STATUS_SCRIPT when a map mixes Gaussian fields in a way that is no function of one of
- * them, STATUS_NUMERICS when an average does not converge; *why then names the variable. */
+ * them, STATUS_NUMERICS when an average is not known; *why then names the variable. */
 Status initial_kernels(const Program *program, int threads, InitialKernels *kernels, char **why);
+/* The same kernels as averages over the n entries of all fields at t = 0. */
+void initial_measure(const Program *program, double *const *fields, size_t n,
+                     InitialKernels *kernels);
 /* The tangent kernel, sum rate G Phi over matrices and pairs of positions, [R, R]; to be freed.
  * What stands in for a gradient under another learning rule does not correlate with it at
  * initialisation: such matrices do not contribute. */

@@ -6,18 +6,18 @@
  *     flow   df/dt = (eta/P) K Delta; for losses with Delta linear in f solved by the eigenvalues
  *            of K, exact at any dt, else integrated
  *
- * f(0) = 0 in the mean, and nothing is sampled. In the parameterization of the tangent kernel an
- * output that is not centred starts at a Gaussian f(0) of order one, whose covariance is the kernel
- * of what the readout reads. Results are then means over f(0): f is that of f(0) = 0 where Delta is
- * linear in f, and the losses gain the variance of f, which is a sum over the columns of a root of
- * the covariance; of other losses pairs +-f(0) are drawn. */
+ * f(0) = 0 in the mean, and nothing is sampled, unless layers mix fields: mixed.h. In the
+ * parameterization of the tangent kernel an output that is not centred starts at a Gaussian f(0) of
+ * order one, whose covariance is the kernel of what the readout reads. Results are then means over
+ * f(0): f is that of f(0) = 0 where Delta is linear in f, and the losses gain the variance of f,
+ * which is a sum over the columns of a root of the covariance; of other losses pairs +-f(0) are
+ * drawn. */
 #include "base/memory.h"
 #include "num/linalg.h"
 #include "num/random.h"
 #include "num/stats.h"
-#include "solve/initial.h"
-#include "solve/observe.h"
-#include "solve/run.h"
+#include "solve/lazy.h"
+#include "solve/mixed.h"
 
 #include <lapacke.h>
 #include <math.h>
@@ -29,6 +29,7 @@ typedef struct Lazy {
   Sizes sizes;
   Compiled compiled;
   InitialKernels kernels;
+  bool borrowed; /* the kernels are those of the caller */
   double *K;     /* [R, R] */
   double *start; /* [R, C]: f(0) */
   double *f;     /* [T+1, R, C], from there */
@@ -44,14 +45,21 @@ typedef struct Lazy {
 } Lazy;
 
 /* The mean over positions of a kernel, [R, R]; to be freed. */
-static double *mean_kernel(const Lazy *s, const double *kernel, int variable) {
-  size_t R = s->sizes.all, A = (size_t)s->program->variables[variable].positions;
+static double *mean_kernel(const Program *p, const double *kernel, int variable) {
+  size_t R = sizes_of(p).all, A = (size_t)p->variables[variable].positions;
   double *mean = mem_new(R * R, sizeof *mean);
   for (size_t a = 0; a < R; a++)
     for (size_t b = 0; b < R; b++)
       for (size_t i = 0; i < A; i++)
         mean[a * R + b] += kernel[(a * A + i) * R * A + b * A + i] / (double)A;
   return mean;
+}
+
+double *lazy_kernel(const Program *p, const InitialKernels *kernels, FieldId id, int layer) {
+  int k = p->phi_matrix[id == FIELD_PHI ? layer : layer - 1];
+  const Matrix *m = &p->matrices[k];
+  if (id != FIELD_PHI) return mean_kernel(p, kernels->y[k], m->y);
+  return mean_kernel(p, kernels->features[k] ? kernels->features[k] : kernels->x[k], m->features);
 }
 
 /* One move of c[P, C] and its velocity from where f is now, which they take to `next`. */
@@ -295,29 +303,25 @@ static bool put_new(Result *result, FieldId id, int layer, Sizes z, const double
   return put(result, id, layer, z, value);
 }
 
-/* A kernel [R, R] that does not depend on time, as [T+1, R, T+1, R]; it is freed. */
-static bool fill_static(const Lazy *s, Result *result, FieldId id, int layer, double *kernel) {
-  Sizes z = s->sizes;
+/* A kernel [R, R] that does not depend on time, as [T+1, R, T+1, R]; NULL if memory ran out. */
+static double *repeated(Sizes z, const double *kernel) {
   size_t n = z.steps * z.all;
   double *all = mem_block(n * n);
   for (size_t a = 0; all && a < n; a++)
     for (size_t t = 0; t < z.steps; t++)
       memcpy(all + a * n + t * z.all, kernel + (a % z.all) * z.all, z.all * sizeof *all);
-  bool fine = all && put(result, id, layer, z, all);
+  return all;
+}
+
+bool lazy_fill(Result *result, Sizes z, FieldId id, int layer, const double *kernel,
+               const double *error) {
+  double *all = repeated(z, kernel), *errors = error ? repeated(z, error) : NULL;
+  bool fine = all && (errors || !error);
+  if (fine)
+    fine = error ? field_fill(result, id, layer, z, all, errors) : put(result, id, layer, z, all);
   free(all);
-  free(kernel);
+  free(errors);
   return fine;
-}
-
-static double *phi_of(const Lazy *s, int l) {
-  int k = s->program->phi_matrix[l];
-  const double *features = s->kernels.features[k];
-  return mean_kernel(s, features ? features : s->kernels.x[k], s->program->matrices[k].features);
-}
-
-static double *g_of(const Lazy *s, int l) {
-  int k = s->program->phi_matrix[l - 1];
-  return mean_kernel(s, s->kernels.y[k], s->program->matrices[k].y);
 }
 
 static bool add_layers(Lazy *s, Result *result) {
@@ -326,7 +330,7 @@ static bool add_layers(Lazy *s, Result *result) {
          *curve = mem_new(z.steps, sizeof *curve);
   bool fine = true;
   for (int l = 1; fine && l <= s->program->layers; l++) {
-    double *phi = phi_of(s, l);
+    double *phi = lazy_kernel(s->program, &s->kernels, FIELD_PHI, l);
     for (size_t t = 0; t < z.steps; t++)
       memcpy(kernel + t * z.all * z.all, phi, z.all * z.all * sizeof *kernel);
     free(phi);
@@ -388,7 +392,8 @@ static bool add_curves(Lazy *s, Result *result) {
 
 /* ---- running ---- */
 
-static Status start(Lazy *s, Program *program, int threads, char **why) {
+static Status start(Lazy *s, Program *program, const InitialKernels *given, int threads,
+                    char **why) {
   *s = (Lazy){.program = program, .sizes = sizes_of(program)};
   Sizes z = s->sizes;
   double kernels = 0,
@@ -400,7 +405,12 @@ static Status start(Lazy *s, Program *program, int threads, char **why) {
   double bytes = 8 * (kernels + curves);
   if (bytes > mem_available()) return run_refuse(why, bytes);
   s->compiled = compile(program);
-  Status status = initial_kernels(program, threads, &s->kernels, why);
+  s->borrowed = given != NULL;
+  Status status = STATUS_OK;
+  if (given)
+    s->kernels = *given;
+  else
+    status = initial_kernels(program, threads, &s->kernels, why);
   if (status != STATUS_OK) return status;
   s->K = initial_tangent(program, &s->kernels);
   s->start = mem_new(z.all * z.outputs, sizeof *s->start);
@@ -410,7 +420,7 @@ static Status start(Lazy *s, Program *program, int threads, char **why) {
 }
 
 static void clean(Lazy *s) {
-  if (s->kernels.x) initial_free(s->program, &s->kernels);
+  if (s->kernels.x && !s->borrowed) initial_free(s->program, &s->kernels);
   if (s->compiled.maps) compiled_free(s->program, &s->compiled);
   free(s->K);
   free(s->start);
@@ -446,7 +456,7 @@ double solve_stable_rate(Program *program, int threads) {
   char *why = NULL;
   Lazy s = {0};
   if (plain && program->problem->optimizer != OPT_FLOW &&
-      start(&s, program, threads, &why) == STATUS_OK && is_linear_loss(program, &c)) {
+      start(&s, program, NULL, threads, &why) == STATUS_OK && is_linear_loss(program, &c)) {
     size_t P = s.sizes.points;
     double *lambda = mem_new(P, sizeof *lambda);
     for (size_t a = 0; a < P; a++) memmove(s.K + a * P, s.K + a * s.sizes.all, P * sizeof *s.K);
@@ -459,16 +469,28 @@ double solve_stable_rate(Program *program, int threads) {
   return bound;
 }
 
+static bool fill_layer(const Lazy *s, Result *result, FieldId id, int layer) {
+  double *kernel = lazy_kernel(s->program, &s->kernels, id, layer);
+  bool fine = lazy_fill(result, s->sizes, id, layer, kernel, NULL);
+  free(kernel);
+  return fine;
+}
+
 static Status complete(Result *result, const char *name, char **why) {
   (void)name; /* they come together */
   Origin *origin = result->origin;
   Lazy s;
-  Status status = start(&s, origin->program, origin->options.threads, why);
+  Status status = start(&s, origin->program, NULL, origin->options.threads, why);
+  bool mixed = status == STATUS_SCRIPT;
+  if (mixed) {
+    free(*why);
+    *why = NULL;
+    status = mixed_complete(result, why);
+  }
   double n = (double)(s.sizes.steps * s.sizes.all), bytes = 16 * n * n * origin->program->layers;
   if (status == STATUS_OK && bytes > mem_available()) status = run_refuse(why, bytes);
-  for (int l = 1; status == STATUS_OK && l <= origin->program->layers; l++)
-    if (!fill_static(&s, result, FIELD_PHI, l, phi_of(&s, l)) ||
-        !fill_static(&s, result, FIELD_G, l, g_of(&s, l)))
+  for (int l = 1; status == STATUS_OK && !mixed && l <= origin->program->layers; l++)
+    if (!fill_layer(&s, result, FIELD_PHI, l) || !fill_layer(&s, result, FIELD_G, l))
       status = run_refuse(why, bytes);
   clean(&s);
   if (status == STATUS_OK) result->complete = NULL;
@@ -480,11 +502,12 @@ void solve_lazy_origin(Result *result, Program *program, const SolveOptions *opt
   result->complete = complete;
 }
 
-Status solve_lazy(Program *program, const SolveOptions *options, Result **result, char **why) {
+Status lazy_solve(Program *program, const SolveOptions *options, const InitialKernels *given,
+                  Result **result, char **why) {
   *result = NULL;
   double began = run_clock();
   Lazy s;
-  Status status = start(&s, program, options->threads, why);
+  Status status = start(&s, program, given, options->threads, why);
   s.parts = options->parts;
   if (status == STATUS_OK) status = solve_means(&s, options, why);
   if (status == STATUS_OK) {
@@ -507,4 +530,12 @@ Status solve_lazy(Program *program, const SolveOptions *options, Result **result
   }
   clean(&s);
   return status;
+}
+
+Status solve_lazy(Program *program, const SolveOptions *options, Result **result, char **why) {
+  Status status = lazy_solve(program, options, NULL, result, why);
+  if (status != STATUS_SCRIPT) return status;
+  free(*why);
+  *why = NULL;
+  return mixed_solve(program, options, result, why);
 }

@@ -26,6 +26,7 @@
 #define DMF_SOLVE_MARCH_H
 
 #include "base/status.h"
+#include "solve/solve.h"
 #include "solve/step.h"
 
 #include <signal.h>
@@ -72,5 +73,11 @@ typedef struct MarchRecord {
  * coordinates needed (*failed_at is then -1). */
 Status march_run(const MarchPlan *plan, int replicate, MarchRecord *record, int *failed_at);
 void march_record_free(const Program *program, MarchRecord *record);
+
+/* The replicates of the march of solve_dmft, up to the step of a snapshot, which sees each: at most
+ * MOST_MARCHES, of so many paths. */
+enum { MOST_MARCHES = 8 };
+Status solve_march_to(Program *program, const SolveOptions *options, Snapshot *snapshot,
+                      size_t *paths, int *replicates, char **why);
 
 #endif

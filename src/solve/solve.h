@@ -45,7 +45,7 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
 
 /* The lazy limit of a program: kernels at initialisation by quadrature or closed form, f by the
  * tangent kernel. solve_dmft calls it for CLOSURE_NTK and the NTK parameterization. Nothing is
- * sampled, unless in the latter f(0) has to be drawn (lazy.c). */
+ * sampled, unless in the latter f(0) has to be drawn (lazy.c), or layers mix fields (mixed.h). */
 Status solve_lazy(Program *program, const SolveOptions *options, Result **result, char **why);
 
 /* The learning rate beyond which plain gradient descent on a loss with Delta linear in f is

@@ -307,6 +307,10 @@ void advance_output(const Program *p, const double *full, const Move *move, cons
 void snapshot_take(const Program *p, const Snapshot *snapshot, int t, int number,
                    double *const *fields, size_t n) {
   if (!snapshot || t != snapshot->step) return;
+  if (snapshot->look) {
+    snapshot->look(snapshot->sink, number, fields, n);
+    return;
+  }
   size_t rows = rows_of(p, snapshot->variable);
   const double *field = fields[snapshot->variable];
   double *samples = snapshot->samples + (size_t)number * n * rows;

@@ -111,10 +111,13 @@ void advance_output(const Program *program, const double *full, const Move *move
                     const double *force, double *f, double *velocity);
 
 /* Every entry of one forward variable at one step: samples[(number * n + i) * R + row], where the
- * march or network of this number fills in its n entries. Nothing beyond that step is run. */
+ * march or network of this number fills in its n entries; or, with `look`, what that makes of all
+ * fields. Nothing beyond that step is run. */
 typedef struct Snapshot {
   int variable, step;
   double *samples;
+  void (*look)(void *sink, int number, double *const *fields, size_t n); /* by several threads */
+  void *sink;
 } Snapshot;
 /* Takes the picture when its time has come; snapshot may be NULL. */
 void snapshot_take(const Program *program, const Snapshot *snapshot, int t, int number,

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/mixed.h"
+#include "base/memory.h"
+#include "num/linalg.h"
+#include "solve/lazy.h"
+#include "solve/march.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* The kernels that replicates measured. */
+typedef struct Sampled {
+  Program *program;
+  InitialKernels replicate[MOST_MARCHES];
+  int count;
+  size_t paths;
+} Sampled;
+
+/* ---- sets of kernels ---- */
+
+static void look(void *sink, int number, double *const *fields, size_t n) {
+  Sampled *s = sink;
+  initial_measure(s->program, fields, n, &s->replicate[number]);
+}
+
+static Status sample(Program *program, const SolveOptions *options, Sampled *s, char **why) {
+  static const double TOL = 1e-4; /* of a run that ends before directions can feed back */
+  *s = (Sampled){.program = program};
+  if (options->samples < FEWEST_SAMPLES) {
+    *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
+    return STATUS_SCRIPT;
+  }
+  SolveOptions march = *options;
+  march.closure = CLOSURE_FULL;
+  if (march.tol == 0) march.tol = TOL;
+  Snapshot snapshot = {.variable = -1, .step = 0, .look = look, .sink = s};
+  return solve_march_to(program, &march, &snapshot, &s->paths, &s->count, why);
+}
+
+static void release(Sampled *s) {
+  for (int j = 0; j < MOST_MARCHES; j++)
+    if (s->replicate[j].x) initial_free(s->program, &s->replicate[j]);
+}
+
+enum { TABLES = 3 };
+
+static double **table_of(const InitialKernels *kernels, int which) {
+  return which == 0 ? kernels->x : which == 1 ? kernels->y : kernels->features;
+}
+
+/* The mean over all replicates but one (-1: over all). */
+static InitialKernels mean_without(const Sampled *s, int without) {
+  const Program *p = s->program;
+  size_t matrices = (size_t)p->matrix_count;
+  double weight = 1.0 / (without < 0 ? s->count : s->count - 1);
+  InitialKernels mean = {mem_new(matrices, sizeof(double *)), mem_new(matrices, sizeof(double *)),
+                         mem_new(matrices, sizeof(double *))};
+  for (int k = 0; k < p->matrix_count; k++)
+    for (int which = 0; which < TABLES; which++) {
+      const Matrix *m = &p->matrices[k];
+      if (!table_of(&s->replicate[0], which)[k]) continue;
+      int variable = which == 0 ? m->x : which == 1 ? m->y : m->features;
+      size_t n = sizes_of(p).all * (size_t)p->variables[variable].positions;
+      double *out = table_of(&mean, which)[k] = mem_new(n * n, sizeof *out);
+      for (int j = 0; j < s->count; j++)
+        if (j != without) axpy(n * n, weight, table_of(&s->replicate[j], which)[k], out);
+    }
+  return mean;
+}
+
+/* ---- the jackknife ---- */
+
+/* The error of n numbers whose values without each replicate are given, entry i at times
+ * i / (n / steps). */
+static void jackknife(int count, size_t steps, size_t n, const double *const *without,
+                      double *error) {
+  for (size_t i = 0; i < n; i++) {
+    double mean = 0, squares = 0;
+    for (int j = 0; j < count; j++) mean += without[j][i] / count;
+    for (int j = 0; j < count; j++) squares += pow(without[j][i] - mean, 2);
+    error[i] = hypot(error[i], sqrt(squares * (count - 1) / count) * run_student(count));
+  }
+  run_moderate(steps, n / steps, NULL, error);
+}
+
+/* Adds the errors of all fields of a result; those that are lacking without a replicate have
+ * none that is known. */
+static void add_errors(Result *result, Result *const *without, int count, size_t steps) {
+  for (int i = 0; i < result->field_count; i++) {
+    ResultField *field = &result->fields[i];
+    const double *parts[MOST_MARCHES];
+    bool known = field->value && field->error;
+    for (int j = 0; known && j < count; j++) {
+      const ResultField *part = result_find(without[j], field->name, field->layer);
+      known = part && part->value;
+      if (known) parts[j] = part->value->data;
+    }
+    if (!known) continue;
+    size_t n = field->value->size;
+    bool timed = field->value->rank > 0 && field->value->shape[0] == steps;
+    jackknife(count, timed ? steps : 1, n, parts, field->error->data);
+  }
+}
+
+Status mixed_solve(Program *program, const SolveOptions *options, Result **result, char **why) {
+  double began = run_clock();
+  Sampled s;
+  Result *without[MOST_MARCHES] = {NULL};
+  Status status = sample(program, options, &s, why);
+  for (int j = -1; status == STATUS_OK && j < s.count; j++) {
+    InitialKernels kernels = mean_without(&s, j);
+    status = lazy_solve(program, options, &kernels, j < 0 ? result : &without[j], why);
+    initial_free(program, &kernels);
+  }
+  if (status == STATUS_OK) {
+    add_errors(*result, without, s.count, sizes_of(program).steps);
+    (*result)->exact = false;
+    result_note(*result, "samples", "%zu", s.paths * (size_t)s.count);
+    result_note(*result, "replicates", "%d", s.count);
+    result_note(*result, "seed", "%llu", (unsigned long long)options->seed);
+    result_note(*result, "seconds", "%.6g", run_clock() - began);
+  } else {
+    result_drop(*result);
+    *result = NULL;
+  }
+  for (int j = 0; j < s.count; j++) result_drop(without[j]);
+  release(&s);
+  return status;
+}
+
+/* ---- two-time kernels ---- */
+
+static bool fill(Result *result, const Sampled *s, const InitialKernels *mean,
+                 const InitialKernels *without, FieldId id, int layer) {
+  Sizes z = sizes_of(s->program);
+  double *value = lazy_kernel(s->program, mean, id, layer), *parts[MOST_MARCHES],
+         *error = mem_new(z.all * z.all, sizeof *error);
+  for (int j = 0; j < s->count; j++) parts[j] = lazy_kernel(s->program, &without[j], id, layer);
+  jackknife(s->count, 1, z.all * z.all, (const double *const *)parts, error);
+  bool fine = lazy_fill(result, z, id, layer, value, error);
+  for (int j = 0; j < s->count; j++) free(parts[j]);
+  free(value);
+  free(error);
+  return fine;
+}
+
+Status mixed_complete(Result *result, char **why) {
+  const Origin *origin = result->origin;
+  Program *program = origin->program;
+  Sampled s;
+  InitialKernels mean, without[MOST_MARCHES];
+  Status status = sample(program, &origin->options, &s, why);
+  if (status != STATUS_OK) {
+    release(&s);
+    return status;
+  }
+  mean = mean_without(&s, -1);
+  for (int j = 0; j < s.count; j++) without[j] = mean_without(&s, j);
+  bool fine = true;
+  for (int l = 1; fine && l <= program->layers; l++)
+    fine = fill(result, &s, &mean, without, FIELD_PHI, l) &&
+           fill(result, &s, &mean, without, FIELD_G, l);
+  for (int j = 0; j < s.count; j++) initial_free(program, &without[j]);
+  initial_free(program, &mean);
+  release(&s);
+  Sizes z = sizes_of(program);
+  return fine ? STATUS_OK : run_refuse(why, 16 * pow((double)(z.steps * z.all), 2));
+}
