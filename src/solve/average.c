@@ -253,6 +253,13 @@ static Quadrature collect(Nodes *nodes, double tolerance, int order) {
   return q;
 }
 
+/* Whether nothing of f lies beyond REACH. */
+static bool ends(const Nodes *nodes) {
+  double most =
+      fmax(fabs(at(nodes->a, REACH * nodes->root)), fabs(at(nodes->a, -REACH * nodes->root)));
+  return most * sqrt(density(REACH)) <= 1e-8 * nodes->largest;
+}
+
 /* Leaves out nodes that say nothing: most of the far panels. */
 static void thin_out(Nodes *nodes) {
   size_t kept = 0;
@@ -303,7 +310,7 @@ static void expand(const Average *a, double variance, Series *s) {
     Quadrature q = collect(&nodes, FINE * scale, s->order);
     s->square = square_of(&nodes);
     s->error = 2 * q.error * nodes.largest;
-    if (!q.finite || !isfinite(s->square)) s->fault = too_fast;
+    if (!q.finite || !isfinite(s->square) || !ends(&nodes)) s->fault = too_fast;
     if (!s->fault && s->error > AVERAGE_ACCURACY * s->square) s->fault = too_rough;
     if (s->fault) break;
     thin_out(&nodes);
@@ -362,10 +369,7 @@ static void outer_integrand(void *context, const double *x, double *g) {
   values(pair->a, 0, pair->root, x, g);
   for (int i = 0; i < PANEL_NODES; i++) {
     g[i] *= density(x[i]);
-    if (fabs(g[i]) * pair->other < 1e-20 * pair->scale || pair->panels <= 0)
-      g[i] = 0;
-    else
-      g[i] *= inner_average(pair, x[i], g[i]);
+    if (g[i] != 0 && pair->panels > 0) g[i] *= inner_average(pair, x[i], g[i]);
   }
 }
 

@@ -164,6 +164,14 @@ static double by_gsl(const Expr *f, double sigma, double *points, size_t count) 
   return value;
 }
 
+/* Where the weight of a pair lies twenty standard deviations out. */
+static void growing(ExprPool *pool) {
+  const Expr *f = call(pool, PRIM_MUL, of(pool, PRIM_EXP, 1, 0), of(pool, PRIM_TANH, 1, 0));
+  for (double rho = 0.9; rho < 1; rho += 0.033)
+    CHECK(fabs(average(f, (double[]){100, 100, 100 * rho}) / exp(100 * (1 + rho)) - 1) < 1e-9);
+  CHECK(isnan(square(f, 1e4)));
+}
+
 /* Narrow features on wide fields. */
 static void narrow(ExprPool *pool) {
   const Expr *h = expr_arg(pool, 0), *one = expr_const(pool, 1);
@@ -202,6 +210,7 @@ int main(void) {
   hard(pool);
   exponentials(pool);
   by_quadrature(pool);
+  growing(pool);
   narrow(pool);
   expr_pool_free(pool);
   return check_done();
