@@ -95,6 +95,13 @@ static void read_by(Search *s, const Expr *e) {
     add(s, -shift / slope, 1 / fabs(slope));
 }
 
+/* A product of two affine functions is stationary near its zeros. */
+static void read_factors(Search *s, const Expr *e) {
+  double slope, shift;
+  for (int i = 0; i < 2 && e->arg[0]->prim != PRIM_CONST; i++)
+    if (is_affine(e->arg[i], &slope, &shift)) read_by(s, e->arg[i]);
+}
+
 static void visit(Search *s, const Expr *e) {
   if (s->seen[e->id]) return;
   s->seen[e->id] = true;
@@ -104,8 +111,8 @@ static void visit(Search *s, const Expr *e) {
   case PRIM_ARG:
   case PRIM_NEG:
   case PRIM_ADD:
-  case PRIM_SUB:
-  case PRIM_MUL: break;
+  case PRIM_SUB: break;
+  case PRIM_MUL: read_factors(s, e); break;
   case PRIM_DIV: read_by(s, e->arg[1]); break;
   case PRIM_MIN:
   case PRIM_MAX:

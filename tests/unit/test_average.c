@@ -201,6 +201,19 @@ static void narrow(ExprPool *pool) {
                             of(pool, PRIM_SIGMOID, -1000, 5010));
   double exact = by_gsl(window, 3, (double[]){4.9, 5, 5.01, 5.1}, 4);
   CHECK(fabs(square(window, 9) / exact - 1) < 1e-9);
+  /* bumps of width 0.1 around 500, whose exponent or denominator has no zero of first order */
+  const Expr *x = call(pool, PRIM_MUL, expr_const(pool, 10),
+                       call(pool, PRIM_SUB, h, expr_const(pool, 500))),
+             *squares[] = {call(pool, PRIM_MUL, x, x),
+                           call(pool, PRIM_POW, x, expr_const(pool, 2))};
+  double ends[] = {-5000, 499, 500, 501, 5000};
+  for (int i = 0; i < 2; i++) {
+    const Expr *bump = call(pool, PRIM_EXP, call(pool, PRIM_NEG, squares[i], NULL), NULL),
+               *pole = call(pool, PRIM_DIV, one, call(pool, PRIM_ADD, one, squares[i]));
+    bump = call(pool, PRIM_MUL, bump, of(pool, PRIM_TANH, 1, 0));
+    CHECK(fabs(square(bump, 1e6) / by_gsl(bump, 1000, ends, 5) - 1) < 1e-9);
+    CHECK(fabs(square(pole, 1e6) / by_gsl(pole, 1000, ends, 5) - 1) < 1e-9);
+  }
 }
 
 int main(void) {
