@@ -337,12 +337,21 @@ static size_t seed_loss(const Fluctuate *s, const Condition *c, size_t t, Seed *
   return batch;
 }
 
-/* How many numbers a family has, over all times. */
+/* <y g> is no symmetric kernel where a matrix learns something else than its gradient. */
+static bool ntk_is_symmetric(const Program *p) {
+  for (int k = 0; k < p->matrix_count; k++)
+    if (p->matrices[k].rate != 0 && p->matrices[k].learns != p->matrices[k].y) return false;
+  return true;
+}
+
+/* How many numbers a family has, over all times: of a symmetric kernel the lower triangle. */
 static size_t family_size(const Fluctuate *s, FieldId id) {
   Sizes z = s->z;
   switch (id) {
   case FIELD_F: return z.steps * z.all * z.outputs;
-  case FIELD_VAR_NTK: return z.steps * (z.points * (z.points + 1) / 2);
+  case FIELD_VAR_NTK:
+    return z.steps *
+           (ntk_is_symmetric(s->program) ? z.points * (z.points + 1) / 2 : z.points * z.points);
   default: return field_size(id, z);
   }
 }
@@ -365,7 +374,10 @@ static size_t seed(const Fluctuate *s, const Condition *c, const Family *family,
   case FIELD_VAR_LOSS: *count = seed_loss(s, c, t, seeds); return t;
   case FIELD_VAR_NTK: {
     size_t b = 0;
-    while (a > b) a -= ++b; /* the lower triangle in order */
+    if (ntk_is_symmetric(s->program))
+      while (a > b) a -= ++b; /* the lower triangle in order */
+    else
+      b = a / z.points, a %= z.points;
     *count = seed_ntk(s, c, t, b, a, seeds);
     return t;
   }
@@ -624,7 +636,7 @@ static bool fill_kernel(Fluctuate *s, Result *result, const Family *family, cons
   double *value = mem_block(n), *error = mem_block(n);
   bool fine = value && error;
   if (fine) combine(s, part, n, true, value, error);
-  if (fine && family->id == FIELD_VAR_NTK) {
+  if (fine && family->id == FIELD_VAR_NTK && ntk_is_symmetric(s->program)) {
     size_t pairs = P * (P + 1) / 2, full = s->z.steps * P * P;
     double *square = mem_block(2 * full);
     fine = square != NULL;
