@@ -46,7 +46,7 @@ struct Result {
   ResultAttribute *attributes; /* seed, samples, width, seconds, model, version, ... in order */
   int attribute_count;
   ResultRecipe recipe;
-  bool exact; /* no sampling took place: the errors are zero, not unknown */
+  bool exact; /* no sampling took place: errors are zero, or those of rounding */
   /* What takes long may be left out at first: `complete` computes the field `name` (all layers),
    * and perhaps others with it, or with NULL all fields whose value is NULL; and returns how that
    * went. NULL when nothing is missing. */

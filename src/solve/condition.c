@@ -1,55 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/condition.h"
 #include "base/memory.h"
+#include "solve/carrier.h"
 #include "solve/rounding.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* One side of a matrix between populations: directions met there, their images on the other side,
- * and the noise in these. */
-typedef struct Side {
-  View q, image, noise;
-} Side;
-
-typedef struct Carrier {
-  Side x, y;
-  View x_now, y_now; /* coordinates of what was met last */
-  View learned;      /* M [x.q.rows, y.q.rows] as of the last update */
-  View velocity;     /* of M or of the table */
-  double share;      /* what weight decay has left of the initial matrix */
-  View table;        /* of a thin matrix: the images of its vectors [vectors, S] */
-  View gram;         /* of an input space, constant */
-} Carrier;
-
-typedef struct Run {
-  const ConditionPlan *plan;
-  const Program *p;
-  Condition *out;
-  Tape *tape;
-  Sizes z;
-  View *field; /* [variable], of this step */
-  Carrier *carrier;
-  View f, pace; /* of this move [C, R], and its velocity where the tangent kernel moves it */
-  View delta;   /* of this move, [C, P] */
-  View targets, shares; /* [C, P]; w_mu(t) [T, P] */
-  View raw_start;       /* <w x>(0) / gamma ... */
-  double *start;        /* ... and its value [R, C] */
-  int t, stage;
-  bool exhausted; /* no more noise */
-} Run;
-
-static size_t positions_of(const Program *p, const Matrix *m) {
-  return (size_t)p->variables[m->y].positions;
-}
-
-/* The population of a space, as the tape numbers them. */
-static int population(const Program *p, int space) {
-  int n = 0;
-  for (int i = 0; i < space; i++) n += is_wide(p, i);
-  return n;
-}
 
 /* ---- maps ---- */
 
@@ -148,6 +105,8 @@ static void make_images(Run *r, const Matrix *m, Side *own, const Side *other, i
   draw(r, space, &own->noise, fresh);
   own->image = tape_grow(tape, own->image, fresh);
   if (tape_failed(tape) || r->exhausted) return;
+  own->known = mem_grow(own->known, own->q.rows * sizeof *own->known);
+  for (size_t i = before; i < own->q.rows; i++) own->known[i] = (int)other->q.rows;
   View image = view_rows(own->image, before, fresh), noise = view_rows(own->noise, before, fresh);
   tape_copy(tape, image, m->sigma, noise);
   if (!other->q.rows) return;
@@ -178,8 +137,7 @@ static void apply_wide(Run *r, const Matrix *m, Carrier *c, bool forward, View x
   tape_product(tape, out, 1, mixed, other->q, false);
 }
 
-/* next += keep w + push v, for tables that may have grown since. */
-static View moved_on(Run *r, View next, View w, double keep, View v, double push) {
+View moved_on(Run *r, View next, View w, double keep, View v, double push) {
   if (w.rows && keep != 0)
     tape_copy(r->tape, view_cols(view_rows(next, 0, w.rows), 0, w.cols), keep, w);
   if (v.rows && push != 0)
@@ -190,6 +148,10 @@ static View moved_on(Run *r, View next, View w, double keep, View v, double push
 /* V <- beta V + O, W <- keep W + push V + pull O with O = sum force y x^T in the bases. */
 static void learn_wide(Run *r, const Matrix *m, Carrier *c, const Move *move, View force) {
   Tape *tape = r->tape;
+  if (r->plan->frame) {
+    frame_learn(r, m, c, move, force);
+    return;
+  }
   if (m->learns != m->y) {
     size_t before = c->y.q.rows;
     View rest;
@@ -240,6 +202,20 @@ static void learn_thin(Run *r, const Matrix *m, Carrier *c, const Move *move, Vi
   if (move->pull != 0) take_up(r, m, c, move->pull, force, c->table);
 }
 
+/* Fresh noise of a population for the images of the vectors on a thin side. */
+static View draw_thin(Run *r, int space, size_t rank) {
+  View noise = tape_wide(r->tape, population(r->p, space), 0, true);
+  if (!r->plan->frame) {
+    draw(r, space, &noise, rank);
+    return noise;
+  }
+  int *axis = mem_new(rank + 1, sizeof *axis);
+  for (size_t i = 0; i < rank; i++) axis[i] = r->out->noise_count[space]++;
+  noise = tape_fresh(r->tape, population(r->p, space), rank, axis, noise, NULL);
+  free(axis);
+  return noise;
+}
+
 /* The initial images sigma F n of the vectors on a thin side. */
 static Status start_thin(Run *r, const Matrix *m, Carrier *c) {
   Tape *tape = r->tape;
@@ -250,8 +226,7 @@ static Status start_thin(Run *r, const Matrix *m, Carrier *c) {
   int rank = thin_root(r->p, m, root);
   Side *side = input ? &c->x : &c->y;
   c->table = tape_wide(tape, population(r->p, space), vectors, false);
-  side->noise = tape_wide(tape, population(r->p, space), 0, true);
-  if (rank >= 0) draw(r, space, &side->noise, (size_t)rank);
+  side->noise = draw_thin(r, space, rank > 0 ? (size_t)rank : 0);
   View F = tape_table(tape, vectors, vectors, true);
   if (rank >= 0 && !tape_failed(tape)) {
     memcpy(tape_data(tape, F), root, vectors * vectors * sizeof *root);
@@ -267,12 +242,18 @@ static Status start(Run *r, int k) {
   const Matrix *m = &r->p->matrices[k];
   Carrier *c = &r->carrier[k];
   c->share = 1;
+  if (is_wide_matrix(r->p, m) && r->plan->frame) {
+    frame_start(r, k);
+    return STATUS_OK;
+  }
   if (is_wide_matrix(r->p, m)) {
     int from = population(r->p, m->from), to = population(r->p, m->to);
-    c->x = (Side){tape_wide(tape, from, 0, false), tape_wide(tape, to, 0, false),
-                  tape_wide(tape, to, 0, true)};
-    c->y = (Side){tape_wide(tape, to, 0, false), tape_wide(tape, from, 0, false),
-                  tape_wide(tape, from, 0, true)};
+    c->x = (Side){.q = tape_wide(tape, from, 0, false),
+                  .image = tape_wide(tape, to, 0, false),
+                  .noise = tape_wide(tape, to, 0, true)};
+    c->y = (Side){.q = tape_wide(tape, to, 0, false),
+                  .image = tape_wide(tape, from, 0, false),
+                  .noise = tape_wide(tape, from, 0, true)};
     return STATUS_OK;
   }
   if (is_wide(r->p, m->to)) {
@@ -304,6 +285,7 @@ static void run_op(Run *r, int i) {
   Tape *tape = r->tape;
   if (!is_wide(r->p, r->p->variables[op->dst].space)) return;
   View *out = &r->field[op->dst];
+  if (r->plan->frame && out->rows) tape_drop(tape, *out);
   *out = tape_wide(tape, population(r->p, r->p->variables[op->dst].space), rows_of(r->p, op->dst),
                    false);
   if (op->kind == OP_ROWS) {
@@ -317,8 +299,11 @@ static void run_op(Run *r, int i) {
   } else if (op->kind == OP_APPLY || op->kind == OP_APPLY_T) {
     const Matrix *m = &r->p->matrices[op->matrix];
     Carrier *c = &r->carrier[op->matrix];
-    if (is_wide_matrix(r->p, m))
-      apply_wide(r, m, c, op->kind == OP_APPLY, r->field[op->src[0]], *out);
+    bool forward = op->kind == OP_APPLY;
+    if (is_wide_matrix(r->p, m) && r->plan->frame)
+      frame_apply(r, m, forward, op->src[0], *out);
+    else if (is_wide_matrix(r->p, m))
+      apply_wide(r, m, c, forward, r->field[op->src[0]], *out);
     else
       tape_copy(tape, *out, 1, c->table);
   }
@@ -484,6 +469,7 @@ static Status make_fields(Run *r, View *K) {
   r->f = r->plan->lazy ? tape_table(r->tape, r->z.outputs, r->z.all, false) : measure_f(r);
   r->delta = delta_of(r, r->f);
   run_ops(r, r->p->forward_count, r->p->op_count);
+  r->made++;
   if (r->exhausted || tape_failed(r->tape)) return STATUS_LIMIT;
   if (r->stage > 0) return STATUS_OK;
   if (r->t == 0) measure_scale(r);
@@ -551,7 +537,6 @@ static void prepare(Run *r) {
     out->y_field[k] = views(steps);
   }
   r->field = views(p->variable_count);
-  r->carrier = mem_new((size_t)p->matrix_count, sizeof *r->carrier);
   r->start = mem_new(r->z.all * r->z.outputs, sizeof *r->start);
   size_t T = (size_t)r->plan->steps, P = r->z.points, C = r->z.outputs;
   r->targets = tape_table(r->tape, C, P, true);
@@ -579,11 +564,21 @@ double condition_bytes(const Program *p, size_t columns, size_t steps) {
               p->matrix_count * (6 * rank * S + T * (4 * rows * rows + rank * rank)));
 }
 
-Status condition_run(const ConditionPlan *plan, Condition *condition, int *failed_at) {
+/* The run, and its frame if that is wanted. */
+static Status run_framing(const ConditionPlan *plan, Condition *condition, Frame *frame,
+                          int *failed_at) {
   const Program *p = plan->program;
-  Run r = {.plan = plan, .p = p, .out = condition, .z = sizes_of(p)};
+  Run r = {.plan = plan,
+           .p = p,
+           .out = condition,
+           .z = sizes_of(p),
+           .carrier = mem_new((size_t)p->matrix_count, sizeof *r.carrier),
+           .uniform = mem_new((size_t)p->variable_count, sizeof *r.uniform)};
+  frame_find_uniform(&r);
   r.tape = tape_new(plan->noise.S, plan->weights, population(p, p->space_count),
                     plan->noise.kind == NOISE_COORDINATES, plan->record);
+  size_t events = plan->frame ? frame_place_events(&r) : 0;
+  if (plan->responses) tape_add_passive(r.tape, events);
   prepare(&r);
   Status status = STATUS_OK;
   for (int k = 0; k < p->matrix_count && status == STATUS_OK; k++) status = start(&r, k);
@@ -596,9 +591,33 @@ Status condition_run(const ConditionPlan *plan, Condition *condition, int *faile
   if (r.exhausted) *failed_at = -1;
   condition->rank = largest_rank(&r);
   condition->field = r.field;
+  if (frame && status == STATUS_OK) frame_take(&r, frame);
+  for (int k = 0; k < p->matrix_count; k++) {
+    free(r.carrier[k].x.known);
+    free(r.carrier[k].y.known);
+  }
   free(r.carrier);
+  free(r.uniform);
   free(r.start);
   if (status != STATUS_OK) condition_free(p, condition);
+  return status;
+}
+
+Status condition_run(const ConditionPlan *plan, Condition *condition, int *failed_at) {
+  return run_framing(plan, condition, NULL, failed_at);
+}
+
+Status condition_scout(const ConditionPlan *plan, Frame *frame, int *failed_at) {
+  Condition run;
+  Status status = run_framing(plan, &run, frame, failed_at);
+  if (status != STATUS_OK) return status;
+  condition_free(plan->program, &run);
+  ConditionPlan responses = *plan;
+  responses.frame = frame;
+  responses.responses = true;
+  responses.noise.S = frame->columns;
+  status = run_framing(&responses, &run, NULL, failed_at);
+  if (status == STATUS_OK) condition_free(plan->program, &run);
   return status;
 }
 

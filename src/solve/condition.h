@@ -14,11 +14,14 @@
  * with fresh noise n, m. Then W x = L_x chi + L_x M q_y and W^T y = L_y xi + L_y M^T q_x, for
  * x = L_x q_x and y = L_y q_y, with the learned part M. The overlaps <q_y n> and <q_x m> have mean
  * zero, but they fluctuate. Of a direction too small to be kept, what is known of its image
- * remains: <rest xi> q_y for the rest of x; the error is then of second order in its size. */
+ * remains: <rest xi> q_y for the rest of x; the error is then of second order in its size.
+ *
+ * In coordinates (linear programs) a frame takes the place of these bases: see frame.h. */
 #ifndef DMF_SOLVE_CONDITION_H
 #define DMF_SOLVE_CONDITION_H
 
 #include "base/status.h"
+#include "solve/frame.h"
 #include "solve/noise.h"
 #include "solve/step.h"
 #include "solve/tape.h"
@@ -43,10 +46,12 @@ typedef struct ConditionPlan {
   NoiseSource noise;
   const double *weights; /* of the neurons; NULL: equal */
   double gamma;
-  double tol;   /* directions that stand out by less, relative to the fields, are dropped */
-  bool improve; /* noise is made orthogonal to earlier noise and fields */
-  bool lazy;    /* kernels stay what they are at t = 0 */
-  bool pinned;  /* <z x>(0) / gamma, zero in the mean, is given that value */
+  double tol;         /* directions that stand out by less, relative to the fields, are dropped */
+  const Frame *frame; /* coordinates: of the scout; NULL: this is the scout */
+  bool responses;     /* measure those of the frame */
+  bool improve;       /* noise is made orthogonal to earlier noise and fields */
+  bool lazy;          /* kernels stay what they are at t = 0 */
+  bool pinned;        /* <z x>(0) / gamma, zero in the mean, is given that value */
   bool record;
   int parts; /* of a step of gradient flow: Instant */
   int steps; /* T */
@@ -76,6 +81,8 @@ double condition_bytes(const Program *program, size_t columns, size_t steps);
 /* On failure the condition is empty; *failed_at is the step. STATUS_LIMIT: memory, or, with
  * coordinates or a grid, too few columns for the noise. */
 Status condition_run(const ConditionPlan *plan, Condition *condition, int *failed_at);
+/* The frame of a linear program; failures as above. */
+Status condition_scout(const ConditionPlan *plan, Frame *frame, int *failed_at);
 /* The tangent kernel of the training points at step t, [P, P], mean over outputs. */
 void condition_ntk(const Program *program, const Condition *condition, size_t t, double *ntk);
 /* The entry (a, b) of the same as a sum of factor g phi, each an entry of a table, or a number

@@ -104,7 +104,7 @@ bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) 
   int axes = noise_directions(program, lazy);
   *s = (Neurons){.method = COORDINATES,
                  .columns = FIRST_COORDINATES,
-                 .replicates = 1,
+                 .replicates = 2,
                  .kinks = has_kinks(program),
                  .refined = 1};
   if (program->linear) return true;

@@ -8,7 +8,8 @@
 
 enum { MOST_REPLICATES = 8 };
 
-/* Coordinates of the Gaussian basis, where the program is linear: exact. Nodes of a grid, where no
+/* Coordinates, where the program is linear: exact but for rounding, which two runs in different
+ * bases tell. Nodes of a grid, where no
  * population has more than three directions of noise: two grids, whose difference tells the error.
  * Else sample paths, in replicates. */
 typedef struct Neurons {

@@ -11,7 +11,7 @@ enum { TABLE = -1 };
 
 typedef struct Slab {
   int space; /* or TABLE */
-  bool constant;
+  bool constant, fresh;
   size_t rows, cols, capacity;
   double *value;
   int birth; /* operations recorded before it */
@@ -40,8 +40,14 @@ typedef struct TapeOp {
   View *args; /* of the map */
 } TapeOp;
 
+/* See tape_fresh. */
+typedef struct Fresh {
+  View rows, known_rows;
+  int *axis, *known;
+} Fresh;
+
 struct Tape {
-  size_t S;
+  size_t S, passive; /* the last `passive` columns are in no average */
   const double *weights;
   int spaces;
   bool coordinates, record, failed;
@@ -49,6 +55,8 @@ struct Tape {
   int slab_count, slab_room;
   TapeOp *ops;
   int op_count, op_room;
+  Fresh *fresh;
+  size_t fresh_count;
   double bytes;
 };
 
@@ -87,7 +95,25 @@ void tape_free(Tape *tape) {
   for (int i = 0; i < tape->op_count; i++) free(tape->ops[i].args);
   free(tape->slabs);
   free(tape->ops);
+  for (size_t i = 0; i < tape->fresh_count; i++) {
+    free(tape->fresh[i].axis);
+    free(tape->fresh[i].known);
+  }
+  free(tape->fresh);
   free(tape);
+}
+
+void tape_add_passive(Tape *tape, size_t columns) {
+  tape->S += columns;
+  tape->passive += columns;
+}
+
+void tape_drop(Tape *tape, View view) {
+  if (tape->record) return;
+  Slab *slab = &tape->slabs[view.slab];
+  tape->bytes -= 8 * (double)(slab->capacity * slab->cols);
+  free(slab->value);
+  slab->value = NULL;
 }
 
 bool tape_failed(const Tape *tape) { return tape->failed; }
@@ -102,7 +128,8 @@ static View new_slab(Tape *tape, int space, size_t rows, size_t cols, bool const
   double *value = mem_block(rows * cols + 1);
   if (!value) tape->failed = true;
   tape->bytes += 8 * (double)(rows * cols);
-  tape->slabs[tape->slab_count] = (Slab){space, constant, rows, cols, rows, value, tape->op_count};
+  tape->slabs[tape->slab_count] =
+      (Slab){space, constant, false, rows, cols, rows, value, tape->op_count};
   return (View){tape->slab_count++, 0, rows, 0, cols};
 }
 
@@ -112,6 +139,22 @@ View tape_wide(Tape *tape, int space, size_t rows, bool constant) {
 
 View tape_table(Tape *tape, size_t rows, size_t cols, bool constant) {
   return new_slab(tape, TABLE, rows, cols, constant);
+}
+
+View tape_fresh(Tape *tape, int space, size_t rows, const int *axis, View known_rows,
+                const int *known) {
+  View view = tape_wide(tape, space, rows, false);
+  tape->slabs[view.slab].fresh = true;
+  tape->fresh = mem_grow(tape->fresh, (tape->fresh_count + 1) * sizeof *tape->fresh);
+  Fresh *fresh = &tape->fresh[tape->fresh_count++];
+  *fresh =
+      (Fresh){view, known_rows, mem_new(rows + 1, sizeof *axis), mem_new(rows + 1, sizeof *known)};
+  for (size_t i = 0; i < rows && !tape->failed; i++) {
+    fresh->axis[i] = axis[i];
+    fresh->known[i] = known ? known[i] : 0;
+    tape_data(tape, view_rows(view, i, 1))[axis[i]] = sqrt((double)(tape->S - tape->passive));
+  }
+  return view;
 }
 
 View tape_same(Tape *tape, View view) {
@@ -169,7 +212,8 @@ static void average_rows(const Tape *tape, double alpha, const double *x, size_t
       for (size_t i = 0; i < S; i++) scratch[r * S + i] = tape->weights[i] * y[r * S + i];
     mat_mul_bt(nx, ny, S, alpha, x, ldx, scratch, S, 1, out, ldo);
   } else {
-    mat_mul_bt(nx, ny, S, alpha / (double)S, x, ldx, y, S, 1, out, ldo);
+    S -= tape->passive;
+    mat_mul_bt(nx, ny, S, alpha / (double)S, x, ldx, y, tape->S, 1, out, ldo);
   }
 }
 
@@ -417,7 +461,7 @@ typedef struct Reading {
   const Tape *tape;
   size_t M;
   double **bar;
-  double *influence; /* [M][space][S], or [M][space][S, S] of coordinates */
+  double *influence; /* [M][space][S], or [M][fresh row][S] of coordinates */
   double *
       *spare; /* blocks given back, of spare_size numbers each: every step wants the same ones */
   size_t *spare_size;
@@ -458,7 +502,7 @@ static double *zeros(Reading *r, size_t size) {
 
 /* The block of a slab is not wanted any more. */
 static void give_back(Reading *r, int slab) {
-  if (!r->bar[slab]) return;
+  if (!r->bar[slab] || r->tape->slabs[slab].fresh) return;
   if (r->spare_count == r->spare_room) {
     r->spare_room = 2 * r->spare_room + 16;
     r->spare = mem_grow(r->spare, (size_t)r->spare_room * sizeof *r->spare);
@@ -527,15 +571,11 @@ static void add_influence(Reading *r, View a, const double *t) {
   size_t S = tape->S, M = r->M, n = tape_influence_size(tape);
   size_t space = (size_t)tape->slabs[a.slab].space;
   const double *A = tape_data(tape, a);
-  for (size_t m = 0; m < M; m++)
-    if (tape->coordinates) {
-      mat_mul_at(S, S, a.rows, 1.0 / (double)S, A, S, t + m * S, M * S, 1,
-                 r->influence + m * n + space * S * S, S);
-    } else {
-      double *y = r->influence + m * n + space * S;
-      for (size_t i = 0; i < a.rows; i++)
-        for (size_t s = 0; s < S; s++) y[s] += A[i * S + s] * t[(i * M + m) * S + s];
-    }
+  for (size_t m = 0; m < M; m++) {
+    double *y = r->influence + m * n + space * S;
+    for (size_t i = 0; i < a.rows; i++)
+      for (size_t s = 0; s < S; s++) y[s] += A[i * S + s] * t[(i * M + m) * S + s];
+  }
 }
 
 static void reverse_average(Reading *r, const TapeOp *op) {
@@ -547,7 +587,7 @@ static void reverse_average(Reading *r, const TapeOp *op) {
   double *t = work(r, a.rows * M * S);
   if (r->failed) return;
   mat_mul(a.rows * M, S, b.rows, op->alpha, dout, lo, tape_data(tape, b), S, 0, t, S);
-  add_influence(r, a, t);
+  if (!tape->coordinates) add_influence(r, a, t);
   if (da) axpy(a.rows * M * S, 1, t, da);
   for (size_t m = 0; m < M && db; m++)
     mat_mul_at(b.rows, S, a.rows, op->alpha, dout + m * lo, M * lo, tape_data(tape, a), S, 1,
@@ -724,20 +764,41 @@ static void reverse(Reading *r, const TapeOp *op) {
 }
 
 size_t tape_influence_size(const Tape *tape) {
-  return (size_t)tape->spaces * tape->S * (tape->coordinates ? tape->S : 1);
+  if (!tape->coordinates) return (size_t)tape->spaces * tape->S;
+  size_t rows = 0;
+  for (size_t k = 0; k < tape->fresh_count; k++) rows += tape->fresh[k].rows.rows;
+  return rows * tape->S;
 }
 
-/* Y -> sqrt(w) (Y - <Y>) for neurons, Q -> sqrt(2) times its symmetric part for coordinates. */
+/* Derivatives with respect to fresh noise become influences, [M][fresh row][S]: see tape_fresh. */
+static void read_fresh(Reading *r) {
+  const Tape *tape = r->tape;
+  size_t S = tape->S, M = r->M, size = tape_influence_size(tape), row = 0;
+  for (size_t k = 0; k < tape->fresh_count; k++) {
+    const Fresh *fresh = &tape->fresh[k];
+    const double *d = r->bar[fresh->rows.slab];
+    for (size_t i = 0; i < fresh->rows.rows; i++, row++) {
+      if (!d) continue;
+      size_t axis = (size_t)fresh->axis[i], known = (size_t)fresh->known[i];
+      double *out = r->influence + row * S, *c = work(r, M * known + 1);
+      if (r->failed) return;
+      for (size_t m = 0; m < M; m++) {
+        axpy(axis, 1 / sqrt((double)S), d + (i * M + m) * S, out + m * size);
+        out[m * size + axis] = d[(i * M + m) * S + axis] / sqrt(2 * (double)S);
+      }
+      if (!known) continue;
+      const double *q = tape_data(tape, fresh->known_rows);
+      mat_mul_bt(M, known, S, 1 / (double)S, out, size, q, S, 0, c, known);
+      mat_mul(M, S, known, -1, c, known, q, S, 1, out, size);
+    }
+  }
+}
+
+/* Y -> sqrt(w) (Y - <Y>) */
 static void finish_influence(const Tape *tape, double *influence) {
   size_t S = tape->S;
   for (int space = 0; space < tape->spaces; space++) {
-    double *y = influence + (size_t)space * (tape->coordinates ? S * S : S), mean = 0;
-    if (tape->coordinates) {
-      for (size_t i = 0; i < S; i++)
-        for (size_t j = 0; j <= i; j++)
-          y[i * S + j] = y[j * S + i] = (y[i * S + j] + y[j * S + i]) / sqrt(2);
-      continue;
-    }
+    double *y = influence + (size_t)space * S, mean = 0;
     for (size_t i = 0; i < S; i++)
       mean += y[i] * (tape->weights ? tape->weights[i] : 1.0 / (double)S);
     for (size_t i = 0; i < S; i++)
@@ -763,7 +824,9 @@ bool tape_influences(const Tape *tape, int mark, const Observable *observables, 
     if (touched(&r, tape->ops[i].out)) reverse(&r, &tape->ops[i]);
     for (; slab > 0 && tape->slabs[slab - 1].birth >= i; slab--) give_back(&r, slab - 1);
   }
-  for (size_t m = 0; m < count; m++) finish_influence(tape, influences + m * n);
+  if (tape->coordinates) read_fresh(&r);
+  for (size_t m = 0; m < count && !tape->coordinates; m++)
+    finish_influence(tape, influences + m * n);
   for (int i = 0; i < tape->slab_count; i++) free(r.bar[i]);
   for (int i = 0; i < r.spare_count; i++) free(r.spare[i]);
   free(r.bar);

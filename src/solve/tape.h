@@ -12,9 +12,10 @@
  * and by the delta method, N times the variance of the observable over networks of N neurons is the
  * sum over populations of the variance of Y over neurons, to leading order (theory.md section 3).
  *
- * In the Gaussian basis of a linear program a column is no neuron but a coordinate, <x y> a sum of
- * products of coordinates, and the influence a quadratic form Q in independent normal numbers; its
- * variance 2 tr Q^2 (Q symmetric) is exact.
+ * In the Gaussian basis of a linear program a column is no neuron but a coordinate along a
+ * direction of the population, orthonormal at any N, and <x y> a sum of products of coordinates.
+ * What fluctuates is where fresh noise points (tape_fresh), and the influence of an observable is
+ * its derivative with respect to that.
  *
  * A block must be complete before it is used: operations add to their output, and what reads a
  * block backward sees its final value. */
@@ -47,6 +48,8 @@ void tape_map_free(TapeMap *map);
  * from 0. `coordinates`: columns are coordinates. Without `record` the tape only calculates. */
 Tape *tape_new(size_t columns, const double *weights, int spaces, bool coordinates, bool record);
 void tape_free(Tape *tape);
+/* More columns, that are in no average; before there are blocks, and not to be recorded. */
+void tape_add_passive(Tape *tape, size_t columns);
 /* True once memory ran out; further calls then do nothing. */
 bool tape_failed(const Tape *tape);
 double tape_bytes(const Tape *tape); /* held by its blocks */
@@ -54,11 +57,23 @@ double tape_bytes(const Tape *tape); /* held by its blocks */
 /* Blocks of zeros. Constants have no derivative. */
 View tape_wide(Tape *tape, int space, size_t rows, bool constant);
 View tape_table(Tape *tape, size_t rows, size_t cols, bool constant);
+/* In coordinates: fresh Gaussian vectors n_i of N neurons, in order, each of which points along its
+ * own new coordinate axis[i], but for fluctuations of order 1/N,
+ *
+ *     sqrt(N) (n_i - e_axis) = sum over coordinates before axis[i] of g e + g / sqrt(2) e_axis
+ *
+ * with independent normal g (the last, since the square of the length is chi^2); and without the
+ * part along the first known[i] rows of `known_rows`, where the vector is known already. A NULL
+ * `known`: nothing is. */
+View tape_fresh(Tape *tape, int space, size_t rows, const int *axis, View known_rows,
+                const int *known);
 /* A block of zeros like a view, on the same population. */
 View tape_same(Tape *tape, View view);
 /* `rows` more rows of zeros for the block of a view of all its rows so far, whose view of all rows
  * is then returned. Pointers into the block become invalid. */
 View tape_grow(Tape *tape, View whole, size_t rows);
+/* A block will not be used again: without `record` its memory is given back. */
+void tape_drop(Tape *tape, View view);
 View view_rows(View view, size_t first, size_t rows);
 View view_cols(View view, size_t first, size_t cols);
 /* The first number of a view; rows are tape_stride apart. */

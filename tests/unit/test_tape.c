@@ -131,21 +131,37 @@ static void readings_do_not_mix(const Maps *maps) {
   tape_free(tape);
 }
 
-/* x = a e_0 + b e_1 in coordinates: N Var <x x> = Var x^2 = 2 (a^2 + b^2)^2. */
-static void quadratic_forms(void) {
+/* x = a n_0 + b n_1 with fresh noise in coordinates: N Var <x x> = 2 (a^2 + b^2)^2; and 2 a^4 + 2
+ * b^4 when n_1 is known to be orthogonal to e_0. */
+static void fresh_noise(bool orthogonal) {
   Tape *tape = tape_new(2, NULL, 1, true, true);
-  View e = tape_wide(tape, 0, 2, true), x = tape_wide(tape, 0, 1, false);
+  View q = tape_wide(tape, 0, 1, true), x = tape_wide(tape, 0, 1, false);
+  tape_data(tape, q)[0] = sqrt(2);
+  View n = tape_fresh(tape, 0, 2, (int[]){0, 1}, q, orthogonal ? (int[]){0, 1} : NULL);
   View c = tape_table(tape, 1, 2, true), kernel = tape_table(tape, 1, 1, false);
-  for (int i = 0; i < 2; i++) tape_data(tape, e)[3 * i] = sqrt(2);
-  tape_data(tape, c)[0] = 0.6;
-  tape_data(tape, c)[1] = -1.1;
-  tape_product(tape, x, 1, c, e, false);
+  double a = 0.6, b = -1.1;
+  tape_data(tape, c)[0] = a;
+  tape_data(tape, c)[1] = b;
+  tape_product(tape, x, 1, c, n, false);
   tape_average(tape, kernel, 1, x, x);
   Seed seed = {kernel, 0, 0, 1};
-  double influence[4], var = 0, square = 0.36 + 1.21;
+  double influence[4], var = 0, cross = orthogonal ? 0 : 4 * a * a * b * b;
+  CHECK(tape_influence_size(tape) == 4);
   CHECK(tape_influences(tape, tape_mark(tape), &(Observable){&seed, 1}, 1, NULL, influence));
   for (int i = 0; i < 4; i++) var += influence[i] * influence[i];
-  CHECK(fabs(var - 2 * square * square) < 1e-12);
+  CHECK(fabs(var - 2 * pow(a, 4) - 2 * pow(b, 4) - cross) < 1e-12);
+  tape_free(tape);
+}
+
+/* Columns in no average: products reach them, averages do not see them. */
+static void passive_columns(void) {
+  Tape *tape = tape_new(2, NULL, 1, true, false);
+  tape_add_passive(tape, 3);
+  View x = tape_wide(tape, 0, 1, false), kernel = tape_table(tape, 1, 1, false);
+  for (int i = 0; i < 5; i++) tape_data(tape, x)[i] = i + 1;
+  tape_average(tape, kernel, 1, x, x);
+  CHECK(fabs(*tape_data(tape, kernel) - 2.5) < 1e-15);
+  CHECK(tape_stride(tape, x) == 5);
   tape_free(tape);
 }
 
@@ -154,7 +170,9 @@ int main(void) {
   Maps maps = make_maps(pool);
   influences_are_derivatives(&maps);
   readings_do_not_mix(&maps);
-  quadratic_forms();
+  fresh_noise(false);
+  fresh_noise(true);
+  passive_columns();
   tape_map_free(maps.tanh);
   tape_map_free(maps.product);
   expr_pool_free(pool);
