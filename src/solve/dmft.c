@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The infinite-width solver: independent replicates of the march, their mean, and its standard
- * error.
+/* The infinite-width solver: independent replicates of the march, their mean, and its error.
  *
  * The samples are split into REPLICATES marches that share nothing but the program, so that their
- * scatter is an honest error of all that a march does to its numbers, responses and feedback
- * included. Observables that are not linear in what a march measures (losses, alignments) are taken
- * of the mean, with the jackknife for their error. */
+ * scatter is an honest error of all that a march does at random to its numbers, responses and
+ * feedback included. What is common to them the scatter does not show: the noise of a march biases
+ * it by rank/paths, and directions that are dropped are dropped by all. So each has a companion of
+ * COARSER times fewer paths and COARSER times the tolerance, a fraction of the cost, from the same
+ * seed; the difference tells the bias (doubt.h). */
 #include "base/memory.h"
 #include "num/random.h"
+#include "solve/doubt.h"
 #include "solve/flow.h"
 #include "solve/march.h"
 #include "solve/observe.h"
@@ -23,22 +25,37 @@ enum {
   REPLICATES = MOST_MARCHES,
   FEWER_REPLICATES = 6,
   FEWEST_PATHS = FEWEST_SAMPLES / 2,
-  FIRST_COORDINATES = 64
+  FIRST_COORDINATES = 64,
+  COARSER = 4,
+  COARSEST_PATHS = FEWEST_PATHS / 2
 };
+
+_Static_assert((int)REPLICATES <= (int)MOST_REPLICATES, "the error of all replicates is stated");
+
+/* Where noise and fields take up most of sample space, noise is no longer made orthogonal to them,
+ * and what follows from a small basis does not hold. */
+static const double FULL = 0.9;
 
 /* One solve. */
 typedef struct Solve {
   Program *program;
   SolveOptions options;
   Sizes sizes;
-  MarchPlan plan;
-  int replicates, done; /* steps done, by all replicates */
-  MarchRecord record[REPLICATES];
+  MarchPlan plan, coarse;           /* of a replicate, and of its companion */
+  int replicates, companions, done; /* steps done, by all marches */
+  MarchRecord record[REPLICATES], companion[REPLICATES];
   Compiled compiled;
-  /* of the failed replicate with the lowest number */
+  /* of the failed march with the lowest number */
   Status status;
-  int failed_at, failed_replicate;
+  int failed_at, failed_march;
 } Solve;
+
+static int marches(const Solve *s) { return s->replicates + s->companions; }
+
+/* Of march number j: the replicates, then their companions. */
+static MarchRecord *record_of(Solve *s, int j) {
+  return j < s->replicates ? &s->record[j] : &s->companion[j - s->replicates];
+}
 
 static bool progress(void *sink, int t) {
   Solve *s = sink;
@@ -48,59 +65,19 @@ static bool progress(void *sink, int t) {
 #pragma omp atomic capture
   done = ++s->done;
   if (s->options.progress && omp_get_thread_num() == 0)
-    s->options.progress(s->options.sink, "dmft", done, s->replicates * (int)s->sizes.steps);
+    s->options.progress(s->options.sink, "dmft", done, marches(s) * (int)s->sizes.steps);
   return true;
 }
 
-/* ---- the error of the mean ---- */
+/* ---- fields and their errors ---- */
 
 typedef struct Derive {
   const Solve *solve;
-  int layer;
   FieldId id;
 } Derive;
 
-typedef void Derivation(const Derive *derive, const double *x, double *out);
-
-/* out = derive(mean of x_j) and its jackknife error, for x_j [n], out [m]. */
-static void jackknife(const Derive *derive, Derivation *derivation, int replicates, size_t n,
-                      const double *const *x, size_t m, double *value, double *error) {
-  double *mean = mem_new(n, sizeof *mean), *part = mem_new(n, sizeof *part);
-  double *out = mem_new(m * (size_t)replicates, sizeof *out);
-  for (int j = 0; j < replicates; j++)
-    for (size_t i = 0; i < n; i++) mean[i] += x[j][i] / replicates;
-  derivation(derive, mean, value);
-  for (int j = 0; j < replicates && replicates > 1; j++) {
-    for (size_t i = 0; i < n; i++) part[i] = mean[i] + (mean[i] - x[j][i]) / (replicates - 1);
-    derivation(derive, part, out + (size_t)j * m);
-  }
-  for (size_t i = 0; i < m && replicates > 1; i++) {
-    double centre = 0, sum = 0;
-    for (int j = 0; j < replicates; j++) centre += out[(size_t)j * m + i] / replicates;
-    for (int j = 0; j < replicates; j++) sum += pow(out[(size_t)j * m + i] - centre, 2);
-    error[i] = sqrt(sum * (replicates - 1) / replicates) * run_student(replicates);
-  }
-  free(mean);
-  free(part);
-  free(out);
-}
-
-/* run_moderate for [t, a, s, b], over the points of each pair of times. */
-static void moderate_pairs(Sizes z, double *error) {
-  size_t R = z.all, row = z.steps * R;
-  for (size_t t = 0; t < z.steps; t++)
-    for (size_t s = 0; s < z.steps; s++) {
-      double *now = error + t * R * row + s * R, pool = 0;
-      for (size_t a = 0; a < R; a++)
-        for (size_t b = 0; b < R; b++)
-          pool += now[a * row + b] * now[a * row + b] / (double)(R * R);
-      for (size_t a = 0; a < R; a++)
-        for (size_t b = 0; b < R; b++)
-          now[a * row + b] = sqrt((now[a * row + b] * now[a * row + b] + pool) / 2);
-    }
-}
-
-static void derive_f(const Derive *d, const double *f, double *out) {
+static void derive_f(const void *context, const double *f, double *out) {
+  const Derive *d = context;
   Sizes z = d->solve->sizes;
   double *train = mem_new(field_size(FIELD_F, z), sizeof *train),
          *test = mem_new(field_size(FIELD_F_TEST, z) + 1, sizeof *test);
@@ -110,7 +87,8 @@ static void derive_f(const Derive *d, const double *f, double *out) {
   free(test);
 }
 
-static void derive_loss(const Derive *d, const double *f, double *out) {
+static void derive_loss(const void *context, const double *f, double *out) {
+  const Derive *d = context;
   double *other = mem_new(d->solve->sizes.steps, sizeof *other);
   bool train = d->id == FIELD_LOSS;
   observe_loss(d->solve->program, d->solve->sizes, &d->solve->compiled, f, train ? out : other,
@@ -118,34 +96,26 @@ static void derive_loss(const Derive *d, const double *f, double *out) {
   free(other);
 }
 
-static void derive_delta(const Derive *d, const double *f, double *out) {
+static void derive_delta(const void *context, const double *f, double *out) {
+  const Derive *d = context;
   observe_delta(d->solve->program, d->solve->sizes, &d->solve->compiled, f, out);
 }
 
-static void derive_same(const Derive *d, const double *x, double *out) {
-  memcpy(out, x, field_size(d->id, d->solve->sizes) * sizeof *out);
-}
-
-static void derive_alignment(const Derive *d, const double *kernel, double *out) {
+static void derive_alignment(const void *context, const double *kernel, double *out) {
+  const Derive *d = context;
   observe_alignment(d->solve->program, d->solve->sizes, kernel, out);
 }
 
-static bool add(Solve *s, Result *result, FieldId id, int layer, Derivation *derivation, size_t n,
-                const double *const *x) {
-  size_t m = field_size(id, s->sizes);
-  double *value = mem_new(m, sizeof *value), *error = mem_new(m, sizeof *error);
-  jackknife(&(Derive){s, layer, id}, derivation, s->replicates, n, x, m, value, error);
-  run_moderate(s->sizes.steps, m / s->sizes.steps, NULL, error);
-  bool fine = field_add(result, id, layer, s->sizes, value, error);
-  free(value);
-  free(error);
-  return fine;
-}
-
-/* ---- results ---- */
-
 /* Which of a record's blocks holds a kernel or response of layer l. */
 typedef double **Pick(MarchRecord *record, const Program *p, int l);
+static double **pick_f(MarchRecord *r, const Program *p, int l) {
+  (void)p, (void)l;
+  return &r->f;
+}
+static double **pick_ntk(MarchRecord *r, const Program *p, int l) {
+  (void)p, (void)l;
+  return &r->ntk;
+}
 static double **pick_phi(MarchRecord *r, const Program *p, int l) {
   return &r->x_kernel[p->phi_matrix[l]];
 }
@@ -162,29 +132,67 @@ static double **pick_b(MarchRecord *r, const Program *p, int l) {
   return &r->y_response[p->phi_matrix[l]];
 }
 
-static void collect(Solve *s, Pick *pick, int l, const double **x) {
-  for (int j = 0; j < s->replicates; j++) x[j] = *pick(&s->record[j], s->program, l);
+/* The largest basis of all replicates. */
+static int rank_of(const Solve *s) {
+  int rank = 0;
+  for (int j = 0; j < s->replicates; j++)
+    if (s->record[j].rank > rank) rank = s->record[j].rank;
+  return rank;
+}
+
+static double flops_of(const Solve *s) {
+  double flops = 0;
+  for (int j = 0; j < s->replicates; j++) flops += s->record[j].flops + s->companion[j].flops;
+  return flops;
+}
+
+/* Whether the bases fill sample space: then it is not the tolerance that ends them. */
+static bool is_full(const Solve *s) {
+  return !s->program->linear && rank_of(s) > FULL * (double)s->plan.paths;
+}
+
+/* Which share of the difference between fine and coarse marches the fine ones are off by. Between
+ * full bases nothing is known of an order, and all of it counts. */
+static double bias_share(const Solve *s) {
+  return is_full(s) ? 1 : 1 / ((double)s->plan.paths / (double)s->coarse.paths - 1);
+}
+
+/* The n numbers of a block, of all replicates. */
+static Replicates collect(Solve *s, Pick *pick, int l, size_t n) {
+  Replicates r = {
+      .count = s->replicates, .companions = s->companions, .n = n, .share = bias_share(s)};
+  for (int j = 0; j < s->replicates; j++) r.fine[j] = *pick(&s->record[j], s->program, l);
+  for (int j = 0; j < s->companions; j++) r.coarse[j] = *pick(&s->companion[j], s->program, l);
+  return r;
+}
+
+/* Adds a field that is derived from a block of n numbers for each time. */
+static bool add(Solve *s, Result *result, FieldId id, int layer, Derivation *derivation, Pick *pick,
+                size_t n) {
+  size_t m = field_size(id, s->sizes);
+  Replicates measured = collect(s, pick, layer, s->sizes.steps * n);
+  Grouping times = grouping_of_times(s->sizes.steps, m / s->sizes.steps);
+  double *value = mem_block(m), *error = mem_block(m);
+  bool fine = value && error &&
+              doubt(&measured, derivation, &(Derive){s, id}, m, &times, value, error) &&
+              field_add(result, id, layer, s->sizes, value, error);
+  free(value);
+  free(error);
+  return fine;
 }
 
 static bool add_small(Solve *s, Result *result) {
   Sizes z = s->sizes;
-  const double *f[REPLICATES], *ntk[REPLICATES], *phi[REPLICATES];
-  for (int j = 0; j < s->replicates; j++) {
-    f[j] = s->record[j].f;
-    ntk[j] = s->record[j].ntk;
-  }
-  size_t n = z.steps * z.all * z.outputs;
-  bool fine = add(s, result, FIELD_F, 0, derive_f, n, f) &&
-              add(s, result, FIELD_LOSS, 0, derive_loss, n, f) &&
-              add(s, result, FIELD_DELTA, 0, derive_delta, n, f) &&
-              add(s, result, FIELD_NTK, 0, derive_same, field_size(FIELD_NTK, z), ntk);
-  if (fine && z.all > z.points) fine = add(s, result, FIELD_F_TEST, 0, derive_f, n, f);
+  size_t n = z.all * z.outputs;
+  bool fine = add(s, result, FIELD_F, 0, derive_f, pick_f, n) &&
+              add(s, result, FIELD_LOSS, 0, derive_loss, pick_f, n) &&
+              add(s, result, FIELD_DELTA, 0, derive_delta, pick_f, n) &&
+              add(s, result, FIELD_NTK, 0, NULL, pick_ntk, z.points * z.points);
+  if (fine && z.all > z.points) fine = add(s, result, FIELD_F_TEST, 0, derive_f, pick_f, n);
   if (fine && s->program->problem->test_targets)
-    fine = add(s, result, FIELD_TEST_LOSS, 0, derive_loss, n, f);
-  for (int l = 1; fine && l <= s->program->layers && observe_aligns(s->program); l++) {
-    collect(s, pick_phi, l, phi);
-    fine = add(s, result, FIELD_ALIGNMENT, l, derive_alignment, z.steps * z.all * z.all, phi);
-  }
+    fine = add(s, result, FIELD_TEST_LOSS, 0, derive_loss, pick_f, n);
+  for (int l = 1; fine && l <= s->program->layers && observe_aligns(s->program); l++)
+    fine = add(s, result, FIELD_ALIGNMENT, l, derive_alignment, pick_phi, z.all * z.all);
   return fine;
 }
 
@@ -203,33 +211,54 @@ static int layers_of(const Program *p, int k) {
   return large[k].response ? response_layers(p) : p->layers;
 }
 
+/* Both resolutions may have dropped the same. What is dropped of two fields overlaps by up to tol^2
+ * of the largest fields, and the kernels of all times but the first are made of what was kept. */
+static void add_dropped(Sizes z, double tol, const double *kernel, double *error) {
+  size_t n = z.steps * z.all;
+  double *size = mem_new(n, sizeof *size);
+  for (size_t i = 0; i < n; i++) {
+    size_t first = i / z.all * z.all;
+    for (size_t k = first; k < first + z.all; k++) size[i] = fmax(size[i], kernel[k * n + k]);
+    size[i] = tol * sqrt(size[i]);
+  }
+  for (size_t i = 0; i < n; i++)
+    for (size_t k = 0; k < n; k++)
+      if (i >= z.all || k >= z.all) error[i * n + k] = hypot(error[i * n + k], size[i] * size[k]);
+  free(size);
+}
+
+static bool fill_field(Solve *s, Result *result, int k, int l) {
+  size_t m = field_size(large[k].id, s->sizes);
+  Replicates measured = collect(s, large[k].pick, l, m);
+  Grouping pairs = grouping_of_pairs(s->sizes.steps, s->sizes.all);
+  double *value = mem_block(m), *error = mem_block(m),
+         unit = large[k].response ? 1 / s->program->problem->gamma : 1;
+  bool fine = value && error && doubt(&measured, NULL, NULL, m, &pairs, value, error);
+  if (fine && !large[k].response) add_dropped(s->sizes, s->plan.tol, value, error);
+  for (size_t i = 0; fine && i < m; i++) {
+    value[i] *= unit;
+    error[i] *= fabs(unit);
+  }
+  fine = fine && field_fill(result, large[k].id, l, s->sizes, value, error);
+  free(value);
+  free(error);
+  return fine;
+}
+
+static void drop_block(Solve *s, Pick *pick, int l) {
+  for (int j = 0; j < marches(s); j++) {
+    double **block = pick(record_of(s, j), s->program, l);
+    free(*block);
+    *block = NULL;
+  }
+}
+
 static bool fill_large(Solve *s, Result *result) {
   bool fine = true;
   for (int k = 0; k < LARGE; k++)
     for (int l = 1; fine && l <= layers_of(s->program, k); l++) {
-      const double *x[REPLICATES];
-      collect(s, large[k].pick, l, x);
-      size_t m = field_size(large[k].id, s->sizes);
-      double *value = mem_block(m), *error = mem_block(m),
-             unit = large[k].response ? 1 / s->program->problem->gamma : 1;
-      fine = value && error;
-      for (size_t i = 0; fine && i < m; i++) {
-        double sum = 0, squares = 0;
-        for (int j = 0; j < s->replicates; j++) sum += x[j][i];
-        for (int j = 0; j < s->replicates; j++) squares += pow(x[j][i] - sum / s->replicates, 2);
-        value[i] = unit * sum / s->replicates;
-        if (s->replicates > 1)
-          error[i] = unit * run_student(s->replicates) *
-                     sqrt(squares / s->replicates / (s->replicates - 1));
-      }
-      if (fine) moderate_pairs(s->sizes, error);
-      fine = fine && field_fill(result, large[k].id, l, s->sizes, value, error);
-      free(value);
-      free(error);
-      for (int j = 0; j < s->replicates; j++) {
-        free(*large[k].pick(&s->record[j], s->program, l));
-        *large[k].pick(&s->record[j], s->program, l) = NULL;
-      }
+      fine = fill_field(s, result, k, l);
+      drop_block(s, large[k].pick, l);
     }
   return fine;
 }
@@ -239,7 +268,7 @@ static bool fill_large(Solve *s, Result *result) {
 static double two_time_bytes(const Solve *s) {
   double n = (double)(s->sizes.steps * s->sizes.all), kernels = 0;
   for (int k = 0; k < LARGE; k++) kernels += layers_of(s->program, k);
-  return 8 * n * n * kernels * (s->replicates + 2);
+  return 8 * n * n * kernels * (marches(s) + 2);
 }
 
 /* An upper bound: every basis as large as sample space or history allow. */
@@ -259,31 +288,40 @@ static double march_bytes(const Solve *s, size_t paths) {
   }
   double row = steps * (double)(z.all * z.all), record = 2 * row * p->matrix_count;
   int parallel = s->options.threads < s->replicates ? s->options.threads : s->replicates;
-  double summary = row * (double)(z.outputs * z.outputs) * (s->replicates + 5);
-  return 8 * (doubles * parallel + record * (s->replicates + parallel) + summary);
+  double summary = row * (double)(z.outputs * z.outputs) * (marches(s) + 12);
+  return 8 * (doubles * parallel + record * (marches(s) + parallel) + summary);
 }
 
-static void run_replicates(Solve *s) {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
-  for (int j = 0; j < s->replicates; j++) {
-    int failed_at;
-    Status status = s->options.closure == CLOSURE_PERTURBATIVE
-                        ? perturb_run(&s->plan, j, &s->record[j], &failed_at)
-                        : march_run(&s->plan, j, &s->record[j], &failed_at);
-    if (status != STATUS_OK) {
+static void run_march(Solve *s, int j) {
+  int replicate = j % s->replicates, failed_at;
+  MarchRecord *record = record_of(s, j);
+  const MarchPlan *plan = j < s->replicates ? &s->plan : &s->coarse;
+  Status status = s->options.closure == CLOSURE_PERTURBATIVE
+                      ? perturb_run(plan, replicate, record, &failed_at)
+                      : march_run(plan, replicate, record, &failed_at);
+  if (status == STATUS_OK) return;
 #pragma omp critical
-      if (s->status == STATUS_OK || j < s->failed_replicate) {
-        s->status = status;
-        s->failed_at = failed_at;
-        s->failed_replicate = j;
-      }
-    }
+  if (s->status == STATUS_OK || j < s->failed_march) {
+    s->status = status;
+    s->failed_at = failed_at;
+    s->failed_march = j;
+  }
+}
+
+/* A companion that diverges where its replicate does not leaves the bias unknown. */
+static void run_marches(Solve *s) {
+  int count = marches(s);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
+  for (int j = 0; j < count; j++) run_march(s, j);
+  if (s->status == STATUS_NUMERICS && s->failed_march >= s->replicates) {
+    s->status = STATUS_OK;
+    s->companions = 0;
   }
 }
 
 static void forget_records(Solve *s) {
-  for (int j = 0; j < s->replicates; j++)
-    if (s->record[j].f) march_record_free(s->program, &s->record[j]);
+  for (int j = 0; j < 2 * s->replicates; j++)
+    if (record_of(s, j)->f) march_record_free(s->program, record_of(s, j));
 }
 
 static Status explain(const Solve *s, char **why) {
@@ -305,10 +343,16 @@ static Status run_linear(Solve *s, char **why) {
     double bytes = march_bytes(s, s->plan.paths);
     if (bytes > mem_available()) return run_refuse(why, bytes);
     s->status = STATUS_OK;
-    run_replicates(s);
+    run_marches(s);
     if (s->status != STATUS_LIMIT || s->failed_at >= 0) return explain(s, why);
     forget_records(s);
   }
+}
+
+static uint32_t *sobol_points(size_t paths) {
+  uint32_t *points = mem_new(SOBOL_DIMS * paths, sizeof *points);
+  sobol_table(SOBOL_DIMS, paths, points);
+  return points;
 }
 
 static Status run(Solve *s, char **why) {
@@ -316,11 +360,12 @@ static Status run(Solve *s, char **why) {
   if (s->program->linear) bytes = s->plan.two_time ? two_time_bytes(s) : 0;
   if (bytes > mem_available()) return run_refuse(why, bytes);
   if (s->program->linear) return run_linear(s, why);
-  uint32_t *sobol = mem_new(SOBOL_DIMS * s->plan.paths, sizeof *sobol);
-  sobol_table(SOBOL_DIMS, s->plan.paths, sobol);
-  s->plan.sobol = sobol;
-  run_replicates(s);
-  free(sobol);
+  uint32_t *fine = sobol_points(s->plan.paths), *coarse = sobol_points(s->coarse.paths);
+  s->plan.sobol = fine;
+  s->coarse.sobol = coarse;
+  run_marches(s);
+  free(fine);
+  free(coarse);
   return explain(s, why);
 }
 
@@ -345,6 +390,8 @@ static int replicates_for(const Program *program, const SolveOptions *options) {
                                                       : replicates;
 }
 
+/* The scatter of a probe is not asked for, nor its bias. What two times take does not become less
+ * with the paths: there, half as many companions do. */
 static void prepare(Solve *s, Program *program, const SolveOptions *options, bool two_time) {
   *s = (Solve){.program = program, .options = *options, .sizes = sizes_of(program)};
   int replicates = replicates_for(program, options);
@@ -364,6 +411,12 @@ static void prepare(Solve *s, Program *program, const SolveOptions *options, boo
   plan->tol = options->tol > 0 ? options->tol : automatic_tol(program, options);
   s->compiled = compile(program);
   plan->compiled = &s->compiled;
+  bool biased = !program->linear && !options->probe;
+  s->companions = !biased ? 0 : two_time ? s->replicates / 2 : s->replicates;
+  s->coarse = *plan;
+  s->coarse.paths = plan->paths / COARSER;
+  if (s->coarse.paths < COARSEST_PATHS) s->coarse.paths = COARSEST_PATHS;
+  s->coarse.tol = COARSER * plan->tol;
 }
 
 static void clean(Solve *s) {
@@ -393,6 +446,7 @@ Status solve_march_to(Program *program, const SolveOptions *options, Snapshot *s
   prepare(&s, program, options, false);
   s.sizes.steps = (size_t)snapshot->step + 1;
   s.plan.snapshot = snapshot;
+  s.companions = 0;
   Status status = run(&s, why);
   *paths = s.plan.paths;
   *replicates = s.replicates;
@@ -443,12 +497,7 @@ static void promise_large(Solve *s, Result *result) {
 
 static void note_run(Solve *s, Result *result, double seconds) {
   static const char *const closures[] = {"full", "ntk", "gradient_independence", "perturbative"};
-  double flops = 0;
-  int rank = 0;
-  for (int j = 0; j < s->replicates; j++) {
-    flops += s->record[j].flops;
-    if (s->record[j].rank > rank) rank = s->record[j].rank;
-  }
+  double flops = flops_of(s);
   if (!result->exact) {
     result_note(result, "samples", "%zu", s->plan.paths * (size_t)s->replicates);
     result_note(result, "replicates", "%d", s->replicates);
@@ -456,7 +505,9 @@ static void note_run(Solve *s, Result *result, double seconds) {
   }
   result_note(result, "closure", "%s", closures[s->options.closure]);
   result_note(result, "tol", "%.17g", s->plan.tol);
-  result_note(result, "rank", "%d", rank);
+  result_note(result, "rank", "%d", rank_of(s));
+  if (!s->program->linear && !s->options.probe && !s->companions)
+    result_note(result, "bias", "unknown");
   result_note(result, "flops", "%.17g", flops);
   result_note(result, "seconds", "%.6g", seconds);
 }

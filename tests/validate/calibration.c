@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Are the errors that dmft prints those it makes? Over many seeds, the deviation of f, ntk and Phi
- * from a converged answer is taken in units of the printed standard error. Its root mean square is
- * one where errors are honest; outside [0.6, 1.5] the program fails. Takes some minutes.
+/* Are the errors that dmft prints those it makes? Over many seeds, the deviation of f, loss, ntk
+ * and Phi from a converged answer is taken in units of the printed standard error. Its root mean
+ * square is one where errors are honest; outside [0.6, 1.5] the program fails. Takes some minutes.
  *
  * Usage: calibration [SEEDS] */
 #include "../unit/problem.h"
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum { SEEDS = 40, REFERENCES = 16, REFERENCE_SAMPLES = 64000, LAYERS = 3 };
-enum { F, NTK, PHI, KINDS = PHI + LAYERS };
+enum { F, LOSS, NTK, PHI, KINDS = PHI + LAYERS };
 static const double LOWEST = 0.6, HIGHEST = 1.5;
 
 static int processors(void) {
@@ -23,15 +23,17 @@ static Result *solve(Program *program, int samples, uint64_t seed) {
 }
 
 static const Array *value_of(Result *result, int kind) {
-  return kind == F     ? field_of(result, "f", 0)
-         : kind == NTK ? field_of(result, "ntk", 0)
-                       : field_of(result, "Phi", kind - PHI + 1);
+  return kind == F      ? field_of(result, "f", 0)
+         : kind == LOSS ? field_of(result, "loss", 0)
+         : kind == NTK  ? field_of(result, "ntk", 0)
+                        : field_of(result, "Phi", kind - PHI + 1);
 }
 
 static const Array *doubt_of(Result *result, int kind) {
-  return kind == F     ? error_of(result, "f", 0)
-         : kind == NTK ? error_of(result, "ntk", 0)
-                       : error_of(result, "Phi", kind - PHI + 1);
+  return kind == F      ? error_of(result, "f", 0)
+         : kind == LOSS ? error_of(result, "loss", 0)
+         : kind == NTK  ? error_of(result, "ntk", 0)
+                        : error_of(result, "Phi", kind - PHI + 1);
 }
 
 /* The mean over many large runs with seeds of their own, and its variance. */
@@ -93,7 +95,7 @@ static double rms(const Tally *tally) {
 
 /* Prints one line; false if a number is out of bounds. */
 static bool calibrate(Program *program, const Reference *reference, int samples, int seeds) {
-  Tally tally[3] = {{0}};
+  Tally tally[PHI + 1] = {{0}};
   for (int s = 0; s < seeds; s++) {
     Result *result = solve(program, samples, (uint64_t)s);
     for (int k = 0; k < reference->kinds; k++)
@@ -103,7 +105,7 @@ static bool calibrate(Program *program, const Reference *reference, int samples,
   }
   bool fine = true;
   printf("%9d", samples);
-  for (int k = 0; k < 3; k++) {
+  for (int k = 0; k <= PHI; k++) {
     double z = rms(&tally[k]);
     bool within = z >= LOWEST && z <= HIGHEST;
     printf("%8.2f%c", z, within ? ' ' : '!');
@@ -123,7 +125,7 @@ int main(int argc, char **argv) {
   ExprPool *pool = expr_pool_new();
   printf("rms deviation in units of the printed error, %d seeds (! outside %.1f to %.1f)\n", seeds,
          LOWEST, HIGHEST);
-  printf("phi   L gamma   samples       f      ntk      Phi\n");
+  printf("phi   L gamma   samples       f     loss      ntk      Phi\n");
   for (int m = 0; m < 2; m++)
     for (int depth = 2; depth <= LAYERS; depth++)
       for (int g = 0; g < 3; g++) {

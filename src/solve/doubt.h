@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What a sampled number does not know of itself: the error that is stated with the mean over
+ * independent replicates of a calculation.
+ *
+ * Two parts add in squares. The replicates scatter. And each of them is off in the same way, by
+ * what finite resolution does to it. Replicates are therefore repeated at a coarser resolution, and
+ * a bias of first order is known from the difference; what of it stands out from its own scatter is
+ * part of the error. */
+#ifndef DMF_SOLVE_DOUBT_H
+#define DMF_SOLVE_DOUBT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { MOST_REPLICATES = 8 };
+
+/* What `count` replicates measured, arrays of n numbers; and the first `companions` of them at a
+ * coarser resolution (none: nothing is said of the bias). The bias is `share` times the difference:
+ * 1 / (ratio - 1), where it is of first order, and the resolution `ratio` times coarser. */
+typedef struct Replicates {
+  int count, companions;
+  size_t n;
+  const double *fine[MOST_REPLICATES], *coarse[MOST_REPLICATES];
+  double share;
+} Replicates;
+
+/* Makes out [m] of x [n]. */
+typedef void Derivation(const void *context, const double *x, double *out);
+
+/* How the entries of an array fall into groups that share the causes of their errors: group (i, k)
+ * of outer x inner has the entries i * outer_stride + k * inner_stride + a * row_stride + b,
+ * a < rows, b < columns. */
+typedef struct Grouping {
+  size_t outer, outer_stride, inner, inner_stride, rows, row_stride, columns;
+} Grouping;
+/* [steps, entries], one group for each time. */
+Grouping grouping_of_times(size_t steps, size_t entries);
+/* [steps, points, steps, points], one group for each pair of times. */
+Grouping grouping_of_pairs(size_t steps, size_t points);
+
+/* value [m] = derivation of the mean over replicates, and its stated error [m]; without a
+ * derivation m = n, and the value is the mean itself. The derivation is taken at distances of the
+ * order of the error, so that a kink or a flat piece within reach is seen. False: no memory. */
+bool doubt(const Replicates *replicates, Derivation *derivation, const void *context, size_t m,
+           const Grouping *grouping, double *value, double *error);
+
+#endif
