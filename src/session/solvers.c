@@ -366,7 +366,12 @@ static Value *dmft(Call *call) {
   }
   if (!sound) return call_broken(call);
   options.tol = tol->number;
-  return ask(call, DMFT, solve_dmft, options);
+  Value *value = ask(call, DMFT, solve_dmft, options);
+  bool solved = value->kind == VALUE_RESULT && !session_of(call)->loading;
+  char *caution = solved ? solve_caution(value->result) : NULL;
+  if (caution) diag_warning(call->eval->diags, call->span, NULL, "%s", caution);
+  free(caution);
+  return value;
 }
 
 /* Below the least width the expansion has broken down; a model may give no width (0). */

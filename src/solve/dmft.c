@@ -16,6 +16,7 @@
 #include "solve/perturb.h"
 #include "solve/run.h"
 
+#include <limits.h>
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -35,6 +36,9 @@ _Static_assert((int)REPLICATES <= (int)MOST_REPLICATES, "the error of all replic
 /* Where noise and fields take up most of sample space, noise is no longer made orthogonal to them,
  * and what follows from a small basis does not hold. */
 static const double FULL = 0.9;
+
+/* Operations that the solver spends on its own account to get out of that: a second or so. */
+static const double AFFORDABLE = 2e10;
 
 /* One solve. */
 typedef struct Solve {
@@ -478,12 +482,23 @@ static bool is_probed_whole(const Program *program, const SolveOptions *options)
   return program->linear || is_lazy(program, options);
 }
 
+/* The samples that a result of these options was made from: asked for, doubled as often as the
+ * bases filled sample space. */
+static int samples_of(const Result *result, const SolveOptions *options) {
+  const char *taken = result_attribute(result, "samples");
+  int samples = options->samples;
+  while (taken && samples > 0 && 2.0 * samples <= strtod(taken, NULL)) samples *= 2;
+  return samples;
+}
+
 void solve_dmft_origin(Result *result, Program *program, const SolveOptions *options) {
   if (is_lazy(program, options)) {
     solve_lazy_origin(result, program, options);
   } else {
     Solve s;
-    prepare(&s, program, options, false);
+    SolveOptions taken = *options;
+    taken.samples = samples_of(result, options);
+    prepare(&s, program, &taken, false);
     give_origin(&s, result);
     clean(&s);
   }
@@ -539,6 +554,40 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
   return NULL;
 }
 
+/* Twice the paths are up to eight times the work, since full bases grow with them. */
+static bool can_double(const Solve *s) {
+  return 8 * flops_of(s) < AFFORDABLE && s->options.samples <= INT_MAX / 4;
+}
+
+/* Doubles the samples while the bases fill sample space and it costs little. */
+static Status run_unfilled(Solve *s, Program *program, const SolveOptions *options, char **why) {
+  SolveOptions more = *options;
+  for (;; more.samples *= 2) {
+    prepare(s, program, &more, false);
+    Status status = run(s, why);
+    if (status != STATUS_OK || more.probe || !is_full(s) || !can_double(s)) return status;
+    clean(s);
+  }
+}
+
+char *solve_caution(const Result *result) {
+  const char *rank = result_attribute(result, "rank"),
+             *samples = result_attribute(result, "samples"),
+             *replicates = result_attribute(result, "replicates");
+  if (strcmp(result->kind, "dmft") != 0 || !rank || !samples || !replicates) return NULL;
+  double paths = strtod(samples, NULL) / strtod(replicates, NULL);
+  if (strtod(rank, NULL) > FULL * paths)
+    return mem_format(
+        "the fields fill sample space (rank %s of %g paths in each of %s replicates): "
+        "the stated errors may be too small; more samples than %s are needed",
+        rank, paths, replicates, samples);
+  if (result_attribute(result, "bias"))
+    return mem_format("with a fraction of the %s samples training diverges: the stated errors lack "
+                      "the bias of few samples",
+                      samples);
+  return NULL;
+}
+
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
   const char *refusal = solve_refuses(program, options);
@@ -555,8 +604,7 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
   }
   double start = run_clock();
   Solve s;
-  prepare(&s, program, options, false);
-  Status status = run(&s, why);
+  Status status = run_unfilled(&s, program, options, why);
   if (status == STATUS_OK) {
     Result *r = result_new("dmft");
     r->exact = program->linear;

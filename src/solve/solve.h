@@ -39,9 +39,13 @@ typedef struct SolveOptions {
 const char *solve_refuses(const Program *program, const SolveOptions *options);
 
 /* The infinite-width saddle point of a program: kernels, responses, predictions at t = 0..T, with
- * Monte Carlo errors; exact when every map is affine. theory.md section 2.
+ * errors; exact when every map is affine. theory.md section 2. Where so few samples are asked for
+ * that the fields fill sample space, twice as many are taken, while that costs little.
  * On failure *result is NULL and *why (to be freed) says what went wrong and at which step. */
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why);
+
+/* What to know of a result of solve_dmft beside its errors, a sentence to be freed; or NULL. */
+char *solve_caution(const Result *result);
 
 /* The lazy limit of a program: kernels at initialisation by quadrature or closed form, f by the
  * tangent kernel. solve_dmft calls it for CLOSURE_NTK and the NTK parameterization. Nothing is
