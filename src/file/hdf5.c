@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* HDF5. The library prints its errors by default; that is switched off for the length of each call
- * from outside. Identifiers below zero are failures, and every one that is not is closed. */
+/* HDF5. The library is used by a child of the process alone (apart.h): what is called by `work`
+ * functions runs there. Identifiers below zero are failures, and every one that is not is closed.
+ */
 #include "base/memory.h"
+#include "file/apart.h"
 #include "file/file.h"
 #include "file/io.h"
 #include "num/arrayops.h"
@@ -12,27 +14,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 
-/* The library's reporting, while it is off. */
-typedef struct Silence {
-  H5E_auto2_t report;
-  void *context;
-} Silence;
+/* The library prints its errors by default; whether memory was among them is all that is wanted. */
 
-/* The library's own clean-up at exit is declined as well: all is closed by then, except what a
- * damaged file made it lose, over which it would stumble. */
-static Silence silence_begin(void) {
-  Silence silence = {0};
-  H5dont_atexit();
-  H5Eget_auto2(H5E_DEFAULT, &silence.report, &silence.context);
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-  return silence;
+static herr_t note_cause(unsigned n, const H5E_error2_t *error, void *starved) {
+  (void)n;
+  if (error->maj_num == H5E_RESOURCE || error->min_num == H5E_NOSPACE ||
+      error->min_num == H5E_CANTALLOC)
+    *(bool *)starved = true;
+  return 0;
 }
 
-static void silence_end(Silence silence) {
-  H5Eset_auto2(H5E_DEFAULT, silence.report, silence.context);
+static herr_t note_failure(hid_t stack, void *starved) {
+  return H5Ewalk2(stack, H5E_WALK_UPWARD, note_cause, starved);
+}
+
+static void library_begin(bool *starved) {
+  *starved = H5Eset_auto2(H5E_DEFAULT, note_failure, starved) < 0;
 }
 
 /* The seal: a line behind the end of the HDF5 file with the CRC-32 of all before it. The checksums
@@ -44,31 +43,26 @@ static void seal_print(unsigned long crc, char seal[SEAL_LENGTH + 1]) {
   snprintf(seal, SEAL_LENGTH + 1, "\ndmf:%08lx\n", crc & 0xffffffff);
 }
 
-static bool seal_holds(FILE *stream) {
+typedef enum Seal { SEAL_NONE, SEAL_BROKEN, SEAL_WHOLE } Seal;
+
+static Seal seal_of(FILE *stream) {
   char seal[SEAL_LENGTH + 1] = "", expected[SEAL_LENGTH + 1];
-  if (fseek(stream, -SEAL_LENGTH, SEEK_END) != 0) return true;
+  if (fseek(stream, -SEAL_LENGTH, SEEK_END) != 0) return SEAL_NONE;
   long length = ftell(stream);
   if (fread(seal, 1, SEAL_LENGTH, stream) != SEAL_LENGTH || strncmp(seal, "\ndmf:", 5) != 0)
-    return true;
+    return SEAL_NONE;
   rewind(stream);
   unsigned char block[1 << 14];
   unsigned long crc = crc32(0, NULL, 0);
   while (length > 0) {
     size_t want = (size_t)length < sizeof block ? (size_t)length : sizeof block;
     size_t got = fread(block, 1, want, stream);
-    if (!got) return false;
+    if (!got) return SEAL_BROKEN;
     crc = crc32_z(crc, block, got);
     length -= (long)got;
   }
   seal_print(crc, expected);
-  return strcmp(seal, expected) == 0;
-}
-
-static bool is_whole(const char *path) {
-  FILE *stream = fopen(path, "rb");
-  bool whole = stream && seal_holds(stream);
-  if (stream) fclose(stream);
-  return whole;
+  return strcmp(seal, expected) == 0 ? SEAL_WHOLE : SEAL_BROKEN;
 }
 
 /* Reading */
@@ -213,16 +207,11 @@ static Status read_foreign(const char *path, const char *name, hid_t dataset, Ar
 }
 
 static Status open_file(const char *path, hid_t *file, char **why) {
-  *file = H5I_INVALID_HID;
-  struct stat about;
-  if (stat(path, &about) < 0 || access(path, R_OK) < 0)
-    return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
-  if (!S_ISREG(about.st_mode))
-    return file_fail(why, path, STATUS_FILE, "this is not a regular file");
-  if (H5Fis_hdf5(path) <= 0) return file_fail(why, path, STATUS_FILE, "this is not an HDF5 file");
-  *file = !is_whole(path) ? H5I_INVALID_HID : H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  bool ours = H5Fis_hdf5(path) > 0;
+  *file = ours ? H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT) : H5I_INVALID_HID;
   if (*file >= 0) return STATUS_OK;
-  return file_fail(why, path, STATUS_FILE, "the HDF5 file is damaged or cut off");
+  return file_fail(why, path, STATUS_FILE,
+                   ours ? "the HDF5 file is damaged or cut off" : "this is not an HDF5 file");
 }
 
 /* Gathers the names of datasets for the message when one is missing. */
@@ -258,11 +247,68 @@ static Status read_file(const char *path, const char *name, Array **array, char 
   return status;
 }
 
+/* A file to be read, as an array or as a result. */
+typedef struct Reading {
+  const char *path, *dataset;
+  bool sound;
+  Array *array;
+  Result *result;
+} Reading;
+
+/* What the library says about a file when it lacks memory is not to be believed. */
+static Status starve(const Reading *r, Status status, char **why) {
+  if (status != STATUS_FILE) return status;
+  free(*why);
+  return file_fail(why, r->path, STATUS_LIMIT, "%s: %.0f bytes are free",
+                   r->sound ? "reading it takes more memory than there is"
+                            : "it is damaged, or reading it takes more memory than there is",
+                   mem_available());
+}
+
+/* What can be known about a file without the library. */
+static Status inspect(const char *path, Apart *apart, char **why) {
+  struct stat about;
+  FILE *stream = stat(path, &about) == 0 && S_ISREG(about.st_mode) ? fopen(path, "rbe") : NULL;
+  if (!stream && errno) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  if (!stream) return file_fail(why, path, STATUS_FILE, "this is not a regular file");
+  Seal seal = seal_of(stream);
+  fclose(stream);
+  apart->bytes = (double)about.st_size;
+  apart->sound = seal == SEAL_WHOLE;
+  if (seal != SEAL_BROKEN) return STATUS_OK;
+  return file_fail(why, path, STATUS_FILE, "the HDF5 file is damaged or cut off");
+}
+
+static Status read_apart(Reading *r, Apart apart, char **why) {
+  errno = 0;
+  Status status = inspect(r->path, &apart, why);
+  if (status) return status;
+  r->sound = apart.sound;
+  apart.path = r->path;
+  apart.context = r;
+  return file_apart(&apart, why);
+}
+
+static Status work_array(void *context, char **why) {
+  Reading *r = context;
+  bool starved;
+  library_begin(&starved);
+  Status status = read_file(r->path, r->dataset, &r->array, why);
+  return starved ? starve(r, status, why) : status;
+}
+
+static void send_array(void *context, int to) { file_send_array(to, ((Reading *)context)->array); }
+
+static Status receive_array(void *context, int from, char **why) {
+  Reading *r = context;
+  return file_take_array(from, r->path, &r->array, why);
+}
+
 Status file_read_hdf5(const char *path, const char *dataset, Array **array, char **why) {
-  *array = NULL;
-  Silence silence = silence_begin();
-  Status status = read_file(path, dataset, array, why);
-  silence_end(silence);
+  Reading r = {.path = path, .dataset = dataset};
+  Status status = read_apart(
+      &r, (Apart){.work = work_array, .send = send_array, .receive = receive_array}, why);
+  *array = r.array;
   return status;
 }
 
@@ -288,6 +334,18 @@ static herr_t damaged(Reader *r, const char *name) {
   return -1;
 }
 
+/* The text of an attribute, of fixed length, or of any as versions before 0.2 wrote it. */
+static char *attribute_string(hid_t attribute, hid_t type) {
+  char *text = NULL;
+  if (H5Tis_variable_str(type) > 0) return H5Aread(attribute, type, &text) < 0 ? NULL : text;
+  size_t size = H5Tget_size(type);
+  if (!size || H5Aget_storage_size(attribute) != size || !(text = malloc(size + 1))) return NULL;
+  text[size] = 0;
+  if (H5Aread(attribute, type, text) >= 0) return text;
+  free(text);
+  return NULL;
+}
+
 /* An attribute as text, to be freed: one string, or one number. NULL when it is neither. */
 static char *attribute_text(hid_t object, const char *name) {
   hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
@@ -296,12 +354,11 @@ static char *attribute_text(hid_t object, const char *name) {
   char *text = NULL;
   if (type >= 0 && space >= 0 && H5Sget_simple_extent_npoints(space) == 1) {
     double number;
-    char *string = NULL;
-    if (H5Tis_variable_str(type) > 0 && H5Aread(attribute, type, &string) >= 0 && string)
-      text = mem_string(string);
-    else if (H5Tget_class(type) == H5T_FLOAT && H5Aread(attribute, H5T_NATIVE_DOUBLE, &number) >= 0)
+    H5T_class_t class = H5Tget_class(type);
+    if (class == H5T_STRING)
+      text = attribute_string(attribute, type);
+    else if (class == H5T_FLOAT && H5Aread(attribute, H5T_NATIVE_DOUBLE, &number) >= 0)
       text = mem_number(number);
-    H5free_memory(string);
   }
   if (space >= 0) H5Sclose(space);
   if (type >= 0) H5Tclose(type);
@@ -447,11 +504,28 @@ static Status read_result(const char *path, Result **result, char **why) {
   return status;
 }
 
+static Status work_result(void *context, char **why) {
+  Reading *r = context;
+  bool starved;
+  library_begin(&starved);
+  Status status = read_result(r->path, &r->result, why);
+  return starved ? starve(r, status, why) : status;
+}
+
+static void send_result(void *context, int to) {
+  file_send_result(to, ((Reading *)context)->result);
+}
+
+static Status receive_result(void *context, int from, char **why) {
+  Reading *r = context;
+  return file_take_result(from, r->path, &r->result, why);
+}
+
 Status file_read_result(const char *path, Result **result, char **why) {
-  *result = NULL;
-  Silence silence = silence_begin();
-  Status status = read_result(path, result, why);
-  silence_end(silence);
+  Reading r = {.path = path};
+  Status status = read_apart(
+      &r, (Apart){.work = work_result, .send = send_result, .receive = receive_result}, why);
+  *result = r.result;
   return status;
 }
 
@@ -466,10 +540,11 @@ static bool put_attribute(hid_t object, const char *name, hid_t type, const void
   return good;
 }
 
+/* With its terminating NUL, of fixed length: the library crashes over damaged tables of others. */
 static bool put_text(hid_t object, const char *name, const char *text) {
   hid_t type = H5Tcopy(H5T_C_S1);
-  bool good = type >= 0 && H5Tset_size(type, H5T_VARIABLE) >= 0 &&
-              H5Tset_cset(type, H5T_CSET_UTF8) >= 0 && put_attribute(object, name, type, &text);
+  bool good = type >= 0 && H5Tset_size(type, strlen(text) + 1) >= 0 &&
+              H5Tset_cset(type, H5T_CSET_UTF8) >= 0 && put_attribute(object, name, type, text);
   if (type >= 0) H5Tclose(type);
   return good;
 }
@@ -555,8 +630,9 @@ static bool put_recipe(hid_t file, const ResultRecipe *recipe) {
 
 typedef struct Content {
   const char *path, *name, *script;
-  const Array *array;   /* one dataset, */
-  const Result *result; /* or a result */
+  const char *temporary; /* what is filled */
+  const Array *array;    /* one dataset, */
+  const Result *result;  /* or a result */
 } Content;
 
 static const char axes_legend[] =
@@ -641,28 +717,45 @@ static Status put_image(FILE *stream, void *context, char **why) {
   return STATUS_OK;
 }
 
+/* Nothing but a lack of memory stands in the way of a file that is made there. */
 static Status build(const Content *content, Image *image, char **why) {
-  double needed = 2 * bytes_of(content);
-  if (needed > mem_available())
-    return file_fail(why, content->path, STATUS_LIMIT,
-                     "writing takes %.0f bytes of memory, but %.0f are free", needed,
-                     mem_available());
   hid_t file = create_in_memory();
   if (file >= 0 && (content->result ? put_result(file, content) : put_array(file, content)))
     image->bytes = image_of(file, &image->size);
   if (file >= 0) H5Fclose(file);
-  if (image->bytes) return STATUS_OK;
-  return file_fail(why, content->path, STATUS_FILE, "the HDF5 library could not make the file");
+  return image->bytes ? STATUS_OK
+                      : file_fail(why, content->path, STATUS_LIMIT,
+                                  "the HDF5 library could not make the file: memory ran out");
+}
+
+static Status work_write(void *context, char **why) {
+  const Content *content = context;
+  Image image = {0};
+  bool starved;
+  library_begin(&starved);
+  Status status = build(content, &image, why);
+  return status ? status
+                : file_fill_stream(content->path, content->temporary, put_image, &image, why);
+}
+
+static Status write_temporary(const char *temporary, void *context, char **why) {
+  Content *content = context;
+  double needed = 2 * bytes_of(content), available = mem_available();
+  if (needed > available)
+    return file_fail(why, content->path, STATUS_LIMIT,
+                     "writing takes %.0f bytes of memory, but %.0f are free", needed, available);
+  content->temporary = temporary;
+  return file_apart(&(Apart){.path = content->path,
+                             .bytes = needed,
+                             .sound = true,
+                             .lasts = true,
+                             .context = content,
+                             .work = work_write},
+                    why);
 }
 
 static Status write_file(Content content, char **why) {
-  Image image = {0};
-  Silence silence = silence_begin();
-  Status status = build(&content, &image, why);
-  silence_end(silence);
-  if (!status) status = file_replace_stream(content.path, put_image, &image, why);
-  free(image.bytes);
-  return status;
+  return file_replace(content.path, write_temporary, &content, why);
 }
 
 Status file_write_array_hdf5(const char *path, const char *name, const Array *array, char **why) {

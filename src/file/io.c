@@ -190,6 +190,19 @@ Status file_replace(const char *path,
   return status;
 }
 
+Status file_fill_stream(const char *path, const char *temporary,
+                        Status (*write)(FILE *stream, void *context, char **why), void *context,
+                        char **why) {
+  FILE *stream = fopen(temporary, "we");
+  if (!stream) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  errno = 0;
+  Status status = write(stream, context, why);
+  bool failed = ferror(stream);
+  failed = fclose(stream) != 0 || failed;
+  if (status || !failed) return status;
+  return file_fail(why, path, STATUS_FILE, "%s", strerror(errno ? errno : EIO));
+}
+
 typedef struct StreamWriter {
   const char *path;
   Status (*write)(FILE *stream, void *context, char **why);
@@ -197,15 +210,8 @@ typedef struct StreamWriter {
 } StreamWriter;
 
 static Status write_stream(const char *temporary, void *context, char **why) {
-  StreamWriter *writer = context;
-  FILE *stream = fopen(temporary, "we");
-  if (!stream) return file_fail(why, writer->path, STATUS_FILE, "%s", strerror(errno));
-  errno = 0;
-  Status status = writer->write(stream, writer->context, why);
-  bool failed = ferror(stream);
-  failed = fclose(stream) != 0 || failed;
-  if (status || !failed) return status;
-  return file_fail(why, writer->path, STATUS_FILE, "%s", strerror(errno ? errno : EIO));
+  const StreamWriter *writer = context;
+  return file_fill_stream(writer->path, temporary, writer->write, writer->context, why);
 }
 
 Status file_replace_stream(const char *path,

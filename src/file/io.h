@@ -59,6 +59,11 @@ Status file_replace_stream(const char *path,
                            Status (*write)(FILE *stream, void *context, char **why), void *context,
                            char **why);
 
+/* For file_replace: lets `write` fill the temporary file as a stream. */
+Status file_fill_stream(const char *path, const char *temporary,
+                        Status (*write)(FILE *stream, void *context, char **why), void *context,
+                        char **why);
+
 /* The text after the last dot of the last part of the path, or "". */
 const char *file_extension(const char *path);
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/memory.h"
+#include "file/apart.h"
 #include "file/file.h"
+#include "file/io.h"
 #include "num/arrayops.h"
 
 #include "check.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <hdf5.h>
 #include <math.h>
 #include <signal.h>
@@ -755,6 +758,112 @@ static void clean_up(void) {
   rmdir(directory);
 }
 
+/* Work for a child that fails in every way that there is. */
+
+static Status crash(void *context, char **why) {
+  (void)context, (void)why;
+  raise(SIGSEGV);
+  return STATUS_OK;
+}
+
+static Status run_for_ever(void *context, char **why) {
+  (void)why;
+  for (volatile unsigned *count = context; *count < 2; *count ^= 1) continue;
+  return STATUS_OK;
+}
+
+static Status leave_early(void *context, char **why) {
+  (void)context, (void)why;
+  exit(255);
+}
+
+static Status take_all(void *context, char **why) {
+  (void)context, (void)why;
+  while (mem_new(1 << 20, 1024)) continue;
+  return STATUS_OK;
+}
+
+static Status stop(void *context, char **why) {
+  (void)context, (void)why;
+  raise(SIGINT);
+  return STATUS_OK;
+}
+
+static Status refuse(void *context, char **why) {
+  (void)context;
+  return file_fail(why, "it", STATUS_NUMERICS, "refused");
+}
+
+/* What the host does at exit is not done by a child. */
+static void mark(void) { close(open(at("left"), O_CREAT | O_WRONLY, 0600)); }
+
+static bool ends(Status (*work)(void *context, char **why), bool sound, Status expected,
+                 const char *part) {
+  unsigned context = 0;
+  char *why = NULL;
+  Status status =
+      file_apart(&(Apart){.path = "it", .sound = sound, .context = &context, .work = work}, &why);
+  bool good = status == expected && why && strstr(why, part);
+  if (!good) fprintf(stderr, "  %d: %s\n", status, why);
+  free(why);
+  return good;
+}
+
+static void test_apart(void) {
+  atexit(mark);
+  CHECK(ends(crash, false, STATUS_FILE, "it: the HDF5 file is damaged: the HDF5 library crashes"));
+  CHECK(ends(crash, true, STATUS_LIMIT, "it: not enough memory"));
+  CHECK(ends(run_for_ever, false, STATUS_FILE, "does not end within 2 s of processor time"));
+  CHECK(ends(leave_early, false, STATUS_LIMIT, "it: not enough memory"));
+  CHECK(ends(take_all, false, STATUS_LIMIT, "it: not enough memory"));
+  CHECK(ends(stop, false, STATUS_INTERRUPTED, "interrupted"));
+  CHECK(ends(refuse, false, STATUS_NUMERICS, "it: refused"));
+  CHECK(access(at("left"), F_OK) < 0);
+  signal(SIGCHLD, SIG_IGN); /* of hosts that wait for no child */
+  CHECK(ends(crash, false, STATUS_FILE, "damaged"));
+  CHECK(ends(refuse, false, STATUS_NUMERICS, "refused"));
+  signal(SIGCHLD, SIG_DFL);
+}
+
+/* Texts of variable length lie in tables of their own, over which the library stumbles. */
+static void test_hostile_hdf5(void) {
+  const unsigned ordered = H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED;
+  hid_t create = H5Pcreate(H5P_FILE_CREATE);
+  H5Pset_attr_creation_order(create, ordered);
+  H5Pset_link_creation_order(create, ordered);
+  hid_t file = H5Fcreate(at("v.h5"), H5F_ACC_TRUNC, create, H5P_DEFAULT);
+  H5Pclose(create);
+  hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+  H5Tset_size(type, H5T_VARIABLE);
+  hid_t attribute = H5Acreate2(file, "kind", type, space, H5P_DEFAULT, H5P_DEFAULT);
+  H5Awrite(attribute, type, &(const char *){"dmft"});
+  H5Aclose(attribute);
+  H5Sclose(space);
+  H5Tclose(type);
+  H5Fclose(file);
+  Result *result = NULL;
+  char *why = NULL;
+  CHECK(file_read_result(at("v.h5"), &result, &why) == STATUS_OK);
+  CHECK(result && strcmp(result->kind, "dmft") == 0);
+  result_drop(result);
+  static char bytes[1 << 14];
+  FILE *stream = fopen(at("v.h5"), "rb");
+  size_t length = fread(bytes, 1, sizeof bytes, stream);
+  fclose(stream);
+  const char *table = memmem(bytes, length, "GCOL", 4);
+  CHECK(table && length < sizeof bytes);
+  for (size_t i = 4; table && i < 40; i++) {
+    char *byte = &bytes[(size_t)(table - bytes) + i], was = *byte;
+    *byte ^= (char)0x81;
+    Status status = file_read_result(put("v.h5", bytes, length), &result, &why);
+    CHECK(status == STATUS_OK || ((status == STATUS_FILE || status == STATUS_LIMIT) && why));
+    result_drop(result);
+    free(why);
+    why = NULL;
+    *byte = was;
+  }
+}
+
 int main(void) {
   const char *base = getenv("TMPDIR");
   snprintf(directory, sizeof directory, "%s/dmf-file-XXXXXX", base ? base : "/tmp");
@@ -767,7 +876,9 @@ int main(void) {
   test_damaged();
   test_gzip();
   test_cifar();
+  test_apart();
   test_foreign_hdf5();
+  test_hostile_hdf5();
   test_round_trips();
   test_csv_again();
   test_json();

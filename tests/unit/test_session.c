@@ -3,6 +3,7 @@
 #include "dmf.h"
 #include "check.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -254,6 +255,44 @@ static void partial(void) {
   finish(&b);
 }
 
+/* Sessions in threads of their own, which save and load at the same time. */
+
+static void *save_and_load(void *context) {
+  int *bad = context;
+  char name[64], text[600];
+  snprintf(name, sizeof name, "test-session-%ld-%p.h5", (long)getpid(), context);
+  snprintf(text, sizeof text,
+           "dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }\n"
+           "model net { layers = input -> dense(linear) -> readout; width = 8 }\n"
+           "training fit { dataset = d; optimizer = gd(0.1); steps = 3 }\n"
+           "theory = dmft(net, fit)\n"
+           "for k in 1..3 {\n  save theory to \"%s\"\n"
+           "  assert all(load(\"%s\").f == theory.f)\n"
+           "  assert all(hdf5(\"%s\", \"f\") == theory.f)\n}\n",
+           name, name, name);
+  for (int i = 0; i < 3; i++) {
+    Bench b;
+    begin(&b, false);
+    if (run(&b, text) != DMF_OK) ++*bad;
+    if (*bad) fprintf(stderr, "  %s\n", b.messages);
+    finish(&b);
+  }
+  unlink(name);
+  return NULL;
+}
+
+static void together(void) {
+  enum { THREADS = 4 };
+  pthread_t threads[THREADS];
+  int bad[THREADS] = {0};
+  for (int i = 0; i < THREADS; i++)
+    CHECK(pthread_create(&threads[i], NULL, save_and_load, &bad[i]) == 0);
+  for (int i = 0; i < THREADS; i++) {
+    pthread_join(threads[i], NULL);
+    CHECK(bad[i] == 0);
+  }
+}
+
 int main(void) {
   setenv("DMF_PATH", ".", 0); /* run in the build directory */
   entries();
@@ -261,6 +300,7 @@ int main(void) {
   recording();
   help();
   apart();
+  together();
   exchange();
   progress();
   partial();

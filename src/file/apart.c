@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "file/apart.h"
+#include "base/memory.h"
+#include "file/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Sending. The child has nobody to tell that the pipe is broken. */
+
+static void put(int to, const void *bytes, size_t length) {
+  for (const char *at = bytes; length > 0;) {
+    ssize_t n = write(to, at, length);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return;
+    at += n;
+    length -= (size_t)n;
+  }
+}
+
+static void put_size(int to, size_t size) { put(to, &size, sizeof size); }
+
+static void put_text(int to, const char *text) {
+  put_size(to, text ? strlen(text) : SIZE_MAX);
+  if (text) put(to, text, strlen(text));
+}
+
+void file_send_array(int to, const Array *array) {
+  put_size(to, array ? (size_t)array->rank : SIZE_MAX);
+  if (!array) return;
+  put(to, array->shape, (size_t)array->rank * sizeof *array->shape);
+  put(to, array->data, array->size * sizeof *array->data);
+}
+
+static void put_recipe(int to, const ResultRecipe *recipe) {
+  put_text(to, recipe->text);
+  put_size(to, (size_t)recipe->array_count);
+  for (int i = 0; i < recipe->array_count; i++) {
+    put_text(to, recipe->arrays[i].name);
+    file_send_array(to, recipe->arrays[i].array);
+  }
+}
+
+void file_send_result(int to, const Result *result) {
+  put_text(to, result->kind);
+  put_size(to, result->exact);
+  put_size(to, (size_t)result->attribute_count);
+  for (int i = 0; i < result->attribute_count; i++) {
+    put_text(to, result->attributes[i].name);
+    put_text(to, result->attributes[i].value);
+  }
+  put_size(to, (size_t)result->field_count);
+  for (int i = 0; i < result->field_count; i++) {
+    const ResultField *field = &result->fields[i];
+    put_text(to, field->name);
+    put_size(to, (size_t)field->layer);
+    put_text(to, field->axes);
+    put_text(to, field->about);
+    file_send_array(to, field->value);
+    file_send_array(to, field->error);
+  }
+  put_recipe(to, &result->recipe);
+}
+
+/* Taking */
+
+static bool take(int from, void *bytes, size_t length) {
+  for (char *at = bytes; length > 0;) {
+    ssize_t n = read(from, at, length);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    at += n;
+    length -= (size_t)n;
+  }
+  return true;
+}
+
+static bool take_size(int from, size_t *size) { return take(from, size, sizeof *size); }
+
+/* *text is NULL where NULL was sent, and where nothing comes. */
+static bool take_text(int from, char **text) {
+  size_t length;
+  *text = NULL;
+  if (!take_size(from, &length)) return false;
+  if (length == SIZE_MAX) return true;
+  if ((double)length > mem_available() || !(*text = malloc(length + 1))) return false;
+  (*text)[length] = 0;
+  if (take(from, *text, length)) return true;
+  free(*text);
+  *text = NULL;
+  return false;
+}
+
+Status file_take_array(int from, const char *path, Array **array, char **why) {
+  size_t rank, shape[ARRAY_MAX_RANK];
+  *array = NULL;
+  if (!take_size(from, &rank)) return STATUS_FILE;
+  if (rank == SIZE_MAX) return STATUS_OK;
+  if (rank > ARRAY_MAX_RANK || !take(from, shape, rank * sizeof *shape)) return STATUS_FILE;
+  Status status = file_new_array(path, (int)rank, shape, array, why);
+  if (status || take(from, (*array)->data, (*array)->size * sizeof *(*array)->data)) return status;
+  array_drop(*array);
+  *array = NULL;
+  return STATUS_FILE;
+}
+
+/* A text that must be there, and an array that belongs to it. */
+static Status take_recipe_array(int from, const char *path, ResultRecipe *recipe, char **why) {
+  char *name;
+  Array *array;
+  if (!take_text(from, &name) || !name) return STATUS_FILE;
+  Status status = file_take_array(from, path, &array, why);
+  if (!status) recipe_add(recipe, name, array);
+  free(name);
+  return status;
+}
+
+static Status take_recipe(int from, const char *path, ResultRecipe *recipe, char **why) {
+  size_t count;
+  if (!take_text(from, &recipe->text) || !take_size(from, &count)) return STATUS_FILE;
+  Status status = STATUS_OK;
+  for (size_t i = 0; i < count && !status; i++) status = take_recipe_array(from, path, recipe, why);
+  return status;
+}
+
+static bool take_attribute(int from, Result *result) {
+  char *name, *value = NULL;
+  bool good = take_text(from, &name) && name && take_text(from, &value) && value;
+  if (good) result_note(result, name, "%s", value);
+  free(name);
+  free(value);
+  return good;
+}
+
+static Status take_field(int from, const char *path, Result *result, char **why) {
+  char *name, *axes = NULL, *about = NULL;
+  size_t layer;
+  Array *value = NULL, *error = NULL;
+  bool good = take_text(from, &name) && name && take_size(from, &layer) && layer <= INT32_MAX &&
+              take_text(from, &axes) && axes && take_text(from, &about) && about;
+  Status status = good ? file_take_array(from, path, &value, why) : STATUS_FILE;
+  if (!status) status = file_take_array(from, path, &error, why);
+  if (!status)
+    result_add(result, name, (int)layer, axes, about, value, error);
+  else
+    array_drop(value);
+  free(name);
+  free(axes);
+  free(about);
+  return status;
+}
+
+static Status take_into(int from, const char *path, Result *result, char **why) {
+  size_t exact, attributes, fields;
+  Status status = STATUS_OK;
+  if (!take_size(from, &exact) || !take_size(from, &attributes)) return STATUS_FILE;
+  result->exact = exact != 0;
+  for (size_t i = 0; i < attributes; i++)
+    if (!take_attribute(from, result)) return STATUS_FILE;
+  if (!take_size(from, &fields)) return STATUS_FILE;
+  for (size_t i = 0; i < fields && !status; i++) status = take_field(from, path, result, why);
+  return status ? status : take_recipe(from, path, &result->recipe, why);
+}
+
+Status file_take_result(int from, const char *path, Result **result, char **why) {
+  char *kind;
+  *result = NULL;
+  if (!take_text(from, &kind) || !kind) return STATUS_FILE;
+  *result = result_new(kind);
+  free(kind);
+  Status status = take_into(from, path, *result, why);
+  if (!status) return STATUS_OK;
+  result_drop(*result);
+  *result = NULL;
+  return status;
+}
+
+/* The child */
+
+/* Seconds of processor time. A megabyte may unpack to a thousand, which takes some seconds. */
+static double seconds_for(const Apart *apart) { return 2 + ceil(apart->bytes / 2e5); }
+
+static void bound(int resource, double amount) {
+  struct rlimit limit;
+  if (getrlimit(resource, &limit) < 0 || amount >= (double)limit.rlim_cur) return;
+  limit.rlim_cur = (rlim_t)amount;
+  setrlimit(resource, &limit);
+}
+
+/* What the process has of addresses now, and may have besides: what is free, and a lump for the
+ * library itself. */
+static void bound_memory(void) {
+  const double own = 0x1p28;
+  double pages = 0;
+  FILE *sizes = fopen("/proc/self/statm", "re");
+  if (!sizes) return;
+  if (fscanf(sizes, "%lf", &pages) == 1)
+    bound(RLIMIT_AS, pages * (double)sysconf(_SC_PAGE_SIZE) + mem_available() + own);
+  fclose(sizes);
+}
+
+/* Whatever ends the child by exit() ran out of memory: mem_new, and libhdf5. The host's own work at
+ * exit, and what lies in its streams, are not the child's. */
+static void leave(void) { _exit(STATUS_LIMIT); }
+
+/* It dies without a word or a core; signals mean what they mean to a new process. */
+static void settle(const Apart *apart) {
+  static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGXCPU, SIGPIPE};
+  for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) signal(fatal[i], SIG_DFL);
+  signal(SIGINT, apart->lasts ? SIG_IGN : SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (nothing >= 0) dup2(nothing, STDERR_FILENO);
+  bound(RLIMIT_CORE, 0);
+  bound(RLIMIT_CPU, seconds_for(apart));
+  bound_memory();
+  if (atexit(leave)) leave();
+}
+
+static void run_child(const Apart *apart, int to) {
+  char *why = NULL;
+  settle(apart);
+  Status status = apart->work(apart->context, &why);
+  put(to, &status, sizeof status);
+  if (status)
+    put_text(to, why);
+  else if (apart->send)
+    apart->send(apart->context, to);
+  _exit(0);
+}
+
+/* The parent */
+
+static Status receive(const Apart *apart, int from, char **why) {
+  Status status;
+  if (!take(from, &status, sizeof status)) return STATUS_FILE;
+  if (!status) return apart->receive ? apart->receive(apart->context, from, why) : STATUS_OK;
+  take_text(from, why);
+  return *why ? status : STATUS_FILE;
+}
+
+static Status no_memory(const Apart *apart, char **why) {
+  return file_fail(why, apart->path, STATUS_LIMIT,
+                   "not enough memory for the HDF5 library: %.0f bytes are free", mem_available());
+}
+
+/* Why there was no answer. */
+static Status died(const Apart *apart, int end, char **why) {
+  int killer = WIFSIGNALED(end) ? WTERMSIG(end) : 0;
+  if (killer == SIGINT || killer == SIGTERM) {
+    *why = mem_string("interrupted");
+    return STATUS_INTERRUPTED;
+  }
+  if (apart->sound || !killer || killer == SIGKILL) return no_memory(apart, why);
+  if (killer == SIGXCPU)
+    return file_fail(why, apart->path, STATUS_FILE,
+                     "the HDF5 file is damaged: reading it does not end within %.0f s of "
+                     "processor time",
+                     seconds_for(apart));
+  return file_fail(why, apart->path, STATUS_FILE,
+                   "the HDF5 file is damaged: the HDF5 library crashes over it");
+}
+
+/* The lock keeps the writing end of a pipe out of the children of other threads, which would hide
+ * that its child has died. */
+static pid_t begin(const Apart *apart, int *from) {
+  static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+  int ends[2];
+  pid_t child = -1;
+  pthread_mutex_lock(&turn);
+  if (pipe2(ends, O_CLOEXEC) == 0) {
+    child = fork();
+    if (child == 0) run_child(apart, ends[1]);
+    int reason = errno;
+    close(ends[1]);
+    if (child < 0) close(ends[0]);
+    errno = reason;
+  }
+  pthread_mutex_unlock(&turn);
+  *from = ends[0];
+  return child;
+}
+
+Status file_apart(const Apart *apart, char **why) {
+  int from, end = SIGABRT; /* that stays where a host waits for all children itself */
+  *why = NULL;
+  pid_t child = begin(apart, &from);
+  if (child < 0)
+    return file_fail(why, apart->path, STATUS_LIMIT, "no process for the HDF5 library: %s",
+                     strerror(errno));
+  Status status = receive(apart, from, why);
+  close(from);
+  while (waitpid(child, &end, 0) < 0 && errno == EINTR) continue;
+  return status && !*why ? died(apart, end, why) : status;
+}
