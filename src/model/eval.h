@@ -35,7 +35,8 @@ enum {
   BUILTIN_SHAPES = 8,      /* depends on the types and shapes of its arguments alone */
   BUILTIN_READS = 16,      /* reads a file */
   BUILTIN_FORM = 32,       /* evaluates its arguments itself: its Call has only the node */
-  BUILTIN_OPTIMIZER = 64   /* gives an optimizer */
+  BUILTIN_OPTIMIZER = 64,  /* gives an optimizer */
+  BUILTIN_SAYS = 128       /* declares, and stands so in the recipes of results */
 };
 
 /* A row of a table of builtins. The signature reads "a, b = 2, word = \"zero\", rest..."; a default

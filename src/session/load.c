@@ -5,6 +5,7 @@
 #include "session/session.h"
 #include "base/memory.h"
 #include "file/file.h"
+#include "file/io.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,25 +37,34 @@ static void read_recipe(Dmf *dmf, const Script *script, const ResultRecipe *reci
   scope_free(scope);
 }
 
+static void read_confined(Dmf *dmf, const Script *script, Result *result, Diags *diags) {
+  const Ast *found = recipe_trespass(dmf->base, script, result);
+  if (found) {
+    diag_error(diags, STATUS_SCRIPT, found->span, NULL,
+               "it holds more than declarations and one solver call");
+    return;
+  }
+  dmf->loading = result;
+  read_recipe(dmf, script, &result->recipe, diags);
+  dmf->loading = NULL;
+}
+
 /* Gives the result its origin; STATUS_FILE when the recipe does not fit it. */
 static Status restore(Dmf *dmf, Result *result, const char *path, char **why) {
   Diags diags = {0};
   Script *script = NULL;
   const ResultRecipe *recipe = &result->recipe;
   Source *source = source_new(path, recipe->text, strlen(recipe->text));
-  if (script_parse(source, false, &script, &diags) == PARSE_OK) {
-    dmf->loading = result;
-    read_recipe(dmf, script, recipe, &diags);
-    dmf->loading = NULL;
-  }
+  if (script_parse(source, false, &script, &diags) == PARSE_OK)
+    read_confined(dmf, script, result, &diags);
   source_drop(source);
   if (script) session_keep(dmf, script);
   bool good = result->origin && !diags.errors;
   bool own = !diags.errors || diags.status == STATUS_SCRIPT;
   Status status = good ? STATUS_OK : own ? STATUS_FILE : diags.status;
   if (!good)
-    *why = mem_format("%s: the recipe of the result is damaged%s%s", path, diags.count ? ": " : "",
-                      diags.count ? diags.items[0].message : "");
+    file_fail(why, path, status, "the recipe of the result is damaged%s%s", diags.count ? ": " : "",
+              diags.count ? diags.items[0].message : "");
   diags_clear(&diags);
   return status;
 }

@@ -152,6 +152,9 @@ Status session_complete_small(Eval *eval, Result *result, char **why);
 
 /* recipe.c: how the result of a call that succeeded is made again */
 void recipe_write(const Call *call, const Problem *problem, ResultRecipe *recipe);
+/* What of a script, to be read as the recipe of the result, recipe_write would not have written; or
+ * NULL. */
+const Ast *recipe_trespass(const Scope *base, const Script *script, const Result *result);
 
 /* load.c: the function `load` */
 Value *load(Call *call);

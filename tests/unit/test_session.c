@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Sessions: what stays from one entry to the next, and that two of them do not meet. */
 #include "dmf.h"
+#include "base/memory.h"
+#include "file/file.h"
 #include "check.h"
 
 #include <pthread.h>
@@ -293,6 +295,84 @@ static void together(void) {
   }
 }
 
+/* Recipes of strangers. */
+
+static const char *confined_file(void) {
+  static char name[64];
+  snprintf(name, sizeof name, "test-session-%ld.h5", (long)getpid());
+  return name;
+}
+
+/* What loading says about the file of the bench when its recipe is `front` and then the right one,
+ * in which `was` is now `is`. */
+static bool confines(Bench *b, const char *front, const char *was, const char *is,
+                     const char *message) {
+  Result *result = NULL;
+  char *why = NULL;
+  if (file_read_result(confined_file(), &result, &why)) return false;
+  char *own = result->recipe.text, *place = strstr(own, was);
+  result->recipe.text =
+      mem_format("%s%.*s%s%s", front, (int)(place - own), own, is, place + strlen(was));
+  free(own);
+  const char *path = "test-session-hostile.h5";
+  bool written = file_write_result_hdf5(path, result, NULL, &why) == STATUS_OK;
+  result_drop(result);
+  fflush(b->err);
+  size_t before = strlen(b->messages);
+  int status = run(b, "print load(\"test-session-hostile.h5\").loss[0]");
+  fflush(b->err);
+  unlink(path);
+  bool good = written && (message ? status == DMF_FILE && strstr(b->messages + before, message)
+                                  : status == DMF_OK);
+  if (!good) fprintf(stderr, "  %s%s: %d %s\n", front, is, status, b->messages + before);
+  return good;
+}
+
+static void confinement(void) {
+  static const char more[] =
+      "the recipe of the result is damaged: it holds more than declarations and one solver call";
+  static const char *const fronts[] = {
+      "x = 1\n",
+      "print 1\n",
+      "import \"std/losses.dmf\"\n",
+      "x = load(\"test-session-hostile.h5\")\n",
+      "for k in 0..1000000000 { x = k }\n",
+      "function g(x) = x\n",
+      "activation g(x) = x\n",
+      "assert 1\n",
+      "save 1 to \"x.csv\"\n",
+      "result = dmft(model = net, training = fit)\n",
+      "dataset e { inputs = csv(\"/etc/passwd\"); targets = [1] }\n",
+      "dataset e { inputs = inv(gaussian(6000, 6000)); targets = [1] }\n",
+      "dataset e { inputs = inputs @ inputs; targets = [1] }\n",
+      "dataset e { inputs = 0..1000000000; targets = [1] }\n",
+      "dataset e { inputs = [[1]]; targets = targets[0] }\n",
+      "layer e() of x { v = inputs @ inputs\nreturn x }\n",
+      "layer e() of x { v = hdf5(\"a.h5\", \"a\")\nreturn x }\n",
+      "layer e(a = csv(\"/etc/passwd\")) of x { return x }\n",
+      "loss e(f, y) = sum(zeros(100000, 100000))\n",
+  };
+  Bench b;
+  char text[600];
+  begin(&b, false);
+  snprintf(text, sizeof text,
+           "dataset d { inputs = sphere(points = 3, dim = 30); targets = [1, -1, 1] }\n"
+           "model net { layers = input -> 2 * dense(linear) -> readout; width = 8 }\n"
+           "training fit { dataset = d; optimizer = gd(0.1); steps = 3 }\n"
+           "save dmft(net, fit) to \"%s\"\n",
+           confined_file());
+  CHECK(run(&b, text) == DMF_OK);
+  CHECK(confines(&b, "", "result", "again", NULL));
+  for (size_t i = 0; i < sizeof fronts / sizeof *fronts; i++)
+    CHECK(confines(&b, fronts[i], "", "", more));
+  CHECK(confines(&b, "", "result = dmft(", "result = simulate(", more));
+  CHECK(confines(&b, "", "result = dmft(", "print dmft(", more));
+  CHECK(confines(&b, "", "samples = 2000", "samples = mean([2000])", more));
+  CHECK(confines(&b, "", "steps = 3", "steps = 4", "the fields are not those of this call"));
+  unlink(confined_file());
+  finish(&b);
+}
+
 int main(void) {
   setenv("DMF_PATH", ".", 0); /* run in the build directory */
   entries();
@@ -301,6 +381,7 @@ int main(void) {
   help();
   apart();
   together();
+  confinement();
   exchange();
   progress();
   partial();
