@@ -28,6 +28,7 @@ curve() { # curve PROGRAM: a loss that falls, with its errors
     awk 'NF == 3 {if (NR > 1 && $2 >= last) exit 1; last = $2} END {exit NR != 21}' "$1.out"
 }
 declared() { grep -o '\bdmf_[a-z_]*(' "$srcdir/src/dmf.h" | tr -d '(' | sort -u; }
+held() { nm -g --defined-only "$prefix/lib/libdmf.a" | sed -n 's/^[0-9a-f]\+ . //p' | sort; }
 shown() { nm -D --defined-only "$prefix/lib/libdmf.so" | sed -n 's/.* T \([^@]*\)@@DMF_0$/\1/p' | sort; }
 
 expect "make install" ${MAKE:-make} -s --no-print-directory install prefix="$prefix"
@@ -40,6 +41,7 @@ expect "the static library" compile "$scratch/static" $static
 expect "a program with the static library" curve "$scratch/static"
 expect "the same numbers from both" cmp "$scratch/shared.out" "$scratch/static.out"
 expect "symbols of the shared library" diff <(declared) <(shown)
+expect "symbols of the static library" diff <(declared) <(held)
 if command -v c++ >/dev/null; then
   expect "dmf.h in C++" c++ -fsyntax-only -x c++ -include dmf.h $(flags --cflags) /dev/null
 fi
