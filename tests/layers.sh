@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Holds what no compiler holds: a room includes only itself and the rooms below it, the command sees
 # dmf.h alone, every header compiles by itself, no file names a path of somebody's machine, scripts
-# are in the standard layout, and the manual pages are clean and name every option.
+# are in the standard layout, what comments and documents refer to is there, and the manual pages are
+# clean and name every option.
 set -u
 srcdir=${srcdir:-$(cd "$(dirname "$0")/.." && pwd)}
 cd "$srcdir" || exit 1
@@ -66,6 +67,36 @@ for name in $(grep -o '\bdmf_[a-z_]*(' src/dmf.h | tr -d '(' | sort -u); do
 done
 verdict "functions of dmf.h that dmf(3) does not name" "$calls"
 verdict "options that dmf(1) does not name" "$options"
+# "theory.md section N, Title": the section has this number and a title that begins so. Comments break
+# their lines.
+comments=$(find src tests stdlib examples -name '*.[ch]' -o -name '*.def' -o -name '*.dmf')
+lost=''
+for file in $comments; do
+  while IFS= read -r place; do
+    number=$(grep -oE '[0-9]+' <<<"$place")
+    title=${place#*, }
+    [ -n "$number" ] && grep -qE "^## $number\. $title( |\$)" doc/theory.md || lost+="$file: $place"$'\n'
+  done < <(sed 's/^ *[*#/] *//' "$file" | tr '\n' ' ' | tr -s ' ' |
+    grep -oE 'theory\.md( section [0-9]+, [A-Z][a-z]+( [a-z]+)?)?')
+done
+verdict "references to sections that doc/theory.md has not" "${lost%$'\n'}"
+pages=$(ls man; echo dmf-stdlib.7)
+lost=''
+for page in $(grep -hoE '\bdmf(-[a-z]+)?\([0-9]\)' $comments ./*.md doc/*.md | sort -u) \
+  $(sed -n 's/^\.Xr \(dmf[^ ]*\) \([0-9]\).*/\1(\2)/p' man/*.[0-9] | sort -u); do
+  grep -qxF "$(tr -d ')' <<<"$page" | tr '(' .)" <<<"$pages" || lost+=" $page"
+done
+verdict "manual pages that are not there" "$lost"
+lost=$(for page in man/*.[0-9]; do
+  sed -n 's/^\.Sx \(.*[A-Z]\).*/\1/p' "$page" | while IFS= read -r title; do
+    grep -qE "^\.S[hs] $title\$" "$page" || echo "$page: $title"
+  done
+done)
+verdict "sections that a manual page has not" "$lost"
+rooms_named='\b(src|tests|doc|stdlib|editors|grammar|bench|examples)/[A-Za-z0-9_./-]+\.[a-z0-9]+'
+lost=$(grep -hoE "$rooms_named" $comments ./*.md doc/*.md man/*.[0-9] | sort -u |
+  while IFS= read -r file; do [ -e "$file" ] || echo "$file"; done)
+verdict "files that comments or documents name and that are not there" "$lost"
 if [ -n "${MANDOC:-}" ] && [ "$MANDOC" != : ]; then
   for page in man/*.[0-9] "$(dirname "${DMF:-./dmf}")"/man/dmf-stdlib.7; do
     verdict "$page" "$("$MANDOC" -T lint -W warning "$page" 2>&1)"

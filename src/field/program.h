@@ -14,8 +14,8 @@
  *
  * Scaling. Matrices are operators that keep fields of order one: W between populations carries
  * 1/sqrt(N), from the inputs 1/sqrt(D), and the readout gives f = w . x / (gamma N). Everything
- * that flows backward is gamma N times a derivative of f (g and z of theory.md section 1). In these
- * units the direction of descent of every trained matrix is
+ * that flows backward is gamma N times a derivative of f (g and z of theory.md section 1, The
+ * network). In these units the direction of descent of every trained matrix is
  *
  *     O(t) = sum_{mu,c} w_mu(t) Delta_{mu c} g_{mu c} <x_mu, .>
  *
@@ -152,7 +152,7 @@ typedef struct Program {
   bool linear;        /* every map is linear in its fields: no sampling is needed */
 } Program;
 
-/* How the saddle point is closed (theory.md section 2, the approximations). */
+/* How the saddle point is closed (theory.md section 4, Approximations). */
 typedef enum Closure {
   CLOSURE_FULL,
   CLOSURE_NTK,                   /* gamma -> 0: kernels frozen */

@@ -77,7 +77,7 @@ typedef struct Problem {
   bool plane;    /* the inputs have height and width */
   Array *targets;      /* [P, C] */
   Array *test_targets; /* [P*, C] or NULL */
-  /* the network, theory.md section 1 conventions (see dmf-language(7)) */
+  /* the network, conventions of theory.md section 1, The network; see dmf-language(7) */
   Layer *layers; /* the last one is the readout */
   int layer_count;
   Parameterization parameterization;

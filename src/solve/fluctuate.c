@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Fluctuations of order 1/N over initialisations (theory.md section 3): the march in its sequential
- * form is run once, and read backward from every observable; N times a covariance is the inner
- * product of the influences of the neurons.
+/* Fluctuations of order 1/N over initialisations (theory.md section 6, Fluctuations): the march in
+ * its sequential form is run once, and read backward from every observable; N times a covariance is
+ * the inner product of the influences of the neurons.
  *
  * neurons.h says which neurons; those of different replicates are independent (or two grids), and
  * their scatter is the error; or two runs in different coordinates. In derivatives, kinks of

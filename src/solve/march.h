@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The causal march: one pass t = 0..T over a field program at infinite width (theory.md section 2).
+/* The causal march: one pass t = 0..T over a field program at infinite width (theory.md section 3,
+ * The march).
  *
  * Each population is S sample paths of one neuron; a variable is an array [rows, S], and an average
  * over neurons is an average over paths. A matrix between populations is never formed. All that the

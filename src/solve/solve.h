@@ -39,9 +39,10 @@ typedef struct SolveOptions {
 const char *solve_refuses(const Program *program, const SolveOptions *options);
 
 /* The infinite-width saddle point of a program: kernels, responses, predictions at t = 0..T, with
- * errors; exact when every map is affine. theory.md section 2. Where so few samples are asked for
- * that the fields fill sample space, twice as many are taken, while that costs little.
- * On failure *result is NULL and *why (to be freed) says what went wrong and at which step. */
+ * errors; exact when every map is affine. theory.md section 2, Infinite width. Where so few samples
+ * are asked for that the fields fill sample space, twice as many are taken, while that costs
+ * little. On failure *result is NULL and *why (to be freed) says what went wrong and at which step.
+ */
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why);
 
 /* What to know of a result of solve_dmft beside its errors, a sentence to be freed; or NULL. */
@@ -61,8 +62,8 @@ double solve_stable_rate(Program *program, int threads);
 const char *solve_lacks_limit(const Result *theory);
 
 /* An ensemble of networks of width N, trained step by step as the program says: means, ensemble
- * errors, and N-scaled variances. theory.md section 1. With `partial`, STATUS_INTERRUPTED may come
- * with a result, that of a smaller ensemble. */
+ * errors, and N-scaled variances. theory.md section 5, Networks. With `partial`, STATUS_INTERRUPTED
+ * may come with a result, that of a smaller ensemble. */
 Status solve_networks(Program *program, const SolveOptions *options, Result **result, char **why);
 
 /* Give a result that lies ready (it was read from a file) the origin that the solvers above give
@@ -71,8 +72,8 @@ void solve_dmft_origin(Result *result, Program *program, const SolveOptions *opt
 void solve_lazy_origin(Result *result, Program *program, const SolveOptions *options);
 void solve_networks_origin(Result *result, Program *program, const SolveOptions *options);
 /* Fluctuations over initialisations at order 1/N around a result of solve_dmft: N times variances
- * and covariances (theory.md section 3). options->samples = 0 chooses. solve_refuses_fluctuations
- * says why there are none, or NULL. */
+ * and covariances (theory.md section 6, Fluctuations). options->samples = 0 chooses.
+ * solve_refuses_fluctuations says why there are none, or NULL. */
 const char *solve_refuses_fluctuations(const Result *theory);
 Status solve_fluctuations(const Result *theory, const SolveOptions *options, Result **result,
                           char **why);

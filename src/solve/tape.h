@@ -10,7 +10,8 @@
  *     Y_i = sum over averages C = <x y> of (d observable / d C) x_i y_i
  *
  * and by the delta method, N times the variance of the observable over networks of N neurons is the
- * sum over populations of the variance of Y over neurons, to leading order (theory.md section 3).
+ * sum over populations of the variance of Y over neurons, to leading order (theory.md section 6,
+ * Fluctuations).
  *
  * In the Gaussian basis of a linear program a column is no neuron but a coordinate along a
  * direction of the population, orthonormal at any N, and <x y> a sum of products of coordinates.

@@ -21,8 +21,9 @@ static bool same_bits(const Array *a, const Array *b) {
 
 /* ---- literal training ---- */
 
-/* The network of theory.md section 1 with all its weights: W[l] is [N, N], for l = 0 [N, D], w [C,
- * N]; h^1 = W^0 x / sqrt(D), h^{l+1} = W^l phi(h^l) / sqrt(N), f = w . phi(h^L) / (gamma N). */
+/* The network of theory.md section 1, The network, with all its weights: W[l] is [N, N], for l = 0
+ * [N, D], w [C, N]; h^1 = W^0 x / sqrt(D), h^{l+1} = W^l phi(h^l) / sqrt(N), f = w . phi(h^L) /
+ * (gamma N). */
 enum { MAX_DEPTH = 3, NARROW = 24 };
 
 typedef struct Literal {
