@@ -60,6 +60,9 @@ lost=''
 for file in examples/*.dmf stdlib/*.dmf; do
   grep -q "$file" Makefile.am || lost+=" $file"
 done
+version=$(sed -n 's/^AC_INIT(\[dmf\], \[\(.*\)\])$/\1/p' configure.ac)
+grep -qxF "## $version" CHANGELOG.md && entry='' || entry="configure.ac says '$version'"
+verdict "the newest version in CHANGELOG.md" "$entry"
 verdict "scripts that are not installed" "$lost"
 calls=''
 for name in $(grep -o '\bdmf_[a-z_]*(' src/dmf.h | tr -d '(' | sort -u); do
