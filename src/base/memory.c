@@ -47,6 +47,8 @@ double *mem_block(size_t count) {
   return memset(block, 0, count * sizeof(double));
 }
 
+void *mem_try(size_t count, size_t size) { return calloc(count ? count : 1, size ? size : 1); }
+
 static double limit;
 
 void mem_set_limit(double bytes) { limit = bytes; }

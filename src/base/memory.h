@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Memory in three kinds: small objects that must exist (`mem_new`, which ends the process with
- * status 6 if even those cannot be had), arenas that are freed whole (a parsed script), and large
- * numeric blocks, whose size is known beforehand and which may be refused (`mem_block`). */
+ * status 6 if even those cannot be had), arenas that are freed whole (a parsed script), and blocks
+ * whose size the data set, numbers or others, which may be refused (`mem_block`, `mem_try`). Small
+ * is what grows with the text of a script, as its tree, its names and its messages do, and what is
+ * no larger than a row of a matrix at hand. */
 #ifndef DMF_BASE_MEMORY_H
 #define DMF_BASE_MEMORY_H
 
@@ -19,6 +21,8 @@ char *mem_vformat(const char *format, va_list args);
 /* A numeric block of `count` doubles, zeroed, 64-byte aligned; NULL if it cannot be had. Free with
  * free(). */
 double *mem_block(size_t count);
+/* The same for `count` objects of `size` bytes, zeroed. */
+void *mem_try(size_t count, size_t size);
 
 /* Bytes that a request may take: physical memory still available to this process, or the limit set
  * with mem_set_limit. */

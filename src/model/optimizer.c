@@ -222,10 +222,11 @@ bool optimizer_check(Eval *eval, const Optimizer *optimizer, size_t steps, size_
 
 /* Random permutations of the points one after the other, cut into minibatches: the shares [T, P].
  */
-static void draw_batches(size_t batch, uint64_t seed, size_t steps, size_t points, double *share) {
+static bool draw_batches(size_t batch, uint64_t seed, size_t steps, size_t points, double *share) {
   uint64_t epoch = 0;
   size_t left = 0;
-  double *order = mem_new(points, sizeof *order);
+  double *order = mem_block(points);
+  if (!order) return false;
   for (size_t i = 0; i < steps * batch; i++) {
     if (left == 0) {
       random_permutation(seed, random_stream(RANDOM_BATCHES, epoch++, 0, 0), points, order);
@@ -234,18 +235,21 @@ static void draw_batches(size_t batch, uint64_t seed, size_t steps, size_t point
     share[i / batch * points + (size_t)order[--left]] += 1 / (double)batch;
   }
   free(order);
+  return true;
 }
 
 /* Every point at most once, in the order of the dataset or, with a seed, in a random one. */
-static void fresh_batches(size_t batch, const Value *seed, size_t steps, size_t points,
+static bool fresh_batches(size_t batch, const Value *seed, size_t steps, size_t points,
                           double *share) {
-  double *order = mem_new(points, sizeof *order);
+  double *order = mem_block(points);
+  if (!order) return false;
   for (size_t i = 0; i < points; i++) order[i] = (double)i;
   if (seed)
     random_permutation((uint64_t)seed->number, random_stream(RANDOM_FRESH, 0, 0, 0), points, order);
   for (size_t i = 0; i < steps * batch; i++)
     share[i / batch * points + (size_t)order[i]] += 1 / (double)batch;
   free(order);
+  return true;
 }
 
 static void given_batches(const Value *schedule, size_t steps, size_t points, double *share) {
@@ -262,7 +266,8 @@ static double number(const Optimizer *optimizer, const char *name) {
   return !value ? 0 : value->known ? value->number : NAN;
 }
 
-/* The shares of the points in the minibatches; those of a check that does not know them are 0. */
+/* The shares of the points in the minibatches; those of a check that does not know them are 0.
+ * False when there is no memory for them. */
 static bool fill_batches(const Optimizer *optimizer, Problem *problem) {
   size_t steps = (size_t)problem->steps, points = (size_t)problem->points;
   const Value *schedule = schedule_of(optimizer).value, *batch = batch_size(optimizer).value;
@@ -272,12 +277,11 @@ static bool fill_batches(const Optimizer *optimizer, Problem *problem) {
   double seed = number(optimizer, "seed");
   if (schedule && schedule->known) given_batches(schedule, steps, points, problem->batch);
   bool known = batch && batch->known && !isnan(seed);
-  if (known && optimizer->kind == OPT_ONLINE)
-    fresh_batches((size_t)batch->number, argument(optimizer, "seed").value, steps, points,
-                  problem->batch);
-  else if (known)
-    draw_batches((size_t)batch->number, (uint64_t)seed, steps, points, problem->batch);
-  return true;
+  if (!known) return true;
+  if (optimizer->kind == OPT_ONLINE)
+    return fresh_batches((size_t)batch->number, argument(optimizer, "seed").value, steps, points,
+                         problem->batch);
+  return draw_batches((size_t)batch->number, (uint64_t)seed, steps, points, problem->batch);
 }
 
 bool optimizer_fill(Eval *eval, const Optimizer *optimizer, Problem *problem) {

@@ -250,7 +250,8 @@ static bool depends(const Digest *digest, const Eval *eval, const SweepAxis *axi
   return false;
 }
 
-/* Whether the expression depends on all that is swept, and on nothing that a digest does not see. */
+/* Whether the expression depends on all that is swept, and on nothing that a digest does not see.
+ */
 static bool check_use(const Sweep *sweep, Eval *eval) {
   Before before = enter(eval);
   bool sound = apply_all(sweep, eval, 0);
@@ -333,21 +334,22 @@ static Array *stack(const Sweep *sweep, Array *const *parts, const char **why) {
   return stacked;
 }
 
-static Array *stack_errors(const Sweep *sweep, Array *const *values, Array *const *errors) {
+/* *stacked stays NULL where no point has errors. False when there is no memory. */
+static bool stack_errors(const Sweep *sweep, Array *const *values, Array *const *errors,
+                         Array **stacked) {
   const char *why;
-  bool any = false;
+  bool any = false, sound = true;
   for (int i = 0; i < sweep->points; i++) any |= errors[i] != NULL;
-  if (!any) return NULL;
-  Array **parts = mem_new((size_t)sweep->points, sizeof *parts);
-  bool sound = true;
-  for (int i = 0; i < sweep->points; i++) {
+  if (!any) return true;
+  Array **parts = mem_try((size_t)sweep->points, sizeof *parts);
+  for (int i = 0; parts && i < sweep->points; i++) {
     parts[i] = errors[i] ? array_keep(errors[i]) : array_new(values[i]->rank, values[i]->shape);
     sound &= parts[i] && same_shape(parts[i], values[i]);
   }
-  Array *stacked = sound ? stack(sweep, parts, &why) : NULL;
-  for (int i = 0; i < sweep->points; i++) array_drop(parts[i]);
+  *stacked = parts && sound ? stack(sweep, parts, &why) : NULL;
+  for (int i = 0; parts && i < sweep->points; i++) array_drop(parts[i]);
   free(parts);
-  return stacked;
+  return *stacked != NULL;
 }
 
 /* A swept axis runs over its numbers, or else over 0, 1, ... */
@@ -380,7 +382,8 @@ Value *sweep_gather(const Sweep *sweep, Eval *eval, Array *const *values, Array 
   const char *why = NULL;
   Value *value = eval_array(eval, sweep->span, stack(sweep, values, &why), why, true);
   if (value->kind != VALUE_ARRAY) return value;
-  value->error = stack_errors(sweep, values, errors);
+  if (!stack_errors(sweep, values, errors, &value->error))
+    return eval_fail(eval, STATUS_LIMIT, sweep->span, NULL, "not enough memory");
   value->axes = axes_of(sweep, value->array->rank, like);
   if (like->source) {
     value->source = result_new(like->source->kind);

@@ -13,6 +13,9 @@ Array *array_fail(const char **why, Status status, const char *format, ...)
 /* A zeroed array, refused beforehand when it is larger than the memory available. */
 Array *array_fresh(int rank, const size_t *shape, const char **why);
 
+/* `count` zeroed objects of `size` bytes to work with, to be freed; NULL after failing. */
+void *array_scratch(size_t count, size_t size, const char **why);
+
 /* True when the value is a whole number that indexes and counts can hold. */
 bool array_whole(double value);
 

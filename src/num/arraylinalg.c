@@ -137,9 +137,9 @@ static bool divide(Array *lu, Array *x, lapack_int *pivots) {
 static Array *solve_in_place(const Array *a, Array *x, const char **why) {
   if (!x || x->size == 0) return x;
   Array *lu = copy(a, why);
-  lapack_int *pivots = mem_new(a->shape[0], sizeof *pivots);
-  bool solved = lu && divide(lu, x, pivots);
-  if (lu && !solved) array_fail(why, STATUS_NUMERICS, "the matrix is singular");
+  lapack_int *pivots = lu ? array_scratch(a->shape[0], sizeof *pivots, why) : NULL;
+  bool solved = pivots && divide(lu, x, pivots);
+  if (pivots && !solved) array_fail(why, STATUS_NUMERICS, "the matrix is singular");
   array_drop(lu);
   free(pivots);
   if (solved) return x;
@@ -176,12 +176,14 @@ Array *array_det(const Array *a, const char **why) {
   Stack stack;
   if (!stack_of("det", a, &stack, why) || !all_finite("det", a, why)) return NULL;
   Array *lu = copy(a, why), *out = lu ? array_fresh(a->rank - 2, a->shape, why) : NULL;
-  lapack_int *pivots = mem_new(stack.n, sizeof *pivots);
-  for (size_t k = 0; out && k < stack.count; k++)
+  lapack_int *pivots = out ? array_scratch(stack.n, sizeof *pivots, why) : NULL;
+  for (size_t k = 0; pivots && k < stack.count; k++)
     out->data[k] = determinant(lu->data + k * stack.n * stack.n, stack.n, pivots);
+  Array *given = array_keep(pivots ? out : NULL);
   free(pivots);
   array_drop(lu);
-  return out;
+  array_drop(out);
+  return given;
 }
 
 static bool symmetric(const double *a, size_t n) {

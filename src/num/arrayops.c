@@ -54,6 +54,15 @@ Array *array_fresh(int rank, const size_t *shape, const char **why) {
                     shape_text(rank, shape, text), bytes / 1e9, mem_available() / 1e9);
 }
 
+void *array_scratch(size_t count, size_t size, const char **why) {
+  void *block = mem_try(count, size);
+  double bytes = (double)count * (double)size;
+  if (!block)
+    array_fail(why, STATUS_LIMIT, "this takes %.3g GB to work in, but %.3g GB are free",
+               bytes / 1e9, mem_available() / 1e9);
+  return block;
+}
+
 bool array_whole(double value) { return trunc(value) == value && fabs(value) < 1e15; }
 
 int array_axis(const Array *a, double axis, const char **why) {
@@ -210,11 +219,17 @@ static bool clip(bool given, double bound, size_t missing, size_t size, size_t *
   return true;
 }
 
+/* An empty pick with room for so many offsets. */
+static bool pick_new(Pick *pick, size_t size, size_t room, const char **why) {
+  *pick = (Pick){size, 0, array_scratch(room, sizeof *pick->offsets, why)};
+  return pick->offsets != NULL;
+}
+
 static bool pick_list(Pick *pick, const double *list, size_t count, int axis, size_t size,
                       const char **why) {
-  *pick = (Pick){size, count, mem_new(count, sizeof *pick->offsets)};
-  for (size_t i = 0; i < count; i++)
-    if (!resolve(list[i], axis, size, &pick->offsets[i], why)) return false;
+  if (!pick_new(pick, size, count, why)) return false;
+  for (; pick->count < count; pick->count++)
+    if (!resolve(list[pick->count], axis, size, &pick->offsets[pick->count], why)) return false;
   return true;
 }
 
@@ -223,8 +238,8 @@ static bool pick_slice(Pick *pick, const Subscript *s, size_t size, const char *
   if (!clip(s->has_begin, s->begin, 0, size, &begin, why)) return false;
   if (!clip(s->has_end, s->end, size, size, &end, why)) return false;
   size_t count = begin < end ? end - begin : 0;
-  *pick = (Pick){size, count, mem_new(count, sizeof *pick->offsets)};
-  for (size_t i = 0; i < count; i++) pick->offsets[i] = begin + i;
+  if (!pick_new(pick, size, count, why)) return false;
+  for (; pick->count < count; pick->count++) pick->offsets[pick->count] = begin + pick->count;
   return true;
 }
 
@@ -241,7 +256,7 @@ bool array_mask_fits(const Array *a, int axis, const Array *mask, const char **w
 
 static bool pick_mask(Pick *pick, const Array *a, int axis, const Array *mask, const char **why) {
   if (!array_mask_fits(a, axis, mask, why)) return false;
-  *pick = (Pick){mask->size, 0, mem_new(mask->size, sizeof *pick->offsets)};
+  if (!pick_new(pick, mask->size, mask->size, why)) return false;
   for (size_t i = 0; i < mask->size; i++)
     if (mask->data[i] != 0) pick->offsets[pick->count++] = i;
   return true;

@@ -149,14 +149,18 @@ static Array *sort_along(const Array *a, double axis, bool places, const char **
   Array *out = along < 0 ? NULL : array_fresh(a->rank, a->shape, why);
   if (!out || !out->size) return out;
   Lines lines = lines_along(a, along);
-  Ranked *ranked = mem_new(lines.length, sizeof *ranked);
-  for (size_t k = 0; k < lines.count; k++) {
+  Ranked *ranked = array_scratch(lines.length, sizeof *ranked, why);
+  for (size_t k = 0; ranked && k < lines.count; k++) {
     size_t from = offset(lines, k);
     for (size_t i = 0; i < lines.length; i++)
       ranked[i] = (Ranked){a->data[from + i * lines.stride], i};
     qsort(ranked, lines.length, sizeof *ranked, by_value);
     for (size_t i = 0; i < lines.length; i++)
       out->data[from + i * lines.stride] = places ? (double)ranked[i].place : ranked[i].value;
+  }
+  if (!ranked) {
+    array_drop(out);
+    return NULL;
   }
   free(ranked);
   return out;

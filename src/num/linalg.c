@@ -65,9 +65,9 @@ int mat_solve_least(size_t m, size_t k, const double *a, size_t lda, size_t coun
                     size_t ldb, double rcond, double *x, size_t ldx) {
   size_t longest = m > k ? m : k;
   double *copy = mem_block(m * k), *side = mem_block(longest * count);
-  lapack_int *pivot = mem_new(k, sizeof *pivot), rank = 0;
+  lapack_int *pivot = mem_try(k, sizeof *pivot), rank = 0;
   int status = -1;
-  if (copy && side) {
+  if (copy && side && pivot) {
     for (size_t i = 0; i < m; i++)
       for (size_t j = 0; j < k; j++) copy[i * k + j] = a[i * lda + j];
     for (size_t i = 0; i < m; i++)

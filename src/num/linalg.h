@@ -27,7 +27,7 @@ int mat_root(size_t n, const double *a, double *f);
 
 /* The smallest x[k] with A[m, k] x = b[m] (least squares when there is none), for `count`
  * right-hand sides: X[count, k], B[count, m], all row major. Singular directions below rcond are
- * left out. Returns 0, or -1 if LAPACK fails. */
+ * left out. Returns 0, or -1 if LAPACK or the memory fails. */
 int mat_solve_least(size_t m, size_t k, const double *a, size_t lda, size_t count, const double *b,
                     size_t ldb, double rcond, double *x, size_t ldx);
 

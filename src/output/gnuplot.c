@@ -31,12 +31,12 @@ static bool write_all(int fd, const char *bytes, size_t length) {
   return lseek(fd, 0, SEEK_SET) == 0;
 }
 
-/* The whole of a memory file as text; never NULL. */
+/* The whole of a memory file as text; NULL when there is no memory for it. */
 static char *contents(int fd, size_t *size) {
   off_t end = lseek(fd, 0, SEEK_END);
-  char *text = mem_new((size_t)(end > 0 ? end : 0) + 1, 1);
+  char *text = mem_try((size_t)(end > 0 ? end : 0) + 1, 1);
   size_t got = 0;
-  while ((off_t)got < end) {
+  while (text && (off_t)got < end) {
     ssize_t n = pread(fd, text + got, (size_t)end - got, (off_t)got);
     if (n <= 0) break;
     got += (size_t)n;
@@ -81,7 +81,8 @@ static Status judge(int failed, int state, int complaints, bool *missing, char *
     *why = mem_format("gnuplot cannot be started: %s", strerror(failed));
   } else if (state != 0) {
     char *text = contents(complaints, &size);
-    *why = mem_format("gnuplot: %s", first_complaint(text));
+    *why = mem_format("gnuplot: %s",
+                      text ? first_complaint(text) : "not enough memory for its reason");
     free(text);
   } else {
     return STATUS_OK;
@@ -97,7 +98,10 @@ Status gnuplot_run(const char *script, size_t length, char **output, size_t *siz
   if (!failed && !write_all(streams[0], script, length)) failed = ENOMEM;
   if (!failed) failed = spawn(streams, &state);
   Status status = judge(failed, state, streams[2], missing, why);
-  if (!status) *output = contents(streams[1], size);
+  if (!status && !(*output = contents(streams[1], size))) {
+    *why = mem_string("not enough memory for the picture");
+    status = STATUS_LIMIT;
+  }
   for (int i = 0; i < 3; i++)
     if (streams[i] >= 0) close(streams[i]);
   return status;

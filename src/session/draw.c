@@ -23,6 +23,7 @@ typedef struct Drawing {
   int count;
   void **kept;
   int kept_count;
+  bool starved; /* there was no memory for some of it */
 } Drawing;
 
 static void *keep(Drawing *drawing, void *block) {
@@ -31,8 +32,15 @@ static void *keep(Drawing *drawing, void *block) {
   return drawing->kept[drawing->kept_count++] = block;
 }
 
+/* Zeroed; NULL when there is no memory, and then nothing is drawn. */
+static void *try(Drawing *drawing, size_t count, size_t size) {
+  void *block = mem_try(count, size);
+  drawing->starved |= !block;
+  return keep(drawing, block);
+}
+
 static double *column(Drawing *drawing, size_t count) {
-  return keep(drawing, mem_new(count, sizeof(double)));
+  return try(drawing, count, sizeof(double));
 }
 
 static void drawing_free(Drawing *drawing) {
@@ -222,7 +230,7 @@ static double *strided(Drawing *drawing, const Array *array, int across, size_t 
   size_t count = array->shape[across], columns = array->rank == 2 ? array->shape[1] : 1;
   size_t first = across ? which * columns : which, step = across ? 1 : columns;
   double *data = column(drawing, count);
-  for (size_t i = 0; i < count; i++) data[i] = array->data[first + i * step];
+  for (size_t i = 0; data && i < count; i++) data[i] = array->data[first + i * step];
   return data;
 }
 
@@ -290,7 +298,7 @@ static void add_item(Drawing *drawing, const PlotPart *part, int i, PlotCurve *c
   const Array *places = places_for(part, value);
   size_t count = heights(value)->shape[abscissa(part, value)];
   double *x = column(drawing, count);
-  for (size_t k = 0; k < count; k++) x[k] = places ? places->data[k] : (double)k;
+  for (size_t k = 0; x && k < count; k++) x[k] = places ? places->data[k] : (double)k;
   for (size_t which = 0; which < curves_of(part, value); which++)
     curves[which] = curve_of(drawing, part, i, x, which);
 }
@@ -307,7 +315,8 @@ static void add_curves(Drawing *drawing, const PlotPart *part) {
   bool first = true;
   for (int i = 0; i < part->count; i++)
     if (!is_map(part, part->items[i].value)) count += curves_of(part, part->items[i].value);
-  PlotCurve *curves = keep(drawing, mem_new(count, sizeof *curves));
+  PlotCurve *curves = try(drawing, count, sizeof *curves);
+  if (!curves) return;
   panel.curves = curves;
   for (int i = 0; i < part->count; i++) {
     const Value *value = part->items[i].value;
@@ -398,13 +407,19 @@ static Status draw_text(const Dmf *dmf, const Plot *plot, FILE *out, int lines, 
                    lines < most ? lines : most, color, why);
 }
 
+static Status starve(char **why) {
+  *why = mem_string("not enough memory to draw this");
+  return STATUS_LIMIT;
+}
+
 static Status draw(const Dmf *dmf, const PlotPart *parts, int count, const char *target,
                    char **why) {
   Drawing drawing = {0};
   for (int i = 0; i < count; i++) add_part(&drawing, &parts[i]);
   Plot plot = {drawing.panels, drawing.count};
-  Status status = target ? plot_write(&plot, target, why)
-                         : draw_text(dmf, &plot, dmf->results, HIGHEST_TEXT, why);
+  Status status = drawing.starved ? starve(why)
+                  : target        ? plot_write(&plot, target, why)
+                                  : draw_text(dmf, &plot, dmf->results, HIGHEST_TEXT, why);
   drawing_free(&drawing);
   return status;
 }
@@ -412,7 +427,8 @@ static Status draw(const Dmf *dmf, const PlotPart *parts, int count, const char 
 Status draw_characters(const Dmf *dmf, const PlotPart *part, FILE *out, int lines, char **why) {
   Drawing drawing = {0};
   add_part(&drawing, part);
-  Status status = draw_text(dmf, &(Plot){drawing.panels, drawing.count}, out, lines, why);
+  Plot plot = {drawing.panels, drawing.count};
+  Status status = drawing.starved ? starve(why) : draw_text(dmf, &plot, out, lines, why);
   drawing_free(&drawing);
   return status;
 }

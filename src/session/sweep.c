@@ -249,20 +249,30 @@ static Value *conclude(Job *job) {
   return value_new(&job->eval->heap, VALUE_BROKEN);
 }
 
+static Value *go_through(Job *job) {
+  if (job->directory || job->dmf->config.interactive) look_up(job);
+  if (!job->eval->halted) run(job);
+  return conclude(job);
+}
+
+static Value *no_memory(Eval *eval, const Sweep *sweep) {
+  return eval_fail(eval, STATUS_LIMIT, sweep->span, NULL, "not enough memory for %d points",
+                   sweep->points);
+}
+
 static Value *solve(Dmf *dmf, Eval *eval, const Sweep *sweep, char *directory) {
   size_t points = (size_t)sweep->points;
   Job job = {.dmf = dmf,
              .eval = eval,
              .sweep = sweep,
              .directory = directory,
-             .keys = mem_new(points, sizeof(uint64_t)),
-             .values = mem_new(points, sizeof(Array *)),
-             .errors = mem_new(points, sizeof(Array *)),
+             .keys = mem_try(points, sizeof(uint64_t)),
+             .values = mem_try(points, sizeof(Array *)),
+             .errors = mem_try(points, sizeof(Array *)),
              .failed = -1};
-  if (directory || dmf->config.interactive) look_up(&job);
-  if (!eval->halted) run(&job);
-  Value *value = conclude(&job);
-  for (size_t i = 0; i < points; i++) {
+  bool fits = job.keys && job.values && job.errors;
+  Value *value = fits ? go_through(&job) : no_memory(eval, sweep);
+  for (size_t i = 0; fits && i < points; i++) {
     array_drop(job.values[i]);
     array_drop(job.errors[i]);
   }
@@ -289,9 +299,10 @@ static bool check_ends(Eval *eval, const Sweep *sweep, const Array *first) {
 /* Zeros of the right shape. */
 static Value *zeros(Eval *eval, const Sweep *sweep, const Value *like, Array *first) {
   size_t points = (size_t)sweep->points;
-  Array **values = mem_new(points, sizeof *values), **errors = mem_new(points, sizeof *errors);
-  for (size_t i = 0; i < points; i++) values[i] = first;
-  Value *value = sweep_gather(sweep, eval, values, errors, like);
+  Array **values = mem_try(points, sizeof *values), **errors = mem_try(points, sizeof *errors);
+  bool fits = values && errors;
+  for (size_t i = 0; fits && i < points; i++) values[i] = first;
+  Value *value = fits ? sweep_gather(sweep, eval, values, errors, like) : no_memory(eval, sweep);
   free(values);
   free(errors);
   value->known = false;

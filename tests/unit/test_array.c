@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static const char *why;
 
@@ -356,6 +358,39 @@ static void test_text(void) {
   array_drop(big);
 }
 
+/* No more than so many bytes of addresses besides those in use; 0: as many as before. */
+static void allow(double more) {
+  static struct rlimit before;
+  if (!before.rlim_cur) getrlimit(RLIMIT_AS, &before);
+  struct rlimit limit = before;
+  double pages = 0;
+  FILE *sizes = fopen("/proc/self/statm", "r");
+  CHECK(sizes && fscanf(sizes, "%lf", &pages) == 1);
+  if (sizes) fclose(sizes);
+  if (more > 0) limit.rlim_cur = (rlim_t)(pages * (double)sysconf(_SC_PAGE_SIZE) + more);
+  CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+}
+
+/* What it takes to sort or to pick is refused like an array; sanitizers end the process first. */
+static void test_scratch(void) {
+#ifndef __SANITIZE_ADDRESS__
+  const size_t n = 4 << 20;
+  const double bytes = (double)(n * sizeof(double));
+  Array *a = array_range(0, (double)n - 1, 1, &why);
+  Subscript all = {.kind = SUBSCRIPT_LIST, .list = a}, slice = {.kind = SUBSCRIPT_SLICE};
+  allow(1.5 * bytes);
+  CHECK(failed(array_argsort(a, 0, &why), STATUS_LIMIT, "this takes 0.0671 GB to work in"));
+  allow(0.5 * bytes);
+  CHECK(failed(array_index(a, 1, &all, &why), STATUS_LIMIT, "this takes 0.0336 GB"));
+  CHECK(failed(array_index(a, 1, &slice, &why), STATUS_LIMIT, "this takes 0.0336 GB"));
+  allow(0);
+  Array *again = array_index(a, 1, &all, &why);
+  CHECK(again && again->size == n);
+  array_drop(again);
+  array_drop(a);
+#endif
+}
+
 int main(void) {
   test_elementwise();
   test_index();
@@ -370,5 +405,6 @@ int main(void) {
   test_stacks();
   test_distributions();
   test_text();
+  test_scratch();
   return check_done();
 }
