@@ -2,7 +2,8 @@
 /* Work that is done by a child of the process. libhdf5 crashes or runs for ever over a damaged
  * file, ends its process when memory runs out, and is not made for several threads: it does all
  * that in a process that holds nothing else, with a bound on its time and memory, and the host of
- * the library never sees it. What the child makes comes back through a pipe. */
+ * the library never sees it. What the child makes comes back through a pipe. (Under
+ * AddressSanitizer, a process with other threads at work does it itself.) */
 #ifndef DMF_FILE_APART_H
 #define DMF_FILE_APART_H
 

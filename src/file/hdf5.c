@@ -34,6 +34,8 @@ static void library_begin(bool *starved) {
   *starved = H5Eset_auto2(H5E_DEFAULT, note_failure, starved) < 0;
 }
 
+static void library_end(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
+
 /* The seal: a line behind the end of the HDF5 file with the CRC-32 of all before it. The checksums
  * of the format leave out texts, and the library may crash over a damaged one. Files without a seal
  * were written by others, and pass. */
@@ -294,6 +296,7 @@ static Status work_array(void *context, char **why) {
   bool starved;
   library_begin(&starved);
   Status status = read_file(r->path, r->dataset, &r->array, why);
+  library_end();
   return starved ? starve(r, status, why) : status;
 }
 
@@ -509,6 +512,7 @@ static Status work_result(void *context, char **why) {
   bool starved;
   library_begin(&starved);
   Status status = read_result(r->path, &r->result, why);
+  library_end();
   return starved ? starve(r, status, why) : status;
 }
 
@@ -734,8 +738,10 @@ static Status work_write(void *context, char **why) {
   bool starved;
   library_begin(&starved);
   Status status = build(content, &image, why);
-  return status ? status
-                : file_fill_stream(content->path, content->temporary, put_image, &image, why);
+  library_end();
+  if (!status) status = file_fill_stream(content->path, content->temporary, put_image, &image, why);
+  free(image.bytes);
+  return status;
 }
 
 static Status write_temporary(const char *temporary, void *context, char **why) {
