@@ -7,7 +7,7 @@
 set -u
 srcdir=${srcdir:-$(cd "$(dirname "$0")/.." && pwd)}
 cd "$srcdir" || exit 1
-rooms=(base num scalar result file syntax model field solve output session)
+rooms=(base num scalar result file syntax model field machine solve output session)
 passed=0
 failed=0
 

@@ -4,13 +4,13 @@
 
 int add_space(Program *p, SpaceKind kind, char *name, Array *gram) {
   p->spaces = mem_grow(p->spaces, (size_t)(p->space_count + 1) * sizeof *p->spaces);
-  p->spaces[p->space_count] = (Space){kind, name, gram};
+  p->spaces[p->space_count] = (Space){kind, name, 1, gram};
   return p->space_count++;
 }
 
 int add_variable(Program *p, char *name, int space, bool backward, int positions) {
   p->variables = mem_grow(p->variables, (size_t)(p->variable_count + 1) * sizeof *p->variables);
-  p->variables[p->variable_count] = (Variable){name, space, backward, positions};
+  p->variables[p->variable_count] = (Variable){name, space, backward, positions, 0, 1};
   return p->variable_count++;
 }
 
@@ -23,11 +23,19 @@ int add_matrix(Program *p, char *name, int from, int to, double sigma, double ra
                                           .rate = rate,
                                           .decay = rate,
                                           .fan_in = 1,
+                                          .weights = p->matrix_count,
                                           .x = -1,
                                           .y = -1,
                                           .learns = -1,
                                           .features = -1};
   return p->matrix_count++;
+}
+
+int add_table(Program *p, char *name, size_t rows, size_t cols) {
+  int v = add_variable(p, name, NO_SPACE, false, 1);
+  p->variables[v].rows = (int)rows;
+  p->variables[v].cols = (int)cols;
+  return v;
 }
 
 int emit(Program *p, Op op) {
@@ -49,6 +57,8 @@ int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src
   for (int i = 0; i < count; i++) op.src[i] = src[i];
   op.dst =
       add_variable(p, name, p->variables[src[0]].space, backward, p->variables[src[0]].positions);
+  p->variables[op.dst].rows = p->variables[src[0]].rows;
+  p->variables[op.dst].cols = p->variables[src[0]].cols;
   return emit(p, op);
 }
 

@@ -9,6 +9,7 @@
 /* Takes over a reference to the Gram matrix. */
 int add_space(Program *p, SpaceKind kind, char *name, Array *gram);
 int add_variable(Program *p, char *name, int space, bool backward, int positions);
+int add_table(Program *p, char *name, size_t rows, size_t cols);
 /* sigma and rate in operator units; the decay goes at the same rate. */
 int add_matrix(Program *p, char *name, int from, int to, double sigma, double rate);
 

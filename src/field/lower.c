@@ -418,12 +418,12 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   p->layers--; /* the levels are numbered from 0, the inputs */
   renumber_spaces(p);
   p->forward_count = p->op_count;
+  p->output = chain.x;
   bool reached = reverse_program(p, chain.x, diags);
   if (reached && problem->parameterization == PARAM_STANDARD) reached = learn_by_fan_in(p, diags);
   find_responses(p);
   p->linear = all_linear(p);
   p->update = update_of(problem);
-  lower_loss(p);
   if (reached) return p;
   program_drop(p);
   return NULL;
@@ -445,23 +445,37 @@ Program *program_keep(Program *program) {
   return program;
 }
 
-void program_drop(Program *p) {
-  if (!p || --p->references > 0) return;
-  for (int i = 0; i < p->space_count; i++) {
+/* What a completed program added to its base, and what the two share. */
+static void drop_parts(Program *p, const Program *base) {
+  for (int i = base ? base->space_count : 0; i < p->space_count; i++) {
     free(p->spaces[i].name);
     array_drop(p->spaces[i].gram);
   }
-  for (int i = 0; i < p->row_map_count; i++) row_map_clear(&p->row_maps[i]);
+  for (int i = base ? base->row_map_count : 0; i < p->row_map_count; i++)
+    row_map_clear(&p->row_maps[i]);
+  for (int i = base ? base->matrix_count : 0; i < p->matrix_count; i++) free(p->matrices[i].name);
+  for (int i = base ? base->variable_count : 0; i < p->variable_count; i++)
+    free(p->variables[i].name);
+  for (int i = 0; i < p->constant_count; i++) free(p->constants[i].numbers);
+  if (base) {
+    expr_pool_free(p->pool);
+    return;
+  }
+  free(p->phi_matrix);
+  free(p->update.rate);
+  problem_free(p->problem);
+}
+
+void program_drop(Program *p) {
+  if (!p || --p->references > 0) return;
+  drop_parts(p, p->base);
+  program_drop(p->base);
   free(p->row_maps);
-  for (int i = 0; i < p->matrix_count; i++) free(p->matrices[i].name);
-  for (int i = 0; i < p->variable_count; i++) free(p->variables[i].name);
   free(p->spaces);
   free(p->matrices);
   free(p->variables);
+  free(p->constants);
+  free(p->observables);
   free(p->ops);
-  free(p->phi_matrix);
-  free(p->update.rate);
-  free(p->delta);
-  problem_free(p->problem);
   free(p);
 }

@@ -43,10 +43,21 @@ static void print_matrices(FILE *out, const Program *p) {
   }
 }
 
+static void print_constant(FILE *out, const Constant *c) {
+  size_t n = c->rows * c->cols;
+  bool equal = c->steps == 0;
+  for (size_t i = 1; i < n; i++) equal = equal && !(fabs(c->numbers[i] - c->numbers[0]) > 0);
+  if (equal && n)
+    fprintf(out, "%g in [%zu, %zu]\n", c->numbers[0], c->rows, c->cols);
+  else
+    fprintf(out, "known [%zu, %zu]%s\n", c->rows, c->cols, c->steps ? " at t" : "");
+}
+
 static void print_op(FILE *out, const Program *p, const Op *op) {
   const char *names[OP_MAX_ARGS];
   for (int i = 0; i < op->src_count; i++) names[i] = p->variables[op->src[i]].name;
-  fprintf(out, "  %-4s = ", p->variables[op->dst].name);
+  fprintf(out,
+          "  %-4s = ", op->dst < 0 ? p->matrices[op->matrix].name : p->variables[op->dst].name);
   switch (op->kind) {
   case OP_INPUT: fprintf(out, "%s\n", p->spaces[p->variables[op->dst].space].name); break;
   case OP_SEED: fprintf(out, "1\n"); break;
@@ -57,6 +68,22 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   case OP_WEIGH: fprintf(out, "Δ %s\n", names[0]); break;
   case OP_ROWS: fprintf(out, "%s %s\n", names[0], p->row_maps[op->rows].about); break;
   case OP_APPLY_T: fprintf(out, "%sᵀ %s\n", p->matrices[op->matrix].name, names[0]); break;
+  case OP_CONST: print_constant(out, &p->constants[op->constant]); break;
+  case OP_MOMENT: fprintf(out, "<%s %sᵀ>\n", names[0], names[1]); break;
+  case OP_MIX:
+    fprintf(out, "%s%s %s%s\n", names[0], op->transpose_a ? "ᵀ" : "", names[1],
+            op->transpose_b ? "ᵀ" : "");
+    break;
+  case OP_BLOCK: {
+    const Variable *v = &p->variables[op->dst];
+    fprintf(out, "%s[%d:%d, %d:%d]\n", names[0], op->first[0], op->first[0] + v->rows, op->first[1],
+            op->first[1] + v->cols);
+    break;
+  }
+  case OP_LSE: fprintf(out, "log Σ exp %s\n", names[0]); break;
+  case OP_START: fprintf(out, "%s at t = 0\n", names[0]); break;
+  case OP_SET: fprintf(out, "%s\n", names[0]); break;
+  case OP_LEARN: fprintf(out, "%s\n", p->matrices[op->matrix].name); break;
   case OP_MAP: {
     char *text = expr_print(op->expr, names);
     fprintf(out, "%s\n", text);

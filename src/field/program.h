@@ -9,8 +9,9 @@
  *
  * Variables carry one vector per row; rows are the points mu (training, then test), with positions
  * the pairs (mu, p), and for what flows backward (mu, c) or (mu, p, c); what stands last runs
- * fastest. A matrix acts on every row alike. Only OP_ROWS combines rows, those of one point: a
- * convolution is a sum of matrices, one for each pixel of the window, that act on shifted rows.
+ * fastest. A matrix acts on every row alike. OP_ROWS combines rows of one point: a convolution is a
+ * sum of matrices, one for each pixel of the window, that act on shifted rows. Other variables are
+ * tables of plain numbers: outputs and errors [(mu, c), 1], kernels [a, b], losses [1, 1].
  *
  * Scaling. Matrices are operators that keep fields of order one: W between populations carries
  * 1/sqrt(N), from the inputs 1/sqrt(D), and the readout gives f = w . x / (gamma N). Everything
@@ -29,9 +30,12 @@
 
 typedef enum SpaceKind { SPACE_WIDE, SPACE_INPUT, SPACE_OUTPUT } SpaceKind;
 
+enum { NO_SPACE = -1 }; /* of a table */
+
 typedef struct Space {
   SpaceKind kind;
   char *name;
+  double ratio; /* SPACE_WIDE: it has ratio N neurons */
   /* SPACE_INPUT: inner products of its vectors, [rows, rows] of the variable on it; NULL means all
    * ones (the constant input that feeds a bias) */
   Array *gram;
@@ -43,6 +47,7 @@ typedef struct Matrix {
   double sigma; /* standard deviation of the initial entries, in operator units */
   double rate;  /* multiplies the learning rate of what it takes up; 0 when frozen */
   double decay; /* multiplies the learning rate of its decay */
+  int weights;  /* the matrix whose entries it is: itself, or an earlier one that is used again */
   int x, y; /* the variables it meets forward (source side, -1: never) and backward (target side) */
   int learns; /* g, the variable that its updates take up with x: y, or a learning rule's stand-in
                */
@@ -55,10 +60,19 @@ typedef struct Matrix {
 
 typedef struct Variable {
   char *name;
-  int space;
-  bool backward; /* rows (mu, p, c) rather than (mu, p) */
-  int positions; /* A >= 1 */
+  int space;      /* or NO_SPACE */
+  bool backward;  /* rows (mu, p, c) rather than (mu, p) */
+  int positions;  /* A >= 1 */
+  int rows, cols; /* of a table */
 } Variable;
+
+/* Known numbers, [rows, cols] at all times, or [steps, rows, cols] from step to step, or from move
+ * to move (Instant). */
+typedef struct Constant {
+  size_t rows, cols, steps; /* steps 0: at all times */
+  bool moves;
+  double *numbers;
+} Constant;
 
 /* Rows of one point from rows of one point: row p of the result is the sum of weight[k] times row
  * source[k] over begin[p] <= k < begin[p+1]. */
@@ -75,9 +89,18 @@ typedef enum OpKind {
   OP_SEED,    /* dst = the unit vectors of the output space: where the backward pass starts */
   OP_APPLY,   /* dst = W src */
   OP_APPLY_T, /* dst = W^T src */
-  OP_MAP,     /* dst = expr(src_0, src_1, ...), elementwise */
-  OP_ROWS,    /* dst = rows of src_0 combined */
-  OP_WEIGH    /* dst = Delta src: a backward variable from a forward one; 0 at test points */
+  OP_MAP,    /* dst = expr(src_0, src_1, ...), elementwise; what has fewer rows or columns serves as
+                many successive ones with each of its own */
+  OP_ROWS,   /* dst = rows of src_0 combined */
+  OP_WEIGH,  /* dst = Delta src: a backward variable from a forward one; 0 at test points */
+  OP_CONST,  /* dst = known numbers */
+  OP_MOMENT, /* dst = <src_0 src_1>, all pairs of rows, or of groups of rows, averaged */
+  OP_MIX,    /* dst = src_0 src_1 with a table src_0; either table may be transposed */
+  OP_BLOCK,  /* dst = part of the table src_0 */
+  OP_LSE,    /* dst = log of the sum of exp(src_0) over the outputs of a point */
+  OP_START,  /* dst = src_0 as it was at t = 0, which has mean zero */
+  OP_SET,    /* dst, a state of the training, becomes src_0 */
+  OP_LEARN   /* W, and all that share its entries, take up sum_k src_k y x^T over their uses */
 } OpKind;
 
 enum { OP_MAX_ARGS = 8 };
@@ -85,12 +108,33 @@ enum { OP_MAX_ARGS = 8 };
 typedef struct Op {
   OpKind kind;
   int dst;
-  int matrix;           /* OP_APPLY, OP_APPLY_T */
+  int matrix;           /* OP_APPLY, OP_APPLY_T, OP_LEARN */
   int src[OP_MAX_ARGS]; /* OP_APPLY, OP_APPLY_T: src[0] */
   int src_count;
-  const Expr *expr; /* OP_MAP: of its src_count arguments */
-  int rows;         /* OP_ROWS: the row map */
+  const Expr *expr;              /* OP_MAP: of its src_count arguments */
+  int rows;                      /* OP_ROWS: the row map */
+  int constant;                  /* OP_CONST */
+  int group;                     /* OP_MOMENT: rows of a group */
+  int first[2];                  /* OP_BLOCK: its first row and column */
+  bool transpose_a, transpose_b; /* OP_MIX */
+  bool once;                     /* at t = 0 only; what it makes stays */
 } Op;
+
+/* A result field as a value of the program. */
+typedef struct ProgramObservable {
+  int field; /* a FieldId */
+  int layer; /* 0 for plain fields */
+  int variable;
+  int first, rows; /* its rows of the variable */
+} ProgramObservable;
+
+/* How a program is completed: what stands behind its passes. */
+typedef struct Reading {
+  bool theory;     /* at infinite width: f starts at its mean, zero */
+  bool integrates; /* f follows the tangent kernel rather than the weights */
+  bool lazy;       /* kernels and fields stay what they are at t = 0 */
+  int parts;       /* of a step of gradient flow: Instant */
+} Reading;
 
 /* How training moves every trained matrix at step t = 0..T-1, with eta_t the learning rate times
  * the rate of the matrix:
@@ -124,7 +168,7 @@ typedef struct Instant {
 } Instant;
 
 typedef struct Program {
-  int references;
+  int references;   /* of a completed program: 1 */
   Problem *problem; /* owned: data, training, names */
   ExprPool *pool;   /* of the expressions; belongs to the session */
 
@@ -136,20 +180,29 @@ typedef struct Program {
   int variable_count;
   RowMap *row_maps;
   int row_map_count;
+  Constant *constants;
+  int constant_count;
   Op *ops; /* the step: forward pass, then backward pass */
   int op_count;
   int forward_count;  /* ops[0..forward_count) are the forward pass, after which f is known */
   int gradient_count; /* ops up to here make gradients; what follows serves the learning rule */
+  int output;         /* the variable f, as the weights make it */
+
+  /* of a completed program: */
+  struct Program *base; /* what it was made from, and shares its parts with, or NULL */
+  Reading how;
+  int train_first; /* ops from here on prepare the next step */
+  ProgramObservable *observables;
+  int observable_count;
+  int f, delta, tangent; /* variables; [R C, 1], [P C, 1], [R C, R C] */
 
   /* f = sum of <z, x> / gamma over the readouts, the matrices to the outputs: their transposed
    * fields and the features they read */
   Update update;
-  const Expr *loss;   /* of one point: arguments f_0 .. f_{C-1}, y_0 .. y_{C-1} */
-  const Expr **delta; /* [C]: Delta_c = - d loss / d f_c */
-  int layers;         /* L: kernels Phi[1..L], G[1..L] */
-  int *phi_matrix;    /* [L+1]: a matrix whose features have the kernel Phi[l], and whose y is that
-                         of G[l+1]; entry 0 the input matrix */
-  bool linear;        /* every map is linear in its fields: no sampling is needed */
+  int layers;      /* L: kernels Phi[1..L], G[1..L] */
+  int *phi_matrix; /* [L+1]: a matrix whose features have the kernel Phi[l], and whose y is that
+                      of G[l+1]; entry 0 the input matrix */
+  bool linear;     /* every map is linear in its fields: no sampling is needed */
 } Program;
 
 /* How the saddle point is closed (theory.md section 4, Approximations). */
@@ -176,8 +229,6 @@ bool update_remembers(const Update *update);
 Move move_of(const Program *program, const Matrix *matrix, Instant at, double gamma);
 /* The Update of a checked problem; its rates are owned. */
 Update update_of(const Problem *problem);
-/* Fills in the loss of a program whose problem and pool are set. */
-void lower_loss(Program *program);
 /* Finds out which matrices respond, once all ops are there. */
 void find_responses(Program *program);
 
@@ -190,6 +241,48 @@ bool is_readout(const Program *program, int matrix);
 bool is_level(const Program *program, int matrix);
 Program *program_keep(Program *program);
 void program_drop(Program *program);
+
+/* The program with all that stands behind its passes: outputs, errors and losses, kernels, the
+ * tangent kernel and alignments as values, and the updates. It keeps the base. */
+Program *program_complete(Program *base, Reading how);
+/* Whether the targets of two points differ: the alignment of a kernel with them is then defined. */
+bool program_aligns(const Program *program);
+/* The observable of a field and layer; NULL if the program has none. */
+const ProgramObservable *program_observable(const Program *program, int field, int layer);
+
+/* ---- shapes ---- */
+
+/* The sizes that shape fields and results. */
+typedef struct Sizes {
+  size_t steps;   /* T + 1 */
+  size_t points;  /* P */
+  size_t all;     /* R = P + P* */
+  size_t outputs; /* C */
+} Sizes;
+
+Sizes sizes_of(const Program *program);
+bool is_wide(const Program *program, int space);
+/* Both sides are populations. */
+bool is_wide_matrix(const Program *program, const Matrix *matrix);
+/* R A, or R A C for what flows backward and for outputs, with A positions; or the rows of a table.
+ */
+size_t rows_of(const Program *program, int variable);
+/* The rows of y that training sees, P A C: row k goes with row k / C of x. */
+size_t training_rows(const Program *program, const Matrix *matrix);
+/* The most rows that a wide variable has. */
+size_t most_rows(const Program *program);
+/* Whether a matrix has two-time responses: between populations, with one output, without positions;
+ * and how many layers of a result have them, L-1 or none. */
+bool has_responses(const Program *program, int matrix);
+int response_layers(const Program *program);
+/* Inner products of the vectors on a matrix's input side; NULL: all ones. */
+const double *gram_of(const Program *program, const Matrix *matrix);
+/* F [k, k] with F F^T the inner products of the k vectors on a matrix's thin side: the Gram matrix,
+ * all ones, or the identity of the outputs. Returns the rank, -1 if the Gram matrix is not positive
+ * semidefinite. */
+int thin_root(const Program *program, const Matrix *matrix, double *root);
+/* Number of vectors on the thin side. */
+size_t thin_vectors(const Program *program, const Matrix *matrix);
 
 /* The program as text; to be freed. */
 char *program_print(const Program *program);

@@ -220,7 +220,7 @@ const Expr *expr_call(ExprPool *pool, Prim prim, const Expr *x, const Expr *y, c
 }
 
 const Expr *expr_substitute(ExprPool *pool, const Expr *e, const Expr *const *with) {
-  if (e->prim == PRIM_CONST) return e;
+  if (e->prim == PRIM_CONST) return expr_const(pool, e->value);
   if (e->prim == PRIM_ARG) return with[e->index];
   const Expr *arg[3] = {NULL};
   for (int i = 0; i < prims[e->prim].arity; i++) arg[i] = expr_substitute(pool, e->arg[i], with);

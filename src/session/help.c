@@ -117,7 +117,7 @@ static void add_field(Dmf *dmf, FieldId id, const char *name, const char *axes, 
 
 static void add_fields(Dmf *dmf) {
 #define FIELD(id, name, axes, about) add_field(dmf, FIELD_##id, name, axes, about);
-#include "solve/fields.def"
+#include "field/fields.def"
 #undef FIELD
 #define ATTRIBUTE(name, kind, solvers, about)                                                      \
   add(dmf, (DmfTopic){DMF_FIELD, "Fields of a result", name, name, about, NULL});

@@ -52,7 +52,7 @@ static bool present(const FieldRow *row, const Program *program) {
   switch (row->presence) {
   case TESTED: return program->problem->tests > 0;
   case JUDGED: return program->problem->test_targets != NULL;
-  case ALIGNED: return observe_aligns(program);
+  case ALIGNED: return program_aligns(program);
   default: return true;
   }
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The infinite-width solver: independent replicates of the march, their mean, and its error.
+/* The infinite-width solver: independent replicates of a run over sample paths, their mean,
+ * and its error.
  *
- * The samples are split into REPLICATES marches that share nothing but the program, so that their
- * scatter is an honest error of all that a march does at random to its numbers, responses and
- * feedback included. What is common to them the scatter does not show: the noise of a march biases
+ * The samples are split into REPLICATES runs that share nothing but the program, so that their
+ * scatter is an honest error of all that a run does at random to its numbers, responses and
+ * feedback included. What is common to them the scatter does not show: the noise of a run biases
  * it by rank/paths, and directions that are dropped are dropped by all. So each has a companion of
  * COARSER times fewer paths and COARSER times the tolerance, a fraction of the cost, from the same
  * seed; the difference tells the bias (doubt.h). */
@@ -11,10 +12,10 @@
 #include "num/random.h"
 #include "solve/doubt.h"
 #include "solve/flow.h"
-#include "solve/march.h"
 #include "solve/observe.h"
 #include "solve/perturb.h"
 #include "solve/run.h"
+#include "solve/trace.h"
 
 #include <limits.h>
 #include <math.h>
@@ -23,7 +24,7 @@
 #include <string.h>
 
 enum {
-  REPLICATES = MOST_MARCHES,
+  REPLICATES = MOST_RUNS,
   FEWER_REPLICATES = 6,
   FEWEST_PATHS = FEWEST_SAMPLES / 2,
   FIRST_COORDINATES = 64,
@@ -40,175 +41,167 @@ static const double FULL = 0.9;
 /* Operations that the solver spends on its own account to get out of that: a second or so. */
 static const double AFFORDABLE = 2e10;
 
+/* How finely a replicate is resolved. */
+typedef struct Resolution {
+  size_t paths;
+  double tol;
+  uint32_t *sobol; /* [SOBOL_DIMS, paths] */
+} Resolution;
+
 /* One solve. */
 typedef struct Solve {
-  Program *program;
+  Program *program;  /* as it was lowered */
+  Program *complete; /* as it is run */
   SolveOptions options;
   Sizes sizes;
-  MarchPlan plan, coarse;           /* of a replicate, and of its companion */
-  int replicates, companions, done; /* steps done, by all marches */
-  MarchRecord record[REPLICATES], companion[REPLICATES];
-  Compiled compiled;
-  /* of the failed march with the lowest number */
+  MachineCode code;
+  Resolution fine, coarse; /* of a replicate, and of its companion */
+  bool pairs;              /* keep what kernels and responses over pairs of times need */
+  const Snapshot *snapshot;
+  int replicates, companions, done; /* steps done, by all runs */
+  Trace trace[REPLICATES], companion[REPLICATES];
+  /* of the failed run with the lowest number */
   Status status;
-  int failed_at, failed_march;
+  int failed_at, failed_run;
 } Solve;
 
-static int marches(const Solve *s) { return s->replicates + s->companions; }
+/* A run under way. */
+typedef struct Run {
+  Solve *solve;
+  const Resolution *resolution;
+  int number; /* of the replicate */
+  Trace *trace;
+} Run;
 
-/* Of march number j: the replicates, then their companions. */
-static MarchRecord *record_of(Solve *s, int j) {
-  return j < s->replicates ? &s->record[j] : &s->companion[j - s->replicates];
+static int runs_of(const Solve *s) { return s->replicates + s->companions; }
+
+/* Of run number j: the replicates, then their companions. */
+static Trace *trace_of(Solve *s, int j) {
+  return j < s->replicates ? &s->trace[j] : &s->companion[j - s->replicates];
 }
 
-static bool progress(void *sink, int t) {
-  Solve *s = sink;
-  (void)t;
-  if (s->options.stop && *s->options.stop) return false;
+static void show_progress(Solve *s) {
   int done;
 #pragma omp atomic capture
   done = ++s->done;
   if (s->options.progress && omp_get_thread_num() == 0)
-    s->options.progress(s->options.sink, "dmft", done, marches(s) * (int)s->sizes.steps);
-  return true;
+    s->options.progress(s->options.sink, "dmft", done, runs_of(s) * (int)s->sizes.steps);
+}
+
+static bool take(void *sink, Machine *m, int t) {
+  Run *run = sink;
+  (void)t;
+  if (!trace_take(run->trace, m)) m->status = STATUS_LIMIT;
+  snapshot_take(run->solve->snapshot, m, run->number);
+  show_progress(run->solve);
+  return m->status == STATUS_OK;
 }
 
 /* ---- fields and their errors ---- */
 
+/* An observable as a function of a value x [T+1, n]: itself, or what follows from it. */
 typedef struct Derive {
   const Solve *solve;
-  FieldId id;
+  const ProgramObservable *wanted;
+  int given; /* the variable of x */
+  Machine *function;
 } Derive;
 
-static void derive_f(const void *context, const double *f, double *out) {
+static void derive(const void *context, const double *x, double *out) {
   const Derive *d = context;
-  Sizes z = d->solve->sizes;
-  double *train = mem_new(field_size(FIELD_F, z), sizeof *train),
-         *test = mem_new(field_size(FIELD_F_TEST, z) + 1, sizeof *test);
-  observe_split(z, f, train, test);
-  memcpy(out, d->id == FIELD_F ? train : test, field_size(d->id, z) * sizeof *out);
-  free(train);
-  free(test);
-}
-
-static void derive_loss(const void *context, const double *f, double *out) {
-  const Derive *d = context;
-  double *other = mem_new(d->solve->sizes.steps, sizeof *other);
-  bool train = d->id == FIELD_LOSS;
-  observe_loss(d->solve->program, d->solve->sizes, &d->solve->compiled, f, train ? out : other,
-               train ? other : out);
-  free(other);
-}
-
-static void derive_delta(const void *context, const double *f, double *out) {
-  const Derive *d = context;
-  observe_delta(d->solve->program, d->solve->sizes, &d->solve->compiled, f, out);
-}
-
-static void derive_alignment(const void *context, const double *kernel, double *out) {
-  const Derive *d = context;
-  observe_alignment(d->solve->program, d->solve->sizes, kernel, out);
-}
-
-/* Which of a record's blocks holds a kernel or response of layer l. */
-typedef double **Pick(MarchRecord *record, const Program *p, int l);
-static double **pick_f(MarchRecord *r, const Program *p, int l) {
-  (void)p, (void)l;
-  return &r->f;
-}
-static double **pick_ntk(MarchRecord *r, const Program *p, int l) {
-  (void)p, (void)l;
-  return &r->ntk;
-}
-static double **pick_phi(MarchRecord *r, const Program *p, int l) {
-  return &r->x_kernel[p->phi_matrix[l]];
-}
-static double **pick_phi_history(MarchRecord *r, const Program *p, int l) {
-  return &r->x_history[p->phi_matrix[l]];
-}
-static double **pick_g_history(MarchRecord *r, const Program *p, int l) {
-  return &r->y_history[p->phi_matrix[l - 1]];
-}
-static double **pick_a(MarchRecord *r, const Program *p, int l) {
-  return &r->x_response[p->phi_matrix[l]];
-}
-static double **pick_b(MarchRecord *r, const Program *p, int l) {
-  return &r->y_response[p->phi_matrix[l]];
+  const Program *p = d->solve->complete;
+  size_t n = rows_of(p, d->given) * (size_t)p->variables[d->given].cols,
+         cols = (size_t)p->variables[d->wanted->variable].cols,
+         m = rows_of(p, d->wanted->variable) * cols, size = (size_t)d->wanted->rows * cols;
+  double *all = mem_new(m, sizeof *all);
+  for (size_t t = 0; t < d->solve->sizes.steps; t++) {
+    const double *from = x + t * n;
+    if (d->wanted->variable != d->given) {
+      machine_call(d->function, d->given, from, d->wanted->variable, all);
+      from = all;
+    }
+    memcpy(out + t * size, from + (size_t)d->wanted->first * cols, size * sizeof *out);
+  }
+  free(all);
 }
 
 /* The largest basis of all replicates. */
 static int rank_of(const Solve *s) {
   int rank = 0;
   for (int j = 0; j < s->replicates; j++)
-    if (s->record[j].rank > rank) rank = s->record[j].rank;
+    if (s->trace[j].rank > rank) rank = s->trace[j].rank;
   return rank;
 }
 
 static double flops_of(const Solve *s) {
   double flops = 0;
-  for (int j = 0; j < s->replicates; j++) flops += s->record[j].flops + s->companion[j].flops;
+  for (int j = 0; j < s->replicates; j++) flops += s->trace[j].flops + s->companion[j].flops;
   return flops;
 }
 
 /* Whether the bases fill sample space: then it is not the tolerance that ends them. */
 static bool is_full(const Solve *s) {
-  return !s->program->linear && rank_of(s) > FULL * (double)s->plan.paths;
+  return !s->program->linear && rank_of(s) > FULL * (double)s->fine.paths;
 }
 
-/* Which share of the difference between fine and coarse marches the fine ones are off by. Between
+/* Which share of the difference between fine and coarse runs the fine ones are off by. Between
  * full bases nothing is known of an order, and all of it counts. */
 static double bias_share(const Solve *s) {
-  return is_full(s) ? 1 : 1 / ((double)s->plan.paths / (double)s->coarse.paths - 1);
+  return is_full(s) ? 1 : 1 / ((double)s->fine.paths / (double)s->coarse.paths - 1);
 }
 
-/* The n numbers of a block, of all replicates. */
-static Replicates collect(Solve *s, Pick *pick, int l, size_t n) {
+/* What all runs measured of a field: n numbers. `pairs`: over pairs of times. */
+static Replicates collect(Solve *s, FieldId id, int layer, bool pairs, size_t n) {
   Replicates r = {
       .count = s->replicates, .companions = s->companions, .n = n, .share = bias_share(s)};
-  for (int j = 0; j < s->replicates; j++) r.fine[j] = *pick(&s->record[j], s->program, l);
-  for (int j = 0; j < s->companions; j++) r.coarse[j] = *pick(&s->companion[j], s->program, l);
+  for (int j = 0; j < s->replicates; j++)
+    r.fine[j] = id == FIELD_F ? s->trace[j].f : trace_find(&s->trace[j], id, layer, pairs);
+  for (int j = 0; j < s->companions; j++)
+    r.coarse[j] =
+        id == FIELD_F ? s->companion[j].f : trace_find(&s->companion[j], id, layer, pairs);
   return r;
 }
 
-/* Adds a field that is derived from a block of n numbers for each time. */
-static bool add(Solve *s, Result *result, FieldId id, int layer, Derivation *derivation, Pick *pick,
-                size_t n) {
+/* Adds a field that is a function of another, or of itself. */
+static bool add(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
+  const Program *p = s->complete;
   size_t m = field_size(id, s->sizes);
-  Replicates measured = collect(s, pick, layer, s->sizes.steps * n);
+  Machine function;
+  Derive d = {.solve = s,
+              .wanted = program_observable(p, (int)id, layer),
+              .given = from == FIELD_F ? p->f : program_observable(p, (int)from, layer)->variable,
+              .function = &function};
+  size_t n = rows_of(p, d.given) * (size_t)p->variables[d.given].cols;
+  Replicates measured = collect(s, from, layer, false, s->sizes.steps * n);
   Grouping times = grouping_of_times(s->sizes.steps, m / s->sizes.steps);
   double *value = mem_block(m), *error = mem_block(m);
-  bool fine = value && error &&
-              doubt(&measured, derivation, &(Derive){s, id}, m, &times, value, error) &&
+  machine_function(&function, p, &s->code, d.given, d.wanted->variable);
+  bool fine = value && error && doubt(&measured, derive, &d, m, &times, value, error) &&
               field_add(result, id, layer, s->sizes, value, error);
+  machine_free(&function);
   free(value);
   free(error);
   return fine;
 }
 
 static bool add_small(Solve *s, Result *result) {
-  Sizes z = s->sizes;
-  size_t n = z.all * z.outputs;
-  bool fine = add(s, result, FIELD_F, 0, derive_f, pick_f, n) &&
-              add(s, result, FIELD_LOSS, 0, derive_loss, pick_f, n) &&
-              add(s, result, FIELD_DELTA, 0, derive_delta, pick_f, n) &&
-              add(s, result, FIELD_NTK, 0, NULL, pick_ntk, z.points * z.points);
-  if (fine && z.all > z.points) fine = add(s, result, FIELD_F_TEST, 0, derive_f, pick_f, n);
-  if (fine && s->program->problem->test_targets)
-    fine = add(s, result, FIELD_TEST_LOSS, 0, derive_loss, pick_f, n);
-  for (int l = 1; fine && l <= s->program->layers && observe_aligns(s->program); l++)
-    fine = add(s, result, FIELD_ALIGNMENT, l, derive_alignment, pick_phi, z.all * z.all);
+  static const FieldId small[][2] = {{FIELD_F, FIELD_F},          {FIELD_LOSS, FIELD_F},
+                                     {FIELD_DELTA, FIELD_F},      {FIELD_NTK, FIELD_NTK},
+                                     {FIELD_F_TEST, FIELD_F},     {FIELD_TEST_LOSS, FIELD_F},
+                                     {FIELD_ALIGNMENT, FIELD_PHI}};
+  bool fine = true;
+  for (size_t i = 0; i < sizeof small / sizeof *small; i++)
+    for (int l = 0; l <= s->program->layers && fine; l++)
+      if (program_observable(s->complete, (int)small[i][0], l))
+        fine = add(s, result, small[i][0], l, small[i][1]);
   return fine;
 }
 
-/* The large fields, layer by layer; each is filled and its blocks are freed at once. */
+/* The large fields, layer by layer. */
 static const struct {
   FieldId id;
-  Pick *pick;
   bool response;
-} large[] = {{FIELD_PHI, pick_phi_history, false},
-             {FIELD_G, pick_g_history, false},
-             {FIELD_A, pick_a, true},
-             {FIELD_B, pick_b, true}};
+} large[] = {{FIELD_PHI, false}, {FIELD_G, false}, {FIELD_A, true}, {FIELD_B, true}};
 enum { LARGE = sizeof large / sizeof *large };
 
 static int layers_of(const Program *p, int k) {
@@ -233,12 +226,12 @@ static void add_dropped(Sizes z, double tol, const double *kernel, double *error
 
 static bool fill_field(Solve *s, Result *result, int k, int l) {
   size_t m = field_size(large[k].id, s->sizes);
-  Replicates measured = collect(s, large[k].pick, l, m);
+  Replicates measured = collect(s, large[k].id, l, true, m);
   Grouping pairs = grouping_of_pairs(s->sizes.steps, s->sizes.all);
   double *value = mem_block(m), *error = mem_block(m),
          unit = large[k].response ? 1 / s->program->problem->gamma : 1;
   bool fine = value && error && doubt(&measured, NULL, NULL, m, &pairs, value, error);
-  if (fine && !large[k].response) add_dropped(s->sizes, s->plan.tol, value, error);
+  if (fine && !large[k].response) add_dropped(s->sizes, s->fine.tol, value, error);
   for (size_t i = 0; fine && i < m; i++) {
     value[i] *= unit;
     error[i] *= fabs(unit);
@@ -249,21 +242,10 @@ static bool fill_field(Solve *s, Result *result, int k, int l) {
   return fine;
 }
 
-static void drop_block(Solve *s, Pick *pick, int l) {
-  for (int j = 0; j < marches(s); j++) {
-    double **block = pick(record_of(s, j), s->program, l);
-    free(*block);
-    *block = NULL;
-  }
-}
-
 static bool fill_large(Solve *s, Result *result) {
   bool fine = true;
   for (int k = 0; k < LARGE; k++)
-    for (int l = 1; fine && l <= layers_of(s->program, k); l++) {
-      fine = fill_field(s, result, k, l);
-      drop_block(s, large[k].pick, l);
-    }
+    for (int l = 1; fine && l <= layers_of(s->program, k); l++) fine = fill_field(s, result, k, l);
   return fine;
 }
 
@@ -272,60 +254,100 @@ static bool fill_large(Solve *s, Result *result) {
 static double two_time_bytes(const Solve *s) {
   double n = (double)(s->sizes.steps * s->sizes.all), kernels = 0;
   for (int k = 0; k < LARGE; k++) kernels += layers_of(s->program, k);
-  return 8 * n * n * kernels * (marches(s) + 2);
+  return 8 * n * n * kernels * (runs_of(s) + 2);
+}
+
+static MachinePlan plan_of(const Solve *s, Run *run, double gamma) {
+  const Program *p = s->program;
+  const Resolution *r = run ? run->resolution : &s->fine;
+  MachinePlan plan = {.program = s->complete,
+                      .code = &s->code,
+                      .hidden = &sequential,
+                      .noise = {.kind = p->linear ? NOISE_COORDINATES : NOISE_SOBOL,
+                                .seed = s->options.seed,
+                                .number = (uint64_t)(run ? run->number : 0),
+                                .sobol = r->sobol},
+                      .columns = r->paths,
+                      .gamma = gamma,
+                      .tol = r->tol,
+                      .improve = !p->linear,
+                      .independent = s->options.closure == CLOSURE_GRADIENT_INDEPENDENCE,
+                      .fixed_start = true,
+                      .steps = s->snapshot ? s->snapshot->step : p->problem->steps,
+                      .stop = s->options.stop,
+                      .observe = take};
+  plan.sink = run;
+  return plan;
 }
 
 /* An upper bound: every basis as large as sample space or history allow. */
-static double march_bytes(const Solve *s, size_t paths) {
-  const Program *p = s->program;
+static double bytes_needed(const Solve *s) {
   Sizes z = s->sizes;
-  double S = (double)paths, steps = (double)z.steps, most = (double)most_rows(p),
-         moves = steps * stages_of(p, s->plan.parts);
-  double doubles = 4 * most * S + (double)tangent_size(p) + (double)mixing_size(p);
-  for (int v = 0; v < p->variable_count; v++)
-    if (is_wide(p, p->variables[v].space)) doubles += 2 * (double)rows_of(p, v) * S;
-  for (int k = 0; k < p->matrix_count; k++) {
-    const Matrix *m = &p->matrices[k];
-    double rank = fmin(moves * (double)rows_of(p, m->y), S);
-    doubles += is_wide_matrix(p, m) ? 2 * 4 * rank * S + 3 * rank * rank + 4 * most * rank
-                                    : 4 * (double)thin_vectors(p, m) * S;
-  }
-  double row = steps * (double)(z.all * z.all), record = 2 * row * p->matrix_count;
+  MachinePlan plan = plan_of(s, NULL, 1);
+  double row = (double)(z.steps * z.all * z.all * z.outputs * z.outputs);
   int parallel = s->options.threads < s->replicates ? s->options.threads : s->replicates;
-  double summary = row * (double)(z.outputs * z.outputs) * (marches(s) + 12);
-  return 8 * (doubles * parallel + record * (marches(s) + parallel) + summary);
+  return machine_bytes(&plan, z.steps) * parallel +
+         trace_bytes(s->complete, z.steps, false, false) * (runs_of(s) + parallel) +
+         8 * row * (runs_of(s) + 12);
 }
 
-static void run_march(Solve *s, int j) {
-  int replicate = j % s->replicates, failed_at;
-  MarchRecord *record = record_of(s, j);
-  const MarchPlan *plan = j < s->replicates ? &s->plan : &s->coarse;
+/* One run at a strength gamma of feature learning. */
+static Status run_once(void *sink, double gamma, Trace *trace, int *failed_at) {
+  Run *run = sink;
+  Solve *s = run->solve;
+  run->trace = trace;
+  if (!trace_new(trace, s->complete, s->sizes.steps, s->pairs, true)) {
+    trace_free(trace);
+    return STATUS_LIMIT;
+  }
+  MachinePlan plan = plan_of(s, run, gamma);
+  bool *wanted = trace_wants(trace);
+  for (int v = 0; v < s->program->variable_count && s->snapshot && s->snapshot->look; v++)
+    wanted[v] = true;
+  plan.wanted = wanted;
+  Machine m;
+  Status status = machine_run(&plan, &m, failed_at);
+  free(wanted);
+  if (status == STATUS_OK) {
+    trace->flops = tape_flops(m.tape);
+    trace->rank = m.rank;
+    status = trace_finish(trace);
+    machine_free(&m);
+  }
+  if (status != STATUS_OK) trace_free(trace);
+  return status;
+}
+
+static void run_one(Solve *s, int j) {
+  int failed_at;
+  Run run = {.solve = s,
+             .resolution = j < s->replicates ? &s->fine : &s->coarse,
+             .number = j % s->replicates};
   Status status = s->options.closure == CLOSURE_PERTURBATIVE
-                      ? perturb_run(plan, replicate, record, &failed_at)
-                      : march_run(plan, replicate, record, &failed_at);
+                      ? perturb_run(s->program, run_once, &run, trace_of(s, j), &failed_at)
+                      : run_once(&run, s->program->problem->gamma, trace_of(s, j), &failed_at);
   if (status == STATUS_OK) return;
 #pragma omp critical
-  if (s->status == STATUS_OK || j < s->failed_march) {
+  if (s->status == STATUS_OK || j < s->failed_run) {
     s->status = status;
     s->failed_at = failed_at;
-    s->failed_march = j;
+    s->failed_run = j;
   }
 }
 
 /* A companion that diverges where its replicate does not leaves the bias unknown. */
-static void run_marches(Solve *s) {
-  int count = marches(s);
+static void run_all(Solve *s) {
+  int count = runs_of(s);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
-  for (int j = 0; j < count; j++) run_march(s, j);
-  if (s->status == STATUS_NUMERICS && s->failed_march >= s->replicates) {
+  for (int j = 0; j < count; j++) run_one(s, j);
+  if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) {
     s->status = STATUS_OK;
     s->companions = 0;
   }
 }
 
-static void forget_records(Solve *s) {
-  for (int j = 0; j < 2 * s->replicates; j++)
-    if (record_of(s, j)->f) march_record_free(s->program, record_of(s, j));
+static void forget_traces(Solve *s) {
+  for (int j = 0; j < 2 * s->replicates; j++) trace_free(trace_of(s, j));
 }
 
 static Status explain(const Solve *s, char **why) {
@@ -343,13 +365,13 @@ static Status explain(const Solve *s, char **why) {
 
 /* Linear programs: as many coordinates as it takes, found by doubling. */
 static Status run_linear(Solve *s, char **why) {
-  for (s->plan.paths = FIRST_COORDINATES;; s->plan.paths *= 2) {
-    double bytes = march_bytes(s, s->plan.paths);
+  for (s->fine.paths = FIRST_COORDINATES;; s->fine.paths *= 2) {
+    double bytes = bytes_needed(s);
     if (bytes > mem_available()) return run_refuse(why, bytes);
     s->status = STATUS_OK;
-    run_marches(s);
+    run_all(s);
     if (s->status != STATUS_LIMIT || s->failed_at >= 0) return explain(s, why);
-    forget_records(s);
+    forget_traces(s);
   }
 }
 
@@ -360,16 +382,15 @@ static uint32_t *sobol_points(size_t paths) {
 }
 
 static Status run(Solve *s, char **why) {
-  double bytes = march_bytes(s, s->plan.paths) + (s->plan.two_time ? two_time_bytes(s) : 0);
-  if (s->program->linear) bytes = s->plan.two_time ? two_time_bytes(s) : 0;
+  double pairs = s->pairs ? two_time_bytes(s) : 0;
+  double bytes = s->program->linear ? pairs : bytes_needed(s) + pairs;
   if (bytes > mem_available()) return run_refuse(why, bytes);
   if (s->program->linear) return run_linear(s, why);
-  uint32_t *fine = sobol_points(s->plan.paths), *coarse = sobol_points(s->coarse.paths);
-  s->plan.sobol = fine;
-  s->coarse.sobol = coarse;
-  run_marches(s);
-  free(fine);
-  free(coarse);
+  s->fine.sobol = sobol_points(s->fine.paths);
+  s->coarse.sobol = sobol_points(s->coarse.paths);
+  run_all(s);
+  free(s->fine.sobol);
+  free(s->coarse.sobol);
   return explain(s, why);
 }
 
@@ -384,7 +405,7 @@ static double automatic_tol(const Program *program, const SolveOptions *options)
   return 0.01 * movement * sqrt(2000.0 / options->samples);
 }
 
-/* What the noise of a march adds to its fields biases it by rank/S. Where the bases may grow to the
+/* What the noise of a run adds to its fields biases it by rank/S. Where the bases may grow to the
  * order of S, fewer and larger replicates are better, though their scatter says less. */
 static int replicates_for(const Program *program, const SolveOptions *options) {
   if (program->linear) return 1;
@@ -396,41 +417,34 @@ static int replicates_for(const Program *program, const SolveOptions *options) {
 
 /* The scatter of a probe is not asked for, nor its bias. What two times take does not become less
  * with the paths: there, half as many companions do. */
-static void prepare(Solve *s, Program *program, const SolveOptions *options, bool two_time) {
-  *s = (Solve){.program = program, .options = *options, .sizes = sizes_of(program)};
+static void prepare(Solve *s, Program *program, const SolveOptions *options, bool pairs) {
+  *s = (Solve){.program = program, .options = *options, .sizes = sizes_of(program), .pairs = pairs};
   int replicates = replicates_for(program, options);
   s->replicates = options->probe ? 1 : replicates;
-  MarchPlan *plan = &s->plan;
-  *plan = (MarchPlan){.program = program,
-                      .two_time = two_time,
-                      .seed = options->seed,
-                      .stop = options->stop,
-                      .step = progress};
-  plan->sink = s;
-  plan->paths = program->linear ? FIRST_COORDINATES
-                                : (size_t)((options->samples + replicates - 1) / replicates);
-  plan->parts = options->parts;
-  plan->gamma = program->problem->gamma;
-  plan->independent = options->closure == CLOSURE_GRADIENT_INDEPENDENCE;
-  plan->tol = options->tol > 0 ? options->tol : automatic_tol(program, options);
-  s->compiled = compile(program);
-  plan->compiled = &s->compiled;
+  s->fine.paths = program->linear ? FIRST_COORDINATES
+                                  : (size_t)((options->samples + replicates - 1) / replicates);
+  s->fine.tol = options->tol > 0 ? options->tol : automatic_tol(program, options);
   bool biased = !program->linear && !options->probe;
-  s->companions = !biased ? 0 : two_time ? s->replicates / 2 : s->replicates;
-  s->coarse = *plan;
-  s->coarse.paths = plan->paths / COARSER;
+  s->companions = !biased ? 0 : pairs ? s->replicates / 2 : s->replicates;
+  s->coarse.paths = s->fine.paths / COARSER;
   if (s->coarse.paths < COARSEST_PATHS) s->coarse.paths = COARSEST_PATHS;
-  s->coarse.tol = COARSER * plan->tol;
+  s->coarse.tol = COARSER * s->fine.tol;
+  /* without responses <w x> / gamma is wrong at order one (it misses what lower layers learn) */
+  bool independent = options->closure == CLOSURE_GRADIENT_INDEPENDENCE;
+  s->complete = program_complete(
+      program, (Reading){.theory = true, .integrates = independent, .parts = options->parts});
+  s->code = machine_compile(s->complete, false, NULL);
 }
 
 static void clean(Solve *s) {
-  forget_records(s);
-  compiled_free(s->program, &s->compiled);
+  forget_traces(s);
+  machine_code_free(s->complete, &s->code);
+  program_drop(s->complete);
 }
 
 /* ---- the large fields on demand ---- */
 
-/* The march is deterministic: running it again with the histories kept gives the two-time fields of
+/* A run is deterministic: running it again with the histories kept gives the two-time fields of
  * the same solution. */
 static Status complete(Result *result, const char *name, char **why) {
   (void)name; /* they come together */
@@ -444,32 +458,32 @@ static Status complete(Result *result, const char *name, char **why) {
   return status;
 }
 
-Status solve_march_to(Program *program, const SolveOptions *options, Snapshot *snapshot,
+Status solve_paths_to(Program *program, const SolveOptions *options, Snapshot *snapshot,
                       size_t *paths, int *replicates, char **why) {
   Solve s;
   prepare(&s, program, options, false);
   s.sizes.steps = (size_t)snapshot->step + 1;
-  s.plan.snapshot = snapshot;
+  s.snapshot = snapshot;
   s.companions = 0;
   Status status = run(&s, why);
-  *paths = s.plan.paths;
+  *paths = s.fine.paths;
   *replicates = s.replicates;
   clean(&s);
   return status;
 }
 
-/* The same march up to one step. */
+/* The same run up to one step. */
 static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
   size_t paths;
   int replicates;
-  return solve_march_to(origin->program, &origin->options, snapshot, &paths, &replicates, why);
+  return solve_paths_to(origin->program, &origin->options, snapshot, &paths, &replicates, why);
 }
 
 /* What a result of this solve goes back to. */
 static void give_origin(const Solve *s, Result *result) {
   run_origin(result, s->program, &s->options);
   if (s->options.closure != CLOSURE_PERTURBATIVE)
-    run_sampled(result, s->plan.paths * (size_t)s->replicates, retake);
+    run_sampled(result, s->fine.paths * (size_t)s->replicates, retake);
   result->complete = complete;
 }
 
@@ -514,12 +528,12 @@ static void note_run(Solve *s, Result *result, double seconds) {
   static const char *const closures[] = {"full", "ntk", "gradient_independence", "perturbative"};
   double flops = flops_of(s);
   if (!result->exact) {
-    result_note(result, "samples", "%zu", s->plan.paths * (size_t)s->replicates);
+    result_note(result, "samples", "%zu", s->fine.paths * (size_t)s->replicates);
     result_note(result, "replicates", "%d", s->replicates);
     result_note(result, "seed", "%llu", (unsigned long long)s->options.seed);
   }
   result_note(result, "closure", "%s", closures[s->options.closure]);
-  result_note(result, "tol", "%.17g", s->plan.tol);
+  result_note(result, "tol", "%.17g", s->fine.tol);
   result_note(result, "rank", "%d", rank_of(s));
   if (!s->program->linear && !s->options.probe && !s->companions)
     result_note(result, "bias", "unknown");

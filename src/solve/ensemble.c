@@ -5,8 +5,8 @@
 #include "num/linalg.h"
 #include "num/stats.h"
 #include "solve/flow.h"
-#include "solve/network.h"
 #include "solve/observe.h"
+#include "solve/trace.h"
 #include "solve/run.h"
 
 #include <math.h>
@@ -17,26 +17,23 @@
 
 enum { PROBED = 8 }; /* members of a probe */
 
-typedef struct Ensemble Ensemble;
-
-/* An observable under way: how one member's value is had, and its moments. */
+/* An observable under way, and its moments. */
 typedef struct Slot {
   FieldId mean, variance; /* FIELD_COUNT: not wanted */
   int layer;
-  /* The member's value; `scratch` [field_size(mean or variance)] may hold it. */
-  const double *(*measure)(const Ensemble *e, const struct Slot *slot, const NetworkRecord *record,
-                           double *scratch);
-  bool two_time;
+  bool pairs; /* over pairs of times */
   Moments moments;
 } Slot;
 
-struct Ensemble {
-  Program *program;
+typedef struct Ensemble {
+  Program *program;  /* as it was lowered */
+  Program *complete; /* as it is run */
   SolveOptions options;
   Sizes sizes;
-  NetworkPlan plan;
-  Compiled compiled;
-  ConditionCode code; /* where networks are conditioned */
+  MachineCode code;
+  size_t width;
+  bool pairs; /* fields over pairs of times are wanted */
+  const Snapshot *snapshot;
   Slot *slots;
   int slot_count;
   int done, steps; /* members, and the steps of all of them, that are over */
@@ -47,100 +44,52 @@ struct Ensemble {
   pthread_mutex_t lock; /* of turn */
   pthread_cond_t turned;
   int turn; /* the member that is counted next */
-};
+} Ensemble;
+
+/* A member under way. */
+typedef struct Member {
+  Ensemble *ensemble;
+  int number;
+  Trace record;
+} Member;
 
 /* ---- what is measured of a member ---- */
 
-static const double *measure_f(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
-                               double *scratch) {
-  Sizes z = e->sizes;
-  size_t row = z.all * z.outputs, head = z.points * z.outputs;
-  size_t from = slot->mean == FIELD_F ? 0 : head, count = slot->mean == FIELD_F ? head : row - head;
-  for (size_t t = 0; t < z.steps; t++)
-    memcpy(scratch + t * count, r->f + t * row + from, count * sizeof *scratch);
-  return scratch;
+static bool is_diagonal(const Slot *slot) {
+  return slot->variance == FIELD_VAR_PHI || slot->variance == FIELD_VAR_G;
 }
 
-static const double *measure_loss(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
-                                  double *scratch) {
-  double *other = scratch + e->sizes.steps;
-  bool train = slot->mean == FIELD_LOSS;
-  observe_loss(e->program, e->sizes, &e->compiled, r->f, train ? scratch : other,
-               train ? other : scratch);
-  return scratch;
-}
-
-static const double *measure_delta(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
-                                   double *scratch) {
-  (void)slot;
-  observe_delta(e->program, e->sizes, &e->compiled, r->f, scratch);
-  return scratch;
-}
-
-static const double *measure_ntk(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
-                                 double *scratch) {
-  (void)e, (void)slot, (void)scratch;
-  return r->ntk;
-}
-
-static const double *phi_of(const Ensemble *e, int layer, double **kernels) {
-  return kernels[e->program->phi_matrix[layer]];
-}
-
-/* G[l] is the kernel of what the matrix below layer l meets on its target side. */
-static const double *g_of(const Ensemble *e, int layer, double **kernels) {
-  return kernels[e->program->phi_matrix[layer - 1]];
-}
-
-static const double *measure_alignment(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
-                                       double *scratch) {
-  observe_alignment(e->program, e->sizes, phi_of(e, slot->layer, r->x_kernel), scratch);
-  return scratch;
-}
-
-static const double *measure_diagonal(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
-                                      double *scratch) {
+/* The value of a slot, [field_size]; `scratch` may hold it. */
+static const double *measure(const Ensemble *e, const Slot *slot, const Trace *r, double *scratch) {
+  if (!is_diagonal(slot)) return trace_find(r, slot->mean, slot->layer, slot->pairs);
   size_t R = e->sizes.all, P = e->sizes.points;
-  const double *kernel = slot->variance == FIELD_VAR_PHI ? phi_of(e, slot->layer, r->x_kernel)
-                                                         : g_of(e, slot->layer, r->y_kernel);
+  FieldId id = slot->variance == FIELD_VAR_PHI ? FIELD_PHI : FIELD_G;
+  const double *kernel = trace_find(r, id, slot->layer, false);
   for (size_t t = 0; t < e->sizes.steps; t++)
     for (size_t a = 0; a < P; a++) scratch[t * P + a] = kernel[(t * R + a) * R + a];
   return scratch;
 }
 
-static const double *measure_phi(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
-                                 double *scratch) {
-  (void)scratch;
-  return phi_of(e, slot->layer, r->x_history);
-}
-
-static const double *measure_g(const Ensemble *e, const Slot *slot, const NetworkRecord *r,
-                               double *scratch) {
-  (void)scratch;
-  return g_of(e, slot->layer, r->y_history);
-}
-
-static void add_slot(Ensemble *e, Slot slot) {
+static void add_slot(Ensemble *e, FieldId mean, FieldId variance, int layer, bool pairs) {
   e->slots = mem_grow(e->slots, (size_t)(e->slot_count + 1) * sizeof *e->slots);
-  e->slots[e->slot_count++] = slot;
+  e->slots[e->slot_count++] = (Slot){mean, variance, layer, pairs, {0}};
 }
 
 static void choose_slots(Ensemble *e) {
-  const Problem *p = e->program->problem;
-  add_slot(e, (Slot){FIELD_F, FIELD_VAR_F, 0, measure_f, false, {0}});
-  if (p->tests) add_slot(e, (Slot){FIELD_F_TEST, FIELD_VAR_F_TEST, 0, measure_f, false, {0}});
-  add_slot(e, (Slot){FIELD_LOSS, FIELD_VAR_LOSS, 0, measure_loss, false, {0}});
-  if (p->test_targets)
-    add_slot(e, (Slot){FIELD_TEST_LOSS, FIELD_COUNT, 0, measure_loss, false, {0}});
-  add_slot(e, (Slot){FIELD_DELTA, FIELD_COUNT, 0, measure_delta, false, {0}});
-  add_slot(e, (Slot){FIELD_NTK, FIELD_VAR_NTK, 0, measure_ntk, false, {0}});
-  for (int l = 1; l <= e->program->layers; l++) {
-    if (observe_aligns(e->program))
-      add_slot(e, (Slot){FIELD_ALIGNMENT, FIELD_COUNT, l, measure_alignment, false, {0}});
-    add_slot(e, (Slot){FIELD_COUNT, FIELD_VAR_PHI, l, measure_diagonal, false, {0}});
-    add_slot(e, (Slot){FIELD_COUNT, FIELD_VAR_G, l, measure_diagonal, false, {0}});
-    add_slot(e, (Slot){FIELD_PHI, FIELD_COUNT, l, measure_phi, true, {0}});
-    add_slot(e, (Slot){FIELD_G, FIELD_COUNT, l, measure_g, true, {0}});
+  static const FieldId plain[][2] = {
+      {FIELD_F, FIELD_VAR_F},       {FIELD_F_TEST, FIELD_VAR_F_TEST},
+      {FIELD_LOSS, FIELD_VAR_LOSS}, {FIELD_TEST_LOSS, FIELD_VAR_TEST_LOSS},
+      {FIELD_DELTA, FIELD_COUNT},   {FIELD_NTK, FIELD_VAR_NTK}};
+  const Program *p = e->complete;
+  for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+    if (program_observable(p, (int)plain[i][0], 0)) add_slot(e, plain[i][0], plain[i][1], 0, false);
+  for (int l = 1; l <= p->layers; l++) {
+    if (program_observable(p, FIELD_ALIGNMENT, l))
+      add_slot(e, FIELD_ALIGNMENT, FIELD_VAR_ALIGNMENT, l, false);
+    add_slot(e, FIELD_COUNT, FIELD_VAR_PHI, l, false);
+    add_slot(e, FIELD_COUNT, FIELD_VAR_G, l, false);
+    add_slot(e, FIELD_PHI, FIELD_COUNT, l, true);
+    add_slot(e, FIELD_G, FIELD_COUNT, l, true);
   }
 }
 
@@ -156,13 +105,37 @@ static int threads_for(const Ensemble *e) {
   return e->options.threads < e->options.ensemble ? e->options.threads : e->options.ensemble;
 }
 
+static bool take(void *sink, Machine *m, int t);
+
+static MachinePlan plan_of(const Ensemble *e, Member *member) {
+  const Problem *p = e->program->problem;
+  double gamma = p->parameterization == PARAM_MUP ? p->gamma : 1 / sqrt((double)e->width);
+  MachinePlan plan = {.program = e->complete,
+                      .code = &e->code,
+                      .hidden = e->options.conditioned ? &sequential : &dense,
+                      .noise = {.kind = NOISE_PLAIN,
+                                .seed = e->options.seed,
+                                .number = (uint64_t)(member ? member->number : 0)},
+                      .columns = e->width,
+                      .sized = true,
+                      .gamma = gamma,
+                      .tol = e->options.conditioned ? 1e-7 : 1e-8,
+                      .steps = e->snapshot ? e->snapshot->step : p->steps,
+                      .stop = e->options.stop,
+                      .observe = take};
+  plan.sink = member;
+  return plan;
+}
+
 static double bytes_needed(const Ensemble *e) {
   double doubles = (double)f_size(e) * e->options.ensemble;
   for (int i = 0; i < e->slot_count; i++)
-    if (!e->slots[i].two_time || e->plan.two_time)
-      doubles += 7 * (double)slot_size(e, &e->slots[i]);
-  if (e->plan.two_time) doubles += 4 * (double)f_size(e) * (double)f_size(e);
-  return 8 * doubles + network_bytes(&e->plan) * threads_for(e);
+    if (!e->slots[i].pairs || e->pairs) doubles += 7 * (double)slot_size(e, &e->slots[i]);
+  if (e->pairs) doubles += 4 * (double)f_size(e) * (double)f_size(e);
+  MachinePlan plan = plan_of(e, NULL);
+  double member = machine_bytes(&plan, e->sizes.steps) +
+                  trace_bytes(e->complete, e->sizes.steps, e->pairs, false);
+  return 8 * doubles + member * threads_for(e);
 }
 
 static bool reserve(Ensemble *e) {
@@ -171,8 +144,8 @@ static bool reserve(Ensemble *e) {
   for (int i = 0; i < e->slot_count && fine; i++) {
     Slot *slot = &e->slots[i];
     size_t size = slot_size(e, slot);
-    if (slot->two_time && !e->plan.two_time) continue;
-    if (!slot->two_time && size > largest) largest = size;
+    if (slot->pairs && !e->pairs) continue;
+    if (!slot->pairs && size > largest) largest = size;
     fine = moments_start(&slot->moments, size, slot->variance == FIELD_COUNT ? 2 : 4);
   }
   e->scratch = mem_block(largest);
@@ -182,8 +155,9 @@ static bool reserve(Ensemble *e) {
 
 /* ---- running ---- */
 
-static bool progress(void *sink, int t) {
-  Ensemble *e = sink;
+static bool take(void *sink, Machine *m, int t) {
+  Member *member = sink;
+  Ensemble *e = member->ensemble;
   (void)t;
   int steps;
 #pragma omp atomic capture
@@ -191,32 +165,48 @@ static bool progress(void *sink, int t) {
   if (e->options.progress && omp_get_thread_num() == 0)
     e->options.progress(e->options.sink, "simulate", steps,
                         e->options.ensemble * (int)e->sizes.steps);
-  return !(e->options.stop && *e->options.stop) && e->status == STATUS_OK;
+  if (!trace_take(&member->record, m)) m->status = STATUS_LIMIT;
+  snapshot_take(e->snapshot, m, member->number);
+  return m->status == STATUS_OK && e->status == STATUS_OK;
 }
 
-static void count_member(Ensemble *e, int member, const NetworkRecord *record) {
+static Status run_member(Ensemble *e, Member *member, int *failed_at) {
+  if (!trace_new(&member->record, e->complete, e->sizes.steps, e->pairs, false))
+    return STATUS_LIMIT;
+  MachinePlan plan = plan_of(e, member);
+  bool *wanted = trace_wants(&member->record);
+  plan.wanted = wanted;
+  Machine m;
+  Status status = machine_run(&plan, &m, failed_at);
+  free(wanted);
+  if (status != STATUS_OK) return status;
+  status = trace_finish(&member->record);
+  machine_free(&m);
+  return status;
+}
+
+static void count_member(Ensemble *e, int member, const Trace *record) {
   for (int i = 0; i < e->slot_count; i++) {
     Slot *slot = &e->slots[i];
-    if (!slot->two_time || e->plan.two_time)
-      moments_add(&slot->moments, slot->measure(e, slot, record, e->scratch));
+    if (!slot->pairs || e->pairs) moments_add(&slot->moments, measure(e, slot, record, e->scratch));
   }
   Sizes z = e->sizes;
+  const double *all = trace_find(record, FIELD_F, 0, false);
   double *f = e->f + (size_t)member * f_size(e);
   for (size_t t = 0; t < z.steps; t++)
     for (size_t mu = 0; mu < z.points; mu++)
-      f[t * z.points + mu] = record->f[(t * z.all + mu) * z.outputs];
+      f[t * z.points + mu] = all[(t * z.points + mu) * z.outputs];
 }
 
-static void finish_member(Ensemble *e, int member, Status status, int failed_at,
-                          const Network *network) {
+static void finish_member(Ensemble *e, const Member *member, Status status, int failed_at) {
   if (e->status != STATUS_OK) return;
   if (status != STATUS_OK) {
     e->status = status;
     e->failed_at = failed_at;
-    e->failed_member = member;
+    e->failed_member = member->number;
     return;
   }
-  count_member(e, member, network_record(network));
+  count_member(e, member->number, &member->record);
   e->done++;
 }
 
@@ -240,21 +230,16 @@ static void run_members(Ensemble *e) {
   e->turn = 0;
   pthread_mutex_init(&e->lock, NULL);
   pthread_cond_init(&e->turned, NULL);
-#pragma omp parallel num_threads(threads_for(e))
-  {
-    Network *network = network_new(&e->plan);
-#pragma omp for schedule(static, 1)
-    for (int member = 0; member < e->options.ensemble; member++) {
-      int failed_at = 0;
-      bool stopped = e->options.stop && *e->options.stop;
-      Status status = !network  ? STATUS_LIMIT
-                      : stopped ? STATUS_INTERRUPTED
-                                : network_run(network, member, &failed_at);
-      await_turn(e, member);
-      finish_member(e, member, status, failed_at, network);
-      pass_turn(e);
-    }
-    network_free(network);
+#pragma omp parallel for schedule(static, 1) num_threads(threads_for(e))
+  for (int number = 0; number < e->options.ensemble; number++) {
+    int failed_at = 0;
+    Member member = {.ensemble = e, .number = number};
+    bool stopped = e->options.stop && *e->options.stop;
+    Status status = stopped ? STATUS_INTERRUPTED : run_member(e, &member, &failed_at);
+    await_turn(e, number);
+    finish_member(e, &member, status, failed_at);
+    pass_turn(e);
+    trace_free(&member.record);
   }
   pthread_cond_destroy(&e->turned);
   pthread_mutex_destroy(&e->lock);
@@ -277,34 +262,23 @@ static Status explain(const Ensemble *e, char **why) {
   return e->status;
 }
 
-static void prepare(Ensemble *e, Program *program, const SolveOptions *options, bool two_time) {
-  const Problem *p = program->problem;
-  *e = (Ensemble){.program = program, .options = *options, .sizes = sizes_of(program)};
-  double gamma = p->parameterization == PARAM_MUP ? p->gamma : 1 / sqrt(options->width);
-  e->plan = (NetworkPlan){.program = program,
-                          .sizes = e->sizes,
-                          .width = (size_t)options->width,
-                          .gamma = gamma,
-                          .seed = options->seed,
-                          .parts = options->parts,
-                          .two_time = two_time,
-                          .step = progress};
-  e->plan.sink = e;
+static void prepare(Ensemble *e, Program *program, const SolveOptions *options, bool pairs) {
+  *e = (Ensemble){.program = program,
+                  .options = *options,
+                  .sizes = sizes_of(program),
+                  .width = (size_t)options->width,
+                  .pairs = pairs};
   if (options->probe && e->options.ensemble > PROBED) e->options.ensemble = PROBED;
-  e->compiled = compile(program);
-  e->plan.compiled = &e->compiled;
-  if (options->conditioned) {
-    e->code = condition_compile(program, NULL);
-    e->plan.code = &e->code;
-  }
+  e->complete = program_complete(program, (Reading){.parts = options->parts});
+  e->code = machine_compile(e->complete, false, NULL);
   choose_slots(e);
 }
 
 static void clean(Ensemble *e) {
   for (int i = 0; i < e->slot_count; i++) moments_free(&e->slots[i].moments);
   free(e->slots);
-  compiled_free(e->program, &e->compiled);
-  if (e->plan.code) condition_code_free(e->program, &e->code);
+  machine_code_free(e->complete, &e->code);
+  program_drop(e->complete);
   free(e->scratch);
   free(e->f);
 }
@@ -322,7 +296,7 @@ static bool fill(Ensemble *e, Result *result, const Slot *slot, FieldId id, bool
   size_t size = field_size(id, e->sizes);
   double *value = mem_block(size), *error = mem_block(size);
   bool fine = value && error, sampled = e->options.ensemble > 1;
-  if (fine && variance) moments_variance(&slot->moments, (double)e->plan.width, value, error);
+  if (fine && variance) moments_variance(&slot->moments, (double)e->width, value, error);
   if (fine && !variance) moments_mean(&slot->moments, value, error);
   if (fine) fine = field_fill(result, id, slot->layer, e->sizes, value, sampled ? error : NULL);
   free(value);
@@ -335,7 +309,7 @@ static bool fill_covariance(Ensemble *e, Result *result) {
   size_t n = f_size(e), members = (size_t)e->options.ensemble;
   double *cov = mem_block(n * n), *error = mem_block(n * n), *d = mem_block(n * members);
   bool fine = cov && error && d;
-  double m = (double)members, N = (double)e->plan.width;
+  double m = (double)members, N = (double)e->width;
   for (size_t i = 0; fine && i < n; i++) {
     double mean = 0;
     for (size_t k = 0; k < members; k++) mean += e->f[k * n + i] / m;
@@ -364,7 +338,7 @@ static bool fill_fields(Ensemble *e, Result *result, bool two_time) {
   bool fine = true, sampled = e->options.ensemble > 1;
   for (int i = 0; fine && i < e->slot_count; i++) {
     const Slot *slot = &e->slots[i];
-    if (slot->two_time != two_time) continue;
+    if (slot->pairs != two_time) continue;
     if (slot->mean != FIELD_COUNT) fine = fill(e, result, slot, slot->mean, false);
     if (fine && slot->variance != FIELD_COUNT && sampled)
       fine = fill(e, result, slot, slot->variance, true);
@@ -402,8 +376,8 @@ static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
   Ensemble e;
   prepare(&e, origin->program, &origin->options, false);
   e.slot_count = 0;
-  e.sizes.steps = e.plan.sizes.steps = (size_t)snapshot->step + 1;
-  e.plan.snapshot = snapshot;
+  e.sizes.steps = (size_t)snapshot->step + 1;
+  e.snapshot = snapshot;
   Status status = run(&e, why);
   clean(&e);
   return status;
@@ -412,7 +386,7 @@ static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
 /* What a result of this ensemble goes back to. */
 static void give_origin(const Ensemble *e, Result *result) {
   run_origin(result, e->program, &e->options);
-  run_sampled(result, e->plan.width * (size_t)e->options.ensemble, retake);
+  run_sampled(result, e->width * (size_t)e->options.ensemble, retake);
   result->complete = complete;
 }
 
@@ -432,10 +406,6 @@ enum { SMALL_HISTORY = 512 };
 
 Status solve_networks(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
-  if (options->conditioned && program->update.temperature > 0) {
-    *why = mem_string("a temperature needs method = \"trained\": each step adds a matrix of noise");
-    return STATUS_SCRIPT;
-  }
   if (flow_chooses(program, options))
     return flow_solve(solve_networks, is_probed_whole(options), program, options, result, why);
   double start = run_clock();
@@ -450,7 +420,7 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
     give_origin(&e, r);
     bool fine = observe_start(r, program, e.sizes);
     promise_fields(&e, r);
-    fine = fine && fill_fields(&e, r, false) && (!e.plan.two_time || fill_fields(&e, r, true));
+    fine = fine && fill_fields(&e, r, false) && (!e.pairs || fill_fields(&e, r, true));
     result_note(r, "width", "%d", options->width);
     result_note(r, "ensemble", "%d", e.options.ensemble);
     result_note(r, "seed", "%llu", (unsigned long long)options->seed);

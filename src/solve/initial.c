@@ -342,9 +342,7 @@ Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, c
     case OP_APPLY: run_apply(&s, &p->ops[i], true); break;
     case OP_APPLY_T: run_apply(&s, &p->ops[i], false); break;
     case OP_ROWS: run_rows_form(&s, &p->ops[i]); break;
-    case OP_INPUT:
-    case OP_SEED:
-    case OP_WEIGH: break;
+    default: break; /* what is known, and what stands behind the passes */
     }
   finish_kernels(&s);
   for (int i = 0; i < s.field_count; i++) free(s.fields[i].covariance);

@@ -7,7 +7,7 @@
 #define DMF_SOLVE_INITIAL_H
 
 #include "base/status.h"
-#include "solve/step.h"
+#include "field/program.h"
 
 /* For each matrix, <x x> on its source side and <y y> on its target side over all rows [R A, R A]
  * (per output for backward ones: different outputs are uncorrelated), thin sides included. */

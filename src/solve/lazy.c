@@ -16,6 +16,7 @@
 #include "num/linalg.h"
 #include "num/random.h"
 #include "num/stats.h"
+#include "machine/machine.h"
 #include "solve/lazy.h"
 #include "solve/mixed.h"
 
@@ -25,9 +26,10 @@
 #include <string.h>
 
 typedef struct Lazy {
-  Program *program;
+  Program *program, *complete; /* as it was lowered, and with its outputs */
   Sizes sizes;
-  Compiled compiled;
+  MachineCode code;
+  Machine errors, losses, test_losses; /* as functions of f [R, C]; the last where there are some */
   InitialKernels kernels;
   bool borrowed; /* the kernels are those of the caller */
   double *K;     /* [R, R] */
@@ -62,16 +64,35 @@ double *lazy_kernel(const Program *p, const InitialKernels *kernels, FieldId id,
   return mean_kernel(p, kernels->features[k] ? kernels->features[k] : kernels->x[k], m->features);
 }
 
+/* Delta [P, C] at f [R, C]. */
+static void errors_of(Lazy *s, const double *f, double *delta) {
+  machine_call(&s->errors, s->complete->f, f, s->complete->delta, delta);
+}
+
+static const ProgramObservable *loss_of(const Lazy *s, bool test) {
+  return program_observable(s->complete, test ? FIELD_TEST_LOSS : FIELD_LOSS, 0);
+}
+
+/* The loss of training or test points at f [R, C]; 0 where there is none. */
+static double loss_at(Lazy *s, bool test, const double *f) {
+  double loss = 0;
+  if (loss_of(s, test))
+    machine_call(test ? &s->test_losses : &s->losses, s->complete->f, f, loss_of(s, test)->variable,
+                 &loss);
+  return loss;
+}
+
 /* One move of c[P, C] and its velocity from where f is now, which they take to `next`. */
-static void move_on(const Lazy *s, Instant now, const double *f, double *c, double *v,
-                    double *next) {
+static void move_on(Lazy *s, Instant now, const double *f, double *c, double *v, double *next) {
   Sizes z = s->sizes;
   size_t n = z.points * z.outputs;
   double *force = s->scratch;
   Move move = move_of(s->program, &(Matrix){.rate = 1}, now, 1);
-  training_delta(s->program, &s->compiled, f, force);
-  training_force(s->program, now.t, force, force);
+  const double *weight = s->program->update.weight;
+  errors_of(s, f, force);
   for (size_t i = 0; i < n; i++) {
+    size_t mu = i / z.outputs;
+    force[i] *= weight ? weight[(size_t)now.t * z.points + mu] : 1 / (double)z.points;
     v[i] = move.beta * v[i] + force[i];
     c[i] += move.push * v[i] + move.pull * force[i];
   }
@@ -86,13 +107,14 @@ static int iterate(Lazy *s) {
   double *c = s->scratch + n, *v = c + n, limit;
   int stages = stages_of(s->program, s->parts);
   memcpy(s->f, s->start, row * sizeof *s->f);
-  limit = loss_limit(s->program, &s->compiled, s->f, s->K, INFINITY);
+  limit = DIVERGED * loss_at(s, false, s->f);
   memset(c, 0, 2 * n * sizeof *c);
   for (size_t t = 0; t + 1 < z.steps; t++) {
     double *next = s->f + (t + 1) * row;
     for (int stage = 0; stage < stages; stage++)
       move_on(s, (Instant){(int)t, stage, s->parts}, stage ? next : s->f + t * row, c, v, next);
-    if (has_diverged(s->program, &s->compiled, next, limit)) return (int)t + 1;
+    double loss = loss_at(s, false, next);
+    if (!isfinite(loss) || (limit > 0 && loss > limit)) return (int)t + 1;
   }
   return -1;
 }
@@ -100,18 +122,23 @@ static int iterate(Lazy *s) {
 /* Delta = Delta_0 - c f with a constant c > 0, as for the squared error. */
 static bool is_linear_loss(const Program *p, double *c) {
   if (!p->problem->loss) return false;
-  const Expr *slope = expr_diff(p->pool, p->delta[0], 0);
-  *c = -slope->value;
-  return slope->prim == PRIM_CONST && slope->value < 0;
+  ExprPool *pool = expr_pool_new();
+  const Expr *of[] = {expr_arg(pool, 0), expr_arg(pool, 1)};
+  const Expr *ell = expr_substitute(pool, p->problem->loss, of),
+             *slope = expr_diff(pool, expr_diff(pool, ell, 0), 0);
+  bool constant = slope->prim == PRIM_CONST && slope->value > 0;
+  *c = slope->value;
+  expr_pool_free(pool);
+  return constant;
 }
 
 /* f(tau) = f(0) + K_* U g(lambda, tau) U^T Delta(0) with g = (1 - e^{-c lambda tau}) / (c lambda),
  * tau the integrated rate; tau = infinity projects on the range of K. */
-static void spectral(const Lazy *s, double tau, double *out) {
+static void spectral(Lazy *s, double tau, double *out) {
   Sizes z = s->sizes;
   size_t P = z.points, C = z.outputs;
   double *start = s->scratch, *mode = start + P * C;
-  training_delta(s->program, &s->compiled, s->start, start);
+  errors_of(s, s->start, start);
   mat_mul_at(P, C, P, 1, s->U, P, start, C, 0, mode, C);
   for (size_t k = 0; k < P; k++) {
     double rate = s->c * s->lambda[k], least = 1e-12 * s->c * s->lambda[P - 1], gain = tau;
@@ -176,12 +203,16 @@ static Outcome outcome_of(Sizes z, double *block) {
 
 static size_t outcome_size(Sizes z) { return z.steps * ((z.all + z.points) * z.outputs + 2); }
 
-static void measure(const Lazy *s, double *block) {
+static void measure(Lazy *s, double *block) {
   Sizes z = s->sizes;
   Outcome o = outcome_of(z, block);
-  memcpy(o.f, s->f, z.steps * z.all * z.outputs * sizeof *o.f);
-  observe_loss(s->program, z, &s->compiled, s->f, o.loss, o.test_loss);
-  observe_delta(s->program, z, &s->compiled, s->f, o.delta);
+  size_t row = z.all * z.outputs;
+  memcpy(o.f, s->f, z.steps * row * sizeof *o.f);
+  for (size_t t = 0; t < z.steps; t++) {
+    o.loss[t] = loss_at(s, false, s->f + t * row);
+    o.test_loss[t] = loss_at(s, true, s->f + t * row);
+    errors_of(s, s->f + t * row, o.delta + t * z.points * z.outputs);
+  }
 }
 
 /* A root F [R, R] of the covariance of f(0), the same for every output: F F^T = sum of sigma^2
@@ -272,9 +303,7 @@ static Status solve_means(Lazy *s, const SolveOptions *options, char **why) {
   s->mean = mem_new(outcome_size(z), sizeof *s->mean);
   double *root = failed_at < 0 ? start_root(s, &rank) : NULL;
   measure(s, s->mean);
-  if (s->limit)
-    observe_loss(s->program, (Sizes){1, z.points, z.all, z.outputs}, &s->compiled, s->limit,
-                 &s->limit_loss[0], &s->limit_loss[1]);
+  for (int test = 0; test < 2 && s->limit; test++) s->limit_loss[test] = loss_at(s, test, s->limit);
   if (rank < 0)
     failed_at = 0;
   else if (root && s->linear)
@@ -324,25 +353,31 @@ bool lazy_fill(Result *result, Sizes z, FieldId id, int layer, const double *ker
   return fine;
 }
 
+/* The alignment of a kernel with the targets, the same at all times. */
+static bool add_alignment(Lazy *s, Result *result, int layer, const double *phi) {
+  const ProgramObservable *o = program_observable(s->complete, FIELD_ALIGNMENT, layer);
+  if (!o) return true;
+  int given = program_observable(s->complete, FIELD_PHI, layer)->variable;
+  double *curve = mem_new(s->sizes.steps, sizeof *curve);
+  Machine function;
+  machine_function(&function, s->complete, &s->code, given, o->variable);
+  machine_call(&function, given, phi, o->variable, curve);
+  machine_free(&function);
+  for (size_t t = 1; t < s->sizes.steps; t++) curve[t] = curve[0];
+  bool fine = put_new(result, FIELD_ALIGNMENT, layer, s->sizes, curve);
+  free(curve);
+  return fine;
+}
+
 static bool add_layers(Lazy *s, Result *result) {
-  Sizes z = s->sizes;
-  double *kernel = mem_new(z.steps * z.all * z.all, sizeof *kernel),
-         *curve = mem_new(z.steps, sizeof *curve);
   bool fine = true;
   for (int l = 1; fine && l <= s->program->layers; l++) {
     double *phi = lazy_kernel(s->program, &s->kernels, FIELD_PHI, l);
-    for (size_t t = 0; t < z.steps; t++)
-      memcpy(kernel + t * z.all * z.all, phi, z.all * z.all * sizeof *kernel);
+    fine = add_alignment(s, result, l, phi);
     free(phi);
-    if (observe_aligns(s->program)) {
-      observe_alignment(s->program, z, kernel, curve);
-      fine = put_new(result, FIELD_ALIGNMENT, l, z, curve);
-    }
     field_promise(result, FIELD_PHI, l);
     field_promise(result, FIELD_G, l);
   }
-  free(kernel);
-  free(curve);
   return fine;
 }
 
@@ -404,7 +439,13 @@ static Status start(Lazy *s, Program *program, const InitialKernels *given, int 
   }
   double bytes = 8 * (kernels + curves);
   if (bytes > mem_available()) return run_refuse(why, bytes);
-  s->compiled = compile(program);
+  s->complete = program_complete(program, (Reading){.theory = true, .lazy = true, .parts = 1});
+  s->code = machine_compile(s->complete, false, NULL);
+  int f = s->complete->f;
+  machine_function(&s->errors, s->complete, &s->code, f, s->complete->delta);
+  machine_function(&s->losses, s->complete, &s->code, f, loss_of(s, false)->variable);
+  if (loss_of(s, true))
+    machine_function(&s->test_losses, s->complete, &s->code, f, loss_of(s, true)->variable);
   s->borrowed = given != NULL;
   Status status = STATUS_OK;
   if (given)
@@ -421,7 +462,13 @@ static Status start(Lazy *s, Program *program, const InitialKernels *given, int 
 
 static void clean(Lazy *s) {
   if (s->kernels.x && !s->borrowed) initial_free(s->program, &s->kernels);
-  if (s->compiled.maps) compiled_free(s->program, &s->compiled);
+  if (s->complete) {
+    machine_free(&s->errors);
+    machine_free(&s->losses);
+    machine_free(&s->test_losses);
+    machine_code_free(s->complete, &s->code);
+    program_drop(s->complete);
+  }
   free(s->K);
   free(s->start);
   free(s->f);

@@ -3,7 +3,6 @@
 #include "base/memory.h"
 #include "num/linalg.h"
 #include "solve/lazy.h"
-#include "solve/march.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,7 +10,7 @@
 /* The kernels that replicates measured. */
 typedef struct Sampled {
   Program *program;
-  InitialKernels replicate[MOST_MARCHES];
+  InitialKernels replicate[MOST_RUNS];
   int count;
   size_t paths;
 } Sampled;
@@ -30,15 +29,15 @@ static Status sample(Program *program, const SolveOptions *options, Sampled *s, 
     *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
     return STATUS_SCRIPT;
   }
-  SolveOptions march = *options;
-  march.closure = CLOSURE_FULL;
-  if (march.tol == 0) march.tol = TOL;
+  SolveOptions full = *options;
+  full.closure = CLOSURE_FULL;
+  if (full.tol == 0) full.tol = TOL;
   Snapshot snapshot = {.variable = -1, .step = 0, .look = look, .sink = s};
-  return solve_march_to(program, &march, &snapshot, &s->paths, &s->count, why);
+  return solve_paths_to(program, &full, &snapshot, &s->paths, &s->count, why);
 }
 
 static void release(Sampled *s) {
-  for (int j = 0; j < MOST_MARCHES; j++)
+  for (int j = 0; j < MOST_RUNS; j++)
     if (s->replicate[j].x) initial_free(s->program, &s->replicate[j]);
 }
 
@@ -88,7 +87,7 @@ static void jackknife(int count, size_t steps, size_t n, const double *const *wi
 static void add_errors(Result *result, Result *const *without, int count, size_t steps) {
   for (int i = 0; i < result->field_count; i++) {
     ResultField *field = &result->fields[i];
-    const double *parts[MOST_MARCHES];
+    const double *parts[MOST_RUNS];
     bool known = field->value && field->error;
     for (int j = 0; known && j < count; j++) {
       const ResultField *part = result_find(without[j], field->name, field->layer);
@@ -105,7 +104,7 @@ static void add_errors(Result *result, Result *const *without, int count, size_t
 Status mixed_solve(Program *program, const SolveOptions *options, Result **result, char **why) {
   double began = run_clock();
   Sampled s;
-  Result *without[MOST_MARCHES] = {NULL};
+  Result *without[MOST_RUNS] = {NULL};
   Status status = sample(program, options, &s, why);
   for (int j = -1; status == STATUS_OK && j < s.count; j++) {
     InitialKernels kernels = mean_without(&s, j);
@@ -133,7 +132,7 @@ Status mixed_solve(Program *program, const SolveOptions *options, Result **resul
 static bool fill(Result *result, const Sampled *s, const InitialKernels *mean,
                  const InitialKernels *without, FieldId id, int layer) {
   Sizes z = sizes_of(s->program);
-  double *value = lazy_kernel(s->program, mean, id, layer), *parts[MOST_MARCHES],
+  double *value = lazy_kernel(s->program, mean, id, layer), *parts[MOST_RUNS],
          *error = mem_new(z.all * z.all, sizeof *error);
   for (int j = 0; j < s->count; j++) parts[j] = lazy_kernel(s->program, &without[j], id, layer);
   jackknife(s->count, 1, z.all * z.all, (const double *const *)parts, error);
@@ -148,7 +147,7 @@ Status mixed_complete(Result *result, char **why) {
   const Origin *origin = result->origin;
   Program *program = origin->program;
   Sampled s;
-  InitialKernels mean, without[MOST_MARCHES];
+  InitialKernels mean, without[MOST_RUNS];
   Status status = sample(program, &origin->options, &s, why);
   if (status != STATUS_OK) {
     release(&s);

@@ -133,7 +133,6 @@ NoiseSource neurons_noise(const Neurons *s, uint64_t seed, int replicate) {
   return (NoiseSource){.kind = s->method == COORDINATES ? NOISE_COORDINATES
                                : grid                   ? NOISE_GRID
                                                         : NOISE_SOBOL,
-                       .S = s->columns,
                        .seed = seed,
                        .number = (uint64_t)replicate,
                        .sobol = s->sobol,

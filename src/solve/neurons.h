@@ -3,8 +3,8 @@
 #ifndef DMF_SOLVE_NEURONS_H
 #define DMF_SOLVE_NEURONS_H
 
-#include "solve/noise.h"
-#include "solve/step.h"
+#include "machine/noise.h"
+#include "field/program.h"
 
 enum { MOST_REPLICATES = 8 };
 

@@ -10,7 +10,7 @@ static const struct {
   const char *name, *axes, *about;
 } fields[FIELD_COUNT] = {
 #define FIELD(id, name, axes, about) [FIELD_##id] = {name, axes, about},
-#include "solve/fields.def"
+#include "field/fields.def"
 #undef FIELD
 };
 
@@ -93,75 +93,4 @@ void observe_split(Sizes z, const double *f, double *train, double *test) {
     memcpy(train + t * head, f + t * row, head * sizeof *f);
     if (row > head) memcpy(test + t * (row - head), f + t * row + head, (row - head) * sizeof *f);
   }
-}
-
-static double mean_loss(const Program *program, const Compiled *compiled, size_t points,
-                        const double *f, const double *y) {
-  double sum = 0, ell[points];
-  run_loss(program, compiled, points, f, y, ell, NULL);
-  for (size_t mu = 0; mu < points; mu++) sum += ell[mu];
-  return sum / (double)points;
-}
-
-void observe_loss(const Program *program, Sizes z, const Compiled *compiled, const double *f,
-                  double *train, double *test) {
-  const Problem *p = program->problem;
-  size_t head = z.points * z.outputs;
-  for (size_t t = 0; t < z.steps; t++) {
-    const double *now = f + t * z.all * z.outputs;
-    train[t] = mean_loss(program, compiled, z.points, now, p->targets->data);
-    if (p->test_targets)
-      test[t] = mean_loss(program, compiled, z.all - z.points, now + head, p->test_targets->data);
-  }
-}
-
-void observe_delta(const Program *program, Sizes z, const Compiled *compiled, const double *f,
-                   double *out) {
-  const double *y = program->problem->targets->data;
-  for (size_t t = 0; t < z.steps; t++)
-    run_loss(program, compiled, z.points, f + t * z.all * z.outputs, y, NULL,
-             out + t * z.points * z.outputs);
-}
-
-bool observe_aligns(const Program *program) {
-  const Array *y = program->problem->targets;
-  size_t outputs = (size_t)program->problem->outputs;
-  for (size_t i = outputs; i < y->size; i++)
-    if (y->data[i] != y->data[i % outputs]) return true;
-  return false;
-}
-
-/* k -= row means - column means + mean, for the leading n x n block of a symmetric kernel. */
-static void centre(size_t n, size_t stride, const double *kernel, double *out) {
-  double row[n], mean = 0;
-  for (size_t a = 0; a < n; a++) {
-    row[a] = 0;
-    for (size_t b = 0; b < n; b++) row[a] += kernel[a * stride + b] / (double)n;
-    mean += row[a] / (double)n;
-  }
-  for (size_t a = 0; a < n; a++)
-    for (size_t b = 0; b < n; b++) out[a * n + b] = kernel[a * stride + b] - row[a] - row[b] + mean;
-}
-
-static double inner(size_t n, const double *x, const double *y) {
-  double sum = 0;
-  for (size_t i = 0; i < n; i++) sum += x[i] * y[i];
-  return sum;
-}
-
-void observe_alignment(const Program *program, Sizes z, const double *kernel, double *out) {
-  size_t n = z.points;
-  const double *y = program->problem->targets->data;
-  double *target = mem_new(n * n, sizeof *target), *k = mem_new(n * n, sizeof *k);
-  for (size_t a = 0; a < n; a++)
-    for (size_t b = 0; b < n; b++)
-      k[a * n + b] = inner(z.outputs, y + a * z.outputs, y + b * z.outputs);
-  centre(n, n, k, target);
-  double norm = sqrt(inner(n * n, target, target));
-  for (size_t t = 0; t < z.steps; t++) {
-    centre(n, z.all, kernel + t * z.all * z.all, k);
-    out[t] = inner(n * n, k, target) / (norm * sqrt(inner(n * n, k, k)));
-  }
-  free(target);
-  free(k);
 }

@@ -4,15 +4,9 @@
 #ifndef DMF_SOLVE_OBSERVE_H
 #define DMF_SOLVE_OBSERVE_H
 
+#include "field/observable.h"
 #include "result/result.h"
-#include "solve/step.h"
-
-typedef enum FieldId {
-#define FIELD(id, name, axes, about) FIELD_##id,
-#include "solve/fields.def"
-#undef FIELD
-  FIELD_COUNT
-} FieldId;
+#include "field/program.h"
 
 const char *field_name(FieldId id);
 /* Whether it is one of the two-time fields, which may be left to result_complete. */
@@ -35,19 +29,7 @@ bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double
 /* Adds t, and the notes that every result carries (model, training, gamma, ...). */
 bool observe_start(Result *result, const Program *program, Sizes sizes);
 
-/* From predictions f[steps, all, outputs]: f of the training points and of the test points ... */
+/* From predictions f[steps, all, outputs]: f of the training points and of the test points. */
 void observe_split(Sizes sizes, const double *f, double *train, double *test);
-/* ... the losses [steps], mean over the points ... */
-void observe_loss(const Program *program, Sizes sizes, const Compiled *compiled, const double *f,
-                  double *train, double *test);
-/* ... and Delta = -d ell / df [steps, points, outputs]. */
-void observe_delta(const Program *program, Sizes sizes, const Compiled *compiled, const double *f,
-                   double *out);
-
-/* The centred alignment of the training block of an equal-time kernel[steps, all, all] with the
- * targets: Tr(Kc Yc) / (|Kc| |Yc|), Kc and Yc = (y y^T)c with rows and columns centred. Defined
- * when observe_aligns: at least two points, and targets that differ. */
-bool observe_aligns(const Program *program);
-void observe_alignment(const Program *program, Sizes sizes, const double *kernel, double *out);
 
 #endif

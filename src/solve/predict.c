@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What networks of a finite width do, from a theory and its fluctuations. */
 #include "base/memory.h"
+#include "machine/machine.h"
 #include "solve/observe.h"
 #include "solve/run.h"
 
@@ -52,30 +53,38 @@ static bool spread(const Predict *p, FieldId id, FieldId variance) {
 }
 
 /* The loss of the mean output, and what the scatter of outputs adds to it. */
-static bool split_loss(const Predict *p, const Program *program) {
+static bool split_loss(const Predict *p, Program *program) {
   Sizes z = p->z;
   const ResultField *f = result_find(p->out, "f", 0);
   const Array *loss = result_find(p->out, "loss", 0)->value,
               *loss_error = result_find(p->out, "loss", 0)->error;
-  size_t batch = z.points * z.outputs;
-  double *bias = mem_block(2 * z.steps), *rest = bias + z.steps, *ell = mem_block(z.points),
-         *delta = mem_block(batch), *errors = mem_block(z.steps);
-  bool fine = bias && ell && delta && errors;
-  Compiled compiled = compile(program);
+  size_t batch = z.points * z.outputs, all = z.all * z.outputs;
+  double *bias = mem_block(2 * z.steps), *rest = bias + z.steps, *delta = mem_block(batch),
+         *outputs = mem_block(all), *errors = mem_block(z.steps);
+  bool fine = bias && delta && outputs && errors;
+  Program *complete = program_complete(program, (Reading){.lazy = true});
+  MachineCode code = machine_compile(complete, false, NULL);
+  Machine losses, slopes;
+  int loss_of = program_observable(complete, FIELD_LOSS, 0)->variable;
+  machine_function(&losses, complete, &code, complete->f, loss_of);
+  machine_function(&slopes, complete, &code, complete->f, complete->delta);
   for (size_t t = 0; fine && t < z.steps; t++) {
-    run_loss(program, &compiled, z.points, f->value->data + t * batch,
-             program->problem->targets->data, ell, delta);
-    for (size_t mu = 0; mu < z.points; mu++) bias[t] += ell[mu] / (double)z.points;
+    memcpy(outputs, f->value->data + t * batch, batch * sizeof *outputs);
+    machine_call(&losses, complete->f, outputs, loss_of, &bias[t]);
+    machine_call(&slopes, complete->f, outputs, complete->delta, delta);
     for (size_t k = 0; k < batch; k++)
       errors[t] += fabs(delta[k] * f->error->data[t * batch + k]) / (double)z.points;
     rest[t] = loss->data[t] - bias[t];
   }
   fine = fine && field_add(p->out, FIELD_LOSS_BIAS, 0, z, bias, errors) &&
          field_add(p->out, FIELD_LOSS_VARIANCE, 0, z, rest, loss_error->data);
-  compiled_free(program, &compiled);
+  machine_free(&losses);
+  machine_free(&slopes);
+  machine_code_free(complete, &code);
+  program_drop(complete);
   free(bias);
-  free(ell);
   free(delta);
+  free(outputs);
   free(errors);
   return fine;
 }

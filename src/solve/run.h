@@ -5,7 +5,7 @@
 #define DMF_SOLVE_RUN_H
 
 #include "solve/solve.h"
-#include "solve/step.h"
+#include "solve/trace.h"
 
 /* What a result was made from, and how to run it again up to a snapshot. */
 typedef struct Origin Origin;
@@ -24,6 +24,12 @@ struct Origin {
   Result *coarse, *fine;
   Status (*late)(Result *result, const char *name, char **why);
 };
+
+/* The replicates of solve_dmft, up to the step of a snapshot, which sees each: at most MOST_RUNS,
+ * of so many paths. */
+enum { MOST_RUNS = 8 };
+Status solve_paths_to(Program *program, const SolveOptions *options, Snapshot *snapshot,
+                      size_t *paths, int *replicates, char **why);
 
 /* Gives a result without one its origin (a reference to the program is taken). */
 void run_origin(Result *result, Program *program, const SolveOptions *options);

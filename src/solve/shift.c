@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The mean of a finite network minus that of an infinite one, N (E f_N - f), to leading order.
  *
- * A network of width S is a functional F of S independent neurons (condition.h), and
+ * A network of width S is a functional F of S independent neurons (sequential.c), and
  * E F(S) = F + c / S. Two networks A and B of width S, and the one of width 2S made of the neurons
  * of both, differ by
  *
@@ -18,67 +18,79 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What one network gives: f [T+1, R, C], the losses [T+1] of training and test points, and the
- * tangent kernel [T+1, P, P]. */
-typedef struct Measured {
-  double *f, *loss, *test_loss, *ntk;
-  double *whole; /* all of them in one block */
-} Measured;
+/* The fields, and what they are shifts of. */
+static const FieldId shifts[][2] = {{FIELD_F, FIELD_MEAN_SHIFT_F},
+                                    {FIELD_F_TEST, FIELD_MEAN_SHIFT_F_TEST},
+                                    {FIELD_LOSS, FIELD_MEAN_SHIFT_LOSS},
+                                    {FIELD_TEST_LOSS, FIELD_MEAN_SHIFT_TEST_LOSS},
+                                    {FIELD_NTK, FIELD_MEAN_SHIFT_NTK}};
+enum { SHIFTS = sizeof shifts / sizeof *shifts };
 
-static size_t f_size(Sizes z) { return z.steps * z.all * z.outputs; }
-static size_t ntk_size(Sizes z) { return z.steps * z.points * z.points; }
-static size_t whole_size(Sizes z) { return f_size(z) + 2 * z.steps + ntk_size(z); }
-
-static Measured parts_of(double *whole, Sizes z) {
-  double *loss = whole + f_size(z);
-  return (Measured){whole, loss, loss + z.steps, loss + 2 * z.steps, whole};
+/* Numbers of a field, 0 where the program has none. */
+static size_t size_of(const Program *p, int k) {
+  return program_observable(p, (int)shifts[k][0], 0) ? field_size(shifts[k][0], sizes_of(p)) : 0;
 }
 
-static void measure(const ShiftPlan *plan, const Condition *c, double *whole) {
-  Sizes z = sizes_of(plan->program);
-  Measured m = parts_of(whole, z);
-  for (size_t t = 0; t < z.steps; t++) {
-    const double *f = tape_data(c->tape, c->f[t]);
-    for (size_t i = 0; i < z.all * z.outputs; i++)
-      m.f[t * z.all * z.outputs + i] = f[i % z.outputs * z.all + i / z.outputs];
-    condition_ntk(plan->program, c, t, m.ntk + t * z.points * z.points);
-  }
-  observe_loss(plan->program, z, plan->compiled, m.f, m.loss, m.test_loss);
+static size_t whole_size(const Program *p) {
+  size_t n = 0;
+  for (int k = 0; k < SHIFTS; k++) n += size_of(p, k);
+  return n;
 }
 
-/* The network of the neurons first .. first+count-1 of this pair. */
+static bool take(void *sink, Machine *m, int t) {
+  (void)t;
+  if (!trace_take(sink, m)) m->status = STATUS_LIMIT;
+  return m->status == STATUS_OK;
+}
+
+/* The network of the neurons first .. first+count-1 of this pair; all fields, one after the other.
+ */
 static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t count, double *whole) {
-  ConditionPlan part = {.program = plan->program,
+  Trace record;
+  int failed_at;
+  Status status = STATUS_LIMIT;
+  const Program *p = plan->program;
+  if (trace_new(&record, p, sizes_of(p).steps, false, false)) {
+    bool *wanted = trace_wants(&record);
+    MachinePlan part = {.program = p,
                         .code = plan->code,
+                        .hidden = &sequential,
                         .noise = {.kind = NOISE_PLAIN,
-                                  .S = count,
                                   .first = first,
                                   .seed = plan->seed,
                                   .number = (uint64_t)pair},
+                        .columns = count,
                         .gamma = plan->gamma,
                         .tol = 1e-6,
-                        .parts = plan->parts,
-                        .lazy = plan->lazy,
-                        .steps = plan->program->problem->steps,
-                        .stop = plan->stop};
-  Condition run;
-  int failed_at;
-  Status status = condition_run(&part, &run, &failed_at);
-  if (status != STATUS_OK) return status;
-  measure(plan, &run, whole);
-  condition_free(plan->program, &run);
-  return STATUS_OK;
+                        .wanted = wanted,
+                        .steps = p->problem->steps,
+                        .stop = plan->stop,
+                        .observe = take,
+                        .sink = &record};
+    Machine m;
+    status = machine_run(&part, &m, &failed_at);
+    if (status == STATUS_OK) machine_free(&m);
+    free(wanted);
+  }
+  for (int k = 0; k < SHIFTS && status == STATUS_OK; k++) {
+    size_t n = size_of(p, k);
+    if (n) memcpy(whole, trace_find(&record, shifts[k][0], 0, false), n * sizeof *whole);
+    whole += n;
+  }
+  trace_free(&record);
+  return status;
 }
 
 double shift_bytes(const ShiftPlan *plan) {
-  Sizes z = sizes_of(plan->program);
-  size_t moves = z.steps * (size_t)stages_of(plan->program, plan->parts);
-  return plan->threads * condition_bytes(plan->program, 2 * plan->width, plan->lazy ? 1 : moves) +
-         8.0 * (double)whole_size(z) * (plan->pairs + 2 * plan->threads + 4);
+  const Program *p = plan->program;
+  MachinePlan part = {.program = p, .hidden = &sequential, .columns = 2 * plan->width};
+  return plan->threads * (machine_bytes(&part, sizes_of(p).steps) +
+                          trace_bytes(p, sizes_of(p).steps, false, false)) +
+         8.0 * (double)whole_size(p) * (plan->pairs + 2 * plan->threads + 4);
 }
 
 static Status run_pair(const ShiftPlan *plan, int pair, double *shift) {
-  size_t S = plan->width, n = whole_size(sizes_of(plan->program));
+  size_t S = plan->width, n = whole_size(plan->program);
   double *halves = mem_block(2 * n);
   if (!halves) return STATUS_LIMIT;
   Status status = run_part(plan, pair, 0, S, halves);
@@ -91,15 +103,15 @@ static Status run_pair(const ShiftPlan *plan, int pair, double *shift) {
 }
 
 Status shift_run(const ShiftPlan *plan, double *mean, double *error) {
-  size_t n = whole_size(sizes_of(plan->program));
-  double *shifts = mem_block((size_t)plan->pairs * n);
+  size_t n = whole_size(plan->program);
+  double *all = mem_block((size_t)plan->pairs * n);
   Moments moments = {0};
-  Status status = shifts && moments_start(&moments, n, 2) ? STATUS_OK : STATUS_LIMIT;
+  Status status = all && moments_start(&moments, n, 2) ? STATUS_OK : STATUS_LIMIT;
   int done = 0;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(plan->threads)
   for (int pair = 0; pair < plan->pairs; pair++) {
     if (status != STATUS_OK) continue;
-    Status own = run_pair(plan, pair, shifts + (size_t)pair * n);
+    Status own = run_pair(plan, pair, all + (size_t)pair * n);
     if (own != STATUS_OK) {
 #pragma omp critical
       status = own;
@@ -111,52 +123,29 @@ Status shift_run(const ShiftPlan *plan, double *mean, double *error) {
       plan->progress(plan->sink, "mean shift", now, plan->pairs);
   }
   for (int pair = 0; pair < plan->pairs && status == STATUS_OK; pair++)
-    moments_add(&moments, shifts + (size_t)pair * n);
+    moments_add(&moments, all + (size_t)pair * n);
   if (status == STATUS_OK) moments_mean(&moments, mean, error);
   moments_free(&moments);
-  free(shifts);
+  free(all);
   return status;
 }
 
-static bool fill_f(Result *result, Sizes z, const double *mean, const double *error) {
-  size_t n = f_size(z);
-  double *split = mem_block(2 * n + 2), *e = split + n,
-         *test = split + z.steps * z.points * z.outputs,
-         *test_e = e + z.steps * z.points * z.outputs;
-  if (!split) return false;
-  observe_split(z, mean, split, test);
-  observe_split(z, error, e, test_e);
-  bool fine = field_fill(result, FIELD_MEAN_SHIFT_F, 0, z, split, e);
-  if (fine && z.all > z.points)
-    fine = field_fill(result, FIELD_MEAN_SHIFT_F_TEST, 0, z, test, test_e);
-  free(split);
-  return fine;
-}
-
 Status shift_solve(const ShiftPlan *plan, Result *result) {
-  Sizes z = sizes_of(plan->program);
-  size_t n = whole_size(z);
+  const Program *p = plan->program;
+  size_t n = whole_size(p);
   double *mean = mem_block(n), *error = mem_block(n);
   Status status = mean && error ? shift_run(plan, mean, error) : STATUS_LIMIT;
-  if (status == STATUS_OK) {
-    Measured m = parts_of(mean, z), e = parts_of(error, z);
-    bool fine = fill_f(result, z, m.f, e.f) &&
-                field_fill(result, FIELD_MEAN_SHIFT_LOSS, 0, z, m.loss, e.loss) &&
-                field_fill(result, FIELD_MEAN_SHIFT_NTK, 0, z, m.ntk, e.ntk);
-    if (fine && plan->program->problem->test_targets)
-      fine = field_fill(result, FIELD_MEAN_SHIFT_TEST_LOSS, 0, z, m.test_loss, e.test_loss);
-    if (!fine) status = STATUS_LIMIT;
-  }
+  size_t first = 0;
+  for (int k = 0; k < SHIFTS && status == STATUS_OK; first += size_of(p, k++))
+    if (size_of(p, k) &&
+        !field_fill(result, shifts[k][1], 0, sizes_of(p), mean + first, error + first))
+      status = STATUS_LIMIT;
   free(mean);
   free(error);
   return status;
 }
 
-void shift_promise(const Program *program, Result *result) {
-  Sizes z = sizes_of(program);
-  field_promise(result, FIELD_MEAN_SHIFT_F, 0);
-  if (z.all > z.points) field_promise(result, FIELD_MEAN_SHIFT_F_TEST, 0);
-  field_promise(result, FIELD_MEAN_SHIFT_LOSS, 0);
-  if (program->problem->test_targets) field_promise(result, FIELD_MEAN_SHIFT_TEST_LOSS, 0);
-  field_promise(result, FIELD_MEAN_SHIFT_NTK, 0);
+void shift_promise(const Program *p, Result *result) {
+  for (int k = 0; k < SHIFTS; k++)
+    if (size_of(p, k)) field_promise(result, shifts[k][1], 0);
 }

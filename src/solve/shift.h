@@ -4,15 +4,12 @@
 #define DMF_SOLVE_SHIFT_H
 
 #include "result/result.h"
-#include "solve/condition.h"
+#include "solve/trace.h"
 
 typedef struct ShiftPlan {
-  const Program *program;
-  const ConditionCode *code;
-  const Compiled *compiled;
+  const Program *program; /* completed */
+  const MachineCode *code;
   double gamma;
-  int parts; /* of a step of gradient flow: Instant */
-  bool lazy;
   size_t width; /* of the halves, S: the result has an error of relative order 1/S */
   int pairs;
   uint64_t seed;

@@ -246,10 +246,10 @@ static void partial(void) {
                 "model net { layers = input -> dense(tanh) -> readout; width = 8 }\n"
                 "training fit { dataset = d; optimizer = gd(0.1); steps = 5 }") == DMF_OK);
   CHECK(run(&b, "nets = simulate(net, fit, ensemble = 6)") == DMF_OK);
-  CHECK(strstr(b.messages, "warning: interrupted after 2 of 6 networks; the result is of these"));
+  CHECK(strstr(b.messages, "warning: interrupted after 3 of 6 networks; the result is of these"));
   w.dmf = NULL;
-  CHECK(run(&b, "same = simulate(net, fit, ensemble = 2)") == DMF_OK);
-  CHECK(run(&b, "assert nets.ensemble == 2 and all(nets.f == same.f)") == DMF_OK);
+  CHECK(run(&b, "same = simulate(net, fit, ensemble = 3)") == DMF_OK);
+  CHECK(run(&b, "assert nets.ensemble == 3 and all(nets.f == same.f)") == DMF_OK);
   CHECK(run(&b, "assert all(nets.stderr.Phi[1] == same.stderr.Phi[1])") == DMF_OK);
   w.dmf = b.dmf;
   CHECK(run(&b, "both = simulate(net, fit, ensemble = 6); after = 1") == DMF_INTERRUPTED);

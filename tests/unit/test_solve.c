@@ -3,7 +3,7 @@
 #include "check.h"
 #include "num/linalg.h"
 #include "problem.h"
-#include "solve/network.h"
+#include "machine/machine.h"
 
 static ExprPool *pool;
 
@@ -59,9 +59,19 @@ static void literal_free(Literal *n) {
   free(n->x);
 }
 
+/* The initial weights of a network, as operator entries, or images of known vectors. */
+static void initial(const Machine *m, int matrix, double *weights) {
+  if (is_wide_matrix(m->p, &m->p->matrices[matrix])) {
+    dense_initial(m, matrix, weights);
+    return;
+  }
+  View table = boundary_table(m, matrix);
+  memcpy(weights, tape_data(m->tape, table), table.rows * table.cols * sizeof *weights);
+}
+
 /* Under backprop the weights themselves; else the fixed matrices F that the program adds. */
-static void literal_feedback(Literal *n, const NetworkPlan *plan) {
-  const Program *program = plan->program;
+static void literal_feedback(Literal *n, const Machine *m) {
+  const Program *program = m->p;
   bool backprop = program->problem->rule == RULE_BACKPROP;
   n->back_readout = n->readout;
   for (size_t l = 0; l <= n->L; l++) {
@@ -69,12 +79,12 @@ static void literal_feedback(Literal *n, const NetworkPlan *plan) {
     n->pull[l] = mem_block(n->R * n->C * size);
     if (l < n->L) n->back[l] = n->weight[l];
   }
-  for (int m = 0; m < program->matrix_count && !backprop; m++) {
-    const Matrix *matrix = &program->matrices[m];
+  for (int k = 0; k < program->matrix_count && !backprop; k++) {
+    const Matrix *matrix = &program->matrices[k];
     if (matrix->name[0] != 'F') continue;
     size_t l = (size_t)atoi(matrix->name + 1);
     double *entries = mem_block(n->N * n->N);
-    CHECK(network_initial(plan, 0, m, entries));
+    initial(m, k, entries);
     for (size_t i = 0; l < n->L && i < n->N * n->N; i++) entries[i] *= sqrt((double)n->N);
     *(l < n->L ? &n->back[l] : &n->back_readout) = entries;
   }
@@ -103,24 +113,33 @@ static void literal_start(Literal *n, Program *program, uint64_t seed) {
   n->grad[n->L] = mem_block(n->R * n->C * n->C * n->N);
   n->readout = mem_block(n->C * n->N);
   n->f = mem_block(n->R * n->C);
-  NetworkPlan plan = {.program = program,
-                      .sizes = sizes_of(program),
-                      .width = n->N,
-                      .gamma = problem->gamma,
-                      .seed = seed};
+  Program *complete = program_complete(program, (Reading){.theory = false});
+  MachineCode code = machine_compile(complete, false, NULL);
+  MachinePlan plan = {.program = complete,
+                      .code = &code,
+                      .hidden = &dense,
+                      .noise = {.kind = NOISE_PLAIN, .seed = seed},
+                      .columns = n->N,
+                      .sized = true};
+  Machine m;
+  machine_start(&plan, &m);
+  CHECK(m.status == STATUS_OK);
   double *images = mem_block(n->R * n->N), *columns = mem_block(n->N * n->R);
-  CHECK(network_initial(&plan, 0, program->phi_matrix[0], images));
+  initial(&m, program->phi_matrix[0], images);
   for (size_t i = 0; i < n->N; i++)
     for (size_t a = 0; a < n->R; a++)
       columns[i * n->R + a] = images[a * n->N + i] * sqrt((double)n->D);
   CHECK(mat_solve_least(n->R, n->D, n->x, n->D, n->N, columns, n->R, 1e-12, n->weight[0], n->D) ==
         0);
   for (size_t l = 1; l < n->L; l++) {
-    CHECK(network_initial(&plan, 0, program->phi_matrix[l], n->weight[l]));
+    initial(&m, program->phi_matrix[l], n->weight[l]);
     for (size_t i = 0; i < n->N * n->N; i++) n->weight[l][i] *= sqrt((double)n->N);
   }
-  CHECK(network_initial(&plan, 0, program->phi_matrix[program->layers], n->readout));
-  literal_feedback(n, &plan);
+  initial(&m, program->phi_matrix[program->layers], n->readout);
+  literal_feedback(n, &m);
+  machine_free(&m);
+  machine_code_free(complete, &code);
+  program_drop(complete);
   free(images);
   free(columns);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "solve/noise.h"
+#include "machine/noise.h"
 #include "base/memory.h"
 #include "num/linalg.h"
 #include "num/random.h"
@@ -7,9 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+bool noise_row(const NoiseSource *source, size_t S, int space, int k, double *row) {
 
-bool noise_row(const NoiseSource *source, int space, int k, double *row) {
-  size_t S = source->S;
   uint64_t stream = random_stream(source->kind == NOISE_PLAIN ? RANDOM_NEURONS : RANDOM_PATHS,
                                   source->number, (uint64_t)space, (uint64_t)k);
   switch (source->kind) {

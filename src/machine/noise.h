@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Fresh Gaussian noise on the neurons of a population: rows [S] of unit variance. */
-#ifndef DMF_SOLVE_NOISE_H
-#define DMF_SOLVE_NOISE_H
+#ifndef DMF_MACHINE_NOISE_H
+#define DMF_MACHINE_NOISE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,15 +15,15 @@ typedef struct NoiseSource {
     NOISE_COORDINATES, /* row k is the k-th axis of the Gaussian basis, <e e> = 1 */
     NOISE_GRID         /* the axes of a grid of quadrature nodes */
   } kind;
-  size_t S, first;       /* columns; NOISE_PLAIN: the neurons first .. first+S-1 of many */
+  size_t first;          /* NOISE_PLAIN: the neurons from here on of many */
   uint64_t seed, number; /* of the replicate, or member */
   const uint32_t *sobol; /* [SOBOL_DIMS, S] */
   const double *grid;    /* [axes, S] */
   int axes;
 } NoiseSource;
 
-/* Row number k of population `space`. False if the source has no more. */
-bool noise_row(const NoiseSource *source, int space, int k, double *row);
+/* Row number k [S] of population `space`. False if the source has no more. */
+bool noise_row(const NoiseSource *source, size_t S, int space, int k, double *row);
 
 /* Orthonormal rows [count, S] that noise is made orthogonal to. */
 typedef struct NoiseBlock {

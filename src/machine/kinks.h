@@ -5,15 +5,15 @@
  * derivatives, and only there, a normal density of width b takes its place. To have it from the
  * ordinary rules, every jump of an expression is replaced by the normal distribution function, the
  * expression is differentiated, and the distribution functions that remain become jumps again. */
-#ifndef DMF_SOLVE_ROUNDING_H
-#define DMF_SOLVE_ROUNDING_H
+#ifndef DMF_MACHINE_KINKS_H
+#define DMF_MACHINE_KINKS_H
 
-#include "solve/tape.h"
+#include "machine/tape.h"
 
 /* The function of `count` arguments and its derivatives, jumps in them of this width; 0: none are
  * rounded. */
-TapeMap *rounding_map(ExprPool *pool, const Expr *e, int count, double width);
+TapeMap *kinks_map(ExprPool *pool, const Expr *e, int count, double width);
 /* Whether the jumps of e can be told. */
-bool rounding_applies(ExprPool *pool, const Expr *e);
+bool kinks_round(ExprPool *pool, const Expr *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "solve/rounding.h"
+#include "machine/kinks.h"
 
 #include <math.h>
 
@@ -58,7 +58,7 @@ static const Expr *sharpened(Rounding *r, const Expr *e) {
   return arity ? expr_call(r->pool, e->prim, arg[0], arg[1], arg[2]) : e;
 }
 
-TapeMap *rounding_map(ExprPool *pool, const Expr *e, int count, double width) {
+TapeMap *kinks_map(ExprPool *pool, const Expr *e, int count, double width) {
   const Expr *slope[count];
   Rounding r = {.pool = pool, .width = width};
   const Expr *smooth = width > 0 ? rounded(&r, e) : e;
@@ -66,7 +66,7 @@ TapeMap *rounding_map(ExprPool *pool, const Expr *e, int count, double width) {
   return tape_map_new(e, slope, count);
 }
 
-bool rounding_applies(ExprPool *pool, const Expr *e) {
+bool kinks_round(ExprPool *pool, const Expr *e) {
   Rounding r = {.pool = pool, .width = 1};
   rounded(&r, e);
   return !r.failed;

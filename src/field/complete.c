@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What stands behind the passes of a program: the output and its error, losses, kernels, the
+ * tangent kernel, alignments, and the updates, all as values of the program. */
+#include "base/memory.h"
+#include "field/emit.h"
+#include "field/observable.h"
+#include "field/rows.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Tail {
+  Program *p;
+  Reading how;
+  Sizes z;
+  int targets; /* [P C, 1] */
+  int *x, *G;  /* [matrix]: <x x>, or -1 */
+  int share;   /* w_mu(t) [P, 1] */
+} Tail;
+
+/* ---- expressions ---- */
+
+static const Expr *call(Tail *k, Prim prim, const Expr *x, const Expr *y) {
+  return expr_call(k->p->pool, prim, x, y, NULL);
+}
+
+static const Expr *arg(Tail *k, int i) { return expr_arg(k->p->pool, i); }
+
+static const Expr *number(Tail *k, double value) { return expr_const(k->p->pool, value); }
+
+/* factor a_0 a_1 ... of `count` arguments */
+static const Expr *product(Tail *k, double factor, int count) {
+  const Expr *e = number(k, factor);
+  for (int i = 0; i < count; i++) e = call(k, PRIM_MUL, e, arg(k, i));
+  return e;
+}
+
+/* An expression of the base in the pool of this program. */
+static const Expr *own(Program *p, const Expr *e) {
+  enum { MOST = 64 };
+  const Expr *with[MOST];
+  for (int i = 0; i < MOST; i++) with[i] = expr_arg(p->pool, i);
+  return expr_substitute(p->pool, e, with);
+}
+
+/* ---- values ---- */
+
+static int constant(Tail *k, const char *name, size_t steps, size_t rows, size_t cols,
+                    double *numbers) {
+  Program *p = k->p;
+  p->constants = mem_grow(p->constants, (size_t)(p->constant_count + 1) * sizeof *p->constants);
+  p->constants[p->constant_count] = (Constant){rows, cols, steps, false, numbers};
+  return emit(p, (Op){.kind = OP_CONST,
+                      .dst = add_table(p, mem_string(name), rows, cols),
+                      .constant = p->constant_count++});
+}
+
+/* rows x cols times one number */
+static int all_equal(Tail *k, const char *name, size_t rows, size_t cols, double value) {
+  double *numbers = mem_new(rows * cols, sizeof *numbers);
+  for (size_t i = 0; i < rows * cols; i++) numbers[i] = value;
+  return constant(k, name, 0, rows, cols, numbers);
+}
+
+static int copied(Tail *k, const char *name, const Array *array, size_t rows, size_t cols) {
+  double *numbers = mem_new(rows * cols, sizeof *numbers);
+  memcpy(numbers, array->data, rows * cols * sizeof *numbers);
+  return constant(k, name, 0, rows, cols, numbers);
+}
+
+static size_t cols_of(const Program *p, int v) { return (size_t)p->variables[v].cols; }
+
+/* An elementwise map of tables, of the shape of the first. */
+static int map(Tail *k, char *name, const Expr *e, int count, const int *src) {
+  Op op = {.kind = OP_MAP, .expr = e, .src_count = count};
+  for (int i = 0; i < count; i++) op.src[i] = src[i];
+  op.dst = add_table(k->p, name, rows_of(k->p, src[0]), cols_of(k->p, src[0]));
+  return emit(k->p, op);
+}
+
+static int mix(Tail *k, char *name, int a, bool flip_a, int b, bool flip_b) {
+  const Program *p = k->p;
+  size_t rows = flip_a ? cols_of(p, a) : rows_of(p, a),
+         cols = flip_b ? rows_of(p, b) : cols_of(p, b);
+  return emit(k->p, (Op){.kind = OP_MIX,
+                         .dst = add_table(k->p, name, rows, cols),
+                         .src = {a, b},
+                         .src_count = 2,
+                         .transpose_a = flip_a,
+                         .transpose_b = flip_b});
+}
+
+static int block(Tail *k, char *name, int v, size_t row, size_t rows, size_t col, size_t cols) {
+  if (row == 0 && col == 0 && rows == rows_of(k->p, v) && cols == cols_of(k->p, v)) {
+    free(name);
+    return v;
+  }
+  return emit(k->p, (Op){.kind = OP_BLOCK,
+                         .dst = add_table(k->p, name, rows, cols),
+                         .src = {v},
+                         .src_count = 1,
+                         .first = {(int)row, (int)col}});
+}
+
+static int moment(Tail *k, char *name, int x, int y, int group) {
+  size_t rows = rows_of(k->p, x) / (size_t)group, cols = rows_of(k->p, y) / (size_t)group;
+  return emit(k->p, (Op){.kind = OP_MOMENT,
+                         .dst = add_table(k->p, name, rows, cols),
+                         .src = {x, y},
+                         .src_count = 2,
+                         .group = group});
+}
+
+static void set(Tail *k, int state, int value) {
+  emit(k->p, (Op){.kind = OP_SET, .dst = state, .src = {value}, .src_count = 1});
+}
+
+/* A state, which is what `value` is at t = 0. */
+static int state(Tail *k, const char *name, int value) {
+  int v = add_table(k->p, mem_string(name), rows_of(k->p, value), cols_of(k->p, value));
+  emit(k->p, (Op){.kind = OP_SET, .dst = v, .src = {value}, .src_count = 1, .once = true});
+  return v;
+}
+
+/* The sum of all entries. */
+static int total(Tail *k, const char *name, int v, double factor) {
+  int rows = all_equal(k, "1", 1, rows_of(k->p, v), factor),
+      sum = mix(k, mem_string(name), rows, false, v, false);
+  if (cols_of(k->p, v) == 1) return sum;
+  int cols = all_equal(k, "1", cols_of(k->p, v), 1, 1);
+  return mix(k, mem_string(name), sum, false, cols, false);
+}
+
+static void observe(Tail *k, int field, int layer, int variable, size_t first, size_t rows) {
+  Program *p = k->p;
+  size_t count = (size_t)p->observable_count + 1;
+  p->observables = mem_grow(p->observables, count * sizeof *p->observables);
+  p->observables[p->observable_count++] =
+      (ProgramObservable){field, layer, variable, (int)first, (int)rows};
+}
+
+static void observe_all(Tail *k, int field, int layer, int variable) {
+  observe(k, field, layer, variable, 0, rows_of(k->p, variable));
+}
+
+/* ---- outputs and errors ---- */
+
+static int log_sums(Tail *k, int f) {
+  size_t rows = rows_of(k->p, f) / k->z.outputs;
+  return emit(k->p, (Op){.kind = OP_LSE,
+                         .dst = add_table(k->p, mem_string("lse"), rows, 1),
+                         .src = {f},
+                         .src_count = 1});
+}
+
+/* ell of every output; and Delta = - d ell / d f: y - softmax(f) sum y for the cross entropy. */
+static int losses(Tail *k, int f, int y) {
+  const Expr *ell = k->p->problem->loss;
+  if (ell) return map(k, mem_string("ell"), own(k->p, ell), 2, (int[]){f, y});
+  const Expr *e = call(k, PRIM_MUL, arg(k, 1), call(k, PRIM_SUB, arg(k, 2), arg(k, 0)));
+  return map(k, mem_string("ell"), e, 3, (int[]){f, y, log_sums(k, f)});
+}
+
+static int errors(Tail *k, int f) {
+  const Expr *ell = k->p->problem->loss;
+  int y = k->targets;
+  if (ell) {
+    const Expr *slope = expr_diff(k->p->pool, own(k->p, ell), 0);
+    return map(k, mem_string("Δ"), call(k, PRIM_NEG, slope, NULL), 2, (int[]){f, y});
+  }
+  size_t P = k->z.points, C = k->z.outputs;
+  double *sums = mem_new(P, sizeof *sums);
+  for (size_t i = 0; i < P * C; i++) sums[i / C] += k->p->problem->targets->data[i];
+  int sum = constant(k, "Σy", 0, P, 1, sums);
+  const Expr *softmax = call(k, PRIM_EXP, call(k, PRIM_SUB, arg(k, 0), arg(k, 2)), NULL);
+  const Expr *e = call(k, PRIM_SUB, arg(k, 1), call(k, PRIM_MUL, arg(k, 3), softmax));
+  return map(k, mem_string("Δ"), e, 4, (int[]){f, y, log_sums(k, f), sum});
+}
+
+/* Delta of these outputs, weighted as in the loss of step t. */
+static int force_of(Tail *k, int delta) {
+  return map(k, mem_string("F"), product(k, 1, 2), 2, (int[]){delta, k->share});
+}
+
+static int trained(Tail *k, int f) {
+  return block(k, mem_string("f.train"), f, 0, k->z.points * k->z.outputs, 0, 1);
+}
+
+static void complete_outputs(Tail *k) {
+  Program *p = k->p;
+  Sizes z = k->z;
+  size_t batch = z.points * z.outputs, all = z.all * z.outputs;
+  int raw = p->output;
+  k->targets = copied(k, "y", p->problem->targets, batch, 1);
+  if (k->how.lazy) {
+    p->f = state(k, "fc", all_equal(k, "0", all, 1, 0));
+  } else {
+    p->f = raw;
+    if (p->problem->centered || k->how.theory) {
+      int start = emit(p, (Op){.kind = OP_START,
+                               .dst = add_table(p, mem_string("f0"), all, 1),
+                               .src = {raw},
+                               .src_count = 1,
+                               .once = true});
+      p->f = emit(p, (Op){.kind = OP_MAP,
+                          .dst = add_table(p, mem_string("fc"), all, 1),
+                          .expr = call(k, PRIM_SUB, arg(k, 0), arg(k, 1)),
+                          .src = {raw, start},
+                          .src_count = 2,
+                          .once = k->how.integrates});
+    }
+    if (k->how.integrates) p->f = state(k, "fi", p->f);
+  }
+  p->delta = errors(k, trained(k, p->f));
+}
+
+static void observe_outputs(Tail *k) {
+  Program *p = k->p;
+  Sizes z = k->z;
+  size_t batch = z.points * z.outputs, all = z.all * z.outputs;
+  observe(k, FIELD_F, 0, p->f, 0, batch);
+  if (all > batch) observe(k, FIELD_F_TEST, 0, p->f, batch, all - batch);
+  observe_all(k, FIELD_LOSS, 0,
+              total(k, "loss", losses(k, trained(k, p->f), k->targets), 1.0 / (double)z.points));
+  if (p->problem->test_targets) {
+    int f = block(k, mem_string("f.test"), p->f, batch, all - batch, 0, 1),
+        y = copied(k, "y.test", p->problem->test_targets, all - batch, 1);
+    observe_all(k, FIELD_TEST_LOSS, 0,
+                total(k, "test_loss", losses(k, f, y), 1.0 / (double)(z.all - z.points)));
+  }
+  observe_all(k, FIELD_DELTA, 0, p->delta);
+}
+
+/* ---- kernels ---- */
+
+static int group_of(const Program *p, int variable) {
+  return (int)(rows_of(p, variable) / sizes_of(p).all);
+}
+
+/* The centred alignment of the training block of a kernel with the targets,
+ * Tr(Kc Yc) / (|Kc| |Yc|). */
+static int alignment(Tail *k, int kernel) {
+  size_t P = k->z.points, C = k->z.outputs;
+  const double *y = k->p->problem->targets->data;
+  double *target = mem_new(P * P, sizeof *target), *mean = mem_new(C, sizeof *mean), norm = 0;
+  for (size_t i = 0; i < P * C; i++) mean[i % C] += y[i] / (double)P;
+  for (size_t a = 0; a < P; a++)
+    for (size_t b = 0; b < P; b++) {
+      for (size_t c = 0; c < C; c++)
+        target[a * P + b] += (y[a * C + c] - mean[c]) * (y[b * C + c] - mean[c]);
+      norm += target[a * P + b] * target[a * P + b];
+    }
+  free(mean);
+  int Y = constant(k, "Yc", 0, P, P, target);
+  int K = block(k, mem_string("Phi.train"), kernel, 0, P, 0, P);
+  int share = all_equal(k, "1/P", P, 1, 1.0 / (double)P);
+  int row = mix(k, mem_string("k"), K, false, share, false);
+  int col = mix(k, mem_string("k'"), share, true, K, false);
+  int both = mix(k, mem_string("k."), share, true, row, false);
+  const Expr *e = call(k, PRIM_SUB, call(k, PRIM_SUB, arg(k, 0), arg(k, 1)),
+                       call(k, PRIM_SUB, arg(k, 2), arg(k, 3)));
+  int centred = map(k, mem_string("Kc"), e, 4, (int[]){K, row, col, both});
+  int inner = total(k, "KY", map(k, mem_string("KcYc"), product(k, 1, 2), 2, (int[]){centred, Y}),
+                    1 / sqrt(norm));
+  int square =
+      total(k, "KK", map(k, mem_string("Kc2"), product(k, 1, 2), 2, (int[]){centred, centred}), 1);
+  e = call(k, PRIM_DIV, arg(k, 0), call(k, PRIM_SQRT, arg(k, 1), NULL));
+  return map(k, mem_string("alignment"), e, 2, (int[]){inner, square});
+}
+
+bool program_aligns(const Program *p) {
+  const Array *y = p->problem->targets;
+  size_t outputs = (size_t)p->problem->outputs;
+  for (size_t i = outputs; i < y->size; i++)
+    if (y->data[i] != y->data[i % outputs]) return true;
+  return false;
+}
+
+static void complete_levels(Tail *k) {
+  Program *p = k->p;
+  for (int l = 1; l <= p->layers; l++) {
+    int x = p->matrices[p->phi_matrix[l]].features, y = p->matrices[p->phi_matrix[l - 1]].y;
+    int phi = moment(k, mem_format("Phi%d", l), x, x, group_of(p, x));
+    int g = moment(k, mem_format("G%d", l), y, y, group_of(p, y));
+    observe_all(k, FIELD_PHI, l, phi);
+    observe_all(k, FIELD_G, l, g);
+    if (program_aligns(p)) observe_all(k, FIELD_ALIGNMENT, l, alignment(k, phi));
+  }
+}
+
+/* <x x'> of two uses of a matrix, or the inner products of known vectors. */
+static int x_kernel(Tail *k, const Matrix *m, const Matrix *n) {
+  const Program *p = k->p;
+  char *name = mem_format("X%s", m->name);
+  if (is_wide(p, m->from)) return moment(k, name, m->x, n->x, 1);
+  free(name);
+  size_t rows = thin_vectors(p, m);
+  const double *gram = gram_of(p, m);
+  if (!gram) return all_equal(k, "1", 1, 1, 1);
+  return copied(k, "K0", p->spaces[m->from].gram, rows, rows);
+}
+
+/* <y g'>, or the identity of the outputs. */
+static int g_kernel(Tail *k, const Matrix *m, const Matrix *n) {
+  const Program *p = k->p;
+  if (is_wide(p, m->to)) return moment(k, mem_format("Y%s", m->name), m->y, n->learns, 1);
+  size_t rows = rows_of(p, m->y), C = k->z.outputs;
+  double *numbers = mem_new(rows * rows, sizeof *numbers);
+  for (size_t a = 0; a < rows; a++)
+    for (size_t b = a % C; b < rows; b += C) numbers[a * rows + b] = 1;
+  return constant(k, "1", 0, rows, rows, numbers);
+}
+
+/* The table that adds the positions of each point, [R C, R A C]. */
+static int adder(Tail *k, size_t R, size_t A, size_t C, double value) {
+  double *numbers = mem_new(R * C * R * A * C, sizeof *numbers);
+  for (size_t i = 0; i < R * A * C; i++)
+    numbers[(i / (A * C) * C + i % C) * (R * A * C) + i] = value;
+  return constant(k, "E", 0, R * C, R * A * C, numbers);
+}
+
+/* A kernel of rows (mu, p, c) summed over pairs of positions. */
+static int summed(Tail *k, int kernel, size_t A, size_t B) {
+  size_t R = k->z.all, C = k->z.outputs;
+  if (A > 1) kernel = mix(k, mem_string("K.p"), adder(k, R, A, C, 1), false, kernel, false);
+  if (B > 1) kernel = mix(k, mem_string("K.q"), kernel, false, adder(k, R, B, C, 1), true);
+  return kernel;
+}
+
+/* K = sum rate <y g> o <x x> over trained matrices, and over pairs of their uses. */
+static void complete_tangent(Tail *k) {
+  Program *p = k->p;
+  size_t P = k->z.points, C = k->z.outputs;
+  int *parts = mem_new((size_t)(p->matrix_count * p->matrix_count) + 1, sizeof *parts), count = 0;
+  for (int i = 0; i < p->matrix_count; i++)
+    for (int j = 0; j < p->matrix_count; j++) {
+      Matrix m = p->matrices[i], n = p->matrices[j];
+      if (m.weights != n.weights || m.rate == 0 || m.x < 0 || n.x < 0) continue;
+      int G = g_kernel(k, &m, &n), X = x_kernel(k, &m, &n);
+      int term = map(k, mem_string("GX"), product(k, m.rate, 2), 2, (int[]){G, X});
+      parts[count++] =
+          summed(k, term, (size_t)p->variables[m.y].positions, (size_t)p->variables[n.y].positions);
+    }
+  p->tangent = parts[0];
+  if (count > 1) {
+    p->tangent = emit_sum(p, mem_string("K"), count, parts);
+  } else if (count == 0) {
+    p->tangent = all_equal(k, "0", k->z.all * C, k->z.all * C, 0);
+  }
+  free(parts);
+  int ntk = block(k, mem_string("K.train"), p->tangent, 0, P * C, 0, P * C);
+  if (C > 1) {
+    double *same = mem_new(P * C * P * C, sizeof *same);
+    for (size_t a = 0; a < P * C; a++)
+      for (size_t b = a % C; b < P * C; b += C) same[a * P * C + b] = 1.0 / (double)C;
+    int mask = constant(k, "1/C", 0, P * C, P * C, same);
+    ntk = map(k, mem_string("Kcc"), product(k, 1, 2), 2, (int[]){ntk, mask});
+    double *numbers = mem_new(P * P * C, sizeof *numbers);
+    for (size_t i = 0; i < P * C; i++) numbers[i / C * P * C + i] = 1;
+    int add = constant(k, "E", 0, P, P * C, numbers);
+    ntk = mix(k, mem_string("Kc"), add, false, ntk, false);
+    ntk = mix(k, mem_string("ntk"), ntk, false, add, true);
+  }
+  observe_all(k, FIELD_NTK, 0, ntk);
+}
+
+/* ---- the step ---- */
+
+/* What a move does to a table that takes up `own` as a matrix takes up its gradients, from numbers
+ * of every move. */
+typedef double Coefficient(const Move *move);
+static double beta_of(const Move *move) { return move->beta; }
+static double push_of(const Move *move) { return move->push; }
+static double pull_of(const Move *move) { return move->pull; }
+
+static int schedule(Tail *k, const char *name, Coefficient *value) {
+  int stages = stages_of(k->p, k->how.parts), T = k->p->problem->steps, c;
+  double *numbers = mem_new((size_t)(T * stages) + 1, sizeof *numbers);
+  for (int i = 0; i < T * stages; i++) {
+    Move move =
+        move_of(k->p, &(Matrix){.rate = 1}, (Instant){i / stages, i % stages, k->how.parts}, 1);
+    numbers[i] = value(&move);
+  }
+  c = constant(k, name, (size_t)(T * stages), 1, 1, numbers);
+  k->p->constants[k->p->constant_count - 1].moves = true;
+  return c;
+}
+
+/* v <- beta v + own, x <- x + push v + pull own, for states x and v. */
+static void advance(Tail *k, int x, int v, int own) {
+  int beta = schedule(k, "β", beta_of), push = schedule(k, "push", push_of),
+      pull = schedule(k, "pull", pull_of);
+  const Expr *e = call(k, PRIM_ADD, call(k, PRIM_MUL, arg(k, 1), arg(k, 0)), arg(k, 2));
+  int fast = map(k, mem_string("v+"), e, 3, (int[]){v, beta, own});
+  e = call(k, PRIM_ADD, arg(k, 0),
+           call(k, PRIM_ADD, call(k, PRIM_MUL, arg(k, 2), arg(k, 1)),
+                call(k, PRIM_MUL, arg(k, 4), arg(k, 3))));
+  int next = map(k, mem_string("x+"), e, 5, (int[]){x, fast, push, own, pull});
+  set(k, v, fast);
+  set(k, x, next);
+}
+
+static int rest(Tail *k, const char *name, int like) {
+  return state(k, name, all_equal(k, "0", rows_of(k->p, like), 1, 0));
+}
+
+/* In the lazy limit f = K c, where c moves as a matrix does that takes up the force. */
+static void train_lazily(Tail *k, int K) {
+  int force = force_of(k, k->p->delta), c = rest(k, "c", force), v = rest(k, "v", force);
+  advance(k, c, v, force);
+  set(k, k->p->f, mix(k, mem_string("Kc"), K, false, c, false));
+}
+
+/* The force on every position of a point. */
+static int spread_force(Tail *k, int force, size_t positions) {
+  if (positions == 1) return force;
+  k->p->variables[force].backward = true; /* its rows are (mu, c) */
+  int spread = emit_rows(k->p, mem_string("F.p"), row_map_spread((int)positions), force);
+  k->p->variables[spread].rows = k->p->variables[force].rows * (int)positions;
+  return spread;
+}
+
+static void learn(Tail *k, int root, int force) {
+  Program *p = k->p;
+  Op op = {.kind = OP_LEARN, .dst = -1, .matrix = root};
+  for (int i = root; i < p->matrix_count && op.src_count < OP_MAX_ARGS; i++)
+    if (p->matrices[i].weights == root && p->matrices[i].x >= 0)
+      op.src[op.src_count++] =
+          spread_force(k, force, (size_t)p->variables[p->matrices[i].y].positions);
+  emit(p, op);
+}
+
+static void complete_step(Tail *k) {
+  Program *p = k->p;
+  Sizes z = k->z;
+  size_t T = z.steps - 1;
+  int K = block(k, mem_string("K."), p->tangent, 0, z.all * z.outputs, 0, z.points * z.outputs);
+  p->train_first = p->op_count;
+  if (p->update.weight) {
+    double *numbers = mem_new(T * z.points + 1, sizeof *numbers);
+    memcpy(numbers, p->update.weight, T * z.points * sizeof *numbers);
+    k->share = constant(k, "w", T, z.points, 1, numbers);
+  } else {
+    k->share = all_equal(k, "1/P", z.points, 1, 1.0 / (double)z.points);
+  }
+  if (k->how.lazy) {
+    train_lazily(k, K);
+    return;
+  }
+  int force = force_of(k, p->delta);
+  if (k->how.integrates) {
+    int own = mix(k, mem_string("KF"), K, false, force, false);
+    advance(k, p->f, rest(k, "v", own), own);
+  }
+  for (int m = 0; m < p->matrix_count; m++)
+    if (p->matrices[m].weights == m && p->matrices[m].rate != 0 && p->matrices[m].x >= 0)
+      learn(k, m, force);
+}
+
+/* ---- the whole ---- */
+
+static void *copy_of(const void *items, int count, size_t size) {
+  void *copy = mem_new((size_t)count + 1, size);
+  if (count) memcpy(copy, items, (size_t)count * size);
+  return copy;
+}
+
+static Program *sharing(Program *base, Reading how) {
+  Program *p = mem_new(1, sizeof *p);
+  *p = *base;
+  p->references = 1;
+  p->base = program_keep(base);
+  p->pool = expr_pool_new();
+  p->spaces = copy_of(base->spaces, base->space_count, sizeof *p->spaces);
+  p->matrices = copy_of(base->matrices, base->matrix_count, sizeof *p->matrices);
+  p->variables = copy_of(base->variables, base->variable_count, sizeof *p->variables);
+  p->row_maps = copy_of(base->row_maps, base->row_map_count, sizeof *p->row_maps);
+  p->how = how;
+  p->ops = NULL;
+  p->op_count = 0;
+  return p;
+}
+
+/* Op number i of the base; Delta weighs every row, with zeros for the test points. */
+static void carry_over(Tail *k, int i) {
+  Program *p = k->p;
+  Op op = p->base->ops[i];
+  if (op.kind == OP_MAP) op.expr = own(p, op.expr);
+  if (op.kind == OP_WEIGH) {
+    size_t batch = k->z.points * k->z.outputs, all = k->z.all * k->z.outputs;
+    double *numbers = mem_new(all * batch, sizeof *numbers);
+    for (size_t a = 0; a < batch; a++) numbers[a * batch + a] = 1;
+    int pad = constant(k, "E", 0, all, batch, numbers);
+    op.kind = OP_MAP;
+    op.expr = product(k, 1, 2);
+    op.src[op.src_count++] = mix(k, mem_string("Δ."), pad, false, p->delta, false);
+  }
+  emit(p, op);
+}
+
+Program *program_complete(Program *base, Reading how) {
+  Program *p = sharing(base, how);
+  Tail k = {.p = p, .how = how, .z = sizes_of(base)};
+  for (int i = 0; i < base->forward_count; i++) carry_over(&k, i);
+  p->forward_count = p->op_count;
+  complete_outputs(&k);
+  for (int i = base->forward_count; i < base->op_count; i++) carry_over(&k, i);
+  int last = p->op_count;
+  complete_levels(&k);
+  complete_tangent(&k);
+  for (int i = 0; i < p->op_count && how.lazy; i++)
+    if (i < p->forward_count || i >= last || p->ops[i].kind == OP_APPLY_T ||
+        is_wide(p, p->variables[p->ops[i].dst].space))
+      p->ops[i].once = true;
+  observe_outputs(&k);
+  complete_step(&k);
+  return p;
+}
+
+const ProgramObservable *program_observable(const Program *p, int field, int layer) {
+  for (int i = 0; i < p->observable_count; i++)
+    if (p->observables[i].field == field && p->observables[i].layer == layer)
+      return &p->observables[i];
+  return NULL;
+}

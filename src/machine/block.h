@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What a tape is made of; for its forward part (tape.c) and its backward part (adjoint.c) alone. */
+#ifndef DMF_MACHINE_BLOCK_H
+#define DMF_MACHINE_BLOCK_H
+
+#include "machine/tape.h"
+
+enum { TABLE = -1 };
+
+typedef struct Slab {
+  int space; /* or TABLE */
+  bool constant, stays;
+  bool blank; /* not written yet: its numbers count as zeros */
+  size_t rows, cols, capacity;
+  double *value;
+  int birth; /* operations recorded before it */
+} Slab;
+
+typedef enum TapeKind { PRODUCT, AVERAGE, COPY, MAP, RESHAPE, LSE, CHOLESKY, SOLVE } TapeKind;
+
+typedef struct TapeOp {
+  TapeKind kind;
+  View out, arg[2];
+  double alpha;
+  Transpose which;
+  size_t group;
+  const TapeMap *map;
+  View *args; /* of the map */
+} TapeOp;
+
+/* A block given back, for the next of its size. */
+typedef struct Spare {
+  double *value;
+  size_t size;
+} Spare;
+
+struct Tape {
+  TapeSpace *spaces;
+  int space_count;
+  const double *weights;
+  bool coordinates, record, failed;
+  Slab *slabs;
+  int slab_count, slab_room;
+  int swept; /* slabs below are those that stay */
+  TapeOp *ops;
+  int op_count, op_room;
+  Spare *spares;
+  int spare_count, spare_room;
+  double bytes, flops;
+};
+
+bool is_table(const Tape *tape, View view);
+/* out[i, j] += (alpha / group) sum_g <x[i group + g] y[j group + g]> over the neurons of a
+ * population: the one place where they are summed. x has nx rows that are ldx apart, y ny rows; out
+ * [nx / group, ny / group]. `scratch` [ny, S] serves weights. Returns the operations. */
+double average_rows(const Tape *tape, int space, double alpha, const double *x, size_t nx,
+                    size_t ldx, const double *y, size_t ny, size_t group, double *out, size_t ldo,
+                    double *scratch);
+/* dst [out.rows, out.cols] = kernel(arguments of the map). */
+void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double *dst);
+/* The row, and column, of an argument that serves row r, or column c, of a block of `rows`. */
+size_t serving(size_t own, size_t all, size_t r);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A matrix that meets finitely many known vectors: from the inputs, of which only inner products
+ * are known, to the outputs, or of a bias. It is the table of their images, which start as sigma F
+ * n with F F^T the inner products, and take up what is learned. */
+#include "base/memory.h"
+#include "machine/machine.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Boundary {
+  const Matrix *matrix;
+  bool input;           /* from the inputs, rather than to the outputs */
+  int space;            /* the population of the images */
+  View table, velocity; /* [vectors, S] */
+  View root;            /* F [vectors, rank], constant */
+  View noise;           /* n [rank, S] */
+  View gram;            /* [vectors, P A C]: inner products with the trained vectors, one for each
+                           output */
+} Boundary;
+
+static View gram_table(Machine *m, const Matrix *matrix) {
+  const Program *p = m->p;
+  const double *gram = gram_of(p, matrix);
+  size_t vectors = thin_vectors(p, matrix), batch = training_rows(p, matrix),
+         C = sizes_of(p).outputs;
+  double *numbers = mem_new(vectors * batch, sizeof *numbers);
+  for (size_t i = 0; i < vectors * batch; i++)
+    numbers[i] = gram ? gram[i / batch * vectors + i % batch / C] : 1;
+  View view = tape_keep(m->tape, tape_constant(m->tape, vectors, batch, numbers));
+  free(numbers);
+  return view;
+}
+
+/* F, of its full size in the blocks of `vectors` columns that thin_root fills. */
+static View root_table(Machine *m, const Matrix *matrix) {
+  size_t vectors = thin_vectors(m->p, matrix);
+  double *root = mem_new(vectors * vectors, sizeof *root);
+  int rank = thin_root(m->p, matrix, root);
+  if (rank < 0) m->status = STATUS_NUMERICS;
+  View view = tape_keep(m->tape, tape_constant(m->tape, vectors, vectors, root));
+  free(root);
+  return view_cols(view, 0, rank < 0 ? 0 : (size_t)rank);
+}
+
+static void *begin(Machine *m, int k) {
+  const Program *p = m->p;
+  const Matrix *matrix = &p->matrices[k];
+  bool input = is_wide(p, matrix->to);
+  int space = input ? matrix->to : matrix->from, population = m->population[space];
+  Boundary *b = mem_new(1, sizeof *b);
+  *b = (Boundary){.matrix = matrix,
+                  .input = input,
+                  .space = space,
+                  .velocity = NO_VIEW,
+                  .root = root_table(m, matrix),
+                  .gram = NO_VIEW};
+  if (input && matrix->rate != 0) b->gram = gram_table(m, matrix);
+  b->table = tape_keep(m->tape, tape_wide(m->tape, population, thin_vectors(p, matrix), false));
+  b->noise = tape_keep(m->tape, tape_wide(m->tape, population, 0, true));
+  machine_draw(m, space, &b->noise, b->root.cols);
+  if (m->status == STATUS_OK && !m->exhausted)
+    tape_product(m->tape, b->table, matrix->sigma, b->root, b->noise, AS_IS);
+  return b;
+}
+
+/* Fields of the inputs, f = w . x / (gamma N_L), or N / N_L times the readout weights. */
+static void apply(Machine *m, void *state, int use, bool back, View x, View out) {
+  const Boundary *b = state;
+  Tape *tape = m->tape;
+  (void)use;
+  if (b->input) {
+    tape_copy(tape, out, 1, b->table);
+  } else if (back) {
+    tape_copy(tape, out, 1 / m->p->spaces[b->space].ratio, b->table);
+  } else {
+    View f = tape_table(tape, x.rows, b->table.rows, false);
+    tape_average(tape, f, 1 / m->plan.gamma, x, b->table, 1);
+    tape_reshape(tape, out, f);
+  }
+}
+
+/* table += rate O: images of inputs take up Gram-weighted y, readouts the features. */
+static void take_up(Machine *m, const Boundary *b, double rate, View force, View table) {
+  Tape *tape = m->tape;
+  size_t C = b->table.rows, batch = force.rows;
+  if (b->input) {
+    View row = tape_table(tape, 1, batch, false),
+         mixing = tape_table(tape, b->gram.rows, batch, false);
+    tape_reshape(tape, row, force);
+    tape_map(tape, mixing, m->plan.code->times, (View[]){b->gram, row});
+    tape_product(tape, table, rate, mixing, view_rows(m->value[b->matrix->learns], 0, batch),
+                 AS_IS);
+  } else {
+    View square = tape_table(tape, batch / C, C, false);
+    tape_reshape(tape, square, force);
+    tape_product(tape, table, rate, square, view_rows(m->value[b->matrix->x], 0, batch / C),
+                 TRANSPOSE_A);
+  }
+}
+
+/* keep w + push v in place of w. */
+static View moved_on(Machine *m, View w, double keep, View v, double push) {
+  View next = tape_keep(m->tape, tape_same(m->tape, w));
+  if (keep != 0) tape_copy(m->tape, next, keep, w);
+  if (v.slab >= 0 && push != 0) tape_copy(m->tape, next, push, v);
+  tape_drop(m->tape, w);
+  return next;
+}
+
+static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
+  Boundary *b = state;
+  (void)uses;
+  if (move->push != 0) {
+    if (b->velocity.slab < 0) b->velocity = tape_keep(m->tape, tape_same(m->tape, b->table));
+    b->velocity = moved_on(m, b->velocity, move->beta, NO_VIEW, 0);
+    take_up(m, b, 1, *force, b->velocity);
+  }
+  b->table = moved_on(m, b->table, move->keep, b->velocity, move->push);
+  if (move->pull != 0) take_up(m, b, move->pull, *force, b->table);
+  if (move->noise > 0) {
+    View n = tape_wide(m->tape, m->population[b->space], 0, true);
+    machine_draw(m, b->space, &n, b->root.cols);
+    if (!m->exhausted) tape_product(m->tape, b->table, move->noise, b->root, n, AS_IS);
+  }
+}
+
+static int blocks(const Machine *m, const void *state, int space, NoiseBlock *out) {
+  const Boundary *b = state;
+  if (b->space != space || !b->noise.rows) return 0;
+  *out = (NoiseBlock){tape_data(m->tape, b->noise), (int)b->noise.rows};
+  return 1;
+}
+
+static void end(void *state) { free(state); }
+
+static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
+  double vectors = (double)thin_vectors(p, &p->matrices[matrix]);
+  return 8 * (vectors * (vectors + 2 * S) + (record ? steps : 1) * 2 * vectors * S);
+}
+
+View boundary_table(const Machine *m, int matrix) {
+  return ((const Boundary *)m->state[matrix])->table;
+}
+
+const MatrixKind boundary = {"boundary", begin, apply, learn, blocks, end, bytes};

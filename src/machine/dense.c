@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A matrix of real numbers, [N_to, N_from] operator entries, and the outer products that it learned
+ * since they were last folded into them, so that a step costs two thin products rather than an
+ * update of all entries; and so its velocity under momentum:
+ *
+ *     W = keep w + (1/N_from) sum_k past_k y_k x_k^T,   V = lag v + (1/N_from) sum_k recent_k y_k
+ * x_k^T
+ *
+ * Decay and momentum act on the coefficients of the products. */
+#include "base/memory.h"
+#include "machine/machine.h"
+#include "num/linalg.h"
+#include "num/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FOLD_ROWS = 64 }; /* how many outer products are folded at a time */
+
+typedef struct Dense {
+  const Matrix *matrix;
+  size_t to, from; /* neurons */
+  double *w, *v;   /* v: NULL when there is no velocity, or none that was folded */
+  double keep, lag;
+  double *x, *y;         /* [history, N] */
+  double *past, *recent; /* [history] */
+  double *coef, *scaled; /* [most rows, history], [FOLD_ROWS, N_to]: workspace */
+  size_t learned, history;
+} Dense;
+
+/* Outer products of a step, over the uses. */
+static size_t batch_of(const Program *p, int matrix) {
+  size_t rows = 0;
+  for (int k = 0; k < p->matrix_count; k++)
+    if (p->matrices[k].weights == matrix && p->matrices[k].x >= 0)
+      rows += training_rows(p, &p->matrices[k]);
+  return rows;
+}
+
+/* Enough history that a fold, 2 N^2 operations for each product, costs less than the steps that
+ * made it necessary. */
+static size_t history_length(const Program *p, int matrix, size_t N) {
+  size_t batch = batch_of(p, matrix), whole = batch * machine_moves(p);
+  size_t room = N / 2 > batch ? N / 2 : batch;
+  if (p->matrices[matrix].rate == 0) return 0;
+  return whole < room ? whole : room;
+}
+
+/* A velocity is folded with its matrix. */
+static bool folds_velocity(const Program *p, int matrix, size_t N) {
+  size_t whole = batch_of(p, matrix) * machine_moves(p);
+  return update_remembers(&p->update) && p->matrices[matrix].rate != 0 &&
+         history_length(p, matrix, N) < whole;
+}
+
+static void end(void *state) {
+  Dense *d = state;
+  double *const blocks[] = {d->w, d->v, d->x, d->y, d->past, d->recent, d->coef, d->scaled};
+  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+  free(d);
+}
+
+static void *begin(Machine *m, int k) {
+  const Program *p = m->p;
+  const Matrix *matrix = &p->matrices[k];
+  size_t to = tape_columns(m->tape, m->population[matrix->to]),
+         from = tape_columns(m->tape, m->population[matrix->from]),
+         history = history_length(p, k, from);
+  Dense *d = mem_new(1, sizeof *d);
+  *d = (Dense){.matrix = matrix,
+               .to = to,
+               .from = from,
+               .w = mem_block(to * from),
+               .v = folds_velocity(p, k, from) ? mem_block(to * from) : NULL,
+               .keep = 1,
+               .x = mem_block(history * from + 1),
+               .y = mem_block(history * to + 1),
+               .past = mem_block(history + 1),
+               .recent = mem_block(history + 1),
+               .coef = mem_block(most_rows(p) * history + 1),
+               .scaled = mem_block(FOLD_ROWS * (to > from ? to : from)),
+               .history = history};
+  if (d->w && d->x && d->y && d->past && d->recent && d->coef && d->scaled &&
+      (d->v || !folds_velocity(p, k, from))) {
+    dense_initial(m, k, d->w);
+    return d;
+  }
+  end(d);
+  return NULL;
+}
+
+void dense_initial(const Machine *m, int k, double *entries) {
+  const Matrix *matrix = &m->p->matrices[k];
+  size_t to = tape_columns(m->tape, m->population[matrix->to]),
+         from = tape_columns(m->tape, m->population[matrix->from]);
+  double scale = matrix->sigma / sqrt((double)from);
+  random_normals(m->plan.noise.seed,
+                 random_stream(RANDOM_WEIGHTS, m->plan.noise.number, (uint64_t)k, 0), 0, to * from,
+                 entries);
+  for (size_t i = 0; i < to * from; i++) entries[i] *= scale;
+}
+
+static void apply(Machine *m, void *state, int use, bool back, View in, View image) {
+  const Dense *d = state;
+  (void)use;
+  if (tape_failed(m->tape)) return;
+  size_t rows = in.rows, own = back ? d->to : d->from, far = back ? d->from : d->to, n = d->learned;
+  const double *x = tape_data(m->tape, in), *met = back ? d->y : d->x, *made = back ? d->x : d->y;
+  double *out = tape_data(m->tape, image);
+  if (back)
+    mat_mul(rows, far, own, d->keep, x, own, d->w, d->from, 0, out, far);
+  else
+    mat_mul_bt(rows, far, own, d->keep, x, own, d->w, d->from, 0, out, far);
+  if (!n) return;
+  mat_mul_bt(rows, n, own, 1.0 / (double)d->from, x, own, met, own, 0, d->coef, n);
+  for (size_t i = 0; i < rows * n; i++) d->coef[i] *= d->past[i % n];
+  mat_mul(rows, far, n, 1, d->coef, n, made, far, 1, out, far);
+}
+
+/* into <- keep into + (1/N_from) sum_k share_k y_k x_k^T */
+static void fold_into(const Dense *d, double keep, const double *share, double *into) {
+  size_t to = d->to, from = d->from;
+  for (size_t first = 0; first < d->learned; first += FOLD_ROWS) {
+    size_t rows = d->learned - first < FOLD_ROWS ? d->learned - first : FOLD_ROWS;
+    for (size_t i = 0; i < rows * to; i++)
+      d->scaled[i] = share[first + i / to] * d->y[first * to + i];
+    mat_mul_at(to, from, rows, 1.0 / (double)from, d->scaled, to, d->x + first * from, from, keep,
+               into, from);
+    keep = 1;
+  }
+}
+
+static void fold(Dense *d) {
+  fold_into(d, d->keep, d->past, d->w);
+  if (d->v) fold_into(d, d->lag, d->recent, d->v);
+  d->keep = d->lag = 1;
+  d->learned = 0;
+}
+
+/* Old products, and what was folded of W and V, one step on. */
+static void age(Dense *d, const Move *move) {
+  for (size_t k = 0; k < d->learned; k++) {
+    d->recent[k] *= move->beta;
+    d->past[k] = move->keep * d->past[k] + move->push * d->recent[k];
+  }
+  d->keep *= move->keep;
+  d->lag *= move->beta;
+  if (!d->v || d->lag == 0) return;
+  for (size_t i = 0; i < d->to * d->from; i++)
+    d->w[i] = d->keep * d->w[i] + move->push * d->lag * d->v[i];
+  d->keep = 1;
+}
+
+/* The products force y x^T of one use. */
+static void take_up(Machine *m, Dense *d, const Matrix *use, const Move *move, View force) {
+  size_t C = sizes_of(m->p).outputs;
+  const double *f = tape_data(m->tape, force), *x = tape_data(m->tape, m->value[use->x]),
+               *y = tape_data(m->tape, m->value[use->learns]);
+  for (size_t k = 0; k < force.rows; k++) {
+    if (f[k] == 0) continue;
+    double *to = d->y + d->learned * d->to;
+    memcpy(d->x + d->learned * d->from, x + k / C * d->from, d->from * sizeof *x);
+    for (size_t i = 0; i < d->to; i++) to[i] = f[k] * y[k * d->to + i];
+    d->past[d->learned] = move->push + move->pull;
+    d->recent[d->learned++] = 1;
+  }
+}
+
+/* What a step adds at a temperature: the entries of one more matrix. */
+static void shake(Machine *m, Dense *d, int k, double noise) {
+  for (size_t i = 0; i < d->to * d->from; i++) d->w[i] *= d->keep;
+  d->keep = 1;
+  uint64_t stream = random_stream(RANDOM_LANGEVIN, m->plan.noise.number, (uint64_t)k, 0);
+  for (size_t i = 0; i < d->to; i++) {
+    random_normals(m->plan.noise.seed, stream, (machine_move(m) * d->to + i) * d->from, d->from,
+                   d->scaled);
+    axpy(d->from, noise / sqrt((double)d->from), d->scaled, d->w + i * d->from);
+  }
+}
+
+static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
+  Dense *d = state;
+  const Program *p = m->p;
+  int root = d->matrix->weights;
+  (void)uses;
+  if (d->learned + batch_of(p, root) > d->history) fold(d);
+  age(d, move);
+  for (int use = root, k = 0; use < p->matrix_count; use++)
+    if (p->matrices[use].weights == root && p->matrices[use].x >= 0)
+      take_up(m, d, &p->matrices[use], move, force[k++]);
+  if (move->noise > 0) shake(m, d, root, move->noise);
+}
+
+static int blocks(const Machine *m, const void *state, int space, NoiseBlock *out) {
+  (void)m, (void)state, (void)space, (void)out;
+  return 0;
+}
+
+static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
+  (void)steps, (void)record;
+  const Matrix *m = &p->matrices[matrix];
+  double from = S * p->spaces[m->from].ratio, to = S * p->spaces[m->to].ratio,
+         history = (double)history_length(p, matrix, (size_t)from);
+  double copies = folds_velocity(p, matrix, (size_t)from) ? 2 : 1;
+  return 8 * (copies * from * to + (from + to + (double)most_rows(p)) * history);
+}
+
+const MatrixKind dense = {"dense", begin, apply, learn, blocks, end, bytes};

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "machine/machine.h"
+#include "base/memory.h"
+#include "field/observable.h"
+#include "machine/kinks.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- maps ---- */
+
+bool machine_rounds(const Program *p) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == OP_MAP && !kinks_round(p->pool, p->ops[i].expr)) return false;
+  return true;
+}
+
+MachineCode machine_compile(const Program *p, bool slopes, const double *rounding) {
+  const Expr *times =
+      expr_call(p->pool, PRIM_MUL, expr_arg(p->pool, 0), expr_arg(p->pool, 1), NULL);
+  MachineCode code = {mem_new((size_t)p->op_count + 1, sizeof *code.maps),
+                      kinks_map(p->pool, times, 2, 0)};
+  for (int i = 0; i < p->op_count; i++) {
+    const Op *op = &p->ops[i];
+    if (op->kind != OP_MAP) continue;
+    code.maps[i] = slopes ? kinks_map(p->pool, op->expr, op->src_count, rounding ? rounding[i] : 0)
+                          : tape_map_new(op->expr, NULL, op->src_count);
+  }
+  return code;
+}
+
+void machine_code_free(const Program *p, MachineCode *code) {
+  for (int i = 0; i < p->op_count; i++) tape_map_free(code->maps[i]);
+  tape_map_free(code->times);
+  free(code->maps);
+}
+
+/* ---- what is needed ---- */
+
+/* Marks the ops that make what is read, and what these read. */
+static void mark(const Program *p, bool *read, bool *marked) {
+  for (bool more = true; more;) {
+    more = false;
+    for (int i = p->op_count - 1; i >= 0; i--) {
+      const Op *op = &p->ops[i];
+      if (marked[i] || !(op->kind == OP_LEARN || read[op->dst])) continue;
+      more = marked[i] = true;
+      for (int k = 0; k < op->src_count; k++) read[op->src[k]] = true;
+      for (int k = 0; k < p->matrix_count && op->kind == OP_LEARN; k++)
+        if (p->matrices[k].weights == op->matrix && p->matrices[k].x >= 0)
+          read[p->matrices[k].x] = read[p->matrices[k].learns] = true;
+    }
+  }
+}
+
+/* What the updates need, and what besides the observer, and the judge of divergence, need. */
+static void find_needed(Machine *m) {
+  const Program *p = m->p;
+  bool *read = mem_new((size_t)p->variable_count + 1, sizeof *read);
+  read[p->f] = true;
+  mark(p, read, m->trains);
+  memcpy(m->needed, m->trains, (size_t)p->op_count * sizeof *m->needed);
+  for (int i = 0; i < p->observable_count; i++) {
+    const ProgramObservable *o = &p->observables[i];
+    if (!m->plan.wanted || o->field == FIELD_LOSS) read[o->variable] = true;
+  }
+  for (int v = 0; v < p->variable_count && m->plan.wanted; v++) read[v] |= m->plan.wanted[v];
+  mark(p, read, m->needed);
+  free(read);
+}
+
+/* ---- noise ---- */
+
+/* What fresh noise on a population is to be orthogonal to. */
+static int collect_blocks(const Machine *m, int space, NoiseBlock *blocks) {
+  int n = 0;
+  for (int k = 0; k < m->p->matrix_count; k++)
+    if (m->state[k]) n += machine_kind(&m->plan, k)->blocks(m, m->state[k], space, blocks + n);
+  return n;
+}
+
+bool machine_draw(Machine *m, int space, View *noise, size_t count) {
+  size_t S = tape_columns(m->tape, m->population[space]), before = noise->rows;
+  View grown = tape_grow(m->tape, *noise, count);
+  bool improved = false;
+  if (tape_failed(m->tape)) return improved;
+  double *rows = tape_data(m->tape, view_rows(grown, before, count));
+  for (size_t i = 0; i < count; i++)
+    if (!noise_row(&m->plan.noise, S, space, m->noise_count[space]++, rows + i * S))
+      m->exhausted = true;
+  if (m->plan.improve && count) {
+    NoiseBlock *blocks = mem_new((size_t)(MOST_BLOCKS * m->p->matrix_count + 1), sizeof *blocks);
+    int n = collect_blocks(m, space, blocks);
+    size_t taken = 0;
+    for (int i = 0; i < n; i++) taken += (size_t)blocks[i].count;
+    improved = taken < S - S / 5;
+    if (improved) noise_condition(rows, count, S, blocks, n, true);
+    free(blocks);
+  }
+  *noise = grown;
+  return improved;
+}
+
+/* ---- operations ---- */
+
+static View new_value(Machine *m, int v) {
+  const Variable *variable = &m->p->variables[v];
+  if (is_wide(m->p, variable->space))
+    return tape_wide(m->tape, m->population[variable->space], rows_of(m->p, v), false);
+  return tape_table(m->tape, rows_of(m->p, v), (size_t)variable->cols, false);
+}
+
+static void run_rows(Machine *m, const Op *op, View out) {
+  const RowMap *map = &m->p->row_maps[op->rows];
+  size_t C = m->p->variables[op->dst].backward ? sizes_of(m->p).outputs : 1,
+         from = (size_t)map->from, to = (size_t)map->to;
+  View in = m->value[op->src[0]];
+  for (size_t a = 0; a < out.rows / (to * C); a++)
+    for (size_t i = 0; i < to; i++)
+      for (int k = map->begin[i]; k < map->begin[i + 1]; k++)
+        tape_copy(m->tape, view_rows(out, (a * to + i) * C, C), map->weight[k],
+                  view_rows(in, (a * from + (size_t)map->source[k]) * C, C));
+}
+
+static void run_apply(Machine *m, const Op *op, View out) {
+  int root = m->p->matrices[op->matrix].weights;
+  machine_kind(&m->plan, root)
+      ->apply(m, m->state[root], op->matrix, op->kind == OP_APPLY_T, m->value[op->src[0]], out);
+}
+
+static void run_constant(Machine *m, const Op *op, View out) {
+  const Constant *c = &m->p->constants[op->constant];
+  size_t n = c->rows * c->cols;
+  size_t now = c->steps == 0 ? 0 : c->moves ? machine_move(m) : (size_t)m->t;
+  if (tape_failed(m->tape) || (c->steps && now >= c->steps)) return;
+  memcpy(tape_data(m->tape, out), c->numbers + now * n, n * sizeof(double));
+}
+
+/* The value at t = 0: as it fluctuates, or as a known number. */
+static void run_start(Machine *m, const Op *op, View out) {
+  View in = m->value[op->src[0]];
+  if (!m->plan.fixed_start)
+    tape_copy(m->tape, out, 1, in);
+  else
+    memcpy(tape_data(m->tape, out), tape_data(m->tape, in), out.rows * sizeof(double));
+}
+
+static View block_of(const Op *op, View in, const Variable *dst) {
+  return view_cols(view_rows(in, (size_t)op->first[0], (size_t)dst->rows), (size_t)op->first[1],
+                   (size_t)dst->cols);
+}
+
+static void compute(Machine *m, int i, const Op *op, View out) {
+  const View *a = &m->value[op->src[0]], *b = &m->value[op->src[1]];
+  View args[OP_MAX_ARGS];
+  Transpose which = (op->transpose_a ? TRANSPOSE_A : AS_IS) | (op->transpose_b ? TRANSPOSE_B : 0);
+  switch (op->kind) {
+  case OP_APPLY:
+  case OP_APPLY_T: run_apply(m, op, out); break;
+  case OP_MAP:
+    for (int k = 0; k < op->src_count; k++) args[k] = m->value[op->src[k]];
+    tape_map(m->tape, out, m->plan.code->maps[i], args);
+    break;
+  case OP_ROWS: run_rows(m, op, out); break;
+  case OP_CONST: run_constant(m, op, out); break;
+  case OP_MOMENT: tape_average(m->tape, out, 1, *a, *b, (size_t)op->group); break;
+  case OP_MIX: tape_product(m->tape, out, 1, *a, *b, which); break;
+  case OP_LSE: tape_lse(m->tape, out, *a); break;
+  case OP_START: run_start(m, op, out); break;
+  case OP_INPUT:
+  case OP_SEED:
+  case OP_WEIGH:
+  case OP_BLOCK:
+  case OP_SET:
+  case OP_LEARN: break;
+  }
+}
+
+static void run_learn(Machine *m, const Op *op) {
+  View force[OP_MAX_ARGS];
+  for (int k = 0; k < op->src_count; k++) force[k] = m->value[op->src[k]];
+  const Matrix *matrix = &m->p->matrices[op->matrix];
+  Instant now = {m->t, m->stage, m->p->how.parts};
+  Move move = move_of(m->p, matrix, now, m->plan.gamma);
+  machine_kind(&m->plan, op->matrix)->learn(m, m->state[op->matrix], &move, force, op->src_count);
+}
+
+/* What stays from step to step is kept on the tape; of a state the former value is not. */
+static void run_set(Machine *m, const Op *op) {
+  View next = tape_same(m->tape, m->value[op->src[0]]);
+  tape_copy(m->tape, next, 1, m->value[op->src[0]]);
+  tape_drop(m->tape, m->value[op->dst]);
+  m->value[op->dst] = tape_keep(m->tape, next);
+}
+
+static void run_op(Machine *m, int i) {
+  const Op *op = &m->p->ops[i];
+  bool known = op->kind == OP_CONST && m->p->constants[op->constant].steps == 0;
+  bool first = m->t == 0 && m->stage == 0, wanted = m->stage ? m->trains[i] : m->needed[i];
+  if (!wanted || ((op->once || known) && !first)) return;
+  if (op->kind == OP_LEARN) {
+    run_learn(m, op);
+    return;
+  }
+  if (op->kind == OP_SET) {
+    run_set(m, op);
+    return;
+  }
+  const Variable *dst = &m->p->variables[op->dst];
+  if (op->kind == OP_INPUT || op->kind == OP_SEED) return;
+  if (op->kind == OP_BLOCK) {
+    m->value[op->dst] = block_of(op, m->value[op->src[0]], dst);
+    return;
+  }
+  View out = op->kind == OP_CONST ? tape_table(m->tape, (size_t)dst->rows, (size_t)dst->cols, true)
+                                  : new_value(m, op->dst);
+  m->value[op->dst] = op->once || known ? tape_keep(m->tape, out) : out;
+  if (!tape_failed(m->tape)) compute(m, i, op, out);
+}
+
+/* ---- the steps ---- */
+
+static bool go_on(Machine *m) {
+  if (m->status != STATUS_OK) return false;
+  if (m->exhausted || tape_failed(m->tape)) m->status = STATUS_LIMIT;
+  if (m->plan.stop && *m->plan.stop) m->status = STATUS_INTERRUPTED;
+  return m->status == STATUS_OK;
+}
+
+static void run_ops(Machine *m, int first, int end) {
+  for (int i = first; i < end && go_on(m); i++) run_op(m, i);
+  go_on(m);
+}
+
+static void measure_scale(Machine *m) {
+  for (int v = 0; v < m->p->variable_count; v++) {
+    View x = m->value[v];
+    if (x.slab < 0 || tape_space(m->tape, x) < 0) continue;
+    double *squares = mem_new(x.rows + 1, sizeof *squares), most = 0;
+    tape_squares(m->tape, x, squares);
+    for (size_t r = 0; r < x.rows; r++) most = fmax(most, squares[r]);
+    m->scale[v] = sqrt(most);
+    free(squares);
+  }
+}
+
+/* True while all entries are finite and below 1e100. */
+static bool is_sane(const Machine *m, int variable) {
+  View x = m->value[variable];
+  const double *f = tape_data(m->tape, x);
+  size_t stride = tape_stride(m->tape, x);
+  for (size_t i = 0; i < x.rows * x.cols; i++)
+    if (!(fabs(f[i / x.cols * stride + i % x.cols]) < 1e100)) return false;
+  return true;
+}
+
+/* The largest tangent kernel of a point; 0 where it is not known, or cannot change the kernels. */
+static double largest_kernel(const Machine *m) {
+  View K = m->value[program_observable(m->p, FIELD_NTK, 0)->variable];
+  double most = 0;
+  if (K.slab < 0 || m->p->how.lazy) return 0;
+  for (size_t a = 0; a < K.rows; a++)
+    most = fmax(most, tape_data(m->tape, K)[a * tape_stride(m->tape, K) + a]);
+  return most;
+}
+
+/* STATUS_NUMERICS when training has diverged (see DIVERGED). */
+static void judge(Machine *m) {
+  int variable = program_observable(m->p, FIELD_LOSS, 0)->variable;
+  double loss = *tape_data(m->tape, m->value[variable]);
+  if (m->t == 0) {
+    double move = largest_kernel(m) / m->plan.gamma;
+    m->limit = loss > 0 ? DIVERGED * loss * (1 + move * move) : INFINITY;
+  }
+  if (!is_sane(m, m->p->f) || !(loss <= m->limit)) m->status = STATUS_NUMERICS;
+}
+
+static void remember(Machine *m) {
+  m->mark[m->t] = tape_mark(m->tape);
+  for (int v = 0; v < m->p->variable_count; v++)
+    if (m->past[v]) m->past[v][m->t] = m->value[v];
+}
+
+/* What is recorded of a step: all that its first stage met. */
+static void measure(Machine *m) {
+  judge(m);
+  if (m->status != STATUS_OK) return;
+  if (m->t == 0) measure_scale(m);
+  remember(m);
+  bool fine = !m->plan.observe || m->plan.observe(m->plan.sink, m, m->t);
+  if (!fine && m->status == STATUS_OK) m->status = STATUS_INTERRUPTED;
+}
+
+size_t machine_moves(const Program *p) {
+  return (size_t)(p->problem->steps * stages_of(p, p->how.parts));
+}
+
+size_t machine_move(const Machine *m) {
+  return (size_t)(m->t * stages_of(m->p, m->p->how.parts) + m->stage);
+}
+
+/* The moves of a step; the last step has none, and is only measured. */
+static void run_step(Machine *m) {
+  bool last = m->t == m->plan.steps;
+  int stages = last ? 1 : stages_of(m->p, m->p->how.parts);
+  for (m->stage = 0; m->stage < stages && m->status == STATUS_OK; m->stage++) {
+    run_ops(m, 0, m->p->train_first);
+    if (m->stage == 0 && m->status == STATUS_OK) measure(m);
+    if (last || m->status != STATUS_OK) return;
+    run_ops(m, m->p->train_first, m->p->op_count);
+    tape_sweep(m->tape);
+  }
+}
+
+/* ---- the whole ---- */
+
+const MatrixKind *machine_kind(const MachinePlan *plan, int matrix) {
+  return is_wide_matrix(plan->program, &plan->program->matrices[matrix]) ? plan->hidden : &boundary;
+}
+
+static size_t columns_of(const MachinePlan *plan, double ratio) {
+  return plan->sized ? (size_t)llround(ratio * (double)plan->columns) : plan->columns;
+}
+
+/* Remembers a variable at all times, when recording. */
+static void keep_past(Machine *m, int variable) {
+  View **past = &m->past[variable];
+  if (m->plan.record && !*past) *past = mem_new((size_t)m->plan.steps + 1, sizeof **past);
+}
+
+static void prepare(Machine *m) {
+  const Program *p = m->p;
+  size_t variables = (size_t)p->variable_count + 1, spaces = (size_t)p->space_count + 1;
+  TapeSpace *populations = mem_new(spaces, sizeof *populations);
+  int count = 0;
+  m->population = mem_new(spaces, sizeof *m->population);
+  for (int s = 0; s < p->space_count; s++) {
+    m->population[s] = is_wide(p, s) ? count : -1;
+    if (is_wide(p, s))
+      populations[count++] =
+          (TapeSpace){columns_of(&m->plan, p->spaces[s].ratio), p->spaces[s].ratio};
+  }
+  m->tape = tape_new(populations, count, m->plan.weights, m->plan.noise.kind == NOISE_COORDINATES,
+                     m->plan.record);
+  free(populations);
+  m->value = mem_new(variables, sizeof *m->value);
+  for (int v = 0; v < p->variable_count; v++) m->value[v] = NO_VIEW;
+  m->past = mem_new(variables, sizeof *m->past);
+  for (int i = 0; i < p->observable_count; i++) keep_past(m, p->observables[i].variable);
+  for (int k = 0; k < p->matrix_count; k++)
+    if (p->matrices[k].x >= 0) {
+      keep_past(m, p->matrices[k].features);
+      keep_past(m, p->matrices[k].y);
+    }
+  m->mark = mem_new((size_t)m->plan.steps + 1, sizeof *m->mark);
+  m->state = mem_new((size_t)p->matrix_count + 1, sizeof *m->state);
+  m->noise_count = mem_new(spaces, sizeof *m->noise_count);
+  m->scale = mem_new(variables, sizeof *m->scale);
+  m->needed = mem_new((size_t)p->op_count + 1, sizeof *m->needed);
+  m->trains = mem_new((size_t)p->op_count + 1, sizeof *m->trains);
+  find_needed(m);
+}
+
+static void begin_matrices(Machine *m) {
+  for (int k = 0; k < m->p->matrix_count && m->status == STATUS_OK; k++) {
+    if (m->p->matrices[k].weights != k) continue;
+    m->state[k] = machine_kind(&m->plan, k)->begin(m, k);
+    if (m->status == STATUS_OK && (!m->state[k] || m->exhausted || tape_failed(m->tape)))
+      m->status = STATUS_LIMIT;
+  }
+}
+
+void machine_start(const MachinePlan *plan, Machine *m) {
+  *m = (Machine){.plan = *plan, .p = plan->program, .status = STATUS_OK};
+  prepare(m);
+  begin_matrices(m);
+}
+
+Status machine_run(const MachinePlan *plan, Machine *m, int *failed_at) {
+  *failed_at = 0;
+  machine_start(plan, m);
+  for (m->t = 0; m->t <= plan->steps && m->status == STATUS_OK; m->t++) {
+    *failed_at = m->t;
+    run_step(m);
+  }
+  Status status = m->status;
+  if (m->exhausted) *failed_at = -1;
+  if (status != STATUS_OK) machine_free(m);
+  return status;
+}
+
+void machine_free(Machine *m) {
+  const Program *p = m->p;
+  if (!p) return;
+  for (int k = 0; k < p->matrix_count; k++)
+    if (m->state && m->state[k]) machine_kind(&m->plan, k)->end(m->state[k]);
+  for (int v = 0; v < p->variable_count && m->past; v++) free(m->past[v]);
+  free(m->past);
+  free(m->value);
+  free(m->mark);
+  free(m->state);
+  free(m->population);
+  free(m->noise_count);
+  free(m->scale);
+  free(m->needed);
+  free(m->trains);
+  tape_free(m->tape);
+  *m = (Machine){.status = STATUS_OK};
+}
+
+/* ---- values from values ---- */
+
+void machine_function(Machine *m, const Program *p, const MachineCode *code, int given,
+                      int wanted) {
+  *m = (Machine){.plan = {.program = p, .code = code}, .p = p, .status = STATUS_OK};
+  m->tape = tape_new(NULL, 0, NULL, false, false);
+  m->value = mem_new((size_t)p->variable_count + 1, sizeof *m->value);
+  m->needed = mem_new((size_t)p->op_count + 1, sizeof *m->needed);
+  for (int v = 0; v < p->variable_count; v++) m->value[v] = NO_VIEW;
+  bool *read = mem_new((size_t)p->variable_count + 1, sizeof *read);
+  read[wanted] = true;
+  for (int i = p->op_count - 1; i >= 0; i--) {
+    const Op *op = &p->ops[i];
+    if (op->kind == OP_LEARN || op->dst == given || !read[op->dst]) continue;
+    m->needed[i] = true;
+    for (int k = 0; k < op->src_count; k++) read[op->src[k]] = true;
+  }
+  free(read);
+  m->value[given] = tape_keep(
+      m->tape, tape_table(m->tape, rows_of(p, given), (size_t)p->variables[given].cols, true));
+}
+
+void machine_call(Machine *m, int given, const double *numbers, int wanted, double *out) {
+  View x = m->value[given];
+  if (!tape_failed(m->tape))
+    memcpy(tape_data(m->tape, x), numbers, x.rows * x.cols * sizeof *numbers);
+  for (int i = 0; i < m->p->train_first; i++) run_op(m, i);
+  if (!tape_failed(m->tape)) machine_read(m, wanted, out);
+  tape_sweep(m->tape);
+  m->stage = 0;
+  m->t = 1; /* known numbers are there */
+}
+
+void machine_read(const Machine *m, int variable, double *out) {
+  View x = m->value[variable];
+  for (size_t r = 0; r < x.rows; r++)
+    memcpy(out + r * x.cols, tape_data(m->tape, view_rows(x, r, 1)), x.cols * sizeof *out);
+}
+
+double machine_bytes(const MachinePlan *plan, size_t steps) {
+  const Program *p = plan->program;
+  double S = (double)plan->columns, doubles = 0, T = (double)steps * stages_of(p, p->how.parts);
+  for (int v = 0; v < p->variable_count; v++) {
+    bool wide = is_wide(p, p->variables[v].space);
+    double own = (double)rows_of(p, v) * (wide ? S : p->variables[v].cols);
+    doubles += own * (plan->record ? T : 1);
+  }
+  double bytes = 8 * doubles;
+  for (int k = 0; k < p->matrix_count; k++)
+    if (p->matrices[k].weights == k)
+      bytes += machine_kind(plan, k)->bytes(p, k, S, T, plan->record);
+  return bytes;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The machine that runs a completed field program: one step loop, for sample paths at infinite
+ * width, for networks, and for networks without matrices, recorded or not.
+ *
+ * The values of a program are blocks on a tape. What a random matrix does to the vectors it meets
+ * is the matter of its *kind*, a struct of functions; the machine knows no more of a matrix. */
+#ifndef DMF_MACHINE_MACHINE_H
+#define DMF_MACHINE_MACHINE_H
+
+#include "base/status.h"
+#include "field/program.h"
+#include "machine/noise.h"
+#include "machine/tape.h"
+
+#include <signal.h>
+
+typedef struct Machine Machine;
+
+enum { MOST_BLOCKS = 4 };
+
+/* What a random matrix is. `state` is what `begin` made. */
+typedef struct MatrixKind {
+  const char *name;
+  /* The matrix at the start; NULL if memory ran out or the machine failed. */
+  void *(*begin)(Machine *m, int matrix);
+  /* out += W x, or W^T x when `back`. Every use of the matrix says which it is. */
+  void (*apply)(Machine *m, void *state, int use, bool back, View x, View out);
+  /* One step: V <- beta V + O, W <- keep W + push V + pull O + noise Xi, with O the sum over uses k
+   * of force_k y x^T. */
+  void (*learn)(Machine *m, void *state, const Move *move, const View *force, int uses);
+  /* The rows that noise on a population is made orthogonal to, at most MOST_BLOCKS; their number.
+   */
+  int (*blocks)(const Machine *m, const void *state, int space, NoiseBlock *blocks);
+  void (*end)(void *state);
+  /* Bytes that it takes, an upper bound, in `steps` steps with this many columns. */
+  double (*bytes)(const Program *program, int matrix, double columns, double steps, bool record);
+} MatrixKind;
+
+extern const MatrixKind sequential, dense;
+
+/* The maps of a program, compiled. */
+typedef struct MachineCode {
+  TapeMap **maps; /* [op_count] */
+  TapeMap *times; /* a_0 a_1 */
+} MachineCode;
+/* `slopes`: the tape will be read backward. Kinks are then rounded over a distance rounding
+ * [op_count] (NULL: nothing is) in derivatives alone: what a derivative at each sample misses are
+ * the samples that cross a kink. */
+MachineCode machine_compile(const Program *program, bool slopes, const double *rounding);
+void machine_code_free(const Program *program, MachineCode *code);
+/* Whether every kink of the program can be rounded. */
+bool machine_rounds(const Program *program);
+
+/* How a program is run. */
+typedef struct MachinePlan {
+  const Program *program; /* completed */
+  const MachineCode *code;
+  const MatrixKind *hidden; /* matrices between populations */
+  NoiseSource noise;
+  size_t columns;        /* S, of every population; with `sized` of one of ratio 1 */
+  bool sized;            /* populations have their own numbers of neurons, ratio times as many */
+  const double *weights; /* of the neurons; NULL: equal */
+  double gamma;
+  double tol;       /* sequential: directions that stand out by less of their field are dropped */
+  bool improve;     /* sequential: noise is made orthogonal to earlier noise and fields */
+  bool independent; /* sequential: without responses */
+  bool record;
+  bool fixed_start;   /* OP_START takes the value at t = 0 as known: it does not fluctuate */
+  const bool *wanted; /* [variable]: besides what training needs; NULL: all observables */
+  int steps;          /* T */
+  const volatile sig_atomic_t *stop;
+  /* Called when the values of step t are there; false to stop. */
+  bool (*observe)(void *sink, Machine *m, int t);
+  void *sink;
+} MachinePlan;
+
+struct Machine {
+  MachinePlan plan;
+  const Program *p;
+  Tape *tape;
+  View *value;      /* [variable], of this step */
+  View **past;      /* [variable][T+1]: observables, and what matrices meet, when recording */
+  int *mark;        /* [T+1]: the tape's mark when the values of each step are there */
+  void **state;     /* [matrix] */
+  int *population;  /* [space]: as the tape numbers them, -1 where it is none */
+  int *noise_count; /* [space] */
+  double *scale;    /* [variable]: root mean square at t = 0 of the largest row, wide ones */
+  bool *trains;     /* [op]: what training needs */
+  bool *needed;     /* [op] */
+  int t, stage;
+  double limit;   /* of the loss, beyond which training has diverged */
+  int rank;       /* the largest basis */
+  bool exhausted; /* no more noise */
+  Status status;
+};
+
+/* Training has diverged when the loss exceeds DIVERGED times what it is at the start, times 1 +
+ * (K/gamma)^2 for the output of K/gamma that fields of order one can give, as they do on their way
+ * to a flatter place when the first steps are too large (not in the lazy limit, where kernels
+ * cannot change); or when an output is not below 1e100. No bound where the loss starts at 0. */
+enum { DIVERGED = 1000000 };
+
+/* Runs the program. On failure the machine is empty; *failed_at is the step. STATUS_LIMIT: memory,
+ * or, with coordinates or a grid, too few columns for the noise (*failed_at is then -1). */
+Status machine_run(const MachinePlan *plan, Machine *machine, int *failed_at);
+/* Only the matrices as they are before the first step; machine->status says whether. */
+void machine_start(const MachinePlan *plan, Machine *machine);
+void machine_free(Machine *machine);
+
+/* Values that follow from another by tables alone, as losses from outputs: a machine without
+ * neurons that computes variable `wanted` [rows, cols] from numbers for variable `given`. */
+void machine_function(Machine *m, const Program *program, const MachineCode *code, int given,
+                      int wanted);
+void machine_call(Machine *m, int given, const double *numbers, int wanted, double *out);
+
+/* The numbers of a table at the step under way, row by row, [rows, cols]. */
+void machine_read(const Machine *machine, int variable, double *out);
+/* An upper bound of what a run over `steps` times holds. */
+double machine_bytes(const MachinePlan *plan, size_t steps);
+/* The kind of a matrix in this plan. */
+const MatrixKind *machine_kind(const MachinePlan *plan, int matrix);
+
+/* ---- for matrix kinds ---- */
+
+/* The number of the move under way, and those of the whole run. */
+size_t machine_move(const Machine *m);
+size_t machine_moves(const Program *program);
+/* `count` rows of noise on a population behind those of `noise`, made orthogonal to what `blocks`
+ * holds of it when the plan says so, and a fifth of sample space is left free; whether it was. */
+bool machine_draw(Machine *m, int space, View *noise, size_t count);
+/* x = L q + rest, with new directions in the orthonormal q where they are needed; returns L [rows,
+ * q.rows]. `rest` is no view where nothing is left. */
+View machine_meet(Machine *m, View *q, View x, View *rest);
+/* What use `use` of a matrix met last: its coordinates in the basis of its side, and the noise of
+ * the images on the other side as it was then, whose products with what was met are its response in
+ * the other basis. */
+typedef struct Met {
+  View L, noise;
+} Met;
+Met sequential_met(const Machine *m, int use, bool back);
+
+extern const MatrixKind boundary; /* matrices from the inputs, or to the outputs */
+/* The images of its vectors, [vectors, S]. */
+View boundary_table(const Machine *m, int matrix);
+/* The initial entries of a dense matrix, as operator entries [N_to, N_from]. */
+void dense_initial(const Machine *m, int matrix, double *entries);
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A random matrix that is never formed: what it does to the vectors it meets, one after the other,
+ * given what it did to those before (Gaussian conditioning). Exact at any number S of neurons, so
+ * that it samples networks of width S without S x S matrices; and with overlaps of neurons in place
+ * of response functions, so that the whole is a chain of averages over neurons, which the tape can
+ * read backward.
+ *
+ * Of W from population b to a, with rho = N_a / N_b, orthonormal directions q_x of what it met
+ * forward, and q_y of what it met backward, in order of creation,
+ *
+ *     W   q_x = chi = s n + (<q_x xi> / rho - s <q_y n>) q_y             over earlier q_y
+ *     W^T q_y = xi  = s' m + (rho <q_y chi> - s' <q_x m>) q_x            over earlier q_x
+ *
+ * with fresh noise n, m, s = sigma and s' = sigma sqrt(rho). Then W x = L_x chi + L_x M q_y and
+ * W^T y = L_y xi + rho L_y M^T q_x, for x = L_x q_x and y = L_y q_y, with the learned part M. The
+ * overlaps <q_y n> and <q_x m> have mean zero, but they fluctuate. Of a direction too small to be
+ * kept, what is known of its image remains: <rest xi> q_y / rho for the rest of x; the error is
+ * then of second order in its size. */
+#include "base/memory.h"
+#include "machine/machine.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* One side: directions met there, their images on the other side, and the noise in these. */
+typedef struct Side {
+  View q, image, noise;
+} Side;
+
+typedef struct Sequential {
+  const Matrix *matrix;
+  double rho;      /* N_to / N_from */
+  double spread;   /* standard deviation of the entries of the random part, as decay and noise leave
+                      it   but for `share` */
+  double share;    /* what decay has left of it since */
+  bool transposed; /* it acts backward somewhere */
+  bool responds_x, responds_y; /* what it meets on that side depends on its own noise */
+  Side x, y;
+  View *x_now, *y_now;     /* [use]: coordinates of what was met last */
+  View *x_noise, *y_noise; /* [use]: the noise in the images of the other side by then */
+  View learned, velocity;  /* M [x.q.rows, y.q.rows] as of the last update, and its velocity */
+} Sequential;
+
+static bool acts_backward(const Program *p, int matrix) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == OP_APPLY_T && p->matrices[p->ops[i].matrix].weights == matrix)
+      return true;
+  return false;
+}
+
+/* Whether what a matrix meets on a side can respond: always where it is used more than once, and
+ * where the overlaps, whose mean is zero if not, are to fluctuate. */
+static bool responds(const Machine *m, int root, bool back) {
+  const Matrix *matrix = &m->p->matrices[root];
+  if (m->plan.independent) return false;
+  for (int k = root + 1; k < m->p->matrix_count; k++)
+    if (m->p->matrices[k].weights == root) return true;
+  return m->plan.record || !m->plan.improve || (back ? matrix->responds_y : matrix->responds_x);
+}
+
+static Side new_side(Machine *m, int from, int to) {
+  Tape *tape = m->tape;
+  return (Side){tape_keep(tape, tape_wide(tape, from, 0, false)),
+                tape_keep(tape, tape_wide(tape, to, 0, false)),
+                tape_keep(tape, tape_wide(tape, to, 0, true))};
+}
+
+static void *begin(Machine *m, int k) {
+  const Program *p = m->p;
+  const Matrix *matrix = &p->matrices[k];
+  size_t uses = (size_t)p->matrix_count;
+  int from = m->population[matrix->from], to = m->population[matrix->to];
+  Sequential *s = mem_new(1, sizeof *s);
+  *s = (Sequential){.matrix = matrix,
+                    .rho = p->spaces[matrix->to].ratio / p->spaces[matrix->from].ratio,
+                    .spread = matrix->sigma,
+                    .share = 1,
+                    .transposed = acts_backward(p, k),
+                    .responds_x = responds(m, k, false),
+                    .responds_y = responds(m, k, true),
+                    .x = new_side(m, from, to),
+                    .y = new_side(m, to, from),
+                    .x_now = mem_new(uses, sizeof(View)),
+                    .y_now = mem_new(uses, sizeof(View)),
+                    .x_noise = mem_new(uses, sizeof(View)),
+                    .y_noise = mem_new(uses, sizeof(View)),
+                    .learned = NO_VIEW,
+                    .velocity = NO_VIEW};
+  return s;
+}
+
+static void end(void *state) {
+  Sequential *s = state;
+  free(s->x_now);
+  free(s->y_now);
+  free(s->x_noise);
+  free(s->y_noise);
+  free(s);
+}
+
+static int blocks(const Machine *m, const void *state, int space, NoiseBlock *out) {
+  const Sequential *s = state;
+  bool to = s->matrix->to == space, from = s->matrix->from == space;
+  const View views[] = {to ? s->x.noise : NO_VIEW, from ? s->y.noise : NO_VIEW,
+                        from ? s->x.q : NO_VIEW, to ? s->y.q : NO_VIEW};
+  int n = 0;
+  for (size_t i = 0; i < sizeof views / sizeof *views; i++)
+    if (views[i].slab >= 0 && views[i].rows)
+      out[n++] = (NoiseBlock){tape_data(m->tape, views[i]), (int)views[i].rows};
+  return n;
+}
+
+View machine_meet(Machine *m, View *q, View x, View *rest) {
+  Tape *tape = m->tape;
+  size_t rows = x.rows, rank = q->rows;
+  int space = tape_space(tape, x);
+  View L = tape_table(tape, rows, rank + rows, false), old = view_cols(L, 0, rank);
+  View residual = tape_wide(tape, space, rows, false);
+  *rest = NO_VIEW;
+  if (tape_failed(tape)) return old;
+  double *squares = mem_new(rows + 1, sizeof *squares);
+  tape_squares(tape, x, squares);
+  tape_copy(tape, residual, 1, x);
+  if (rank) {
+    tape_average(tape, old, 1, x, *q, 1);
+    tape_product(tape, residual, -1, old, *q, AS_IS);
+  }
+  size_t fresh = tape_extend(tape, q, residual, m->plan.tol, squares, view_cols(L, rank, rows));
+  free(squares);
+  if (fresh < rows) {
+    *rest = tape_wide(tape, space, rows, false);
+    if (tape_failed(tape)) return old;
+    tape_copy(tape, *rest, 1, residual);
+    tape_product(tape, *rest, -1, view_cols(L, rank, fresh), view_rows(*q, rank, fresh), AS_IS);
+  }
+  if ((int)q->rows > m->rank) m->rank = (int)q->rows;
+  return view_cols(L, 0, rank + fresh);
+}
+
+/* The images of the directions of `own` that have none yet; see the head. */
+static void make_images(Machine *m, const Sequential *s, Side *own, const Side *other, bool back) {
+  Tape *tape = m->tape;
+  size_t before = own->image.rows, fresh = own->q.rows - before, far = other->image.rows;
+  const Matrix *matrix = s->matrix;
+  double spread = s->spread * (back ? sqrt(s->rho) : 1), cross = back ? s->rho : 1 / s->rho;
+  if (!fresh) return;
+  bool orthogonal = machine_draw(m, back ? matrix->from : matrix->to, &own->noise, fresh);
+  own->image = tape_grow(tape, own->image, fresh);
+  if (tape_failed(tape) || m->exhausted) return;
+  View image = view_rows(own->image, before, fresh), noise = view_rows(own->noise, before, fresh);
+  tape_copy(tape, image, spread, noise);
+  if (!far || !(back ? s->responds_y : s->responds_x)) return;
+  View overlap = tape_table(tape, fresh, far, false), q = view_rows(other->q, 0, far);
+  tape_average(tape, overlap, cross, view_rows(own->q, before, fresh), other->image, 1);
+  /* nothing where noise is made orthogonal, but it fluctuates */
+  if (!orthogonal || m->plan.record) tape_average(tape, overlap, -spread, noise, q, 1);
+  tape_product(tape, image, 1, overlap, q, AS_IS);
+}
+
+static void apply(Machine *m, void *state, int use, bool back, View x, View out) {
+  Sequential *s = state;
+  Tape *tape = m->tape;
+  Side *own = back ? &s->y : &s->x, *other = back ? &s->x : &s->y;
+  double cross = back ? s->rho : 1 / s->rho;
+  View rest, L = machine_meet(m, &own->q, x, &rest), M = s->learned;
+  make_images(m, s, own, other, back);
+  *(back ? &s->y_now[use] : &s->x_now[use]) = L;
+  *(back ? &s->y_noise[use] : &s->x_noise[use]) = other->noise;
+  if (tape_failed(tape) || m->exhausted) return;
+  tape_product(tape, out, s->share, L, own->image, AS_IS);
+  if (!other->q.rows) return;
+  View mixed = tape_table(tape, x.rows, other->q.rows, false);
+  if (rest.slab >= 0 && other->image.rows && (back ? s->responds_y : s->responds_x))
+    tape_average(tape, view_cols(mixed, 0, other->image.rows), s->share * cross, rest, other->image,
+                 1);
+  if (M.slab >= 0)
+    tape_product(tape, view_cols(mixed, 0, back ? M.rows : M.cols), back ? s->rho : 1,
+                 view_cols(L, 0, back ? M.cols : M.rows), M, back ? TRANSPOSE_B : AS_IS);
+  tape_product(tape, out, 1, mixed, other->q, AS_IS);
+}
+
+/* next = keep w + push v, for tables that may have grown since; w is not wanted any more. */
+static View moved_on(Machine *m, size_t rows, size_t cols, View w, double keep, View v,
+                     double push) {
+  Tape *tape = m->tape;
+  View next = tape_keep(tape, tape_table(tape, rows, cols, false));
+  if (w.slab >= 0 && keep != 0)
+    tape_copy(tape, view_cols(view_rows(next, 0, w.rows), 0, w.cols), keep, w);
+  if (v.slab >= 0 && push != 0)
+    tape_copy(tape, view_cols(view_rows(next, 0, v.rows), 0, v.cols), push, v);
+  tape_drop(tape, w);
+  return next;
+}
+
+/* table += rate sum force x^T y in the bases, over the uses. */
+static void take_up(Machine *m, const Sequential *s, double rate, const View *force, View table) {
+  Tape *tape = m->tape;
+  const Program *p = m->p;
+  for (int use = s->matrix->weights, k = 0; use < p->matrix_count; use++) {
+    const Matrix *matrix = &p->matrices[use];
+    if (matrix->weights != s->matrix->weights || matrix->x < 0) continue;
+    View f = force[k++];
+    size_t batch = f.rows, C = sizes_of(p).outputs;
+    View x = view_rows(s->x_now[use], 0, batch / C), y = view_rows(s->y_now[use], 0, batch);
+    if (!x.cols || !y.cols) continue;
+    View weighted = tape_table(tape, batch, x.cols, false);
+    tape_map(tape, weighted, m->plan.code->times, (View[]){x, f});
+    tape_product(tape, view_cols(view_rows(table, 0, x.cols), 0, y.cols), rate, weighted, y,
+                 TRANSPOSE_A);
+  }
+}
+
+/* What the matrix learns, where that is not what it met. */
+static void meet_learned(Machine *m, Sequential *s) {
+  const Program *p = m->p;
+  for (int use = s->matrix->weights; use < p->matrix_count; use++) {
+    const Matrix *matrix = &p->matrices[use];
+    if (matrix->weights != s->matrix->weights || matrix->learns == matrix->y) continue;
+    View rest;
+    s->y_now[use] = machine_meet(m, &s->y.q, m->value[matrix->learns], &rest);
+    if (s->transposed) make_images(m, s, &s->y, &s->x, true);
+  }
+}
+
+/* keep * old + fresh * xi, as a new block in place of the old one. */
+static View renewed(Machine *m, View old, double keep, View xi, double fresh) {
+  View next = tape_keep(m->tape, tape_same(m->tape, old));
+  tape_copy(m->tape, next, keep, old);
+  tape_copy(m->tape, next, fresh, xi);
+  tape_drop(m->tape, old);
+  return next;
+}
+
+/* The random part takes up noise Xi, whose products with all directions are drawn, those of one
+ * side given those of the other. What was known of it is known of the sum, and the rest is a
+ * Gaussian matrix as before. */
+static void shake(Machine *m, Sequential *s, double noise) {
+  Tape *tape = m->tape;
+  const Matrix *matrix = s->matrix;
+  double old = s->share * s->spread, next = hypot(old, noise);
+  View n = tape_wide(tape, m->population[matrix->to], 0, true),
+       k = tape_wide(tape, m->population[matrix->from], 0, true);
+  machine_draw(m, matrix->to, &n, s->x.image.rows);
+  machine_draw(m, matrix->from, &k, s->y.image.rows);
+  if (tape_failed(tape) || m->exhausted) return;
+  View xi = tape_same(tape, k);
+  tape_copy(tape, xi, sqrt(s->rho), k);
+  if (n.rows && k.rows) {
+    View overlap = tape_table(tape, k.rows, n.rows, false), q = view_rows(s->x.q, 0, n.rows);
+    tape_average(tape, overlap, s->rho, view_rows(s->y.q, 0, k.rows), n, 1);
+    tape_average(tape, overlap, -sqrt(s->rho), k, q, 1);
+    tape_product(tape, xi, 1, overlap, q, AS_IS);
+  }
+  s->x.image = renewed(m, s->x.image, s->share, n, noise);
+  s->y.image = renewed(m, s->y.image, s->share, xi, noise);
+  s->x.noise = renewed(m, s->x.noise, old / next, n, noise / next);
+  s->y.noise = renewed(m, s->y.noise, old / next, k, noise / next);
+  s->spread = next;
+  s->share = 1;
+}
+
+static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
+  Sequential *s = state;
+  (void)uses;
+  meet_learned(m, s);
+  if (tape_failed(m->tape) || m->exhausted) return;
+  size_t rows = s->x.q.rows, cols = s->y.q.rows;
+  if (rows && cols) {
+    if (move->push != 0) {
+      s->velocity = moved_on(m, rows, cols, s->velocity, move->beta, NO_VIEW, 0);
+      take_up(m, s, 1, force, s->velocity);
+    }
+    s->learned = moved_on(m, rows, cols, s->learned, move->keep, s->velocity, move->push);
+    if (move->pull != 0) take_up(m, s, move->pull, force, s->learned);
+  }
+  s->share *= move->keep;
+  if (move->noise > 0) shake(m, s, move->noise);
+}
+
+Met sequential_met(const Machine *m, int use, bool back) {
+  const Sequential *s = m->state[m->p->matrices[use].weights];
+  Met met = back ? (Met){s->y_now[use], s->y_noise[use]} : (Met){s->x_now[use], s->x_noise[use]};
+  if (!(back ? s->responds_y : s->responds_x)) met.noise.rows = 0;
+  return met;
+}
+
+static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
+  const Matrix *m = &p->matrices[matrix];
+  double rows = (double)most_rows(p), rank = fmin(steps * (double)rows_of(p, m->y), S);
+  double bases = 2 * 3 * rank * S, tables = 3 * rank * rank + 4 * rows * rank;
+  double met = 4 * rows * S;
+  return 8 * (2 * bases + (record ? steps : 1) * (tables + met));
+}
+
+const MatrixKind sequential = {"sequential", begin, apply, learn, blocks, end, bytes};

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/memory.h"
+#include "machine/block.h"
+#include "num/linalg.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- blocks ---- */
+
+TapeMap *tape_map_new(const Expr *value, const Expr *const *slope, int count) {
+  TapeMap *map = mem_new(1, sizeof *map);
+  *map = (TapeMap){kernel_new(value), mem_new((size_t)count + 1, sizeof *map->slope), count};
+  for (int k = 0; k < count && slope; k++)
+    if (slope[k]->prim != PRIM_CONST || slope[k]->value != 0) map->slope[k] = kernel_new(slope[k]);
+  return map;
+}
+
+void tape_map_free(TapeMap *map) {
+  if (!map) return;
+  for (int k = 0; k < map->count; k++)
+    if (map->slope[k]) kernel_free(map->slope[k]);
+  kernel_free(map->value);
+  free(map->slope);
+  free(map);
+}
+
+Tape *tape_new(const TapeSpace *spaces, int count, const double *weights, bool coordinates,
+               bool record) {
+  Tape *tape = mem_new(1, sizeof *tape);
+  *tape = (Tape){.spaces = mem_new((size_t)count + 1, sizeof *spaces),
+                 .space_count = count,
+                 .weights = weights,
+                 .coordinates = coordinates,
+                 .record = record};
+  for (int i = 0; i < count; i++) tape->spaces[i] = spaces[i];
+  return tape;
+}
+
+void tape_free(Tape *tape) {
+  if (!tape) return;
+  for (int i = 0; i < tape->slab_count; i++) free(tape->slabs[i].value);
+  for (int i = 0; i < tape->spare_count; i++) free(tape->spares[i].value);
+  for (int i = 0; i < tape->op_count; i++) free(tape->ops[i].args);
+  free(tape->spaces);
+  free(tape->slabs);
+  free(tape->spares);
+  free(tape->ops);
+  free(tape);
+}
+
+bool tape_failed(const Tape *tape) { return tape->failed; }
+double tape_bytes(const Tape *tape) { return tape->bytes; }
+double tape_flops(const Tape *tape) { return tape->flops; }
+int tape_mark(const Tape *tape) { return tape->op_count; }
+size_t tape_columns(const Tape *tape, int space) { return tape->spaces[space].columns; }
+int tape_space(const Tape *tape, View view) { return tape->slabs[view.slab].space; }
+bool is_table(const Tape *tape, View view) { return tape->slabs[view.slab].space == TABLE; }
+
+/* A block of `size` numbers, zeros unless it was used before. */
+static double *take_block(Tape *tape, size_t size) {
+  for (int i = tape->spare_count - 1; i >= 0; i--) {
+    if (tape->spares[i].size != size) continue;
+    double *value = tape->spares[i].value;
+    tape->spares[i] = tape->spares[--tape->spare_count];
+    return value;
+  }
+  double *value = mem_block(size);
+  if (!value) tape->failed = true;
+  tape->bytes += 8 * (double)size;
+  return value;
+}
+
+static void give_block(Tape *tape, Slab *slab) {
+  if (!slab->value) return;
+  if (tape->spare_count == tape->spare_room) {
+    tape->spare_room = 2 * tape->spare_room + 16;
+    tape->spares = mem_grow(tape->spares, (size_t)tape->spare_room * sizeof *tape->spares);
+  }
+  tape->spares[tape->spare_count++] = (Spare){slab->value, slab->capacity * slab->cols + 1};
+  slab->value = NULL;
+}
+
+static View new_slab(Tape *tape, int space, size_t rows, size_t cols, bool constant) {
+  if (tape->slab_count == tape->slab_room) {
+    tape->slab_room = 2 * tape->slab_room + 64;
+    tape->slabs = mem_grow(tape->slabs, (size_t)tape->slab_room * sizeof *tape->slabs);
+  }
+  tape->slabs[tape->slab_count] = (Slab){.space = space,
+                                         .constant = constant,
+                                         .blank = true,
+                                         .rows = rows,
+                                         .cols = cols,
+                                         .capacity = rows,
+                                         .value = take_block(tape, rows * cols + 1),
+                                         .birth = tape->op_count};
+  return (View){tape->slab_count++, 0, rows, 0, cols};
+}
+
+View tape_wide(Tape *tape, int space, size_t rows, bool constant) {
+  return new_slab(tape, space, rows, tape->spaces[space].columns, constant);
+}
+
+View tape_table(Tape *tape, size_t rows, size_t cols, bool constant) {
+  return new_slab(tape, TABLE, rows, cols, constant);
+}
+
+View tape_same(Tape *tape, View view) {
+  return new_slab(tape, tape->slabs[view.slab].space, view.rows, view.cols, false);
+}
+
+View tape_constant(Tape *tape, size_t rows, size_t cols, const double *numbers) {
+  View view = tape_table(tape, rows, cols, true);
+  if (!tape->failed && rows && cols)
+    memcpy(tape_data(tape, view), numbers, rows * cols * sizeof *numbers);
+  return view;
+}
+
+View tape_keep(Tape *tape, View view) {
+  if (view.slab >= 0) tape->slabs[view.slab].stays = true;
+  return view;
+}
+
+void tape_drop(Tape *tape, View view) {
+  if (view.slab >= 0 && !tape->record) give_block(tape, &tape->slabs[view.slab]);
+}
+
+void tape_sweep(Tape *tape) {
+  if (tape->record) return;
+  int last = tape->swept;
+  for (int i = tape->swept; i < tape->slab_count; i++) {
+    if (!tape->slabs[i].stays) give_block(tape, &tape->slabs[i]);
+    if (tape->slabs[i].value) last = i + 1;
+  }
+  tape->slab_count = last;
+  while (tape->swept < last && tape->slabs[tape->swept].stays) tape->swept++;
+}
+
+View tape_grow(Tape *tape, View whole, size_t rows) {
+  Slab *slab = &tape->slabs[whole.slab];
+  if (slab->rows + rows > slab->capacity) {
+    size_t capacity =
+        2 * slab->capacity > slab->rows + rows ? 2 * slab->capacity : slab->rows + rows;
+    double *value = tape->failed ? NULL : mem_block(capacity * slab->cols + 1);
+    if (!value) {
+      tape->failed = true;
+      return whole;
+    }
+    memcpy(value, slab->value, slab->rows * slab->cols * sizeof *value);
+    free(slab->value);
+    tape->bytes += 8 * (double)((capacity - slab->capacity) * slab->cols);
+    slab->value = value;
+    slab->capacity = capacity;
+  }
+  slab->blank = false;
+  slab->rows += rows;
+  whole.rows = slab->rows;
+  return whole;
+}
+
+View view_rows(View view, size_t first, size_t rows) {
+  view.row += first;
+  view.rows = rows;
+  return view;
+}
+
+View view_cols(View view, size_t first, size_t cols) {
+  view.col += first;
+  view.cols = cols;
+  return view;
+}
+
+size_t tape_stride(const Tape *tape, View view) { return tape->slabs[view.slab].cols; }
+
+/* Blocks of a recording tape are zeros before they are written, others may have been used. */
+double *tape_data(const Tape *tape, View view) {
+  Slab *slab = &tape->slabs[view.slab];
+  if (slab->blank && !tape->record) {
+    memset(slab->value, 0, slab->rows * slab->cols * sizeof *slab->value);
+    slab->blank = false;
+  }
+  return slab->value + view.row * slab->cols + view.col;
+}
+
+/* Where an operation writes, and what is left of what was there: nothing (0) or all (1). */
+static double *target(Tape *tape, View out, double *beta) {
+  Slab *slab = &tape->slabs[out.slab];
+  bool whole = out.rows == slab->rows && out.cols == slab->cols;
+  *beta = slab->blank && whole ? 0 : 1;
+  double *data = *beta == 0 ? slab->value : tape_data(tape, out);
+  slab->blank = false;
+  return data;
+}
+
+/* ---- operations ---- */
+
+double average_rows(const Tape *tape, int space, double alpha, const double *x, size_t nx,
+                    size_t ldx, const double *y, size_t ny, size_t group, double *out, size_t ldo,
+                    double *scratch) {
+  size_t S = tape->spaces[space].columns;
+  double flops = 0;
+  if (tape->weights) {
+    for (size_t r = 0; r < ny; r++)
+      for (size_t i = 0; i < S; i++) scratch[r * S + i] = tape->weights[i] * y[r * S + i];
+    y = scratch;
+  } else {
+    alpha /= (double)S;
+  }
+  for (size_t g = 0; g < group; g++)
+    flops += mat_mul_bt(nx / group, ny / group, S, alpha / (double)group, x + g * ldx, group * ldx,
+                        y + g * S, group * S, 1, out, ldo);
+  return flops;
+}
+
+static double *weighing_room(const Tape *tape, size_t rows, size_t columns) {
+  return tape->weights ? mem_block(rows * columns + 1) : NULL;
+}
+
+static TapeOp *record(Tape *tape, TapeKind kind, View out, double alpha) {
+  if (tape->op_count == tape->op_room) {
+    tape->op_room = 2 * tape->op_room + 256;
+    tape->ops = mem_grow(tape->ops, (size_t)tape->op_room * sizeof *tape->ops);
+  }
+  TapeOp *op = &tape->ops[tape->record ? tape->op_count++ : tape->op_count];
+  *op = (TapeOp){.kind = kind, .out = out, .alpha = alpha, .group = 1};
+  return op;
+}
+
+static TapeOp *record_two(Tape *tape, TapeKind kind, View out, double alpha, View a, View b) {
+  TapeOp *op = record(tape, kind, out, alpha);
+  op->arg[0] = a;
+  op->arg[1] = b;
+  return op;
+}
+
+void tape_product(Tape *tape, View out, double alpha, View a, View b, Transpose which) {
+  size_t inner = which & TRANSPOSE_A ? a.rows : a.cols;
+  if (tape->failed || !inner || !out.rows || !out.cols) return;
+  record_two(tape, PRODUCT, out, alpha, a, b)->which = which;
+  const double *A = tape_data(tape, a), *B = tape_data(tape, b);
+  double beta, *o = target(tape, out, &beta);
+  size_t lo = tape_stride(tape, out), la = tape_stride(tape, a), lb = tape_stride(tape, b);
+  double (*product)(size_t, size_t, size_t, double, const double *, size_t, const double *, size_t,
+                    double, double *, size_t) = which & TRANSPOSE_A   ? mat_mul_at
+                                                : which & TRANSPOSE_B ? mat_mul_bt
+                                                                      : mat_mul;
+  tape->flops += product(out.rows, out.cols, inner, alpha, A, la, B, lb, beta, o, lo);
+}
+
+void tape_average(Tape *tape, View out, double alpha, View a, View b, size_t group) {
+  if (tape->failed || !a.rows || !b.rows) return;
+  record_two(tape, AVERAGE, out, alpha, a, b)->group = group;
+  double *scratch = weighing_room(tape, b.rows, b.cols), beta, *o = target(tape, out, &beta);
+  if (tape->weights && !scratch) tape->failed = true;
+  for (size_t r = 0; r < out.rows && beta == 0; r++)
+    memset(o + r * tape_stride(tape, out), 0, out.cols * sizeof *o);
+  if (!tape->failed)
+    tape->flops +=
+        average_rows(tape, tape_space(tape, a), alpha, tape_data(tape, a), a.rows, a.cols,
+                     tape_data(tape, b), b.rows, group, o, tape_stride(tape, out), scratch);
+  free(scratch);
+}
+
+void tape_copy(Tape *tape, View out, double alpha, View in) {
+  if (tape->failed || !out.rows || !in.rows) return;
+  record(tape, COPY, out, alpha)->arg[0] = in;
+  const double *from = tape_data(tape, in);
+  double beta, *to = target(tape, out, &beta);
+  size_t lo = tape_stride(tape, out), li = tape_stride(tape, in);
+  for (size_t r = 0; r < out.rows; r++) {
+    const double *x = from + r % in.rows * li;
+    double *y = to + r * lo;
+    if (beta == 0)
+      for (size_t i = 0; i < out.cols; i++) y[i] = alpha * x[i];
+    else
+      axpy(out.cols, alpha, x, y);
+  }
+}
+
+size_t serving(size_t own, size_t all, size_t r) { return own == all ? r : r / (all / own); }
+
+/* Whether the numbers of a view follow each other without gaps. */
+static bool is_dense(const Tape *tape, View view) {
+  return view.cols == tape_stride(tape, view) || view.rows == 1;
+}
+
+/* Entries of argument `a` that serve `count` entries of a block of this shape from (row, col) on,
+ * along a row or, in a block of one column, down it. */
+static void spread(const Tape *tape, View a, View out, size_t row, size_t count, double *to) {
+  const double *from = tape_data(tape, a);
+  size_t stride = tape_stride(tape, a);
+  for (size_t i = 0; i < count; i++) {
+    size_t r = out.cols == 1 ? i : row, c = out.cols == 1 ? 0 : i;
+    to[i] = from[serving(a.rows, out.rows, r) * stride + serving(a.cols, out.cols, c)];
+  }
+}
+
+void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double *dst) {
+  View out = op->out;
+  int count = op->map->count;
+  bool whole = true;
+  for (int k = 0; k < count; k++) {
+    View a = op->args[k];
+    whole = whole && a.rows == out.rows && a.cols == out.cols && is_dense(tape, a);
+  }
+  bool column = out.cols == 1 && !whole;
+  size_t runs = whole || column ? 1 : out.rows, length = out.rows * out.cols / runs;
+  double *room = whole ? NULL : mem_new((size_t)count * length + 1, sizeof *room);
+  for (size_t r = 0; r < runs; r++) {
+    const double *args[count + 1];
+    for (int k = 0; k < count; k++) {
+      View a = op->args[k];
+      if (whole || (!column && a.cols == out.cols)) {
+        args[k] =
+            tape_data(tape, a) + (whole ? 0 : serving(a.rows, out.rows, r)) * tape_stride(tape, a);
+      } else {
+        spread(tape, a, out, r, length, room + (size_t)k * length);
+        args[k] = room + (size_t)k * length;
+      }
+    }
+    kernel_run(kernel, length, args, dst + r * length);
+  }
+  free(room);
+}
+
+void tape_map(Tape *tape, View out, const TapeMap *map, const View *args) {
+  if (tape->failed || !out.rows) return;
+  TapeOp *op = record(tape, MAP, out, 1);
+  op->args = mem_new((size_t)map->count + 1, sizeof *args);
+  memcpy(op->args, args, (size_t)map->count * sizeof *args);
+  op->map = map;
+  for (int k = 0; k < map->count; k++) tape_data(tape, args[k]);
+  double beta, *o = target(tape, out, &beta);
+  run_kernel(tape, op, map->value, o);
+  if (!tape->record) free(op->args);
+}
+
+void tape_reshape(Tape *tape, View out, View in) {
+  if (tape->failed) return;
+  record(tape, RESHAPE, out, 1)->arg[0] = in;
+  const double *from = tape_data(tape, in);
+  double *to = tape_data(tape, out);
+  tape->slabs[out.slab].blank = false;
+  for (size_t i = 0; i < out.rows * out.cols; i++)
+    to[i / out.cols * tape_stride(tape, out) + i % out.cols] +=
+        from[i / in.cols * tape_stride(tape, in) + i % in.cols];
+}
+
+void tape_lse(Tape *tape, View out, View in) {
+  if (tape->failed) return;
+  record(tape, LSE, out, 1)->arg[0] = in;
+  const double *from = tape_data(tape, in);
+  double *to = tape_data(tape, out);
+  tape->slabs[out.slab].blank = false;
+  size_t group = in.rows / out.rows, li = tape_stride(tape, in);
+  for (size_t i = 0; i < out.rows; i++) {
+    double most = -INFINITY, sum = 0;
+    for (size_t k = 0; k < group; k++) most = fmax(most, from[(i * group + k) * li]);
+    for (size_t k = 0; k < group; k++) sum += exp(from[(i * group + k) * li] - most);
+    to[i * tape_stride(tape, out)] += most + log(sum);
+  }
+}
+
+/* ---- orthonormal directions ---- */
+
+/* Rows made orthogonal to the `count` rows of q once more: what is left of a field may be small
+ * against what it was computed from, and directions that are a little oblique make later ones more
+ * so. `c` is workspace [rows, count]. */
+static void project_again(Tape *tape, int space, const double *q, size_t count, double *v,
+                          size_t rows, double *c, double *scratch) {
+  size_t S = tape->spaces[space].columns;
+  if (!count || !rows) return;
+  memset(c, 0, rows * count * sizeof *c);
+  tape->flops += average_rows(tape, space, 1, v, rows, S, q, count, 1, c, count, scratch);
+  tape->flops += mat_mul(rows, S, count, -1, c, count, q, S, 1, v, S);
+}
+
+static double mean_square(const Tape *tape, int space, const double *v, double *scratch) {
+  double square = 0;
+  average_rows(tape, space, 1, v, 1, tape->spaces[space].columns, v, 1, 1, &square, 1, scratch);
+  return square;
+}
+
+/* C[i, j] = <B_i q_j> for j <= i, unrecorded. */
+static void lower_product(Tape *tape, View B, View q, View C) {
+  size_t k = q.rows;
+  double *scratch = weighing_room(tape, k, q.cols), *c = tape_data(tape, C);
+  average_rows(tape, tape_space(tape, q), 1, tape_data(tape, B), k, q.cols, tape_data(tape, q), k,
+               1, c, k, scratch);
+  for (size_t i = 0; i < k; i++)
+    for (size_t j = i + 1; j < k; j++) c[i * k + j] = 0;
+  free(scratch);
+}
+
+/* Recorded as A = <B B^T>, A = C C^T, q = C^{-1} B for the rows B that give directions, whose
+ * coordinates are the rows of C, and <x q> for the others. */
+static void record_extension(Tape *tape, View q, View residual, const size_t *picked, View coords) {
+  size_t k = q.rows;
+  View B = tape_wide(tape, tape->slabs[residual.slab].space, k, false);
+  View A = tape_table(tape, k, k, false), C = tape_table(tape, k, k, false);
+  if (tape->failed) return;
+  for (size_t j = 0; j < k; j++)
+    tape_copy(tape, view_rows(B, j, 1), 1, view_rows(residual, picked[j], 1));
+  tape_average(tape, A, 1, B, B, 1);
+  lower_product(tape, B, q, C);
+  record(tape, CHOLESKY, C, 1)->arg[0] = A;
+  record_two(tape, SOLVE, q, 1, C, B);
+  for (size_t r = 0, j = 0; r < residual.rows; r++) {
+    View row = view_rows(coords, r, 1);
+    if (j < k && picked[j] == r)
+      tape_copy(tape, row, 1, view_rows(C, j++, 1));
+    else
+      tape_average(tape, row, 1, view_rows(residual, r, 1), q, 1);
+  }
+}
+
+/* What is left of the rows of a block while directions are taken from it. */
+typedef struct Rest {
+  double *rows;   /* [count, S]: those that may give a direction */
+  size_t *number; /* [count]: which rows these are */
+  size_t count;
+  double *scratch, *c;
+} Rest;
+
+/* The rows of `residual` that stand out, orthogonal to the basis. */
+static bool take_rest(Tape *tape, Rest *rest, View basis, View residual, double tol,
+                      const double *scale) {
+  size_t S = residual.cols, rows = residual.rows;
+  int space = tape_space(tape, residual);
+  rest->rows = take_block(tape, rows * S + 1);
+  rest->number = mem_new(rows, sizeof *rest->number);
+  rest->scratch = weighing_room(tape, rows + basis.rows + 1, S);
+  rest->c = mem_new(rows * (basis.rows + rows) + 1, sizeof *rest->c);
+  if (tape->failed) return false;
+  for (size_t r = 0; r < rows; r++) {
+    const double *row = tape_data(tape, view_rows(residual, r, 1));
+    if (!(mean_square(tape, space, row, rest->scratch) > tol * tol * scale[r])) continue;
+    memcpy(rest->rows + rest->count * S, row, S * sizeof *row);
+    rest->number[rest->count++] = r;
+  }
+  project_again(tape, space, tape_data(tape, basis), basis.rows, rest->rows, rest->count, rest->c,
+                rest->scratch);
+  return true;
+}
+
+/* The direction of row i of the rest, behind the first `before` + k of the basis; it leaves the
+ * rows behind it. */
+static void take_direction(Tape *tape, View *basis, size_t before, size_t k, Rest *rest, size_t i) {
+  int space = tape_space(tape, *basis);
+  size_t S = basis->cols, behind = rest->count - i - 1;
+  *basis = tape_grow(tape, *basis, 1);
+  if (tape->failed) return;
+  double *fresh = tape_data(tape, *basis) + before * S, *v = fresh + k * S;
+  memcpy(v, rest->rows + i * S, S * sizeof *v);
+  project_again(tape, space, fresh, k, v, 1, rest->c, rest->scratch);
+  double size = sqrt(mean_square(tape, space, v, rest->scratch));
+  for (size_t s = 0; s < S; s++) v[s] /= size;
+  project_again(tape, space, v, 1, rest->rows + (i + 1) * S, behind, rest->c, rest->scratch);
+}
+
+size_t tape_extend(Tape *tape, View *basis, View residual, double tol, const double *scale,
+                   View coordinates) {
+  size_t S = residual.cols, k = 0, before = basis->rows;
+  if (tape->failed || !residual.rows) return 0;
+  int space = tape_space(tape, residual);
+  Rest rest = {0};
+  if (take_rest(tape, &rest, *basis, residual, tol, scale))
+    for (size_t i = 0; i < rest.count && !tape->failed && before + k < S; i++) {
+      double square = mean_square(tape, space, rest.rows + i * S, rest.scratch);
+      if (!(square > tol * tol * scale[rest.number[i]])) continue;
+      take_direction(tape, basis, before, k, &rest, i);
+      rest.number[k++] = rest.number[i];
+    }
+  View q = view_rows(*basis, before, k), found = view_cols(coordinates, 0, k);
+  if (k && !tape->failed && tape->record)
+    record_extension(tape, q, residual, rest.number, found);
+  else if (k)
+    tape_average(tape, found, 1, residual, q, 1);
+  give_block(tape, &(Slab){.value = rest.rows, .capacity = residual.rows, .cols = S});
+  free(rest.number);
+  free(rest.scratch);
+  free(rest.c);
+  return k;
+}
+
+void tape_squares(const Tape *tape, View view, double *squares) {
+  size_t S = view.cols;
+  for (size_t r = 0; r < view.rows && !tape->failed; r++) {
+    const double *v = tape_data(tape, view_rows(view, r, 1));
+    squares[r] = tape->weights ? 0 : dot(S, v, v) / (double)S;
+    for (size_t i = 0; i < S && tape->weights; i++) squares[r] += v[i] * v[i] * tape->weights[i];
+  }
+}

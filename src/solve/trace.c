@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Kernels over pairs of times are products of coordinates in an orthonormal basis of all that was
+ * met, and responses follow from their products with the noise of a matrix. */
+#include "solve/trace.h"
+#include "base/memory.h"
+#include "num/linalg.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The coordinates of a variable at all times in a basis that grows. */
+typedef struct Coordinates {
+  View q;       /* the basis, where no matrix keeps one */
+  double unit;  /* <x x> = unit L L^T */
+  double **L;   /* [T+1]: [rows, rank[t]] */
+  size_t *rank; /* [T+1] */
+} Coordinates;
+
+/* Of one matrix: x and y, and the products of x with the noise of y, of y with that of x. */
+typedef struct Past {
+  Coordinates x, y, to_y, to_x;
+} Past;
+
+struct History {
+  Past *past; /* [matrix] */
+};
+
+/* ---- entries ---- */
+
+static void add_entry(Trace *r, Entry entry) {
+  r->entries = mem_grow(r->entries, (size_t)(r->count + 1) * sizeof *r->entries);
+  r->entries[r->count++] = entry;
+}
+
+static size_t pairs_size(const Program *p, size_t steps) {
+  size_t n = steps * sizes_of(p).all;
+  return n * n;
+}
+
+static void list_entries(Trace *r, bool pairs, bool responses) {
+  const Program *p = r->program;
+  for (int i = 0; i < p->observable_count; i++) {
+    const ProgramObservable *o = &p->observables[i];
+    size_t cols = (size_t)p->variables[o->variable].cols;
+    add_entry(r, (Entry){(FieldId)o->field, o->layer, o->variable, (size_t)o->first * cols, false,
+                         (size_t)o->rows * cols, NULL});
+  }
+  size_t size = pairs_size(p, r->steps);
+  for (int l = 1; l <= p->layers && pairs; l++) {
+    add_entry(r, (Entry){FIELD_PHI, l, -1, 0, true, size, NULL});
+    add_entry(r, (Entry){FIELD_G, l, -1, 0, true, size, NULL});
+  }
+  for (int l = 1; l <= response_layers(p) && pairs && responses; l++) {
+    add_entry(r, (Entry){FIELD_A, l, -1, 0, true, size, NULL});
+    add_entry(r, (Entry){FIELD_B, l, -1, 0, true, size, NULL});
+  }
+}
+
+double trace_bytes(const Program *p, size_t steps, bool pairs, bool responses) {
+  Trace r = {.program = p, .steps = steps};
+  list_entries(&r, pairs, responses);
+  double numbers = 0;
+  for (int i = 0; i < r.count; i++)
+    numbers += (double)r.entries[i].size * (r.entries[i].pairs ? 1 : (double)steps);
+  free(r.entries);
+  return 8 * numbers;
+}
+
+static Coordinates new_coordinates(size_t steps) {
+  return (Coordinates){NO_VIEW, 1, mem_new(steps, sizeof(double *)),
+                       mem_new(steps, sizeof(size_t))};
+}
+
+static void free_coordinates(Coordinates *c, size_t steps) {
+  for (size_t t = 0; t < steps && c->L; t++) free(c->L[t]);
+  free(c->L);
+  free(c->rank);
+}
+
+bool trace_new(Trace *r, const Program *p, size_t steps, bool pairs, bool responses) {
+  *r = (Trace){.program = p, .steps = steps};
+  list_entries(r, pairs, responses);
+  r->f = mem_block(steps * rows_of(p, p->f));
+  bool fine = r->f != NULL;
+  for (int i = 0; i < r->count; i++) {
+    Entry *e = &r->entries[i];
+    e->data = mem_block(e->size * (e->pairs ? 1 : steps) + 1);
+    fine = fine && e->data;
+  }
+  if (pairs) {
+    r->history = mem_new(1, sizeof *r->history);
+    r->history->past = mem_new((size_t)p->matrix_count, sizeof(Past));
+    for (int k = 0; k < p->matrix_count; k++)
+      r->history->past[k] = (Past){new_coordinates(steps), new_coordinates(steps),
+                                   new_coordinates(steps), new_coordinates(steps)};
+  }
+  return fine;
+}
+
+static void forget_history(Trace *r) {
+  for (int k = 0; r->history && k < r->program->matrix_count; k++) {
+    Past *past = &r->history->past[k];
+    free_coordinates(&past->x, r->steps);
+    free_coordinates(&past->y, r->steps);
+    free_coordinates(&past->to_x, r->steps);
+    free_coordinates(&past->to_y, r->steps);
+  }
+  if (r->history) free(r->history->past);
+  free(r->history);
+  r->history = NULL;
+}
+
+void trace_free(Trace *r) {
+  forget_history(r);
+  for (int i = 0; i < r->count; i++) free(r->entries[i].data);
+  free(r->f);
+  free(r->entries);
+  *r = (Trace){0};
+}
+
+double *trace_find(const Trace *r, FieldId id, int layer, bool pairs) {
+  for (int i = 0; i < r->count; i++) {
+    const Entry *e = &r->entries[i];
+    if (e->id == id && e->layer == layer && e->pairs == pairs) return e->data;
+  }
+  return NULL;
+}
+
+bool *trace_wants(const Trace *r) {
+  const Program *p = r->program;
+  bool *wanted = mem_new((size_t)p->variable_count + 1, sizeof *wanted);
+  for (int i = 0; i < r->count; i++)
+    if (r->entries[i].variable >= 0) wanted[r->entries[i].variable] = true;
+  return wanted;
+}
+
+/* ---- taking ---- */
+
+static bool keep_table(Coordinates *c, const Machine *m, View table) {
+  size_t t = (size_t)m->t, rows = table.rows, cols = table.cols;
+  c->rank[t] = cols;
+  c->L[t] = mem_block(rows * cols + 1);
+  for (size_t r = 0; c->L[t] && r < rows && cols; r++)
+    memcpy(c->L[t] + r * cols, tape_data(m->tape, view_rows(table, r, 1)), cols * sizeof(double));
+  return c->L[t] != NULL;
+}
+
+static bool acts(const Program *p, int matrix, bool back) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == (back ? OP_APPLY_T : OP_APPLY) && p->ops[i].matrix == matrix) return true;
+  return false;
+}
+
+/* The coordinates of a variable: in the basis of a matrix that met it, or in one of our own. */
+static bool take_coordinates(Coordinates *c, Machine *m, int use, bool back, int variable) {
+  const Matrix *matrix = &m->p->matrices[use];
+  bool met = machine_kind(&m->plan, matrix->weights) == &sequential && acts(m->p, use, back) &&
+             variable == (back ? matrix->y : matrix->x);
+  if (met) return keep_table(c, m, sequential_met(m, use, back).L);
+  View x = m->value[variable], rest;
+  if (m->plan.hidden != &sequential) { /* as many directions as neurons: the fields themselves */
+    c->unit = 1.0 / (double)x.cols;
+    return keep_table(c, m, x);
+  }
+  if (c->q.slab < 0)
+    c->q = tape_keep(m->tape, tape_wide(m->tape, tape_space(m->tape, x), 0, false));
+  return keep_table(c, m, machine_meet(m, &c->q, x, &rest));
+}
+
+/* <x m> with the noise m in the images of the other side. */
+static bool take_response(Coordinates *c, Machine *m, int use, bool back) {
+  const Matrix *matrix = &m->p->matrices[use];
+  View x = m->value[back ? matrix->y : matrix->x], noise = sequential_met(m, use, back).noise;
+  View table = tape_table(m->tape, x.rows, noise.rows, false);
+  if (noise.rows) tape_average(m->tape, table, 1, x, noise, 1);
+  return !tape_failed(m->tape) && keep_table(c, m, table);
+}
+
+static bool take_history(Trace *r, Machine *m) {
+  const Program *p = r->program;
+  bool fine = true;
+  for (int k = 0; k < p->matrix_count && fine; k++) {
+    const Matrix *matrix = &p->matrices[k];
+    Past *past = &r->history->past[k];
+    if (!is_level(p, k)) continue;
+    if (is_wide(p, matrix->from)) fine = take_coordinates(&past->x, m, k, false, matrix->features);
+    if (fine && is_wide(p, matrix->to)) fine = take_coordinates(&past->y, m, k, true, matrix->y);
+    if (!fine || !has_responses(p, k) || !trace_find(r, FIELD_A, 1, true)) continue;
+    fine = take_response(&past->to_y, m, k, false) && take_response(&past->to_x, m, k, true);
+  }
+  return fine;
+}
+
+bool trace_take(Trace *r, Machine *m) {
+  for (int i = 0; i < r->count; i++) {
+    const Entry *e = &r->entries[i];
+    if (e->variable < 0) continue;
+    View x = m->value[e->variable];
+    if (x.slab < 0) return false;
+    double *out = e->data + (size_t)m->t * e->size;
+    View part = view_rows(x, e->first / x.cols, e->size / x.cols);
+    for (size_t k = 0; k < part.rows; k++)
+      memcpy(out + k * x.cols, tape_data(m->tape, view_rows(part, k, 1)), x.cols * sizeof *out);
+  }
+  machine_read(m, r->program->f, r->f + (size_t)m->t * rows_of(r->program, r->program->f));
+  return !r->history || take_history(r, m);
+}
+
+/* ---- pairs of times ---- */
+
+/* The coordinates of all times in the whole basis, [(T+1) rows, rank]. */
+static double *unfolded(const Trace *r, const Coordinates *c, size_t rows) {
+  size_t rank = c->rank[r->steps - 1];
+  double *L = mem_block(r->steps * rows * rank + 1);
+  for (size_t t = 0; t < r->steps && L; t++)
+    for (size_t i = 0; i < rows; i++)
+      memcpy(L + (t * rows + i) * rank, c->L[t] + i * c->rank[t], c->rank[t] * sizeof *L);
+  return L;
+}
+
+/* L L^T over all steps, averaged over positions and outputs; equal-time blocks are the exact
+ * averages, which truncation did not touch. */
+static Status fill_kernel(const Trace *r, const Coordinates *c, int variable, const double *equal,
+                          double *kernel) {
+  size_t R = sizes_of(r->program).all, rows = rows_of(r->program, variable), C = rows / R,
+         n = r->steps * R, rank = c->rank[r->steps - 1];
+  double *L = unfolded(r, c, rows);
+  if (!L) return STATUS_LIMIT;
+  for (size_t k = 0; k < C; k++)
+    mat_mul_bt(n, n, rank, c->unit / (double)C, L + k * rank, C * rank, L + k * rank, C * rank,
+               k > 0, kernel, n);
+  for (size_t t = 0; t < r->steps; t++)
+    for (size_t a = 0; a < R; a++)
+      memcpy(kernel + (t * R + a) * n + t * R, equal + (t * R + a) * R, R * sizeof *kernel);
+  free(L);
+  return STATUS_OK;
+}
+
+/* The response R(a, b) = <dx_a / dr_b> from its coefficients rho = <x m> = sigma R L, where L are
+ * the coordinates of the vectors b met before (or, for B, up to) a's step: the smallest solution,
+ * since R is defined only by its action on those vectors. r is the field of the initial matrix,
+ * whatever decay has left of it. */
+static Status fill_response(const Trace *r, const Coordinates *coefficients,
+                            const Coordinates *other, bool strict, double sigma, double *response) {
+  size_t R = sizes_of(r->program).all, n = r->steps * R, rank = other->rank[r->steps - 1];
+  double *L = unfolded(r, other, R), *Lt = mem_block(n * rank + 1), *rhs = mem_block(R * rank + 1);
+  Status status = L && Lt && rhs ? STATUS_OK : STATUS_LIMIT;
+  for (size_t t = 0; t < r->steps && status == STATUS_OK; t++) {
+    size_t now = coefficients->rank[t], met = strict ? t : t + 1;
+    if (now == 0) continue; /* nothing met yet, or nothing but zeros */
+    for (size_t k = 0; k < R * now; k++) rhs[k] = sigma > 0 ? coefficients->L[t][k] / sigma : 0;
+    for (size_t k = 0; k < now; k++)
+      for (size_t b = 0; b < met * R; b++) Lt[k * met * R + b] = L[b * rank + k];
+    if (mat_solve_least(now, met * R, Lt, met * R, R, rhs, now, 1e-9, response + t * R * n, n))
+      status = STATUS_NUMERICS;
+  }
+  free(L);
+  free(Lt);
+  free(rhs);
+  return status;
+}
+
+static Status finish_entry(const Trace *r, const Entry *e) {
+  const Program *p = r->program;
+  bool shifted = e->id == FIELD_G;
+  int k = p->phi_matrix[e->layer - (shifted ? 1 : 0)];
+  const Matrix *matrix = &p->matrices[k];
+  const Past *past = &r->history->past[k];
+  switch (e->id) {
+  case FIELD_PHI:
+    return fill_kernel(r, &past->x, matrix->features, trace_find(r, FIELD_PHI, e->layer, false),
+                       e->data);
+  case FIELD_G:
+    return fill_kernel(r, &past->y, matrix->y, trace_find(r, FIELD_G, e->layer, false), e->data);
+  case FIELD_A: return fill_response(r, &past->to_y, &past->y, true, matrix->sigma, e->data);
+  default: return fill_response(r, &past->to_x, &past->x, false, matrix->sigma, e->data);
+  }
+}
+
+Status trace_finish(Trace *r) {
+  Status status = STATUS_OK;
+  for (int i = 0; i < r->count && status == STATUS_OK && r->history; i++)
+    if (r->entries[i].pairs) status = finish_entry(r, &r->entries[i]);
+  forget_history(r);
+  return status;
+}
+
+/* Shows all wide fields; populations of other sizes than the first have none to show. */
+static void show_fields(const Snapshot *snapshot, const Machine *m, int number) {
+  const Program *p = m->p;
+  double **fields = mem_new((size_t)p->variable_count, sizeof *fields);
+  for (int v = 0; v < p->variable_count; v++)
+    if (m->value[v].slab >= 0 && tape_space(m->tape, m->value[v]) >= 0)
+      fields[v] = tape_data(m->tape, m->value[v]);
+  snapshot->look(snapshot->sink, number, fields, tape_columns(m->tape, 0));
+  free(fields);
+}
+
+void snapshot_take(const Snapshot *snapshot, const Machine *m, int number) {
+  if (!snapshot || m->t != snapshot->step) return;
+  if (snapshot->look) {
+    show_fields(snapshot, m, number);
+    return;
+  }
+  View x = m->value[snapshot->variable];
+  double *samples = snapshot->samples + (size_t)number * x.cols * x.rows;
+  const double *field = tape_data(m->tape, x);
+  for (size_t r = 0; r < x.rows; r++)
+    for (size_t i = 0; i < x.cols; i++) samples[i * x.rows + r] = field[r * x.cols + i];
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What one run of the machine measured: the values of observables at all times, and, where they are
+ * wanted, kernels and responses over pairs of times. */
+#ifndef DMF_SOLVE_TRACE_H
+#define DMF_SOLVE_TRACE_H
+
+#include "field/observable.h"
+#include "machine/machine.h"
+
+/* One observable: [T+1, size], or over pairs of times [T+1, R, T+1, R]. */
+typedef struct Entry {
+  FieldId id;
+  int layer;
+  int variable; /* of the program; what is measured of it begins at `first` */
+  size_t first;
+  bool pairs;
+  size_t size; /* numbers at one time, or in all of a pair */
+  double *data;
+} Entry;
+
+typedef struct Trace {
+  const Program *program; /* completed */
+  size_t steps;           /* T + 1 */
+  Entry *entries;
+  int count;
+  double *f; /* [T+1, R C], training and test points together */
+  double flops;
+  int rank;                /* the largest basis */
+  struct History *history; /* of the vectors met so far, while the run lasts */
+} Trace;
+
+/* Every entry of one forward variable at one step: samples[(number * n + i) * R + row], where the
+ * run of this number fills in its n neurons; or, with `look`, what that makes of all fields.
+ * Nothing beyond that step is run. */
+typedef struct Snapshot {
+  int variable, step;
+  double *samples;
+  void (*look)(void *sink, int number, double *const *fields, size_t n); /* by several threads */
+  void *sink;
+} Snapshot;
+
+/* Room for the observables of a program; with `pairs` for Phi and G over pairs of times, and A and
+ * B where the kinds of its matrices know responses. False if memory ran out. */
+bool trace_new(Trace *trace, const Program *program, size_t steps, bool pairs, bool responses);
+void trace_free(Trace *trace);
+/* Bytes of the same. */
+double trace_bytes(const Program *program, size_t steps, bool pairs, bool responses);
+/* What a run is to compute for a record, [variable]; to be freed. */
+bool *trace_wants(const Trace *trace);
+/* Takes the values of this step. False if memory ran out. */
+bool trace_take(Trace *trace, Machine *m);
+/* Makes what follows from the whole run. */
+Status trace_finish(Trace *trace);
+/* The numbers of an observable, or NULL. */
+double *trace_find(const Trace *trace, FieldId id, int layer, bool pairs);
+
+/* Takes the picture when its time has come; snapshot may be NULL. */
+void snapshot_take(const Snapshot *snapshot, const Machine *m, int number);
+
+#endif
