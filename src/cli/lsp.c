@@ -153,12 +153,12 @@ static void collect(void *sink, const DmfDiagnostic *d) {
     json_decref(message);
     message = place;
   }
-  json_array_append_new(findings->list, json_pack("{s:{s:o, s:o}, s:i, s:s, s:o}", "range", "start",
-                                                  position(findings->text, line, column), "end",
-                                                  position(findings->text, here ? d->end_line : 1,
-                                                           here ? d->end_column : 1),
-                                                  "severity", severity_of(d),
-                                                  "source", "dmf", "message", message));
+  json_array_append_new(
+      findings->list,
+      json_pack("{s:{s:o, s:o}, s:i, s:s, s:o}", "range", "start",
+                position(findings->text, line, column), "end",
+                position(findings->text, here ? d->end_line : 1, here ? d->end_column : 1),
+                "severity", severity_of(d), "source", "dmf", "message", message));
 }
 
 /* A session of its own for each piece of work, so that nothing stays; `findings` may be NULL. */

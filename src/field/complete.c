@@ -338,7 +338,8 @@ static void complete_tangent(Tail *k) {
       Matrix m = p->matrices[i], n = p->matrices[j];
       if (m.weights != n.weights || m.rate == 0 || m.x < 0 || n.x < 0) continue;
       int G = g_kernel(k, &m, &n), X = x_kernel(k, &m, &n);
-      int term = map(k, mem_string("GX"), product(k, m.rate, 2), 2, (int[]){G, X});
+      int term =
+          map(k, mem_string("GX"), product(k, m.rate * tangent_share(p, &m), 2), 2, (int[]){G, X});
       parts[count++] =
           summed(k, term, (size_t)p->variables[m.y].positions, (size_t)p->variables[n.y].positions);
     }

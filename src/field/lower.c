@@ -140,12 +140,25 @@ static int input_for(Chain *chain, const LayerMatrix *m) {
 
 /* Everything on space `b` lives on `a` from now on. */
 static void merge_spaces(Program *p, int a, int b) {
+  if (p->spaces[a].ratio == 0) p->spaces[a].ratio = p->spaces[b].ratio;
   for (int v = 0; v < p->variable_count; v++)
     if (p->variables[v].space == b) p->variables[v].space = a;
   for (int m = 0; m < p->matrix_count; m++) {
     if (p->matrices[m].from == b) p->matrices[m].from = a;
     if (p->matrices[m].to == b) p->matrices[m].to = a;
   }
+}
+
+/* The fields of two spaces are combined, neuron by neuron. */
+static void join(Chain *chain, int a, int b) {
+  Program *p = chain->p;
+  double one = p->spaces[a].ratio, other = p->spaces[b].ratio;
+  if (a == b) return;
+  if (one > 0 && other > 0 && (one < other || one > other))
+    refuse(chain, STATUS_SCRIPT, NULL,
+           "this layer combines fields of %g and of %g times as many neurons as the model's width",
+           one, other);
+  merge_spaces(p, a, b);
 }
 
 /* Closes the gaps that merging left, and numbers the populations. */
@@ -162,6 +175,7 @@ static void renumber_spaces(Program *p) {
       free(p->spaces[s].name);
       p->spaces[s].name = mem_format("n%d", ++wide);
     }
+    if (p->spaces[s].ratio == 0) p->spaces[s].ratio = 1;
     merge_spaces(p, count, s);
     p->spaces[count++] = p->spaces[s];
   }
@@ -206,6 +220,7 @@ static int add_part(Chain *chain, const LayerMatrix *source, int features, int x
   Program *p = chain->p;
   bool level = !was_met(p, features);
   int to = chain->layer->readout ? chain->out : add_space(p, SPACE_WIDE, mem_string("n"), NULL);
+  if (!chain->layer->readout) p->spaces[to].ratio = source->ratio;
   char *stem = stem_of(source->name);
   double s2 = source->factor * source->factor / parts;
   int matrix = add_matrix(p, mem_format("%s%d%s", stem, chain->depth - 1, part),
@@ -239,8 +254,7 @@ static int add_parts(Chain *chain, const LayerMatrix *source, int x, RowMap *map
     free(part);
   }
   for (int k = 1; k < used; k++)
-    if (p->variables[images[k]].space != p->variables[images[0]].space)
-      merge_spaces(p, p->variables[images[0]].space, p->variables[images[k]].space);
+    join(chain, p->variables[images[0]].space, p->variables[images[k]].space);
   int sum = emit_sum(p, name, used, images);
   free(stem);
   free(images);
@@ -288,6 +302,7 @@ static int lower_bias(Chain *chain, const LayerStep *step) {
   Program *p = chain->p;
   const LayerMatrix *source = &chain->layer->matrices[step->matrix];
   int one = bias_input(chain), to = add_space(p, SPACE_WIDE, mem_string("n"), NULL);
+  p->spaces[to].ratio = 0; /* that of the field it is added to */
   int matrix = add_matrix(p, mem_format("b%d", chain->depth), p->variables[one].space, to,
                           source->sigma, source->rate);
   p->matrices[matrix].features = one;
@@ -335,8 +350,7 @@ static int lower_map(Chain *chain, const LayerStep *step, const int *at, int var
   Grid grid = spread(chain, count, src, &joined);
   if (chain->broken) return 0;
   for (int i = 1; i < count; i++)
-    if (p->variables[src[i]].space != p->variables[src[0]].space)
-      merge_spaces(p, p->variables[src[0]].space, p->variables[src[i]].space);
+    join(chain, p->variables[src[0]].space, p->variables[src[i]].space);
   char *name = expr_is_linear(step->expr) ? mem_format("h%d", chain->depth)
                                           : mem_format("x%d", ++chain->maps);
   int dst = emit_map(p, name, expr_substitute(p->pool, step->expr, with), count, src);
@@ -383,7 +397,8 @@ static bool learn_by_fan_in(Program *p, Diags *diags) {
   for (int m = 0; m < p->matrix_count; m++) {
     Matrix *matrix = &p->matrices[m];
     const Space *from = &p->spaces[matrix->from];
-    if (from->kind == SPACE_WIDE) matrix->rate *= problem->width ? problem->width : 1;
+    if (from->kind == SPACE_WIDE)
+      matrix->rate *= from->ratio * (problem->width ? problem->width : 1);
     matrix->rate *= matrix->fan_in;
   }
   if (problem->dimension) return true;
@@ -427,6 +442,12 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   if (reached) return p;
   program_drop(p);
   return NULL;
+}
+
+void program_tie(Program *p, int matrix, int again) {
+  p->matrices[again].weights = p->matrices[matrix].weights;
+  merge_spaces(p, p->matrices[matrix].from, p->matrices[again].from);
+  merge_spaces(p, p->matrices[matrix].to, p->matrices[again].to);
 }
 
 bool is_readout(const Program *p, int matrix) {

@@ -235,6 +235,9 @@ void find_responses(Program *program);
 /* Lowers a checked problem; takes over the problem. Errors (what this version has no layer for) are
  * added to diags with the layer's place, and NULL is returned. */
 Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags);
+/* Matrix `again` becomes a further use of the entries of `matrix`, which stands before it: the
+ * populations that it leads from and to become those of that one. */
+void program_tie(Program *program, int matrix, int again);
 /* Whether a matrix takes features to the outputs. */
 bool is_readout(const Program *program, int matrix);
 /* Whether kernels of a result are those of this matrix. */
@@ -264,6 +267,11 @@ Sizes sizes_of(const Program *program);
 bool is_wide(const Program *program, int space);
 /* Both sides are populations. */
 bool is_wide_matrix(const Program *program, const Matrix *matrix);
+/* What a trained matrix adds to the tangent kernel besides its rate, since that sums over neurons
+ * and averages do not: N_to / N, or N / N_L of a readout. */
+double tangent_share(const Program *program, const Matrix *matrix);
+/* Whether all populations have N neurons. */
+bool is_of_one_width(const Program *program);
 /* R A, or R A C for what flows backward and for outputs, with A positions; or the rows of a table.
  */
 size_t rows_of(const Program *program, int variable);

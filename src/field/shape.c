@@ -19,6 +19,16 @@ bool is_wide_matrix(const Program *p, const Matrix *m) {
   return is_wide(p, m->from) && is_wide(p, m->to);
 }
 
+double tangent_share(const Program *p, const Matrix *m) {
+  return is_wide(p, m->to) ? p->spaces[m->to].ratio : 1 / p->spaces[m->from].ratio;
+}
+
+bool is_of_one_width(const Program *p) {
+  for (int s = 0; s < p->space_count; s++)
+    if (is_wide(p, s) && (p->spaces[s].ratio < 1 || p->spaces[s].ratio > 1)) return false;
+  return true;
+}
+
 size_t rows_of(const Program *p, int variable) {
   const Variable *v = &p->variables[variable];
   if (v->space == NO_SPACE) return (size_t)v->rows;

@@ -95,8 +95,8 @@ static void take_up(Machine *m, const Boundary *b, double rate, View force, View
   } else {
     View square = tape_table(tape, batch / C, C, false);
     tape_reshape(tape, square, force);
-    tape_product(tape, table, rate, square, view_rows(m->value[b->matrix->x], 0, batch / C),
-                 TRANSPOSE_A);
+    tape_product(tape, table, rate / m->p->spaces[b->space].ratio, square,
+                 view_rows(m->value[b->matrix->x], 0, batch / C), TRANSPOSE_A);
   }
 }
 

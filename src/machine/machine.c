@@ -319,8 +319,9 @@ const MatrixKind *machine_kind(const MachinePlan *plan, int matrix) {
   return is_wide_matrix(plan->program, &plan->program->matrices[matrix]) ? plan->hidden : &boundary;
 }
 
-static size_t columns_of(const MachinePlan *plan, double ratio) {
-  return plan->sized ? (size_t)llround(ratio * (double)plan->columns) : plan->columns;
+size_t machine_columns(size_t columns, double ratio) {
+  long long n = llround(ratio * (double)columns);
+  return n > 1 ? (size_t)n : 1;
 }
 
 /* Remembers a variable at all times, when recording. */
@@ -339,7 +340,8 @@ static void prepare(Machine *m) {
     m->population[s] = is_wide(p, s) ? count : -1;
     if (is_wide(p, s))
       populations[count++] =
-          (TapeSpace){columns_of(&m->plan, p->spaces[s].ratio), p->spaces[s].ratio};
+          (TapeSpace){machine_columns(m->plan.columns, m->plan.sized ? p->spaces[s].ratio : 1),
+                      p->spaces[s].ratio};
   }
   m->tape = tape_new(populations, count, m->plan.weights, m->plan.noise.kind == NOISE_COORDINATES,
                      m->plan.record);

@@ -117,6 +117,8 @@ void machine_call(Machine *m, int given, const double *numbers, int wanted, doub
 void machine_read(const Machine *machine, int variable, double *out);
 /* An upper bound of what a run over `steps` times holds. */
 double machine_bytes(const MachinePlan *plan, size_t steps);
+/* Neurons of a population that is `ratio` times as large as one of `columns`, at least one. */
+size_t machine_columns(size_t columns, double ratio);
 /* The kind of a matrix in this plan. */
 const MatrixKind *machine_kind(const MachinePlan *plan, int matrix);
 

@@ -72,11 +72,11 @@ typedef struct Host {
   void *self;
   void (*print)(Eval *eval, const Item *items, int count); /* in runs only */
   /* A check only looks whether they can succeed: the shapes, the name of the file. What is saved
-   * may be VALUE_UNKNOWN or VALUE_BROKEN then, and where the name of its file is not certain, `path`
-   * is a name like it or NULL. */
+   * may be VALUE_UNKNOWN or VALUE_BROKEN then, and where the name of its file is not certain,
+   * `path` is a name like it or NULL. */
   void (*plot)(Eval *eval, const PlotPart *parts, int count, const char *path, Span span);
-  void (*save)(Eval *eval, Value *value, const char *name, const char *path,
-               bool certain, Span span);
+  void (*save)(Eval *eval, Value *value, const char *name, const char *path, bool certain,
+               Span span);
   /* Shows the value of an expression that stands alone. */
   void (*show)(Eval *eval, const Ast *node, Value *value);
   void (*import)(Eval *eval, const Ast *node);
@@ -117,9 +117,9 @@ struct Eval {
   int doubt;        /* > 0 in code that a check cannot tell to be run, or how often */
   char **doubtful;  /* names assigned there */
   int doubtful_count, doubtful_capacity;
-  const Frame *frames;   /* the functions under way */
+  const Frame *frames;     /* the functions under way */
   struct Forward *forward; /* the layer whose body is evaluated, or NULL */
-  const Ast **functions; /* declared in this check: their bodies are still to be checked */
+  const Ast **functions;   /* declared in this check: their bodies are still to be checked */
   int function_count;
 };
 
@@ -186,8 +186,8 @@ Value *eval_body(Eval *eval, const Ast *function, Value **args, Span span);
 /* Puts a table of builtins into a scope; it ends with a row without name, and empty names are
  * passed over. */
 void eval_define(Eval *eval, Scope *scope, const Builtin *rows);
-/* Calls a layer without arguments, defaults throughout: a bare `readout` in a chain; what is no such
- * layer stays as it is. */
+/* Calls a layer without arguments, defaults throughout: a bare `readout` in a chain; what is no
+ * such layer stays as it is. */
 Value *eval_call_bare(Eval *eval, const Ast *node, Value *callee);
 /* Evaluates the arguments of a call by parameter, NULL where the default holds. False when
  * something is broken (reported) or not known at all; *values and *places are to be freed. */

@@ -80,6 +80,20 @@ static bool weights_of(Call *call, double *sigma, double *rate) {
   return sound;
 }
 
+/* The size of what a matrix makes, in units of the width of the model: positive, or none. */
+static bool ratio_of(Call *call, double *ratio) {
+  int i = argument_of(call, "width");
+  const char *name;
+  Span place = origin(call, i, &name);
+  *ratio = 0;
+  if (call->args[i]->kind == VALUE_NONE) return true;
+  if (!magnitude(call, i, ratio)) return false;
+  if (*ratio > 0) return true;
+  eval_error(call->eval, place, "width = 2 is twice as many neurons as the model's width",
+             "'%s' must be a positive number, in units of the model's width", name);
+  return false;
+}
+
 static Forward *forward_of(Call *call) {
   if (!call->eval->forward)
     eval_error(call->eval, call->span, "layer NAME(...) of x { W = matrix() ... }",
@@ -138,7 +152,7 @@ static bool window_of(Call *call, LayerMatrix *matrix) {
 Value *builtin_matrix(Call *call) {
   LayerMatrix matrix = {.stride = 1};
   if (!forward_of(call) || !weights_of(call, &matrix.sigma, &matrix.rate) ||
-      !window_of(call, &matrix))
+      !window_of(call, &matrix) || !ratio_of(call, &matrix.ratio))
     return call_broken(call);
   int index = new_matrix(call, "W", matrix);
   if (index < 0) return call_broken(call);

@@ -32,6 +32,8 @@ typedef struct LayerMatrix {
   double sigma; /* standard deviation of the initial entries, where they keep fields of order one */
   double rate;  /* multiplies the learning rate; 0: frozen */
   double factor; /* a number in front of the matrix */
+  double
+      ratio; /* it makes a field of ratio N neurons; 0: of as many as what it is added to, or N */
   /* of a convolution: pixels on a side of the window, 0 for a matrix on whole vectors; it is
    * centred on every stride-th position, and what lies outside comes from the other side or is 0 */
   int window, stride;

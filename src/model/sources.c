@@ -202,8 +202,7 @@ static Value *read_file(Call *call) {
   if (!*call->args[0]->string)
     return eval_fail(call->eval, STATUS_FILE, call->places[0], NULL,
                      "the name of the file is empty");
-  return call->eval->host->read(call->eval, call->places[0], call->row->name,
-                                call->args[0]->string,
+  return call->eval->host->read(call->eval, call->places[0], call->row->name, call->args[0]->string,
                                 call->count > 1 ? call->args[1]->string : NULL);
 }
 

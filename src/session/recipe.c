@@ -185,6 +185,12 @@ static char *weights(const char *maker, const LayerMatrix *matrix) {
     add(&text, ", window = %d, padding = \"%s\", stride = %d)", matrix->window,
         matrix->circular ? "circular" : "zero", matrix->stride);
   }
+  if (matrix->ratio > 0) {
+    char *ratio = mem_number(matrix->ratio);
+    text[strlen(text) - 1] = 0;
+    add(&text, ", width = %s)", ratio);
+    free(ratio);
+  }
   free(sigma);
   free(rate);
   return text;

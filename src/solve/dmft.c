@@ -483,7 +483,7 @@ static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
 static void give_origin(const Solve *s, Result *result) {
   run_origin(result, s->program, &s->options);
   if (s->options.closure != CLOSURE_PERTURBATIVE)
-    run_sampled(result, s->fine.paths * (size_t)s->replicates, retake);
+    run_sampled(result, s->fine.paths, s->replicates, false, retake);
   result->complete = complete;
 }
 

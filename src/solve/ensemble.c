@@ -386,7 +386,7 @@ static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
 /* What a result of this ensemble goes back to. */
 static void give_origin(const Ensemble *e, Result *result) {
   run_origin(result, e->program, &e->options);
-  run_sampled(result, e->width * (size_t)e->options.ensemble, retake);
+  run_sampled(result, e->width, e->options.ensemble, true, retake);
   result->complete = complete;
 }
 

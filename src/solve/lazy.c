@@ -224,7 +224,9 @@ static double *start_root(const Lazy *s, int *rank) {
   double *covariance = mem_new(R * R, sizeof *covariance), *root = mem_new(R * R, sizeof *root);
   for (int k = 0; k < p->matrix_count; k++)
     if (is_readout(p, k))
-      axpy(R * R, p->matrices[k].sigma * p->matrices[k].sigma, s->kernels.x[k], covariance);
+      axpy(R * R,
+           p->matrices[k].sigma * p->matrices[k].sigma / p->spaces[p->matrices[k].from].ratio,
+           s->kernels.x[k], covariance);
   *rank = mat_root(R, covariance, root);
   free(covariance);
   return root;

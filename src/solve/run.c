@@ -22,9 +22,11 @@ void run_origin(Result *result, Program *program, const SolveOptions *options) {
   result->drop_origin = drop_origin;
 }
 
-void run_sampled(Result *result, size_t samples, Retake *retake) {
+void run_sampled(Result *result, size_t columns, int runs, bool sized, Retake *retake) {
   Origin *origin = result->origin;
-  origin->samples = samples;
+  origin->columns = columns;
+  origin->runs = runs;
+  origin->sized = sized;
   origin->retake = retake;
 }
 
@@ -119,7 +121,10 @@ Status solve_preactivations(Result *result, int layer, int step, Array **samples
     *why = mem_format("the features of layer %d are made of several fields", layer);
     return STATUS_SCRIPT;
   }
-  size_t shape[] = {origin->samples, rows_of(origin->program, snapshot.variable)};
+  const Program *p = origin->program;
+  double ratio = p->spaces[p->variables[snapshot.variable].space].ratio;
+  size_t columns = machine_columns(origin->columns, origin->sized ? ratio : 1);
+  size_t shape[] = {(size_t)origin->runs * columns, rows_of(p, snapshot.variable)};
   double bytes = 8 * (double)shape[0] * (double)shape[1];
   Array *array = bytes > mem_available() ? NULL : array_new(2, shape);
   if (!array) return run_refuse(why, bytes);

@@ -15,7 +15,11 @@ typedef Status FlowSolver(Program *program, const SolveOptions *options, Result 
 struct Origin {
   Program *program;
   SolveOptions options;
-  size_t samples; /* of a wide variable: paths of all replicates, or neurons of all members */
+  /* of a wide variable: runs times columns, or with `sized` the ratio of its population times as
+   * many: paths of all replicates, or neurons of all members */
+  size_t columns;
+  int runs;
+  bool sized;
   Retake *retake; /* NULL: there are no samples */
   /* of gradient flow (flow.h): what made it, whether a probe is all of it (the finer one is then
    * the result itself), its probes, or NULL, and what completes it */
@@ -36,7 +40,7 @@ void run_origin(Result *result, Program *program, const SolveOptions *options);
 /* Why a result from a file without a recipe cannot be run again. */
 extern const char run_no_origin[];
 /* Says how the samples of its fields are had. */
-void run_sampled(Result *result, size_t samples, Retake *retake);
+void run_sampled(Result *result, size_t columns, int runs, bool sized, Retake *retake);
 /* STATUS_LIMIT, with the bytes in *why. */
 Status run_refuse(char **why, double bytes);
 /* STATUS_NUMERICS for `who` ("training", ...), which diverged at a step (see has_diverged); up to 0

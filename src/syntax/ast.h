@@ -10,34 +10,22 @@
  *   ARRAY    kids = elements
  *   RANGE    kid 0 .. kid 1, both ends included
  *   UNARY    op, kid 0                        op: '-', AST_NOT, '\'' (transpose, postfix)
- *   BINARY   op, kid 0, kid 1                 op: + - * / ^ @ < > AST_LE AST_GE AST_EQ AST_NE AST_AND AST_OR AST_ARROW
- *   IF       if kid 0 then kid 1 else kid 2
- *   CALL     kid 0 = callee, kids 1.. = arguments, each an expression or an ARG
- *   ARG      name = kid 0, or kid 1 . name = kid 0 (in a CALL)
- *   INDEX    kid 0 = base, kids 1.. = subscripts, each an expression or a SLICE
- *   SLICE    kid 0 : kid 1, either may be NULL
- *   FIELD    kid 0 . name                     name_span
- *   WITH     kid 0 with { kids 1.. = ENTRY }
- * statements
- *   BLOCK    kids = statements
- *   ASSIGN   name = kid 0
- *   FUNCTION, ACTIVATION, LOSS
- *            name ( kids 0..count-2 = PARAM ) = kid count-1
- *   LAYER    layer name ( kids 0..count-3 = PARAM ) of kid count-2 = PARAM, kid count-1 = BLOCK of
- *            ASSIGN and RETURN
- *   RETURN   kid 0
- *   PARAM    name, kid 0 = default or NULL (count 0 or 1)
- *   DECLARE  op = AST_DATASET, AST_MODEL, AST_TRAINING; name; kids = ENTRY
- *   ENTRY    name = kid 0
- *   IMPORT   name = the file
- *   PRINT    kids = expressions, or ARG for `label = expression`
- *   PLOT     kids 0..count-2 = expressions or ARG, kid count-1 = file expression or NULL
- *   SAVE     kid 0 = value, kid 1 = file expression
- *   ASSERT   kid 0 = condition, kid 1 = message expression or NULL
- *   FOR      name in kid 0, kid 1 = BLOCK
- *   WHEN     if kid 0, kid 1 = BLOCK, kid 2 = BLOCK or WHEN or NULL     (the statement `if`)
- *   EXPRESSION  kid 0, alone on its line: shown by the REPL, an error of style elsewhere
- *   BROKEN   a place where parsing failed and recovered; its error is already reported
+ *   BINARY   op, kid 0, kid 1                 op: + - * / ^ @ < > AST_LE AST_GE AST_EQ AST_NE
+ * AST_AND AST_OR AST_ARROW IF       if kid 0 then kid 1 else kid 2 CALL     kid 0 = callee,
+ * kids 1.. = arguments, each an expression or an ARG ARG      name = kid 0, or kid 1 . name = kid 0
+ * (in a CALL) INDEX    kid 0 = base, kids 1.. = subscripts, each an expression or a SLICE SLICE kid
+ * 0 : kid 1, either may be NULL FIELD    kid 0 . name                     name_span WITH     kid 0
+ * with { kids 1.. = ENTRY } statements BLOCK    kids = statements ASSIGN   name = kid 0 FUNCTION,
+ * ACTIVATION, LOSS name ( kids 0..count-2 = PARAM ) = kid count-1 LAYER    layer name ( kids
+ * 0..count-3 = PARAM ) of kid count-2 = PARAM, kid count-1 = BLOCK of ASSIGN and RETURN RETURN kid
+ * 0 PARAM    name, kid 0 = default or NULL (count 0 or 1) DECLARE  op = AST_DATASET, AST_MODEL,
+ * AST_TRAINING; name; kids = ENTRY ENTRY    name = kid 0 IMPORT   name = the file PRINT    kids =
+ * expressions, or ARG for `label = expression` PLOT     kids 0..count-2 = expressions or ARG, kid
+ * count-1 = file expression or NULL SAVE     kid 0 = value, kid 1 = file expression ASSERT   kid 0
+ * = condition, kid 1 = message expression or NULL FOR      name in kid 0, kid 1 = BLOCK WHEN     if
+ * kid 0, kid 1 = BLOCK, kid 2 = BLOCK or WHEN or NULL     (the statement `if`) EXPRESSION  kid 0,
+ * alone on its line: shown by the REPL, an error of style elsewhere BROKEN   a place where parsing
+ * failed and recovered; its error is already reported
  */
 #ifndef DMF_SYNTAX_AST_H
 #define DMF_SYNTAX_AST_H
@@ -46,24 +34,62 @@
 #include "base/memory.h"
 
 typedef enum AstKind {
-  AST_NUMBER, AST_STRING, AST_NAME, AST_ARRAY, AST_RANGE, AST_UNARY, AST_BINARY, AST_IF, AST_CALL,
-  AST_ARG, AST_INDEX, AST_SLICE, AST_FIELD, AST_WITH,
-  AST_BLOCK, AST_ASSIGN, AST_FUNCTION, AST_ACTIVATION, AST_LOSS, AST_LAYER,
-  AST_RETURN, AST_PARAM, AST_DECLARE, AST_ENTRY,
-  AST_IMPORT, AST_PRINT, AST_PLOT, AST_SAVE, AST_ASSERT, AST_FOR, AST_WHEN, AST_EXPRESSION,
+  AST_NUMBER,
+  AST_STRING,
+  AST_NAME,
+  AST_ARRAY,
+  AST_RANGE,
+  AST_UNARY,
+  AST_BINARY,
+  AST_IF,
+  AST_CALL,
+  AST_ARG,
+  AST_INDEX,
+  AST_SLICE,
+  AST_FIELD,
+  AST_WITH,
+  AST_BLOCK,
+  AST_ASSIGN,
+  AST_FUNCTION,
+  AST_ACTIVATION,
+  AST_LOSS,
+  AST_LAYER,
+  AST_RETURN,
+  AST_PARAM,
+  AST_DECLARE,
+  AST_ENTRY,
+  AST_IMPORT,
+  AST_PRINT,
+  AST_PLOT,
+  AST_SAVE,
+  AST_ASSERT,
+  AST_FOR,
+  AST_WHEN,
+  AST_EXPRESSION,
   AST_BROKEN
 } AstKind;
 
 /* Operators that are not one character, and the three kinds of declaration. */
-enum { AST_LE = 256, AST_GE, AST_EQ, AST_NE, AST_AND, AST_OR, AST_NOT, AST_ARROW,
-       AST_DATASET, AST_MODEL, AST_TRAINING };
+enum {
+  AST_LE = 256,
+  AST_GE,
+  AST_EQ,
+  AST_NE,
+  AST_AND,
+  AST_OR,
+  AST_NOT,
+  AST_ARROW,
+  AST_DATASET,
+  AST_MODEL,
+  AST_TRAINING
+};
 
 typedef struct Ast Ast;
 struct Ast {
   AstKind kind;
   int op;
-  Span span;       /* the whole construct */
-  Span name_span;  /* the name in it, where there is one */
+  Span span;      /* the whole construct */
+  Span name_span; /* the name in it, where there is one */
   const char *name;
   double number;
   Ast **kid;
@@ -87,15 +113,16 @@ typedef enum ParseOutcome {
 /* Parses a whole text and reports every syntax error in it (recovering at statement ends). When
  * `interactive`, an unfinished text is PARSE_INCOMPLETE without a diagnostic. Nesting deeper than
  * AST_MAX_DEPTH is an error, as are a NUL byte and malformed UTF-8. The script keeps a reference to
- * the source. A long chain of operators is a tall tree although nothing in it is nested; trees taller
- * than AST_MAX_HEIGHT are refused too, so that walking one may recurse. */
+ * the source. A long chain of operators is a tall tree although nothing in it is nested; trees
+ * taller than AST_MAX_HEIGHT are refused too, so that walking one may recurse. */
 enum { AST_MAX_DEPTH = 200, AST_MAX_HEIGHT = 5 * AST_MAX_DEPTH };
 ParseOutcome script_parse(Source *source, bool interactive, Script **script, Diags *diags);
 /* Parses one expression (for --set NAME.KEY=VALUE); NULL after an error. */
 Script *script_parse_expression(Source *source, Diags *diags);
 void script_free(Script *script);
 
-/* How an operator is written: "<=", "and", "+"; the text lives until the next call on this thread. */
+/* How an operator is written: "<=", "and", "+"; the text lives until the next call on this thread.
+ */
 const char *ast_operator(int op);
 /* The tree as an s-expression, for tests. Free the text with free(). */
 char *ast_print(const Ast *node);
@@ -108,8 +135,8 @@ char *ast_comment(const Ast *node);
 /* The same for the comment lines at the beginning of a text. */
 char *source_comment(const Source *source);
 
-/* A text of the language in which names that spell a Greek letter, alone or up to an underscore, are
- * written with it: gamma as γ, sigma_w as σ_w. Strings stay as they are. To be freed. */
+/* A text of the language in which names that spell a Greek letter, alone or up to an underscore,
+ * are written with it: gamma as γ, sigma_w as σ_w. Strings stay as they are. To be freed. */
 char *greek_text(const char *text);
 
 #endif

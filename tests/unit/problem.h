@@ -30,6 +30,8 @@ typedef struct Recipe {
   double beta, decay;
   Rule rule;
   const double *batch; /* [steps, P] */
+  double ratio[3];     /* of layers 1, 2, 3; 0: 1 */
+  bool tied;           /* the matrices into layers 2 and 3 are one */
 } Recipe;
 
 enum { SPHERE_DIM = 20 };
@@ -80,7 +82,9 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
   p->layers = mem_new((size_t)p->layer_count, sizeof *p->layers);
   for (int l = 0; l <= r.depth; l++) {
     Layer *layer = &p->layers[l];
-    int w = layer_matrix(layer, (LayerMatrix){mem_string("W"), .sigma = 1, .rate = 1, .factor = 1});
+    LayerMatrix matrix = {mem_string("W"), .sigma = 1, .rate = 1, .factor = 1,
+                          .ratio = l < r.depth ? r.ratio[l] : 0};
+    int w = layer_matrix(layer, matrix);
     layer->result = layer_step(layer, (LayerStep){.kind = STEP_APPLY, .matrix = w});
     layer->readout = l == r.depth;
     const Expr *h = expr_arg(pool, layer->result), *phi = recipe_phi(pool, &r);
@@ -110,7 +114,9 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
   p->training_name = mem_string("training");
   p->dataset_name = mem_string("dataset");
   Diags diags = {0};
-  return program_lower(p, pool, &diags);
+  Program *program = program_lower(p, pool, &diags);
+  if (r.tied) program_tie(program, program->phi_matrix[1], program->phi_matrix[2]);
+  return program;
 }
 
 typedef Status Solver(Program *program, const SolveOptions *options, Result **result, char **why);
@@ -142,7 +148,7 @@ static inline Result *fluctuations_or_die(const Result *theory, int threads) {
 static inline const Array *field_of(Result *result, const char *name, int layer) {
   char *why = NULL;
   ResultField *field = result_find(result, name, layer);
-  if (field && !field->value && result_complete(result, NULL, &why) == STATUS_OK)
+  if (field && !field->value && result_complete(result, name, &why) == STATUS_OK)
     field = result_find(result, name, layer);
   if (field && field->value) return field->value;
   fprintf(stderr, "no %s[%d]: %s\n", name, layer, why ? why : "no such field");

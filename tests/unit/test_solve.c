@@ -21,14 +21,16 @@ static bool same_bits(const Array *a, const Array *b) {
 
 /* ---- literal training ---- */
 
-/* The network of theory.md section 1, The network, with all its weights: W[l] is [N, N], for l = 0
- * [N, D], w [C, N]; h^1 = W^0 x / sqrt(D), h^{l+1} = W^l phi(h^l) / sqrt(N), f = w . phi(h^L) /
- * (gamma N). */
-enum { MAX_DEPTH = 3, NARROW = 24 };
+/* The network of theory.md section 1, The network, with all its weights: W[l] is [N_{l+1}, N_l], for l = 0 [N_1,
+ * D], w [C, N_L]; h^1 = W^0 x / sqrt(D), h^{l+1} = W^l phi(h^l) / sqrt(N_l), f = w . phi(h^L) /
+ * (gamma N_L). */
+enum { MAX_DEPTH = 3, NARROW = 24, WIDEST = 3 * NARROW };
 
 typedef struct Literal {
   const Problem *problem;
   size_t N, D, P, R, C, L;
+  size_t width[MAX_DEPTH];               /* N_1 .. N_L */
+  bool tied;                             /* W^2 is W^1 */
   double *x;                             /* [R, D] */
   double *weight[MAX_DEPTH], *readout;   /* W^0 .. W^{L-1}, w */
   double *h[MAX_DEPTH], *phi[MAX_DEPTH]; /* [R, N] of h^1 .. h^L */
@@ -39,7 +41,12 @@ typedef struct Literal {
   double *f; /* [R, C] */
 } Literal;
 
-static size_t fan_in(const Literal *n, size_t l) { return l ? n->N : n->D; }
+static size_t fan_in(const Literal *n, size_t l) { return l ? n->width[l - 1] : n->D; }
+static size_t last(const Literal *n) { return n->width[n->L - 1]; }
+
+static size_t block_size(const Literal *n, size_t l) {
+  return l == n->L ? n->C * last(n) : n->width[l] * fan_in(n, l);
+}
 
 static void literal_free(Literal *n) {
   if (n->back_readout != n->readout) free(n->back_readout);
@@ -75,8 +82,7 @@ static void literal_feedback(Literal *n, const Machine *m) {
   bool backprop = program->problem->rule == RULE_BACKPROP;
   n->back_readout = n->readout;
   for (size_t l = 0; l <= n->L; l++) {
-    size_t size = l == n->L ? n->C * n->N : n->N * fan_in(n, l);
-    n->pull[l] = mem_block(n->R * n->C * size);
+    n->pull[l] = mem_block(n->R * n->C * block_size(n, l));
     if (l < n->L) n->back[l] = n->weight[l];
   }
   for (int k = 0; k < program->matrix_count && !backprop; k++) {
@@ -101,17 +107,23 @@ static void literal_start(Literal *n, Program *program, uint64_t seed) {
                  .R = (size_t)(problem->points + problem->tests),
                  .C = (size_t)problem->outputs,
                  .L = (size_t)program->layers};
+  n->tied =
+      program->matrices[program->phi_matrix[n->L - 1]].weights != program->phi_matrix[n->L - 1];
+  for (size_t l = 0; l < n->L; l++) {
+    const Matrix *matrix = &program->matrices[program->phi_matrix[l]];
+    n->width[l] = (size_t)(program->spaces[matrix->to].ratio * NARROW);
+  }
   n->x = sphere_points(n->R, n->D);
   for (size_t l = 0; l < n->L; l++) {
-    n->weight[l] = mem_block(n->N * fan_in(n, l));
-    n->h[l] = mem_block(n->R * n->N);
-    n->phi[l] = mem_block(n->R * n->N);
-    n->grad[l] = mem_block(n->R * n->C * n->N * fan_in(n, l));
-    n->velocity[l] = mem_block(n->N * fan_in(n, l));
+    n->weight[l] = mem_block(block_size(n, l));
+    n->h[l] = mem_block(n->R * n->width[l]);
+    n->phi[l] = mem_block(n->R * n->width[l]);
+    n->grad[l] = mem_block(n->R * n->C * block_size(n, l));
+    n->velocity[l] = mem_block(block_size(n, l));
   }
-  n->velocity[n->L] = mem_block(n->C * n->N);
-  n->grad[n->L] = mem_block(n->R * n->C * n->C * n->N);
-  n->readout = mem_block(n->C * n->N);
+  n->velocity[n->L] = mem_block(block_size(n, n->L));
+  n->grad[n->L] = mem_block(n->R * n->C * block_size(n, n->L));
+  n->readout = mem_block(block_size(n, n->L));
   n->f = mem_block(n->R * n->C);
   Program *complete = program_complete(program, (Reading){.theory = false});
   MachineCode code = machine_compile(complete, false, NULL);
@@ -124,16 +136,17 @@ static void literal_start(Literal *n, Program *program, uint64_t seed) {
   Machine m;
   machine_start(&plan, &m);
   CHECK(m.status == STATUS_OK);
-  double *images = mem_block(n->R * n->N), *columns = mem_block(n->N * n->R);
+  size_t first = n->width[0];
+  double *images = mem_block(n->R * first), *columns = mem_block(first * n->R);
   initial(&m, program->phi_matrix[0], images);
-  for (size_t i = 0; i < n->N; i++)
+  for (size_t i = 0; i < first; i++)
     for (size_t a = 0; a < n->R; a++)
-      columns[i * n->R + a] = images[a * n->N + i] * sqrt((double)n->D);
-  CHECK(mat_solve_least(n->R, n->D, n->x, n->D, n->N, columns, n->R, 1e-12, n->weight[0], n->D) ==
+      columns[i * n->R + a] = images[a * first + i] * sqrt((double)n->D);
+  CHECK(mat_solve_least(n->R, n->D, n->x, n->D, first, columns, n->R, 1e-12, n->weight[0], n->D) ==
         0);
   for (size_t l = 1; l < n->L; l++) {
-    initial(&m, program->phi_matrix[l], n->weight[l]);
-    for (size_t i = 0; i < n->N * n->N; i++) n->weight[l][i] *= sqrt((double)n->N);
+    initial(&m, program->matrices[program->phi_matrix[l]].weights, n->weight[l]);
+    for (size_t i = 0; i < block_size(n, l); i++) n->weight[l][i] *= sqrt((double)fan_in(n, l));
   }
   initial(&m, program->phi_matrix[program->layers], n->readout);
   literal_feedback(n, &m);
@@ -147,19 +160,19 @@ static void literal_start(Literal *n, Program *program, uint64_t seed) {
 static void literal_forward(Literal *n) {
   for (size_t a = 0; a < n->R; a++) {
     for (size_t l = 0; l < n->L; l++)
-      for (size_t i = 0; i < n->N; i++) {
+      for (size_t i = 0; i < n->width[l]; i++) {
         size_t k = fan_in(n, l);
-        const double *below = l ? n->phi[l - 1] + a * n->N : n->x + a * n->D;
+        const double *below = l ? n->phi[l - 1] + a * k : n->x + a * n->D;
         double h = 0;
         for (size_t j = 0; j < k; j++) h += n->weight[l][i * k + j] * below[j] / sqrt((double)k);
-        n->h[l][a * n->N + i] = h;
-        n->phi[l][a * n->N + i] = tanh(h);
+        n->h[l][a * n->width[l] + i] = h;
+        n->phi[l][a * n->width[l] + i] = tanh(h);
       }
     for (size_t c = 0; c < n->C; c++) {
       double sum = 0;
-      for (size_t i = 0; i < n->N; i++)
-        sum += n->readout[c * n->N + i] * n->phi[n->L - 1][a * n->N + i];
-      n->f[a * n->C + c] = sum / (n->problem->gamma * (double)n->N);
+      for (size_t i = 0; i < last(n); i++)
+        sum += n->readout[c * last(n) + i] * n->phi[n->L - 1][a * last(n) + i];
+      n->f[a * n->C + c] = sum / (n->problem->gamma * (double)last(n));
     }
   }
 }
@@ -167,16 +180,16 @@ static void literal_forward(Literal *n) {
 /* Plain backpropagation of one output of one point, weight by weight, through these matrices. */
 static void literal_backward(Literal *n, size_t a, size_t c, double *const *back,
                              const double *readout, double *const *grad) {
-  double error[NARROW], next[NARROW], gamma = n->problem->gamma;
-  size_t N = n->N, row = a * n->C + c;
-  double *dw = grad[n->L] + row * n->C * N;
-  for (size_t i = 0; i < N; i++) {
-    dw[c * N + i] = n->phi[n->L - 1][a * N + i] / (gamma * (double)N);
-    error[i] = readout[c * N + i] / (gamma * (double)N);
+  double error[WIDEST], next[WIDEST], unit = n->problem->gamma * (double)last(n);
+  size_t row = a * n->C + c;
+  double *dw = grad[n->L] + row * block_size(n, n->L);
+  for (size_t i = 0; i < last(n); i++) {
+    dw[c * last(n) + i] = n->phi[n->L - 1][a * last(n) + i] / unit;
+    error[i] = readout[c * last(n) + i] / unit;
   }
   for (size_t l = n->L; l-- > 0;) {
-    size_t k = fan_in(n, l);
-    const double *below = l ? n->phi[l - 1] + a * N : n->x + a * n->D;
+    size_t k = fan_in(n, l), N = n->width[l];
+    const double *below = l ? n->phi[l - 1] + a * k : n->x + a * n->D;
     memset(next, 0, sizeof next);
     for (size_t i = 0; i < N; i++) {
       double t = n->phi[l][a * N + i], g = error[i] * (1 - t * t);
@@ -189,13 +202,19 @@ static void literal_backward(Literal *n, size_t a, size_t c, double *const *back
   }
 }
 
+/* Gradients of one matrix that acts twice add, and are those of its first use. */
+static void literal_join(Literal *n, double *const *grad, size_t row) {
+  size_t size = block_size(n, 1);
+  if (!n->tied) return;
+  axpy(size, 1, grad[2] + row * size, grad[1] + row * size);
+  memset(grad[2] + row * size, 0, size * sizeof *grad[2]);
+}
+
 static void literal_gradient(Literal *n, size_t a, size_t c) {
   literal_backward(n, a, c, n->weight, n->readout, n->grad);
   literal_backward(n, a, c, n->back, n->back_readout, n->pull);
-}
-
-static size_t block_size(const Literal *n, size_t l) {
-  return l == n->L ? n->C * n->N : n->N * fan_in(n, l);
+  literal_join(n, n->grad, a * n->C + c);
+  literal_join(n, n->pull, a * n->C + c);
 }
 
 /* gamma^2 N sum over weights of df_a df_b, mean over outputs; what b pulls in the place of df_b
@@ -228,6 +247,7 @@ static void literal_step(Literal *n, size_t t, const double *delta) {
                   rate * (p->optimizer == OPT_NESTEROV ? descent + p->beta * v[i] : v[i]);
     }
   }
+  if (n->tied) memcpy(n->weight[2], n->weight[1], block_size(n, 1) * sizeof(double));
 }
 
 /* Outputs, tangent kernel, and the two-time kernel of the last layer, against member 0; the network
@@ -243,7 +263,8 @@ static void check_against_literal(Recipe recipe) {
   literal_start(&n, program, 4);
   size_t L = n.L, R = n.R, T = (size_t)recipe.steps, C = n.C, P = n.P;
   const Array *phi = field_of(nets, "Phi", (int)L);
-  double start[R * C], delta[P * C], df = 0, dk = 0, dphi = 0, *past = mem_block((T + 1) * R * n.N);
+  double start[R * C], delta[P * C], df = 0, dk = 0, dphi = 0,
+                                     *past = mem_block((T + 1) * R * last(&n));
   for (size_t t = 0; t <= T; t++) {
     literal_forward(&n);
     for (size_t r = 0; r < R * C; r++) literal_gradient(&n, r / C, r % C);
@@ -257,10 +278,11 @@ static void check_against_literal(Recipe recipe) {
     }
     for (size_t a = 0; a < P * P; a++)
       dk = fmax(dk, fabs(literal_kernel(&n, a / P, a % P) - ntk->data[t * P * P + a]));
-    memcpy(past + t * R * n.N, n.phi[L - 1], R * n.N * sizeof *past);
+    memcpy(past + t * R * last(&n), n.phi[L - 1], R * last(&n) * sizeof *past);
     for (size_t b = 0; b < (t + 1) * R * R; b++) {
       size_t a = b % R, sb = b / R;
-      double kernel = dot(n.N, past + (t * R + a) * n.N, past + sb * n.N) / (double)n.N;
+      size_t N = last(&n);
+      double kernel = dot(N, past + (t * R + a) * N, past + sb * N) / (double)N;
       dphi = fmax(dphi, fabs(kernel - phi->data[(t * R + a) * (T + 1) * R + sb]));
     }
     if (t < T) literal_step(&n, t, delta);
@@ -304,8 +326,12 @@ static void test_networks(void) {
   ball.batch = batch;
   Recipe feedback = base;
   feedback.rule = RULE_FEEDBACK_ALIGNMENT, feedback.eta = 0.3;
-  Recipe recipes[] = {ball, ahead, decay, drawn, feedback};
-  for (int i = 0; i < 5; i++) check_against_literal(recipes[i]);
+  Recipe narrow = base, wide = ball, tied = ball, kept = ahead;
+  narrow.ratio[0] = 0.5, narrow.ratio[1] = 2;
+  wide.ratio[1] = 3, wide.ratio[2] = 0.5;
+  tied.tied = kept.tied = true;
+  Recipe recipes[] = {ball, ahead, decay, drawn, feedback, narrow, wide, tied, kept};
+  for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++) check_against_literal(recipes[i]);
 }
 
 /* ---- deep linear networks: closed recursions ---- */
@@ -459,13 +485,18 @@ static double flow_reference(double gamma, double time) {
   return f;
 }
 
-/* In so many parts the error is of third order; and when the solver chooses them, what it states. */
+/* In so many parts the error is of third order; and when the solver chooses them, what it states.
+ */
 static void test_flow(void) {
   double exact = flow_reference(2, 0.4), error[4];
   for (int i = 0; i < 4; i++) {
-    Program *program = recipe_program(
-        pool, (Recipe){.depth = 1, .points = 1, .steps = 4, .gamma = 2, .eta = 1, .dt = 0.1,
-                       .gram = (double[]){1}});
+    Program *program = recipe_program(pool, (Recipe){.depth = 1,
+                                                     .points = 1,
+                                                     .steps = 4,
+                                                     .gamma = 2,
+                                                     .eta = 1,
+                                                     .dt = 0.1,
+                                                     .gram = (double[]){1}});
     Result *result = solve_or_die(solve_dmft, program, (SolveOptions){.parts = 1 << i});
     error[i] = field_of(result, "f", 0)->data[4] - exact;
     result_drop(result);
@@ -695,6 +726,54 @@ static void test_outputs(void) {
   program_drop(program);
 }
 
+/* ---- a matrix that acts twice; layers of several widths ---- */
+
+/* The rms difference of two fields beyond the first `skip` entries, in units of their errors. */
+static double rms_z(Result *a, Result *b, const char *name, size_t skip) {
+  const Array *x = field_of(a, name, 0), *y = field_of(b, name, 0), *ex = error_of(a, name, 0),
+              *ey = error_of(b, name, 0);
+  double sum = 0;
+  for (size_t i = skip; i < x->size; i++)
+    sum += pow((x->data[i] - y->data[i]) / hypot(ex->data[i], ey->data[i]), 2);
+  return sqrt(sum / (double)(x->size - skip));
+}
+
+/* Theory and fluctuations against trained networks, and these against networks without matrices. */
+static void check_law(Recipe recipe) {
+  enum { N = 256, MEMBERS = 96 };
+  recipe.phi = PRIM_TANH;
+  Program *program = recipe_program(pool, recipe);
+  SolveOptions nets = {.width = N, .ensemble = MEMBERS, .threads = 2, .seed = 5};
+  Result *theory = solve_or_die(solve_dmft, program, (SolveOptions){.samples = 8000, .threads = 2}),
+         *trained = solve_or_die(solve_networks, program, nets);
+  nets.conditioned = true;
+  nets.seed = 6;
+  Result *drawn = solve_or_die(solve_networks, program, nets),
+         *noise = fluctuations_or_die(theory, 2);
+  size_t P = (size_t)recipe.points;
+  CHECK(rms_z(theory, trained, "f", P) < 2.2);
+  CHECK(rms_z(theory, trained, "ntk", 0) < 2.2);
+  CHECK(rms_z(trained, drawn, "f", P) < 2.2);
+  CHECK(rms_z(trained, drawn, "ntk", 0) < 2.2);
+  CHECK(rms_z(noise, trained, "var_f", P) < 2.2);
+  CHECK(rms_z(noise, trained, "var_ntk", 0) < 2.2);
+  CHECK(fabs(field_of(theory, "f", 0)->data[(size_t)recipe.steps * P]) > 0.1);
+  result_drop(noise);
+  result_drop(drawn);
+  result_drop(trained);
+  result_drop(theory);
+  program_drop(program);
+}
+
+static void test_uses(void) {
+  Recipe base = {.depth = 3, .points = 2, .steps = 8, .gamma = 1.2, .eta = 0.3};
+  Recipe tied = base, wide = base;
+  tied.tied = true;
+  wide.ratio[0] = 2, wide.ratio[1] = 0.5, wide.ratio[2] = 3;
+  check_law(tied);
+  check_law(wide);
+}
+
 /* ---- failures ---- */
 
 static void check_failure(Solver *solver, Recipe recipe, SolveOptions options, Status expected,
@@ -752,6 +831,7 @@ int main(void) {
   test_threads();
   test_completion();
   test_outputs();
+  test_uses();
   test_failures();
   expr_pool_free(pool);
   return check_done();
