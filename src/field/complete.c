@@ -46,9 +46,25 @@ static const Expr *own(Program *p, const Expr *e) {
 
 /* ---- values ---- */
 
+/* The value of these numbers, if there is one. */
+static int known(const Program *p, size_t rows, size_t cols, const double *numbers) {
+  for (int i = 0; i < p->op_count; i++) {
+    const Constant *c = &p->constants[p->ops[i].constant];
+    if (p->ops[i].kind == OP_CONST && !c->steps && c->rows == rows && c->cols == cols &&
+        memcmp(c->numbers, numbers, rows * cols * sizeof *numbers) == 0)
+      return p->ops[i].dst;
+  }
+  return -1;
+}
+
 static int constant(Tail *k, const char *name, size_t steps, size_t rows, size_t cols,
                     double *numbers) {
   Program *p = k->p;
+  int value = steps ? -1 : known(p, rows, cols, numbers);
+  if (value >= 0) {
+    free(numbers);
+    return value;
+  }
   p->constants = mem_grow(p->constants, (size_t)(p->constant_count + 1) * sizeof *p->constants);
   p->constants[p->constant_count] = (Constant){rows, cols, steps, false, numbers};
   return emit(p, (Op){.kind = OP_CONST,
@@ -103,7 +119,15 @@ static int block(Tail *k, char *name, int v, size_t row, size_t rows, size_t col
                          .first = {(int)row, (int)col}});
 }
 
+/* One for each pair and group: kernels are those of the tangent kernel, too. */
 static int moment(Tail *k, char *name, int x, int y, int group) {
+  for (int i = 0; i < k->p->op_count; i++) {
+    const Op *op = &k->p->ops[i];
+    bool same = op->kind == OP_MOMENT && op->src[0] == x && op->src[1] == y && op->group == group;
+    if (!same) continue;
+    free(name);
+    return op->dst;
+  }
   size_t rows = rows_of(k->p, x) / (size_t)group, cols = rows_of(k->p, y) / (size_t)group;
   return emit(k->p, (Op){.kind = OP_MOMENT,
                          .dst = add_table(k->p, name, rows, cols),
@@ -506,8 +530,13 @@ Program *program_complete(Program *base, Reading how) {
   for (int i = 0; i < base->forward_count; i++) carry_over(&k, i);
   p->forward_count = p->op_count;
   complete_outputs(&k);
-  for (int i = base->forward_count; i < base->op_count; i++) carry_over(&k, i);
-  int last = p->op_count;
+  p->backward_first = p->op_count;
+  for (int i = base->forward_count; i < base->op_count; i++) {
+    if (i == base->gradient_count) p->gradient_count = p->op_count;
+    carry_over(&k, i);
+  }
+  if (base->gradient_count == base->op_count) p->gradient_count = p->op_count;
+  int last = p->measure_first = p->op_count;
   complete_levels(&k);
   complete_tangent(&k);
   for (int i = 0; i < p->op_count && how.lazy; i++)

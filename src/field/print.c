@@ -14,7 +14,12 @@ static void print_spaces(FILE *out, const Program *p) {
     const Space *s = &p->spaces[i];
     fprintf(out, "  %-6s ", s->name);
     switch (s->kind) {
-    case SPACE_WIDE: fprintf(out, "N neurons\n"); break;
+    case SPACE_WIDE:
+      if (s->ratio < 1 || s->ratio > 1)
+        fprintf(out, "%g N neurons\n", s->ratio);
+      else
+        fprintf(out, "N neurons\n");
+      break;
     case SPACE_OUTPUT:
       fprintf(out, "%d output%s\n", problem->outputs, problem->outputs > 1 ? "s" : "");
       break;
@@ -32,6 +37,10 @@ static void print_matrices(FILE *out, const Program *p) {
   fprintf(out, "matrices\n");
   for (int i = 0; i < p->matrix_count; i++) {
     const Matrix *m = &p->matrices[i];
+    if (m->weights != i) {
+      fprintf(out, "  %-6s the same as %s\n", m->name, p->matrices[m->weights].name);
+      continue;
+    }
     fprintf(out, "  %-6s %s → %s, entries N(0, %g), ", m->name, p->spaces[m->from].name,
             p->spaces[m->to].name, m->sigma * m->sigma);
     if (m->rate == 0)
@@ -135,21 +144,6 @@ static void print_update(FILE *out, const Program *p, const Matrix *m) {
   free(share);
 }
 
-static void print_updates(FILE *out, const Program *p) {
-  const Expr *ell = p->problem->loss;
-  char *delta =
-      ell ? expr_print(expr_call(p->pool, PRIM_NEG, expr_diff(p->pool, ell, 0), NULL, NULL),
-                       (const char *[]){"f", "y"})
-          : mem_string("Σ y softmax(f)");
-  fprintf(out, "update\n  Δ    = %s\n", delta);
-  free(delta);
-  for (int i = 0; i < p->matrix_count; i++) {
-    const Matrix *m = &p->matrices[i];
-    if (m->rate == 0) continue;
-    print_update(out, p, m);
-  }
-}
-
 /* A number that a script computes while it runs is not known here. */
 static void print_number(FILE *out, const char *name, double value) {
   if (isnan(value))
@@ -174,23 +168,35 @@ static void print_parameters(FILE *out, const Problem *problem) {
   fprintf(out, "t = 0..%d\n", problem->steps);
 }
 
-char *program_print(const Program *p) {
+static void print_ops(FILE *out, const Program *p, const char *title, int first, int end) {
+  if (first < end) fprintf(out, "%s\n", title);
+  for (int i = first; i < end; i++) {
+    const Op *op = &p->ops[i];
+    if (op->kind == OP_LEARN)
+      print_update(out, p, &p->matrices[op->matrix]);
+    else
+      print_op(out, p, op);
+  }
+}
+
+char *program_print(Program *base) {
   char *text = NULL;
   size_t length = 0;
   FILE *out = open_memstream(&text, &length);
+  Program *p = program_complete(base, (Reading){.parts = 1});
   const Problem *problem = p->problem;
   fprintf(out, "program %s, trained by %s on %s\n", problem->model_name, problem->training_name,
           problem->dataset_name);
   print_parameters(out, problem);
   print_spaces(out, p);
   print_matrices(out, p);
-  fprintf(out, "forward\n");
-  for (int i = 0; i < p->forward_count; i++) print_op(out, p, &p->ops[i]);
-  fprintf(out, "backward, in units of γ N df\n");
-  for (int i = p->forward_count; i < p->gradient_count; i++) print_op(out, p, &p->ops[i]);
-  if (p->op_count > p->gradient_count) fprintf(out, "learning rule, in place of gradients\n");
-  for (int i = p->gradient_count; i < p->op_count; i++) print_op(out, p, &p->ops[i]);
-  print_updates(out, p);
+  print_ops(out, p, "forward", 0, p->forward_count);
+  print_ops(out, p, "outputs", p->forward_count, p->backward_first);
+  print_ops(out, p, "backward, in units of γ N df", p->backward_first, p->gradient_count);
+  print_ops(out, p, "learning rule, in place of gradients", p->gradient_count, p->measure_first);
+  print_ops(out, p, "measured", p->measure_first, p->train_first);
+  print_ops(out, p, "update", p->train_first, p->op_count);
+  program_drop(p);
   fclose(out);
   return text;
 }

@@ -191,7 +191,8 @@ typedef struct Program {
   /* of a completed program: */
   struct Program *base; /* what it was made from, and shares its parts with, or NULL */
   Reading how;
-  int train_first; /* ops from here on prepare the next step */
+  /* ops from here on: the backward pass, what is measured, and what prepares the next step */
+  int backward_first, measure_first, train_first;
   ProgramObservable *observables;
   int observable_count;
   int f, delta, tangent; /* variables; [R C, 1], [P C, 1], [R C, R C] */
@@ -292,7 +293,7 @@ int thin_root(const Program *program, const Matrix *matrix, double *root);
 /* Number of vectors on the thin side. */
 size_t thin_vectors(const Program *program, const Matrix *matrix);
 
-/* The program as text; to be freed. */
-char *program_print(const Program *program);
+/* The program as text, completed; to be freed. */
+char *program_print(Program *base);
 
 #endif

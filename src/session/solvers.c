@@ -19,7 +19,7 @@ static Dmf *session_of(Call *call) { return call->eval->host->self; }
 
 /* Placeholders of a check */
 
-/* Who fills a field: the march, the networks, the lazy limit, fluctuations, and both at a width. */
+/* Who fills a field: the theory, the networks, the lazy limit, fluctuations, and both at a width. */
 enum { DMFT = 1, NETS = 2, LAZY = 4, NOISE = 8, AT = 16 };
 typedef enum Extent { PLAIN, LAYERS, GAPS } Extent;
 typedef enum Presence { ALWAYS, TESTED, JUDGED, ALIGNED } Presence;
@@ -195,7 +195,7 @@ static Program *program_of(Call *call) {
   return program;
 }
 
-static void print_program(Call *call, const Program *program) {
+static void print_program(Call *call, Program *program) {
   Dmf *dmf = session_of(call);
   char *text = program_print(program);
   size_t length = strlen(text);
