@@ -10,8 +10,8 @@
  *     Y_i = sum over averages C = <x y> of (d observable / d C) x_i y_i
  *
  * and by the delta method, N times the variance of the observable over networks is the sum over
- * populations of the variance of Y over neurons, to leading order (theory.md section 3); a
- * population of r N neurons counts with 1/r.
+ * populations of the variance of Y over neurons, to leading order (theory.md section 6,
+ * Fluctuations); a population of r N neurons counts with 1/r.
  *
  * In the Gaussian basis of a linear program a column is no neuron but a coordinate, <x y> a sum of
  * products of coordinates, and the influence a quadratic form Q in independent normal numbers; its

@@ -55,7 +55,8 @@ static void work(FILE *out, bool json) {
   CHECK(dmf_put(dmf, "y", 1, (size_t[]){2}, (double[]){0.5, 1.5}) == DMF_OK);
   CHECK(dmf_run_text(dmf, "<input>", "y", 1) == DMF_OK);
   CHECK(!dmf_unfinished(dmf, "1.5") && dmf_unfinished(dmf, "[1.5,"));
-  char *texts[] = {dmf_who(dmf), dmf_help(dmf, "gamma"), dmf_help(dmf, "damped"), dmf_manual(dmf), NULL};
+  char *texts[] = {dmf_who(dmf), dmf_help(dmf, "gamma"), dmf_help(dmf, "damped"), dmf_manual(dmf),
+                   NULL};
   CHECK(dmf_format_text(dmf, "<input>", "x=0.5", 5, &texts[4]) == DMF_OK);
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     fprintf(out, "%s\n", texts[i] ? texts[i] : "");

@@ -21,9 +21,9 @@ static bool same_bits(const Array *a, const Array *b) {
 
 /* ---- literal training ---- */
 
-/* The network of theory.md section 1, The network, with all its weights: W[l] is [N_{l+1}, N_l], for l = 0 [N_1,
- * D], w [C, N_L]; h^1 = W^0 x / sqrt(D), h^{l+1} = W^l phi(h^l) / sqrt(N_l), f = w . phi(h^L) /
- * (gamma N_L). */
+/* The network of theory.md section 1, The network, with all its weights: W[l] is [N_{l+1}, N_l],
+ * for l = 0 [N_1, D], w [C, N_L]; h^1 = W^0 x / sqrt(D), h^{l+1} = W^l phi(h^l) / sqrt(N_l), f = w
+ * . phi(h^L) / (gamma N_L). */
 enum { MAX_DEPTH = 3, NARROW = 24, WIDEST = 3 * NARROW };
 
 typedef struct Literal {
