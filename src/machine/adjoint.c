@@ -17,7 +17,7 @@ typedef struct Reading {
   const Tape *tape;
   size_t M;
   double **bar;
-  double *influence; /* [M][space][S], or [M][space][S, S] of coordinates */
+  double *influence; /* [M][space][S], or [M][fresh row][S] of coordinates */
   Spare *spare;      /* blocks given back: every step wants the same ones */
   int spare_count, spare_room;
   double *work, *weighing;
@@ -55,7 +55,7 @@ static double *zeros(Reading *r, size_t size) {
 
 /* The block of a slab is not wanted any more. */
 static void give_back(Reading *r, int slab) {
-  if (!r->bar[slab]) return;
+  if (!r->bar[slab] || r->tape->slabs[slab].fresh) return;
   if (r->spare_count == r->spare_room) {
     r->spare_room = 2 * r->spare_room + 16;
     r->spare = mem_grow(r->spare, (size_t)r->spare_room * sizeof *r->spare);
@@ -140,8 +140,7 @@ static void reverse_product_table(Reading *r, const TapeOp *op) {
 /* Where the influence of a population begins. */
 static size_t influence_offset(const Tape *tape, int space) {
   size_t n = 0;
-  for (int i = 0; i < space; i++)
-    n += tape->spaces[i].columns * (tape->coordinates ? tape->spaces[i].columns : 1);
+  for (int i = 0; i < space; i++) n += tape->spaces[i].columns;
   return n;
 }
 
@@ -153,9 +152,7 @@ static void add_influence(Reading *r, View a, const double *t) {
   const double *A = tape_data(tape, a);
   for (size_t m = 0; m < M; m++) {
     double *y = r->influence + m * n + offset;
-    if (tape->coordinates)
-      mat_mul_at(S, S, a.rows, 1.0 / (double)S, A, S, t + m * S, M * S, 1, y, S);
-    for (size_t i = 0; i < a.rows && !tape->coordinates; i++)
+    for (size_t i = 0; i < a.rows; i++)
       for (size_t s = 0; s < S; s++) y[s] += A[i * S + s] * t[(i * M + m) * S + s];
   }
 }
@@ -178,7 +175,7 @@ static void reverse_average(Reading *r, const TapeOp *op) {
       mat_mul_at(out.cols, S, out.rows, alpha, dout + m * lo, M * lo, A + g * S, G * S, 1,
                  db + (g * M + m) * S, G * M * S);
   }
-  add_influence(r, a, t);
+  if (!tape->coordinates) add_influence(r, a, t);
   if (da) axpy(a.rows * M * S, 1, t, da);
 }
 
@@ -312,19 +309,52 @@ static void reverse(Reading *r, const TapeOp *op) {
   }
 }
 
-size_t tape_influence_size(const Tape *tape) { return influence_offset(tape, tape->space_count); }
+size_t tape_influence_size(const Tape *tape) {
+  if (!tape->coordinates) return influence_offset(tape, tape->space_count);
+  size_t n = 0;
+  for (size_t k = 0; k < tape->fresh_count; k++)
+    n += tape->fresh[k].rows.rows * tape->fresh[k].rows.cols;
+  return n;
+}
 
-/* Y -> sqrt(w / ratio) (Y - <Y>) for neurons, Q -> sqrt(2 / ratio) times its symmetric part for
- * coordinates. */
+/* Derivatives with respect to row i of fresh noise, d [M, S], as influences, `size` apart: those
+ * before its axis, its length, and nothing along what is known; see tape_fresh. */
+static void read_row(Reading *r, const Fresh *fresh, size_t i, const double *d, double *out,
+                     size_t size) {
+  const Tape *tape = r->tape;
+  size_t S = fresh->rows.cols, M = r->M, axis = (size_t)fresh->axis[i],
+         known = (size_t)fresh->known[i];
+  double scale = 1 / sqrt((double)S * tape->spaces[tape_space(tape, fresh->rows)].ratio),
+         *c = work(r, M * known + 1);
+  if (r->failed) return;
+  for (size_t m = 0; m < M; m++) {
+    axpy(axis, scale, d + m * S, out + m * size);
+    out[m * size + axis] = scale / sqrt(2) * d[m * S + axis];
+  }
+  if (!known) return;
+  const double *q = tape_data(tape, fresh->known_rows);
+  mat_mul_bt(M, known, S, 1 / (double)S, out, size, q, S, 0, c, known);
+  mat_mul(M, S, known, -1, c, known, q, S, 1, out, size);
+}
+
+static void read_fresh(Reading *r) {
+  const Tape *tape = r->tape;
+  double *out = r->influence;
+  for (size_t k = 0; k < tape->fresh_count; k++) {
+    const Fresh *fresh = &tape->fresh[k];
+    size_t S = fresh->rows.cols;
+    const double *d = r->bar[fresh->rows.slab];
+    for (size_t i = 0; i < fresh->rows.rows; i++, out += S)
+      if (d) read_row(r, fresh, i, d + i * r->M * S, out, tape_influence_size(tape));
+  }
+}
+
+/* Y -> sqrt(w / ratio) (Y - <Y>) for neurons. */
 static void finish_influence(const Tape *tape, double *influence) {
   for (int space = 0; space < tape->space_count; space++) {
     size_t S = tape->spaces[space].columns;
     double *y = influence + influence_offset(tape, space), mean = 0,
            ratio = tape->spaces[space].ratio;
-    for (size_t i = 0; i < S && tape->coordinates; i++)
-      for (size_t j = 0; j <= i; j++)
-        y[i * S + j] = y[j * S + i] = (y[i * S + j] + y[j * S + i]) / sqrt(2 * ratio);
-    if (tape->coordinates) continue;
     for (size_t i = 0; i < S; i++)
       mean += y[i] * (tape->weights ? tape->weights[i] : 1.0 / (double)S);
     for (size_t i = 0; i < S; i++)
@@ -363,7 +393,9 @@ bool tape_influences(const Tape *tape, int mark, const Observable *observables, 
     if (touched(&r, tape->ops[i].out)) reverse(&r, &tape->ops[i]);
     for (; slab > 0 && tape->slabs[slab - 1].birth >= i; slab--) give_back(&r, slab - 1);
   }
-  for (size_t m = 0; m < count; m++) finish_influence(tape, influences + m * n);
+  if (tape->coordinates) read_fresh(&r);
+  for (size_t m = 0; m < count && !tape->coordinates; m++)
+    finish_influence(tape, influences + m * n);
   clear(&r);
   return !r.failed && !(stop && *stop);
 }

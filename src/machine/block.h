@@ -9,7 +9,7 @@ enum { TABLE = -1 };
 
 typedef struct Slab {
   int space; /* or TABLE */
-  bool constant, stays;
+  bool constant, stays, fresh;
   bool blank; /* not written yet: its numbers count as zeros */
   size_t rows, cols, capacity;
   double *value;
@@ -28,6 +28,12 @@ typedef struct TapeOp {
   View *args; /* of the map */
 } TapeOp;
 
+/* What was recorded of tape_fresh. */
+typedef struct Fresh {
+  View rows, known_rows;
+  int *axis, *known;
+} Fresh;
+
 /* A block given back, for the next of its size. */
 typedef struct Spare {
   double *value;
@@ -44,6 +50,8 @@ struct Tape {
   int swept; /* slabs below are those that stay */
   TapeOp *ops;
   int op_count, op_room;
+  Fresh *fresh;
+  size_t fresh_count;
   Spare *spares;
   int spare_count, spare_room;
   double bytes, flops;

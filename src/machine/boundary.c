@@ -58,8 +58,7 @@ static void *begin(Machine *m, int k) {
                   .gram = NO_VIEW};
   if (input && matrix->rate != 0) b->gram = gram_table(m, matrix);
   b->table = tape_keep(m->tape, tape_wide(m->tape, population, thin_vectors(p, matrix), false));
-  b->noise = tape_keep(m->tape, tape_wide(m->tape, population, 0, true));
-  machine_draw(m, space, &b->noise, b->root.cols);
+  b->noise = tape_keep(m->tape, machine_noise(m, space, b->root.cols));
   if (m->status == STATUS_OK && !m->exhausted)
     tape_product(m->tape, b->table, matrix->sigma, b->root, b->noise, AS_IS);
   return b;
@@ -100,28 +99,18 @@ static void take_up(Machine *m, const Boundary *b, double rate, View force, View
   }
 }
 
-/* keep w + push v in place of w. */
-static View moved_on(Machine *m, View w, double keep, View v, double push) {
-  View next = tape_keep(m->tape, tape_same(m->tape, w));
-  if (keep != 0) tape_copy(m->tape, next, keep, w);
-  if (v.slab >= 0 && push != 0) tape_copy(m->tape, next, push, v);
-  tape_drop(m->tape, w);
-  return next;
-}
-
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
   Boundary *b = state;
   (void)uses;
   if (move->push != 0) {
     if (b->velocity.slab < 0) b->velocity = tape_keep(m->tape, tape_same(m->tape, b->table));
-    b->velocity = moved_on(m, b->velocity, move->beta, NO_VIEW, 0);
+    b->velocity = machine_move_on(m, b->velocity, move->beta, NO_VIEW, 0);
     take_up(m, b, 1, *force, b->velocity);
   }
-  b->table = moved_on(m, b->table, move->keep, b->velocity, move->push);
+  b->table = machine_move_on(m, b->table, move->keep, b->velocity, move->push);
   if (move->pull != 0) take_up(m, b, move->pull, *force, b->table);
   if (move->noise > 0) {
-    View n = tape_wide(m->tape, m->population[b->space], 0, true);
-    machine_draw(m, b->space, &n, b->root.cols);
+    View n = machine_noise(m, b->space, b->root.cols);
     if (!m->exhausted) tape_product(m->tape, b->table, move->noise, b->root, n, AS_IS);
   }
 }

@@ -2,6 +2,7 @@
 #include "machine/machine.h"
 #include "base/memory.h"
 #include "field/observable.h"
+#include "machine/framed.h"
 #include "machine/kinks.h"
 
 #include <math.h>
@@ -100,6 +101,31 @@ bool machine_draw(Machine *m, int space, View *noise, size_t count) {
   }
   *noise = grown;
   return improved;
+}
+
+/* Known noise, but for coordinates: each row there is a new axis. */
+View machine_noise(Machine *m, int space, size_t count) {
+  int population = m->population[space], first = m->noise_count[space];
+  if (m->plan.noise.kind != NOISE_COORDINATES) {
+    View noise = tape_wide(m->tape, population, 0, true);
+    machine_draw(m, space, &noise, count);
+    return noise;
+  }
+  m->noise_count[space] += (int)count;
+  m->exhausted = m->exhausted || (size_t)m->noise_count[space] > m->plan.columns;
+  int *axis = mem_new(count + 1, sizeof *axis);
+  for (size_t i = 0; i < count; i++) axis[i] = first + (int)i;
+  View noise = tape_fresh(m->tape, population, m->exhausted ? 0 : count, axis, NO_VIEW, NULL);
+  free(axis);
+  return noise;
+}
+
+View machine_move_on(Machine *m, View w, double keep, View v, double push) {
+  View next = tape_keep(m->tape, tape_same(m->tape, w));
+  if (keep != 0) tape_copy(m->tape, next, keep, w);
+  if (v.slab >= 0 && push != 0) tape_copy(m->tape, next, push, v);
+  tape_drop(m->tape, w);
+  return next;
 }
 
 /* ---- operations ---- */
@@ -324,6 +350,13 @@ size_t machine_columns(size_t columns, double ratio) {
   return n > 1 ? (size_t)n : 1;
 }
 
+static TapeSpace population_of(const MachinePlan *plan, int space) {
+  double ratio = plan->program->spaces[space].ratio;
+  size_t passive = plan->frame ? framed_passive(plan->frame, space) : 0;
+  return (TapeSpace){machine_columns(plan->columns, plan->sized ? ratio : 1) + passive, ratio,
+                     passive};
+}
+
 /* Remembers a variable at all times, when recording. */
 static void keep_past(Machine *m, int variable) {
   View **past = &m->past[variable];
@@ -338,10 +371,7 @@ static void prepare(Machine *m) {
   m->population = mem_new(spaces, sizeof *m->population);
   for (int s = 0; s < p->space_count; s++) {
     m->population[s] = is_wide(p, s) ? count : -1;
-    if (is_wide(p, s))
-      populations[count++] =
-          (TapeSpace){machine_columns(m->plan.columns, m->plan.sized ? p->spaces[s].ratio : 1),
-                      p->spaces[s].ratio};
+    if (is_wide(p, s)) populations[count++] = population_of(&m->plan, s);
   }
   m->tape = tape_new(populations, count, m->plan.weights, m->plan.noise.kind == NOISE_COORDINATES,
                      m->plan.record);

@@ -36,7 +36,7 @@ typedef struct MatrixKind {
   double (*bytes)(const Program *program, int matrix, double columns, double steps, bool record);
 } MatrixKind;
 
-extern const MatrixKind sequential, dense;
+extern const MatrixKind sequential, dense, framed;
 
 /* The maps of a program, compiled. */
 typedef struct MachineCode {
@@ -64,6 +64,7 @@ typedef struct MachinePlan {
   double tol;       /* sequential: directions that stand out by less of their field are dropped */
   bool improve;     /* sequential: noise is made orthogonal to earlier noise and fields */
   bool independent; /* sequential: without responses */
+  struct Frame *frame; /* framed: see framed.h */
   bool record;
   bool fixed_start;   /* OP_START takes the value at t = 0 as known: it does not fluctuate */
   const bool *wanted; /* [variable]: besides what training needs; NULL: all observables */
@@ -130,6 +131,10 @@ size_t machine_moves(const Program *program);
 /* `count` rows of noise on a population behind those of `noise`, made orthogonal to what `blocks`
  * holds of it when the plan says so, and a fifth of sample space is left free; whether it was. */
 bool machine_draw(Machine *m, int space, View *noise, size_t count);
+/* `count` rows of noise on a population; in coordinates they are known to fluctuate. */
+View machine_noise(Machine *m, int space, size_t count);
+/* keep w + push v (NO_VIEW: none) in place of w, which is not wanted any more. */
+View machine_move_on(Machine *m, View w, double keep, View v, double push);
 /* x = L q + rest, with new directions in the orthonormal q where they are needed; returns L [rows,
  * q.rows]. `rest` is no view where nothing is left. */
 View machine_meet(Machine *m, View *q, View x, View *rest);
@@ -140,6 +145,13 @@ typedef struct Met {
   View L, noise;
 } Met;
 Met sequential_met(const Machine *m, int use, bool back);
+/* What a matrix met on a side: directions that have images, the noise in these, and how many
+ * directions with images the other side had before each. */
+typedef struct MetSide {
+  View q, noise;
+  const int *known;
+} MetSide;
+MetSide sequential_side(const Machine *m, int matrix, bool back);
 
 extern const MatrixKind boundary; /* matrices from the inputs, or to the outputs */
 /* The images of its vectors, [vectors, S]. */

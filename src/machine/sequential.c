@@ -25,6 +25,7 @@
 /* One side: directions met there, their images on the other side, and the noise in these. */
 typedef struct Side {
   View q, image, noise;
+  int *known; /* [image.rows]: directions that the other side had before */
 } Side;
 
 typedef struct Sequential {
@@ -62,7 +63,7 @@ static Side new_side(Machine *m, int from, int to) {
   Tape *tape = m->tape;
   return (Side){tape_keep(tape, tape_wide(tape, from, 0, false)),
                 tape_keep(tape, tape_wide(tape, to, 0, false)),
-                tape_keep(tape, tape_wide(tape, to, 0, true))};
+                tape_keep(tape, tape_wide(tape, to, 0, true)), NULL};
 }
 
 static void *begin(Machine *m, int k) {
@@ -91,6 +92,8 @@ static void *begin(Machine *m, int k) {
 
 static void end(void *state) {
   Sequential *s = state;
+  free(s->x.known);
+  free(s->y.known);
   free(s->x_now);
   free(s->y_now);
   free(s->x_noise);
@@ -147,6 +150,8 @@ static void make_images(Machine *m, const Sequential *s, Side *own, const Side *
   bool orthogonal = machine_draw(m, back ? matrix->from : matrix->to, &own->noise, fresh);
   own->image = tape_grow(tape, own->image, fresh);
   if (tape_failed(tape) || m->exhausted) return;
+  own->known = mem_grow(own->known, own->image.rows * sizeof *own->known);
+  for (size_t i = before; i < own->image.rows; i++) own->known[i] = (int)far;
   View image = view_rows(own->image, before, fresh), noise = view_rows(own->noise, before, fresh);
   tape_copy(tape, image, spread, noise);
   if (!far || !(back ? s->responds_y : s->responds_x)) return;
@@ -282,6 +287,12 @@ Met sequential_met(const Machine *m, int use, bool back) {
   Met met = back ? (Met){s->y_now[use], s->y_noise[use]} : (Met){s->x_now[use], s->x_noise[use]};
   if (!(back ? s->responds_y : s->responds_x)) met.noise.rows = 0;
   return met;
+}
+
+MetSide sequential_side(const Machine *m, int matrix, bool back) {
+  const Sequential *s = m->state[matrix];
+  const Side *side = back ? &s->y : &s->x;
+  return (MetSide){view_rows(side->q, 0, side->image.rows), side->noise, side->known};
 }
 
 static double bytes(const Program *p, int matrix, double S, double steps, bool record) {

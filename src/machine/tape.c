@@ -43,6 +43,11 @@ void tape_free(Tape *tape) {
   for (int i = 0; i < tape->slab_count; i++) free(tape->slabs[i].value);
   for (int i = 0; i < tape->spare_count; i++) free(tape->spares[i].value);
   for (int i = 0; i < tape->op_count; i++) free(tape->ops[i].args);
+  for (size_t i = 0; i < tape->fresh_count; i++) {
+    free(tape->fresh[i].axis);
+    free(tape->fresh[i].known);
+  }
+  free(tape->fresh);
   free(tape->spaces);
   free(tape->slabs);
   free(tape->spares);
@@ -57,6 +62,11 @@ int tape_mark(const Tape *tape) { return tape->op_count; }
 size_t tape_columns(const Tape *tape, int space) { return tape->spaces[space].columns; }
 int tape_space(const Tape *tape, View view) { return tape->slabs[view.slab].space; }
 bool is_table(const Tape *tape, View view) { return tape->slabs[view.slab].space == TABLE; }
+
+/* Columns that are in averages. */
+static size_t averaged(const Tape *tape, int space) {
+  return tape->spaces[space].columns - tape->spaces[space].passive;
+}
 
 /* A block of `size` numbers, zeros unless it was used before. */
 static double *take_block(Tape *tape, size_t size) {
@@ -104,6 +114,29 @@ View tape_wide(Tape *tape, int space, size_t rows, bool constant) {
 
 View tape_table(Tape *tape, size_t rows, size_t cols, bool constant) {
   return new_slab(tape, TABLE, rows, cols, constant);
+}
+
+static void record_fresh(Tape *tape, View rows, const int *axis, View known_rows,
+                         const int *known) {
+  tape->slabs[rows.slab].fresh = true;
+  tape->fresh = mem_grow(tape->fresh, (tape->fresh_count + 1) * sizeof *tape->fresh);
+  Fresh *fresh = &tape->fresh[tape->fresh_count++];
+  *fresh = (Fresh){rows, known_rows, mem_new(rows.rows + 1, sizeof *axis),
+                   mem_new(rows.rows + 1, sizeof *known)};
+  for (size_t i = 0; i < rows.rows; i++) {
+    fresh->axis[i] = axis[i];
+    fresh->known[i] = known ? known[i] : 0;
+  }
+}
+
+View tape_fresh(Tape *tape, int space, size_t rows, const int *axis, View known_rows,
+                const int *known) {
+  View view = tape_wide(tape, space, rows, false);
+  double length = sqrt((double)averaged(tape, space));
+  if (tape->record) record_fresh(tape, view, axis, known_rows, known);
+  for (size_t i = 0; i < rows && !tape->failed; i++)
+    tape_data(tape, view_rows(view, i, 1))[axis[i]] = length;
+  return view;
 }
 
 View tape_same(Tape *tape, View view) {
@@ -198,18 +231,18 @@ static double *target(Tape *tape, View out, double *beta) {
 double average_rows(const Tape *tape, int space, double alpha, const double *x, size_t nx,
                     size_t ldx, const double *y, size_t ny, size_t group, double *out, size_t ldo,
                     double *scratch) {
-  size_t S = tape->spaces[space].columns;
+  size_t S = averaged(tape, space), ldy = tape->spaces[space].columns;
   double flops = 0;
   if (tape->weights) {
     for (size_t r = 0; r < ny; r++)
-      for (size_t i = 0; i < S; i++) scratch[r * S + i] = tape->weights[i] * y[r * S + i];
+      for (size_t i = 0; i < S; i++) scratch[r * ldy + i] = tape->weights[i] * y[r * ldy + i];
     y = scratch;
   } else {
     alpha /= (double)S;
   }
   for (size_t g = 0; g < group; g++)
     flops += mat_mul_bt(nx / group, ny / group, S, alpha / (double)group, x + g * ldx, group * ldx,
-                        y + g * S, group * S, 1, out, ldo);
+                        y + g * ldy, group * ldy, 1, out, ldo);
   return flops;
 }
 
@@ -485,7 +518,7 @@ size_t tape_extend(Tape *tape, View *basis, View residual, double tol, const dou
 }
 
 void tape_squares(const Tape *tape, View view, double *squares) {
-  size_t S = view.cols;
+  size_t S = averaged(tape, tape_space(tape, view));
   for (size_t r = 0; r < view.rows && !tape->failed; r++) {
     const double *v = tape_data(tape, view_rows(view, r, 1));
     squares[r] = tape->weights ? 0 : dot(S, v, v) / (double)S;

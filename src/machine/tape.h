@@ -13,9 +13,10 @@
  * populations of the variance of Y over neurons, to leading order (theory.md section 6,
  * Fluctuations); a population of r N neurons counts with 1/r.
  *
- * In the Gaussian basis of a linear program a column is no neuron but a coordinate, <x y> a sum of
- * products of coordinates, and the influence a quadratic form Q in independent normal numbers; its
- * variance 2 tr Q^2 (Q symmetric) is exact.
+ * In the Gaussian basis of a linear program a column is no neuron but a coordinate along a
+ * direction of the population, orthonormal at any N, and <x y> a sum of products of coordinates.
+ * What fluctuates is where fresh noise points (tape_fresh), and the influence of an observable is
+ * its derivative with respect to that.
  *
  * A tape that does not record keeps only blocks that were asked to stay: tape_sweep frees the
  * others, and their memory serves the next step.
@@ -52,10 +53,12 @@ typedef struct TapeMap {
 TapeMap *tape_map_new(const Expr *value, const Expr *const *slope, int count);
 void tape_map_free(TapeMap *map);
 
-/* A population on the tape: S columns, and the size ratio that its neurons stand for. */
+/* A population on the tape: S columns, and the size ratio that its neurons stand for. The last
+ * `passive` columns are in no average, and are not recorded. */
 typedef struct TapeSpace {
   size_t columns;
   double ratio;
+  size_t passive;
 } TapeSpace;
 
 /* Averages are taken with `weights` [S] (NULL: 1/S; not copied), for which all populations must
@@ -69,7 +72,7 @@ bool tape_failed(const Tape *tape);
 /* Bytes held by its blocks, and floating point operations of its products. */
 double tape_bytes(const Tape *tape);
 double tape_flops(const Tape *tape);
-/* The columns of a population. */
+/* The columns of a population, all of them. */
 size_t tape_columns(const Tape *tape, int space);
 /* Population of a wide block, -1 for a table. */
 int tape_space(const Tape *tape, View view);
@@ -77,6 +80,16 @@ int tape_space(const Tape *tape, View view);
 /* Blocks of zeros. Constants have no derivative. */
 View tape_wide(Tape *tape, int space, size_t rows, bool constant);
 View tape_table(Tape *tape, size_t rows, size_t cols, bool constant);
+/* In coordinates: fresh Gaussian vectors n_i of the N neurons of a population, in order, each of
+ * which points along its own new coordinate axis[i], but for fluctuations of order 1/N,
+ *
+ *     sqrt(N) (n_i - e_axis) = sum over coordinates before axis[i] of g e + g / sqrt(2) e_axis
+ *
+ * with independent normal g (the last, since the square of the length is chi^2); and without the
+ * part along the first known[i] rows of `known_rows`, where the vector is known already. A NULL
+ * `known`: nothing is. */
+View tape_fresh(Tape *tape, int space, size_t rows, const int *axis, View known_rows,
+                const int *known);
 /* A block of zeros like a view, on the same population. */
 View tape_same(Tape *tape, View view);
 /* A constant table of these numbers [rows, cols]. */

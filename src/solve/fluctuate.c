@@ -4,9 +4,10 @@
  * the inner product of the influences of the neurons.
  *
  * neurons.h says which neurons; those of different replicates are independent (or two grids), and
- * their scatter is the error. In derivatives, kinks of activations are rounded over small
- * distances, which are extrapolated to zero. */
+ * their scatter is the error; or two runs in different coordinates. In derivatives, kinks of
+ * activations are rounded over small distances, which are extrapolated to zero. */
 #include "base/memory.h"
+#include "machine/framed.h"
 #include "num/linalg.h"
 #include "solve/flow.h"
 #include "solve/initial.h"
@@ -35,6 +36,7 @@ typedef struct Fluctuate {
   Sizes z;
   bool lazy;
   Neurons neurons;
+  Frame frame[2]; /* of coordinates, one for each replicate */
   int passes;
   Pass pass[MAX_PASSES];
   Status status;
@@ -44,7 +46,7 @@ typedef struct Fluctuate {
 
 /* ---- the forward runs ---- */
 
-static MachinePlan plan_of(const Fluctuate *s, const MachineCode *code, int replicate) {
+static MachinePlan plan_of(Fluctuate *s, const MachineCode *code, int replicate) {
   const Problem *problem = s->program->problem;
   MachinePlan plan = {.program = s->complete,
                       .code = code,
@@ -53,7 +55,7 @@ static MachinePlan plan_of(const Fluctuate *s, const MachineCode *code, int repl
                       .columns = s->neurons.columns,
                       .weights = neurons_weights(&s->neurons, replicate),
                       .gamma = problem->gamma,
-                      .tol = s->neurons.method == COORDINATES ? 1e-5 : 1e-2,
+                      .tol = 1e-2,
                       .improve = s->neurons.method == SAMPLES,
                       .record = true,
                       /* an uncentred output has mean zero at the start: what it is here is sampling
@@ -61,7 +63,31 @@ static MachinePlan plan_of(const Fluctuate *s, const MachineCode *code, int repl
                       .fixed_start = !problem->centered,
                       .steps = problem->steps,
                       .stop = s->options.stop};
+  if (s->neurons.method == COORDINATES && s->frame[replicate].columns) {
+    plan.hidden = &framed;
+    plan.frame = &s->frame[replicate];
+    /* numbers carry a factor sqrt(S): another S changes all rounding */
+    plan.columns = plan.frame->columns + (size_t)replicate;
+  }
   return plan;
+}
+
+/* What is left out of a basis is an error of that order. The second run, of a coarser basis and
+ * other rounding, is there for its difference from the first. */
+static const double frame_tol[2] = {1e-8, 1e-7};
+
+static Status scout(Fluctuate *s, int replicate, int *failed_at) {
+  MachinePlan plan = plan_of(s, &s->pass[0].code, replicate);
+  Frame frame;
+  plan.tol = frame_tol[replicate];
+  Status status = framed_scout(&plan, &frame, failed_at);
+  while (status == STATUS_LIMIT && *failed_at < 0) {
+    frame_free(&frame);
+    plan.columns *= 2;
+    status = framed_scout(&plan, &frame, failed_at);
+  }
+  s->frame[replicate] = frame;
+  return status;
 }
 
 /* The widths over which kinks are rounded, as fractions of what they read, and the weights that
@@ -92,14 +118,20 @@ static Status compile_rounded(Fluctuate *s) {
   return status;
 }
 
+static Status run_one(Fluctuate *s, int pass, int replicate, int *failed_at) {
+  Status status = STATUS_OK;
+  if (s->neurons.method == COORDINATES) status = scout(s, replicate, failed_at);
+  if (status != STATUS_OK) return status;
+  MachinePlan plan = plan_of(s, &s->pass[pass].code, replicate);
+  return machine_run(&plan, &s->pass[pass].run[replicate], failed_at);
+}
+
 static void run_all(Fluctuate *s) {
   int tasks = s->passes * s->neurons.replicates;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
   for (int i = 0; i < tasks; i++) {
-    Pass *pass = &s->pass[i / s->neurons.replicates];
-    MachinePlan plan = plan_of(s, &pass->code, i % s->neurons.replicates);
     int failed_at = 0;
-    Status status = machine_run(&plan, &pass->run[i % s->neurons.replicates], &failed_at);
+    Status status = run_one(s, i / s->neurons.replicates, i % s->neurons.replicates, &failed_at);
     if (status != STATUS_OK) {
 #pragma omp critical
       {
@@ -116,7 +148,7 @@ static void forget_runs(Fluctuate *s) {
 }
 
 /* An upper bound of what the tapes hold. */
-static double forward_bytes(const Fluctuate *s) {
+static double forward_bytes(Fluctuate *s) {
   double runs = s->neurons.replicates * (s->neurons.kinks ? MAX_PASSES : 1);
   MachinePlan plan = plan_of(s, NULL, 0);
   return runs * machine_bytes(&plan, s->lazy ? 1 : s->z.steps);
@@ -131,15 +163,6 @@ static Status explain(Fluctuate *s, char **why) {
   default: return run_refuse(why, forward_bytes(s));
   }
   return s->status;
-}
-
-/* As many as the population with most noise; quadratic forms in them are kept for each observable.
- */
-static size_t coordinates_used(const Fluctuate *s) {
-  int most = 1;
-  for (int space = 0; space < s->program->space_count; space++)
-    if (s->pass[0].run[0].noise_count[space] > most) most = s->pass[0].run[0].noise_count[space];
-  return (size_t)most;
 }
 
 /* The value of a program at a time of a run. */
@@ -267,18 +290,8 @@ static Status forward(Fluctuate *s, char **why) {
     s->passes = 1;
     s->pass[0].code = machine_compile(s->complete, true, NULL);
   }
-  for (;; s->neurons.columns *= 2) {
-    s->status = STATUS_OK;
-    run_all(s);
-    if (s->neurons.method != COORDINATES || s->status != STATUS_LIMIT || s->failed_at >= 0) break;
-    forget_runs(s);
-  }
+  run_all(s);
   while (s->status == STATUS_OK && grids_differ(s) > SAME && neurons_refine(&s->neurons)) {
-    forget_runs(s);
-    run_all(s);
-  }
-  if (s->neurons.method == COORDINATES && s->status == STATUS_OK) {
-    s->neurons.columns = coordinates_used(s);
     forget_runs(s);
     run_all(s);
   }
@@ -316,9 +329,16 @@ static FieldId observable_of(FieldId id) {
   return id;
 }
 
-/* The tangent kernel is symmetric under the gradients themselves: one triangle will do. */
+/* <y g> is no symmetric kernel where a matrix learns something else than its gradient. */
+static bool ntk_is_symmetric(const Program *p) {
+  for (int k = 0; k < p->matrix_count; k++)
+    if (p->matrices[k].rate != 0 && p->matrices[k].learns != p->matrices[k].y) return false;
+  return true;
+}
+
+/* Of a symmetric kernel one triangle will do. */
 static bool is_triangle(const Fluctuate *s, FieldId id) {
-  return id == FIELD_VAR_NTK && s->program->problem->rule == RULE_BACKPROP;
+  return id == FIELD_VAR_NTK && ntk_is_symmetric(s->program);
 }
 
 /* How many numbers a family has, over all times. */
@@ -344,9 +364,35 @@ static Seed seed(const Fluctuate *s, const Machine *m, const Family *family, siz
   return (Seed){table, (size_t)o->first + row, col, 1};
 }
 
-/* What is done with the influences of numbers first .. first+count-1 in one run. */
-typedef void Use(void *sink, int pass, int replicate, size_t first, size_t count,
-                 const double *influences, size_t size);
+/* The second run in coordinates is read at some steps only, these and the last. */
+static size_t check_stride(const Fluctuate *s) {
+  enum { CHECKS = 8 };
+  size_t stride = (s->z.steps - 1) / CHECKS;
+  return stride ? stride : 1;
+}
+
+static bool checks_only(const Fluctuate *s, int replicate) {
+  return s->neurons.method == COORDINATES && replicate == 1;
+}
+
+/* How many numbers of a family are read from a run, and the k-th of them. */
+static size_t numbers_read(const Fluctuate *s, const Family *family, int replicate) {
+  size_t last = s->z.steps - 1, stride = check_stride(s);
+  if (!checks_only(s, replicate)) return family->count;
+  return family->count / s->z.steps * ((last + stride - 1) / stride + 1);
+}
+
+static size_t number_read(const Fluctuate *s, const Family *family, int replicate, size_t k) {
+  if (!checks_only(s, replicate)) return k;
+  size_t per_step = family->count / s->z.steps, t = k / per_step * check_stride(s);
+  return (t < s->z.steps ? t : s->z.steps - 1) * per_step + k % per_step;
+}
+
+/* What is done with the influence of a number in one run. */
+typedef void Use(void *sink, int pass, int replicate, size_t number, const double *influence,
+                 size_t size);
+
+enum { MOST_CHUNK = 64 };
 
 /* Observables that are read together: as many as keep their derivatives in a cache of
  * some 4 MB. */
@@ -355,18 +401,18 @@ static size_t chunk_size(const Fluctuate *s) {
   double rows = 4.0 * m->rank * s->program->matrix_count +
                 2.0 * (double)most_rows(s->program) * s->program->variable_count;
   double size =
-      4e6 / (8 * rows * (double)s->neurons.columns + 8 * (double)tape_influence_size(m->tape));
-  return size < 1 ? 1 : size > 64 ? 64 : (size_t)size;
+      4e6 / (8 * rows * (double)m->plan.columns + 8 * (double)tape_influence_size(m->tape));
+  return size < 1 ? 1 : size > MOST_CHUNK ? MOST_CHUNK : (size_t)size;
 }
 
-static bool read_chunk(Fluctuate *s, const Machine *m, const Family *family, size_t first,
+static bool read_chunk(Fluctuate *s, const Machine *m, const Family *family, const size_t *numbers,
                        size_t count, double *influences) {
   Seed *seeds = mem_new(count, sizeof *seeds);
   Observable *observables = mem_new(count, sizeof *observables);
   size_t last = 0, per_step = family->count / s->z.steps;
   for (size_t k = 0; k < count; k++) {
-    size_t t = (first + k) / per_step;
-    seeds[k] = seed(s, m, family, t, (first + k) % per_step);
+    size_t t = numbers[k] / per_step;
+    seeds[k] = seed(s, m, family, t, numbers[k] % per_step);
     observables[k] = (Observable){&seeds[k], 1};
     if (t > last) last = t;
   }
@@ -389,12 +435,15 @@ static Status read_family(Fluctuate *s, const Family *family, Use *use, void *si
     int pass = (int)(i % runs) / s->neurons.replicates,
         replicate = (int)(i % runs) % s->neurons.replicates;
     const Machine *m = &s->pass[pass].run[replicate];
-    size_t first = i / runs * chunk, size = tape_influence_size(m->tape);
-    size_t count = family->count - first < chunk ? family->count - first : chunk;
-    if (s->status != STATUS_OK) continue;
+    size_t size = tape_influence_size(m->tape), numbers[MOST_CHUNK], count = 0,
+           all = numbers_read(s, family, replicate);
+    for (size_t k = i / runs * chunk; count < chunk && k < all; k++)
+      numbers[count++] = number_read(s, family, replicate, k);
+    if (s->status != STATUS_OK || !count) continue;
     double *influences = mem_block(count * size);
-    if (influences && read_chunk(s, m, family, first, count, influences)) {
-      use(sink, pass, replicate, first, count, influences, size);
+    if (influences && read_chunk(s, m, family, numbers, count, influences)) {
+      for (size_t k = 0; k < count; k++)
+        use(sink, pass, replicate, numbers[k], influences + k * size, size);
     } else {
 #pragma omp critical
       s->status = s->options.stop && *s->options.stop ? STATUS_INTERRUPTED : STATUS_LIMIT;
@@ -411,12 +460,41 @@ static Status read_family(Fluctuate *s, const Family *family, Use *use, void *si
 
 /* ---- errors ---- */
 
+/* In coordinates: the numbers [steps, n, others, m] of the first run, and by how much those of the
+ * second differ, at most, at the nearest steps that were read before and after. */
+static void compare_runs(const Fluctuate *s, const double *first, size_t n, size_t others, size_t m,
+                         double *value, double *error) {
+  size_t steps = s->z.steps, stride = check_stride(s), row = n * others * m;
+  const double *second = first + steps * row;
+  double *most = mem_new(steps * others, sizeof *most);
+  for (size_t i = 0; i < steps * row; i++) {
+    double *own = &most[i / row * others + i / m % others], d = fabs(first[i] - second[i]);
+    bool read = (i / row % stride == 0 || i / row == steps - 1) &&
+                (i / m % others % stride == 0 || i / m % others == others - 1);
+    if (read && !(d <= *own)) *own = d;
+  }
+  for (size_t i = 0; i < steps * row; i++) {
+    size_t t = i / row, u = i / m % others, t0 = t - t % stride, u0 = u - u % stride,
+           t1 = t0 + stride < steps ? t0 + stride : steps - 1,
+           u1 = u0 + stride < others ? u0 + stride : others - 1;
+    value[i] = first[i];
+    error[i] = fmax(fmax(most[t0 * others + u0], most[t0 * others + u1]),
+                    fmax(most[t1 * others + u0], most[t1 * others + u1]));
+  }
+  free(most);
+}
+
 /* Mean over replicates and its error [n], of part[pass][replicate][n] extrapolated over passes; of
  * variances, the error of an entry is averaged with those of the others at its time. Half of what
  * the last order of the extrapolation contributes is added to the error. */
 static void combine(const Fluctuate *s, const double *parts, size_t n, bool variances,
                     double *value, double *error) {
   int R = s->neurons.replicates;
+  if (s->neurons.method == COORDINATES) {
+    size_t P = variances ? 1 : s->z.points, others = variances ? 1 : s->z.steps;
+    compare_runs(s, parts, n / s->z.steps / others / P, others, P, value, error);
+    return;
+  }
   double *last = mem_new(n, sizeof *last);
   memset(error, 0, n * sizeof *error);
   for (size_t i = 0; i < n; i++) {
@@ -440,7 +518,7 @@ static void combine(const Fluctuate *s, const double *parts, size_t n, bool vari
 
 static bool fill(Fluctuate *s, Result *result, FieldId id, int layer, const double *value,
                  const double *error) {
-  return field_fill(result, id, layer, s->z, value, result->exact ? NULL : error);
+  return field_fill(result, id, layer, s->z, value, error);
 }
 
 /* ---- f ---- */
@@ -451,10 +529,10 @@ typedef struct Influences {
   double *block[MAX_PASSES][MOST_REPLICATES];
 } Influences;
 
-static void keep(void *sink, int pass, int replicate, size_t first, size_t count,
-                 const double *influences, size_t size) {
+static void keep(void *sink, int pass, int replicate, size_t number, const double *influence,
+                 size_t size) {
   double *block = ((Influences *)sink)->block[pass][replicate];
-  memcpy(block + first * size, influences, count * size * sizeof *block);
+  memcpy(block + number * size, influence, size * sizeof *block);
 }
 
 typedef struct Parts {
@@ -501,17 +579,26 @@ static bool fill_f(Fluctuate *s, Result *result, const Parts *parts, bool covari
   return fine;
 }
 
+/* Bases of different replicates may differ in rank. */
+static size_t largest_influence(const Fluctuate *s) {
+  size_t largest = 0;
+  for (int j = 0; j < s->neurons.replicates; j++) {
+    size_t size = tape_influence_size(s->pass[0].run[j].tape);
+    if (size > largest) largest = size;
+  }
+  return largest;
+}
+
 static double f_bytes(const Fluctuate *s, bool covariance) {
   double n = (double)(s->z.steps * s->z.all * s->z.outputs), m = (double)(s->z.steps * s->z.points);
   double runs = s->passes * s->neurons.replicates;
-  double size = (double)tape_influence_size(s->pass[0].run[0].tape);
+  double size = (double)largest_influence(s);
   return 8 * (runs * (n * size + n + (covariance ? m * m : 0)) + 2 * m * m);
 }
 
 static Status solve_f(Fluctuate *s, Result *result, bool covariance, char **why) {
   Sizes z = s->z;
-  size_t n = z.steps * z.all * z.outputs, m = z.steps * z.points,
-         size = tape_influence_size(s->pass[0].run[0].tape);
+  size_t n = z.steps * z.all * z.outputs, m = z.steps * z.points, largest = largest_influence(s);
   size_t runs = (size_t)(s->passes * s->neurons.replicates);
   double bytes = f_bytes(s, covariance);
   if (bytes > mem_available()) return run_refuse(why, bytes);
@@ -519,7 +606,7 @@ static Status solve_f(Fluctuate *s, Result *result, bool covariance, char **why)
   Parts parts = {mem_block(runs * n), covariance ? mem_block(runs * m * m) : NULL};
   bool fine = parts.var && (parts.cov || !covariance);
   for (size_t i = 0; i < runs; i++) {
-    double *block = mem_block(n * size);
+    double *block = mem_block(n * largest);
     fine = fine && block;
     influences.block[i / (size_t)s->neurons.replicates][i % (size_t)s->neurons.replicates] = block;
   }
@@ -528,8 +615,8 @@ static Status solve_f(Fluctuate *s, Result *result, bool covariance, char **why)
   for (size_t i = 0; i < runs; i++) {
     size_t k = i / (size_t)s->neurons.replicates, j = i % (size_t)s->neurons.replicates;
     if (status == STATUS_OK)
-      summarise(s, influences.block[k][j], size, parts.var + i * n,
-                parts.cov ? parts.cov + i * m * m : NULL);
+      summarise(s, influences.block[k][j], tape_influence_size(s->pass[k].run[j].tape),
+                parts.var + i * n, parts.cov ? parts.cov + i * m * m : NULL);
     free(influences.block[k][j]);
   }
   if (status == STATUS_OK && !fill_f(s, result, &parts, covariance))
@@ -547,12 +634,11 @@ typedef struct Squares {
   double *part; /* [pass][replicate][n] */
 } Squares;
 
-static void square(void *sink, int pass, int replicate, size_t first, size_t count,
-                   const double *influences, size_t size) {
+static void square(void *sink, int pass, int replicate, size_t number, const double *influence,
+                   size_t size) {
   Squares *q = sink;
-  double *part = q->part + (size_t)(pass * q->s->neurons.replicates + replicate) * q->n + first;
-  for (size_t k = 0; k < count; k++)
-    part[k] = dot(size, influences + k * size, influences + k * size);
+  q->part[(size_t)(pass * q->s->neurons.replicates + replicate) * q->n + number] =
+      dot(size, influence, influence);
 }
 
 static bool fill_kernel(Fluctuate *s, Result *result, const Family *family, const double *part) {
@@ -610,6 +696,7 @@ static void clean(Fluctuate *s) {
   forget_runs(s);
   for (int k = 0; k < s->passes; k++) machine_code_free(s->complete, &s->pass[k].code);
   program_drop(s->complete);
+  for (int j = 0; j < 2; j++) frame_free(&s->frame[j]);
   neurons_free(&s->neurons);
 }
 

@@ -14,9 +14,13 @@ bool has_kinks(const Program *p) {
   return false;
 }
 
+/* Training at a temperature brings new noise at every step. */
+static bool is_shaken(const Program *p, bool lazy) { return p->update.temperature > 0 && !lazy; }
+
 /* The most directions of noise that a population can have; -1 when they grow with time. */
 static int noise_directions(const Program *p, bool lazy) {
   int most = 0;
+  if (is_shaken(p, lazy)) return -1;
   for (int space = 0; space < p->space_count; space++) {
     int count = 0;
     for (int k = 0; k < p->matrix_count; k++) {
@@ -97,7 +101,8 @@ static bool fits_grid(const Program *program, int axes) {
 }
 
 bool neurons_are_sampled(const Program *program, bool lazy) {
-  return !program->linear && !fits_grid(program, noise_directions(program, lazy));
+  bool coordinates = program->linear && !is_shaken(program, lazy);
+  return !coordinates && !fits_grid(program, noise_directions(program, lazy));
 }
 
 bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) {
@@ -107,7 +112,7 @@ bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) 
                  .replicates = 2,
                  .kinks = has_kinks(program),
                  .refined = 1};
-  if (program->linear) return true;
+  if (program->linear && !is_shaken(program, lazy)) return true;
   if (fits_grid(program, axes)) return make_grids(s, axes);
   neurons_sample(s, samples);
   return true;

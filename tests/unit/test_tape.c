@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum { S = 40, ROWS = 4, SPACES = 2 };
-static const TapeSpace spaces[SPACES] = {{S, 1}, {S, 1}};
+static const TapeSpace spaces[SPACES] = {{S, 1, 0}, {S, 1, 0}};
 
 typedef struct Maps {
   TapeMap *tanh, *product;
@@ -142,21 +142,41 @@ static void readings_do_not_mix(const Maps *maps) {
   tape_free(tape);
 }
 
-/* x = a e_0 + b e_1 in coordinates: N Var <x x> = Var x^2 = 2 (a^2 + b^2)^2. */
-static void quadratic_forms(void) {
-  Tape *tape = tape_new(&(TapeSpace){2, 1}, 1, NULL, true, true);
-  View e = tape_wide(tape, 0, 2, true), x = tape_wide(tape, 0, 1, false);
+/* x = a n_0 + b n_1 with fresh noise in coordinates: N Var <x x> = 2 (a^2 + b^2)^2 over the size
+ * ratio of the population; and 2 a^4 + 2 b^4 when n_1 is known to be orthogonal to e_0. */
+static void fresh_noise(bool orthogonal, double ratio) {
+  Tape *tape = tape_new(&(TapeSpace){2, ratio, 0}, 1, NULL, true, true);
+  View q = tape_wide(tape, 0, 1, true), x = tape_wide(tape, 0, 1, false);
+  tape_data(tape, q)[0] = sqrt(2);
+  View n = tape_fresh(tape, 0, 2, (int[]){0, 1}, q, orthogonal ? (int[]){0, 1} : NULL);
   View c = tape_table(tape, 1, 2, true), kernel = tape_table(tape, 1, 1, false);
-  for (int i = 0; i < 2; i++) tape_data(tape, e)[3 * i] = sqrt(2);
-  tape_data(tape, c)[0] = 0.6;
-  tape_data(tape, c)[1] = -1.1;
-  tape_product(tape, x, 1, c, e, AS_IS);
+  double a = 0.6, b = -1.1;
+  tape_data(tape, c)[0] = a;
+  tape_data(tape, c)[1] = b;
+  tape_product(tape, x, 1, c, n, AS_IS);
   tape_average(tape, kernel, 1, x, x, 1);
   Seed seed = {kernel, 0, 0, 1};
-  double influence[4], var = 0, square = 0.36 + 1.21;
+  double influence[4], var = 0, cross = orthogonal ? 0 : 4 * a * a * b * b;
+  CHECK(tape_influence_size(tape) == 4);
   CHECK(tape_influences(tape, tape_mark(tape), &(Observable){&seed, 1}, 1, NULL, influence));
   for (int i = 0; i < 4; i++) var += influence[i] * influence[i];
-  CHECK(fabs(var - 2 * square * square) < 1e-12);
+  CHECK(fabs(ratio * var - 2 * pow(a, 4) - 2 * pow(b, 4) - cross) < 1e-12);
+  tape_free(tape);
+}
+
+/* Columns in no average: products reach them, averages do not see them. */
+static void passive_columns(void) {
+  Tape *tape = tape_new(&(TapeSpace){5, 1, 3}, 1, NULL, true, false);
+  View x = tape_wide(tape, 0, 1, false), kernel = tape_table(tape, 1, 1, false);
+  View two = tape_constant(tape, 1, 1, (double[]){2}), y = tape_same(tape, x);
+  for (int i = 0; i < 5; i++) tape_data(tape, x)[i] = i + 1;
+  tape_average(tape, kernel, 1, x, x, 1);
+  CHECK(fabs(*tape_data(tape, kernel) - 2.5) < 1e-15);
+  double square = 0;
+  tape_squares(tape, x, &square);
+  CHECK(fabs(square - 2.5) < 1e-15);
+  tape_product(tape, y, 1, two, x, AS_IS);
+  CHECK(tape_columns(tape, 0) == 5 && fabs(tape_data(tape, y)[4] - 10) < 1e-15);
   tape_free(tape);
 }
 
@@ -165,7 +185,10 @@ int main(void) {
   Maps maps = make_maps(pool);
   influences_are_derivatives(&maps);
   readings_do_not_mix(&maps);
-  quadratic_forms();
+  fresh_noise(false, 1);
+  fresh_noise(true, 1);
+  fresh_noise(false, 0.5);
+  passive_columns();
   tape_map_free(maps.tanh);
   tape_map_free(maps.product);
   expr_pool_free(pool);
