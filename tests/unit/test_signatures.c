@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST = 8, TEXT = 2000 };
+enum { MOST = 9, TEXT = 2000 };
 
 typedef struct Row {
   const char *name, *script; /* in which %s is the call */
@@ -84,7 +84,8 @@ static const Row rows[] = {
       {"train", "true"},
       {"window", "4"},
       {"padding", "\"zero\""},
-      {"stride", "2"}},
+      {"stride", "2"},
+      {"width", "3"}},
      NULL},
     {"bias",
      SHIFT ASK("own()"),
@@ -110,7 +111,12 @@ static const Row rows[] = {
      "N(0, 4), frozen"},
     {"dense",
      ASK("%s"),
-     {{"activation", "tanh"}, {"sigma_w", "2"}, {"sigma_b", "3"}, {"train", "true"}, {"rate", "5"}},
+     {{"activation", "tanh"},
+      {"sigma_w", "2"},
+      {"sigma_b", "3"},
+      {"train", "true"},
+      {"rate", "5"},
+      {"width", "7"}},
      "b1     1 → n1, entries N(0, 9), trained at rate 5"},
     {"dense",
      ASK("%s"),
@@ -137,7 +143,8 @@ static const Row rows[] = {
       {"sigma_w", "2"},
       {"sigma_b", "3"},
       {"train", "true"},
-      {"rate", "5"}},
+      {"rate", "5"},
+      {"width", "7"}},
      "N(0, 9), trained at rate 5"},
     {"conv", IMAGE("%s"), {{"activation", "tanh"}, {"train", "false"}, {"rate", "5"}}, "frozen"},
     {"flow", OPTIMIZER, {{"eta", "0.25"}, {"dt", "0.5"}}, "η = 0.25"},
