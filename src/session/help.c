@@ -43,18 +43,6 @@ static const Row functions[] = {HEAD("Elementwise functions")
 #include "session/solvers.def"
 };
 
-/* Whether a field has one entry for each layer. */
-static const bool layered[FIELD_COUNT] = {
-#define PLAIN false
-#define LAYERS true
-#define GAPS true
-#define FIELD(id, extent, solvers, presence) [FIELD_##id] = extent,
-#include "session/fields.def"
-#undef PLAIN
-#undef LAYERS
-#undef GAPS
-};
-
 static void add(Dmf *dmf, DmfTopic topic) {
   size_t count = (size_t)dmf->topic_count + 1;
   dmf->topics = mem_grow(dmf->topics, count * sizeof *dmf->topics);
@@ -109,19 +97,20 @@ static const char *shape_text(Arena *arena, const char *axes) {
   return arena_format(arena, "[%s]", text);
 }
 
-static void add_field(Dmf *dmf, FieldId id, const char *name, const char *axes, const char *about) {
-  const char *usage = arena_format(dmf->topic_arena, "%s%s  %s", name, layered[id] ? "[l]" : "",
-                                   shape_text(dmf->topic_arena, axes));
-  add(dmf, (DmfTopic){DMF_FIELD, "Fields of a result", name, usage, about, NULL});
+static void add_field(Dmf *dmf, FieldId id) {
+  const FieldRow *row = field_row(id);
+  const char *usage = arena_format(dmf->topic_arena, "%s%s  %s", row->name,
+                                   row->extent == EXTENT_PLAIN ? "" : "[l]",
+                                   shape_text(dmf->topic_arena, row->axes));
+  add(dmf, (DmfTopic){DMF_FIELD, "Fields of a result", row->name, usage, row->about, NULL});
 }
 
 static void add_fields(Dmf *dmf) {
-#define FIELD(id, name, axes, about) add_field(dmf, FIELD_##id, name, axes, about);
-#include "field/fields.def"
-#undef FIELD
+  for (FieldId id = 0; id < FIELD_COUNT; id++) add_field(dmf, id);
 #define ATTRIBUTE(name, kind, solvers, about)                                                      \
   add(dmf, (DmfTopic){DMF_FIELD, "Fields of a result", name, name, about, NULL});
-#include "session/fields.def"
+#include "session/attributes.def"
+#undef ATTRIBUTE
 }
 
 /* "name(x, k = 2)" of a function that a script declares. */

@@ -19,22 +19,7 @@ static Dmf *session_of(Call *call) { return call->eval->host->self; }
 
 /* Placeholders of a check */
 
-/* Who fills a field: the theory, the networks, the lazy limit, fluctuations, and both at a width. */
-enum { DMFT = 1, NETS = 2, LAZY = 4, NOISE = 8, AT = 16 };
-typedef enum Extent { PLAIN, LAYERS, GAPS } Extent;
-typedef enum Presence { ALWAYS, TESTED, JUDGED, ALIGNED } Presence;
-
-typedef struct FieldRow {
-  FieldId id;
-  Extent extent;
-  int solvers;
-  Presence presence;
-} FieldRow;
-
-static const FieldRow field_rows[] = {
-#define FIELD(id, extent, solvers, presence) {FIELD_##id, extent, solvers, presence},
-#include "session/fields.def"
-};
+enum { DMFT = FROM_DMFT, NETS = FROM_NETS, LAZY = FROM_LAZY, NOISE = FROM_NOISE, AT = FROM_AT };
 
 /* Which results have an attribute; a check knows whether it will be a number. */
 enum { TEXT, NUMBER };
@@ -43,19 +28,11 @@ static const struct {
   int kind, solvers;
 } attribute_rows[] = {
 #define ATTRIBUTE(name, kind, solvers, about) {name, kind, solvers},
-#include "session/fields.def"
+#include "session/attributes.def"
+#undef ATTRIBUTE
 };
 
 enum { PLACEHOLDER_LIMIT = 1000000 };
-
-static bool present(const FieldRow *row, const Program *program) {
-  switch (row->presence) {
-  case TESTED: return program->problem->tests > 0;
-  case JUDGED: return program->problem->test_targets != NULL;
-  case ALIGNED: return program_aligns(program);
-  default: return true;
-  }
-}
 
 static const char *kind_of(int solver) {
   switch (solver) {
@@ -70,21 +47,17 @@ static const char *kind_of(int solver) {
 static Result *promised(int solver, Program *program, const SolveOptions *options) {
   Result *result = result_new(kind_of(solver));
   run_origin(result, program, options);
-  for (size_t i = 0; i < sizeof field_rows / sizeof *field_rows; i++) {
-    const FieldRow *row = &field_rows[i];
-    if (!(row->solvers & solver) || !present(row, program)) continue;
-    int last = row->extent == PLAIN  ? 0
-               : row->extent == GAPS ? response_layers(program)
-                                     : program->layers;
-    for (int layer = row->extent != PLAIN; layer <= last; layer++)
-      field_promise(result, row->id, layer);
+  for (FieldId id = 0; id < FIELD_COUNT; id++) {
+    if (!(field_row(id)->solvers & solver) || !field_is_present(id, program)) continue;
+    for (int layer = field_first(id); layer <= field_last(id, program); layer++)
+      field_promise(result, id, layer);
   }
   return result;
 }
 
 static FieldId field_id(const char *name) {
   FieldId id = 0;
-  while (strcmp(field_name(id), name) != 0) id++;
+  while (strcmp(field_row(id)->name, name) != 0) id++;
   return id;
 }
 
@@ -119,12 +92,13 @@ static const char *lack(const FieldRow *row, int solver, const Result *result) {
            : solver == DMFT       ? "it belongs to networks of finite width"
                                   : "only 'dmft' gives it";
   switch (row->presence) {
-  case TESTED: return "the dataset has no test points";
-  case JUDGED: return "the dataset has no 'test_targets'";
-  case ALIGNED: return "all targets are equal";
+  case PRESENT_TESTED: return "the dataset has no test points";
+  case PRESENT_JUDGED: return "the dataset has no 'test_targets'";
+  case PRESENT_ALIGNED: return "all targets are equal";
   default:
-    return row->extent == GAPS ? "the chain has a single layer, positions, or several outputs"
-                               : NULL;
+    return row->extent == EXTENT_GAPS
+               ? "the chain has a single layer, positions, or several outputs"
+               : NULL;
   }
 }
 
@@ -132,9 +106,9 @@ const char *solver_lacks(const Result *result, const char *name) {
   int solver = 0;
   for (int kind = DMFT; kind <= AT; kind *= 2)
     if (strcmp(result->kind, kind_of(kind)) == 0) solver |= kind == LAZY ? DMFT : kind;
-  for (size_t i = 0; i < sizeof field_rows / sizeof *field_rows; i++)
-    if (solver && strcmp(field_name(field_rows[i].id), name) == 0)
-      return lack(&field_rows[i], solver, result);
+  for (FieldId id = 0; id < FIELD_COUNT; id++)
+    if (solver && strcmp(field_row(id)->name, name) == 0)
+      return lack(field_row(id), solver, result);
   return NULL;
 }
 

@@ -55,42 +55,36 @@ typedef struct Member {
 
 /* ---- what is measured of a member ---- */
 
-static bool is_diagonal(const Slot *slot) {
-  return slot->variance == FIELD_VAR_PHI || slot->variance == FIELD_VAR_G;
-}
+/* Of kernels, the variances at equal time and point. */
+static bool is_diagonal(const Slot *slot) { return slot->mean == FIELD_COUNT; }
 
 /* The value of a slot, [field_size]; `scratch` may hold it. */
 static const double *measure(const Ensemble *e, const Slot *slot, const Trace *r, double *scratch) {
   if (!is_diagonal(slot)) return trace_find(r, slot->mean, slot->layer, slot->pairs);
   size_t R = e->sizes.all, P = e->sizes.points;
-  FieldId id = slot->variance == FIELD_VAR_PHI ? FIELD_PHI : FIELD_G;
-  const double *kernel = trace_find(r, id, slot->layer, false);
+  const double *kernel = trace_find(r, field_row(slot->variance)->of, slot->layer, false);
   for (size_t t = 0; t < e->sizes.steps; t++)
     for (size_t a = 0; a < P; a++) scratch[t * P + a] = kernel[(t * R + a) * R + a];
   return scratch;
 }
 
-static void add_slot(Ensemble *e, FieldId mean, FieldId variance, int layer, bool pairs) {
+static void add_slot(Ensemble *e, FieldId mean, FieldId variance, int layer) {
+  bool pairs = mean != FIELD_COUNT && field_is_late(mean);
   e->slots = mem_grow(e->slots, (size_t)(e->slot_count + 1) * sizeof *e->slots);
   e->slots[e->slot_count++] = (Slot){mean, variance, layer, pairs, {0}};
 }
 
+/* The values of the program that networks give, and their variances. */
 static void choose_slots(Ensemble *e) {
-  static const FieldId plain[][2] = {
-      {FIELD_F, FIELD_VAR_F},       {FIELD_F_TEST, FIELD_VAR_F_TEST},
-      {FIELD_LOSS, FIELD_VAR_LOSS}, {FIELD_TEST_LOSS, FIELD_VAR_TEST_LOSS},
-      {FIELD_DELTA, FIELD_COUNT},   {FIELD_NTK, FIELD_VAR_NTK}};
   const Program *p = e->complete;
-  for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
-    if (program_observable(p, (int)plain[i][0], 0)) add_slot(e, plain[i][0], plain[i][1], 0, false);
-  for (int l = 1; l <= p->layers; l++) {
-    if (program_observable(p, FIELD_ALIGNMENT, l))
-      add_slot(e, FIELD_ALIGNMENT, FIELD_VAR_ALIGNMENT, l, false);
-    add_slot(e, FIELD_COUNT, FIELD_VAR_PHI, l, false);
-    add_slot(e, FIELD_COUNT, FIELD_VAR_G, l, false);
-    add_slot(e, FIELD_PHI, FIELD_COUNT, l, true);
-    add_slot(e, FIELD_G, FIELD_COUNT, l, true);
-  }
+  for (FieldId id = 0; id < FIELD_COUNT; id++)
+    for (int l = field_first(id); l <= field_last(id, p); l++) {
+      bool measured = field_row(id)->kind == KIND_VALUE && program_observable(p, (int)id, l);
+      if (!measured || !(field_row(id)->solvers & FROM_NETS)) continue;
+      FieldId variance = field_that_is(KIND_VARIANCE, id);
+      add_slot(e, id, field_is_late(id) ? FIELD_COUNT : variance, l);
+      if (field_is_late(id)) add_slot(e, FIELD_COUNT, variance, l);
+    }
 }
 
 static size_t slot_size(const Ensemble *e, const Slot *slot) {

@@ -308,25 +308,11 @@ typedef struct Family {
   int layer;
 } Family;
 
-/* Fields of variances, and what they are the variances of. */
-static const struct {
-  const char *name;
-  FieldId id, of;
-  bool layered;
-} variances[] = {{"var_f", FIELD_VAR_F, FIELD_F, false},
-                 {"var_f_test", FIELD_VAR_F_TEST, FIELD_F_TEST, false},
-                 {"var_loss", FIELD_VAR_LOSS, FIELD_LOSS, false},
-                 {"var_test_loss", FIELD_VAR_TEST_LOSS, FIELD_TEST_LOSS, false},
-                 {"var_ntk", FIELD_VAR_NTK, FIELD_NTK, false},
-                 {"var_alignment", FIELD_VAR_ALIGNMENT, FIELD_ALIGNMENT, true},
-                 {"var_Phi", FIELD_VAR_PHI, FIELD_PHI, true},
-                 {"var_G", FIELD_VAR_G, FIELD_G, true}};
-enum { VARIANCES = sizeof variances / sizeof *variances };
-
-static FieldId observable_of(FieldId id) {
-  for (int k = 0; k < VARIANCES; k++)
-    if (variances[k].id == id) return variances[k].of;
-  return id;
+/* Whether it is the variance of something that the program has. */
+static bool is_variance(const Fluctuate *s, FieldId id, int layer) {
+  const FieldRow *row = field_row(id);
+  return row->kind == KIND_VARIANCE && row->solvers & FROM_NOISE &&
+         program_observable(s->complete, (int)row->of, layer);
 }
 
 /* <y g> is no symmetric kernel where a matrix learns something else than its gradient. */
@@ -352,7 +338,7 @@ static size_t family_size(const Fluctuate *s, FieldId id) {
 static Seed seed(const Fluctuate *s, const Machine *m, const Family *family, size_t t, size_t i) {
   const Program *p = s->complete;
   if (family->id == FIELD_F) return (Seed){value_at(m, p->f, t), i, 0, 1};
-  const ProgramObservable *o = program_observable(p, (int)observable_of(family->id), family->layer);
+  const ProgramObservable *o = program_observable(p, (int)field_row(family->id)->of, family->layer);
   View table = value_at(m, o->variable, t);
   size_t row = i / table.cols, col = i % table.cols;
   if (family->id == FIELD_VAR_PHI || family->id == FIELD_VAR_G) row = col = i;
@@ -737,12 +723,11 @@ static Status solve_named(Fluctuate *s, Result *result, const char *name, char *
   Status status = STATUS_OK;
   if ((!name || strcmp(name, "cov_f") == 0) && is_missing(result, "cov_f", 0))
     status = solve_f(s, result, true, why);
-  for (int k = 0; k < VARIANCES; k++) {
-    if (name && strcmp(name, variances[k].name) != 0) continue;
-    int first = variances[k].layered, last = variances[k].layered ? s->program->layers : 0;
-    for (int l = first; l <= last && status == STATUS_OK; l++)
-      if (is_missing(result, variances[k].name, l))
-        status = solve_kernel(s, result, variances[k].id, l, why);
+  for (FieldId id = 0; id < FIELD_COUNT; id++) {
+    if (name && strcmp(name, field_row(id)->name) != 0) continue;
+    for (int l = field_first(id); l <= field_last(id, s->program) && status == STATUS_OK; l++)
+      if (is_variance(s, id, l) && is_missing(result, field_row(id)->name, l))
+        status = solve_kernel(s, result, id, l, why);
   }
   if (status == STATUS_OK && (!name || strncmp(name, "mean_shift", 10) == 0) &&
       is_missing(result, "mean_shift_f", 0))
@@ -762,12 +747,9 @@ static Status complete(Result *result, const char *name, char **why) {
 }
 
 static void promise(const Fluctuate *s, Result *result) {
-  for (int k = 0; k < VARIANCES; k++) {
-    int first = variances[k].layered, last = variances[k].layered ? s->program->layers : 0;
-    for (int l = first; l <= last; l++)
-      if (program_observable(s->complete, (int)variances[k].of, l))
-        field_promise(result, variances[k].id, l);
-  }
+  for (FieldId id = 0; id < FIELD_COUNT; id++)
+    for (int l = field_first(id); l <= field_last(id, s->program); l++)
+      if (is_variance(s, id, l)) field_promise(result, id, l);
   field_promise(result, FIELD_COV_F, 0);
   shift_promise(s->complete, result);
 }

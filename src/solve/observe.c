@@ -6,21 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-  const char *name, *axes, *about;
-} fields[FIELD_COUNT] = {
-#define FIELD(id, name, axes, about) [FIELD_##id] = {name, axes, about},
-#include "field/fields.def"
-#undef FIELD
-};
-
-const char *field_name(FieldId id) { return fields[id].name; }
-
-bool field_is_late(FieldId id) { return strstr(fields[id].axes, ",s") != NULL; }
+bool field_is_late(FieldId id) { return strstr(field_row(id)->axes, ",s") != NULL; }
 
 int field_shape(FieldId id, Sizes sizes, size_t shape[ARRAY_MAX_RANK]) {
   int rank = 0;
-  for (const char *axis = fields[id].axes; *axis;
+  for (const char *axis = field_row(id)->axes; *axis;
        axis += strcspn(axis, ",") + (strchr(axis, ',') != NULL)) {
     switch (*axis) {
     case 't':
@@ -60,12 +50,13 @@ bool field_add(Result *result, FieldId id, int layer, Sizes sizes, const double 
 }
 
 void field_promise(Result *result, FieldId id, int layer) {
-  result_add(result, fields[id].name, layer, fields[id].axes, fields[id].about, NULL, NULL);
+  result_add(result, field_row(id)->name, layer, field_row(id)->axes, field_row(id)->about, NULL,
+             NULL);
 }
 
 bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value,
                 const double *error) {
-  ResultField *field = result_find(result, fields[id].name, layer);
+  ResultField *field = result_find(result, field_row(id)->name, layer);
   array_drop(field->value);
   array_drop(field->error);
   field->value = array_of(id, sizes, value);

@@ -8,7 +8,6 @@
 #include "result/result.h"
 #include "field/program.h"
 
-const char *field_name(FieldId id);
 /* Whether it is one of the two-time fields, which may be left to result_complete. */
 bool field_is_late(FieldId id);
 /* The shape that the axes of a field spell out; its rank. */

@@ -18,8 +18,8 @@ typedef struct Predict {
 
 /* mean = theory + shift / N, of fields of one shape, with the errors of both. */
 static bool shift_mean(const Predict *p, FieldId id, FieldId shift) {
-  const ResultField *a = result_find(p->theory, field_name(id), 0),
-                    *b = result_find(p->noise, field_name(shift), 0);
+  const ResultField *a = result_find(p->theory, field_row(id)->name, 0),
+                    *b = result_find(p->noise, field_row(shift)->name, 0);
   if (!a || !b) return true;
   size_t n = field_size(id, p->z);
   double *value = mem_block(n), *error = mem_block(n);
@@ -36,7 +36,7 @@ static bool shift_mean(const Predict *p, FieldId id, FieldId shift) {
 
 /* The standard deviation over networks, sqrt(var / N). */
 static bool spread(const Predict *p, FieldId id, FieldId variance) {
-  const ResultField *a = result_find(p->noise, field_name(variance), 0);
+  const ResultField *a = result_find(p->noise, field_row(variance)->name, 0);
   if (!a) return true;
   size_t n = field_size(id, p->z);
   double *value = mem_block(n), *error = mem_block(n);
@@ -97,14 +97,13 @@ Status solve_predict(const Result *theory, Result *noise, double width, Result *
   if (status != STATUS_OK) return status;
   Predict p = {theory, noise, result_new("at"), sizes_of(origin->program), width};
   run_origin(p.out, origin->program, &origin->options);
-  bool fine =
-      observe_start(p.out, origin->program, p.z) && shift_mean(&p, FIELD_F, FIELD_MEAN_SHIFT_F) &&
-      shift_mean(&p, FIELD_F_TEST, FIELD_MEAN_SHIFT_F_TEST) &&
-      shift_mean(&p, FIELD_LOSS, FIELD_MEAN_SHIFT_LOSS) &&
-      shift_mean(&p, FIELD_TEST_LOSS, FIELD_MEAN_SHIFT_TEST_LOSS) &&
-      shift_mean(&p, FIELD_NTK, FIELD_MEAN_SHIFT_NTK) && spread(&p, FIELD_STD_F, FIELD_VAR_F) &&
-      spread(&p, FIELD_STD_F_TEST, FIELD_VAR_F_TEST) &&
-      spread(&p, FIELD_STD_LOSS, FIELD_VAR_LOSS) && split_loss(&p, origin->program);
+  bool fine = observe_start(p.out, origin->program, p.z);
+  for (FieldId id = 0; id < FIELD_COUNT && fine; id++) {
+    const FieldRow *row = field_row(id);
+    if (row->kind == KIND_SHIFT) fine = shift_mean(&p, row->of, id);
+    if (row->kind == KIND_SPREAD) fine = spread(&p, id, row->of);
+  }
+  fine = fine && split_loss(&p, origin->program);
   result_note(p.out, "width", "%.17g", width);
   if (fine) return *result = p.out, STATUS_OK;
   result_drop(p.out);

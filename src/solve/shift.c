@@ -18,22 +18,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The fields, and what they are shifts of. */
-static const FieldId shifts[][2] = {{FIELD_F, FIELD_MEAN_SHIFT_F},
-                                    {FIELD_F_TEST, FIELD_MEAN_SHIFT_F_TEST},
-                                    {FIELD_LOSS, FIELD_MEAN_SHIFT_LOSS},
-                                    {FIELD_TEST_LOSS, FIELD_MEAN_SHIFT_TEST_LOSS},
-                                    {FIELD_NTK, FIELD_MEAN_SHIFT_NTK}};
-enum { SHIFTS = sizeof shifts / sizeof *shifts };
+/* Whether it is a shift of something that the program has. */
+static bool is_shift(const Program *p, FieldId id) {
+  const FieldRow *row = field_row(id);
+  return row->kind == KIND_SHIFT && program_observable(p, (int)row->of, 0);
+}
 
-/* Numbers of a field, 0 where the program has none. */
-static size_t size_of(const Program *p, int k) {
-  return program_observable(p, (int)shifts[k][0], 0) ? field_size(shifts[k][0], sizes_of(p)) : 0;
+/* Numbers of a shift, 0 of other fields. */
+static size_t size_of(const Program *p, FieldId id) {
+  return is_shift(p, id) ? field_size(id, sizes_of(p)) : 0;
 }
 
 static size_t whole_size(const Program *p) {
   size_t n = 0;
-  for (int k = 0; k < SHIFTS; k++) n += size_of(p, k);
+  for (FieldId id = 0; id < FIELD_COUNT; id++) n += size_of(p, id);
   return n;
 }
 
@@ -72,9 +70,9 @@ static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t cou
     if (status == STATUS_OK) machine_free(&m);
     free(wanted);
   }
-  for (int k = 0; k < SHIFTS && status == STATUS_OK; k++) {
-    size_t n = size_of(p, k);
-    if (n) memcpy(whole, trace_find(&record, shifts[k][0], 0, false), n * sizeof *whole);
+  for (FieldId id = 0; id < FIELD_COUNT && status == STATUS_OK; id++) {
+    size_t n = size_of(p, id);
+    if (n) memcpy(whole, trace_find(&record, field_row(id)->of, 0, false), n * sizeof *whole);
     whole += n;
   }
   trace_free(&record);
@@ -136,9 +134,8 @@ Status shift_solve(const ShiftPlan *plan, Result *result) {
   double *mean = mem_block(n), *error = mem_block(n);
   Status status = mean && error ? shift_run(plan, mean, error) : STATUS_LIMIT;
   size_t first = 0;
-  for (int k = 0; k < SHIFTS && status == STATUS_OK; first += size_of(p, k++))
-    if (size_of(p, k) &&
-        !field_fill(result, shifts[k][1], 0, sizes_of(p), mean + first, error + first))
+  for (FieldId id = 0; id < FIELD_COUNT && status == STATUS_OK; first += size_of(p, id++))
+    if (is_shift(p, id) && !field_fill(result, id, 0, sizes_of(p), mean + first, error + first))
       status = STATUS_LIMIT;
   free(mean);
   free(error);
@@ -146,6 +143,6 @@ Status shift_solve(const ShiftPlan *plan, Result *result) {
 }
 
 void shift_promise(const Program *p, Result *result) {
-  for (int k = 0; k < SHIFTS; k++)
-    if (size_of(p, k)) field_promise(result, shifts[k][1], 0);
+  for (FieldId id = 0; id < FIELD_COUNT; id++)
+    if (is_shift(p, id)) field_promise(result, id, 0);
 }

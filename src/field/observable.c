@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "field/observable.h"
+
+#define PLAIN EXTENT_PLAIN
+#define LAYERS EXTENT_LAYERS
+#define GAPS EXTENT_GAPS
+#define DMFT FROM_DMFT
+#define NETS FROM_NETS
+#define LAZY FROM_LAZY
+#define NOISE FROM_NOISE
+#define AT FROM_AT
+
+static const FieldRow rows[FIELD_COUNT] = {
+#define FIELD(id, name, axes, about, extent, solvers, presence, kind, of)                          \
+  [FIELD_##id] = {name, axes, about, extent, solvers, PRESENT_##presence, KIND_##kind, FIELD_##of},
+#include "field/fields.def"
+#undef FIELD
+};
+
+const FieldRow *field_row(FieldId id) { return &rows[id]; }
+
+FieldId field_that_is(FieldKind kind, FieldId of) {
+  FieldId id = 0;
+  while (id < FIELD_COUNT && (rows[id].kind != kind || rows[id].of != of)) id++;
+  return id;
+}
+
+bool field_is_present(FieldId id, const Program *p) {
+  switch (rows[id].presence) {
+  case PRESENT_TESTED: return p->problem->tests > 0;
+  case PRESENT_JUDGED: return p->problem->test_targets != NULL;
+  case PRESENT_ALIGNED: return program_aligns(p);
+  default: return true;
+  }
+}
+
+int field_first(FieldId id) { return rows[id].extent != EXTENT_PLAIN; }
+
+int field_last(FieldId id, const Program *p) {
+  if (rows[id].extent == EXTENT_PLAIN) return 0;
+  return rows[id].extent == EXTENT_GAPS ? response_layers(p) : p->layers;
+}
