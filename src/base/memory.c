@@ -39,12 +39,16 @@ char *mem_format(const char *format, ...) {
   return text;
 }
 
-double *mem_block(size_t count) {
+double *mem_room(size_t count) {
   if (count == 0) count = 1;
   if (count > SIZE_MAX / 2 / sizeof(double)) return NULL;
   void *block = NULL;
-  if (posix_memalign(&block, 64, count * sizeof(double))) return NULL;
-  return memset(block, 0, count * sizeof(double));
+  return posix_memalign(&block, 64, count * sizeof(double)) ? NULL : block;
+}
+
+double *mem_block(size_t count) {
+  double *block = mem_room(count);
+  return block ? memset(block, 0, (count ? count : 1) * sizeof(double)) : NULL;
 }
 
 void *mem_try(size_t count, size_t size) { return calloc(count ? count : 1, size ? size : 1); }

@@ -21,6 +21,8 @@ char *mem_vformat(const char *format, va_list args);
 /* A numeric block of `count` doubles, zeroed, 64-byte aligned; NULL if it cannot be had. Free with
  * free(). */
 double *mem_block(size_t count);
+/* The same with numbers that mean nothing yet. */
+double *mem_room(size_t count);
 /* The same for `count` objects of `size` bytes, zeroed. */
 void *mem_try(size_t count, size_t size);
 

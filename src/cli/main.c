@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -416,8 +417,17 @@ static void hold_standard_streams(void) {
       (void)!open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);
 }
 
+/* Blocks of a run serve the next one: to give them back and to have them cleared again takes a third
+ * of the time of small runs. */
+static void keep_memory(void) {
+  enum { LARGEST = 1 << 28, KEPT = 1 << 30 };
+  mallopt(M_MMAP_THRESHOLD, LARGEST);
+  mallopt(M_TRIM_THRESHOLD, KEPT);
+}
+
 int main(int argc, char **argv) {
   hold_standard_streams();
+  keep_memory();
   signal(SIGXFSZ, SIG_IGN); /* a file at the limit of its size is then an error like a full disk */
   setvbuf(stdout, NULL, _IOLBF, 0);
   Request request = {.config = {.color = use_color()}};

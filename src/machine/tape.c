@@ -68,7 +68,7 @@ static size_t averaged(const Tape *tape, int space) {
   return tape->spaces[space].columns - tape->spaces[space].passive;
 }
 
-/* A block of `size` numbers, zeros unless it was used before. */
+/* A block of `size` numbers: zeros when recording, else what may be anything. */
 static double *take_block(Tape *tape, size_t size) {
   for (int i = tape->spare_count - 1; i >= 0; i--) {
     if (tape->spares[i].size != size) continue;
@@ -76,7 +76,7 @@ static double *take_block(Tape *tape, size_t size) {
     tape->spares[i] = tape->spares[--tape->spare_count];
     return value;
   }
-  double *value = mem_block(size);
+  double *value = tape->record ? mem_block(size) : mem_room(size);
   if (!value) tape->failed = true;
   tape->bytes += 8 * (double)size;
   return value;
@@ -175,7 +175,7 @@ View tape_grow(Tape *tape, View whole, size_t rows) {
   if (slab->rows + rows > slab->capacity) {
     size_t capacity =
         2 * slab->capacity > slab->rows + rows ? 2 * slab->capacity : slab->rows + rows;
-    double *value = tape->failed ? NULL : mem_block(capacity * slab->cols + 1);
+    double *value = tape->failed ? NULL : mem_room(capacity * slab->cols + 1);
     if (!value) {
       tape->failed = true;
       return whole;
@@ -186,7 +186,9 @@ View tape_grow(Tape *tape, View whole, size_t rows) {
     slab->value = value;
     slab->capacity = capacity;
   }
+  if (slab->rows) tape_data(tape, whole);
   slab->blank = false;
+  memset(slab->value + slab->rows * slab->cols, 0, rows * slab->cols * sizeof *slab->value);
   slab->rows += rows;
   whole.rows = slab->rows;
   return whole;
