@@ -64,14 +64,16 @@ int result_layers(const Result *result, const char *name) {
   return layers;
 }
 
-bool result_is_whole(const Result *result) {
-  for (int i = 0; i < result->field_count; i++)
-    if (!result->fields[i].value) return false;
-  return true;
+bool result_lacks(const Result *result, const char *name) {
+  for (int i = 0; i < result->field_count; i++) {
+    const ResultField *field = &result->fields[i];
+    if (!field->value && (!name || strcmp(field->name, name) == 0)) return true;
+  }
+  return false;
 }
 
 Status result_complete(Result *result, const char *name, char **why) {
-  bool missing = result->complete && !result_is_whole(result);
+  bool missing = result->complete && result_lacks(result, name);
   return missing ? result->complete(result, name, why) : STATUS_OK;
 }
 

@@ -69,8 +69,8 @@ ResultField *result_find(const Result *result, const char *name, int layer);
 /* Number of layers under this name: 0 for a plain field or a missing one. */
 int result_layers(const Result *result, const char *name);
 
-/* Whether all fields have their values. */
-bool result_is_whole(const Result *result);
+/* Whether a field of this name, or with NULL any field, has no value yet. */
+bool result_lacks(const Result *result, const char *name);
 /* Computes a field that was left out, or with NULL all of them. `*why` is set (to be freed) when
  * the status is not STATUS_OK. */
 Status result_complete(Result *result, const char *name, char **why);

@@ -56,7 +56,7 @@ typedef struct Solve {
   Sizes sizes;
   MachineCode code;
   Resolution fine, coarse; /* of a replicate, and of its companion */
-  bool pairs;              /* keep what kernels and responses over pairs of times need */
+  int pairs;               /* what is wanted over pairs of times */
   const Snapshot *snapshot;
   int replicates, companions, done; /* steps done, by all runs */
   Trace trace[REPLICATES], companion[REPLICATES];
@@ -200,13 +200,20 @@ static bool add_small(Solve *s, Result *result) {
 /* The large fields, layer by layer. */
 static const struct {
   FieldId id;
-  bool response;
-} large[] = {{FIELD_PHI, false}, {FIELD_G, false}, {FIELD_A, true}, {FIELD_B, true}};
+  int group;
+} large[] = {{FIELD_PHI, TRACE_KERNELS},
+             {FIELD_G, TRACE_KERNELS},
+             {FIELD_A, TRACE_RESPONSES},
+             {FIELD_B, TRACE_RESPONSES}};
 enum { LARGE = sizeof large / sizeof *large };
 
+static bool is_response(int k) { return large[k].group == TRACE_RESPONSES; }
+
 static int layers_of(const Program *p, int k) {
-  return large[k].response ? response_layers(p) : p->layers;
+  return is_response(k) ? response_layers(p) : p->layers;
 }
+
+static bool is_wanted(const Solve *s, int k) { return large[k].group & s->pairs; }
 
 /* Both resolutions may have dropped the same. What is dropped of two fields overlaps by up to tol^2
  * of the largest fields, and the kernels of all times but the first are made of what was kept. */
@@ -229,9 +236,9 @@ static bool fill_field(Solve *s, Result *result, int k, int l) {
   Replicates measured = collect(s, large[k].id, l, true, m);
   Grouping pairs = grouping_of_pairs(s->sizes.steps, s->sizes.all);
   double *value = mem_block(m), *error = mem_block(m),
-         unit = large[k].response ? 1 / s->program->problem->gamma : 1;
+         unit = is_response(k) ? 1 / s->program->problem->gamma : 1;
   bool fine = value && error && doubt(&measured, NULL, NULL, m, &pairs, value, error);
-  if (fine && !large[k].response) add_dropped(s->sizes, s->fine.tol, value, error);
+  if (fine && !is_response(k)) add_dropped(s->sizes, s->fine.tol, value, error);
   for (size_t i = 0; fine && i < m; i++) {
     value[i] *= unit;
     error[i] *= fabs(unit);
@@ -245,7 +252,8 @@ static bool fill_field(Solve *s, Result *result, int k, int l) {
 static bool fill_large(Solve *s, Result *result) {
   bool fine = true;
   for (int k = 0; k < LARGE; k++)
-    for (int l = 1; fine && l <= layers_of(s->program, k); l++) fine = fill_field(s, result, k, l);
+    for (int l = 1; fine && is_wanted(s, k) && l <= layers_of(s->program, k); l++)
+      fine = fill_field(s, result, k, l);
   return fine;
 }
 
@@ -253,7 +261,8 @@ static bool fill_large(Solve *s, Result *result) {
 
 static double two_time_bytes(const Solve *s) {
   double n = (double)(s->sizes.steps * s->sizes.all), kernels = 0;
-  for (int k = 0; k < LARGE; k++) kernels += layers_of(s->program, k);
+  for (int k = 0; k < LARGE; k++)
+    if (is_wanted(s, k)) kernels += layers_of(s->program, k);
   return 8 * n * n * kernels * (runs_of(s) + 2);
 }
 
@@ -287,7 +296,7 @@ static double bytes_needed(const Solve *s) {
   double row = (double)(z.steps * z.all * z.all * z.outputs * z.outputs);
   int parallel = s->options.threads < s->replicates ? s->options.threads : s->replicates;
   return machine_bytes(&plan, z.steps) * parallel +
-         trace_bytes(s->complete, z.steps, false, false) * (runs_of(s) + parallel) +
+         trace_bytes(s->complete, z.steps, 0) * (runs_of(s) + parallel) +
          8 * row * (runs_of(s) + 12);
 }
 
@@ -296,7 +305,7 @@ static Status run_once(void *sink, double gamma, Trace *trace, int *failed_at) {
   Run *run = sink;
   Solve *s = run->solve;
   run->trace = trace;
-  if (!trace_new(trace, s->complete, s->sizes.steps, s->pairs, true)) {
+  if (!trace_new(trace, s->complete, s->sizes.steps, s->pairs)) {
     trace_free(trace);
     return STATUS_LIMIT;
   }
@@ -382,7 +391,7 @@ static uint32_t *sobol_points(size_t paths) {
 }
 
 static Status run(Solve *s, char **why) {
-  double pairs = s->pairs ? two_time_bytes(s) : 0;
+  double pairs = two_time_bytes(s);
   double bytes = s->program->linear ? pairs : bytes_needed(s) + pairs;
   if (bytes > mem_available()) return run_refuse(why, bytes);
   if (s->program->linear) return run_linear(s, why);
@@ -417,7 +426,7 @@ static int replicates_for(const Program *program, const SolveOptions *options) {
 
 /* The scatter of a probe is not asked for, nor its bias. What two times take does not become less
  * with the paths: there, half as many companions do. */
-static void prepare(Solve *s, Program *program, const SolveOptions *options, bool pairs) {
+static void prepare(Solve *s, Program *program, const SolveOptions *options, int pairs) {
   *s = (Solve){.program = program, .options = *options, .sizes = sizes_of(program), .pairs = pairs};
   int replicates = replicates_for(program, options);
   s->replicates = options->probe ? 1 : replicates;
@@ -444,24 +453,34 @@ static void clean(Solve *s) {
 
 /* ---- the large fields on demand ---- */
 
+/* What was left out under this name, and what comes with it; NULL is any name. */
+static int groups_left(const Result *result, const char *name) {
+  int groups = 0;
+  for (int k = 0; k < LARGE; k++) {
+    const char *field = field_row(large[k].id)->name;
+    bool asked = !name || strcmp(field, name) == 0;
+    if (asked && result_lacks(result, field)) groups |= large[k].group;
+  }
+  return groups;
+}
+
 /* A run is deterministic: running it again with the histories kept gives the two-time fields of
  * the same solution. */
 static Status complete(Result *result, const char *name, char **why) {
-  (void)name; /* they come together */
   Origin *origin = result->origin;
   Solve s;
-  prepare(&s, origin->program, &origin->options, true);
+  prepare(&s, origin->program, &origin->options, groups_left(result, name));
   Status status = run(&s, why);
   if (status == STATUS_OK && !fill_large(&s, result)) status = run_refuse(why, two_time_bytes(&s));
   clean(&s);
-  if (status == STATUS_OK) result->complete = NULL;
+  if (!result_lacks(result, NULL)) result->complete = NULL;
   return status;
 }
 
 Status solve_paths_to(Program *program, const SolveOptions *options, Snapshot *snapshot,
                       size_t *paths, int *replicates, char **why) {
   Solve s;
-  prepare(&s, program, options, false);
+  prepare(&s, program, options, 0);
   s.sizes.steps = (size_t)snapshot->step + 1;
   s.snapshot = snapshot;
   s.companions = 0;
@@ -512,7 +531,7 @@ void solve_dmft_origin(Result *result, Program *program, const SolveOptions *opt
     Solve s;
     SolveOptions taken = *options;
     taken.samples = samples_of(result, options);
-    prepare(&s, program, &taken, false);
+    prepare(&s, program, &taken, 0);
     give_origin(&s, result);
     clean(&s);
   }

@@ -128,7 +128,7 @@ static double bytes_needed(const Ensemble *e) {
   if (e->pairs) doubles += 4 * (double)f_size(e) * (double)f_size(e);
   MachinePlan plan = plan_of(e, NULL);
   double member = machine_bytes(&plan, e->sizes.steps) +
-                  trace_bytes(e->complete, e->sizes.steps, e->pairs, false);
+                  trace_bytes(e->complete, e->sizes.steps, e->pairs ? TRACE_KERNELS : 0);
   return 8 * doubles + member * threads_for(e);
 }
 
@@ -165,7 +165,7 @@ static bool take(void *sink, Machine *m, int t) {
 }
 
 static Status run_member(Ensemble *e, Member *member, int *failed_at) {
-  if (!trace_new(&member->record, e->complete, e->sizes.steps, e->pairs, false))
+  if (!trace_new(&member->record, e->complete, e->sizes.steps, e->pairs ? TRACE_KERNELS : 0))
     return STATUS_LIMIT;
   MachinePlan plan = plan_of(e, member);
   bool *wanted = trace_wants(&member->record);

@@ -175,7 +175,7 @@ static Status complete(Result *result, const char *name, char **why) {
   if (status == STATUS_OK)
     add_error(result, origin->coarse, origin->fine ? origin->fine : result,
               origin->fine ? of_coarse : of_fine, known);
-  if (result_is_whole(result)) {
+  if (!result_lacks(result, NULL)) {
     result_drop(origin->coarse);
     result_drop(origin->fine);
     origin->coarse = origin->fine = NULL;

@@ -37,7 +37,7 @@ static size_t pairs_size(const Program *p, size_t steps) {
   return n * n;
 }
 
-static void list_entries(Trace *r, bool pairs, bool responses) {
+static void list_entries(Trace *r) {
   const Program *p = r->program;
   for (int i = 0; i < p->observable_count; i++) {
     const ProgramObservable *o = &p->observables[i];
@@ -46,19 +46,19 @@ static void list_entries(Trace *r, bool pairs, bool responses) {
                          (size_t)o->rows * cols, NULL});
   }
   size_t size = pairs_size(p, r->steps);
-  for (int l = 1; l <= p->layers && pairs; l++) {
+  for (int l = 1; l <= p->layers && r->pairs & TRACE_KERNELS; l++) {
     add_entry(r, (Entry){FIELD_PHI, l, -1, 0, true, size, NULL});
     add_entry(r, (Entry){FIELD_G, l, -1, 0, true, size, NULL});
   }
-  for (int l = 1; l <= response_layers(p) && pairs && responses; l++) {
+  for (int l = 1; l <= response_layers(p) && r->pairs & TRACE_RESPONSES; l++) {
     add_entry(r, (Entry){FIELD_A, l, -1, 0, true, size, NULL});
     add_entry(r, (Entry){FIELD_B, l, -1, 0, true, size, NULL});
   }
 }
 
-double trace_bytes(const Program *p, size_t steps, bool pairs, bool responses) {
-  Trace r = {.program = p, .steps = steps};
-  list_entries(&r, pairs, responses);
+double trace_bytes(const Program *p, size_t steps, int pairs) {
+  Trace r = {.program = p, .steps = steps, .pairs = pairs};
+  list_entries(&r);
   double numbers = 0;
   for (int i = 0; i < r.count; i++)
     numbers += (double)r.entries[i].size * (r.entries[i].pairs ? 1 : (double)steps);
@@ -77,9 +77,9 @@ static void free_coordinates(Coordinates *c, size_t steps) {
   free(c->rank);
 }
 
-bool trace_new(Trace *r, const Program *p, size_t steps, bool pairs, bool responses) {
-  *r = (Trace){.program = p, .steps = steps};
-  list_entries(r, pairs, responses);
+bool trace_new(Trace *r, const Program *p, size_t steps, int pairs) {
+  *r = (Trace){.program = p, .steps = steps, .pairs = pairs};
+  list_entries(r);
   r->f = mem_block(steps * rows_of(p, p->f));
   bool fine = r->f != NULL;
   for (int i = 0; i < r->count; i++) {
@@ -185,7 +185,7 @@ static bool take_history(Trace *r, Machine *m) {
     if (!is_level(p, k)) continue;
     if (is_wide(p, matrix->from)) fine = take_coordinates(&past->x, m, k, false, matrix->features);
     if (fine && is_wide(p, matrix->to)) fine = take_coordinates(&past->y, m, k, true, matrix->y);
-    if (!fine || !has_responses(p, k) || !trace_find(r, FIELD_A, 1, true)) continue;
+    if (!fine || !has_responses(p, k) || !(r->pairs & TRACE_RESPONSES)) continue;
     fine = take_response(&past->to_y, m, k, false) && take_response(&past->to_x, m, k, true);
   }
   return fine;

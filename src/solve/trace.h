@@ -21,6 +21,7 @@ typedef struct Entry {
 typedef struct Trace {
   const Program *program; /* completed */
   size_t steps;           /* T + 1 */
+  int pairs;              /* what is wanted over pairs of times */
   Entry *entries;
   int count;
   double *f; /* [T+1, R C], training and test points together */
@@ -39,12 +40,15 @@ typedef struct Snapshot {
   void *sink;
 } Snapshot;
 
-/* Room for the observables of a program; with `pairs` for Phi and G over pairs of times, and A and
- * B where the kinds of its matrices know responses. False if memory ran out. */
-bool trace_new(Trace *trace, const Program *program, size_t steps, bool pairs, bool responses);
+/* What may be wanted over pairs of times; A and B where matrices have responses. */
+enum { TRACE_KERNELS = 1, TRACE_RESPONSES = 2 };
+
+/* Room for the observables of a program, and for what is wanted over pairs of times. False if
+ * memory ran out. */
+bool trace_new(Trace *trace, const Program *program, size_t steps, int pairs);
 void trace_free(Trace *trace);
 /* Bytes of the same. */
-double trace_bytes(const Program *program, size_t steps, bool pairs, bool responses);
+double trace_bytes(const Program *program, size_t steps, int pairs);
 /* What a run is to compute for a record, [variable]; to be freed. */
 bool *trace_wants(const Trace *trace);
 /* Takes the values of this step. False if memory ran out. */

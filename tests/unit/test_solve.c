@@ -657,6 +657,28 @@ static void check_completion(Solver *solver, int shorter, int longer, SolveOptio
   program_drop(whole);
 }
 
+/* Responses cost more than kernels, and come when they are asked for. */
+static void check_partial_completion(void) {
+  Program *program = recipe_program(
+      pool,
+      (Recipe){.phi = PRIM_TANH, .depth = 2, .points = 2, .steps = 6, .gamma = 1, .eta = 0.2});
+  SolveOptions options = {.samples = 600, .seed = 3};
+  Result *parts = solve_or_die(solve_dmft, program, options),
+         *whole = solve_or_die(solve_dmft, program, options);
+  char *why = NULL;
+  CHECK(result_complete(whole, NULL, &why) == STATUS_OK);
+  CHECK(!result_lacks(whole, NULL));
+  CHECK(result_complete(parts, "Phi", &why) == STATUS_OK);
+  CHECK(!result_lacks(parts, "G") && result_lacks(parts, "A") && parts->complete);
+  CHECK(result_complete(parts, "B", &why) == STATUS_OK);
+  CHECK(!result_lacks(parts, NULL) && !parts->complete);
+  for (int i = 0; i < whole->field_count; i++)
+    CHECK(same_bits(whole->fields[i].value, parts->fields[i].value));
+  result_drop(whole);
+  result_drop(parts);
+  program_drop(program);
+}
+
 /* With one hidden layer K = G^1 Phi^0 + Phi^1 holds for every replicate and member, hence for
  * means. */
 static void check_tangent_kernel(Solver *solver, SolveOptions options) {
@@ -682,6 +704,7 @@ static void check_tangent_kernel(Solver *solver, SolveOptions options) {
 }
 
 static void test_completion(void) {
+  check_partial_completion();
   SolveOptions theory = {.samples = 300, .seed = 2}, nets = {.width = 30, .ensemble = 4, .seed = 2};
   check_completion(solve_dmft, 70, 90, theory, (const char *[]){"Phi", "G", "A", "B", NULL});
   check_completion(solve_networks, 110, 140, nets, (const char *[]){"Phi", "G", NULL});
