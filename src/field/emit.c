@@ -10,7 +10,8 @@ int add_space(Program *p, SpaceKind kind, char *name, Array *gram) {
 
 int add_variable(Program *p, char *name, int space, bool backward, int positions) {
   p->variables = mem_grow(p->variables, (size_t)(p->variable_count + 1) * sizeof *p->variables);
-  p->variables[p->variable_count] = (Variable){name, space, backward, positions, 0, 1};
+  p->variables[p->variable_count] = (Variable){
+      .name = name, .space = space, .backward = backward, .positions = positions, .cols = 1};
   return p->variable_count++;
 }
 

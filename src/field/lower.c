@@ -437,6 +437,7 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   bool reached = reverse_program(p, chain.x, diags);
   if (reached && problem->parameterization == PARAM_STANDARD) reached = learn_by_fan_in(p, diags);
   find_responses(p);
+  find_uniform(p);
   p->linear = all_linear(p);
   p->update = update_of(problem);
   if (reached) return p;

@@ -62,6 +62,7 @@ typedef struct Variable {
   char *name;
   int space;      /* or NO_SPACE */
   bool backward;  /* rows (mu, p, c) rather than (mu, p) */
+  bool uniform;   /* its rows are the same at all points */
   int positions;  /* A >= 1 */
   int rows, cols; /* of a table */
 } Variable;
@@ -230,8 +231,9 @@ bool update_remembers(const Update *update);
 Move move_of(const Program *program, const Matrix *matrix, Instant at, double gamma);
 /* The Update of a checked problem; its rates are owned. */
 Update update_of(const Problem *problem);
-/* Finds out which matrices respond, once all ops are there. */
+/* Find out which matrices respond, and which variables are uniform, once all ops are there. */
 void find_responses(Program *program);
+void find_uniform(Program *program);
 
 /* Lowers a checked problem; takes over the problem. Errors (what this version has no layer for) are
  * added to diags with the layer's place, and NULL is returned. */

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Which matrices respond: whether what a matrix meets on one side was made, neuron by neuron, from
+/* What is found out about a program once it is whole.
+ *
+ * Which matrices respond: whether what a matrix meets on one side was made, neuron by neuron, from
  * the noise that it sent there from the other side. Populations meet through averages alone, so a
  * dependence runs within a population: through maps, through what matrices learned along a field,
- * and through responses themselves. */
+ * and through responses themselves.
+ *
+ * Which variables have the same rows at all points: what flows backward through linear maps. */
 #include "base/memory.h"
 #include "field/program.h"
 
@@ -60,4 +64,14 @@ void find_responses(Program *p) {
     }
   }
   free(r.from);
+}
+
+void find_uniform(Program *p) {
+  for (int i = 0; i < p->op_count; i++) {
+    const Op *op = &p->ops[i];
+    bool alike = op->kind == OP_APPLY || op->kind == OP_APPLY_T || op->kind == OP_MAP ||
+                 op->kind == OP_ROWS || op->kind == OP_SEED;
+    for (int k = 0; k < op->src_count; k++) alike = alike && p->variables[op->src[k]].uniform;
+    p->variables[op->dst].uniform = alike;
+  }
 }

@@ -131,13 +131,11 @@ static void remember(Machine *m, double share, Side *own, View x, View image) {
   own->met += x.rows;
 }
 
-static void apply(Machine *m, void *state, int use, bool back, View x, View out) {
-  Framed *s = state;
+static void apply_rows(Machine *m, Framed *s, bool back, View x, View out) {
   Tape *tape = m->tape;
   Side *own = back ? &s->y : &s->x, *other = back ? &s->x : &s->y;
   double sigma = s->matrix->sigma, cross = back ? s->rho : 1 / s->rho,
          square = sigma * sigma * (back ? s->rho : 1);
-  (void)use;
   View rest = tape_same(tape, x), L = outside(m, x, own->q, rest),
        mixed = tape_table(tape, x.rows, other->q.rows, false);
   tape_average(tape, mixed, cross, rest, other->image, 1);
@@ -148,10 +146,46 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
   remember(m, s->share, own, x, out);
 }
 
+/* How many times the rows that differ does a use meet. */
+static size_t repeated(const Program *p, int use, bool back) {
+  const Matrix *matrix = &p->matrices[use];
+  return p->variables[back ? matrix->y : matrix->x].uniform ? sizes_of(p).all : 1;
+}
+
+static void apply(Machine *m, void *state, int use, bool back, View x, View out) {
+  size_t times = repeated(m->p, use, back), rows = x.rows / times;
+  if (times == 1) {
+    apply_rows(m, state, back, x, out);
+    return;
+  }
+  View own = tape_same(m->tape, view_rows(out, 0, rows));
+  apply_rows(m, state, back, view_rows(x, 0, rows), own);
+  tape_copy(m->tape, out, 1, own);
+}
+
 /* What one use of the matrix takes up: sum of y <x .> over pairs of rows. */
 typedef struct Gradient {
   View x, y;
 } Gradient;
+
+/* sum_mu force_mu y_mu <x_mu .>: force x and y, or sum_mu force_mu x_mu and y where that is the
+ * same at all points. */
+static Gradient gradient_of(Machine *m, const Matrix *use, View force) {
+  Tape *tape = m->tape;
+  const Variable *learns = &m->p->variables[use->learns];
+  size_t batch = force.rows, C = sizes_of(m->p).outputs;
+  View x = view_rows(m->value[use->x], 0, batch / C);
+  bool once = learns->uniform && learns->positions == 1;
+  View weighted = tape_wide(tape, tape_space(tape, x), once ? C : batch, false);
+  if (once) {
+    View square = tape_table(tape, batch / C, C, false);
+    tape_reshape(tape, square, force);
+    tape_product(tape, weighted, 1, square, x, TRANSPOSE_A);
+  } else {
+    tape_map(tape, weighted, m->plan.code->times, (View[]){x, force});
+  }
+  return (Gradient){weighted, view_rows(m->value[use->learns], 0, weighted.rows)};
+}
 
 /* image += rate O q for the directions q of a side, with pairs <q met> taken. */
 static void take_up(Machine *m, const Side *side, double rate, const Gradient *gradient, int uses,
@@ -184,11 +218,8 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   for (int use = s->matrix->weights, k = 0; use < p->matrix_count && k < uses; use++) {
     const Matrix *matrix = &p->matrices[use];
     if (matrix->weights != s->matrix->weights || matrix->x < 0) continue;
-    size_t batch = force[k].rows, C = sizes_of(p).outputs;
-    View x = view_rows(m->value[matrix->x], 0, batch / C),
-         weighted = tape_wide(m->tape, tape_space(m->tape, x), batch, false);
-    tape_map(m->tape, weighted, m->plan.code->times, (View[]){x, force[k]});
-    gradient[k++] = (Gradient){weighted, view_rows(m->value[matrix->learns], 0, batch)};
+    gradient[k] = gradient_of(m, matrix, force[k]);
+    k++;
   }
   learn_side(m, &s->x, move, 1, gradient, uses, false);
   learn_side(m, &s->y, move, s->rho, gradient, uses, true);
@@ -244,7 +275,7 @@ static void place_events(const Program *p, Frame *frame) {
     if (!is_wide_matrix(p, &p->matrices[root])) continue;
     FrameSide *side = back ? &frame->y[root] : &frame->x[root];
     size_t times = op->once ? 1 : machine_moves(p) + 1;
-    side->met += times * rows_of(p, op->src[0]);
+    side->met += times * rows_of(p, op->src[0]) / repeated(p, op->matrix, back);
     side->calls += times;
   }
   for (int k = 0; k < p->matrix_count; k++)
