@@ -74,6 +74,7 @@ static double *take_block(Tape *tape, size_t size) {
     if (tape->spares[i].size != size) continue;
     double *value = tape->spares[i].value;
     tape->spares[i] = tape->spares[--tape->spare_count];
+    if (tape->record) memset(value, 0, size * sizeof *value);
     return value;
   }
   double *value = tape->record ? mem_block(size) : mem_room(size);

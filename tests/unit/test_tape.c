@@ -180,6 +180,21 @@ static void passive_columns(void) {
   tape_free(tape);
 }
 
+/* A block that was not written yet is zero, though its memory served the extension of a basis. */
+static void fresh_blocks_are_zero(bool record) {
+  Tape *tape = tape_new(spaces, SPACES, NULL, false, record);
+  View x = noise(tape, 0, 1, ROWS), q = tape_wide(tape, 0, 0, false),
+       L = tape_table(tape, ROWS, ROWS, false), sum = tape_wide(tape, 0, ROWS, false);
+  double squares[ROWS], most = 0;
+  tape_squares(tape, x, squares);
+  CHECK(tape_extend(tape, &q, x, 1e-3, squares, L) == ROWS);
+  View blank = tape_wide(tape, 0, ROWS, false);
+  tape_copy(tape, sum, 1, blank);
+  for (size_t i = 0; i < S * ROWS; i++) most = fmax(most, fabs(tape_data(tape, sum)[i]));
+  CHECK(most <= 0);
+  tape_free(tape);
+}
+
 int main(void) {
   ExprPool *pool = expr_pool_new();
   Maps maps = make_maps(pool);
@@ -189,6 +204,8 @@ int main(void) {
   fresh_noise(true, 1);
   fresh_noise(false, 0.5);
   passive_columns();
+  fresh_blocks_are_zero(true);
+  fresh_blocks_are_zero(false);
   tape_map_free(maps.tanh);
   tape_map_free(maps.product);
   expr_pool_free(pool);
