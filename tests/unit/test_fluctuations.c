@@ -55,6 +55,44 @@ static void check_net(DeepLinear net, double near) {
   result_drop(noise);
 }
 
+/* Populations of several sizes, and a matrix that acts twice, against numbers from bases that move
+ * with the fields: N Var f and N Var K at t = 1, 2, 3. */
+static void check_uses(Recipe recipe, const double var_f[3], const double var_ntk[3]) {
+  static const double gram = 1, target = 1;
+  recipe.depth = 3;
+  recipe.points = 1;
+  recipe.steps = 3;
+  recipe.gram = &gram;
+  recipe.targets = &target;
+  recipe.gamma = 1.2;
+  recipe.eta = 0.1;
+  Result *noise = solve_noise(recipe);
+  const double *f = field_of(noise, "var_f", 0)->data, *ntk = field_of(noise, "var_ntk", 0)->data;
+  for (int t = 0; t < 3; t++) {
+    CHECK(fabs(f[t + 1] / var_f[t] - 1) < 1e-8);
+    CHECK(fabs(ntk[t + 1] / var_ntk[t] - 1) < 1e-8);
+  }
+  result_drop(noise);
+}
+
+/* Populations that are all r times as large, trained at r times the rate: as at width r N. */
+static void check_size(double r, Recipe recipe) {
+  Recipe wide = recipe;
+  for (int l = 0; l < 3; l++) wide.ratio[l] = r;
+  wide.eta *= r;
+  Result *noise = solve_noise(recipe), *more = solve_noise(wide);
+  const Array *f = field_of(noise, "var_f", 0), *g = field_of(more, "var_f", 0);
+  const Array *k = field_of(noise, "var_ntk", 0), *l = field_of(more, "var_ntk", 0);
+  double worst = 0;
+  for (size_t i = 0; i < f->size; i++)
+    worst = fmax(worst, fabs(g->data[i] * r - f->data[i]) / f->data[f->size - 1]);
+  for (size_t i = 0; i < k->size; i++)
+    worst = fmax(worst, fabs(l->data[i] * r * r * r - k->data[i]) / k->data[k->size - 1]);
+  CHECK(worst < 1e-9);
+  result_drop(noise);
+  result_drop(more);
+}
+
 int main(void) {
   openblas_set_num_threads(1);
   pool = expr_pool_new();
@@ -71,6 +109,18 @@ int main(void) {
                   1e-8);
   /* of smaller steps more directions are too small to be kept */
   check_net((DeepLinear){.depth = 3, .steps = 7, .gamma = 1, .eta = 0.015, .target = 1}, 1e-6);
+  check_uses((Recipe){.tied = true}, (double[]){0.575696, 1.118280908, 0.6483491946},
+             (double[]){110.4686066, 235.5496227, 234.5412561});
+  check_uses((Recipe){.ratio = {2, 0.5, 3}}, (double[]){0.05469851852, 0.1970082828, 0.4245514045},
+             (double[]){7.181200141, 13.68079599, 25.24634792});
+  check_size(2, (Recipe){.depth = 3, .points = 3, .tests = 1, .steps = 5, .eta = 0.1});
+  check_size(0.5, (Recipe){.depth = 3,
+                           .points = 3,
+                           .steps = 5,
+                           .eta = 0.1,
+                           .tied = true,
+                           .optimizer = OPT_MOMENTUM,
+                           .beta = 0.5});
   expr_pool_free(pool);
   return check_done();
 }

@@ -764,7 +764,6 @@ static double rms_z(Result *a, Result *b, const char *name, size_t skip) {
 /* Theory and fluctuations against trained networks, and these against networks without matrices. */
 static void check_law(Recipe recipe) {
   enum { N = 256, MEMBERS = 96 };
-  recipe.phi = PRIM_TANH;
   Program *program = recipe_program(pool, recipe);
   SolveOptions nets = {.width = N, .ensemble = MEMBERS, .threads = 2, .seed = 5};
   Result *theory = solve_or_die(solve_dmft, program, (SolveOptions){.samples = 8000, .threads = 2}),
@@ -789,10 +788,14 @@ static void check_law(Recipe recipe) {
 }
 
 static void test_uses(void) {
-  Recipe base = {.depth = 3, .points = 2, .steps = 8, .gamma = 1.2, .eta = 0.3};
+  Recipe base = {.phi = PRIM_TANH, .depth = 3, .points = 2, .steps = 8, .gamma = 1.2, .eta = 0.3};
   Recipe tied = base, wide = base;
   tied.tied = true;
   wide.ratio[0] = 2, wide.ratio[1] = 0.5, wide.ratio[2] = 3;
+  check_law(tied);
+  check_law(wide);
+  tied.phi = wide.phi = PRIM_CONST; /* linear: bases of another kind */
+  tied.eta = wide.eta = 0.1;
   check_law(tied);
   check_law(wide);
 }
