@@ -292,7 +292,6 @@ static void place_events(const Program *p, Frame *frame) {
 static void take_frame(const Machine *m, Frame *frame) {
   const Program *p = m->p;
   *frame = (Frame){.matrix_count = p->matrix_count,
-                   .space_count = p->space_count,
                    .x = mem_new((size_t)p->matrix_count + 1, sizeof *frame->x),
                    .y = mem_new((size_t)p->matrix_count + 1, sizeof *frame->y),
                    .columns = 1,

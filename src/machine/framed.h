@@ -20,7 +20,7 @@ typedef struct FrameSide {
 } FrameSide;
 
 typedef struct Frame {
-  int matrix_count, space_count;
+  int matrix_count;
   FrameSide *x, *y; /* [matrix] */
   size_t columns;   /* coordinates in use */
   size_t *events;   /* [space]: columns that measure responses takes */
