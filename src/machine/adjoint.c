@@ -85,7 +85,7 @@ static void reduce(Reading *r, double alpha, const double *x, size_t nx, View y,
   double *scratch =
       tape->weights ? room(r, &r->weighing, &r->weighing_room, y.rows * y.cols) : NULL;
   if (!r->failed)
-    average_rows(tape, tape_space(tape, y), alpha, x, nx, y.cols, tape_data(tape, y), y.rows, 1,
+    average_rows(tape, tape_space(tape, y), alpha, x, nx, y.cols, tape_data(tape, y), y.rows, 1, 1,
                  out, ldo, scratch);
 }
 

@@ -58,12 +58,13 @@ struct Tape {
 };
 
 bool is_table(const Tape *tape, View view);
-/* out[i, j] += (alpha / group) sum_g <x[i group + g] y[j group + g]> over the neurons of a
- * population: the one place where they are summed. x has nx rows that are ldx apart, y ny rows; out
- * [nx / group, ny / group]. `scratch` [ny, S] serves weights. Returns the operations. */
+/* out[i, j] = beta out[i, j] + (alpha / group) sum_g <x[i group + g] y[j group + g]> over the
+ * neurons of a population: the one place where they are summed. x has nx rows that are ldx apart, y
+ * ny rows; out [nx / group, ny / group]. `scratch` [ny, S] serves weights. Returns the operations.
+ */
 double average_rows(const Tape *tape, int space, double alpha, const double *x, size_t nx,
-                    size_t ldx, const double *y, size_t ny, size_t group, double *out, size_t ldo,
-                    double *scratch);
+                    size_t ldx, const double *y, size_t ny, size_t group, double beta, double *out,
+                    size_t ldo, double *scratch);
 /* dst [out.rows, out.cols] = kernel(arguments of the map). */
 void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double *dst);
 /* The row, and column, of an argument that serves row r, or column c, of a block of `rows`. */

@@ -232,8 +232,8 @@ static double *target(Tape *tape, View out, double *beta) {
 /* ---- operations ---- */
 
 double average_rows(const Tape *tape, int space, double alpha, const double *x, size_t nx,
-                    size_t ldx, const double *y, size_t ny, size_t group, double *out, size_t ldo,
-                    double *scratch) {
+                    size_t ldx, const double *y, size_t ny, size_t group, double beta, double *out,
+                    size_t ldo, double *scratch) {
   size_t S = averaged(tape, space), ldy = tape->spaces[space].columns;
   double flops = 0;
   if (tape->weights) {
@@ -245,7 +245,7 @@ double average_rows(const Tape *tape, int space, double alpha, const double *x, 
   }
   for (size_t g = 0; g < group; g++)
     flops += mat_mul_bt(nx / group, ny / group, S, alpha / (double)group, x + g * ldx, group * ldx,
-                        y + g * ldy, group * ldy, 1, out, ldo);
+                        y + g * ldy, group * ldy, g > 0 ? 1 : beta, out, ldo);
   return flops;
 }
 
@@ -289,12 +289,10 @@ void tape_average(Tape *tape, View out, double alpha, View a, View b, size_t gro
   record_two(tape, AVERAGE, out, alpha, a, b)->group = group;
   double *scratch = weighing_room(tape, b.rows, b.cols), beta, *o = target(tape, out, &beta);
   if (tape->weights && !scratch) tape->failed = true;
-  for (size_t r = 0; r < out.rows && beta == 0; r++)
-    memset(o + r * tape_stride(tape, out), 0, out.cols * sizeof *o);
   if (!tape->failed)
     tape->flops +=
         average_rows(tape, tape_space(tape, a), alpha, tape_data(tape, a), a.rows, a.cols,
-                     tape_data(tape, b), b.rows, group, o, tape_stride(tape, out), scratch);
+                     tape_data(tape, b), b.rows, group, beta, o, tape_stride(tape, out), scratch);
   free(scratch);
 }
 
@@ -407,14 +405,13 @@ static void project_again(Tape *tape, int space, const double *q, size_t count, 
                           size_t rows, double *c, double *scratch) {
   size_t S = tape->spaces[space].columns;
   if (!count || !rows) return;
-  memset(c, 0, rows * count * sizeof *c);
-  tape->flops += average_rows(tape, space, 1, v, rows, S, q, count, 1, c, count, scratch);
+  tape->flops += average_rows(tape, space, 1, v, rows, S, q, count, 1, 0, c, count, scratch);
   tape->flops += mat_mul(rows, S, count, -1, c, count, q, S, 1, v, S);
 }
 
 static double mean_square(const Tape *tape, int space, const double *v, double *scratch) {
   double square = 0;
-  average_rows(tape, space, 1, v, 1, tape->spaces[space].columns, v, 1, 1, &square, 1, scratch);
+  average_rows(tape, space, 1, v, 1, tape->spaces[space].columns, v, 1, 1, 0, &square, 1, scratch);
   return square;
 }
 
@@ -423,7 +420,7 @@ static void lower_product(Tape *tape, View B, View q, View C) {
   size_t k = q.rows;
   double *scratch = weighing_room(tape, k, q.cols), *c = tape_data(tape, C);
   average_rows(tape, tape_space(tape, q), 1, tape_data(tape, B), k, q.cols, tape_data(tape, q), k,
-               1, c, k, scratch);
+               1, 0, c, k, scratch);
   for (size_t i = 0; i < k; i++)
     for (size_t j = i + 1; j < k; j++) c[i * k + j] = 0;
   free(scratch);

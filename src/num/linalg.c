@@ -5,6 +5,7 @@
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,8 +23,22 @@ double mat_mul(size_t m, size_t n, size_t k, double alpha, const double *a, size
   return product(CblasNoTrans, CblasNoTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
+/* Half the work for A A^T. Below this size the products of small matrices are faster than that. */
+enum { SQUARE = 64 };
+
+static double square(size_t m, size_t k, double alpha, const double *a, size_t lda, double *c,
+                     size_t ldc) {
+  cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)m, (int)k, alpha, a, (int)lda, 0, c,
+              (int)ldc);
+  for (size_t i = 0; i < m; i++)
+    for (size_t j = 0; j < i; j++) c[j * ldc + i] = c[i * ldc + j];
+  return (double)m * (double)(m + 1) * (double)k;
+}
+
 double mat_mul_bt(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
                   const double *b, size_t ldb, double beta, double *c, size_t ldc) {
+  bool same = a == b && lda == ldb && m == n && !(beta < 0) && !(beta > 0);
+  if (same && m >= SQUARE) return square(m, k, alpha, a, lda, c, ldc);
   return product(CblasNoTrans, CblasTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 

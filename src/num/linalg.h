@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Products of row-major blocks, by OpenBLAS. A block is a pointer, and the number of doubles from
  * one row to the next. The scheduler of threads is ours: OpenBLAS runs with one thread, so that
- * sums keep their order. Each function returns the floating point operations it took (2 m n k). */
+ * sums keep their order. Each function returns the floating point operations it took (2 m n k, or
+ * half of that). */
 #ifndef DMF_NUM_LINALG_H
 #define DMF_NUM_LINALG_H
 
@@ -10,7 +11,8 @@
 /* C[m, n] = alpha A[m, k] B[k, n] + beta C */
 double mat_mul(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
                const double *b, size_t ldb, double beta, double *c, size_t ldc);
-/* C[m, n] = alpha A[m, k] B[n, k]^T + beta C: inner products of rows */
+/* C[m, n] = alpha A[m, k] B[n, k]^T + beta C: inner products of rows; C is symmetric to the bit
+ * where A is B and beta is 0. */
 double mat_mul_bt(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
                   const double *b, size_t ldb, double beta, double *c, size_t ldc);
 /* C[m, n] = alpha A[k, m]^T B[k, n] + beta C */
