@@ -57,7 +57,7 @@ static Result *promised(int solver, Program *program, const SolveOptions *option
 
 static FieldId field_id(const char *name) {
   FieldId id = 0;
-  while (strcmp(field_row(id)->name, name) != 0) id++;
+  while (id < FIELD_COUNT && strcmp(field_row(id)->name, name) != 0) id++;
   return id;
 }
 
@@ -583,6 +583,10 @@ static bool match(const ResultField *a, const ResultField *b, bool dry) {
   return dry;
 }
 
+/* Relative to a value, what rounds in sums over neurons: differences below it are none, and errors
+ * judge nothing. */
+static const double ROUNDING = 1e-14;
+
 /* max |a - b|, root mean square of z, max |z|, with z in units of the joint standard error, where
  * there is one. */
 static Array *compare_fields(const ResultField *a, const ResultField *b) {
@@ -591,11 +595,13 @@ static Array *compare_fields(const ResultField *a, const ResultField *b) {
   double squares = 0;
   bool both = a->value && b->value;
   for (size_t i = 0; summary && both && i < a->value->size; i++) {
+    double rounding = ROUNDING * fabs(b->value->data[i]);
     double difference = a->value->data[i] - b->value->data[i];
+    if (fabs(difference) <= rounding) difference = 0;
     double ea = a->error ? a->error->data[i] : 0, eb = b->error ? b->error->data[i] : 0;
     double error = hypot(ea, eb);
     summary->data[0] = fmax(summary->data[0], isfinite(difference) ? fabs(difference) : INFINITY);
-    if (!(error > 0)) continue;
+    if (!(error > rounding)) continue;
     double z = difference / error;
     squares += z * z;
     judged++;
@@ -605,13 +611,10 @@ static Array *compare_fields(const ResultField *a, const ResultField *b) {
   return summary;
 }
 
+/* What networks give is what theories are held against. */
 static bool comparable(const char *name) {
-  static const char *const names[] = {"f",     "f_test",   "loss",    "test_loss", "ntk",
-                                      "delta", "Phi",      "G",       "var_f",     "var_f_test",
-                                      "cov_f", "var_loss", "var_ntk", "var_Phi",   "var_G"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (strcmp(names[i], name) == 0) return true;
-  return false;
+  FieldId id = field_id(name);
+  return id != FIELD_COUNT && id != FIELD_T && field_row(id)->solvers & FROM_NETS;
 }
 
 static Result *compare_results(const Result *a, const Result *b, bool dry) {
