@@ -39,6 +39,16 @@ char *mem_format(const char *format, ...) {
   return text;
 }
 
+void mem_append(char **text, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  char *more = mem_vformat(format, args), *whole = mem_format("%s%s", *text, more);
+  va_end(args);
+  free(more);
+  free(*text);
+  *text = whole;
+}
+
 double *mem_room(size_t count) {
   if (count == 0) count = 1;
   if (count > SIZE_MAX / 2 / sizeof(double)) return NULL;

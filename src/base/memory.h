@@ -17,6 +17,8 @@ void *mem_grow(void *block, size_t bytes);
 char *mem_string(const char *text);
 char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 char *mem_vformat(const char *format, va_list args);
+/* Appends to a text that lies on the heap. */
+void mem_append(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A numeric block of `count` doubles, zeroed, 64-byte aligned; NULL if it cannot be had. Free with
  * free(). */

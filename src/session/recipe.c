@@ -32,18 +32,6 @@ typedef struct Writer {
   bool sayable;
 } Writer;
 
-/* Appends to a text. */
-static void add(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void add(char **text, const char *format, ...) {
-  va_list list;
-  va_start(list, format);
-  char *more = mem_vformat(format, list), *whole = mem_format("%s%s", *text, more);
-  va_end(list);
-  free(more);
-  free(*text);
-  *text = whole;
-}
-
 /* Names */
 
 static bool is_taken(const Writer *w, const char *name) {
@@ -86,10 +74,10 @@ static const char *declaration(Writer *w, const Declared *declared);
 static char *list_of(char **items, size_t count) {
   char *text = mem_string("[");
   for (size_t i = 0; i < count; i++) {
-    add(&text, "%s%s", i ? ", " : "", items[i]);
+    mem_append(&text, "%s%s", i ? ", " : "", items[i]);
     free(items[i]);
   }
-  add(&text, "]");
+  mem_append(&text, "]");
   free(items);
   return text;
 }
@@ -137,7 +125,7 @@ static const char *define(Writer *w, const char *kind, const char *wish, const c
     return w->definitions[i].name;
   }
   const char *name = take_name(w, wish);
-  add(&w->text, "%s %s%s%s\n", kind, name, head, body);
+  mem_append(&w->text, "%s %s%s%s\n", kind, name, head, body);
   size_t count = (size_t)w->definition_count + 1;
   w->definitions = mem_grow(w->definitions, count * sizeof *w->definitions);
   w->definitions[w->definition_count++] = (Definition){body, name};
@@ -172,7 +160,7 @@ typedef struct LayerWriter {
 } LayerWriter;
 
 static void add_line(LayerWriter *l, const char *name, char *value) {
-  add(&l->body, "  %s = %s\n", name, value);
+  mem_append(&l->body, "  %s = %s\n", name, value);
   free(value);
 }
 
@@ -182,13 +170,13 @@ static char *weights(const char *maker, const LayerMatrix *matrix) {
   char *text = mem_format("%s(%s, %s)", maker, sigma, rate);
   if (matrix->window) {
     text[strlen(text) - 1] = 0;
-    add(&text, ", window = %d, padding = \"%s\", stride = %d)", matrix->window,
-        matrix->circular ? "circular" : "zero", matrix->stride);
+    mem_append(&text, ", window = %d, padding = \"%s\", stride = %d)", matrix->window,
+               matrix->circular ? "circular" : "zero", matrix->stride);
   }
   if (matrix->ratio > 0) {
     char *ratio = mem_number(matrix->ratio);
     text[strlen(text) - 1] = 0;
-    add(&text, ", width = %s)", ratio);
+    mem_append(&text, ", width = %s)", ratio);
     free(ratio);
   }
   free(sigma);
@@ -242,7 +230,7 @@ static const char *layer_name(Writer *w, const char *wish, const Layer *layer) {
   for (size_t i = 0; i < count; i++)
     l.names[i] = names[i] = i ? mem_format("v%zu", i) : mem_string("x");
   for (int i = 0; i < layer->step_count; i++) write_step(&l, names[i + 1], &layer->steps[i]);
-  add(&l.body, "  return %s\n}", names[layer->result]);
+  mem_append(&l.body, "  return %s\n}", names[layer->result]);
   for (size_t i = 0; i < count; i++) free(names[i]);
   free(names);
   free(l.names);
@@ -268,12 +256,12 @@ static char *chain_text(Writer *w, const Chain *chain) {
       if ((next = layer_name(w, chain->links[i + run]->link.text, &w->layers[i + run])) != name)
         break;
     if (run > 1)
-      add(&text, " -> %d * %s()", run, name);
+      mem_append(&text, " -> %d * %s()", run, name);
     else
-      add(&text, " -> %s()", name);
+      mem_append(&text, " -> %s()", name);
   }
   char *readout = readout_text(&w->layers[last]);
-  add(&text, " -> %s", readout);
+  mem_append(&text, " -> %s", readout);
   free(readout);
   return text;
 }
@@ -289,10 +277,10 @@ static char *optimizer_text(Writer *w, const Optimizer *optimizer) {
     if (value->kind == VALUE_NONE) continue;
     char *argument =
         eval_is_activation(value) ? list_or_name(w, name, w->rates) : value_text(w, name, value);
-    add(&text, "%s%s = %s", i ? ", " : "", name, argument);
+    mem_append(&text, "%s%s = %s", i ? ", " : "", name, argument);
     free(argument);
   }
-  add(&text, ")");
+  mem_append(&text, ")");
   return text;
 }
 
@@ -314,11 +302,11 @@ static const char *declaration(Writer *w, const Declared *declared) {
     if (!declared->slot[i]) continue;
     const char *key = declared_key(declared->kind, i);
     char *entry = entry_text(w, key, declared->slot[i]);
-    add(&body, "  %s = %s\n", key, entry);
+    mem_append(&body, "  %s = %s\n", key, entry);
     free(entry);
   }
   const char *name = take_name(w, declared->name);
-  add(&w->text, "%s %s {\n%s}\n", declared_kind_name(declared->kind), name, body);
+  mem_append(&w->text, "%s %s {\n%s}\n", declared_kind_name(declared->kind), name, body);
   free(body);
   return name;
 }
@@ -330,10 +318,10 @@ static void write_call(Writer *w, const Call *call) {
   for (int i = 0; i < call->count; i++) {
     const char *name = call_argument_name(call, i);
     char *value = value_text(w, name, call->args[i]);
-    add(&arguments, "%s%s = %s", i ? ", " : "", name, value);
+    mem_append(&arguments, "%s%s = %s", i ? ", " : "", name, value);
     free(value);
   }
-  add(&w->text, "%s = %s(%s)\n", take_name(w, "result"), call->row->name, arguments);
+  mem_append(&w->text, "%s = %s(%s)\n", take_name(w, "result"), call->row->name, arguments);
   free(arguments);
 }
 

@@ -28,25 +28,14 @@ char *show_number(const Value *value) {
 
 /* Values in words, for what is neither a number nor an array; to be freed. */
 
-static void add(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void add(char **text, const char *format, ...) {
-  va_list list;
-  va_start(list, format);
-  char *more = mem_vformat(format, list), *whole = mem_format("%s%s", *text, more);
-  va_end(list);
-  free(more);
-  free(*text);
-  *text = whole;
-}
-
 static char *chain_text(const Chain *chain) {
   char *text = mem_string(chain->input ? "input" : "");
   for (int i = 0, run; i < chain->count; i += run) {
     const char *link = chain->links[i]->link.text;
     for (run = 1; i + run < chain->count && !strcmp(chain->links[i + run]->link.text, link);) run++;
-    add(&text, "%s", *text ? " -> " : "");
-    if (run > 1) add(&text, "%d * ", run);
-    add(&text, "%s", link);
+    mem_append(&text, "%s", *text ? " -> " : "");
+    if (run > 1) mem_append(&text, "%d * ", run);
+    mem_append(&text, "%s", link);
   }
   return text;
 }
@@ -61,11 +50,11 @@ static char *optimizer_text(const Optimizer *optimizer) {
   for (int i = 0; i < signature->count; i++) {
     if (optimizer->args[i]->kind == VALUE_NONE) continue;
     char *entry = brief(optimizer->args[i]);
-    add(&text, "%s%s = %s", joint, signature->list[i].name, entry);
+    mem_append(&text, "%s%s = %s", joint, signature->list[i].name, entry);
     free(entry);
     joint = ", ";
   }
-  add(&text, ")");
+  mem_append(&text, ")");
   return text;
 }
 
@@ -93,7 +82,7 @@ static char *card_text(const Declared *declared) {
     bool truth = declared->kind == DECLARED_MODEL && i == MODEL_CENTERED;
     char *value = truth ? mem_string(declared->slot[i]->number != 0 ? "true" : "false")
                         : brief(declared->slot[i]);
-    add(&text, "\n  %-16s = %s", key, value);
+    mem_append(&text, "\n  %-16s = %s", key, value);
     free(value);
   }
   return text;
@@ -115,10 +104,10 @@ static char *list_text(const Value *value) {
   char *text = mem_string("[");
   for (int i = 0; i < value->list.count; i++) {
     char *item = item_text(value->list.items[i]);
-    add(&text, "%s%s", i ? ", " : "", item);
+    mem_append(&text, "%s%s", i ? ", " : "", item);
     free(item);
   }
-  add(&text, "]");
+  mem_append(&text, "]");
   return text;
 }
 

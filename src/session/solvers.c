@@ -490,6 +490,32 @@ static Status kernels_of(Program *program, SolveOptions options, Array *kernels,
   return status;
 }
 
+/* The kernels of a program, which is taken over, as a value; a check makes none. */
+static Value *untrained(Call *call, Program *program, SolveOptions options) {
+  Eval *eval = call->eval;
+  Dmf *dmf = session_of(call);
+  size_t Q = sizes_of(program).all, shape[] = {2, (size_t)program->layers, Q, Q};
+  Array *kernels = array_new(4, shape);
+  char *why = NULL;
+  Status status = kernels ? STATUS_OK : STATUS_LIMIT;
+  if (kernels && !eval->dry) {
+    pthread_mutex_unlock(&dmf->lock);
+    status = kernels_of(program, options, kernels, &why);
+    pthread_mutex_lock(&dmf->lock);
+  }
+  program_drop(program);
+  Value *value;
+  if (status == STATUS_OK) {
+    value = value_array(&eval->heap, kernels);
+    value->known = !eval->dry;
+  } else {
+    array_drop(kernels);
+    value = eval_fail(eval, status, call->span, NULL, "%s", why ? why : "not enough memory");
+  }
+  free(why);
+  return value;
+}
+
 static Value *propagate(Call *call) {
   Eval *eval = call->eval;
   int depth = 0, before = eval->diags->errors;
@@ -516,27 +542,7 @@ static Value *propagate(Call *call) {
   }
   surround(eval, &options);
   options.progress = NULL;
-  size_t Q = sizes_of(program).all, shape[] = {2, (size_t)program->layers, Q, Q};
-  Array *kernels = array_new(4, shape);
-  char *why = NULL;
-  Status status = kernels ? STATUS_OK : STATUS_LIMIT;
-  Dmf *dmf = session_of(call);
-  if (kernels && !eval->dry) {
-    pthread_mutex_unlock(&dmf->lock);
-    status = kernels_of(program, options, kernels, &why);
-    pthread_mutex_lock(&dmf->lock);
-  }
-  program_drop(program);
-  Value *value;
-  if (status == STATUS_OK) {
-    value = value_array(&eval->heap, kernels);
-    value->known = !eval->dry;
-  } else {
-    array_drop(kernels);
-    value = eval_fail(eval, status, call->span, NULL, "%s", why ? why : "not enough memory");
-  }
-  free(why);
-  return value;
+  return untrained(call, program, options);
 }
 
 static Value *ir(Call *call) {
