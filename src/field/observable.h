@@ -25,7 +25,14 @@ typedef enum FieldPresence {
   PRESENT_JUDGED,
   PRESENT_ALIGNED
 } FieldPresence;
-typedef enum FieldKind { KIND_VALUE, KIND_VARIANCE, KIND_SHIFT, KIND_SPREAD, KIND_OTHER } FieldKind;
+typedef enum FieldKind {
+  KIND_VALUE,
+  KIND_VARIANCE,
+  KIND_COVARIANCE,
+  KIND_SHIFT,
+  KIND_SPREAD,
+  KIND_OTHER
+} FieldKind;
 
 typedef struct FieldRow {
   const char *name, *axes, *about;

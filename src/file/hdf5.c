@@ -640,7 +640,8 @@ typedef struct Content {
 } Content;
 
 static const char axes_legend[] =
-    "t, s: steps 0..T; mu, nu: training points; n: test points; a, b: training points, then test "
+    "t, s: steps 0..T; mu, nu: training points; n, n': test points; a, b: training points, then "
+    "test "
     "points; c: outputs. Layers count from 1; stderr holds the standard errors.";
 
 static bool put_result(hid_t file, const Content *content) {

@@ -23,6 +23,9 @@ typedef struct Slot {
   int layer;
   bool pairs; /* over pairs of times */
   Moments moments;
+  FieldId covariance; /* of what the variance is of, or FIELD_COUNT */
+  size_t side;        /* numbers that it pairs */
+  double *members;    /* [member, side]: these, where pairs are wanted */
 } Slot;
 
 typedef struct Ensemble {
@@ -38,7 +41,6 @@ typedef struct Ensemble {
   int slot_count;
   int done, steps; /* members, and the steps of all of them, that are over */
   double *scratch;
-  double *f; /* [members, (T+1) P], first output, for cov_f */
   Status status;
   int failed_at, failed_member;
   pthread_mutex_t lock; /* of turn */
@@ -71,7 +73,12 @@ static const double *measure(const Ensemble *e, const Slot *slot, const Trace *r
 static void add_slot(Ensemble *e, FieldId mean, FieldId variance, int layer) {
   bool pairs = mean != FIELD_COUNT && field_is_late(mean);
   e->slots = mem_grow(e->slots, (size_t)(e->slot_count + 1) * sizeof *e->slots);
-  e->slots[e->slot_count++] = (Slot){mean, variance, layer, pairs, {0}};
+  Slot *slot = &e->slots[e->slot_count++];
+  *slot = (Slot){.mean = mean, .variance = variance, .layer = layer, .pairs = pairs};
+  slot->covariance = variance == FIELD_COUNT
+                         ? FIELD_COUNT
+                         : field_that_is(KIND_COVARIANCE, field_row(variance)->of);
+  if (slot->covariance != FIELD_COUNT) slot->side = field_side(slot->covariance, e->sizes);
 }
 
 /* The values of the program that networks give, and their variances. */
@@ -92,8 +99,6 @@ static size_t slot_size(const Ensemble *e, const Slot *slot) {
 }
 
 /* ---- memory ---- */
-
-static size_t f_size(const Ensemble *e) { return e->sizes.steps * e->sizes.points; }
 
 static int threads_for(const Ensemble *e) {
   return e->options.threads < e->options.ensemble ? e->options.threads : e->options.ensemble;
@@ -122,10 +127,13 @@ static MachinePlan plan_of(const Ensemble *e, Member *member) {
 }
 
 static double bytes_needed(const Ensemble *e) {
-  double doubles = (double)f_size(e) * e->options.ensemble;
-  for (int i = 0; i < e->slot_count; i++)
-    if (!e->slots[i].pairs || e->pairs) doubles += 7 * (double)slot_size(e, &e->slots[i]);
-  if (e->pairs) doubles += 4 * (double)f_size(e) * (double)f_size(e);
+  double doubles = 0, members = e->options.ensemble;
+  for (int i = 0; i < e->slot_count; i++) {
+    const Slot *slot = &e->slots[i];
+    double side = (double)slot->side;
+    if (!slot->pairs || e->pairs) doubles += 7 * (double)slot_size(e, slot);
+    if (e->pairs) doubles += side * (2 * members + 4 * side);
+  }
   MachinePlan plan = plan_of(e, NULL);
   double member = machine_bytes(&plan, e->sizes.steps) +
                   trace_bytes(e->complete, e->sizes.steps, e->pairs ? TRACE_KERNELS : 0);
@@ -141,10 +149,11 @@ static bool reserve(Ensemble *e) {
     if (slot->pairs && !e->pairs) continue;
     if (!slot->pairs && size > largest) largest = size;
     fine = moments_start(&slot->moments, size, slot->variance == FIELD_COUNT ? 2 : 4);
+    if (slot->side && e->pairs) slot->members = mem_block(slot->side * (size_t)e->options.ensemble);
+    fine = fine && (!slot->side || !e->pairs || slot->members);
   }
   e->scratch = mem_block(largest);
-  e->f = mem_block(f_size(e) * (size_t)e->options.ensemble);
-  return fine && e->scratch && e->f;
+  return fine && e->scratch;
 }
 
 /* ---- running ---- */
@@ -179,17 +188,19 @@ static Status run_member(Ensemble *e, Member *member, int *failed_at) {
   return status;
 }
 
+/* What a slot has of a member, and of outputs the first for the covariance. */
+static void count_slot(Slot *slot, int member, const double *value, size_t size) {
+  moments_add(&slot->moments, value);
+  for (size_t i = 0; i < slot->side && slot->members; i++)
+    slot->members[(size_t)member * slot->side + i] = value[i * (size / slot->side)];
+}
+
 static void count_member(Ensemble *e, int member, const Trace *record) {
   for (int i = 0; i < e->slot_count; i++) {
     Slot *slot = &e->slots[i];
-    if (!slot->pairs || e->pairs) moments_add(&slot->moments, measure(e, slot, record, e->scratch));
+    if (!slot->pairs || e->pairs)
+      count_slot(slot, member, measure(e, slot, record, e->scratch), slot_size(e, slot));
   }
-  Sizes z = e->sizes;
-  const double *all = trace_find(record, FIELD_F, 0, false);
-  double *f = e->f + (size_t)member * f_size(e);
-  for (size_t t = 0; t < z.steps; t++)
-    for (size_t mu = 0; mu < z.points; mu++)
-      f[t * z.points + mu] = all[(t * z.points + mu) * z.outputs];
 }
 
 static void finish_member(Ensemble *e, const Member *member, Status status, int failed_at) {
@@ -269,12 +280,14 @@ static void prepare(Ensemble *e, Program *program, const SolveOptions *options, 
 }
 
 static void clean(Ensemble *e) {
-  for (int i = 0; i < e->slot_count; i++) moments_free(&e->slots[i].moments);
+  for (int i = 0; i < e->slot_count; i++) {
+    moments_free(&e->slots[i].moments);
+    free(e->slots[i].members);
+  }
   free(e->slots);
   machine_code_free(e->complete, &e->code);
   program_drop(e->complete);
   free(e->scratch);
-  free(e->f);
 }
 
 static Status run(Ensemble *e, char **why) {
@@ -298,16 +311,16 @@ static bool fill(Ensemble *e, Result *result, const Slot *slot, FieldId id, bool
   return fine;
 }
 
-/* N Cov(f_i, f_j), with its error from the scatter of the products. */
-static bool fill_covariance(Ensemble *e, Result *result) {
-  size_t n = f_size(e), members = (size_t)e->options.ensemble;
+/* N Cov(x_i, x_j), with its error from the scatter of the products. */
+static bool fill_covariance(Ensemble *e, Result *result, const Slot *slot) {
+  size_t n = slot->side, members = (size_t)e->options.ensemble;
   double *cov = mem_block(n * n), *error = mem_block(n * n), *d = mem_block(n * members);
   bool fine = cov && error && d;
   double m = (double)members, N = (double)e->width;
   for (size_t i = 0; fine && i < n; i++) {
     double mean = 0;
-    for (size_t k = 0; k < members; k++) mean += e->f[k * n + i] / m;
-    for (size_t k = 0; k < members; k++) d[k * n + i] = e->f[k * n + i] - mean;
+    for (size_t k = 0; k < members; k++) mean += slot->members[k * n + i] / m;
+    for (size_t k = 0; k < members; k++) d[k * n + i] = slot->members[k * n + i] - mean;
   }
   if (fine) {
     mat_mul_at(n, n, members, 1 / m, d, n, d, n, 0, cov, n);
@@ -318,7 +331,7 @@ static bool fill_covariance(Ensemble *e, Result *result) {
       error[i] = spread > 0 ? N * sqrt(spread / m) : 0;
       cov[i] *= N * m / (m - 1);
     }
-    fine = field_fill(result, FIELD_COV_F, 0, e->sizes, cov, error);
+    fine = field_fill(result, slot->covariance, slot->layer, e->sizes, cov, error);
   }
   free(cov);
   free(error);
@@ -332,12 +345,13 @@ static bool fill_fields(Ensemble *e, Result *result, bool two_time) {
   bool fine = true, sampled = e->options.ensemble > 1;
   for (int i = 0; fine && i < e->slot_count; i++) {
     const Slot *slot = &e->slots[i];
+    if (two_time && slot->side && sampled) fine = fill_covariance(e, result, slot);
     if (slot->pairs != two_time) continue;
-    if (slot->mean != FIELD_COUNT) fine = fill(e, result, slot, slot->mean, false);
+    if (fine && slot->mean != FIELD_COUNT) fine = fill(e, result, slot, slot->mean, false);
     if (fine && slot->variance != FIELD_COUNT && sampled)
       fine = fill(e, result, slot, slot->variance, true);
   }
-  return fine && two_time && sampled ? fill_covariance(e, result) : fine;
+  return fine;
 }
 
 static void promise_fields(Ensemble *e, Result *result) {
@@ -347,8 +361,8 @@ static void promise_fields(Ensemble *e, Result *result) {
     if (slot->mean != FIELD_COUNT) field_promise(result, slot->mean, slot->layer);
     if (slot->variance != FIELD_COUNT && sampled)
       field_promise(result, slot->variance, slot->layer);
+    if (slot->side && sampled) field_promise(result, slot->covariance, slot->layer);
   }
-  if (sampled) field_promise(result, FIELD_COV_F, 0);
 }
 
 /* Trains the same networks again, keeping all times. */

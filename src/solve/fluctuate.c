@@ -300,11 +300,10 @@ static Status forward(Fluctuate *s, char **why) {
 
 /* ---- observables ---- */
 
-/* Which numbers are asked for: all entries of an observable at all times, or those that a field
- * of variances has. */
+/* Which numbers are asked for: those whose variances a field has, at all times. */
 typedef struct Family {
   size_t count;
-  FieldId id;
+  FieldId id; /* of the variances */
   int layer;
 } Family;
 
@@ -330,14 +329,12 @@ static bool is_triangle(const Fluctuate *s, FieldId id) {
 /* How many numbers a family has, over all times. */
 static size_t family_size(const Fluctuate *s, FieldId id) {
   Sizes z = s->z;
-  if (is_triangle(s, id)) return z.steps * (z.points * (z.points + 1) / 2);
-  return id == FIELD_F ? z.steps * z.all * z.outputs : field_size(id, z);
+  return is_triangle(s, id) ? z.steps * (z.points * (z.points + 1) / 2) : field_size(id, z);
 }
 
 /* The entry that is number i of a family at its time. */
 static Seed seed(const Fluctuate *s, const Machine *m, const Family *family, size_t t, size_t i) {
   const Program *p = s->complete;
-  if (family->id == FIELD_F) return (Seed){value_at(m, p->f, t), i, 0, 1};
   const ProgramObservable *o = program_observable(p, (int)field_row(family->id)->of, family->layer);
   View table = value_at(m, o->variable, t);
   size_t row = i / table.cols, col = i % table.cols;
@@ -470,15 +467,16 @@ static void compare_runs(const Fluctuate *s, const double *first, size_t n, size
   free(most);
 }
 
-/* Mean over replicates and its error [n], of part[pass][replicate][n] extrapolated over passes; of
- * variances, the error of an entry is averaged with those of the others at its time. Half of what
- * the last order of the extrapolation contributes is added to the error. */
-static void combine(const Fluctuate *s, const double *parts, size_t n, bool variances,
-                    double *value, double *error) {
+/* Mean over replicates and its error [n], of part[pass][replicate][n] extrapolated over passes; the
+ * error of an entry is averaged with those of the others at its time. The numbers are variances
+ * (side 0), or covariances [side, side]. Half of what the last order of the extrapolation
+ * contributes is added to the error. */
+static void combine(const Fluctuate *s, const double *parts, size_t n, size_t side, double *value,
+                    double *error) {
   int R = s->neurons.replicates;
   if (s->neurons.method == COORDINATES) {
-    size_t P = variances ? 1 : s->z.points, others = variances ? 1 : s->z.steps;
-    compare_runs(s, parts, n / s->z.steps / others / P, others, P, value, error);
+    size_t m = side ? side / s->z.steps : 1, others = side ? s->z.steps : 1;
+    compare_runs(s, parts, n / s->z.steps / others / m, others, m, value, error);
     return;
   }
   double *last = mem_new(n, sizeof *last);
@@ -497,171 +495,134 @@ static void combine(const Fluctuate *s, const double *parts, size_t n, bool vari
     value[i] = mean;
     if (R > 1) error[i] = sqrt(squares / R / (R - 1)) * run_student(R);
   }
-  if (R > 1) run_moderate(s->z.steps, n / s->z.steps, variances ? value : NULL, error);
+  if (R > 1) run_moderate(s->z.steps, n / s->z.steps, side ? NULL : value, error);
   for (size_t i = 0; i < n; i++) error[i] = hypot(error[i], last[i] / 2);
   free(last);
 }
 
-static bool fill(Fluctuate *s, Result *result, FieldId id, int layer, const double *value,
-                 const double *error) {
-  return field_fill(result, id, layer, s->z, value, error);
-}
+/* ---- variances and covariances ---- */
 
-/* ---- f ---- */
-
-/* Influences of every f, [replicate][(T+1) R C, size] for each pass: their Gram matrix is N Cov. */
-typedef struct Influences {
+/* What is made of the influences of a family in every run: their squares, and, where covariances
+ * are wanted, the Gram matrix of those that are kept, every stride-th. */
+typedef struct Spread {
   const Fluctuate *s;
-  double *block[MAX_PASSES][MOST_REPLICATES];
-} Influences;
+  Family family;
+  FieldId pairs; /* FIELD_COUNT: variances alone */
+  size_t side, stride;
+  double *var, *cov; /* [run][count], [run][side, side]; runs are passes times replicates */
+  double *kept[MAX_PASSES * MOST_REPLICATES]; /* [side, size] */
+} Spread;
 
-static void keep(void *sink, int pass, int replicate, size_t number, const double *influence,
+static void take(void *sink, int pass, int replicate, size_t number, const double *influence,
                  size_t size) {
-  double *block = ((Influences *)sink)->block[pass][replicate];
-  memcpy(block + number * size, influence, size * sizeof *block);
+  Spread *q = sink;
+  size_t run = (size_t)(pass * q->s->neurons.replicates + replicate);
+  q->var[run * q->family.count + number] = dot(size, influence, influence);
+  if (q->side && number % q->stride == 0)
+    memcpy(q->kept[run] + number / q->stride * size, influence, size * sizeof *influence);
 }
 
-typedef struct Parts {
-  double *var, *cov; /* [pass][replicate][...] */
-} Parts;
+static size_t run_count(const Fluctuate *s) { return (size_t)(s->passes * s->neurons.replicates); }
 
-/* Variances of one run from the influences of its f. */
-static void summarise(const Fluctuate *s, const double *block, size_t size, double *var,
-                      double *cov) {
-  Sizes z = s->z;
-  size_t row = z.all * z.outputs, n = z.steps * row, m = z.steps * z.points;
-  for (size_t i = 0; i < n; i++) var[i] = dot(size, block + i * size, block + i * size);
-  /* first output, training points */
-  for (size_t t = 0; t < z.steps && cov; t++)
-    for (size_t u = 0; u < z.steps; u++)
-      mat_mul_bt(z.points, z.points, size, 1, block + t * row * size, z.outputs * size,
-                 block + u * row * size, z.outputs * size, 0, cov + t * z.points * m + u * z.points,
-                 m);
+static size_t influence_size(const Fluctuate *s, size_t run) {
+  size_t R = (size_t)s->neurons.replicates;
+  return tape_influence_size(s->pass[run / R].run[run % R].tape);
 }
 
-static bool fill_f(Fluctuate *s, Result *result, const Parts *parts, bool covariance) {
-  Sizes z = s->z;
-  size_t row = z.all * z.outputs, n = z.steps * row, m = z.steps * z.points;
-  double *value = mem_block(n), *error = mem_block(n), *split = mem_block(2 * n + 2),
-         *square = covariance ? mem_block(2 * m * m) : NULL;
-  bool fine = value && error && split && (!covariance || square);
-  if (fine) {
-    combine(s, parts->var, n, true, value, error);
-    double *test = split + z.steps * z.points * z.outputs, *e = split + n,
-           *test_e = e + z.steps * z.points * z.outputs;
-    observe_split(z, value, split, test);
-    observe_split(z, error, e, test_e);
-    fine = fill(s, result, FIELD_VAR_F, 0, split, e);
-    if (fine && z.all > z.points) fine = fill(s, result, FIELD_VAR_F_TEST, 0, test, test_e);
+static double spread_bytes(const Spread *q) {
+  double side = (double)q->side, count = (double)q->family.count, all = 2 * side * side + 4 * count;
+  for (size_t i = 0; i < run_count(q->s); i++)
+    all += count + side * (side + (double)influence_size(q->s, i));
+  return 8 * all;
+}
+
+static void spread_free(Spread *q) {
+  for (size_t i = 0; i < run_count(q->s); i++) free(q->kept[i]);
+  free(q->var);
+  free(q->cov);
+}
+
+/* Room for what is made of a family; false if memory ran out. */
+static bool spread_new(Spread *q, const Fluctuate *s, FieldId id, int layer, FieldId pairs) {
+  *q = (Spread){.s = s, .family = {family_size(s, id), id, layer}, .pairs = pairs, .stride = 1};
+  if (pairs != FIELD_COUNT) {
+    q->side = field_side(pairs, s->z);
+    q->stride = q->family.count / q->side;
   }
-  if (fine && covariance) {
-    combine(s, parts->cov, m * m, false, square, square + m * m);
-    fine = fill(s, result, FIELD_COV_F, 0, square, square + m * m);
+  size_t runs = run_count(s);
+  if (spread_bytes(q) > mem_available()) return false;
+  q->var = mem_block(runs * q->family.count);
+  q->cov = mem_block(runs * q->side * q->side + 1);
+  bool fine = q->var && q->cov;
+  for (size_t i = 0; i < runs && q->side && fine; i++) {
+    q->kept[i] = mem_block(q->side * influence_size(s, i));
+    fine = q->kept[i] != NULL;
   }
-  free(value);
-  free(error);
-  free(split);
-  free(square);
   return fine;
 }
 
-/* Bases of different replicates may differ in rank. */
-static size_t largest_influence(const Fluctuate *s) {
-  size_t largest = 0;
-  for (int j = 0; j < s->neurons.replicates; j++) {
-    size_t size = tape_influence_size(s->pass[0].run[j].tape);
-    if (size > largest) largest = size;
-  }
-  return largest;
+static bool fill(const Spread *q, Result *result, FieldId id, const double *value,
+                 const double *error) {
+  return field_fill(result, id, q->family.layer, q->s->z, value, error);
 }
 
-static double f_bytes(const Fluctuate *s, bool covariance) {
-  double n = (double)(s->z.steps * s->z.all * s->z.outputs), m = (double)(s->z.steps * s->z.points);
-  double runs = s->passes * s->neurons.replicates;
-  double size = (double)largest_influence(s);
-  return 8 * (runs * (n * size + n + (covariance ? m * m : 0)) + 2 * m * m);
+/* A triangle [n, pairs] as symmetric matrices [n, P, P]. */
+static void mirror(const double *triangle, size_t n, size_t P, double *full) {
+  for (size_t t = 0; t < n; t++, full += P * P)
+    for (size_t b = 0; b < P; b++)
+      for (size_t a = 0; a <= b; a++) full[a * P + b] = full[b * P + a] = *triangle++;
 }
 
-static Status solve_f(Fluctuate *s, Result *result, bool covariance, char **why) {
-  Sizes z = s->z;
-  size_t n = z.steps * z.all * z.outputs, m = z.steps * z.points, largest = largest_influence(s);
-  size_t runs = (size_t)(s->passes * s->neurons.replicates);
-  double bytes = f_bytes(s, covariance);
-  if (bytes > mem_available()) return run_refuse(why, bytes);
-  Influences influences = {.s = s};
-  Parts parts = {mem_block(runs * n), covariance ? mem_block(runs * m * m) : NULL};
-  bool fine = parts.var && (parts.cov || !covariance);
-  for (size_t i = 0; i < runs; i++) {
-    double *block = mem_block(n * largest);
-    fine = fine && block;
-    influences.block[i / (size_t)s->neurons.replicates][i % (size_t)s->neurons.replicates] = block;
-  }
-  Status status = fine ? read_family(s, &(Family){n, FIELD_F, 0}, keep, &influences, why)
-                       : run_refuse(why, bytes);
-  for (size_t i = 0; i < runs; i++) {
-    size_t k = i / (size_t)s->neurons.replicates, j = i % (size_t)s->neurons.replicates;
-    if (status == STATUS_OK)
-      summarise(s, influences.block[k][j], tape_influence_size(s->pass[k].run[j].tape),
-                parts.var + i * n, parts.cov ? parts.cov + i * m * m : NULL);
-    free(influences.block[k][j]);
-  }
-  if (status == STATUS_OK && !fill_f(s, result, &parts, covariance))
-    status = run_refuse(why, bytes);
-  free(parts.var);
-  free(parts.cov);
-  return status;
-}
-
-/* ---- kernels ---- */
-
-typedef struct Squares {
-  const Fluctuate *s;
-  size_t n;
-  double *part; /* [pass][replicate][n] */
-} Squares;
-
-static void square(void *sink, int pass, int replicate, size_t number, const double *influence,
-                   size_t size) {
-  Squares *q = sink;
-  q->part[(size_t)(pass * q->s->neurons.replicates + replicate) * q->n + number] =
-      dot(size, influence, influence);
-}
-
-static bool fill_kernel(Fluctuate *s, Result *result, const Family *family, const double *part) {
-  size_t n = family->count, P = s->z.points;
-  double *value = mem_block(n), *error = mem_block(n);
-  bool fine = value && error;
-  if (fine) combine(s, part, n, true, value, error);
-  if (fine && is_triangle(s, family->id)) {
-    size_t pairs = P * (P + 1) / 2, full = s->z.steps * P * P;
-    double *square = mem_block(2 * full);
-    fine = square != NULL;
-    for (size_t t = 0; fine && t < s->z.steps; t++)
-      for (size_t b = 0, i = t * pairs; b < P; b++)
-        for (size_t a = 0; a <= b; a++, i++) {
-          square[(t * P + a) * P + b] = square[(t * P + b) * P + a] = value[i];
-          square[full + (t * P + a) * P + b] = square[full + (t * P + b) * P + a] = error[i];
-        }
-    fine = fine && fill(s, result, family->id, 0, square, square + full);
-    free(square);
+static bool fill_variances(const Spread *q, Result *result) {
+  size_t n = q->family.count, P = q->s->z.points, steps = q->s->z.steps, all = steps * P * P;
+  double *value = mem_block(2 * n);
+  bool fine = value != NULL;
+  if (fine) combine(q->s, q->var, n, 0, value, value + n);
+  if (fine && is_triangle(q->s, q->family.id)) {
+    double *full = mem_block(2 * all);
+    fine = full != NULL;
+    if (fine) mirror(value, steps, P, full);
+    if (fine) mirror(value + n, steps, P, full + all);
+    fine = fine && fill(q, result, q->family.id, full, full + all);
+    free(full);
   } else if (fine) {
-    fine = fill(s, result, family->id, family->layer, value, error);
+    fine = fill(q, result, q->family.id, value, value + n);
   }
   free(value);
-  free(error);
   return fine;
 }
 
-static Status solve_kernel(Fluctuate *s, Result *result, FieldId id, int layer, char **why) {
-  Family family = {family_size(s, id), id, layer};
-  Squares squares = {s, family.count,
-                     mem_block((size_t)(s->passes * s->neurons.replicates) * family.count)};
-  double bytes = 8.0 * (double)family.count * s->passes * s->neurons.replicates;
-  if (!squares.part) return run_refuse(why, bytes);
-  Status status = read_family(s, &family, square, &squares, why);
-  if (status == STATUS_OK && !fill_kernel(s, result, &family, squares.part))
-    status = run_refuse(why, bytes);
-  free(squares.part);
+/* N Cov of a run is the Gram matrix of its influences. */
+static bool fill_covariances(const Spread *q, Result *result) {
+  size_t m = q->side;
+  double *value = mem_block(2 * m * m);
+  for (size_t i = 0; i < run_count(q->s) && value; i++) {
+    size_t size = influence_size(q->s, i);
+    mat_mul_bt(m, m, size, 1, q->kept[i], size, q->kept[i], size, 0, q->cov + i * m * m, m);
+  }
+  if (value) combine(q->s, q->cov, m * m, m, value, value + m * m);
+  bool fine = value && fill(q, result, q->pairs, value, value + m * m);
+  free(value);
+  return fine;
+}
+
+static bool is_missing(const Result *result, FieldId id, int layer) {
+  const ResultField *field =
+      id == FIELD_COUNT ? NULL : result_find(result, field_row(id)->name, layer);
+  return field && !field->value;
+}
+
+/* The variances `id` of a layer, where they are not known, and with `pairs` (FIELD_COUNT: none) the
+ * covariances of the same numbers. */
+static Status solve_spread(Fluctuate *s, Result *result, FieldId id, int layer, FieldId pairs,
+                           char **why) {
+  Spread q;
+  bool fine = spread_new(&q, s, id, layer, pairs);
+  Status status = fine ? read_family(s, &q.family, take, &q, why) : STATUS_LIMIT;
+  if (status == STATUS_OK && is_missing(result, id, layer)) fine = fill_variances(&q, result);
+  if (status == STATUS_OK && q.side) fine = fine && fill_covariances(&q, result);
+  if (!fine) status = run_refuse(why, spread_bytes(&q));
+  spread_free(&q);
   return status;
 }
 
@@ -684,11 +645,6 @@ static void clean(Fluctuate *s) {
   program_drop(s->complete);
   for (int j = 0; j < 2; j++) frame_free(&s->frame[j]);
   neurons_free(&s->neurons);
-}
-
-static bool is_missing(const Result *result, const char *name, int layer) {
-  const ResultField *field = result_find(result, name, layer);
-  return field && !field->value;
 }
 
 /* Networks wide enough to keep apart all that a matrix met, and pairs of them for errors of some
@@ -719,18 +675,27 @@ static Status solve_shift(Fluctuate *s, Result *result, char **why) {
   return s->status == STATUS_LIMIT ? run_refuse(why, bytes) : explain(s, why);
 }
 
+/* The covariances of what these are the variances of, or FIELD_COUNT. */
+static FieldId pairs_of(FieldId variances) {
+  return field_that_is(KIND_COVARIANCE, field_row(variances)->of);
+}
+
+/* Whether a field is asked for by this name (NULL: all), and not there. */
+static bool is_asked(const Result *result, const char *name, FieldId id, int layer) {
+  return is_missing(result, id, layer) && (!name || strcmp(name, field_row(id)->name) == 0);
+}
+
 static Status solve_named(Fluctuate *s, Result *result, const char *name, char **why) {
   Status status = STATUS_OK;
-  if ((!name || strcmp(name, "cov_f") == 0) && is_missing(result, "cov_f", 0))
-    status = solve_f(s, result, true, why);
-  for (FieldId id = 0; id < FIELD_COUNT; id++) {
-    if (name && strcmp(name, field_row(id)->name) != 0) continue;
-    for (int l = field_first(id); l <= field_last(id, s->program) && status == STATUS_OK; l++)
-      if (is_variance(s, id, l) && is_missing(result, field_row(id)->name, l))
-        status = solve_kernel(s, result, id, l, why);
-  }
+  for (FieldId id = 0; id < FIELD_COUNT; id++)
+    for (int l = field_first(id); l <= field_last(id, s->program) && status == STATUS_OK; l++) {
+      if (!is_variance(s, id, l)) continue;
+      bool pairs = is_asked(result, name, pairs_of(id), l);
+      if (pairs || is_asked(result, name, id, l))
+        status = solve_spread(s, result, id, l, pairs ? pairs_of(id) : FIELD_COUNT, why);
+    }
   if (status == STATUS_OK && (!name || strncmp(name, "mean_shift", 10) == 0) &&
-      is_missing(result, "mean_shift_f", 0))
+      is_missing(result, FIELD_MEAN_SHIFT_F, 0))
     status = solve_shift(s, result, why);
   return status;
 }
@@ -749,8 +714,10 @@ static Status complete(Result *result, const char *name, char **why) {
 static void promise(const Fluctuate *s, Result *result) {
   for (FieldId id = 0; id < FIELD_COUNT; id++)
     for (int l = field_first(id); l <= field_last(id, s->program); l++)
-      if (is_variance(s, id, l)) field_promise(result, id, l);
-  field_promise(result, FIELD_COV_F, 0);
+      if (is_variance(s, id, l)) {
+        field_promise(result, id, l);
+        if (pairs_of(id) != FIELD_COUNT) field_promise(result, pairs_of(id), l);
+      }
   shift_promise(s->complete, result);
 }
 
@@ -775,6 +742,17 @@ const char *solve_refuses_fluctuations(const Result *theory) {
 enum { MANY_OUTPUTS = 2048 };
 
 enum { FEWEST_FLUCTUATING = 1024, MOST_CHOSEN = 65536, FEWEST_CHOSEN = 4096 };
+
+/* What a result has at once. */
+static Status solve_outputs(Fluctuate *s, Result *result, char **why) {
+  enum { FEW_PAIRS = 512 };
+  bool pairs = s->z.steps * s->z.points <= FEW_PAIRS;
+  Status status = solve_spread(s, result, FIELD_VAR_F, 0, pairs ? FIELD_COV_F : FIELD_COUNT, why);
+  if (status == STATUS_OK && is_missing(result, FIELD_VAR_F_TEST, 0))
+    status = solve_spread(s, result, FIELD_VAR_F_TEST, 0, FIELD_COUNT, why);
+  if (status == STATUS_OK) status = solve_spread(s, result, FIELD_VAR_LOSS, 0, FIELD_COUNT, why);
+  return status;
+}
 
 /* As many sample paths as some seconds allow: reading all of f back costs (rows met)^3 for each. */
 static int choose_samples(Sizes z) {
@@ -808,11 +786,8 @@ static Status solve(Program *program, const SolveOptions *options, Result **resu
   r->exact = s.neurons.method == COORDINATES;
   if (!observe_start(r, s.program, s.z)) status = run_refuse(why, 0);
   promise(&s, r);
-  size_t outputs = s.z.steps * s.z.all * s.z.outputs;
-  if (status == STATUS_OK && outputs <= MANY_OUTPUTS)
-    status = solve_f(&s, r, s.z.steps * s.z.points <= 512, why);
-  if (status == STATUS_OK && outputs <= MANY_OUTPUTS)
-    status = solve_kernel(&s, r, FIELD_VAR_LOSS, 0, why);
+  if (status == STATUS_OK && s.z.steps * s.z.all * s.z.outputs <= MANY_OUTPUTS)
+    status = solve_outputs(&s, r, why);
   if (status == STATUS_OK) {
     static const char *const methods[] = {"coordinates", "quadrature", "samples"};
     result_note(r, "method", "%s", methods[s.neurons.method]);

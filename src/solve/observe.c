@@ -36,6 +36,13 @@ size_t field_size(FieldId id, Sizes sizes) {
   return size;
 }
 
+size_t field_side(FieldId id, Sizes sizes) {
+  size_t shape[ARRAY_MAX_RANK], side = 1;
+  int rank = field_shape(id, sizes, shape);
+  for (int i = 0; i < rank / 2; i++) side *= shape[i];
+  return side;
+}
+
 static Array *array_of(FieldId id, Sizes sizes, const double *data) {
   size_t shape[ARRAY_MAX_RANK];
   Array *array = array_new(field_shape(id, sizes, shape), shape);

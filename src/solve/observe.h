@@ -14,6 +14,8 @@ bool field_is_late(FieldId id);
 int field_shape(FieldId id, Sizes sizes, size_t shape[ARRAY_MAX_RANK]);
 /* Numbers in a field of this kind. */
 size_t field_size(FieldId id, Sizes sizes);
+/* Numbers that a field of covariances pairs: it is [side, side]. */
+size_t field_side(FieldId id, Sizes sizes);
 /* Adds a field to the result, copying value and error [field_size] (either may be NULL). Layer 0
  * for plain fields. False if memory ran out. */
 bool field_add(Result *result, FieldId id, int layer, Sizes sizes, const double *value,

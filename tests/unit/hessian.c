@@ -253,8 +253,10 @@ static void answer_of(const Saddle *s, const double *inverse, Fluctuations *answ
       size_t i = (l - 1) * n + t, h = of_kernel(s, l, H, t, t), g = of_kernel(s, l, G, t, t);
       answer->Phi[i] = *at(s, s->H, l, t, t);
       answer->G[i] = *at(s, s->G, l, t, t);
-      answer->var_Phi[i] = -inverse[h * size + h];
-      answer->var_G[i] = -inverse[g * size + g];
+      for (size_t r = 0; r < n; r++) {
+        answer->cov_Phi[i * n + r] = -inverse[h * size + of_kernel(s, l, H, r, r)];
+        answer->cov_G[i * n + r] = -inverse[g * size + of_kernel(s, l, G, r, r)];
+      }
     }
   }
 }
@@ -279,8 +281,8 @@ bool hessian_fluctuations(const DeepLinear *net, Fluctuations *answer) {
                            .var_ntk = mem_block(n),
                            .Phi = mem_block(L * n),
                            .G = mem_block(L * n),
-                           .var_Phi = mem_block(L * n),
-                           .var_G = mem_block(L * n)};
+                           .cov_Phi = mem_block(L * n * n),
+                           .cov_G = mem_block(L * n * n)};
   bool fine = settle(&s);
   double *hessian = hessian_of(&s, answer->dimension);
   fine = fine && invert(hessian, answer->dimension);
@@ -292,6 +294,6 @@ bool hessian_fluctuations(const DeepLinear *net, Fluctuations *answer) {
 
 void hessian_free(Fluctuations *answer) {
   double *owned[] = {answer->f,   answer->ntk, answer->var_f,   answer->cov_f, answer->var_ntk,
-                     answer->Phi, answer->G,   answer->var_Phi, answer->var_G};
+                     answer->Phi, answer->G,   answer->cov_Phi, answer->cov_G};
   for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
 }

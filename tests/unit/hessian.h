@@ -29,7 +29,8 @@ typedef struct DeepLinear {
 typedef struct Fluctuations {
   size_t dimension;                          /* of the Hessian */
   double *f, *ntk, *var_f, *cov_f, *var_ntk; /* [T+1]; cov_f [T+1, T+1] */
-  double *Phi, *G, *var_Phi, *var_G;         /* [L, T+1], equal times */
+  double *Phi, *G;                           /* [L, T+1], equal times */
+  double *cov_Phi, *cov_G;                   /* [L, T+1, T+1], of these */
 } Fluctuations;
 
 /* False if a matrix is singular. The answer is to be freed either way. */

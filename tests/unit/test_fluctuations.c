@@ -25,6 +25,15 @@ static double distance(const Array *a, const double *b) {
   return worst / peak;
 }
 
+/* The same of variances, from the diagonal of covariances. */
+static double from_diagonal(const Array *a, const double *b) {
+  double *diagonal = mem_new(a->size, sizeof *diagonal);
+  for (size_t i = 0; i < a->size; i++) diagonal[i] = b[i * (a->size + 1)];
+  double worst = distance(a, diagonal);
+  free(diagonal);
+  return worst;
+}
+
 static void check_net(DeepLinear net, double near) {
   const double gram = 1;
   Result *noise = solve_noise((Recipe){.depth = net.depth,
@@ -43,9 +52,12 @@ static void check_net(DeepLinear net, double near) {
   error = fmax(error, distance(field_of(noise, "var_ntk", 0), oracle.var_ntk));
   size_t times = (size_t)net.steps + 1;
   for (int l = 1; l <= net.depth; l++) {
-    size_t first = (size_t)(l - 1) * times;
-    error = fmax(error, distance(field_of(noise, "var_Phi", l), oracle.var_Phi + first));
-    error = fmax(error, distance(field_of(noise, "var_G", l), oracle.var_G + first));
+    const double *Phi = oracle.cov_Phi + (size_t)(l - 1) * times * times,
+                 *G = oracle.cov_G + (size_t)(l - 1) * times * times;
+    error = fmax(error, distance(field_of(noise, "cov_Phi", l), Phi));
+    error = fmax(error, distance(field_of(noise, "cov_G", l), G));
+    error = fmax(error, from_diagonal(field_of(noise, "var_Phi", l), Phi));
+    error = fmax(error, from_diagonal(field_of(noise, "var_G", l), G));
   }
   CHECK(error < near);
   if (error >= near)
