@@ -18,7 +18,10 @@
  * and the same with x and y exchanged, where rho takes the place of 1/rho and of sigma^2 stands rho
  * sigma^2. Responses are numbers of the mean, measured by a second run of the scout with a column
  * for every vector that a matrix met. Nothing is divided by the size of what a field adds to a
- * basis, so directions can be kept down to rounding. */
+ * basis, so directions can be kept down to rounding.
+ *
+ * Where the backward pass meets a matrix of its own (`independent`), an image is sigma n or sigma
+ * sqrt(rho) m alone, nothing of it is known, and nothing returns. */
 #include "machine/framed.h"
 #include "base/memory.h"
 #include "num/linalg.h"
@@ -57,12 +60,13 @@ static Side new_side(Machine *m, int space, FrameSide *frame) {
   return side;
 }
 
-/* sigma n + cross <q_x m> q_y, or the same with x and y exchanged. */
+/* sigma n + cross <q_x m> q_y, or the same with x and y exchanged; 0: no cross term. */
 static void make_images(Machine *m, Side *own, View noise, double sigma, const Side *other,
                         View other_noise, double cross) {
-  View overlap = tape_table(m->tape, own->q.rows, other->q.rows, false);
   own->image = tape_keep(m->tape, tape_same(m->tape, noise));
   tape_copy(m->tape, own->image, sigma, noise);
+  if (cross == 0) return;
+  View overlap = tape_table(m->tape, own->q.rows, other->q.rows, false);
   tape_average(m->tape, overlap, cross, own->q, other_noise, 1);
   tape_product(m->tape, own->image, 1, overlap, other->q, AS_IS);
 }
@@ -71,7 +75,9 @@ static void *begin(Machine *m, int k) {
   const Matrix *matrix = &m->p->matrices[k];
   FrameSide *x = &m->plan.frame->x[k], *y = &m->plan.frame->y[k];
   double rho = m->p->spaces[matrix->to].ratio / m->p->spaces[matrix->from].ratio,
-         sigma = matrix->sigma, root = sqrt(rho);
+         sigma = matrix->sigma, root = sqrt(rho), cross = m->plan.independent ? 0 : sigma;
+  const int *known_x = m->plan.independent ? NULL : x->known,
+            *known_y = m->plan.independent ? NULL : y->known;
   int from = m->population[matrix->from], to = m->population[matrix->to];
   Framed *s = mem_new(1, sizeof *s);
   *s = (Framed){.matrix = matrix,
@@ -79,10 +85,10 @@ static void *begin(Machine *m, int k) {
                 .share = 1,
                 .x = new_side(m, matrix->from, x),
                 .y = new_side(m, matrix->to, y)};
-  View n = tape_fresh(m->tape, to, x->rank, x->axis, s->y.q, x->known),
-       o = tape_fresh(m->tape, from, y->rank, y->axis, s->x.q, y->known);
-  make_images(m, &s->x, n, sigma, &s->y, o, sigma / root);
-  make_images(m, &s->y, o, sigma * root, &s->x, n, sigma * rho);
+  View n = tape_fresh(m->tape, to, x->rank, x->axis, s->y.q, known_x),
+       o = tape_fresh(m->tape, from, y->rank, y->axis, s->x.q, known_y);
+  make_images(m, &s->x, n, sigma, &s->y, o, cross / root);
+  make_images(m, &s->y, o, sigma * root, &s->x, n, cross * rho);
   return s;
 }
 
@@ -131,19 +137,23 @@ static void remember(Machine *m, double share, Side *own, View x, View image) {
   own->met += x.rows;
 }
 
-static void apply_rows(Machine *m, Framed *s, bool back, View x, View out) {
-  Tape *tape = m->tape;
+/* What W makes of the rest of x, which no mean sees; see the head. */
+static void add_outside(Machine *m, Framed *s, bool back, View x, View rest, View out) {
   Side *own = back ? &s->y : &s->x, *other = back ? &s->x : &s->y;
-  double sigma = s->matrix->sigma, cross = back ? s->rho : 1 / s->rho,
-         square = sigma * sigma * (back ? s->rho : 1);
-  View rest = tape_same(tape, x), L = outside(m, x, own->q, rest),
-       mixed = tape_table(tape, x.rows, other->q.rows, false);
-  tape_average(tape, mixed, cross, rest, other->image, 1);
-  tape_product(tape, out, 1, L, own->image, AS_IS);
-  tape_product(tape, out, 1, mixed, other->q, AS_IS);
+  double sigma = s->matrix->sigma, square = sigma * sigma * (back ? s->rho : 1);
+  View mixed = tape_table(m->tape, x.rows, other->q.rows, false);
+  tape_average(m->tape, mixed, back ? s->rho : 1 / s->rho, rest, other->image, 1);
+  tape_product(m->tape, out, 1, mixed, other->q, AS_IS);
   if (m->plan.frame->measures) measure_responses(m, own, other, x);
   add_returning(m, square * s->share, own->frame->response[own->calls++], other, x, out);
   remember(m, s->share, own, x, out);
+}
+
+static void apply_rows(Machine *m, Framed *s, bool back, View x, View out) {
+  Side *own = back ? &s->y : &s->x;
+  View rest = tape_same(m->tape, x), L = outside(m, x, own->q, rest);
+  tape_product(m->tape, out, 1, L, own->image, AS_IS);
+  if (!m->plan.independent) add_outside(m, s, back, x, rest, out);
 }
 
 /* How many times the rows that differ does a use meet. */
@@ -317,6 +327,7 @@ Status framed_scout(const MachinePlan *plan, Frame *frame, int *failed_at) {
   if (status != STATUS_OK) return status;
   take_frame(&m, frame);
   machine_free(&m);
+  if (plan->independent) return STATUS_OK;
   scout.hidden = &framed;
   scout.frame = frame;
   scout.columns = frame->columns;

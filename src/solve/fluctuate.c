@@ -44,6 +44,18 @@ typedef struct Fluctuate {
   int done, total; /* tasks, for progress */
 } Fluctuate;
 
+/* Whether the backward pass meets matrices of its own. */
+static bool is_independent(const Fluctuate *s) {
+  return s->options.closure == CLOSURE_GRADIENT_INDEPENDENCE && !s->lazy;
+}
+
+static Reading reading_of(const Fluctuate *s, bool theory) {
+  return (Reading){.theory = theory,
+                   .integrates = is_independent(s),
+                   .lazy = s->lazy,
+                   .parts = s->options.parts};
+}
+
 /* ---- the forward runs ---- */
 
 static MachinePlan plan_of(Fluctuate *s, const MachineCode *code, int replicate) {
@@ -57,6 +69,7 @@ static MachinePlan plan_of(Fluctuate *s, const MachineCode *code, int replicate)
                       .gamma = problem->gamma,
                       .tol = 1e-2,
                       .improve = s->neurons.method == SAMPLES,
+                      .independent = is_independent(s),
                       .record = true,
                       /* an uncentred output has mean zero at the start: what it is here is sampling
                          error, but its fluctuation counts */
@@ -635,8 +648,7 @@ static bool is_lazy(const Program *program, const SolveOptions *options) {
 static void prepare(Fluctuate *s, Program *program, const SolveOptions *options) {
   *s = (Fluctuate){.program = program, .options = *options, .z = sizes_of(program)};
   s->lazy = is_lazy(program, options);
-  s->complete = program_complete(
-      program, (Reading){.theory = true, .lazy = s->lazy, .parts = options->parts});
+  s->complete = program_complete(program, reading_of(s, true));
 }
 
 static void clean(Fluctuate *s) {
@@ -652,12 +664,12 @@ static void clean(Fluctuate *s) {
 static Status solve_shift(Fluctuate *s, Result *result, char **why) {
   enum { NARROWEST = 256, WIDEST = 2048, FEWEST_PAIRS = 64, MOST_PAIRS = 1024, PROBED_PAIRS = 8 };
   size_t met = s->z.steps * most_rows(s->program);
-  Program *networks =
-      program_complete(s->program, (Reading){.lazy = s->lazy, .parts = s->options.parts});
+  Program *networks = program_complete(s->program, reading_of(s, false));
   MachineCode code = machine_compile(networks, false, NULL);
   ShiftPlan plan = {.program = networks,
                     .code = &code,
                     .gamma = s->program->problem->gamma,
+                    .independent = is_independent(s),
                     .width = NARROWEST,
                     .seed = s->options.seed,
                     .threads = s->options.threads,
@@ -726,9 +738,9 @@ const char *solve_refuses_fluctuations(const Result *theory) {
   if (strcmp(theory->kind, "dmft") != 0) return "fluctuations are those of a result of 'dmft'";
   if (!origin) return run_no_origin;
   Closure closure = origin->options.closure;
-  if (closure == CLOSURE_GRADIENT_INDEPENDENCE || closure == CLOSURE_PERTURBATIVE)
-    return "this closure is an approximation, and belongs to no network that could fluctuate: "
-           "solve with closure = \"full\" or \"ntk\"";
+  if (closure == CLOSURE_PERTURBATIVE)
+    return "the perturbative closure belongs to no network that could fluctuate: solve with "
+           "another one";
   const Problem *problem = origin->program->problem;
   if ((closure == CLOSURE_NTK || problem->parameterization == PARAM_NTK) && !problem->centered)
     return "in the lazy limit the output at the start is of order one at any width: with "

@@ -59,6 +59,7 @@ static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t cou
                                   .number = (uint64_t)pair},
                         .columns = count,
                         .gamma = plan->gamma,
+                        .independent = plan->independent,
                         .tol = 1e-6,
                         .wanted = wanted,
                         .steps = p->problem->steps,

@@ -10,7 +10,8 @@ typedef struct ShiftPlan {
   const Program *program; /* completed */
   const MachineCode *code;
   double gamma;
-  size_t width; /* of the halves, S: the result has an error of relative order 1/S */
+  bool independent; /* the backward pass meets matrices of its own */
+  size_t width;     /* of the halves, S: the result has an error of relative order 1/S */
   int pairs;
   uint64_t seed;
   int threads;
