@@ -385,6 +385,72 @@ static Value *fluctuations(Call *call) {
   return value;
 }
 
+/* "f", or "Phi[2]". False after reporting. */
+static bool noise_field_of(Call *call, int i, const Program *program, NoiseField *field) {
+  const Value *value = call->args[i];
+  const char *text = value->kind == VALUE_STRING ? value->string : "";
+  size_t length = strcspn(text, "[");
+  char end = 0;
+  int layer = 0, read = text[length] ? sscanf(text + length, "[%d%c", &layer, &end) : 2;
+  bool whole = !text[length] || (read == 2 && end == ']' && text[strlen(text) - 1] == ']');
+  for (FieldId id = 0; id < FIELD_COUNT && whole; id++) {
+    const FieldRow *row = field_row(id);
+    if (strlen(row->name) != length || strncmp(row->name, text, length) != 0) continue;
+    bool has = field_that_is(KIND_VARIANCE, id) != FIELD_COUNT && field_is_present(id, program) &&
+               layer >= field_first(id) && layer <= field_last(id, program);
+    *field = (NoiseField){id, layer};
+    if (has) return true;
+  }
+  eval_error(call->eval, call->places[i], "covariance(noise, \"loss\", \"Phi[2]\")",
+             "'%s' must name a field of this theory that has variances",
+             call_argument_name(call, i));
+  return false;
+}
+
+static Status covary(Call *call, const Result *noise, const NoiseField *field, Array **numbers,
+                     Array **error, char **why) {
+  Dmf *dmf = session_of(call);
+  pthread_mutex_unlock(&dmf->lock);
+  Status status = solve_covariance(noise, field[0], field[1], numbers, error, why);
+  pthread_mutex_lock(&dmf->lock);
+  if (!call->eval->worker && solver_shows_progress(dmf)) solver_progress_end(dmf);
+  return status;
+}
+
+/* N times the covariance of two fields. */
+static Value *covariance(Call *call) {
+  Eval *eval = call->eval;
+  const Value *from = call->args[0];
+  NoiseField field[2];
+  if (from->kind == VALUE_UNKNOWN) return value_new(&eval->heap, VALUE_UNKNOWN);
+  if (from->kind != VALUE_RESULT || strcmp(from->result->kind, "fluctuations") != 0 ||
+      !from->result->origin)
+    return eval_error(eval, call->places[0], NULL, "'noise' must be a result of fluctuations");
+  if (!call->args[1]->known || !call->args[2]->known) return value_new(&eval->heap, VALUE_UNKNOWN);
+  const Program *program = ((const Origin *)from->result->origin)->program;
+  if (!noise_field_of(call, 1, program, &field[0]) || !noise_field_of(call, 2, program, &field[1]))
+    return call_broken(call);
+  size_t shape[ARRAY_MAX_RANK], size = 1;
+  int rank = solve_covariance_shape(program, field[0], field[1], shape);
+  for (int i = 0; i < rank; i++) size *= shape[i];
+  if (eval->dry && size > PLACEHOLDER_LIMIT) return value_new(&eval->heap, VALUE_UNKNOWN);
+  Array *numbers = NULL, *error = NULL;
+  char *why = NULL;
+  Status status = STATUS_OK;
+  if (eval->dry)
+    numbers = array_new(rank, shape);
+  else
+    status = covary(call, from->result, field, &numbers, &error, &why);
+  Value *value = status == STATUS_OK && numbers
+                     ? value_array(&eval->heap, numbers)
+                     : eval_fail(eval, status == STATUS_OK ? STATUS_LIMIT : status, call->span,
+                                 NULL, "%s", why ? why : "not enough memory");
+  if (status == STATUS_OK && numbers) value->known = !eval->dry;
+  value->error = error;
+  free(why);
+  return value;
+}
+
 static Value *at(Call *call) {
   Eval *eval = call->eval;
   const Value *theory = call->args[0], *noise = call->args[1];

@@ -196,3 +196,24 @@ void flow_origin(FlowSolver *solver, bool whole, Result *result) {
   origin->late = result->complete;
   result->complete = complete;
 }
+
+Status flow_numbers(const Origin *origin, FlowNumbers *numbers, void *sink, size_t n, double *value,
+                    double *error, char **why) {
+  SolveOptions options = origin->options;
+  Status status = numbers(sink, &options, value, error, why);
+  if (status != STATUS_OK || !is_flow(origin->program) || origin->program->update.temperature > 0)
+    return status;
+  double *coarse = mem_block(2 * n), *fine = mem_block(2 * n);
+  options.probe = !origin->whole;
+  options.parts = origin->whole ? origin->options.parts / 2 : origin->options.parts;
+  if (!coarse || !fine) status = STATUS_LIMIT;
+  if (status == STATUS_OK) status = numbers(sink, &options, coarse, coarse + n, why);
+  options.parts *= 2;
+  if (status == STATUS_OK && !origin->whole) status = numbers(sink, &options, fine, fine + n, why);
+  const double *better = origin->whole ? value : fine;
+  for (size_t i = 0; i < n && status == STATUS_OK; i++)
+    error[i] = hypot(error[i], (origin->whole ? of_fine : of_coarse) * (better[i] - coarse[i]));
+  free(coarse);
+  free(fine);
+  return status;
+}

@@ -19,4 +19,11 @@ Status flow_solve(FlowSolver *solver, bool whole, Program *program, const SolveO
  * calls. Nothing changes for a result of other optimizers. */
 void flow_origin(FlowSolver *solver, bool whole, Result *result);
 
+/* Numbers that are made besides the fields of a result, `value` and `error` [n]. */
+typedef Status FlowNumbers(void *sink, const SolveOptions *options, double *value, double *error,
+                           char **why);
+/* These for a result of this origin; the error of the integrator is added. */
+Status flow_numbers(const Origin *origin, FlowNumbers *numbers, void *sink, size_t n, double *value,
+                    double *error, char **why);
+
 #endif

@@ -315,9 +315,10 @@ static Status forward(Fluctuate *s, char **why) {
 
 /* Which numbers are asked for: those whose variances a field has, at all times. */
 typedef struct Family {
-  size_t count;
-  FieldId id; /* of the variances */
+  size_t count; /* over all times */
+  FieldId id;   /* of the variances */
   int layer;
+  bool triangle; /* of a symmetric table, of which one triangle will do */
 } Family;
 
 /* Whether it is the variance of something that the program has. */
@@ -334,15 +335,14 @@ static bool ntk_is_symmetric(const Program *p) {
   return true;
 }
 
-/* Of a symmetric kernel one triangle will do. */
-static bool is_triangle(const Fluctuate *s, FieldId id) {
-  return id == FIELD_VAR_NTK && ntk_is_symmetric(s->program);
-}
-
-/* How many numbers a family has, over all times. */
-static size_t family_size(const Fluctuate *s, FieldId id) {
+/* `whole`: with both triangles. */
+static Family family_of(const Fluctuate *s, FieldId id, int layer, bool whole) {
   Sizes z = s->z;
-  return is_triangle(s, id) ? z.steps * (z.points * (z.points + 1) / 2) : field_size(id, z);
+  Family family = {field_size(id, z), id, layer, false};
+  if (whole || id != FIELD_VAR_NTK || !ntk_is_symmetric(s->program)) return family;
+  family.count = z.steps * (z.points * (z.points + 1) / 2);
+  family.triangle = true;
+  return family;
 }
 
 /* The entry that is number i of a family at its time. */
@@ -352,7 +352,7 @@ static Seed seed(const Fluctuate *s, const Machine *m, const Family *family, siz
   View table = value_at(m, o->variable, t);
   size_t row = i / table.cols, col = i % table.cols;
   if (family->id == FIELD_VAR_PHI || family->id == FIELD_VAR_G) row = col = i;
-  if (is_triangle(s, family->id)) { /* the lower triangle in order */
+  if (family->triangle) { /* the lower triangle in order */
     row = 0;
     while (i > row) i -= ++row;
     col = i;
@@ -482,7 +482,7 @@ static void compare_runs(const Fluctuate *s, const double *first, size_t n, size
 
 /* Mean over replicates and its error [n], of part[pass][replicate][n] extrapolated over passes; the
  * error of an entry is averaged with those of the others at its time. The numbers are variances
- * (side 0), or covariances [side, side]. Half of what the last order of the extrapolation
+ * (side 0), or covariances [.., side]. Half of what the last order of the extrapolation
  * contributes is added to the error. */
 static void combine(const Fluctuate *s, const double *parts, size_t n, size_t side, double *value,
                     double *error) {
@@ -515,14 +515,13 @@ static void combine(const Fluctuate *s, const double *parts, size_t n, size_t si
 
 /* ---- variances and covariances ---- */
 
-/* What is made of the influences of a family in every run: their squares, and, where covariances
- * are wanted, the Gram matrix of those that are kept, every stride-th. */
+/* What is made of the influences of a family in every run: their squares, and some are kept, every
+ * stride-th, where covariances are wanted. */
 typedef struct Spread {
   const Fluctuate *s;
   Family family;
-  FieldId pairs; /* FIELD_COUNT: variances alone */
-  size_t side, stride;
-  double *var, *cov; /* [run][count], [run][side, side]; runs are passes times replicates */
+  size_t side, stride;                        /* how many are kept */
+  double *var;                                /* [run][count]; runs are passes times replicates */
   double *kept[MAX_PASSES * MOST_REPLICATES]; /* [side, size] */
 } Spread;
 
@@ -542,36 +541,30 @@ static size_t influence_size(const Fluctuate *s, size_t run) {
   return tape_influence_size(s->pass[run / R].run[run % R].tape);
 }
 
-static double spread_bytes(const Spread *q) {
-  double side = (double)q->side, count = (double)q->family.count, all = 2 * side * side + 4 * count;
+/* Of the families and, with the sides of covariances, of these. */
+static double spread_bytes(const Spread *q, size_t other) {
+  double side = (double)q->side, count = (double)q->family.count,
+         all = 2 * side * (double)other + 4 * count;
   for (size_t i = 0; i < run_count(q->s); i++)
-    all += count + side * (side + (double)influence_size(q->s, i));
+    all += count + side * ((double)other + (double)influence_size(q->s, i));
   return 8 * all;
 }
 
 static void spread_free(Spread *q) {
   for (size_t i = 0; i < run_count(q->s); i++) free(q->kept[i]);
   free(q->var);
-  free(q->cov);
 }
 
-/* Room for what is made of a family; false if memory ran out. */
-static bool spread_new(Spread *q, const Fluctuate *s, FieldId id, int layer, FieldId pairs) {
-  *q = (Spread){.s = s, .family = {family_size(s, id), id, layer}, .pairs = pairs, .stride = 1};
-  if (pairs != FIELD_COUNT) {
-    q->side = field_side(pairs, s->z);
-    q->stride = q->family.count / q->side;
-  }
+/* Reads a family, and keeps `side` of its influences. */
+static Status spread_read(Spread *q, Fluctuate *s, Family family, size_t side, char **why) {
+  *q = (Spread){s, family, side, side ? family.count / side : 1, NULL, {NULL}};
   size_t runs = run_count(s);
-  if (spread_bytes(q) > mem_available()) return false;
-  q->var = mem_block(runs * q->family.count);
-  q->cov = mem_block(runs * q->side * q->side + 1);
-  bool fine = q->var && q->cov;
-  for (size_t i = 0; i < runs && q->side && fine; i++) {
-    q->kept[i] = mem_block(q->side * influence_size(s, i));
-    fine = q->kept[i] != NULL;
-  }
-  return fine;
+  double bytes = spread_bytes(q, side);
+  if (bytes > mem_available()) return run_refuse(why, bytes);
+  bool fine = (q->var = mem_block(runs * family.count)) != NULL;
+  for (size_t i = 0; i < runs && side && fine; i++)
+    fine = (q->kept[i] = mem_block(side * influence_size(s, i))) != NULL;
+  return fine ? read_family(s, &q->family, take, q, why) : run_refuse(why, bytes);
 }
 
 static bool fill(const Spread *q, Result *result, FieldId id, const double *value,
@@ -591,7 +584,7 @@ static bool fill_variances(const Spread *q, Result *result) {
   double *value = mem_block(2 * n);
   bool fine = value != NULL;
   if (fine) combine(q->s, q->var, n, 0, value, value + n);
-  if (fine && is_triangle(q->s, q->family.id)) {
+  if (fine && q->family.triangle) {
     double *full = mem_block(2 * all);
     fine = full != NULL;
     if (fine) mirror(value, steps, P, full);
@@ -605,16 +598,26 @@ static bool fill_variances(const Spread *q, Result *result) {
   return fine;
 }
 
-/* N Cov of a run is the Gram matrix of its influences. */
-static bool fill_covariances(const Spread *q, Result *result) {
-  size_t m = q->side;
-  double *value = mem_block(2 * m * m);
-  for (size_t i = 0; i < run_count(q->s) && value; i++) {
-    size_t size = influence_size(q->s, i);
-    mat_mul_bt(m, m, size, 1, q->kept[i], size, q->kept[i], size, 0, q->cov + i * m * m, m);
+/* N Cov of what two families kept, value and error [x.side, y.side]: in a run, the inner products
+ * of influences. */
+static bool covary(const Spread *x, const Spread *y, double *value, double *error) {
+  const Fluctuate *s = x->s;
+  size_t runs = run_count(s), n = x->side * y->side;
+  double *parts = mem_block(runs * n);
+  for (size_t i = 0; i < runs && parts; i++) {
+    size_t size = influence_size(s, i);
+    mat_mul_bt(x->side, y->side, size, 1, x->kept[i], size, y->kept[i], size, 0, parts + i * n,
+               y->side);
   }
-  if (value) combine(q->s, q->cov, m * m, m, value, value + m * m);
-  bool fine = value && fill(q, result, q->pairs, value, value + m * m);
+  if (parts) combine(s, parts, n, y->side, value, error);
+  free(parts);
+  return parts != NULL;
+}
+
+static bool fill_covariances(const Spread *q, Result *result, FieldId pairs) {
+  size_t n = q->side * q->side;
+  double *value = mem_block(2 * n);
+  bool fine = value && covary(q, q, value, value + n) && fill(q, result, pairs, value, value + n);
   free(value);
   return fine;
 }
@@ -630,11 +633,12 @@ static bool is_missing(const Result *result, FieldId id, int layer) {
 static Status solve_spread(Fluctuate *s, Result *result, FieldId id, int layer, FieldId pairs,
                            char **why) {
   Spread q;
-  bool fine = spread_new(&q, s, id, layer, pairs);
-  Status status = fine ? read_family(s, &q.family, take, &q, why) : STATUS_LIMIT;
-  if (status == STATUS_OK && is_missing(result, id, layer)) fine = fill_variances(&q, result);
-  if (status == STATUS_OK && q.side) fine = fine && fill_covariances(&q, result);
-  if (!fine) status = run_refuse(why, spread_bytes(&q));
+  size_t side = pairs == FIELD_COUNT ? 0 : field_side(pairs, s->z);
+  Status status = spread_read(&q, s, family_of(s, id, layer, false), side, why);
+  bool fine = status == STATUS_OK;
+  if (fine && is_missing(result, id, layer)) fine = fill_variances(&q, result);
+  if (fine && side) fine = fill_covariances(&q, result, pairs);
+  if (!fine && status == STATUS_OK) status = run_refuse(why, spread_bytes(&q, side));
   spread_free(&q);
   return status;
 }
@@ -835,4 +839,61 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
     return STATUS_SCRIPT;
   }
   return solve(origin->program, &chosen, result, why);
+}
+
+/* ---- covariances of two fields ---- */
+
+typedef struct Pair {
+  const Origin *origin;
+  NoiseField a, b;
+} Pair;
+
+/* What the variances of a field are called, which says what they are of. */
+static FieldId variances_of(NoiseField field) { return field_that_is(KIND_VARIANCE, field.id); }
+
+static Status covary_once(void *sink, const SolveOptions *options, double *value, double *error,
+                          char **why) {
+  const Pair *pair = sink;
+  Fluctuate s;
+  Spread x = {0}, y = {0};
+  prepare(&s, pair->origin->program, options);
+  Family a = family_of(&s, variances_of(pair->a), pair->a.layer, true),
+         b = family_of(&s, variances_of(pair->b), pair->b.layer, true);
+  bool same = a.id == b.id && a.layer == b.layer;
+  Status status = forward(&s, why);
+  x.s = y.s = &s;
+  if (status == STATUS_OK) status = spread_read(&x, &s, a, a.count, why);
+  if (status == STATUS_OK && !same) status = spread_read(&y, &s, b, b.count, why);
+  if (status == STATUS_OK && !covary(&x, same ? &x : &y, value, error))
+    status = run_refuse(why, spread_bytes(&x, b.count));
+  spread_free(&x);
+  spread_free(&y);
+  clean(&s);
+  return status;
+}
+
+int solve_covariance_shape(const Program *program, NoiseField a, NoiseField b,
+                           size_t shape[ARRAY_MAX_RANK]) {
+  Sizes z = sizes_of(program);
+  int rank = field_shape(variances_of(a), z, shape);
+  return rank + field_shape(variances_of(b), z, shape + rank);
+}
+
+Status solve_covariance(const Result *noise, NoiseField a, NoiseField b, Array **value,
+                        Array **error, char **why) {
+  const Origin *origin = noise->origin;
+  Pair pair = {origin, a, b};
+  size_t shape[ARRAY_MAX_RANK];
+  int rank = solve_covariance_shape(origin->program, a, b, shape);
+  *value = array_new(rank, shape);
+  *error = array_new(rank, shape);
+  Status status = STATUS_LIMIT;
+  if (*value && *error)
+    status = flow_numbers(origin, covary_once, &pair, (*value)->size, (*value)->data,
+                          (*error)->data, why);
+  if (status == STATUS_OK) return status;
+  array_drop(*value);
+  array_drop(*error);
+  *value = *error = NULL;
+  return *why ? status : run_refuse(why, 0);
 }

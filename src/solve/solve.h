@@ -6,7 +6,7 @@
 #define DMF_SOLVE_SOLVE_H
 
 #include "base/status.h"
-#include "field/program.h"
+#include "field/observable.h"
 #include "result/result.h"
 
 #include <signal.h>
@@ -77,6 +77,18 @@ void solve_networks_origin(Result *result, Program *program, const SolveOptions 
 const char *solve_refuses_fluctuations(const Result *theory);
 Status solve_fluctuations(const Result *theory, const SolveOptions *options, Result **result,
                           char **why);
+
+/* N times the covariance, with its error, of any two fields that have variances: of the numbers
+ * that these are of, [axes of the variances of a, then of b], in a result of solve_fluctuations.
+ * The runs are repeated. */
+typedef struct NoiseField {
+  FieldId id; /* of the field itself */
+  int layer;  /* 0 of a plain one */
+} NoiseField;
+int solve_covariance_shape(const Program *program, NoiseField a, NoiseField b,
+                           size_t shape[ARRAY_MAX_RANK]);
+Status solve_covariance(const Result *noise, NoiseField a, NoiseField b, Array **value,
+                        Array **error, char **why);
 
 /* Networks of finite width, to order 1/N, from a theory and its fluctuations (whose mean shift is
  * computed if it has not been): means, standard deviations, the loss as bias and variance. */
