@@ -17,6 +17,8 @@ static const FieldRow rows[FIELD_COUNT] = {
 #undef FIELD
 };
 
+FieldSet field_bit(FieldId id) { return id < FIELD_COUNT ? (FieldSet)1 << id : 0; }
+
 const FieldRow *field_row(FieldId id) { return &rows[id]; }
 
 FieldId field_that_is(FieldKind kind, FieldId of) {

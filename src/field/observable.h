@@ -6,6 +6,8 @@
 
 #include "field/program.h"
 
+#include <stdint.h>
+
 typedef enum FieldId {
 #define FIELD(id, name, axes, about, extent, solvers, presence, kind, of) FIELD_##id,
 #include "field/fields.def"
@@ -42,6 +44,13 @@ typedef struct FieldRow {
   FieldKind kind;
   FieldId of;
 } FieldRow;
+
+/* A set of fields: a bit for each. */
+typedef uint64_t FieldSet;
+#define ALL_FIELDS (~(FieldSet)0)
+_Static_assert(FIELD_COUNT <= 64, "a FieldSet has a bit for every field");
+/* The set of one; of FIELD_COUNT, none. */
+FieldSet field_bit(FieldId id);
 
 const FieldRow *field_row(FieldId id);
 /* The field that is this of another; FIELD_COUNT if there is none. */

@@ -281,7 +281,23 @@ static void check(Dmf *dmf, const Script *script) {
   scope_free(overlay);
 }
 
+/* The fields that a script reads: those behind a dot, and all where it takes results as a whole or
+ * runs other scripts. What it reads in ways that are not seen here is computed when it is asked. */
+static FieldSet fields_read(const Ast *node) {
+  if (!node) return 0;
+  FieldSet read = 0;
+  const Ast *callee = node->kind == AST_CALL ? node->kid[0] : NULL;
+  bool compares = callee && callee->kind == AST_NAME && strcmp(callee->name, "compare") == 0;
+  if (node->kind == AST_SAVE || node->kind == AST_IMPORT || compares) return ALL_FIELDS;
+  for (FieldId id = 0; id < FIELD_COUNT && node->kind == AST_FIELD; id++)
+    if (strcmp(field_row(id)->name, node->name) == 0) read |= field_bit(id);
+  for (int i = 0; i < node->count; i++) read |= fields_read(node->kid[i]);
+  return read;
+}
+
 static void run(Dmf *dmf, const Script *script) {
+  bool open = dmf->config.interactive || dmf->config.json;
+  dmf->unread = open ? 0 : ~fields_read(script->root);
   Eval eval = session_begin(dmf);
   eval_block(&eval, script->root);
   session_end(dmf, &eval);

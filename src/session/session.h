@@ -4,6 +4,7 @@
 #define DMF_SESSION_SESSION_H
 
 #include "dmf.h"
+#include "field/observable.h"
 #include "model/eval.h"
 
 #include <pthread.h>
@@ -78,6 +79,7 @@ struct Dmf {
   FileNames expected; /* those that the script under check has saved so far */
   bool expects_any;   /* among these is one whose name the check does not know */
   const Ast *checked; /* the script under check, or NULL */
+  FieldSet unread;    /* fields that the script under way does not name */
   Import *imports;
   int import_count;
   SweepRecord *records;

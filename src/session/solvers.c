@@ -195,6 +195,7 @@ static void surround(const Eval *eval, SolveOptions *options) {
   options->progress = !eval->worker && solver_shows_progress(dmf) ? solver_progress : NULL;
   options->sink = dmf;
   options->partial = eval->interactive && !eval->worker;
+  options->unread = dmf->unread;
 }
 
 typedef Status (*Solver)(Program *, const SolveOptions *, Result **, char **);
@@ -253,7 +254,7 @@ static Value *adopt(Call *call, int kind, Program *program, SolveOptions options
     shape.rank = field_shape(id, sizes, shape.shape);
     if (own)
       fits = array_same_shape(own->value, &shape);
-    else if (field_is_late(id))
+    else
       field_promise(result, id, field->layer);
   }
   result_drop(wanted);

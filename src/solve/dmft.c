@@ -296,7 +296,7 @@ static double bytes_needed(const Solve *s) {
   double row = (double)(z.steps * z.all * z.all * z.outputs * z.outputs);
   int parallel = s->options.threads < s->replicates ? s->options.threads : s->replicates;
   return machine_bytes(&plan, z.steps) * parallel +
-         trace_bytes(s->complete, z.steps, 0) * (runs_of(s) + parallel) +
+         trace_bytes(s->complete, z.steps, ALL_FIELDS, 0) * (runs_of(s) + parallel) +
          8 * row * (runs_of(s) + 12);
 }
 
@@ -305,7 +305,7 @@ static Status run_once(void *sink, double gamma, Trace *trace, int *failed_at) {
   Run *run = sink;
   Solve *s = run->solve;
   run->trace = trace;
-  if (!trace_new(trace, s->complete, s->sizes.steps, s->pairs)) {
+  if (!trace_new(trace, s->complete, s->sizes.steps, ALL_FIELDS, s->pairs)) {
     trace_free(trace);
     return STATUS_LIMIT;
   }

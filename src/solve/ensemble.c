@@ -19,7 +19,7 @@ enum { PROBED = 8 }; /* members of a probe */
 
 /* An observable under way, and its moments. */
 typedef struct Slot {
-  FieldId mean, variance; /* FIELD_COUNT: not wanted */
+  FieldId mean, variance; /* FIELD_COUNT: none */
   int layer;
   bool pairs; /* over pairs of times */
   Moments moments;
@@ -35,7 +35,7 @@ typedef struct Ensemble {
   Sizes sizes;
   MachineCode code;
   size_t width;
-  bool pairs; /* fields over pairs of times are wanted */
+  FieldSet wanted; /* of this run */
   const Snapshot *snapshot;
   Slot *slots;
   int slot_count;
@@ -94,6 +94,34 @@ static void choose_slots(Ensemble *e) {
     }
 }
 
+static bool wants(const Ensemble *e, FieldId id) { return e->wanted & field_bit(id); }
+
+/* Whether this run measures it, and whether it keeps what all members have. */
+static bool is_wanted(const Ensemble *e, const Slot *slot) {
+  return wants(e, slot->mean) || wants(e, slot->variance) || wants(e, slot->covariance);
+}
+
+static bool is_kept(const Ensemble *e, const Slot *slot) {
+  return slot->side && wants(e, slot->covariance);
+}
+
+/* What the slots are measured from. */
+static FieldSet values_of(const Ensemble *e) {
+  FieldSet values = 0;
+  for (int i = 0; i < e->slot_count; i++) {
+    const Slot *slot = &e->slots[i];
+    FieldId id = is_diagonal(slot) ? field_row(slot->variance)->of : slot->mean;
+    if (is_wanted(e, slot)) values |= field_bit(id);
+  }
+  return values;
+}
+
+static int pairs_of(const Ensemble *e) {
+  for (int i = 0; i < e->slot_count; i++)
+    if (e->slots[i].pairs && is_wanted(e, &e->slots[i])) return TRACE_KERNELS;
+  return 0;
+}
+
 static size_t slot_size(const Ensemble *e, const Slot *slot) {
   return field_size(slot->mean != FIELD_COUNT ? slot->mean : slot->variance, e->sizes);
 }
@@ -131,12 +159,12 @@ static double bytes_needed(const Ensemble *e) {
   for (int i = 0; i < e->slot_count; i++) {
     const Slot *slot = &e->slots[i];
     double side = (double)slot->side;
-    if (!slot->pairs || e->pairs) doubles += 7 * (double)slot_size(e, slot);
-    if (e->pairs) doubles += side * (2 * members + 4 * side);
+    if (is_wanted(e, slot)) doubles += 7 * (double)slot_size(e, slot);
+    if (is_kept(e, slot)) doubles += side * (2 * members + 4 * side);
   }
   MachinePlan plan = plan_of(e, NULL);
   double member = machine_bytes(&plan, e->sizes.steps) +
-                  trace_bytes(e->complete, e->sizes.steps, e->pairs ? TRACE_KERNELS : 0);
+                  trace_bytes(e->complete, e->sizes.steps, values_of(e), pairs_of(e));
   return 8 * doubles + member * threads_for(e);
 }
 
@@ -146,11 +174,11 @@ static bool reserve(Ensemble *e) {
   for (int i = 0; i < e->slot_count && fine; i++) {
     Slot *slot = &e->slots[i];
     size_t size = slot_size(e, slot);
-    if (slot->pairs && !e->pairs) continue;
+    if (!is_wanted(e, slot)) continue;
     if (!slot->pairs && size > largest) largest = size;
     fine = moments_start(&slot->moments, size, slot->variance == FIELD_COUNT ? 2 : 4);
-    if (slot->side && e->pairs) slot->members = mem_block(slot->side * (size_t)e->options.ensemble);
-    fine = fine && (!slot->side || !e->pairs || slot->members);
+    if (is_kept(e, slot)) slot->members = mem_block(slot->side * (size_t)e->options.ensemble);
+    fine = fine && (!is_kept(e, slot) || slot->members);
   }
   e->scratch = mem_block(largest);
   return fine && e->scratch;
@@ -174,7 +202,7 @@ static bool take(void *sink, Machine *m, int t) {
 }
 
 static Status run_member(Ensemble *e, Member *member, int *failed_at) {
-  if (!trace_new(&member->record, e->complete, e->sizes.steps, e->pairs ? TRACE_KERNELS : 0))
+  if (!trace_new(&member->record, e->complete, e->sizes.steps, values_of(e), pairs_of(e)))
     return STATUS_LIMIT;
   MachinePlan plan = plan_of(e, member);
   bool *wanted = trace_wants(&member->record);
@@ -198,7 +226,7 @@ static void count_slot(Slot *slot, int member, const double *value, size_t size)
 static void count_member(Ensemble *e, int member, const Trace *record) {
   for (int i = 0; i < e->slot_count; i++) {
     Slot *slot = &e->slots[i];
-    if (!slot->pairs || e->pairs)
+    if (is_wanted(e, slot))
       count_slot(slot, member, measure(e, slot, record, e->scratch), slot_size(e, slot));
   }
 }
@@ -267,12 +295,12 @@ static Status explain(const Ensemble *e, char **why) {
   return e->status;
 }
 
-static void prepare(Ensemble *e, Program *program, const SolveOptions *options, bool pairs) {
+static void prepare(Ensemble *e, Program *program, const SolveOptions *options, FieldSet wanted) {
   *e = (Ensemble){.program = program,
                   .options = *options,
                   .sizes = sizes_of(program),
                   .width = (size_t)options->width,
-                  .pairs = pairs};
+                  .wanted = wanted};
   if (options->probe && e->options.ensemble > PROBED) e->options.ensemble = PROBED;
   e->complete = program_complete(program, (Reading){.parts = options->parts});
   e->code = machine_compile(e->complete, false, NULL);
@@ -339,17 +367,15 @@ static bool fill_covariance(Ensemble *e, Result *result, const Slot *slot) {
   return fine;
 }
 
-/* The fields of this kind: small ones, or those over pairs of times. A single member has no
- * variances. */
-static bool fill_fields(Ensemble *e, Result *result, bool two_time) {
+/* The fields of this run. A single member has no variances. */
+static bool fill_fields(Ensemble *e, Result *result) {
   bool fine = true, sampled = e->options.ensemble > 1;
   for (int i = 0; fine && i < e->slot_count; i++) {
     const Slot *slot = &e->slots[i];
-    if (two_time && slot->side && sampled) fine = fill_covariance(e, result, slot);
-    if (slot->pairs != two_time) continue;
-    if (fine && slot->mean != FIELD_COUNT) fine = fill(e, result, slot, slot->mean, false);
-    if (fine && slot->variance != FIELD_COUNT && sampled)
+    if (wants(e, slot->mean)) fine = fill(e, result, slot, slot->mean, false);
+    if (fine && sampled && wants(e, slot->variance))
       fine = fill(e, result, slot, slot->variance, true);
+    if (fine && sampled && is_kept(e, slot)) fine = fill_covariance(e, result, slot);
   }
   return fine;
 }
@@ -365,25 +391,34 @@ static void promise_fields(Ensemble *e, Result *result) {
   }
 }
 
-/* Trains the same networks again, keeping all times. */
+/* What was left out and comes with the field of this name: all small ones, or all others. */
+static FieldSet left_out(const Result *result, const char *name) {
+  bool late = false, small = !name;
+  FieldSet left = 0;
+  for (FieldId id = 0; id < FIELD_COUNT && name; id++)
+    if (strcmp(field_row(id)->name, name) == 0) *(field_is_late(id) ? &late : &small) = true;
+  for (FieldId id = 0; id < FIELD_COUNT; id++)
+    if ((field_is_late(id) ? late || !name : small) && result_lacks(result, field_row(id)->name))
+      left |= field_bit(id);
+  return left;
+}
+
+/* Trains the same networks again. */
 static Status complete(Result *result, const char *name, char **why) {
-  (void)name; /* they come together */
   Origin *origin = result->origin;
   Ensemble e;
-  prepare(&e, origin->program, &origin->options, true);
+  prepare(&e, origin->program, &origin->options, left_out(result, name));
   Status status = run(&e, why);
-  if (status == STATUS_OK && !fill_fields(&e, result, true))
-    status = run_refuse(why, bytes_needed(&e));
+  if (status == STATUS_OK && !fill_fields(&e, result)) status = run_refuse(why, bytes_needed(&e));
   clean(&e);
-  if (status == STATUS_OK) result->complete = NULL;
+  if (!result_lacks(result, NULL)) result->complete = NULL;
   return status;
 }
 
 /* Trains the same networks up to one step; nothing else of them is wanted. */
 static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
   Ensemble e;
-  prepare(&e, origin->program, &origin->options, false);
-  e.slot_count = 0;
+  prepare(&e, origin->program, &origin->options, 0);
   e.sizes.steps = (size_t)snapshot->step + 1;
   e.snapshot = snapshot;
   Status status = run(&e, why);
@@ -402,7 +437,7 @@ static bool is_probed_whole(const SolveOptions *options) { return options->ensem
 
 void solve_networks_origin(Result *result, Program *program, const SolveOptions *options) {
   Ensemble e;
-  prepare(&e, program, options, false);
+  prepare(&e, program, options, 0);
   give_origin(&e, result);
   clean(&e);
   flow_origin(solve_networks, is_probed_whole(options), result);
@@ -412,14 +447,21 @@ void solve_networks_origin(Result *result, Program *program, const SolveOptions 
  * beyond it when first asked for. */
 enum { SMALL_HISTORY = 512 };
 
+/* What is made at once: what is not known to be unread, and what says how the training went. */
+static FieldSet at_once(const SolveOptions *options, Sizes z) {
+  FieldSet wanted = ~options->unread | field_bit(FIELD_F) | field_bit(FIELD_LOSS);
+  for (FieldId id = 0; id < FIELD_COUNT; id++)
+    if (field_is_late(id) && z.steps * z.all > SMALL_HISTORY) wanted &= ~field_bit(id);
+  return wanted;
+}
+
 Status solve_networks(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
   if (flow_chooses(program, options))
     return flow_solve(solve_networks, is_probed_whole(options), program, options, result, why);
   double start = run_clock();
-  Sizes z = sizes_of(program);
   Ensemble e;
-  prepare(&e, program, options, z.steps * z.all <= SMALL_HISTORY);
+  prepare(&e, program, options, at_once(options, sizes_of(program)));
   Status status = run(&e, why);
   bool partial = status == STATUS_INTERRUPTED && options->partial && e.done > 1;
   if (partial) e.options.ensemble = e.done;
@@ -428,7 +470,7 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
     give_origin(&e, r);
     bool fine = observe_start(r, program, e.sizes);
     promise_fields(&e, r);
-    fine = fine && fill_fields(&e, r, false) && (!e.pairs || fill_fields(&e, r, true));
+    fine = fine && fill_fields(&e, r);
     result_note(r, "width", "%d", options->width);
     result_note(r, "ensemble", "%d", e.options.ensemble);
     result_note(r, "seed", "%llu", (unsigned long long)options->seed);

@@ -48,7 +48,7 @@ static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t cou
   int failed_at;
   Status status = STATUS_LIMIT;
   const Program *p = plan->program;
-  if (trace_new(&record, p, sizes_of(p).steps, 0)) {
+  if (trace_new(&record, p, sizes_of(p).steps, ALL_FIELDS, 0)) {
     bool *wanted = trace_wants(&record);
     MachinePlan part = {.program = p,
                         .code = plan->code,
@@ -83,8 +83,8 @@ static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t cou
 double shift_bytes(const ShiftPlan *plan) {
   const Program *p = plan->program;
   MachinePlan part = {.program = p, .hidden = &sequential, .columns = 2 * plan->width};
-  return plan->threads *
-             (machine_bytes(&part, sizes_of(p).steps) + trace_bytes(p, sizes_of(p).steps, 0)) +
+  return plan->threads * (machine_bytes(&part, sizes_of(p).steps) +
+                          trace_bytes(p, sizes_of(p).steps, ALL_FIELDS, 0)) +
          8.0 * (double)whole_size(p) * (plan->pairs + 2 * plan->threads + 4);
 }
 

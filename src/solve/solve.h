@@ -30,6 +30,7 @@ typedef struct SolveOptions {
   /* simulate */
   int width;        /* N */
   int ensemble;     /* members, > 1 for error bars */
+  FieldSet unread;  /* fields that may wait until somebody asks for them */
   bool partial;     /* when stopped, the members that are done (two or more) make a result */
   bool conditioned; /* products of matrices are sampled as they are met; the same law */
 } SolveOptions;

@@ -41,23 +41,25 @@ static void list_entries(Trace *r) {
   const Program *p = r->program;
   for (int i = 0; i < p->observable_count; i++) {
     const ProgramObservable *o = &p->observables[i];
+    if (!(r->values & field_bit((FieldId)o->field))) continue;
     size_t cols = (size_t)p->variables[o->variable].cols;
     add_entry(r, (Entry){(FieldId)o->field, o->layer, o->variable, (size_t)o->first * cols, false,
                          (size_t)o->rows * cols, NULL});
   }
   size_t size = pairs_size(p, r->steps);
-  for (int l = 1; l <= p->layers && r->pairs & TRACE_KERNELS; l++) {
-    add_entry(r, (Entry){FIELD_PHI, l, -1, 0, true, size, NULL});
-    add_entry(r, (Entry){FIELD_G, l, -1, 0, true, size, NULL});
-  }
+  for (int l = 1; l <= p->layers && r->pairs & TRACE_KERNELS; l++)
+    for (size_t k = 0; k < 2; k++) {
+      FieldId id = k ? FIELD_G : FIELD_PHI;
+      if (r->values & field_bit(id)) add_entry(r, (Entry){id, l, -1, 0, true, size, NULL});
+    }
   for (int l = 1; l <= response_layers(p) && r->pairs & TRACE_RESPONSES; l++) {
     add_entry(r, (Entry){FIELD_A, l, -1, 0, true, size, NULL});
     add_entry(r, (Entry){FIELD_B, l, -1, 0, true, size, NULL});
   }
 }
 
-double trace_bytes(const Program *p, size_t steps, int pairs) {
-  Trace r = {.program = p, .steps = steps, .pairs = pairs};
+double trace_bytes(const Program *p, size_t steps, FieldSet values, int pairs) {
+  Trace r = {.program = p, .steps = steps, .values = values, .pairs = pairs};
   list_entries(&r);
   double numbers = 0;
   for (int i = 0; i < r.count; i++)
@@ -77,8 +79,8 @@ static void free_coordinates(Coordinates *c, size_t steps) {
   free(c->rank);
 }
 
-bool trace_new(Trace *r, const Program *p, size_t steps, int pairs) {
-  *r = (Trace){.program = p, .steps = steps, .pairs = pairs};
+bool trace_new(Trace *r, const Program *p, size_t steps, FieldSet values, int pairs) {
+  *r = (Trace){.program = p, .steps = steps, .values = values, .pairs = pairs};
   list_entries(r);
   r->f = mem_block(steps * rows_of(p, p->f));
   bool fine = r->f != NULL;

@@ -21,7 +21,8 @@ typedef struct Entry {
 typedef struct Trace {
   const Program *program; /* completed */
   size_t steps;           /* T + 1 */
-  int pairs;              /* what is wanted over pairs of times */
+  FieldSet values;        /* wanted at every time */
+  int pairs;              /* and over pairs of times */
   Entry *entries;
   int count;
   double *f; /* [T+1, R C], training and test points together */
@@ -43,12 +44,12 @@ typedef struct Snapshot {
 /* What may be wanted over pairs of times; A and B where matrices have responses. */
 enum { TRACE_KERNELS = 1, TRACE_RESPONSES = 2 };
 
-/* Room for the observables of a program, and for what is wanted over pairs of times. False if
- * memory ran out. */
-bool trace_new(Trace *trace, const Program *program, size_t steps, int pairs);
+/* Room for the observables of a program that are among `values`, and for what is wanted over pairs
+ * of times. False if memory ran out. */
+bool trace_new(Trace *trace, const Program *program, size_t steps, FieldSet values, int pairs);
 void trace_free(Trace *trace);
 /* Bytes of the same. */
-double trace_bytes(const Program *program, size_t steps, int pairs);
+double trace_bytes(const Program *program, size_t steps, FieldSet values, int pairs);
 /* What a run is to compute for a record, [variable]; to be freed. */
 bool *trace_wants(const Trace *trace);
 /* Takes the values of this step. False if memory ran out. */
