@@ -4,7 +4,7 @@
 
 int add_space(Program *p, SpaceKind kind, char *name, Array *gram) {
   p->spaces = mem_grow(p->spaces, (size_t)(p->space_count + 1) * sizeof *p->spaces);
-  p->spaces[p->space_count] = (Space){kind, name, 1, gram};
+  p->spaces[p->space_count] = (Space){kind, name, 1, gram, NULL};
   return p->space_count++;
 }
 
@@ -23,6 +23,7 @@ int add_matrix(Program *p, char *name, int from, int to, double sigma, double ra
                                           .sigma = sigma,
                                           .rate = rate,
                                           .decay = rate,
+                                          .factor = 1,
                                           .fan_in = 1,
                                           .weights = p->matrix_count,
                                           .x = -1,

@@ -317,6 +317,9 @@ static void write_closure(const Anatomy *a) {
 
 const char *equations_refuse(const Program *p, Closure closure) {
   bool memory = p->update.momentum > 0 || p->update.decay > 0;
+  if (is_entrywise(p))
+    return "the equations are written for updates along gradients; those of an entrywise optimizer "
+           "keep what every weight learned, and ir says how it moves";
   if (closure == CLOSURE_PERTURBATIVE && memory)
     return "the expansion in gamma is written for gradient descent and flow, without momentum and "
            "weight decay";

@@ -81,8 +81,9 @@ static Grid input_grid(const Problem *problem) {
   return (Grid){(int)x->shape[1], (int)x->shape[2], problem->plane};
 }
 
-/* Inner products of the patches of all points that a window sees, over the number of entries. */
-static Array *patch_gram(Chain *chain, const LayerMatrix *m) {
+/* Inner products of the patches of all points that a window sees, over the number of entries; and
+ * the patches themselves. */
+static Array *patch_gram(Chain *chain, const LayerMatrix *m, Array **vectors) {
   const Problem *problem = chain->p->problem;
   const Array *x = problem->inputs;
   Grid grid = input_grid(problem);
@@ -91,8 +92,8 @@ static Array *patch_gram(Chain *chain, const LayerMatrix *m) {
   size_t taps = (size_t)grid_taps(grid, m->window), rows = points * positions, D = taps * channels;
   double bytes = 8 * ((double)rows * (double)rows + (double)rows * (double)D);
   Array *gram = bytes < mem_available() ? array_new(2, (size_t[]){rows, rows}) : NULL;
-  double *patches = gram ? mem_block(rows * D) : NULL;
-  if (!patches) {
+  *vectors = gram ? array_new(2, (size_t[]){rows, D}) : NULL;
+  if (!*vectors) {
     char *size = mem_size(bytes);
     refuse(chain, STATUS_LIMIT, "fewer points, smaller images, or a larger stride",
            "the kernel of %zu patches of %zu points takes %s of memory", positions, points, size);
@@ -100,6 +101,7 @@ static Array *patch_gram(Chain *chain, const LayerMatrix *m) {
     array_drop(gram);
     return NULL;
   }
+  double *patches = (*vectors)->data;
   for (size_t row = 0; row < rows; row++)
     for (size_t k = 0; k < taps; k++) {
       int q = grid_seen(grid, m, (int)k, (int)(row % positions));
@@ -108,7 +110,6 @@ static Array *patch_gram(Chain *chain, const LayerMatrix *m) {
       if (q >= 0) memcpy(patch, pixel, channels * sizeof *patch);
     }
   mat_mul_bt(rows, rows, D, 1.0 / (double)D, patches, D, patches, D, 0, gram->data, rows);
-  free(patches);
   return gram;
 }
 
@@ -128,10 +129,13 @@ static int input_for(Chain *chain, const LayerMatrix *m) {
            "channels]");
     return INPUTS;
   }
-  Array *gram = m->window ? patch_gram(chain, m) : array_keep(p->problem->gram);
+  Array *vectors = NULL,
+        *gram = m->window ? patch_gram(chain, m, &vectors) : array_keep(p->problem->gram);
   if (!gram) return INPUTS;
+  if (!m->window && p->problem->vectors) vectors = array_keep(p->problem->vectors);
   Grid grid = m->window ? grid_strided(input_grid(p->problem), m->stride) : single;
   int space = add_space(p, SPACE_INPUT, mem_string(m->window ? "patches" : "data"), gram);
+  p->spaces[space].vectors = vectors;
   int x = add_variable(p, mem_string("x0"), space, false, grid_size(grid));
   chain->views = mem_grow(chain->views, (size_t)(chain->view_count + 1) * sizeof *chain->views);
   chain->views[chain->view_count++] = (View){*m, x};
@@ -227,6 +231,7 @@ static int add_part(Chain *chain, const LayerMatrix *source, int features, int x
                           p->variables[x].space, to, source->sigma * sqrt(s2), source->rate * s2);
   free(stem);
   p->matrices[matrix].decay = source->rate;
+  p->matrices[matrix].factor = source->factor == 0 ? 1 : fabs(source->factor);
   p->matrices[matrix].features = features;
   p->matrices[matrix].fan_in = fan_in(p->problem, &p->spaces[p->variables[x].space], source, parts);
   if (level) {
@@ -409,7 +414,30 @@ static bool learn_by_fan_in(Program *p, Diags *diags) {
   return false;
 }
 
+/* Whether an entrywise optimizer can move the weights of this program. */
+static bool suits_entries(Program *p, Diags *diags) {
+  const Problem *problem = p->problem;
+  const char *name = problem->optimizer == OPT_RMSPROP  ? "rmsprop"
+                     : problem->optimizer == OPT_SIGNUM ? "signum"
+                     : problem->optimizer == OPT_ADAMW  ? "adamw"
+                                                        : "adam";
+  if (problem->parameterization != PARAM_MUP) {
+    diag_error(diags, STATUS_SCRIPT, problem->training_span, "parameterization = mup",
+               "%s moves every entry by a step of order one, whatever its gradient: with another "
+               "parameterization than mup its learning rate has another scale at every width",
+               name);
+    return false;
+  }
+  if (problem->vectors) return true;
+  diag_error(diags, STATUS_SCRIPT, problem->training_span, "give 'inputs' in place of 'gram'",
+             "%s moves entry by entry: inner products of the inputs are not enough, their "
+             "coordinates matter",
+             name);
+  return false;
+}
+
 static bool all_linear(const Program *p) {
+  if (is_entrywise(p)) return false;
   for (int i = 0; i < p->op_count; i++)
     if (p->ops[i].kind == OP_MAP && !expr_is_linear(p->ops[i].expr)) return false;
   return true;
@@ -436,10 +464,11 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   p->output = chain.x;
   bool reached = reverse_program(p, chain.x, diags);
   if (reached && problem->parameterization == PARAM_STANDARD) reached = learn_by_fan_in(p, diags);
+  p->update = update_of(problem);
+  if (reached && is_entrywise(p)) reached = suits_entries(p, diags);
   find_responses(p);
   find_uniform(p);
   p->linear = all_linear(p);
-  p->update = update_of(problem);
   if (reached) return p;
   program_drop(p);
   return NULL;
@@ -472,6 +501,7 @@ static void drop_parts(Program *p, const Program *base) {
   for (int i = base ? base->space_count : 0; i < p->space_count; i++) {
     free(p->spaces[i].name);
     array_drop(p->spaces[i].gram);
+    array_drop(p->spaces[i].vectors);
   }
   for (int i = base ? base->row_map_count : 0; i < p->row_map_count; i++)
     row_map_clear(&p->row_maps[i]);

@@ -113,7 +113,37 @@ static void print_direction(FILE *out, const Program *p, const Matrix *m) {
           p->variables[m->x].name);
 }
 
+/* Entry by entry: the moments of O, and what they make of it. */
+static void print_entrywise(FILE *out, const Program *p, const Matrix *m) {
+  const Psi *psi = &p->update.psi;
+  const char *name = m->name;
+  char *factor = m->factor == 1 ? mem_string("") : mem_format("%g ", m->factor);
+  fprintf(out, "  O%-3s = %s%s", name, factor, p->update.weight ? "" : "1/P ");
+  print_direction(out, p, m);
+  bool mean = psi->beta1 != 0, root = psi->kind == PSI_ROOT;
+  if (mean) fprintf(out, "  M%-3s = β1 M%s + (1 - β1) O%s\n", name, name, name);
+  if (root) fprintf(out, "  Q%-3s = β2 Q%s + (1 - β2) O%s²\n", name, name, name);
+  if (p->update.decay > 0) {
+    fprintf(out, "  %-4s *= 1 - λ ", name);
+    print_rate(out, p, m->decay);
+    fprintf(out, "\n");
+  }
+  fprintf(out, "  %-4s += (", name);
+  print_rate(out, p, m->rate / m->factor);
+  fprintf(out, " γ) ");
+  if (!root)
+    fprintf(out, "sign(%s%s)\n", mean ? "M" : "O", name);
+  else
+    fprintf(out, psi->corrected ? "%s%s / %s / (√(Q%s / %s) + ε)\n" : "%s%s%.0s / (√Q%s%.0s + ε)\n",
+            mean ? "M" : "O", name, "(1 - β1^(t+1))", name, "(1 - β2^(t+1))");
+  free(factor);
+}
+
 static void print_update(FILE *out, const Program *p, const Matrix *m) {
+  if (is_entrywise(p)) {
+    print_entrywise(out, p, m);
+    return;
+  }
   bool velocity = p->update.momentum > 0, decay = p->update.decay > 0;
   char *share = p->update.weight ? mem_string("") : mem_format("/%d", p->problem->points);
   if (velocity) {
@@ -163,6 +193,9 @@ static void print_parameters(FILE *out, const Problem *problem) {
     fprintf(out, "η = %g ... %g, ", problem->eta[0], problem->eta[problem->steps - 1]);
   if (problem->optimizer == OPT_FLOW) print_number(out, "dt", problem->dt);
   if (problem->beta != 0) print_number(out, "β", problem->beta);
+  if (problem->beta1 != 0) print_number(out, "β1", problem->beta1);
+  if (problem->beta2 != 0) print_number(out, "β2", problem->beta2);
+  if (problem->eps != 0) print_number(out, "ε", problem->eps);
   if (problem->decay != 0) print_number(out, "λ", problem->decay);
   if (problem->temperature != 0) print_number(out, "T", problem->temperature);
   fprintf(out, "t = 0..%d\n", problem->steps);

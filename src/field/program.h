@@ -39,15 +39,18 @@ typedef struct Space {
   /* SPACE_INPUT: inner products of its vectors, [rows, rows] of the variable on it; NULL means all
    * ones (the constant input that feeds a bias) */
   Array *gram;
+  Array
+      *vectors; /* SPACE_INPUT: the vectors themselves, [rows, D], where they are known; or NULL */
 } Space;
 
 typedef struct Matrix {
   char *name;
-  int from, to; /* spaces */
-  double sigma; /* standard deviation of the initial entries, in operator units */
-  double rate;  /* multiplies the learning rate of what it takes up; 0 when frozen */
-  double decay; /* multiplies the learning rate of its decay */
-  int weights;  /* the matrix whose entries it is: itself, or an earlier one that is used again */
+  int from, to;  /* spaces */
+  double sigma;  /* standard deviation of the initial entries, in operator units */
+  double rate;   /* multiplies the learning rate of what it takes up; 0 when frozen */
+  double decay;  /* multiplies the learning rate of its decay */
+  double factor; /* a positive number in front of it, which is part of sigma, and squared of rate */
+  int weights;   /* the matrix whose entries it is: itself, or an earlier one that is used again */
   int x, y; /* the variables it meets forward (source side, -1: never) and backward (target side) */
   int learns; /* g, the variable that its updates take up with x: y, or a learning rule's stand-in
                */
@@ -137,6 +140,20 @@ typedef struct Reading {
   int parts;       /* of a step of gradient flow: Instant */
 } Reading;
 
+/* What an optimizer makes of the history of an entry O_ij(t), entry by entry:
+ *
+ *     m <- beta1 m + (1 - beta1) O,   v <- beta2 v + (1 - beta2) O^2        m = v = 0 at first
+ *     psi = (m / c1) / (sqrt(v / c2) + eps),   or the sign of m             0 where m = 0
+ *
+ * with c = 1 - beta^(t+1) for moments that are corrected for their start, or 1. */
+typedef enum PsiKind { PSI_ITSELF /* psi = O */, PSI_ROOT, PSI_SIGN } PsiKind;
+typedef struct Psi {
+  PsiKind kind;
+  double beta1, beta2, eps;
+  bool corrected;
+  double c1, c2; /* of a move */
+} Psi;
+
 /* How training moves every trained matrix at step t = 0..T-1, with eta_t the learning rate times
  * the rate of the matrix:
  *
@@ -146,6 +163,10 @@ typedef struct Reading {
  * step
  *
  * In the units of the network it is theta <- (1 - eta_t lambda) theta - eta_t gamma^2 N v.
+ *
+ * An entrywise optimizer has psi(O_ij, and what it was before) in the place of V, where O has
+ * entries O_ij = sum w Delta g_i x_j: -gamma N sqrt(fan) d loss / d theta of the weight theta, with
+ * fan the fan-in, or 1 for readouts and biases. theta moves by eta gamma psi / sqrt(fan).
  *
  * Gradient flow, dW/dtau = eta gamma O - lambda eta W over a time dt, is integrated in `parts`
  * steps of the Runge-Kutta method of third order that needs no more than V (J. H. Williamson,
@@ -160,6 +181,7 @@ typedef struct Update {
   double decay;       /* lambda */
   double temperature; /* T */
   bool flow;
+  Psi psi; /* of an entrywise optimizer, without momentum, temperature, or flow */
 } Update;
 
 /* A move within the training: stage 0 .. stages_of - 1 of the step t = 0 .. T-1, of which an
@@ -219,14 +241,17 @@ typedef enum Closure {
  *
  *     V <- beta V + O,   W <- keep W + push V + pull O + noise Xi        (the new V)
  *
- * Where update_remembers is false beta = push = 0, and no V is needed. */
+ * Where update_remembers is false beta = push = 0, and no V is needed. An entrywise optimizer has
+ * psi(factor O) in the place of O, and pull is that of psi. */
 typedef struct Move {
-  double beta, keep, push, pull, noise;
+  double beta, keep, push, pull, noise, factor;
+  Psi psi;
 } Move;
 
 /* The moves that make up a step: one, or those of gradient flow in so many parts. */
 int stages_of(const Program *program, int parts);
 bool update_remembers(const Update *update);
+bool is_entrywise(const Program *program);
 /* A move of a matrix, gamma being the interpreter's. */
 Move move_of(const Program *program, const Matrix *matrix, Instant at, double gamma);
 /* The Update of a checked problem; its rates are owned. */
@@ -282,12 +307,17 @@ size_t rows_of(const Program *program, int variable);
 size_t training_rows(const Program *program, const Matrix *matrix);
 /* The most rows that a wide variable has. */
 size_t most_rows(const Program *program);
-/* Whether a matrix has two-time responses: between populations, with one output, without positions;
- * and how many layers of a result have them, L-1 or none. */
+/* Whether a matrix has two-time responses: between populations, with one output, without positions,
+ * and where what is learned follows from kernels; and how many layers of a result have them, L-1 or
+ * none. */
 bool has_responses(const Program *program, int matrix);
 int response_layers(const Program *program);
 /* Inner products of the vectors on a matrix's input side; NULL: all ones. */
 const double *gram_of(const Program *program, const Matrix *matrix);
+/* The vectors on a matrix's input side, [k, *dimension]; NULL: not known, or all ones of
+ * dimension 1.
+ */
+const double *vectors_of(const Program *program, const Matrix *matrix, size_t *dimension);
 /* F [k, k] with F F^T the inner products of the k vectors on a matrix's thin side: the Gram matrix,
  * all ones, or the identity of the outputs. Returns the rank, -1 if the Gram matrix is not positive
  * semidefinite. */

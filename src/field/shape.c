@@ -55,7 +55,7 @@ size_t most_rows(const Program *p) {
 bool has_responses(const Program *p, int matrix) {
   const Matrix *m = &p->matrices[matrix];
   return is_wide_matrix(p, m) && m->features == m->x && p->variables[m->x].positions == 1 &&
-         p->problem->outputs == 1;
+         p->problem->outputs == 1 && !is_entrywise(p);
 }
 
 int response_layers(const Program *p) {
@@ -72,6 +72,12 @@ const double *gram_of(const Program *p, const Matrix *m) {
 size_t thin_vectors(const Program *p, const Matrix *m) {
   Sizes z = sizes_of(p);
   return p->spaces[m->from].kind == SPACE_INPUT ? rows_of(p, m->x) : z.outputs;
+}
+
+const double *vectors_of(const Program *p, const Matrix *m, size_t *dimension) {
+  const Array *vectors = p->spaces[m->from].vectors;
+  *dimension = vectors ? vectors->shape[1] : 1;
+  return vectors ? vectors->data : NULL;
 }
 
 int thin_root(const Program *p, const Matrix *m, double *root) {

@@ -7,6 +7,24 @@
 
 enum { STAGES = 3 };
 
+static Psi psi_of(const Problem *problem) {
+  Psi psi = {
+      .beta1 = problem->beta1, .beta2 = problem->beta2, .eps = problem->eps, .c1 = 1, .c2 = 1};
+  switch (problem->optimizer) {
+  case OPT_ADAM:
+  case OPT_ADAMW: psi.corrected = true; /* fall through */
+  case OPT_RMSPROP: psi.kind = PSI_ROOT; break;
+  case OPT_SIGNUM: psi.kind = PSI_SIGN; break;
+  case OPT_GD:
+  case OPT_FLOW:
+  case OPT_MOMENTUM:
+  case OPT_NESTEROV:
+  case OPT_SGD:
+  case OPT_ONLINE: break;
+  }
+  return psi;
+}
+
 Update update_of(const Problem *problem) {
   bool flow = problem->optimizer == OPT_FLOW;
   Update update = {.steps = problem->steps,
@@ -16,7 +34,8 @@ Update update_of(const Problem *problem) {
                    .nesterov = problem->optimizer == OPT_NESTEROV,
                    .decay = problem->decay,
                    .temperature = problem->temperature,
-                   .flow = flow};
+                   .flow = flow,
+                   .psi = psi_of(problem)};
   for (int t = 0; t < problem->steps; t++)
     update.rate[t] = problem->eta[t] * (flow ? problem->dt : 1);
   return update;
@@ -27,6 +46,22 @@ int stages_of(const Program *program, int parts) {
 }
 
 bool update_remembers(const Update *update) { return update->momentum > 0 || update->flow; }
+
+bool is_entrywise(const Program *program) { return program->update.psi.kind != PSI_ITSELF; }
+
+/* The factor in front of a matrix scales the gradients of its entries, and what these do. */
+static Move entrywise_move(const Psi *psi, const Matrix *matrix, double rate, double decay, int t,
+                           double gamma) {
+  Move move = {.keep = 1 - decay,
+               .pull = rate * gamma / matrix->factor,
+               .factor = matrix->factor,
+               .psi = *psi};
+  if (psi->corrected) {
+    move.psi.c1 = 1 - pow(psi->beta1, t + 1);
+    move.psi.c2 = 1 - pow(psi->beta2, t + 1);
+  }
+  return move;
+}
 
 /* Stage k of W' = O - a W over one part, in units of it: V <- A_k V + O, W <- W + B_k V for
  * e^{a tau} W, whose derivative knows no decay, at the times c_k. The noise of an
@@ -50,6 +85,7 @@ Move move_of(const Program *program, const Matrix *matrix, Instant at, double ga
   if (update->flow)
     return flow_move(rate / at.parts, decay / at.parts, update->temperature, at.stage % STAGES,
                      gamma);
+  if (is_entrywise(program)) return entrywise_move(&update->psi, matrix, rate, decay, at.t, gamma);
   bool plain = beta == 0;
   return (Move){.noise = sqrt(2 * rate * update->temperature),
                 .beta = beta,

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A matrix that meets finitely many known vectors: from the inputs, of which only inner products
  * are known, to the outputs, or of a bias. It is the table of their images, which start as sigma F
- * n with F F^T the inner products, and take up what is learned. */
+ * n with F F^T the inner products, and take up what is learned. Under an entrywise optimizer the
+ * table is what is left of the start, and what the learned entries E [S, D], or [C, S], make of the
+ * vectors themselves. */
 #include "base/memory.h"
+#include "machine/entries.h"
 #include "machine/machine.h"
+#include "num/linalg.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,6 +22,10 @@ typedef struct Boundary {
   View noise;           /* n [rank, S] */
   View gram;            /* [vectors, P A C]: inner products with the trained vectors, one for each
                            output */
+  Entries *e;           /* learned ones, or NULL */
+  double *ones;         /* the vectors that a bias meets */
+  View start;           /* their table at the start */
+  double share;         /* what decay has left of it */
 } Boundary;
 
 static View gram_table(Machine *m, const Matrix *matrix) {
@@ -44,6 +52,25 @@ static View root_table(Machine *m, const Matrix *matrix) {
   return view_cols(view, 0, rank < 0 ? 0 : (size_t)rank);
 }
 
+static void end(void *state) {
+  Boundary *b = state;
+  if (b->e) entries_free(b->e);
+  free(b->e);
+  free(b->ones);
+  free(b);
+}
+
+/* The learned entries, from the inputs [S, D], or to the outputs [C, S]; false without memory. */
+static bool begin_entries(Machine *m, Boundary *b) {
+  size_t S = tape_columns(m->tape, m->population[b->space]), D,
+         rows = thin_vectors(m->p, b->matrix);
+  vectors_of(m->p, b->matrix, &D);
+  b->ones = mem_block(rows);
+  for (size_t i = 0; b->ones && i < rows; i++) b->ones[i] = 1;
+  b->e = mem_new(1, sizeof *b->e);
+  return (b->input ? entries_new(b->e, S, D) : entries_new(b->e, b->table.rows, S)) && b->ones;
+}
+
 static void *begin(Machine *m, int k) {
   const Program *p = m->p;
   const Matrix *matrix = &p->matrices[k];
@@ -55,13 +82,18 @@ static void *begin(Machine *m, int k) {
                   .space = space,
                   .velocity = NO_VIEW,
                   .root = root_table(m, matrix),
-                  .gram = NO_VIEW};
-  if (input && matrix->rate != 0) b->gram = gram_table(m, matrix);
+                  .gram = NO_VIEW,
+                  .share = 1};
+  bool entrywise = is_entrywise(p) && matrix->rate != 0;
+  if (input && matrix->rate != 0 && !entrywise) b->gram = gram_table(m, matrix);
   b->table = tape_keep(m->tape, tape_wide(m->tape, population, thin_vectors(p, matrix), false));
   b->noise = tape_keep(m->tape, machine_noise(m, space, b->root.cols));
   if (m->status == STATUS_OK && !m->exhausted)
     tape_product(m->tape, b->table, matrix->sigma, b->root, b->noise, AS_IS);
-  return b;
+  b->start = b->table;
+  if (!entrywise || begin_entries(m, b)) return b;
+  end(b);
+  return NULL;
 }
 
 /* Fields of the inputs, f = w . x / (gamma N_L), or N / N_L times the readout weights. */
@@ -99,9 +131,57 @@ static void take_up(Machine *m, const Boundary *b, double rate, View force, View
   }
 }
 
+/* sum_c force_{mu c} g_{mu c} for inputs, [rows, S]; force / r for outputs, [P, C]. */
+static double *weighted(const Machine *m, const Boundary *b, View force) {
+  size_t C = sizes_of(m->p).outputs, S = b->table.cols;
+  const double *f = tape_data(m->tape, force);
+  double *y = mem_block(b->input ? force.rows / C * S : force.rows);
+  if (!y) return NULL;
+  if (!b->input) {
+    axpy(force.rows, 1 / m->p->spaces[b->space].ratio, f, y);
+    return y;
+  }
+  const double *g = tape_data(m->tape, m->value[b->matrix->learns]);
+  for (size_t k = 0; k < force.rows; k++) axpy(S, f[k], g + k * S, y + k / C * S);
+  return y;
+}
+
+/* E <- keep E + pull psi, over D for the inputs; and the table that they then make. */
+static void learn_entries(Machine *m, Boundary *b, const Move *move, View force) {
+  size_t D, rows = force.rows / sizes_of(m->p).outputs, S = b->table.cols;
+  const double *x = vectors_of(m->p, b->matrix, &D);
+  if (tape_failed(m->tape)) return;
+  if (!x) x = b->ones;
+  double *y = weighted(m, b, force);
+  if (!b->input) x = tape_data(m->tape, m->value[b->matrix->x]);
+  if (!y) {
+    m->status = STATUS_LIMIT;
+    return;
+  }
+  Outer products = {y, x, rows};
+  m->flops +=
+      entries_learn(b->e, move, b->input ? move->pull / (double)D : move->pull, &products, 1);
+  free(y);
+  b->share *= move->keep;
+  View next = tape_keep(m->tape, tape_same(m->tape, b->table));
+  if (b->table.slab != b->start.slab) tape_drop(m->tape, b->table);
+  b->table = next;
+  if (tape_failed(m->tape)) return;
+  double *table = tape_data(m->tape, next);
+  axpy(next.rows * S, b->share, tape_data(m->tape, b->start), table);
+  if (b->input)
+    mat_mul_bt(next.rows, S, D, 1, x, D, b->e->w, D, 1, table, S);
+  else
+    axpy(next.rows * S, 1, b->e->w, table);
+}
+
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
   Boundary *b = state;
   (void)uses;
+  if (b->e) {
+    learn_entries(m, b, move, *force);
+    return;
+  }
   if (move->push != 0) {
     if (b->velocity.slab < 0) b->velocity = tape_keep(m->tape, tape_same(m->tape, b->table));
     b->velocity = machine_move_on(m, b->velocity, move->beta, NO_VIEW, 0);
@@ -122,10 +202,11 @@ static int blocks(const Machine *m, const void *state, int space, NoiseBlock *ou
   return 1;
 }
 
-static void end(void *state) { free(state); }
-
 static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
   double vectors = (double)thin_vectors(p, &p->matrices[matrix]);
+  size_t D;
+  vectors_of(p, &p->matrices[matrix], &D);
+  if (is_entrywise(p)) vectors += fmax((double)D, vectors) * 3 / 2;
   return 8 * (vectors * (vectors + 2 * S) + (record ? steps : 1) * 2 * vectors * S);
 }
 

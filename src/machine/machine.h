@@ -36,7 +36,10 @@ typedef struct MatrixKind {
   double (*bytes)(const Program *program, int matrix, double columns, double steps, bool record);
 } MatrixKind;
 
-extern const MatrixKind sequential, dense, framed;
+extern const MatrixKind sequential, dense, framed, entrywise_dense, entrywise_paths;
+/* The kind of matrices between populations of a program: conditioned on what they meet, or dense.
+ */
+const MatrixKind *machine_hidden(const Program *program, bool conditioned);
 
 /* The maps of a program, compiled. */
 typedef struct MachineCode {
@@ -91,6 +94,7 @@ struct Machine {
   int t, stage;
   double limit;   /* of the loss, beyond which training has diverged */
   int rank;       /* the largest basis */
+  double flops;   /* beside the tape's */
   bool exhausted; /* no more noise */
   Status status;
 };

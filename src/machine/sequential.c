@@ -267,10 +267,11 @@ static void shake(Machine *m, Sequential *s, double noise) {
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
   Sequential *s = state;
   (void)uses;
-  meet_learned(m, s);
+  bool learns = move->push != 0 || move->pull != 0;
+  if (learns) meet_learned(m, s);
   if (tape_failed(m->tape) || m->exhausted) return;
   size_t rows = s->x.q.rows, cols = s->y.q.rows;
-  if (rows && cols) {
+  if (rows && cols && (learns || s->learned.slab >= 0)) {
     if (move->push != 0) {
       s->velocity = moved_on(m, rows, cols, s->velocity, move->beta, NO_VIEW, 0);
       take_up(m, s, 1, force, s->velocity);

@@ -199,19 +199,22 @@ static Array *flatten(const Array *a, const char **why) {
   return array_reshape(a, 2, shape, why);
 }
 
-/* x_mu . x_alpha / D over training and test points. */
-static Array *gram_of(const Array *inputs, const Array *tests, const char **why) {
+/* Training and test inputs, [points, D]. */
+static Array *vectors_of(const Array *inputs, const Array *tests, const char **why) {
   Array *parts[2] = {flatten(inputs, why), tests ? flatten(tests, why) : NULL};
   Array *all = parts[0] && (!tests || parts[1])
                    ? array_concat(tests ? 2 : 1, (const Array *const *)parts, why)
                    : NULL;
-  Array *across = all ? array_transpose(all, why) : NULL;
-  Array *gram = across ? array_matmul(all, across, why) : NULL;
-  double d = (double)dimension(inputs);
-  for (size_t i = 0; gram && i < gram->size; i++) gram->data[i] /= d;
   array_drop(parts[0]);
   array_drop(parts[1]);
-  array_drop(all);
+  return all;
+}
+
+/* x_mu . x_alpha / D; NULL of NULL. */
+static Array *gram_of(const Array *vectors, const char **why) {
+  Array *across = vectors ? array_transpose(vectors, why) : NULL;
+  Array *gram = across ? array_matmul(vectors, across, why) : NULL;
+  for (size_t i = 0; gram && i < gram->size; i++) gram->data[i] /= (double)vectors->shape[1];
   array_drop(across);
   return gram;
 }
@@ -239,8 +242,9 @@ static bool fill_arrays(Data data, Problem *problem, const char **why) {
   const Array *targets = array_of(data, DATASET_TARGETS),
               *expected = array_of(data, DATASET_TEST_TARGETS);
   if (tests && tests->shape[0] == 0) tests = NULL;
+  if (!gram) problem->vectors = vectors_of(array_of(data, DATASET_INPUTS), tests, why);
   problem->gram = gram ? array_reshape(gram, 2, (double[]){(double)gram->shape[0], -1}, why)
-                       : gram_of(array_of(data, DATASET_INPUTS), tests, why);
+                       : gram_of(problem->vectors, why);
   problem->inputs = positions_of(array_of(data, DATASET_INPUTS), tests, why);
   problem->plane = problem->inputs && array_of(data, DATASET_INPUTS)->rank == 4;
   if (!problem->inputs && *why) return false;
@@ -278,7 +282,8 @@ static Array *two_points(void) {
 
 bool data_points(const Array *inputs, Problem *problem, const char **why) {
   *why = "not enough memory";
-  problem->gram = inputs ? gram_of(inputs, NULL, why) : two_points();
+  if (inputs) problem->vectors = vectors_of(inputs, NULL, why);
+  problem->gram = inputs ? gram_of(problem->vectors, why) : two_points();
   problem->inputs = positions_of(inputs, NULL, why);
   problem->plane = problem->inputs && inputs->rank == 4;
   problem->dimension = inputs ? (int)dimension(inputs) : 0;

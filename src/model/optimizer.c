@@ -48,8 +48,17 @@ static bool sound_beta(Call *call, int i) {
   const Value *value = call->args[i];
   if (value->kind != VALUE_NUMBER) return wrong(call, i, "a number");
   if (!value->known || (value->number >= 0 && value->number < 1)) return true;
-  eval_error(call->eval, call->places[i], NULL, "'beta' must be from 0 to below 1, not %g",
-             value->number);
+  eval_error(call->eval, call->places[i], NULL, "'%s' must be from 0 to below 1, not %g",
+             call_argument_name(call, i), value->number);
+  return false;
+}
+
+static bool sound_amount(Call *call, int i) {
+  const Value *value = call->args[i];
+  if (value->kind != VALUE_NUMBER) return wrong(call, i, "a number");
+  if (!value->known || (isfinite(value->number) && value->number >= 0)) return true;
+  eval_error(call->eval, call->places[i], NULL, "'%s' must be finite and not negative, not %g",
+             call_argument_name(call, i), value->number);
   return false;
 }
 
@@ -74,7 +83,8 @@ static bool sound(Call *call, int i) {
   if (call->args[i]->kind == VALUE_NONE) return true;
   if (strcmp(name, "eta") == 0) return sound_eta(call, i);
   if (strcmp(name, "dt") == 0) return sound_dt(call, i);
-  if (strcmp(name, "beta") == 0) return sound_beta(call, i);
+  if (strncmp(name, "beta", 4) == 0) return sound_beta(call, i);
+  if (strcmp(name, "eps") == 0 || strcmp(name, "weight_decay") == 0) return sound_amount(call, i);
   if (strcmp(name, "seed") == 0) return whole(call, i, 0, 9007199254740992.0);
   if (strcmp(name, "schedule") == 0 || is_schedule(call->args[i])) return sound_schedule(call, i);
   return whole(call, i, 1, 1e9);
@@ -93,6 +103,10 @@ Value *builtin_gd(Call *call) { return optimizer(call, OPT_GD); }
 Value *builtin_flow(Call *call) { return optimizer(call, OPT_FLOW); }
 Value *builtin_momentum(Call *call) { return optimizer(call, OPT_MOMENTUM); }
 Value *builtin_nesterov(Call *call) { return optimizer(call, OPT_NESTEROV); }
+Value *builtin_adam(Call *call) { return optimizer(call, OPT_ADAM); }
+Value *builtin_adamw(Call *call) { return optimizer(call, OPT_ADAMW); }
+Value *builtin_rmsprop(Call *call) { return optimizer(call, OPT_RMSPROP); }
+Value *builtin_signum(Call *call) { return optimizer(call, OPT_SIGNUM); }
 
 Value *builtin_sgd(Call *call) {
   bool drawn = call->args[1]->kind != VALUE_NONE, given = call->args[3]->kind != VALUE_NONE;
@@ -284,6 +298,32 @@ static bool fill_batches(const Optimizer *optimizer, Problem *problem) {
   return draw_batches((size_t)batch->number, (uint64_t)seed, steps, points, problem->batch);
 }
 
+/* The numbers of an entrywise optimizer. False after reporting. */
+static bool fill_entrywise(Eval *eval, const Optimizer *optimizer, Problem *problem) {
+  bool entrywise = optimizer->kind == OPT_ADAM || optimizer->kind == OPT_ADAMW ||
+                   optimizer->kind == OPT_RMSPROP || optimizer->kind == OPT_SIGNUM;
+  if (!entrywise) return true;
+  problem->beta = 0;
+  problem->beta1 = number(optimizer, "beta1");
+  problem->beta2 = number(optimizer, optimizer->kind == OPT_RMSPROP ? "beta" : "beta2");
+  problem->eps = number(optimizer, "eps");
+  if (problem->temperature > 0) {
+    eval_error(
+        eval, problem->training_span, "gd, or temperature = 0",
+        "at a temperature weights move by their gradients: what an entrywise optimizer makes "
+        "of them has no Gibbs measure");
+    return false;
+  }
+  if (optimizer->kind != OPT_ADAMW) return true;
+  if (problem->decay > 0) {
+    eval_error(eval, problem->training_span, "give it once, in adamw or as a key",
+               "'weight_decay' is given twice");
+    return false;
+  }
+  problem->decay = number(optimizer, "weight_decay");
+  return true;
+}
+
 bool optimizer_fill(Eval *eval, const Optimizer *optimizer, Problem *problem) {
   size_t steps = (size_t)problem->steps, points = (size_t)problem->points;
   if (!optimizer_check(eval, optimizer, steps, points)) return false;
@@ -291,6 +331,7 @@ bool optimizer_fill(Eval *eval, const Optimizer *optimizer, Problem *problem) {
   problem->optimizer = optimizer->kind;
   problem->dt = number(optimizer, "dt");
   problem->beta = number(optimizer, "beta");
+  if (!fill_entrywise(eval, optimizer, problem)) return false;
   problem->eta = mem_block(steps);
   if (!problem->eta || !fill_batches(optimizer, problem)) {
     eval_fail(eval, STATUS_LIMIT, problem->training_span, NULL, "not enough memory for %d steps",

@@ -38,6 +38,7 @@ int layer_step(Layer *layer, LayerStep step) {
 void problem_free(Problem *problem) {
   if (!problem) return;
   array_drop(problem->gram);
+  array_drop(problem->vectors);
   array_drop(problem->inputs);
   array_drop(problem->targets);
   array_drop(problem->test_targets);

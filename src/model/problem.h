@@ -57,7 +57,11 @@ typedef enum OptimizerKind {
   OPT_MOMENTUM,
   OPT_NESTEROV,
   OPT_SGD,
-  OPT_ONLINE
+  OPT_ONLINE,
+  OPT_ADAM,
+  OPT_ADAMW,
+  OPT_RMSPROP,
+  OPT_SIGNUM
 } OptimizerKind;
 
 /* What takes the place of the gradient in the updates of hidden matrices. */
@@ -70,11 +74,12 @@ typedef enum Rule {
 
 typedef struct Problem {
   /* data: points are the training points, then the test points */
-  int points;    /* P > 0 */
-  int tests;     /* P* >= 0 */
-  int outputs;   /* C > 0 */
-  int dimension; /* D of the inputs; 0 where only their Gram matrix is known */
-  Array *gram;   /* [P+P*, P+P*], x_mu . x_alpha / D */
+  int points;     /* P > 0 */
+  int tests;      /* P* >= 0 */
+  int outputs;    /* C > 0 */
+  int dimension;  /* D of the inputs; 0 where only their Gram matrix is known */
+  Array *gram;    /* [P+P*, P+P*], x_mu . x_alpha / D */
+  Array *vectors; /* [P+P*, D], the inputs; NULL where only their Gram matrix is known */
   Array *inputs; /* [P+P*, height, width, channels] (height 1 on a line); NULL: without positions */
   bool plane;    /* the inputs have height and width */
   Array *targets;      /* [P, C] */
@@ -92,10 +97,13 @@ typedef struct Problem {
   const Expr *loss;
   Rule rule;
   OptimizerKind optimizer;
-  int steps;          /* T */
-  double *eta;        /* [T]: learning rate of each step */
-  double dt;          /* flow only: the time of a step */
-  double beta;        /* momentum, nesterov: what the velocity keeps of itself, 0 <= beta < 1 */
+  int steps;   /* T */
+  double *eta; /* [T]: learning rate of each step */
+  double dt;   /* flow only: the time of a step */
+  double beta; /* momentum, nesterov: what the velocity keeps of itself, 0 <= beta < 1 */
+  /* entrywise optimizers: what the mean of O and that of O^2 keep of themselves, and what is added
+   * to the root */
+  double beta1, beta2, eps;
   double decay;       /* lambda of the weight decay, >= 0 */
   double temperature; /* of the noise that a step adds to the weights, >= 0 */
   double *batch; /* sgd: [T, P], the share of each point in the mean loss of each step; else NULL */

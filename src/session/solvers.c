@@ -97,7 +97,8 @@ static const char *lack(const FieldRow *row, int solver, const Result *result) {
   case PRESENT_ALIGNED: return "all targets are equal";
   default:
     return row->extent == EXTENT_GAPS
-               ? "the chain has a single layer, positions, or several outputs"
+               ? "the chain has a single layer, positions, or several outputs, or its "
+                 "optimizer moves every weight by its own history"
                : NULL;
   }
 }

@@ -271,7 +271,7 @@ static MachinePlan plan_of(const Solve *s, Run *run, double gamma) {
   const Resolution *r = run ? run->resolution : &s->fine;
   MachinePlan plan = {.program = s->complete,
                       .code = &s->code,
-                      .hidden = &sequential,
+                      .hidden = machine_hidden(s->complete, true),
                       .noise = {.kind = p->linear ? NOISE_COORDINATES : NOISE_SOBOL,
                                 .seed = s->options.seed,
                                 .number = (uint64_t)(run ? run->number : 0),
@@ -318,7 +318,7 @@ static Status run_once(void *sink, double gamma, Trace *trace, int *failed_at) {
   Status status = machine_run(&plan, &m, failed_at);
   free(wanted);
   if (status == STATUS_OK) {
-    trace->flops = tape_flops(m.tape);
+    trace->flops = tape_flops(m.tape) + m.flops;
     trace->rank = m.rank;
     status = trace_finish(trace);
     machine_free(&m);
@@ -569,6 +569,9 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
   if (update->temperature > 0 && (is_lazy(program, options) || options->closure != CLOSURE_FULL))
     return "at a temperature the weights move by their noise at any gamma, which no closure but "
            "\"full\" follows";
+  if (is_entrywise(program) && (is_lazy(program, options) || options->closure != CLOSURE_FULL))
+    return "an entrywise optimizer moves f by more than its tangent kernel: every weight moves by "
+           "its own history of gradients, which no closure but \"full\" follows";
   if (is_lazy(program, options))
     return update->decay > 0 ? "weight decay has no lazy limit with constant kernels: the initial "
                                "weights shrink at any gamma, and the kernels with them; take the "

@@ -28,6 +28,7 @@ typedef struct Recipe {
   bool uncentered;
   OptimizerKind optimizer; /* where dt is 0 */
   double beta, decay;
+  double beta1, beta2, eps;
   Rule rule;
   const double *batch; /* [steps, P] */
   double ratio[3];     /* of layers 1, 2, 3; 0: 1 */
@@ -75,6 +76,12 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
   p->tests = r.tests;
   p->outputs = (int)outputs;
   p->gram = recipe_gram(&r, points + (size_t)r.tests);
+  if (!r.gram) {
+    p->vectors = array_new(2, (size_t[]){points + (size_t)r.tests, SPHERE_DIM});
+    double *x = sphere_points(points + (size_t)r.tests, SPHERE_DIM);
+    memcpy(p->vectors->data, x, p->vectors->size * sizeof *x);
+    free(x);
+  }
   p->targets = array_new(2, (size_t[]){points, outputs});
   for (size_t i = 0; i < points * outputs; i++)
     p->targets->data[i] = r.targets ? r.targets[i] : i / outputs % 2 ? -1 : 1;
@@ -100,6 +107,9 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
   p->loss = expr_call(pool, PRIM_DIV, square, expr_const(pool, 2), NULL);
   p->optimizer = r.dt > 0 ? OPT_FLOW : r.optimizer;
   p->beta = r.beta;
+  p->beta1 = r.beta1;
+  p->beta2 = r.beta2;
+  p->eps = r.eps;
   p->rule = r.rule;
   p->decay = r.decay;
   if (r.batch) {

@@ -29,6 +29,8 @@ typedef struct Row {
   "print ir(m, v), str(dmft(m, v, closure = \"ntk\").f)"
 #define OPTIMIZER                                                                                  \
   "v = fit with { optimizer = %s }\nprint ir(net, v), str(dmft(net, v, closure = \"ntk\").f)"
+#define ENTRYWISE                                                                                  \
+  "v = fit with { optimizer = %s }\nprint ir(net, v), str(simulate(net, v, ensemble = 1).f)"
 #define PICTURE "plot %s to \"picture.svg\""
 
 static const Row rows[] = {
@@ -150,6 +152,16 @@ static const Row rows[] = {
     {"flow", OPTIMIZER, {{"eta", "0.25"}, {"dt", "0.5"}}, "η = 0.25"},
     {"momentum", OPTIMIZER, {{"eta", "0.25"}, {"beta", "0.5"}}, "η = 0.25"},
     {"nesterov", OPTIMIZER, {{"eta", "0.25"}, {"beta", "0.5"}}, "η = 0.25"},
+    {"adam",
+     ENTRYWISE,
+     {{"eta", "0.25"}, {"beta1", "0.5"}, {"beta2", "0.6"}, {"eps", "0.2"}},
+     "β1 = 0.5"},
+    {"adamw",
+     ENTRYWISE,
+     {{"eta", "0.25"}, {"beta1", "0.5"}, {"beta2", "0.6"}, {"eps", "0.2"}, {"weight_decay", "0.3"}},
+     "λ = 0.3"},
+    {"rmsprop", ENTRYWISE, {{"eta", "0.25"}, {"beta", "0.6"}, {"eps", "0.2"}}, "β2 = 0.6"},
+    {"signum", ENTRYWISE, {{"eta", "0.25"}, {"beta1", "0.5"}}, "β1 = 0.5"},
     {"sgd", OPTIMIZER, {{"eta", "0.25"}, {"batch", "1"}, {"seed", "4"}}, "η = 0.25"},
     {"sgd", OPTIMIZER, {{"eta", "0.25"}, {"schedule", "[[0], [1]]"}}, "η = 0.25"},
     {"online", OPTIMIZER, {{"eta", "0.25"}, {"batch", "1"}, {"seed", "4"}}, "η = 0.25"},

@@ -35,7 +35,8 @@ typedef struct Literal {
   double *weight[MAX_DEPTH], *readout;   /* W^0 .. W^{L-1}, w */
   double *h[MAX_DEPTH], *phi[MAX_DEPTH]; /* [R, N] of h^1 .. h^L */
   double *grad[MAX_DEPTH + 1];           /* df_{mu c} / dW^l, df_{mu c} / dw: [R, C, size] */
-  double *velocity[MAX_DEPTH + 1];       /* [size] */
+  double *velocity[MAX_DEPTH + 1];       /* [size]; of adam the mean of gradients */
+  double *square[MAX_DEPTH + 1];         /* of their squares */
   /* what errors go back through, the weights or fixed ones, and what is then learned */
   double *back[MAX_DEPTH], *back_readout, *pull[MAX_DEPTH + 1];
   double *f; /* [R, C] */
@@ -58,7 +59,9 @@ static void literal_free(Literal *n) {
     free(n->phi[l]);
     free(n->grad[l]);
     free(n->velocity[l]);
+    free(n->square[l]);
   }
+  free(n->square[n->L]);
   free(n->grad[n->L]);
   free(n->velocity[n->L]);
   free(n->readout);
@@ -120,7 +123,9 @@ static void literal_start(Literal *n, Program *program, uint64_t seed) {
     n->phi[l] = mem_block(n->R * n->width[l]);
     n->grad[l] = mem_block(n->R * n->C * block_size(n, l));
     n->velocity[l] = mem_block(block_size(n, l));
+    n->square[l] = mem_block(block_size(n, l));
   }
+  n->square[n->L] = mem_block(block_size(n, n->L));
   n->velocity[n->L] = mem_block(block_size(n, n->L));
   n->grad[n->L] = mem_block(n->R * n->C * block_size(n, n->L));
   n->readout = mem_block(block_size(n, n->L));
@@ -229,6 +234,24 @@ static double literal_kernel(const Literal *n, size_t a, size_t b) {
   return sum * n->problem->gamma * n->problem->gamma * (double)n->N / (double)n->C;
 }
 
+static bool is_by_entries(const Problem *p) {
+  return p->optimizer == OPT_ADAM || p->optimizer == OPT_ADAMW || p->optimizer == OPT_RMSPROP ||
+         p->optimizer == OPT_SIGNUM;
+}
+
+/* What Adam and its kin make of O = -gamma N sqrt(fan) d loss / d theta of weight i of block l. */
+static double literal_psi(Literal *n, size_t l, size_t i, size_t t, double O) {
+  const Problem *p = n->problem;
+  double *m = &n->velocity[l][i], *v = &n->square[l][i];
+  bool corrected = p->optimizer == OPT_ADAM || p->optimizer == OPT_ADAMW;
+  *m = p->beta1 * *m + (1 - p->beta1) * O;
+  *v = p->beta2 * *v + (1 - p->beta2) * O * O;
+  if (p->optimizer == OPT_SIGNUM) return *m > 0 ? 1 : *m < 0 ? -1 : 0;
+  double mean = corrected ? *m / (1 - pow(p->beta1, (double)t + 1)) : *m,
+         square = corrected ? *v / (1 - pow(p->beta2, (double)t + 1)) : *v;
+  return mean / (sqrt(square) + p->eps);
+}
+
 /* v <- beta v + d loss / d theta, theta <- (1 - eta lambda) theta - eta gamma^2 N v, or with
  * d loss / d theta + beta v in the place of v. */
 static void literal_step(Literal *n, size_t t, const double *delta) {
@@ -242,6 +265,12 @@ static void literal_step(Literal *n, size_t t, const double *delta) {
       for (size_t k = 0; k < n->P * n->C; k++)
         descent += (p->batch ? p->batch[t * n->P + k / n->C] : 1.0 / (double)n->P) * delta[k] *
                    n->pull[l][k * size + i];
+      if (is_by_entries(p)) {
+        double root = l == n->L ? 1 : sqrt((double)fan_in(n, l)),
+               psi = literal_psi(n, l, i, t, p->gamma * (double)n->N * root * descent);
+        weight[i] = (1 - p->eta[t] * p->decay) * weight[i] + p->eta[t] * p->gamma * psi / root;
+        continue;
+      }
       v[i] = p->beta * v[i] + descent;
       weight[i] = (1 - p->eta[t] * p->decay) * weight[i] +
                   rate * (p->optimizer == OPT_NESTEROV ? descent + p->beta * v[i] : v[i]);
@@ -331,6 +360,31 @@ static void test_networks(void) {
   wide.ratio[1] = 3, wide.ratio[2] = 0.5;
   tied.tied = kept.tied = true;
   Recipe recipes[] = {ball, ahead, decay, drawn, feedback, narrow, wide, tied, kept};
+  for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++) check_against_literal(recipes[i]);
+}
+
+/* Optimizers that move every weight by its own history. */
+static void test_entrywise_networks(void) {
+  static const double targets[] = {1, 0.5, -1, 0.3, 0.2, -0.8};
+  Recipe adam = {.depth = 2,
+                 .points = 3,
+                 .tests = 1,
+                 .steps = 12,
+                 .gamma = 1.3,
+                 .eta = 0.05,
+                 .optimizer = OPT_ADAM,
+                 .beta1 = 0.9,
+                 .beta2 = 0.99,
+                 .eps = 1e-3};
+  Recipe decay = adam, root = adam, sign = adam, mean = adam, widths = adam, tied = adam,
+         many = adam;
+  decay.decay = 0.3, decay.optimizer = OPT_ADAMW;
+  root.optimizer = OPT_RMSPROP, root.beta1 = 0, root.eta = 0.02;
+  sign.optimizer = mean.optimizer = OPT_SIGNUM, sign.beta1 = sign.beta2 = sign.eps = 0;
+  widths.depth = 3, widths.ratio[0] = 0.5, widths.ratio[1] = 2, widths.eps = 0.1;
+  tied.depth = 3, tied.tied = true;
+  many.outputs = 2, many.targets = targets, many.decay = 0.1;
+  Recipe recipes[] = {adam, decay, root, sign, mean, widths, tied, many};
   for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++) check_against_literal(recipes[i]);
 }
 
@@ -850,6 +904,7 @@ int main(void) {
   openblas_set_num_threads(1);
   pool = expr_pool_new();
   test_networks();
+  test_entrywise_networks();
   test_two_layers();
   test_three_layers();
   test_flow();

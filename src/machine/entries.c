@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "machine/entries.h"
+#include "base/memory.h"
+#include "num/linalg.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { BLOCK_ROWS = 16 }; /* of O at a time, so that it stays in the cache */
+
+bool entries_new(Entries *e, size_t to, size_t from) {
+  *e = (Entries){.to = to,
+                 .from = from,
+                 .w = mem_block(to * from + 1),
+                 .mean = mem_block(to * from + 1),
+                 .square = mem_block(to * from + 1)};
+  return e->w && e->mean && e->square;
+}
+
+void entries_free(Entries *e) {
+  free(e->w);
+  free(e->mean);
+  free(e->square);
+}
+
+double entries_bytes(double to, double from) { return 8 * from * (3 * to + BLOCK_ROWS); }
+
+static void move_by_root(size_t n, const Move *move, double step, const double *O, double *mean,
+                         double *square, double *w) {
+  const Psi *psi = &move->psi;
+  double b1 = psi->beta1, b2 = psi->beta2, up = step / psi->c1, correct = 1 / psi->c2,
+         eps = psi->eps;
+  for (size_t i = 0; i < n; i++) {
+    mean[i] = b1 * mean[i] + (1 - b1) * O[i];
+    square[i] = b2 * square[i] + (1 - b2) * O[i] * O[i];
+    double root = sqrt(square[i] * correct) + eps;
+    w[i] = move->keep * w[i] + (root > 0 ? up * mean[i] / root : 0);
+  }
+}
+
+static void move_by_sign(size_t n, const Move *move, double step, const double *O, double *mean,
+                         double *w) {
+  double b1 = move->psi.beta1;
+  for (size_t i = 0; i < n; i++) {
+    mean[i] = b1 * mean[i] + (1 - b1) * O[i];
+    w[i] = move->keep * w[i] + step * ((mean[i] > 0) - (mean[i] < 0));
+  }
+}
+
+double entries_learn(Entries *e, const Move *move, double step, const Outer *products, int count) {
+  size_t from = e->from;
+  double flops = 0, *O = mem_block(BLOCK_ROWS * from + 1);
+  for (size_t i = 0; O && i < e->to; i += BLOCK_ROWS) {
+    size_t rows = e->to - i < BLOCK_ROWS ? e->to - i : BLOCK_ROWS, n = rows * from, at = i * from;
+    for (int k = 0; k < count; k++)
+      flops += mat_mul_at(rows, from, products[k].rows, move->factor, products[k].y + i, e->to,
+                          products[k].x, from, k > 0, O, from);
+    if (move->psi.kind == PSI_SIGN)
+      move_by_sign(n, move, step, O, e->mean + at, e->w + at);
+    else
+      move_by_root(n, move, step, O, e->mean + at, e->square + at, e->w + at);
+  }
+  free(O);
+  return flops;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Tables of numbers each of which moves by its own history: what entrywise optimizers need. */
+#ifndef DMF_MACHINE_ENTRIES_H
+#define DMF_MACHINE_ENTRIES_H
+
+#include "field/program.h"
+
+/* [to, from], with the moments of the gradients that the optimizer has. */
+typedef struct Entries {
+  size_t to, from;
+  double *w, *mean, *square;
+} Entries;
+
+/* A sum over rows of y x^T: y [rows, to], x [rows, from]. */
+typedef struct Outer {
+  const double *y, *x;
+  size_t rows;
+} Outer;
+
+/* Zeros; false if memory ran out. */
+bool entries_new(Entries *entries, size_t to, size_t from);
+void entries_free(Entries *entries);
+double entries_bytes(double to, double from);
+/* w <- keep w + step psi(O), with the psi of the move, O = factor sum of the products. Returns the
+ * floating point operations; 0 if memory ran out. */
+double entries_learn(Entries *entries, const Move *move, double step, const Outer *products,
+                     int count);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Matrices whose entries move by their own histories, psi(O_ij):
+ *
+ *     W x += (1/N_from) sum_j E_ij x_j,   W^T y += (1/N_from) sum_i E_ij y_i,   E <- keep E + pull
+ * psi
+ *
+ * In networks the start is in the entries. Among sample paths it is conditioned as in sequential.c,
+ * and E is a table over pairs of paths, S_to x S_from, in which N_to stands for S_to. That is
+ * exact: psi is a function of what the matrix has met, so that the start, given its images so far,
+ * knows no more of E than they do. */
+#include "base/memory.h"
+#include "machine/entries.h"
+#include "machine/machine.h"
+#include "num/linalg.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Entrywise {
+  int root;
+  void *start; /* of `sequential`, or NULL */
+  double back; /* what sums over the S_to rows count: rho S_from / S_to */
+  Entries e;   /* in operator units, over S_from */
+  double *y;   /* [most rows of all uses, S_to]: workspace */
+} Entrywise;
+
+/* Rows of x that training sees, over the uses. */
+static size_t rows_of_uses(const Program *p, int root) {
+  size_t rows = 0;
+  for (int k = root; k < p->matrix_count; k++)
+    if (p->matrices[k].weights == root && p->matrices[k].x >= 0)
+      rows += training_rows(p, &p->matrices[k]) / sizes_of(p).outputs;
+  return rows;
+}
+
+static void end(void *state) {
+  Entrywise *w = state;
+  if (w->start) sequential.end(w->start);
+  entries_free(&w->e);
+  free(w->y);
+  free(w);
+}
+
+static Entrywise *begin_entries(Machine *m, int k) {
+  const Matrix *matrix = &m->p->matrices[k];
+  size_t to = tape_columns(m->tape, m->population[matrix->to]),
+         from = tape_columns(m->tape, m->population[matrix->from]);
+  Entrywise *w = mem_new(1, sizeof *w);
+  *w = (Entrywise){.root = k, .back = 1, .y = mem_block(rows_of_uses(m->p, k) * to + 1)};
+  if (entries_new(&w->e, to, from) && w->y) return w;
+  end(w);
+  return NULL;
+}
+
+static void *begin_dense(Machine *m, int k) {
+  Entrywise *w = begin_entries(m, k);
+  if (w) dense_initial(m, k, w->e.w);
+  return w;
+}
+
+static void *begin_paths(Machine *m, int k) {
+  const Program *p = m->p;
+  const Matrix *matrix = &p->matrices[k];
+  Entrywise *w = begin_entries(m, k);
+  if (!w) return NULL;
+  w->back = p->spaces[matrix->to].ratio / p->spaces[matrix->from].ratio * (double)w->e.from /
+            (double)w->e.to;
+  w->start = sequential.begin(m, k);
+  return w;
+}
+
+static void apply(Machine *m, void *state, int use, bool back, View x, View out) {
+  Entrywise *w = state;
+  if (w->start) sequential.apply(m, w->start, use, back, x, out);
+  if (tape_failed(m->tape) || m->exhausted) return;
+  size_t to = w->e.to, from = w->e.from;
+  const double *in = tape_data(m->tape, x);
+  double *image = tape_data(m->tape, out);
+  m->flops += back ? mat_mul(x.rows, from, to, w->back, in, to, w->e.w, from, 1, image, from)
+                   : mat_mul_bt(x.rows, to, from, 1, in, from, w->e.w, from, 1, image, to);
+}
+
+/* sum_c force_{mu c} y_{mu c}, [rows of x, S_to]. */
+static void weigh(const Machine *m, const Matrix *use, View force, size_t to, double *out) {
+  size_t C = sizes_of(m->p).outputs;
+  const double *f = tape_data(m->tape, force), *y = tape_data(m->tape, m->value[use->learns]);
+  memset(out, 0, force.rows / C * to * sizeof *out);
+  for (size_t k = 0; k < force.rows; k++) axpy(to, f[k], y + k * to, out + k / C * to);
+}
+
+static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
+  Entrywise *w = state;
+  const Program *p = m->p;
+  Outer *products = mem_new((size_t)uses + 1, sizeof *products);
+  double *y = w->y;
+  if (w->start) sequential.learn(m, w->start, &(Move){.keep = move->keep}, force, uses);
+  for (int use = w->root, k = 0; use < p->matrix_count && k < uses; use++) {
+    const Matrix *matrix = &p->matrices[use];
+    if (matrix->weights != w->root || matrix->x < 0) continue;
+    size_t rows = force[k].rows / sizes_of(p).outputs;
+    weigh(m, matrix, force[k], w->e.to, y);
+    products[k++] = (Outer){y, tape_data(m->tape, m->value[matrix->x]), rows};
+    y += rows * w->e.to;
+  }
+  if (!tape_failed(m->tape) && !m->exhausted)
+    m->flops += entries_learn(&w->e, move, move->pull / (double)w->e.from, products, uses);
+  free(products);
+}
+
+static int blocks(const Machine *m, const void *state, int space, NoiseBlock *out) {
+  const Entrywise *w = state;
+  return w->start ? sequential.blocks(m, w->start, space, out) : 0;
+}
+
+static double bytes_dense(const Program *p, int matrix, double S, double steps, bool record) {
+  const Matrix *m = &p->matrices[matrix];
+  double from = S * p->spaces[m->from].ratio, to = S * p->spaces[m->to].ratio;
+  (void)steps, (void)record;
+  return entries_bytes(to, from) + 8 * (double)rows_of_uses(p, matrix) * to;
+}
+
+static double bytes_paths(const Program *p, int matrix, double S, double steps, bool record) {
+  return sequential.bytes(p, matrix, S, steps, record) +
+         fmax(bytes_dense(p, matrix, S, steps, record), entries_bytes(S, S));
+}
+
+const MatrixKind entrywise_dense = {"entrywise", begin_dense, apply,      learn,
+                                    blocks,      end,         bytes_dense};
+const MatrixKind entrywise_paths = {
+    "entrywise sequential", begin_paths, apply, learn, blocks, end, bytes_paths};
+
+const MatrixKind *machine_hidden(const Program *p, bool conditioned) {
+  if (is_entrywise(p)) return conditioned ? &entrywise_paths : &entrywise_dense;
+  return conditioned ? &sequential : &dense;
+}
