@@ -160,7 +160,7 @@ static void learn_entries(Machine *m, Boundary *b, const Move *move, View force)
   }
   Outer products = {y, x, rows};
   m->flops +=
-      entries_learn(b->e, move, b->input ? move->pull / (double)D : move->pull, &products, 1);
+      entries_learn(b->e, move, b->input ? move->pull / (double)D : move->pull, &products, 1, NULL);
   free(y);
   b->share *= move->keep;
   View next = tape_keep(m->tape, tape_same(m->tape, b->table));

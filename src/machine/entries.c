@@ -47,7 +47,18 @@ static void move_by_sign(size_t n, const Move *move, double step, const double *
   }
 }
 
-double entries_learn(Entries *e, const Move *move, double step, const Outer *products, int count) {
+double entries_bound(const Entries *e, const Move *move, const Outer *products, int count) {
+  double bound = 0;
+  for (int k = 0; k < count; k++)
+    for (size_t r = 0; r < products[k].rows; r++) {
+      const double *y = products[k].y + r * e->to, *x = products[k].x + r * e->from;
+      bound += sqrt(dot(e->to, y, y) / (double)e->to * dot(e->from, x, x) / (double)e->from);
+    }
+  return bound * move->factor;
+}
+
+double entries_learn(Entries *e, const Move *move, double step, const Outer *products, int count,
+                     double *squares) {
   size_t from = e->from;
   double flops = 0, *O = mem_block(BLOCK_ROWS * from + 1);
   for (size_t i = 0; O && i < e->to; i += BLOCK_ROWS) {
@@ -55,6 +66,7 @@ double entries_learn(Entries *e, const Move *move, double step, const Outer *pro
     for (int k = 0; k < count; k++)
       flops += mat_mul_at(rows, from, products[k].rows, move->factor, products[k].y + i, e->to,
                           products[k].x, from, k > 0, O, from);
+    if (squares) *squares += dot(n, O, O);
     if (move->psi.kind == PSI_SIGN)
       move_by_sign(n, move, step, O, e->mean + at, e->w + at);
     else

@@ -21,9 +21,13 @@ typedef struct Outer {
 bool entries_new(Entries *entries, size_t to, size_t from);
 void entries_free(Entries *entries);
 double entries_bytes(double to, double from);
-/* w <- keep w + step psi(O), with the psi of the move, O = factor sum of the products. Returns the
- * floating point operations; 0 if memory ran out. */
+/* w <- keep w + step psi(O), with the psi of the move, O = factor sum of the products. Adds the
+ * squares of the O_ij to *squares, if that is not NULL. Returns the floating point operations; 0 if
+ * memory ran out. */
 double entries_learn(Entries *entries, const Move *move, double step, const Outer *products,
-                     int count);
+                     int count, double *squares);
+/* The most that the root of the mean square of the O_ij can be: by what the products are made of.
+ */
+double entries_bound(const Entries *entries, const Move *move, const Outer *products, int count);
 
 #endif

@@ -89,6 +89,15 @@ static void weigh(const Machine *m, const Matrix *use, View force, size_t to, do
   for (size_t k = 0; k < force.rows; k++) axpy(to, f[k], y + k * to, out + k / C * to);
 }
 
+/* The first gradient is remembered: whether there is one at infinite width. */
+static void take_step(Machine *m, Entrywise *w, const Move *move, const Outer *products, int uses) {
+  double squares = 0, step = move->pull / (double)w->e.from;
+  m->flops += entries_learn(&w->e, move, step, products, uses, m->t ? NULL : &squares);
+  if (m->t) return;
+  m->start[w->root] = (StartGradient){.size = sqrt(squares / ((double)w->e.to * (double)w->e.from)),
+                                      .bound = entries_bound(&w->e, move, products, uses)};
+}
+
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
   Entrywise *w = state;
   const Program *p = m->p;
@@ -103,8 +112,7 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
     products[k++] = (Outer){y, tape_data(m->tape, m->value[matrix->x]), rows};
     y += rows * w->e.to;
   }
-  if (!tape_failed(m->tape) && !m->exhausted)
-    m->flops += entries_learn(&w->e, move, move->pull / (double)w->e.from, products, uses);
+  if (!tape_failed(m->tape) && !m->exhausted) take_step(m, w, move, products, uses);
   free(products);
 }
 

@@ -387,6 +387,7 @@ static void prepare(Machine *m) {
     }
   m->mark = mem_new((size_t)m->plan.steps + 1, sizeof *m->mark);
   m->state = mem_new((size_t)p->matrix_count + 1, sizeof *m->state);
+  m->start = mem_new((size_t)p->matrix_count + 1, sizeof *m->start);
   m->noise_count = mem_new(spaces, sizeof *m->noise_count);
   m->scale = mem_new(variables, sizeof *m->scale);
   m->needed = mem_new((size_t)p->op_count + 1, sizeof *m->needed);
@@ -432,6 +433,7 @@ void machine_free(Machine *m) {
   free(m->value);
   free(m->mark);
   free(m->state);
+  free(m->start);
   free(m->population);
   free(m->noise_count);
   free(m->scale);

@@ -78,6 +78,12 @@ typedef struct MachinePlan {
   void *sink;
 } MachinePlan;
 
+/* Of the entries O_ij of an entrywise optimizer at the first step: the root of their mean square,
+ * and the most that it could be if rows did not cancel; 0 for other matrices. */
+typedef struct StartGradient {
+  double size, bound;
+} StartGradient;
+
 struct Machine {
   MachinePlan plan;
   const Program *p;
@@ -92,10 +98,11 @@ struct Machine {
   bool *trains;     /* [op]: what training needs */
   bool *needed;     /* [op] */
   int t, stage;
-  double limit;   /* of the loss, beyond which training has diverged */
-  int rank;       /* the largest basis */
-  double flops;   /* beside the tape's */
-  bool exhausted; /* no more noise */
+  double limit;         /* of the loss, beyond which training has diverged */
+  int rank;             /* the largest basis */
+  StartGradient *start; /* [matrix] */
+  double flops;         /* beside the tape's */
+  bool exhausted;       /* no more noise */
   Status status;
 };
 

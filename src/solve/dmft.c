@@ -320,6 +320,8 @@ static Status run_once(void *sink, double gamma, Trace *trace, int *failed_at) {
   if (status == STATUS_OK) {
     trace->flops = tape_flops(m.tape) + m.flops;
     trace->rank = m.rank;
+    trace->start = m.start;
+    m.start = NULL;
     status = trace_finish(trace);
     machine_free(&m);
   }
@@ -543,6 +545,31 @@ static void promise_large(Solve *s, Result *result) {
     for (int l = 1; l <= layers_of(s->program, k); l++) field_promise(result, large[k].id, l);
 }
 
+/* The root of the mean square of a matrix's first gradients, over these runs. */
+static StartGradient start_of(const Trace *traces, int count, int matrix) {
+  StartGradient mean = {0};
+  for (int j = 0; j < count; j++) {
+    if (!traces[j].start) continue;
+    mean.size += pow(traces[j].start[matrix].size, 2) / count;
+    mean.bound += pow(traces[j].start[matrix].bound, 2) / count;
+  }
+  return (StartGradient){sqrt(mean.size), sqrt(mean.bound)};
+}
+
+/* A matrix whose first gradient vanishes at infinite width, as what optimizers divide by is no
+ * larger than what is left of it: by cancellation, to rounding, or as 1/sqrt(S), which tells in the
+ * companions. -1: none. */
+static int vanishing(const Solve *s) {
+  static const double rounding = 1e-12, slope = 1.5;
+  for (int k = 0; k < s->complete->matrix_count && is_entrywise(s->complete); k++) {
+    StartGradient fine = start_of(s->trace, s->replicates, k),
+                  coarse = start_of(s->companion, s->companions, k);
+    bool vanishes = fine.size < rounding * fine.bound || coarse.size > slope * fine.size;
+    if (vanishes && fine.size > s->complete->update.psi.eps) return k;
+  }
+  return -1;
+}
+
 static void note_run(Solve *s, Result *result, double seconds) {
   static const char *const closures[] = {"full", "ntk", "gradient_independence", "perturbative"};
   double flops = flops_of(s);
@@ -556,6 +583,8 @@ static void note_run(Solve *s, Result *result, double seconds) {
   result_note(result, "rank", "%d", rank_of(s));
   if (!s->program->linear && !s->options.probe && !s->companions)
     result_note(result, "bias", "unknown");
+  if (vanishing(s) >= 0)
+    result_note(result, "vanishing", "%s", s->complete->matrices[vanishing(s)].name);
   result_note(result, "flops", "%.17g", flops);
   result_note(result, "seconds", "%.6g", seconds);
 }
@@ -612,6 +641,13 @@ char *solve_caution(const Result *result) {
              *replicates = result_attribute(result, "replicates");
   if (strcmp(result->kind, "dmft") != 0 || !rank || !samples || !replicates) return NULL;
   double paths = strtod(samples, NULL) / strtod(replicates, NULL);
+  const char *vanishing = result_attribute(result, "vanishing");
+  if (vanishing)
+    return mem_format(
+        "at infinite width the first gradient of %s vanishes, and the optimizer makes "
+        "steps of order one of what is left of it: there is no limit, unless eps is "
+        "larger, such as 0.05",
+        vanishing);
   if (strtod(rank, NULL) > FULL * paths)
     return mem_format(
         "the fields fill sample space (rank %s of %g paths in each of %s replicates): "

@@ -116,6 +116,7 @@ void trace_free(Trace *r) {
   forget_history(r);
   for (int i = 0; i < r->count; i++) free(r->entries[i].data);
   free(r->f);
+  free(r->start);
   free(r->entries);
   *r = (Trace){0};
 }

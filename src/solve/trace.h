@@ -25,7 +25,8 @@ typedef struct Trace {
   int pairs;              /* and over pairs of times */
   Entry *entries;
   int count;
-  double *f; /* [T+1, R C], training and test points together */
+  double *f;            /* [T+1, R C], training and test points together */
+  StartGradient *start; /* [matrix], of an entrywise optimizer; or NULL */
   double flops;
   int rank;                /* the largest basis */
   struct History *history; /* of the vectors met so far, while the run lasts */
