@@ -317,9 +317,10 @@ static void write_closure(const Anatomy *a) {
 
 const char *equations_refuse(const Program *p, Closure closure) {
   bool memory = p->update.momentum > 0 || p->update.decay > 0;
-  if (is_entrywise(p))
-    return "the equations are written for updates along gradients; those of an entrywise optimizer "
-           "keep what every weight learned, and ir says how it moves";
+  if (!follows_gradients(p))
+    return "the equations are written for optimizers that follow gradients; ir says how this one "
+           "moves "
+           "the weights";
   if (closure == CLOSURE_PERTURBATIVE && memory)
     return "the expansion in gamma is written for gradient descent and flow, without momentum and "
            "weight decay";

@@ -414,30 +414,43 @@ static bool learn_by_fan_in(Program *p, Diags *diags) {
   return false;
 }
 
-/* Whether an entrywise optimizer can move the weights of this program. */
-static bool suits_entries(Program *p, Diags *diags) {
+static const char *name_of(OptimizerKind kind) {
+  switch (kind) {
+  case OPT_GD: return "gd";
+  case OPT_FLOW: return "flow";
+  case OPT_MOMENTUM: return "momentum";
+  case OPT_NESTEROV: return "nesterov";
+  case OPT_SGD: return "sgd";
+  case OPT_ONLINE: return "online";
+  case OPT_ADAM: return "adam";
+  case OPT_ADAMW: return "adamw";
+  case OPT_RMSPROP: return "rmsprop";
+  case OPT_SIGNUM: return "signum";
+  case OPT_MUON: break;
+  }
+  return "muon";
+}
+
+/* Whether an optimizer that does not follow gradients can move the weights of this program. */
+static bool suits_steps(Program *p, Diags *diags) {
   const Problem *problem = p->problem;
-  const char *name = problem->optimizer == OPT_RMSPROP  ? "rmsprop"
-                     : problem->optimizer == OPT_SIGNUM ? "signum"
-                     : problem->optimizer == OPT_ADAMW  ? "adamw"
-                                                        : "adam";
   if (problem->parameterization != PARAM_MUP) {
     diag_error(diags, STATUS_SCRIPT, problem->training_span, "parameterization = mup",
-               "%s moves every entry by a step of order one, whatever its gradient: with another "
+               "%s makes steps of a size of its own, whatever the gradient: with another "
                "parameterization than mup its learning rate has another scale at every width",
-               name);
+               name_of(problem->optimizer));
     return false;
   }
-  if (problem->vectors) return true;
+  if (problem->vectors || !is_entrywise(p)) return true;
   diag_error(diags, STATUS_SCRIPT, problem->training_span, "give 'inputs' in place of 'gram'",
              "%s moves entry by entry: inner products of the inputs are not enough, their "
              "coordinates matter",
-             name);
+             name_of(p->update.polar.on ? problem->other : problem->optimizer));
   return false;
 }
 
 static bool all_linear(const Program *p) {
-  if (is_entrywise(p)) return false;
+  if (!follows_gradients(p)) return false;
   for (int i = 0; i < p->op_count; i++)
     if (p->ops[i].kind == OP_MAP && !expr_is_linear(p->ops[i].expr)) return false;
   return true;
@@ -465,7 +478,7 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   bool reached = reverse_program(p, chain.x, diags);
   if (reached && problem->parameterization == PARAM_STANDARD) reached = learn_by_fan_in(p, diags);
   p->update = update_of(problem);
-  if (reached && is_entrywise(p)) reached = suits_entries(p, diags);
+  if (reached && !follows_gradients(p)) reached = suits_steps(p, diags);
   find_responses(p);
   find_uniform(p);
   p->linear = all_linear(p);

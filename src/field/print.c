@@ -101,10 +101,11 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   }
 }
 
-/* rate eta dt */
-static void print_rate(FILE *out, const Program *p, double rate) {
+/* rate eta dt, with an eta of its own where muon leaves a matrix to another optimizer */
+static void print_rate(FILE *out, const Program *p, const Matrix *m, double rate) {
+  bool other = p->update.polar.on && !is_wide_matrix(p, m);
   if (rate != 1) fprintf(out, "%g ", rate);
-  fprintf(out, "η%s", p->problem->optimizer == OPT_FLOW ? " dt" : "");
+  fprintf(out, "η%s%s", other ? "'" : "", p->problem->optimizer == OPT_FLOW ? " dt" : "");
 }
 
 /* Sigma Delta y x^T, with the weights of the points that are not 1/P. */
@@ -118,18 +119,19 @@ static void print_entrywise(FILE *out, const Program *p, const Matrix *m) {
   const Psi *psi = &p->update.psi;
   const char *name = m->name;
   char *factor = m->factor == 1 ? mem_string("") : mem_format("%g ", m->factor);
-  fprintf(out, "  O%-3s = %s%s", name, factor, p->update.weight ? "" : "1/P ");
+  fprintf(out, "  O%-3s = %s", name, factor);
+  if (!p->update.weight) fprintf(out, "(1/%d) ", p->problem->points);
   print_direction(out, p, m);
   bool mean = psi->beta1 != 0, root = psi->kind == PSI_ROOT;
   if (mean) fprintf(out, "  M%-3s = β1 M%s + (1 - β1) O%s\n", name, name, name);
   if (root) fprintf(out, "  Q%-3s = β2 Q%s + (1 - β2) O%s²\n", name, name, name);
   if (p->update.decay > 0) {
     fprintf(out, "  %-4s *= 1 - λ ", name);
-    print_rate(out, p, m->decay);
+    print_rate(out, p, m, m->decay);
     fprintf(out, "\n");
   }
   fprintf(out, "  %-4s += (", name);
-  print_rate(out, p, m->rate / m->factor);
+  print_rate(out, p, m, m->rate / m->factor);
   fprintf(out, " γ) ");
   if (!root)
     fprintf(out, "sign(%s%s)\n", mean ? "M" : "O", name);
@@ -140,11 +142,13 @@ static void print_entrywise(FILE *out, const Program *p, const Matrix *m) {
 }
 
 static void print_update(FILE *out, const Program *p, const Matrix *m) {
-  if (is_entrywise(p)) {
+  bool polar = p->update.polar.on && is_wide_matrix(p, m);
+  if (is_entrywise(p) && !polar) {
     print_entrywise(out, p, m);
     return;
   }
-  bool velocity = p->update.momentum > 0, decay = p->update.decay > 0;
+  bool velocity = polar || (p->update.momentum > 0 && !p->update.polar.on),
+       decay = p->update.decay > 0;
   char *share = p->update.weight ? mem_string("") : mem_format("/%d", p->problem->points);
   if (velocity) {
     fprintf(out, "  O%-3s = ", m->name);
@@ -154,23 +158,23 @@ static void print_update(FILE *out, const Program *p, const Matrix *m) {
   }
   if (decay) {
     fprintf(out, "  %-4s *= 1 - λ ", m->name);
-    print_rate(out, p, m->decay);
+    print_rate(out, p, m, m->decay);
     fprintf(out, "\n");
   }
   if (p->update.temperature > 0) {
     fprintf(out, "  %-4s += √(2 T ", m->name);
-    print_rate(out, p, m->rate);
+    print_rate(out, p, m, m->rate);
     fprintf(out, ") Ξ\n");
   }
   fprintf(out, "  %-4s += (", m->name);
-  print_rate(out, p, m->rate);
+  print_rate(out, p, m, polar ? m->rate * m->fan_in / m->factor : m->rate);
   fprintf(out, " γ%s) ", velocity ? "" : share);
   if (!velocity)
     print_direction(out, p, m);
   else if (p->update.nesterov)
     fprintf(out, "(O%s + β V%s)\n", m->name, m->name);
   else
-    fprintf(out, "V%s\n", m->name);
+    fprintf(out, polar ? "polar(V%s)\n" : "V%s\n", m->name);
   free(share);
 }
 
@@ -193,6 +197,9 @@ static void print_parameters(FILE *out, const Problem *problem) {
     fprintf(out, "η = %g ... %g, ", problem->eta[0], problem->eta[problem->steps - 1]);
   if (problem->optimizer == OPT_FLOW) print_number(out, "dt", problem->dt);
   if (problem->beta != 0) print_number(out, "β", problem->beta);
+  if (problem->other_eta) print_number(out, "η'", problem->other_eta[0]);
+  if (problem->exact) fprintf(out, "exact polar factors, ");
+  if (problem->polar_eps != 0) print_number(out, "ε of them", problem->polar_eps);
   if (problem->beta1 != 0) print_number(out, "β1", problem->beta1);
   if (problem->beta2 != 0) print_number(out, "β2", problem->beta2);
   if (problem->eps != 0) print_number(out, "ε", problem->eps);

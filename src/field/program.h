@@ -154,6 +154,14 @@ typedef struct Psi {
   double c1, c2; /* of a move */
 } Psi;
 
+/* Muon: matrices between populations move by eta gamma times the polar factor of V, as operators;
+ * their singular values become 1, exactly or by Newton-Schulz steps. */
+typedef struct Polar {
+  bool on, exact;
+  double eps; /* of exact ones: singular values s of entries of order one become s / hypot(s, eps
+                 sqrt(N_to N_from)) */
+} Polar;
+
 /* How training moves every trained matrix at step t = 0..T-1, with eta_t the learning rate times
  * the rate of the matrix:
  *
@@ -182,6 +190,9 @@ typedef struct Update {
   double temperature; /* T */
   bool flow;
   Psi psi; /* of an entrywise optimizer, without momentum, temperature, or flow */
+  /* of matrices between populations, with the momentum; others move by psi at rates of their own */
+  Polar polar;
+  double *other_rate; /* [T], or NULL */
 } Update;
 
 /* A move within the training: stage 0 .. stages_of - 1 of the step t = 0 .. T-1, of which an
@@ -246,12 +257,16 @@ typedef enum Closure {
 typedef struct Move {
   double beta, keep, push, pull, noise, factor;
   Psi psi;
+  Polar polar; /* on: push is that of the polar factor of V, as an operator */
 } Move;
 
 /* The moves that make up a step: one, or those of gradient flow in so many parts. */
 int stages_of(const Program *program, int parts);
 bool update_remembers(const Update *update);
+/* Whether weights move by psi of their own history, those between populations unless polar. */
 bool is_entrywise(const Program *program);
+/* Whether all of them move along gradients, present and past. */
+bool follows_gradients(const Program *program);
 /* A move of a matrix, gamma being the interpreter's. */
 Move move_of(const Program *program, const Matrix *matrix, Instant at, double gamma);
 /* The Update of a checked problem; its rates are owned. */

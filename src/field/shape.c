@@ -55,7 +55,7 @@ size_t most_rows(const Program *p) {
 bool has_responses(const Program *p, int matrix) {
   const Matrix *m = &p->matrices[matrix];
   return is_wide_matrix(p, m) && m->features == m->x && p->variables[m->x].positions == 1 &&
-         p->problem->outputs == 1 && !is_entrywise(p);
+         p->problem->outputs == 1 && follows_gradients(p);
 }
 
 int response_layers(const Program *p) {

@@ -10,7 +10,7 @@ enum { STAGES = 3 };
 static Psi psi_of(const Problem *problem) {
   Psi psi = {
       .beta1 = problem->beta1, .beta2 = problem->beta2, .eps = problem->eps, .c1 = 1, .c2 = 1};
-  switch (problem->optimizer) {
+  switch (problem->optimizer == OPT_MUON ? problem->other : problem->optimizer) {
   case OPT_ADAM:
   case OPT_ADAMW: psi.corrected = true; /* fall through */
   case OPT_RMSPROP: psi.kind = PSI_ROOT; break;
@@ -20,7 +20,8 @@ static Psi psi_of(const Problem *problem) {
   case OPT_MOMENTUM:
   case OPT_NESTEROV:
   case OPT_SGD:
-  case OPT_ONLINE: break;
+  case OPT_ONLINE:
+  case OPT_MUON: break;
   }
   return psi;
 }
@@ -35,7 +36,9 @@ Update update_of(const Problem *problem) {
                    .decay = problem->decay,
                    .temperature = problem->temperature,
                    .flow = flow,
-                   .psi = psi_of(problem)};
+                   .psi = psi_of(problem),
+                   .polar = {problem->optimizer == OPT_MUON, problem->exact, problem->polar_eps},
+                   .other_rate = problem->other_eta};
   for (int t = 0; t < problem->steps; t++)
     update.rate[t] = problem->eta[t] * (flow ? problem->dt : 1);
   return update;
@@ -48,6 +51,22 @@ int stages_of(const Program *program, int parts) {
 bool update_remembers(const Update *update) { return update->momentum > 0 || update->flow; }
 
 bool is_entrywise(const Program *program) { return program->update.psi.kind != PSI_ITSELF; }
+
+bool follows_gradients(const Program *program) {
+  return !is_entrywise(program) && !program->update.polar.on;
+}
+
+/* The operator s W / sqrt(fan) of each part of a sum, with the factor s in front, gains s eta gamma
+ * times a polar factor. */
+static Move polar_move(const Update *update, const Matrix *matrix, double rate, double decay,
+                       double gamma) {
+  Move move = {.beta = update->momentum,
+               .keep = 1 - decay,
+               .push = rate * gamma * matrix->fan_in / matrix->factor,
+               .polar = update->polar};
+  move.polar.eps /= matrix->factor;
+  return move;
+}
 
 /* The factor in front of a matrix scales the gradients of its entries, and what these do. */
 static Move entrywise_move(const Psi *psi, const Matrix *matrix, double rate, double decay, int t,
@@ -80,8 +99,10 @@ static Move flow_move(double part, double decay, double temperature, int k, doub
 
 Move move_of(const Program *program, const Matrix *matrix, Instant at, double gamma) {
   const Update *update = &program->update;
-  double rate = update->rate[at.t] * matrix->rate, beta = update->momentum,
-         decay = update->decay * update->rate[at.t] * matrix->decay;
+  bool other = update->polar.on && !is_wide_matrix(program, matrix);
+  double eta = other ? update->other_rate[at.t] : update->rate[at.t], rate = eta * matrix->rate,
+         beta = other ? 0 : update->momentum, decay = update->decay * eta * matrix->decay;
+  if (update->polar.on && !other) return polar_move(update, matrix, rate, decay, gamma);
   if (update->flow)
     return flow_move(rate / at.parts, decay / at.parts, update->temperature, at.stage % STAGES,
                      gamma);

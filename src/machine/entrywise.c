@@ -9,8 +9,7 @@
  * exact: psi is a function of what the matrix has met, so that the start, given its images so far,
  * knows no more of E than they do. */
 #include "base/memory.h"
-#include "machine/entries.h"
-#include "machine/machine.h"
+#include "machine/outer.h"
 #include "num/linalg.h"
 
 #include <math.h>
@@ -25,15 +24,6 @@ typedef struct Entrywise {
   double *y;   /* [most rows of all uses, S_to]: workspace */
 } Entrywise;
 
-/* Rows of x that training sees, over the uses. */
-static size_t rows_of_uses(const Program *p, int root) {
-  size_t rows = 0;
-  for (int k = root; k < p->matrix_count; k++)
-    if (p->matrices[k].weights == root && p->matrices[k].x >= 0)
-      rows += training_rows(p, &p->matrices[k]) / sizes_of(p).outputs;
-  return rows;
-}
-
 static void end(void *state) {
   Entrywise *w = state;
   if (w->start) sequential.end(w->start);
@@ -47,7 +37,7 @@ static Entrywise *begin_entries(Machine *m, int k) {
   size_t to = tape_columns(m->tape, m->population[matrix->to]),
          from = tape_columns(m->tape, m->population[matrix->from]);
   Entrywise *w = mem_new(1, sizeof *w);
-  *w = (Entrywise){.root = k, .back = 1, .y = mem_block(rows_of_uses(m->p, k) * to + 1)};
+  *w = (Entrywise){.root = k, .back = 1, .y = mem_block(outer_rows(m->p, k) * to + 1)};
   if (entries_new(&w->e, to, from) && w->y) return w;
   end(w);
   return NULL;
@@ -81,14 +71,6 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
                    : mat_mul_bt(x.rows, to, from, 1, in, from, w->e.w, from, 1, image, to);
 }
 
-/* sum_c force_{mu c} y_{mu c}, [rows of x, S_to]. */
-static void weigh(const Machine *m, const Matrix *use, View force, size_t to, double *out) {
-  size_t C = sizes_of(m->p).outputs;
-  const double *f = tape_data(m->tape, force), *y = tape_data(m->tape, m->value[use->learns]);
-  memset(out, 0, force.rows / C * to * sizeof *out);
-  for (size_t k = 0; k < force.rows; k++) axpy(to, f[k], y + k * to, out + k / C * to);
-}
-
 /* The first gradient is remembered: whether there is one at infinite width. */
 static void take_step(Machine *m, Entrywise *w, const Move *move, const Outer *products, int uses) {
   double squares = 0, step = move->pull / (double)w->e.from;
@@ -100,18 +82,9 @@ static void take_step(Machine *m, Entrywise *w, const Move *move, const Outer *p
 
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
   Entrywise *w = state;
-  const Program *p = m->p;
   Outer *products = mem_new((size_t)uses + 1, sizeof *products);
-  double *y = w->y;
   if (w->start) sequential.learn(m, w->start, &(Move){.keep = move->keep}, force, uses);
-  for (int use = w->root, k = 0; use < p->matrix_count && k < uses; use++) {
-    const Matrix *matrix = &p->matrices[use];
-    if (matrix->weights != w->root || matrix->x < 0) continue;
-    size_t rows = force[k].rows / sizes_of(p).outputs;
-    weigh(m, matrix, force[k], w->e.to, y);
-    products[k++] = (Outer){y, tape_data(m->tape, m->value[matrix->x]), rows};
-    y += rows * w->e.to;
-  }
+  outer_products(m, w->root, force, uses, w->y, products);
   if (!tape_failed(m->tape) && !m->exhausted) take_step(m, w, move, products, uses);
   free(products);
 }
@@ -125,7 +98,7 @@ static double bytes_dense(const Program *p, int matrix, double S, double steps, 
   const Matrix *m = &p->matrices[matrix];
   double from = S * p->spaces[m->from].ratio, to = S * p->spaces[m->to].ratio;
   (void)steps, (void)record;
-  return entries_bytes(to, from) + 8 * (double)rows_of_uses(p, matrix) * to;
+  return entries_bytes(to, from) + 8 * (double)outer_rows(p, matrix) * to;
 }
 
 static double bytes_paths(const Program *p, int matrix, double S, double steps, bool record) {
@@ -139,6 +112,8 @@ const MatrixKind entrywise_paths = {
     "entrywise sequential", begin_paths, apply, learn, blocks, end, bytes_paths};
 
 const MatrixKind *machine_hidden(const Program *p, bool conditioned) {
-  if (is_entrywise(p)) return conditioned ? &entrywise_paths : &entrywise_dense;
+  if (is_entrywise(p) && !p->update.polar.on)
+    return conditioned ? &entrywise_paths : &entrywise_dense;
+  if (p->update.polar.on && !conditioned) return &polar_dense;
   return conditioned ? &sequential : &dense;
 }

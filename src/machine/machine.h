@@ -36,7 +36,7 @@ typedef struct MatrixKind {
   double (*bytes)(const Program *program, int matrix, double columns, double steps, bool record);
 } MatrixKind;
 
-extern const MatrixKind sequential, dense, framed, entrywise_dense, entrywise_paths;
+extern const MatrixKind sequential, dense, framed, entrywise_dense, entrywise_paths, polar_dense;
 /* The kind of matrices between populations of a program: conditioned on what they meet, or dense.
  */
 const MatrixKind *machine_hidden(const Program *program, bool conditioned);

@@ -18,9 +18,12 @@
  * then of second order in its size. */
 #include "base/memory.h"
 #include "machine/machine.h"
+#include "machine/polar.h"
+#include "num/linalg.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* One side: directions met there, their images on the other side, and the noise in these. */
 typedef struct Side {
@@ -264,6 +267,41 @@ static void shake(Machine *m, Sequential *s, double noise) {
   s->share = 1;
 }
 
+/* The first gradient is remembered: whether there is one at infinite width. */
+static void remember_start(Machine *m, const Sequential *s, const View *force) {
+  const Program *p = m->p;
+  StartGradient *start = &m->start[s->matrix->weights];
+  View V = s->velocity;
+  const double *v = tape_data(m->tape, V);
+  *start = (StartGradient){.size = sqrt(dot(V.rows * V.cols, v, v))};
+  for (int use = s->matrix->weights, k = 0; use < p->matrix_count; use++) {
+    const Matrix *matrix = &p->matrices[use];
+    if (matrix->weights != s->matrix->weights || matrix->x < 0) continue;
+    View f = force[k++], x = s->x_now[use], y = s->y_now[use];
+    for (size_t r = 0; r < f.rows; r++) {
+      const double *a = tape_data(m->tape, view_rows(x, r / sizes_of(p).outputs, 1)),
+                   *b = tape_data(m->tape, view_rows(y, r, 1));
+      start->bound += fabs(*tape_data(m->tape, view_rows(f, r, 1))) *
+                      sqrt(dot(x.cols, a, a) * dot(y.cols, b, b));
+    }
+  }
+}
+
+/* The polar factor of the velocity, whose singular values among orthonormal directions are those of
+ * the operator, divided by sqrt(N_to N_from) where entries are of order one; and M acts on averages
+ * over N_from: W x gains (N_from / N_to)^(1/2) L_x M q_y. */
+static View polar_table(Machine *m, const Sequential *s, const Move *move) {
+  View table = tape_same(m->tape, s->velocity);
+  if (tape_failed(m->tape)) return table;
+  double *numbers = tape_data(m->tape, table);
+  size_t n = table.rows * table.cols;
+  memcpy(numbers, tape_data(m->tape, s->velocity), n * sizeof *numbers);
+  if (!polar_factor(&move->polar, move->polar.eps, table.rows, table.cols, numbers))
+    m->status = STATUS_LIMIT;
+  for (size_t i = 0; i < n; i++) numbers[i] /= sqrt(s->rho);
+  return table;
+}
+
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
   Sequential *s = state;
   (void)uses;
@@ -276,7 +314,9 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
       s->velocity = moved_on(m, rows, cols, s->velocity, move->beta, NO_VIEW, 0);
       take_up(m, s, 1, force, s->velocity);
     }
-    s->learned = moved_on(m, rows, cols, s->learned, move->keep, s->velocity, move->push);
+    if (move->polar.on && m->t == 0 && !tape_failed(m->tape)) remember_start(m, s, force);
+    View taken = move->polar.on ? polar_table(m, s, move) : s->velocity;
+    s->learned = moved_on(m, rows, cols, s->learned, move->keep, taken, move->push);
     if (move->pull != 0) take_up(m, s, move->pull, force, s->learned);
   }
   s->share *= move->keep;

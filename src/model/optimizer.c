@@ -84,10 +84,16 @@ static bool sound(Call *call, int i) {
   if (strcmp(name, "eta") == 0) return sound_eta(call, i);
   if (strcmp(name, "dt") == 0) return sound_dt(call, i);
   if (strncmp(name, "beta", 4) == 0) return sound_beta(call, i);
+  if (strcmp(name, "other") == 0) return true; /* builtin_muon has looked */
+  if (strcmp(name, "exact") == 0) return whole(call, i, 0, 1);
   if (strcmp(name, "eps") == 0 || strcmp(name, "weight_decay") == 0) return sound_amount(call, i);
   if (strcmp(name, "seed") == 0) return whole(call, i, 0, 9007199254740992.0);
   if (strcmp(name, "schedule") == 0 || is_schedule(call->args[i])) return sound_schedule(call, i);
   return whole(call, i, 1, 1e9);
+}
+
+static bool is_by_entries(OptimizerKind kind) {
+  return kind == OPT_ADAM || kind == OPT_ADAMW || kind == OPT_RMSPROP || kind == OPT_SIGNUM;
 }
 
 static Value *optimizer(Call *call, OptimizerKind kind) {
@@ -106,6 +112,20 @@ Value *builtin_nesterov(Call *call) { return optimizer(call, OPT_NESTEROV); }
 Value *builtin_adam(Call *call) { return optimizer(call, OPT_ADAM); }
 Value *builtin_adamw(Call *call) { return optimizer(call, OPT_ADAMW); }
 Value *builtin_rmsprop(Call *call) { return optimizer(call, OPT_RMSPROP); }
+
+Value *builtin_muon(Call *call) {
+  const Value *other = call->args[2];
+  OptimizerKind kind = other->kind == VALUE_OPTIMIZER ? other->optimizer.kind : OPT_MUON;
+  if (kind != OPT_GD && !is_by_entries(kind))
+    return eval_error(call->eval, call->places[2], "such as other = gd(eta = 0.1)",
+                      "'other' must be gd, adam, rmsprop or signum, not %s",
+                      kind == OPT_MUON ? value_describe(other) : "another optimizer");
+  if (other->optimizer.kind == OPT_ADAMW)
+    return eval_error(call->eval, call->places[2], "adam, and the key weight_decay",
+                      "weights decay alike under muon and 'other'");
+  return optimizer(call, OPT_MUON);
+}
+
 Value *builtin_signum(Call *call) { return optimizer(call, OPT_SIGNUM); }
 
 Value *builtin_sgd(Call *call) {
@@ -229,6 +249,8 @@ static bool check_batch(Eval *eval, const Optimizer *optimizer, size_t steps, si
 
 bool optimizer_check(Eval *eval, const Optimizer *optimizer, size_t steps, size_t points) {
   if (!rates(eval, optimizer, steps)) return false;
+  const Value *other = argument(optimizer, "other").value;
+  if (other && !rates(eval, &other->optimizer, steps)) return false;
   Argument schedule = schedule_of(optimizer), batch = batch_size(optimizer);
   if (schedule.value) return check_schedule(eval, schedule, steps, points);
   return !batch.value || check_batch(eval, optimizer, steps, points);
@@ -300,20 +322,10 @@ static bool fill_batches(const Optimizer *optimizer, Problem *problem) {
 
 /* The numbers of an entrywise optimizer. False after reporting. */
 static bool fill_entrywise(Eval *eval, const Optimizer *optimizer, Problem *problem) {
-  bool entrywise = optimizer->kind == OPT_ADAM || optimizer->kind == OPT_ADAMW ||
-                   optimizer->kind == OPT_RMSPROP || optimizer->kind == OPT_SIGNUM;
-  if (!entrywise) return true;
-  problem->beta = 0;
+  if (!is_by_entries(optimizer->kind)) return true;
   problem->beta1 = number(optimizer, "beta1");
   problem->beta2 = number(optimizer, optimizer->kind == OPT_RMSPROP ? "beta" : "beta2");
   problem->eps = number(optimizer, "eps");
-  if (problem->temperature > 0) {
-    eval_error(
-        eval, problem->training_span, "gd, or temperature = 0",
-        "at a temperature weights move by their gradients: what an entrywise optimizer makes "
-        "of them has no Gibbs measure");
-    return false;
-  }
   if (optimizer->kind != OPT_ADAMW) return true;
   if (problem->decay > 0) {
     eval_error(eval, problem->training_span, "give it once, in adamw or as a key",
@@ -324,6 +336,38 @@ static bool fill_entrywise(Eval *eval, const Optimizer *optimizer, Problem *prob
   return true;
 }
 
+static bool is_cold(Eval *eval, const Optimizer *optimizer, const Problem *problem) {
+  if (!is_by_entries(optimizer->kind) && optimizer->kind != OPT_MUON) return true;
+  if (problem->temperature > 0) {
+    eval_error(eval, problem->training_span, "gd, or temperature = 0",
+               "at a temperature weights move by their gradients: what other optimizers make "
+               "of them has no Gibbs measure");
+    return false;
+  }
+  return true;
+}
+
+/* The rates of every step, [T]; NULL when there is no memory for them. */
+static double *rates_of(const Value *eta, size_t steps) {
+  double *rate = mem_block(steps);
+  for (size_t t = 0; t < steps && rate; t++)
+    rate[t] = !eta->known ? NAN : eta->kind == VALUE_ARRAY ? eta->array->data[t] : eta->number;
+  return rate;
+}
+
+/* What muon says of matrices between populations, and of others. False after reporting, or without
+ * memory. */
+static bool fill_muon(Eval *eval, const Optimizer *optimizer, Problem *problem) {
+  const Optimizer *other = &argument(optimizer, "other").value->optimizer;
+  const Value *eta = rates(eval, other, (size_t)problem->steps);
+  if (!eta || !fill_entrywise(eval, other, problem)) return false;
+  problem->other = other->kind;
+  problem->other_eta = rates_of(eta, (size_t)problem->steps);
+  problem->polar_eps = number(optimizer, "eps");
+  problem->exact = number(optimizer, "exact") > 0 || problem->polar_eps > 0;
+  return problem->other_eta;
+}
+
 bool optimizer_fill(Eval *eval, const Optimizer *optimizer, Problem *problem) {
   size_t steps = (size_t)problem->steps, points = (size_t)problem->points;
   if (!optimizer_check(eval, optimizer, steps, points)) return false;
@@ -331,16 +375,14 @@ bool optimizer_fill(Eval *eval, const Optimizer *optimizer, Problem *problem) {
   problem->optimizer = optimizer->kind;
   problem->dt = number(optimizer, "dt");
   problem->beta = number(optimizer, "beta");
-  if (!fill_entrywise(eval, optimizer, problem)) return false;
-  problem->eta = mem_block(steps);
+  if (is_by_entries(optimizer->kind)) problem->beta = 0;
+  if (!is_cold(eval, optimizer, problem) || !fill_entrywise(eval, optimizer, problem)) return false;
+  if (optimizer->kind == OPT_MUON && !fill_muon(eval, optimizer, problem)) return false;
+  problem->eta = rates_of(eta, steps);
   if (!problem->eta || !fill_batches(optimizer, problem)) {
     eval_fail(eval, STATUS_LIMIT, problem->training_span, NULL, "not enough memory for %d steps",
               problem->steps);
     return false;
   }
-  for (size_t t = 0; t < steps; t++)
-    problem->eta[t] = !eta->known                ? NAN
-                      : eta->kind == VALUE_ARRAY ? eta->array->data[t]
-                                                 : eta->number;
   return true;
 }

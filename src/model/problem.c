@@ -45,6 +45,7 @@ void problem_free(Problem *problem) {
   layers_free(problem->layers, problem->layer_count);
   free(problem->eta);
   free(problem->batch);
+  free(problem->other_eta);
   free(problem->model_name);
   free(problem->training_name);
   free(problem->dataset_name);

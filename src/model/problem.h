@@ -61,7 +61,8 @@ typedef enum OptimizerKind {
   OPT_ADAM,
   OPT_ADAMW,
   OPT_RMSPROP,
-  OPT_SIGNUM
+  OPT_SIGNUM,
+  OPT_MUON
 } OptimizerKind;
 
 /* What takes the place of the gradient in the updates of hidden matrices. */
@@ -104,6 +105,11 @@ typedef struct Problem {
   /* entrywise optimizers: what the mean of O and that of O^2 keep of themselves, and what is added
    * to the root */
   double beta1, beta2, eps;
+  /* muon: how matrices that are not between populations move, at which rates [T] (beta1 and so on
+   * are theirs), and its polar factors */
+  OptimizerKind other;
+  double *other_eta, polar_eps;
+  bool exact;
   double decay;       /* lambda of the weight decay, >= 0 */
   double temperature; /* of the noise that a step adds to the weights, >= 0 */
   double *batch; /* sgd: [T, P], the share of each point in the mean loss of each step; else NULL */

@@ -98,6 +98,8 @@ static char *list_or_name(Writer *w, const char *name, Array *array) {
 }
 
 /* The value of an argument or a key of this name; to be freed. */
+static char *optimizer_text(Writer *w, const Optimizer *optimizer, bool inner);
+
 static char *value_text(Writer *w, const char *name, const Value *value) {
   switch (value->kind) {
   case VALUE_NONE: return mem_string("none");
@@ -105,6 +107,7 @@ static char *value_text(Writer *w, const char *name, const Value *value) {
   case VALUE_STRING: return mem_format("\"%s\"", value->string);
   case VALUE_ARRAY: return list_or_name(w, name, value->array);
   case VALUE_DECLARED: return mem_string(declaration(w, &value->declared));
+  case VALUE_OPTIMIZER: return optimizer_text(w, &value->optimizer, true);
   case VALUE_LIST: {
     char **items = mem_new((size_t)value->list.count + 1, sizeof *items);
     for (int i = 0; i < value->list.count; i++)
@@ -268,13 +271,14 @@ static char *chain_text(Writer *w, const Chain *chain) {
 
 /* The call of an optimizer. Its rates may come of a function: they are those of the problem. To be
  * freed. */
-static char *optimizer_text(Writer *w, const Optimizer *optimizer) {
+static char *optimizer_text(Writer *w, const Optimizer *optimizer, bool inner) {
   const Signature *signature = optimizer->builtin->builtin.signature;
   char *text = mem_format("%s(", optimizer->builtin->builtin.row->name);
   for (int i = 0; i < signature->count; i++) {
     const char *name = signature->list[i].name;
     const Value *value = optimizer->args[i];
     if (value->kind == VALUE_NONE) continue;
+    if (inner && eval_is_activation(value)) w->sayable = false;
     char *argument =
         eval_is_activation(value) ? list_or_name(w, name, w->rates) : value_text(w, name, value);
     mem_append(&text, "%s%s = %s", i ? ", " : "", name, argument);
@@ -289,7 +293,7 @@ static char *entry_text(Writer *w, const char *key, const Value *value) {
   switch (value->kind) {
   case VALUE_STRING: return mem_string(value->string);
   case VALUE_CHAIN: return chain_text(w, &value->chain);
-  case VALUE_OPTIMIZER: return optimizer_text(w, &value->optimizer);
+  case VALUE_OPTIMIZER: return optimizer_text(w, &value->optimizer, false);
   case VALUE_LOSS: return mem_string(loss_name(w, value));
   default: return value_text(w, key, value);
   }

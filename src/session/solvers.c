@@ -98,7 +98,7 @@ static const char *lack(const FieldRow *row, int solver, const Result *result) {
   default:
     return row->extent == EXTENT_GAPS
                ? "the chain has a single layer, positions, or several outputs, or its "
-                 "optimizer moves every weight by its own history"
+                 "optimizer does not follow gradients"
                : NULL;
   }
 }

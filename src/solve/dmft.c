@@ -561,11 +561,12 @@ static StartGradient start_of(const Trace *traces, int count, int matrix) {
  * companions. -1: none. */
 static int vanishing(const Solve *s) {
   static const double rounding = 1e-12, slope = 1.5;
-  for (int k = 0; k < s->complete->matrix_count && is_entrywise(s->complete); k++) {
+  const Update *update = &s->complete->update;
+  for (int k = 0; k < s->complete->matrix_count && !follows_gradients(s->complete); k++) {
     StartGradient fine = start_of(s->trace, s->replicates, k),
                   coarse = start_of(s->companion, s->companions, k);
     bool vanishes = fine.size < rounding * fine.bound || coarse.size > slope * fine.size;
-    if (vanishes && fine.size > s->complete->update.psi.eps) return k;
+    if (vanishes && fine.size > (update->polar.on ? update->polar.eps : update->psi.eps)) return k;
   }
   return -1;
 }
@@ -598,9 +599,11 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
   if (update->temperature > 0 && (is_lazy(program, options) || options->closure != CLOSURE_FULL))
     return "at a temperature the weights move by their noise at any gamma, which no closure but "
            "\"full\" follows";
-  if (is_entrywise(program) && (is_lazy(program, options) || options->closure != CLOSURE_FULL))
-    return "an entrywise optimizer moves f by more than its tangent kernel: every weight moves by "
-           "its own history of gradients, which no closure but \"full\" follows";
+  if (!follows_gradients(program) &&
+      (is_lazy(program, options) || options->closure != CLOSURE_FULL))
+    return "this optimizer does not move f by its tangent kernel: its steps have a size of their "
+           "own, "
+           "whatever the gradients, which no closure but \"full\" follows";
   if (is_lazy(program, options))
     return update->decay > 0 ? "weight decay has no lazy limit with constant kernels: the initial "
                                "weights shrink at any gamma, and the kernels with them; take the "

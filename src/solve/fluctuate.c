@@ -742,11 +742,9 @@ const char *solve_refuses_fluctuations(const Result *theory) {
   if (strcmp(theory->kind, "dmft") != 0) return "fluctuations are those of a result of 'dmft'";
   if (!origin) return run_no_origin;
   Closure closure = origin->options.closure;
-  if (is_entrywise(origin->program))
-    return "under an entrywise optimizer neurons learn from pairs of neurons, not from averages "
-           "over them alone, and the influence of a neuron is not known; 'simulate' gives N Var f "
-           "as "
-           "var_f";
+  if (!follows_gradients(origin->program))
+    return "the influence of a neuron is known under optimizers that follow gradients, not under "
+           "those that divide by them; 'simulate' gives N Var f as var_f";
   if (closure == CLOSURE_PERTURBATIVE)
     return "the perturbative closure belongs to no network that could fluctuate: solve with "
            "another one";

@@ -29,6 +29,8 @@ typedef struct Recipe {
   OptimizerKind optimizer; /* where dt is 0 */
   double beta, decay;
   double beta1, beta2, eps;
+  OptimizerKind other; /* of muon, with its rate */
+  double other_eta;
   Rule rule;
   const double *batch; /* [steps, P] */
   double ratio[3];     /* of layers 1, 2, 3; 0: 1 */
@@ -120,6 +122,9 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
   p->steps = r.steps;
   p->eta = mem_block((size_t)r.steps);
   for (int t = 0; t < r.steps; t++) p->eta[t] = r.eta;
+  p->other = r.other;
+  if (r.other_eta > 0) p->other_eta = mem_block((size_t)r.steps);
+  for (int t = 0; t < r.steps && p->other_eta; t++) p->other_eta[t] = r.other_eta;
   p->model_name = mem_string("model");
   p->training_name = mem_string("training");
   p->dataset_name = mem_string("dataset");

@@ -234,30 +234,64 @@ static double literal_kernel(const Literal *n, size_t a, size_t b) {
   return sum * n->problem->gamma * n->problem->gamma * (double)n->N / (double)n->C;
 }
 
-static bool is_by_entries(const Problem *p) {
-  return p->optimizer == OPT_ADAM || p->optimizer == OPT_ADAMW || p->optimizer == OPT_RMSPROP ||
-         p->optimizer == OPT_SIGNUM;
+static bool is_by_entries(OptimizerKind kind) {
+  return kind == OPT_ADAM || kind == OPT_ADAMW || kind == OPT_RMSPROP || kind == OPT_SIGNUM;
 }
 
 /* What Adam and its kin make of O = -gamma N sqrt(fan) d loss / d theta of weight i of block l. */
-static double literal_psi(Literal *n, size_t l, size_t i, size_t t, double O) {
+static double literal_psi(Literal *n, OptimizerKind kind, size_t l, size_t i, size_t t, double O) {
   const Problem *p = n->problem;
   double *m = &n->velocity[l][i], *v = &n->square[l][i];
-  bool corrected = p->optimizer == OPT_ADAM || p->optimizer == OPT_ADAMW;
+  bool corrected = kind == OPT_ADAM || kind == OPT_ADAMW;
   *m = p->beta1 * *m + (1 - p->beta1) * O;
   *v = p->beta2 * *v + (1 - p->beta2) * O * O;
-  if (p->optimizer == OPT_SIGNUM) return *m > 0 ? 1 : *m < 0 ? -1 : 0;
+  if (kind == OPT_SIGNUM) return *m > 0 ? 1 : *m < 0 ? -1 : 0;
   double mean = corrected ? *m / (1 - pow(p->beta1, (double)t + 1)) : *m,
          square = corrected ? *v / (1 - pow(p->beta2, (double)t + 1)) : *v;
   return mean / (sqrt(square) + p->eps);
+}
+
+/* X <- a X + (b A + c A^2) X with A = X X^T, five times from |X| = 1, for X [rows, cols]. */
+static void literal_newton(size_t rows, size_t cols, double *X) {
+  double A[WIDEST * WIDEST], B[WIDEST * WIDEST], *next = mem_block(rows * cols),
+                                                 norm = sqrt(dot(rows * cols, X, X));
+  for (size_t i = 0; i < rows * cols; i++) X[i] /= norm;
+  for (int step = 0; step < 5; step++) {
+    for (size_t i = 0; i < rows * rows; i++)
+      A[i] = dot(cols, X + i / rows * cols, X + i % rows * cols);
+    for (size_t i = 0; i < rows * rows; i++)
+      B[i] = -4.7750 * A[i] + 2.0315 * dot(rows, A + i / rows * rows, A + i % rows * rows);
+    for (size_t i = 0; i < rows * cols; i++) {
+      next[i] = 3.4445 * X[i];
+      for (size_t k = 0; k < rows; k++) next[i] += B[i / cols * rows + k] * X[k * cols + i % cols];
+    }
+    memcpy(X, next, rows * cols * sizeof *X);
+  }
+  free(next);
+}
+
+/* The operator W / sqrt(N_from) gains eta gamma times the polar factor of V = beta V + O. */
+static void literal_muon(Literal *n, size_t l, size_t t) {
+  const Problem *p = n->problem;
+  size_t size = block_size(n, l);
+  double *X = mem_block(size), root = sqrt((double)fan_in(n, l));
+  memcpy(X, n->velocity[l], size * sizeof *X);
+  literal_newton(n->width[l], fan_in(n, l), X);
+  for (size_t i = 0; i < size; i++)
+    n->weight[l][i] =
+        (1 - p->eta[t] * p->decay) * n->weight[l][i] + p->eta[t] * p->gamma * root * X[i];
+  free(X);
 }
 
 /* v <- beta v + d loss / d theta, theta <- (1 - eta lambda) theta - eta gamma^2 N v, or with
  * d loss / d theta + beta v in the place of v. */
 static void literal_step(Literal *n, size_t t, const double *delta) {
   const Problem *p = n->problem;
-  double rate = p->eta[t] * p->gamma * p->gamma * (double)n->N;
   for (size_t l = 0; l <= n->L; l++) {
+    bool muon = p->optimizer == OPT_MUON, hidden = l > 0 && l < n->L;
+    OptimizerKind kind = muon ? p->other : p->optimizer;
+    double eta = muon ? p->other_eta[t] : p->eta[t], beta = muon && !hidden ? 0 : p->beta,
+           rate = eta * p->gamma * p->gamma * (double)n->N;
     size_t size = block_size(n, l);
     double *weight = l == n->L ? n->readout : n->weight[l], *v = n->velocity[l];
     for (size_t i = 0; i < size; i++) {
@@ -265,16 +299,21 @@ static void literal_step(Literal *n, size_t t, const double *delta) {
       for (size_t k = 0; k < n->P * n->C; k++)
         descent += (p->batch ? p->batch[t * n->P + k / n->C] : 1.0 / (double)n->P) * delta[k] *
                    n->pull[l][k * size + i];
-      if (is_by_entries(p)) {
-        double root = l == n->L ? 1 : sqrt((double)fan_in(n, l)),
-               psi = literal_psi(n, l, i, t, p->gamma * (double)n->N * root * descent);
-        weight[i] = (1 - p->eta[t] * p->decay) * weight[i] + p->eta[t] * p->gamma * psi / root;
+      if (muon && hidden) {
+        v[i] = p->beta * v[i] + descent; /* of any scale */
         continue;
       }
-      v[i] = p->beta * v[i] + descent;
-      weight[i] = (1 - p->eta[t] * p->decay) * weight[i] +
+      if (is_by_entries(kind)) {
+        double root = l == n->L ? 1 : sqrt((double)fan_in(n, l)),
+               psi = literal_psi(n, kind, l, i, t, p->gamma * (double)n->N * root * descent);
+        weight[i] = (1 - eta * p->decay) * weight[i] + eta * p->gamma * psi / root;
+        continue;
+      }
+      v[i] = beta * v[i] + descent;
+      weight[i] = (1 - eta * p->decay) * weight[i] +
                   rate * (p->optimizer == OPT_NESTEROV ? descent + p->beta * v[i] : v[i]);
     }
+    if (muon && hidden && !(n->tied && l == 2)) literal_muon(n, l, t);
   }
   if (n->tied) memcpy(n->weight[2], n->weight[1], block_size(n, 1) * sizeof(double));
 }
@@ -384,7 +423,22 @@ static void test_entrywise_networks(void) {
   widths.depth = 3, widths.ratio[0] = 0.5, widths.ratio[1] = 2, widths.eps = 0.1;
   tied.depth = 3, tied.tied = true;
   many.outputs = 2, many.targets = targets, many.decay = 0.1;
-  Recipe recipes[] = {adam, decay, root, sign, mean, widths, tied, many};
+  Recipe muon = {.depth = 2,
+                 .points = 3,
+                 .tests = 1,
+                 .steps = 6,
+                 .gamma = 1.3,
+                 .eta = 0.1,
+                 .optimizer = OPT_MUON,
+                 .beta = 0.8,
+                 .other = OPT_GD,
+                 .other_eta = 0.2};
+  Recipe wide = muon, rough = muon, twice = muon;
+  wide.depth = 3, wide.ratio[0] = 0.5, wide.ratio[1] = 2, wide.decay = 0.2;
+  rough.other = OPT_ADAM, rough.other_eta = 0.05, rough.beta1 = 0.9, rough.beta2 = 0.9,
+  rough.eps = 0.1;
+  twice.depth = 3, twice.tied = true, twice.beta = 0;
+  Recipe recipes[] = {adam, decay, root, sign, mean, widths, tied, many, muon, wide, rough, twice};
   for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++) check_against_literal(recipes[i]);
 }
 
