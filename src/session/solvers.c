@@ -281,8 +281,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   bool lazy = options.closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
   if (kind == DMFT && lazy) kind = LAZY;
   const char *refusal = kind == NETS ? NULL : solve_refuses(program, &options);
-  if (!refusal && session_of(call)->equations && kind != NETS)
-    refusal = equations_refuse(program, options.closure);
+  if (!refusal && session_of(call)->equations) refusal = equations_refuse(program, options.closure);
   Value *value;
   if (eval->diags->errors > before) {
     value = call_broken(call);
