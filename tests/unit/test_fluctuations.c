@@ -8,7 +8,7 @@ static ExprPool *pool;
 
 static Result *solve_noise(Recipe recipe) {
   Program *program = recipe_program(pool, recipe);
-  Result *theory = solve_or_die(solve_dmft, program, (SolveOptions){0});
+  Result *theory = solve_or_die(solve_dmft, program, (SolveOptions){.samples = 2000});
   Result *noise = fluctuations_or_die(theory, 1);
   result_drop(theory);
   program_drop(program);
@@ -105,6 +105,21 @@ static void check_size(double r, Recipe recipe) {
   result_drop(more);
 }
 
+/* A field with itself, asked for as a pair: the same numbers and errors as the field of these
+ * covariances, the error of the integrator of gradient flow among them. */
+static void check_pair(Recipe recipe) {
+  Result *noise = solve_noise(recipe);
+  NoiseField loss = {FIELD_LOSS, 0};
+  Array *value = NULL, *error = NULL;
+  char *why = NULL;
+  CHECK(solve_covariance(noise, loss, loss, &value, &error, &why) == STATUS_OK);
+  CHECK(distance(field_of(noise, "cov_loss", 0), value->data) < 1e-12);
+  CHECK(distance(error_of(noise, "cov_loss", 0), error->data) < 1e-6);
+  array_drop(value);
+  array_drop(error);
+  result_drop(noise);
+}
+
 int main(void) {
   openblas_set_num_threads(1);
   pool = expr_pool_new();
@@ -133,6 +148,10 @@ int main(void) {
                            .tied = true,
                            .optimizer = OPT_MOMENTUM,
                            .beta = 0.5});
+  Recipe flowing = {.depth = 2, .points = 2, .steps = 2, .eta = 0.3, .dt = 1};
+  check_pair(flowing);
+  flowing.phi = PRIM_TANH;
+  check_pair(flowing);
   expr_pool_free(pool);
   return check_done();
 }
