@@ -441,18 +441,21 @@ static void train_lazily(Tail *k, int K) {
 static int spread_force(Tail *k, int force, size_t positions) {
   if (positions == 1) return force;
   k->p->variables[force].backward = true; /* its rows are (mu, c) */
-  int spread = emit_rows(k->p, mem_string("F.p"), row_map_spread((int)positions), force);
-  k->p->variables[spread].rows = k->p->variables[force].rows * (int)positions;
-  return spread;
+  return emit_rows(k->p, mem_string("F.p"), row_map_spread((int)positions), force);
 }
 
+/* The uses of a matrix on as many positions have one force. */
 static void learn(Tail *k, int root, int force) {
   Program *p = k->p;
   Op op = {.kind = OP_LEARN, .dst = -1, .matrix = root};
-  for (int i = root; i < p->matrix_count && op.src_count < OP_MAX_ARGS; i++)
-    if (p->matrices[i].weights == root && p->matrices[i].x >= 0)
-      op.src[op.src_count++] =
-          spread_force(k, force, (size_t)p->variables[p->matrices[i].y].positions);
+  for (int i = root; i < p->matrix_count; i++) {
+    Matrix *m = &p->matrices[i];
+    if (m->weights != root || m->x < 0) continue;
+    int positions = p->variables[m->y].positions, known = 0;
+    while (known < op.src_count && p->variables[op.src[known]].positions != positions) known++;
+    if (known == op.src_count) op.src[op.src_count++] = spread_force(k, force, (size_t)positions);
+    m->force = op.src[known];
+  }
   emit(p, op);
 }
 

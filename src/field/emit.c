@@ -29,6 +29,7 @@ int add_matrix(Program *p, char *name, int from, int to, double sigma, double ra
                                           .x = -1,
                                           .y = -1,
                                           .learns = -1,
+                                          .force = -1,
                                           .features = -1};
   return p->matrix_count++;
 }
@@ -52,15 +53,40 @@ int emit_apply(Program *p, char *name, int matrix, int x) {
   return emit(p, (Op){.kind = OP_APPLY, .dst = dst, .matrix = matrix, .src = {x}, .src_count = 1});
 }
 
+/* The argument whose shape the result of a map has: fields come before tables, which serve all
+ * neurons, and tables with more rows before those with fewer. */
+static int shape_of(const Program *p, int count, const int *src) {
+  int lead = src[0];
+  for (int i = 1; i < count; i++) {
+    const Variable *own = &p->variables[lead], *v = &p->variables[src[i]];
+    if (own->space == NO_SPACE && (v->space != NO_SPACE || v->rows > own->rows)) lead = src[i];
+  }
+  return lead;
+}
+
 int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src) {
   bool backward = false;
   for (int i = 0; i < count; i++) backward = backward || p->variables[src[i]].backward;
   Op op = {.kind = OP_MAP, .expr = expr, .src_count = count};
   for (int i = 0; i < count; i++) op.src[i] = src[i];
-  op.dst =
-      add_variable(p, name, p->variables[src[0]].space, backward, p->variables[src[0]].positions);
-  p->variables[op.dst].rows = p->variables[src[0]].rows;
-  p->variables[op.dst].cols = p->variables[src[0]].cols;
+  Variable like = p->variables[shape_of(p, count, src)];
+  op.dst = add_variable(p, name, like.space, backward, like.positions);
+  p->variables[op.dst].rows = like.rows;
+  p->variables[op.dst].cols = like.cols;
+  return emit(p, op);
+}
+
+int emit_average(Program *p, char *name, double factor, int count, const int *src) {
+  Variable like = p->variables[src[0]];
+  int rows = (int)rows_of(p, src[0]);
+  for (int i = 1; i < count; i++) {
+    if ((int)rows_of(p, src[i]) > rows) rows = (int)rows_of(p, src[i]);
+    like.backward = like.backward || p->variables[src[i]].backward;
+  }
+  int dst = add_variable(p, name, NO_SPACE, like.backward, like.positions);
+  p->variables[dst].rows = rows;
+  Op op = {.kind = OP_AVERAGE, .dst = dst, .src_count = count, .factor = factor};
+  for (int i = 0; i < count; i++) op.src[i] = src[i];
   return emit(p, op);
 }
 
@@ -86,7 +112,9 @@ static int add_row_map(Program *p, RowMap map) {
 
 int emit_rows(Program *p, char *name, RowMap map, int src) {
   const Variable *v = &p->variables[src];
+  int rows = v->rows / map.from * map.to; /* of a table */
   int dst = add_variable(p, name, v->space, v->backward, map.to);
+  p->variables[dst].rows = rows;
   return emit(
       p,
       (Op){.kind = OP_ROWS, .dst = dst, .src = {src}, .src_count = 1, .rows = add_row_map(p, map)});

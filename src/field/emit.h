@@ -15,7 +15,10 @@ int add_matrix(Program *p, char *name, int from, int to, double sigma, double ra
 
 int emit(Program *p, Op op);
 int emit_apply(Program *p, char *name, int matrix, int x);
+/* On the neurons of its fields; a table serves all neurons, and a map of tables alone is one. */
 int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src);
+/* factor <src_0>, or factor <src_0 src_1>, row by row. */
+int emit_average(Program *p, char *name, double factor, int count, const int *src);
 /* The sum of any number of variables. */
 int emit_sum(Program *p, char *name, int count, const int *src);
 /* Takes over the map. */

@@ -326,6 +326,10 @@ const char *equations_refuse(const Program *p, Closure closure) {
            "weight decay";
   if (p->update.temperature > 0)
     return "the equations are written for a training without noise: temperature = 0";
+  if (program_reuses(p) || program_averages(p))
+    return "the equations are written for matrices that act once, and without averages over "
+           "neurons "
+           "in a layer; ir prints the program";
   if (!is_of_one_width(p)) return "the equations are written for layers of one width";
   if (p->problem->rule != RULE_BACKPROP)
     return "the equations are written for backprop; under other rules the updates take up other "

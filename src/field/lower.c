@@ -19,6 +19,12 @@ typedef struct View {
   int variable;
 } View;
 
+/* The matrices of the program that a matrix of the layer under way became, one for each part of the
+ * sum that it is: what acts again has their entries. */
+typedef struct Uses {
+  int *part, count;
+} Uses;
+
 enum { INPUTS = -1 }; /* in place of a variable: the inputs themselves */
 
 /* What the layers have built so far: the signal that leaves the last one, and counters for names.
@@ -28,10 +34,12 @@ typedef struct Chain {
   Diags *diags;
   const Layer *layer; /* under way */
   int x;
-  int ones;  /* the constant input of the biases, -1 until needed */
-  int depth; /* matrices so far, biases not counted */
-  int maps;  /* activations so far */
-  int out;   /* the space of the outputs */
+  int ones;   /* the constant input of the biases, -1 until needed */
+  int depth;  /* matrices so far, biases not counted */
+  int maps;   /* activations so far */
+  int tables; /* averages and their functions so far */
+  Uses *uses; /* [matrix of the layer under way] */
+  int out;    /* the space of the outputs */
   View *views;
   int view_count;
   Grid *grids;  /* [variable] */
@@ -215,13 +223,43 @@ static int fan_in(const Problem *problem, const Space *from, const LayerMatrix *
   return grid_taps(input_grid(problem), m->window) * (int)problem->inputs->shape[3];
 }
 
+/* Part k of a matrix of the layer, which is a sum of `parts`, is this one, or has the entries of
+ * the one that acted before. */
+static void share_entries(Chain *chain, int which, int k, int parts, int matrix) {
+  Program *p = chain->p;
+  Uses *uses = &chain->uses[which];
+  const char *name = chain->layer->matrices[which].name;
+  if (!uses->part) {
+    uses->part = mem_new((size_t)parts, sizeof *uses->part);
+    uses->count = parts;
+    for (int i = 0; i < parts; i++) uses->part[i] = -1;
+  }
+  if (uses->count == parts && uses->part[k] < 0) {
+    uses->part[k] = matrix;
+    return;
+  }
+  int root = uses->count == parts ? uses->part[k] : -1;
+  if (root < 0 || p->spaces[p->matrices[root].from].kind != SPACE_WIDE ||
+      p->spaces[p->matrices[matrix].from].kind != SPACE_WIDE) {
+    refuse(chain, STATUS_SCRIPT, NULL,
+           root < 0 ? "the matrix '%s' acts on different numbers of positions"
+                    : "the matrix '%s' acts on the inputs, and again",
+           name);
+    return;
+  }
+  join(chain, p->matrices[root].from, p->matrices[matrix].from);
+  join(chain, p->matrices[root].to, p->matrices[matrix].to);
+  p->matrices[matrix].weights = root;
+}
+
 /* One matrix of the program on x, which holds rows of `features`; its image. In front of all
  * `parts` of a sum stands 1/sqrt(parts): as an operator s W is a matrix of s times the standard
  * deviation that learns s^2 times as fast, so that what it meets backward is g itself. `part` is ""
  * or ".k". */
-static int add_part(Chain *chain, const LayerMatrix *source, int features, int x, int parts,
+static int add_part(Chain *chain, int which, int k, int features, int x, int parts,
                     const char *image, const char *part) {
   Program *p = chain->p;
+  const LayerMatrix *source = &chain->layer->matrices[which];
   bool level = !was_met(p, features);
   int to = chain->layer->readout ? chain->out : add_space(p, SPACE_WIDE, mem_string("n"), NULL);
   if (!chain->layer->readout) p->spaces[to].ratio = source->ratio;
@@ -234,6 +272,7 @@ static int add_part(Chain *chain, const LayerMatrix *source, int features, int x
   p->matrices[matrix].factor = source->factor == 0 ? 1 : fabs(source->factor);
   p->matrices[matrix].features = features;
   p->matrices[matrix].fan_in = fan_in(p->problem, &p->spaces[p->variables[x].space], source, parts);
+  share_entries(chain, which, k, parts, matrix);
   if (level) {
     p->phi_matrix = mem_grow(p->phi_matrix, (size_t)(p->layers + 1) * sizeof *p->phi_matrix);
     p->phi_matrix[p->layers++] = matrix;
@@ -242,8 +281,7 @@ static int add_part(Chain *chain, const LayerMatrix *source, int features, int x
 }
 
 /* A sum of matrices, each on some rows of x. */
-static int add_parts(Chain *chain, const LayerMatrix *source, int x, RowMap *maps, int count,
-                     char *name) {
+static int add_parts(Chain *chain, int which, int x, RowMap *maps, int count, char *name) {
   Program *p = chain->p;
   int *images = mem_new((size_t)count, sizeof *images), used = 0;
   const char *image = chain->layer->readout ? "f" : "a";
@@ -254,7 +292,7 @@ static int add_parts(Chain *chain, const LayerMatrix *source, int x, RowMap *map
       row_map_clear(&maps[k]);
     } else {
       int rows = emit_rows(p, mem_format("%s%s", p->variables[x].name, part), maps[k], x);
-      images[used++] = add_part(chain, source, x, rows, count, stem, part);
+      images[used++] = add_part(chain, which, k, x, rows, count, stem, part);
     }
     free(part);
   }
@@ -266,11 +304,47 @@ static int add_parts(Chain *chain, const LayerMatrix *source, int x, RowMap *map
   return sum;
 }
 
+/* Whether a variable has neurons; refuses otherwise. */
+static bool is_field(Chain *chain, int x) {
+  if (chain->p->variables[x].space == NO_SPACE)
+    refuse(chain, STATUS_SCRIPT, "it multiplies fields, or is added to them",
+           "an average over neurons has no neurons");
+  return !chain->broken;
+}
+
+/* W' y: the image lives where the matrix comes from. */
+static int lower_transposed(Chain *chain, const LayerStep *step, int y) {
+  Program *p = chain->p;
+  const LayerMatrix *source = &chain->layer->matrices[step->matrix];
+  if (!is_field(chain, y)) return 0;
+  if (chain->joined[y] || grid_size(chain->grids[y]) > 1) {
+    refuse(chain, STATUS_SCRIPT, "pool(\"mean\") before it",
+           "a transpose acts on one vector for each point, not on %d positions",
+           grid_size(chain->grids[y]));
+    return 0;
+  }
+  int from = add_space(p, SPACE_WIDE, mem_string("n"), NULL),
+      to = add_space(p, SPACE_WIDE, mem_string("n"), NULL);
+  p->spaces[from].ratio = 0;
+  p->spaces[to].ratio = source->ratio;
+  char *stem = stem_of(source->name);
+  double s = source->factor;
+  int matrix = add_matrix(p, mem_format("%s%d", stem, chain->depth++), from, to, source->sigma * s,
+                          source->rate * s * s);
+  free(stem);
+  p->matrices[matrix].decay = source->rate;
+  share_entries(chain, step->matrix, 0, 1, matrix);
+  join(chain, p->matrices[matrix].to, p->variables[y].space);
+  int image = add_variable(p, mem_format("h%d", chain->depth), p->matrices[matrix].from, false, 1);
+  emit(p, (Op){.kind = OP_APPLY_T, .dst = image, .matrix = matrix, .src = {y}, .src_count = 1});
+  return placed(chain, image, single, false);
+}
+
 static int lower_apply(Chain *chain, const LayerStep *step, int x, int variable) {
   const LayerMatrix *m = &chain->layer->matrices[step->matrix];
   bool inputs = x == INPUTS;
   if (inputs) x = input_for(chain, m);
-  if (chain->broken) return 0;
+  if (chain->broken || !is_field(chain, x)) return 0;
   Grid grid = chain->grids[x];
   bool joined = !inputs && chain->joined[x], window = m->window && !inputs;
   if (joined && window) {
@@ -291,14 +365,14 @@ static int lower_apply(Chain *chain, const LayerStep *step, int x, int variable)
   Grid out = joined ? single : window ? grid_strided(grid, m->stride) : grid;
   int count = joined ? grid_size(grid) : window ? grid_taps(grid, m->window) : 1;
   if (count == 1 && grid_size(out) == grid_size(grid)) {
-    int image = add_part(chain, m, x, x, 1, name, "");
+    int image = add_part(chain, step->matrix, 0, x, x, 1, name, "");
     free(name);
     return placed(chain, image, out, false);
   }
   RowMap *maps = mem_new((size_t)count, sizeof *maps);
   for (int k = 0; k < count; k++)
     maps[k] = joined ? row_map_one(count, k) : row_map_seen(grid, m, k);
-  int sum = add_parts(chain, m, x, maps, count, name);
+  int sum = add_parts(chain, step->matrix, x, maps, count, name);
   free(maps);
   return placed(chain, sum, out, false);
 }
@@ -336,6 +410,18 @@ static Grid spread(Chain *chain, int count, int *src, bool *joined) {
   return grid;
 }
 
+/* The fields among these live on the same neurons; their number. */
+static int join_fields(Chain *chain, int count, const int *src) {
+  const Program *p = chain->p;
+  int fields = 0, first = 0;
+  for (int i = 0; i < count; i++) {
+    if (p->variables[src[i]].space == NO_SPACE) continue;
+    if (fields++ == 0) first = i;
+    join(chain, p->variables[src[first]].space, p->variables[src[i]].space);
+  }
+  return fields;
+}
+
 static int lower_map(Chain *chain, const LayerStep *step, const int *at, int variable) {
   Program *p = chain->p;
   const Expr *with[variable];
@@ -354,12 +440,41 @@ static int lower_map(Chain *chain, const LayerStep *step, const int *at, int var
   bool joined;
   Grid grid = spread(chain, count, src, &joined);
   if (chain->broken) return 0;
-  for (int i = 1; i < count; i++)
-    join(chain, p->variables[src[0]].space, p->variables[src[i]].space);
-  char *name = expr_is_linear(step->expr) ? mem_format("h%d", chain->depth)
-                                          : mem_format("x%d", ++chain->maps);
+  int fields = join_fields(chain, count, src);
+  char *name = fields == 0                                     ? mem_format("m%d", ++chain->tables)
+               : fields == count && expr_is_linear(step->expr) ? mem_format("h%d", chain->depth)
+                                                               : mem_format("x%d", ++chain->maps);
   int dst = emit_map(p, name, expr_substitute(p->pool, step->expr, with), count, src);
   return placed(chain, dst, grid, joined);
+}
+
+static int lower_average(Chain *chain, const LayerStep *step, const int *at) {
+  Program *p = chain->p;
+  int count = step->other < 0 ? 1 : 2, src[] = {at[step->source], count > 1 ? at[step->other] : 0};
+  for (int i = 0; i < count; i++)
+    if (!is_field(chain, src[i])) return 0;
+  bool joined;
+  Grid grid = spread(chain, count, src, &joined);
+  if (joined)
+    refuse(chain, STATUS_SCRIPT, "average before 'flatten'",
+           "after 'flatten' there is no average of each position");
+  join_fields(chain, count, src);
+  if (chain->broken) return 0;
+  int m = emit_average(p, mem_format("m%d", ++chain->tables), 1, count, src);
+  return placed(chain, m, grid, false);
+}
+
+static int lower_position(Chain *chain, const LayerStep *step, int x) {
+  Program *p = chain->p;
+  int count = grid_size(chain->grids[x]);
+  if (step->position >= count || chain->joined[x]) {
+    refuse(chain, STATUS_SCRIPT, NULL, "there is no position %d here: positions are 0 to %d",
+           step->position, chain->joined[x] ? 0 : count - 1);
+    return 0;
+  }
+  if (count == 1) return x;
+  char *name = mem_format("%s.%d", p->variables[x].name, step->position);
+  return placed(chain, emit_rows(p, name, row_map_one(count, step->position), x), single, false);
 }
 
 static int lower_pool(Chain *chain, int x) {
@@ -379,12 +494,16 @@ static int lower_flatten(Chain *chain, int x) {
 static void lower_layer(Chain *chain, const Layer *layer) {
   int *at = mem_new((size_t)layer->step_count + 1, sizeof *at);
   chain->layer = layer;
+  chain->uses = mem_new((size_t)layer->matrix_count + 1, sizeof *chain->uses);
   at[0] = chain->x;
   for (int i = 0; i < layer->step_count && !chain->broken; i++) {
     const LayerStep *step = &layer->steps[i];
     int x = at[step->source], *out = &at[i + 1];
     switch (step->kind) {
     case STEP_APPLY: *out = lower_apply(chain, step, x, i + 1); break;
+    case STEP_APPLY_T: *out = lower_transposed(chain, step, x); break;
+    case STEP_AVERAGE: *out = lower_average(chain, step, at); break;
+    case STEP_AT: *out = lower_position(chain, step, x); break;
     case STEP_BIAS: *out = lower_bias(chain, step); break;
     case STEP_MAP: *out = lower_map(chain, step, at, i + 1); break;
     case STEP_POOL: *out = lower_pool(chain, x); break;
@@ -392,6 +511,9 @@ static void lower_layer(Chain *chain, const Layer *layer) {
     }
   }
   chain->x = at[layer->result];
+  if (!chain->broken && chain->x != INPUTS) is_field(chain, chain->x);
+  for (int k = 0; k < layer->matrix_count; k++) free(chain->uses[k].part);
+  free(chain->uses);
   free(at);
 }
 
@@ -453,7 +575,7 @@ static bool all_linear(const Program *p) {
   if (!follows_gradients(p)) return false;
   for (int i = 0; i < p->op_count; i++)
     if (p->ops[i].kind == OP_MAP && !expr_is_linear(p->ops[i].expr)) return false;
-  return true;
+  return !program_averages(p);
 }
 
 Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
@@ -491,6 +613,20 @@ void program_tie(Program *p, int matrix, int again) {
   p->matrices[again].weights = p->matrices[matrix].weights;
   merge_spaces(p, p->matrices[matrix].from, p->matrices[again].from);
   merge_spaces(p, p->matrices[matrix].to, p->matrices[again].to);
+}
+
+bool program_reuses(const Program *p) {
+  for (int m = 0; m < p->matrix_count; m++)
+    if (p->matrices[m].weights != m) return true;
+  for (int i = 0; i < p->forward_count; i++)
+    if (p->ops[i].kind == OP_APPLY_T) return true;
+  return false;
+}
+
+bool program_averages(const Program *p) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == OP_AVERAGE) return true;
+  return false;
 }
 
 bool is_readout(const Program *p, int matrix) {

@@ -79,6 +79,10 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   case OP_APPLY_T: fprintf(out, "%sᵀ %s\n", p->matrices[op->matrix].name, names[0]); break;
   case OP_CONST: print_constant(out, &p->constants[op->constant]); break;
   case OP_MOMENT: fprintf(out, "<%s %sᵀ>\n", names[0], names[1]); break;
+  case OP_AVERAGE:
+    if (op->factor != 1) fprintf(out, "%g ", op->factor);
+    fprintf(out, op->src_count > 1 ? "<%s %s>\n" : "<%s>\n", names[0], names[op->src_count - 1]);
+    break;
   case OP_MIX:
     fprintf(out, "%s%s %s%s\n", names[0], op->transpose_a ? "ᵀ" : "", names[1],
             op->transpose_b ? "ᵀ" : "");

@@ -51,9 +51,13 @@ typedef struct Matrix {
   double decay;  /* multiplies the learning rate of its decay */
   double factor; /* a positive number in front of it, which is part of sigma, and squared of rate */
   int weights;   /* the matrix whose entries it is: itself, or an earlier one that is used again */
-  int x, y; /* the variables it meets forward (source side, -1: never) and backward (target side) */
+  /* the variables it meets forward (source side, -1: never) and backward (target side); of a
+   * transpose in the forward pass y flows forward, with its rows once for each output, and x
+   * backward */
+  int x, y;
   int learns; /* g, the variable that its updates take up with x: y, or a learning rule's stand-in
                */
+  int force; /* of a completed program: the weights of the rows of g, -1 where nothing is learned */
   /* what it meets on that side depends, neuron by neuron, on its own noise: W x responds to W^T y
    */
   bool responds_x, responds_y;
@@ -99,12 +103,14 @@ typedef enum OpKind {
   OP_WEIGH,  /* dst = Delta src: a backward variable from a forward one; 0 at test points */
   OP_CONST,  /* dst = known numbers */
   OP_MOMENT, /* dst = <src_0 src_1>, all pairs of rows, or of groups of rows, averaged */
-  OP_MIX,    /* dst = src_0 src_1 with a table src_0; either table may be transposed */
-  OP_BLOCK,  /* dst = part of the table src_0 */
-  OP_LSE,    /* dst = log of the sum of exp(src_0) over the outputs of a point */
-  OP_START,  /* dst = src_0 as it was at t = 0, which has mean zero */
-  OP_SET,    /* dst, a state of the training, becomes src_0 */
-  OP_LEARN   /* W, and all that share its entries, take up sum_k src_k y x^T over their uses */
+  OP_AVERAGE, /* dst = factor <src_0>, or factor <src_0 src_1>, row by row, a table of one column */
+  OP_MIX,     /* dst = src_0 src_1 with a table src_0; either table may be transposed */
+  OP_BLOCK,   /* dst = part of the table src_0 */
+  OP_LSE,     /* dst = log of the sum of exp(src_0) over the outputs of a point */
+  OP_START,   /* dst = src_0 as it was at t = 0, which has mean zero */
+  OP_SET,     /* dst, a state of the training, becomes src_0 */
+  OP_LEARN /* W, and all that share its entries, take up the sum of force y x^T over their uses; src
+            * are the forces */
 } OpKind;
 
 enum { OP_MAX_ARGS = 8 };
@@ -119,6 +125,7 @@ typedef struct Op {
   int rows;                      /* OP_ROWS: the row map */
   int constant;                  /* OP_CONST */
   int group;                     /* OP_MOMENT: rows of a group */
+  double factor;                 /* OP_AVERAGE */
   int first[2];                  /* OP_BLOCK: its first row and column */
   bool transpose_a, transpose_b; /* OP_MIX */
   bool once;                     /* at t = 0 only; what it makes stays */
@@ -281,6 +288,10 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags);
 /* Matrix `again` becomes a further use of the entries of `matrix`, which stands before it: the
  * populations that it leads from and to become those of that one. */
 void program_tie(Program *program, int matrix, int again);
+/* Whether some matrix is used more than once, or as its transpose. */
+bool program_reuses(const Program *program);
+/* Whether averages over neurons stand in its passes. */
+bool program_averages(const Program *program);
 /* Whether a matrix takes features to the outputs. */
 bool is_readout(const Program *program, int matrix);
 /* Whether kernels of a result are those of this matrix. */
@@ -318,8 +329,10 @@ bool is_of_one_width(const Program *program);
 /* R A, or R A C for what flows backward and for outputs, with A positions; or the rows of a table.
  */
 size_t rows_of(const Program *program, int variable);
-/* The rows of y that training sees, P A C: row k goes with row k / C of x. */
+/* The rows of y that training sees, P A C. */
 size_t training_rows(const Program *program, const Matrix *matrix);
+/* How many rows of y go with a row of x: C, or 1 of a transpose in the forward pass. */
+size_t rows_per_x(const Program *program, const Matrix *matrix);
 /* The most rows that a wide variable has. */
 size_t most_rows(const Program *program);
 /* Whether a matrix has two-time responses: between populations, with one output, without positions,

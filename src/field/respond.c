@@ -26,6 +26,21 @@ static bool is_wide_space(const Program *p, int space) {
   return p->spaces[space].kind == SPACE_WIDE;
 }
 
+/* Through what all uses of a matrix learned, and met on the other side; what is used more than once
+ * responds always. */
+static bool spread_by_matrix(Reach *r, const Op *op) {
+  const Matrix *own = &r->p->matrices[op->matrix];
+  bool forward = op->kind == OP_APPLY, more = false;
+  for (int k = 0; k < r->p->matrix_count; k++) {
+    const Matrix *m = &r->p->matrices[k];
+    if (m->weights != own->weights) continue;
+    bool responds = m != own || (forward ? m->responds_x : m->responds_y);
+    if (m->rate != 0) more |= reach(r, forward ? m->learns : m->x, op->dst);
+    if (responds) more |= reach(r, forward ? m->y : m->x, op->dst);
+  }
+  return more;
+}
+
 /* One round of propagation; false when nothing is new. */
 static bool spread(Reach *r) {
   bool more = false;
@@ -34,10 +49,7 @@ static bool spread(Reach *r) {
     if (op->kind == OP_MAP || op->kind == OP_WEIGH || op->kind == OP_ROWS)
       for (int k = 0; k < op->src_count; k++) more |= reach(r, op->src[k], op->dst);
     if (op->kind != OP_APPLY && op->kind != OP_APPLY_T) continue;
-    const Matrix *m = &r->p->matrices[op->matrix];
-    bool forward = op->kind == OP_APPLY;
-    if (m->rate != 0) more |= reach(r, forward ? m->learns : m->x, op->dst);
-    if (forward ? m->responds_x : m->responds_y) more |= reach(r, forward ? m->y : m->x, op->dst);
+    more |= spread_by_matrix(r, op);
   }
   return more;
 }

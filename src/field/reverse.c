@@ -93,15 +93,67 @@ static void reverse_apply(Reverse *r, const Op *op, int y) {
   accumulate(r, op->src[0], dst);
 }
 
+/* The same for a transpose in the forward pass: what flows forward is the y of the matrix, with a
+ * row for each output. */
+static void reverse_transpose(Reverse *r, const Op *op, int x) {
+  Program *p = r->p;
+  Matrix *matrix = &p->matrices[op->matrix];
+  const Variable *met = &p->variables[op->src[0]];
+  int y = add_variable(p, mem_format("%s.c", met->name), met->space, true, met->positions);
+  emit(p, (Op){.kind = OP_MAP,
+               .dst = y,
+               .expr = expr_arg(p->pool, 0),
+               .src = {op->src[0]},
+               .src_count = 1});
+  matrix->x = matrix->features = x;
+  matrix->y = matrix->learns = y;
+  int dst =
+      add_variable(p, backward_name(r, op->src[0]), matrix->to, true, p->variables[x].positions);
+  emit(p, (Op){.kind = OP_APPLY, .dst = dst, .matrix = op->matrix, .src = {x}, .src_count = 1});
+  accumulate(r, op->src[0], dst);
+}
+
+static bool is_table_variable(const Program *p, int variable) {
+  return p->variables[variable].space == NO_SPACE;
+}
+
+/* The adjoint of a table is gamma df/dt, that of a field gamma N df/dv: what a table does to the
+ * ratio N neurons of a field adds up to an average over them times ratio. */
+static int gathered(Reverse *r, int table, int field) {
+  double ratio = r->p->spaces[r->p->variables[field].space].ratio;
+  return emit_average(r->p, backward_name(r, table), ratio, 1, &field);
+}
+
+/* m = factor <x>, or factor <x y>: the adjoint of x is that of m times factor y / ratio. */
+static void reverse_average(Reverse *r, const Op *op, int m) {
+  Program *p = r->p;
+  for (int k = 0; k < op->src_count; k++) {
+    int x = op->src[k], src[] = {m, op->src[op->src_count - 1 - k]};
+    const Variable *field = &p->variables[x];
+    double factor = op->factor / p->spaces[field->space].ratio;
+    const Expr *e =
+        expr_call(p->pool, PRIM_MUL, expr_const(p->pool, factor), expr_arg(p->pool, 0), NULL);
+    if (op->src_count > 1) e = expr_call(p->pool, PRIM_MUL, e, expr_arg(p->pool, 1), NULL);
+    int dst = add_variable(p, backward_name(r, x), field->space, true, field->positions);
+    emit(p, (Op){.kind = OP_MAP,
+                 .dst = dst,
+                 .expr = e,
+                 .src = {src[0], src[1]},
+                 .src_count = op->src_count});
+    accumulate(r, x, dst);
+  }
+}
+
 /* d/d(argument i) of the map, times the adjoint y of its result. */
 static void reverse_argument(Reverse *r, const Op *op, int i, int y) {
   Program *p = r->p;
   const Expr *slope = expr_diff(p->pool, op->expr, i);
   if (slope->prim == PRIM_CONST && slope->value == 0) return;
-  int src[OP_MAX_ARGS], count = 0;
+  int src[OP_MAX_ARGS + 1], count = 0;
   const Expr *with[OP_MAX_ARGS];
+  bool gathers = is_table_variable(p, op->src[i]) && !is_table_variable(p, y);
   if (slope->prim == PRIM_CONST && slope->value == 1) {
-    accumulate(r, op->src[i], y);
+    accumulate(r, op->src[i], gathers ? gathered(r, op->src[i], y) : y);
     return;
   }
   for (int k = 0; k < op->src_count; k++) {
@@ -113,7 +165,8 @@ static void reverse_argument(Reverse *r, const Op *op, int i, int y) {
   slope = expr_substitute(p->pool, slope, with);
   src[count] = y;
   const Expr *product = expr_call(p->pool, PRIM_MUL, slope, expr_arg(p->pool, count), NULL);
-  accumulate(r, op->src[i], emit_map(p, backward_name(r, op->src[i]), product, count + 1, src));
+  int part = emit_map(p, backward_name(r, op->src[i]), product, count + 1, src);
+  accumulate(r, op->src[i], gathers ? gathered(r, op->src[i], part) : part);
 }
 
 static void reverse_rows(Reverse *r, const Op *op, int y) {
@@ -130,6 +183,8 @@ static void reverse_pass(Program *p, int f, int seed, Rule rule) {
     int y = adjoint_of(&r, op.dst);
     if (y < 0) continue;
     if (op.kind == OP_APPLY) reverse_apply(&r, &op, y);
+    if (op.kind == OP_APPLY_T) reverse_transpose(&r, &op, y);
+    if (op.kind == OP_AVERAGE) reverse_average(&r, &op, y);
     if (op.kind == OP_ROWS) reverse_rows(&r, &op, y);
     if (op.kind == OP_MAP)
       for (int k = 0; k < op.src_count; k++) reverse_argument(&r, &op, k, y);
@@ -166,6 +221,26 @@ static void follow_rule(Program *p, int f, int seed) {
     reverse_pass(p, f, seed, rule);
 }
 
+/* A backward variable that is zero for a matrix that no gradient reaches. */
+static void carry_nothing(Program *p, int m) {
+  Matrix *matrix = &p->matrices[m];
+  int i = 0;
+  while ((p->ops[i].kind != OP_APPLY && p->ops[i].kind != OP_APPLY_T) || p->ops[i].matrix != m) i++;
+  Op op = p->ops[i];
+  const Variable *image = &p->variables[op.dst];
+  Reverse r = {.p = p, .parts = mem_new((size_t)p->variable_count, sizeof *r.parts)};
+  int zero = add_variable(p, backward_name(&r, op.dst), image->space, true, image->positions);
+  emit(p, (Op){.kind = OP_MAP,
+               .dst = zero,
+               .expr = expr_const(p->pool, 0),
+               .src = {op.dst},
+               .src_count = 1});
+  matrix->y = matrix->learns = zero;
+  if (op.kind == OP_APPLY_T) reverse_transpose(&r, &op, zero);
+  free(r.parts[op.src[0]].list);
+  free(r.parts);
+}
+
 /* Where an activation has zero derivative, no gradient reaches the matrices below. Frozen ones
  * (random features) then carry a backward variable that is zero; trained ones are a mistake. */
 static bool reach_all(Program *p, Diags *diags) {
@@ -179,16 +254,7 @@ static bool reach_all(Program *p, Diags *diags) {
                  matrix->name);
       return false;
     }
-    int image = -1;
-    for (int i = 0; i < p->forward_count; i++)
-      if (p->ops[i].kind == OP_APPLY && p->ops[i].matrix == m) image = p->ops[i].dst;
-    matrix->y = matrix->learns = add_variable(p, backward_name(&(Reverse){.p = p}, image),
-                                              matrix->to, true, p->variables[image].positions);
-    emit(p, (Op){.kind = OP_MAP,
-                 .dst = matrix->y,
-                 .expr = expr_const(p->pool, 0),
-                 .src = {image},
-                 .src_count = 1});
+    carry_nothing(p, m);
   }
   return true;
 }
@@ -204,6 +270,11 @@ bool reverse_program(Program *p, int f, Diags *diags) {
   if ((rule == RULE_HEBB || rule == RULE_DIRECT_FEEDBACK_ALIGNMENT) && has_positions(p)) {
     diag_error(diags, STATUS_SCRIPT, p->problem->training_span, NULL,
                "this learning rule is for layers without positions");
+    return false;
+  }
+  if (rule != RULE_BACKPROP && program_reuses(p)) {
+    diag_error(diags, STATUS_SCRIPT, p->problem->training_span, NULL,
+               "this learning rule is for matrices that are used once");
     return false;
   }
   int seed = add_variable(p, mem_string("e"), p->variables[f].space, true, 1);

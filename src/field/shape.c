@@ -45,6 +45,10 @@ size_t training_rows(const Program *p, const Matrix *m) {
   return z.points * positions_of(p, m) * z.outputs;
 }
 
+size_t rows_per_x(const Program *p, const Matrix *m) {
+  return p->variables[m->x].backward ? 1 : sizes_of(p).outputs;
+}
+
 size_t most_rows(const Program *p) {
   size_t most = 0;
   for (int v = 0; v < p->variable_count; v++)
@@ -54,6 +58,8 @@ size_t most_rows(const Program *p) {
 
 bool has_responses(const Program *p, int matrix) {
   const Matrix *m = &p->matrices[matrix];
+  for (int k = 0; k < p->matrix_count; k++)
+    if (k != matrix && p->matrices[k].weights == m->weights) return false;
   return is_wide_matrix(p, m) && m->features == m->x && p->variables[m->x].positions == 1 &&
          p->problem->outputs == 1 && follows_gradients(p);
 }

@@ -179,6 +179,34 @@ static void reverse_average(Reading *r, const TapeOp *op) {
   if (da) axpy(a.rows * M * S, 1, t, da);
 }
 
+/* Of row r of alpha <x y> for observable m, with `d` the derivative with respect to it. */
+static void reverse_row(Reading *r, const TapeOp *op, size_t row, size_t m, double *da, double *db,
+                        double *influence) {
+  const Tape *tape = r->tape;
+  View a = op->arg[0], b = op->arg[1];
+  size_t S = a.cols, rows = op->out.rows, i = serving(a.rows, rows, row),
+         j = b.slab >= 0 ? serving(b.rows, rows, row) : 0;
+  const double *x = tape_data(tape, view_rows(a, i, 1)),
+               *y = b.slab >= 0 ? tape_data(tape, view_rows(b, j, 1)) : NULL;
+  double d = op->alpha * bar(r, op->out)[(row * r->M + m) * tape_stride(tape, op->out)];
+  for (size_t s = 0; s < S; s++) {
+    double t = y ? y[s] : 1;
+    influence[s] += d * x[s] * t;
+    if (da) da[(i * r->M + m) * S + s] += d * t;
+    if (db) db[(j * r->M + m) * S + s] += d * x[s];
+  }
+}
+
+static void reverse_average_rows(Reading *r, const TapeOp *op) {
+  View a = op->arg[0], b = op->arg[1];
+  double *da = wanted(r, a), *db = b.slab >= 0 ? wanted(r, b) : NULL;
+  size_t n = tape_influence_size(r->tape),
+         offset = influence_offset(r->tape, tape_space(r->tape, a));
+  for (size_t row = 0; row < op->out.rows && !r->failed; row++)
+    for (size_t m = 0; m < r->M; m++)
+      reverse_row(r, op, row, m, da, db, r->influence + m * n + offset);
+}
+
 static void reverse_copy(Reading *r, const TapeOp *op) {
   View in = op->arg[0], out = op->out;
   const double *dout = bar(r, out);
@@ -300,6 +328,7 @@ static void reverse(Reading *r, const TapeOp *op) {
       reverse_product_wide(r, op);
     break;
   case AVERAGE: reverse_average(r, op); break;
+  case AVERAGE_ROWS: reverse_average_rows(r, op); break;
   case COPY: reverse_copy(r, op); break;
   case MAP: reverse_map(r, op); break;
   case RESHAPE: reverse_reshape(r, op); break;

@@ -16,7 +16,17 @@ typedef struct Slab {
   int birth; /* operations recorded before it */
 } Slab;
 
-typedef enum TapeKind { PRODUCT, AVERAGE, COPY, MAP, RESHAPE, LSE, CHOLESKY, SOLVE } TapeKind;
+typedef enum TapeKind {
+  PRODUCT,
+  AVERAGE,
+  AVERAGE_ROWS,
+  COPY,
+  MAP,
+  RESHAPE,
+  LSE,
+  CHOLESKY,
+  SOLVE
+} TapeKind;
 
 typedef struct TapeOp {
   TapeKind kind;

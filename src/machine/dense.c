@@ -154,7 +154,7 @@ static void age(Dense *d, const Move *move) {
 
 /* The products force y x^T of one use. */
 static void take_up(Machine *m, Dense *d, const Matrix *use, const Move *move, View force) {
-  size_t C = sizes_of(m->p).outputs;
+  size_t C = rows_per_x(m->p, use);
   const double *f = tape_data(m->tape, force), *x = tape_data(m->tape, m->value[use->x]),
                *y = tape_data(m->tape, m->value[use->learns]);
   for (size_t k = 0; k < force.rows; k++) {

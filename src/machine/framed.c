@@ -183,7 +183,7 @@ typedef struct Gradient {
 static Gradient gradient_of(Machine *m, const Matrix *use, View force) {
   Tape *tape = m->tape;
   const Variable *learns = &m->p->variables[use->learns];
-  size_t batch = force.rows, C = sizes_of(m->p).outputs;
+  size_t batch = force.rows, C = rows_per_x(m->p, use);
   View x = view_rows(m->value[use->x], 0, batch / C);
   bool once = learns->uniform && learns->positions == 1;
   View weighted = tape_wide(tape, tape_space(tape, x), once ? C : batch, false);

@@ -191,6 +191,9 @@ static void compute(Machine *m, int i, const Op *op, View out) {
   case OP_ROWS: run_rows(m, op, out); break;
   case OP_CONST: run_constant(m, op, out); break;
   case OP_MOMENT: tape_average(m->tape, out, 1, *a, *b, (size_t)op->group); break;
+  case OP_AVERAGE:
+    tape_average_rows(m->tape, out, op->factor, *a, op->src_count > 1 ? *b : NO_VIEW);
+    break;
   case OP_MIX: tape_product(m->tape, out, 1, *a, *b, which); break;
   case OP_LSE: tape_lse(m->tape, out, *a); break;
   case OP_START: run_start(m, op, out); break;
@@ -204,12 +207,16 @@ static void compute(Machine *m, int i, const Op *op, View out) {
 }
 
 static void run_learn(Machine *m, const Op *op) {
-  View force[OP_MAX_ARGS];
-  for (int k = 0; k < op->src_count; k++) force[k] = m->value[op->src[k]];
+  View *force = mem_new((size_t)m->p->matrix_count, sizeof *force);
+  int uses = 0;
+  for (int k = op->matrix; k < m->p->matrix_count; k++)
+    if (m->p->matrices[k].weights == op->matrix && m->p->matrices[k].x >= 0)
+      force[uses++] = m->value[m->p->matrices[k].force];
   const Matrix *matrix = &m->p->matrices[op->matrix];
   Instant now = {m->t, m->stage, m->p->how.parts};
   Move move = move_of(m->p, matrix, now, m->plan.gamma);
-  machine_kind(&m->plan, op->matrix)->learn(m, m->state[op->matrix], &move, force, op->src_count);
+  machine_kind(&m->plan, op->matrix)->learn(m, m->state[op->matrix], &move, force, uses);
+  free(force);
 }
 
 /* What stays from step to step is kept on the tape; of a state the former value is not. */

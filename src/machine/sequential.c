@@ -209,12 +209,14 @@ static void take_up(Machine *m, const Sequential *s, double rate, const View *fo
     if (matrix->weights != s->matrix->weights || matrix->x < 0) continue;
     View f = force[k++];
     size_t batch = f.rows, C = sizes_of(p).outputs;
-    View x = view_rows(s->x_now[use], 0, batch / C), y = view_rows(s->y_now[use], 0, batch);
+    bool forward = rows_per_x(p, matrix) == C; /* else it is y that flows forward */
+    View x = view_rows(s->x_now[use], 0, forward ? batch / C : batch),
+         y = view_rows(s->y_now[use], 0, forward ? batch : batch / C);
     if (!x.cols || !y.cols) continue;
-    View weighted = tape_table(tape, batch, x.cols, false);
-    tape_map(tape, weighted, m->plan.code->times, (View[]){x, f});
-    tape_product(tape, view_cols(view_rows(table, 0, x.cols), 0, y.cols), rate, weighted, y,
-                 TRANSPOSE_A);
+    View weighted = tape_table(tape, batch, forward ? x.cols : y.cols, false);
+    tape_map(tape, weighted, m->plan.code->times, (View[]){forward ? x : y, f});
+    tape_product(tape, view_cols(view_rows(table, 0, x.cols), 0, y.cols), rate,
+                 forward ? weighted : x, forward ? y : weighted, TRANSPOSE_A);
   }
 }
 

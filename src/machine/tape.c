@@ -314,6 +314,26 @@ void tape_copy(Tape *tape, View out, double alpha, View in) {
 
 size_t serving(size_t own, size_t all, size_t r) { return own == all ? r : r / (all / own); }
 
+static const double *serving_row(const Tape *tape, View view, size_t rows, size_t r) {
+  return tape_data(tape, view_rows(view, serving(view.rows, rows, r), 1));
+}
+
+void tape_average_rows(Tape *tape, View out, double alpha, View a, View b) {
+  if (tape->failed || !out.rows) return;
+  record_two(tape, AVERAGE_ROWS, out, alpha, a, b);
+  size_t S = averaged(tape, tape_space(tape, a)), lo = tape_stride(tape, out);
+  double *o = tape_data(tape, out);
+  tape->slabs[out.slab].blank = false;
+  for (size_t r = 0; r < out.rows; r++) {
+    const double *x = serving_row(tape, a, out.rows, r),
+                 *y = b.slab >= 0 ? serving_row(tape, b, out.rows, r) : NULL;
+    double sum = 0;
+    for (size_t i = 0; i < S; i++)
+      sum += x[i] * (y ? y[i] : 1) * (tape->weights ? tape->weights[i] : 1);
+    o[r * lo] += alpha * (tape->weights ? sum : sum / (double)S);
+  }
+}
+
 /* Whether the numbers of a view follow each other without gaps. */
 static bool is_dense(const Tape *tape, View view) {
   return view.cols == tape_stride(tape, view) || view.rows == 1;

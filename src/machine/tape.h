@@ -115,6 +115,9 @@ void tape_product(Tape *tape, View out, double alpha, View a, View b, Transpose 
 /* out += (alpha / group) sum_g <a[i group + g] b[j group + g]>: the table of all pairs of rows of
  * two wide blocks of one population, or of all pairs of groups of rows. */
 void tape_average(Tape *tape, View out, double alpha, View a, View b, size_t group);
+/* out += alpha <a b> row by row, or alpha <a> where b is no view: a table of one column. A block
+ * with fewer rows serves as many successive ones of out with each of its own. */
+void tape_average_rows(Tape *tape, View out, double alpha, View a, View b);
 /* out[r] += alpha in[r mod in.rows]. */
 void tape_copy(Tape *tape, View out, double alpha, View in);
 /* out = map(args), elementwise. An argument with fewer rows or columns serves as many successive

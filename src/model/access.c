@@ -3,6 +3,7 @@
 #include "model/advice.h"
 #include "model/declare.h"
 #include "model/eval.h"
+#include "model/forward.h"
 #include "base/memory.h"
 #include "syntax/habits.h"
 
@@ -244,6 +245,10 @@ Value *eval_index(Eval *eval, const Ast *node) {
   case VALUE_ARRAY: return index_array(eval, node, base, 0, &subscripts);
   case VALUE_LIST: return index_list(eval, node, base, &subscripts);
   case VALUE_FAMILY: return index_family(eval, node, base, &subscripts);
+  case VALUE_SYMBOL:
+    if (subscripts.count == 1 && subscripts.list[0].kind == SUBSCRIPT_AT)
+      return forward_position(eval, node->span, base, subscripts.list[0].at);
+    return eval_error(eval, node->span, "x[0] is the first", "a position is one whole number");
   default: return eval_error(eval, node->span, NULL, "cannot index %s", value_describe(base));
   }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The functions of the language on numbers, arrays and strings. */
 #include "model/builtins.h"
+#include "model/forward.h"
 #include "base/memory.h"
 
 #include <math.h>
@@ -164,7 +165,11 @@ static Value *extreme(Call *call, Prim prim, Reduction reduction) {
 Value *builtin_min(Call *call) { return extreme(call, PRIM_MIN, REDUCE_MIN); }
 Value *builtin_max(Call *call) { return extreme(call, PRIM_MAX, REDUCE_MAX); }
 Value *builtin_sum(Call *call) { return reduce(call, REDUCE_SUM, 1); }
-Value *builtin_mean(Call *call) { return reduce(call, REDUCE_MEAN, 1); }
+Value *builtin_mean(Call *call) {
+  if (call->args[0]->kind == VALUE_SYMBOL && !given(call, 1))
+    return forward_average(call, call->args[0], NULL);
+  return reduce(call, REDUCE_MEAN, 1);
+}
 Value *builtin_std(Call *call) { return reduce(call, REDUCE_STD, 1); }
 Value *builtin_var(Call *call) { return reduce(call, REDUCE_VAR, 1); }
 Value *builtin_kurtosis(Call *call) { return reduce(call, REDUCE_KURTOSIS, 1); }
@@ -322,7 +327,11 @@ Value *builtin_diag(Call *call) { return unary(call, array_diag); }
 Value *builtin_trace(Call *call) { return unary(call, array_trace); }
 Value *builtin_transpose(Call *call) { return moved(call, 1, unary(call, array_transpose)); }
 Value *builtin_outer(Call *call) { return binary(call, array_outer); }
-Value *builtin_dot(Call *call) { return binary(call, array_dot); }
+Value *builtin_dot(Call *call) {
+  if (call->args[0]->kind == VALUE_SYMBOL || call->args[1]->kind == VALUE_SYMBOL)
+    return forward_average(call, call->args[0], call->args[1]);
+  return binary(call, array_dot);
+}
 Value *builtin_solve(Call *call) { return binary(call, array_solve); }
 Value *builtin_inv(Call *call) { return unary(call, array_inverse); }
 Value *builtin_det(Call *call) { return unary(call, array_det); }

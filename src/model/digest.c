@@ -125,6 +125,7 @@ static void take_contents(Digest *digest, const Value *value) {
   case VALUE_MATRIX:
     mix(digest, (uint64_t)value->matrix.index);
     digest_number(digest, value->matrix.factor);
+    mix(digest, value->matrix.transposed);
     break;
   case VALUE_OPTIMIZER:
     take_value(digest, value->optimizer.builtin);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_MATRICES = 64, MOST_PIXELS = 1000 };
+enum { MOST_MATRICES = 64, MOST_PIXELS = 1000, MOST_POSITIONS = 1000000 };
 
 /* The forward pass of a layer under way. A variable is the symbol expr_arg(its index), so that all
  * that scripts do with numbers makes elementwise maps of variables. */
@@ -186,8 +186,17 @@ Value *forward_scale(Eval *eval, Span span, const Value *matrix, const Value *fa
     return eval_error(eval, span, NULL, "the number before a matrix must be finite, not %g",
                       number);
   Value *value = value_new(&eval->heap, VALUE_MATRIX);
-  value->matrix.index = matrix->matrix.index;
-  value->matrix.factor = matrix->matrix.factor * number;
+  value->matrix = matrix->matrix;
+  value->matrix.factor *= number;
+  return value;
+}
+
+Value *forward_transpose(Eval *eval, Span span, const Value *matrix) {
+  if (eval->forward->layer.matrices[matrix->matrix.index].window)
+    return eval_error(eval, span, NULL, "a convolution has no transpose in this version");
+  Value *value = value_new(&eval->heap, VALUE_MATRIX);
+  value->matrix = matrix->matrix;
+  value->matrix.transposed = !matrix->matrix.transposed;
   return value;
 }
 
@@ -250,6 +259,17 @@ static int map_step(Eval *eval, Span span, const Expr *e) {
   return layer_step(&f->layer, (LayerStep){.kind = STEP_MAP, .expr = e});
 }
 
+/* The variable of a step that is no map: the same step is taken once. */
+static int known_step(Layer *layer, LayerStep step) {
+  for (int i = 0; i < layer->step_count; i++) {
+    const LayerStep *own = &layer->steps[i];
+    if (own->kind == step.kind && own->matrix == step.matrix && own->source == step.source &&
+        own->other == step.other && own->position == step.position)
+      return i + 1;
+  }
+  return layer_step(layer, step);
+}
+
 /* The expression that a value stands for, or NULL after reporting. */
 static const Expr *field_of(Eval *eval, Span span, const char *what, const Value *value) {
   if (value->kind == VALUE_SYMBOL) return value->symbol;
@@ -263,18 +283,46 @@ Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x) {
   const Expr *e =
       field_of(eval, span, "a matrix acts on what enters the layer or is made of it", x);
   if (!e) return value_new(&eval->heap, x->kind == VALUE_UNKNOWN ? VALUE_UNKNOWN : VALUE_BROKEN);
-  int index = matrix->matrix.index;
-  if (f->used[index])
-    return eval_error(eval, span, "declare another one, or write W @ (x + y)",
-                      "the matrix '%s' is used a second time, which is not part of this version",
-                      f->layer.matrices[index].name);
-  f->used[index] = true;
+  int index = matrix->matrix.index, source = map_step(eval, span, e);
+  StepKind kind = matrix->matrix.transposed ? STEP_APPLY_T : STEP_APPLY;
+  double factor = matrix->matrix.factor;
   LayerMatrix *m = &f->layer.matrices[index];
-  m->factor = matrix->matrix.factor;
-  int source = map_step(eval, span, e);
-  return variable(
-      eval,
-      layer_step(&f->layer, (LayerStep){.kind = STEP_APPLY, .matrix = index, .source = source}));
+  if (!f->used[index]) m->factor = factor;
+  f->used[index] = true;
+  if (kind == STEP_APPLY_T) refuse_inputs(eval, span, source == 0);
+  Value *image = variable(
+      eval, known_step(&f->layer, (LayerStep){.kind = kind, .matrix = index, .source = source}));
+  if (factor == m->factor) return image;
+  if (m->factor == 0)
+    return eval_error(eval, span, NULL,
+                      "the matrix '%s' has the number 0 before it where it acts first", m->name);
+  image->symbol = expr_call(eval->pool, PRIM_MUL, expr_const(eval->pool, factor / m->factor),
+                            image->symbol, NULL);
+  return image;
+}
+
+Value *forward_average(Call *call, const Value *x, const Value *y) {
+  Eval *eval = call->eval;
+  if (!forward_of(call)) return call_broken(call);
+  const char *what = "an average over neurons is of what enters the layer or is made of it";
+  const Expr *e = field_of(eval, call->places[0], what, x);
+  const Expr *other = y ? field_of(eval, call->places[1], what, y) : NULL;
+  if (!e || (y && !other)) return call_broken(call);
+  int source = map_step(eval, call->span, e), second = y ? map_step(eval, call->span, other) : -1;
+  refuse_inputs(eval, call->span, source == 0 || second == 0);
+  return variable(eval, known_step(&eval->forward->layer,
+                                   (LayerStep){STEP_AVERAGE, .source = source, .other = second}));
+}
+
+Value *forward_position(Eval *eval, Span span, const Value *x, double position) {
+  if (!eval->forward)
+    return eval_error(eval, span, NULL, "positions are chosen in the body of a layer");
+  if (!(position >= 0 && position < MOST_POSITIONS && position == floor(position)))
+    return eval_error(eval, span, NULL, "a position is a whole number from 0, not %g", position);
+  int source = map_step(eval, span, x->symbol);
+  refuse_inputs(eval, span, source == 0);
+  return variable(eval, known_step(&eval->forward->layer, (LayerStep){STEP_AT, .source = source,
+                                                                      .position = (int)position}));
 }
 
 /* A step from one variable, of the argument of a call. */

@@ -23,8 +23,13 @@ bool link_ends(const Value *link);
  * freed with layers_free; NULL after reporting. */
 Layer *chain_layers(Eval *eval, const Chain *chain);
 
-/* W @ x, and c * W. */
+/* W @ x, W', and c * W. */
 Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x);
+Value *forward_transpose(Eval *eval, Span span, const Value *matrix);
 Value *forward_scale(Eval *eval, Span span, const Value *matrix, const Value *factor);
+/* <x>, or <x y> (y not NULL), over neurons, of variables of the layer under way. */
+Value *forward_average(Call *call, const Value *x, const Value *y);
+/* x[position] of a variable. */
+Value *forward_position(Eval *eval, Span span, const Value *x, double position);
 
 #endif

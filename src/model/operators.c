@@ -151,6 +151,7 @@ static Value *matrix_product(Eval *eval, Span span, Value *a, Value *b) {
 }
 
 static Value *transpose(Eval *eval, Span span, Value *a) {
+  if (a->kind == VALUE_MATRIX) return forward_transpose(eval, span, a);
   if (a->kind != VALUE_ARRAY) {
     Value *early = broken_or_unknown(eval, a, NULL);
     if (early || a->kind == VALUE_NUMBER) return early ? early : a;

@@ -13,17 +13,22 @@
 /* The forward pass of one layer of the chain, as steps that each make a variable: 0 is what enters,
  * i + 1 what step i gives. */
 typedef enum StepKind {
-  STEP_APPLY,  /* a matrix on a variable */
-  STEP_BIAS,   /* a matrix on the constant 1 */
-  STEP_MAP,    /* elementwise */
-  STEP_POOL,   /* the mean over positions */
-  STEP_FLATTEN /* all positions together: what acts next has weights for each of them */
+  STEP_APPLY,   /* a matrix on a variable */
+  STEP_APPLY_T, /* its transpose */
+  STEP_BIAS,    /* a matrix on the constant 1 */
+  STEP_MAP,     /* elementwise */
+  STEP_AVERAGE, /* a number for each row: the average over neurons of one variable, or of two */
+  STEP_POOL,    /* the mean over positions */
+  STEP_AT,      /* one position */
+  STEP_FLATTEN  /* all positions together: what acts next has weights for each of them */
 } StepKind;
 
 typedef struct LayerStep {
   StepKind kind;
   int matrix;       /* index into the layer's matrices */
   int source;       /* the variable, but for STEP_BIAS and STEP_MAP */
+  int other;        /* STEP_AVERAGE: the variable that multiplies it, or -1 */
+  int position;     /* STEP_AT */
   const Expr *expr; /* STEP_MAP: argument i stands for variable i */
 } LayerStep;
 

@@ -121,7 +121,10 @@ const Expr *eval_activation(Eval *eval, Span span, Value *value) {
       eval_error(eval, span, hint, "an activation is a function, not %s", value_describe(value));
     return NULL;
   }
+  struct Forward *outer = eval->forward;
+  eval->forward = NULL; /* its argument is a number, not a variable of the layer under way */
   Value *image = eval_apply(eval, span, value, argument(eval, 0));
+  eval->forward = outer;
   return as_expr(eval, body_span(value, span), function_name(value), image);
 }
 

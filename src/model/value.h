@@ -129,6 +129,7 @@ struct Value {
     struct {
       int index;     /* among those of its layer */
       double factor; /* in front of it */
+      bool transposed;
     } matrix;
     Optimizer optimizer;
     Declared declared;

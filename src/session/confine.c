@@ -47,8 +47,9 @@ static bool may_stand(const Confine *c, const Ast *node) {
   case AST_ARRAY:
   case AST_ARG: return true;
   case AST_NAME: return !c->body || !is_array(c, node->name);
-  case AST_UNARY: return node->op == '-';
+  case AST_UNARY: return node->op == '-' || (c->body && node->op == '\'');
   case AST_BINARY: return may_join(c, node);
+  case AST_INDEX:
   case AST_IF:
   case AST_BLOCK:
   case AST_ASSIGN:

@@ -201,8 +201,8 @@ static void write_matrices(LayerWriter *l, int end) {
 static char *product(const LayerWriter *l, const LayerStep *step) {
   double factor = l->layer->matrices[step->matrix].factor;
   char *number = mem_number(factor), *front = mem_format("%s * ", number);
-  char *text =
-      mem_format("%sW%d @ %s", factor == 1 ? "" : front, step->matrix, l->names[step->source]);
+  char *text = mem_format("%sW%d%s @ %s", factor == 1 ? "" : front, step->matrix,
+                          step->kind == STEP_APPLY_T ? "'" : "", l->names[step->source]);
   free(number);
   free(front);
   return text;
@@ -212,6 +212,7 @@ static void write_step(LayerWriter *l, const char *name, const LayerStep *step) 
   const char *source = l->names[step->source];
   switch (step->kind) {
   case STEP_APPLY:
+  case STEP_APPLY_T:
     write_matrices(l, step->matrix + 1);
     add_line(l, name, product(l, step));
     break;
@@ -220,6 +221,12 @@ static void write_step(LayerWriter *l, const char *name, const LayerStep *step) 
     add_line(l, name, weights("bias", &l->layer->matrices[l->matrices++]));
     break;
   case STEP_MAP: add_line(l, name, expression(l->w, step->expr, l->names)); break;
+  case STEP_AVERAGE:
+    add_line(l, name,
+             step->other < 0 ? mem_format("mean(%s)", source)
+                             : mem_format("dot(%s, %s)", source, l->names[step->other]));
+    break;
+  case STEP_AT: add_line(l, name, mem_format("%s[%d]", source, step->position)); break;
   case STEP_POOL: add_line(l, name, mem_format("pooled(%s)", source)); break;
   case STEP_FLATTEN: add_line(l, name, mem_format("flattened(%s)", source)); break;
   }

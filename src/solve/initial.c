@@ -340,6 +340,11 @@ static InitialKernels tables(const Program *p) {
 }
 
 Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, char **why) {
+  *kernels = (InitialKernels){0};
+  if (program_averages(p) || program_reuses(p)) {
+    *why = mem_string("averages in a layer, and matrices that act again, are left to samples");
+    return STATUS_SCRIPT;
+  }
   Initial s = {.p = p, .R = sizes_of(p).all, .threads = threads, .kernels = kernels, .why = why};
   s.forms = mem_new((size_t)p->variable_count, sizeof *s.forms);
   *kernels = tables(p);

@@ -59,6 +59,9 @@ static void calculate(Tape *tape, const Maps *maps, View *first, View *second) {
   tape_reshape(tape, c, column);
   View y = tape_wide(tape, 0, ROWS, false), z = tape_same(tape, y);
   tape_product(tape, y, 1, mixed, x, TRANSPOSE_A);
+  tape_average_rows(tape, c, 0.6, y, view_rows(x, 0, 2));
+  tape_average_rows(tape, c, 0.4, x, x);
+  tape_average_rows(tape, c, -0.8, view_rows(x, 1, 2), NO_VIEW);
   tape_map(tape, z, maps->product, (View[]){y, c});
   *first = tape_table(tape, ROWS, ROWS, false);
   tape_average(tape, *first, 1, z, x, 1);
