@@ -120,6 +120,7 @@ step:
   %empty                                { $$ = NULL; }
 | NAME '=' expr                         { $$ = NAMED(AST_ASSIGN, $1, KIDS(1, $3)); }
 | RETURN expr                           { $$ = NODE(AST_RETURN, KIDS(1, $2)); }
+| FOR NAME IN expr '{' steps '}'        { $$ = NAMED(AST_FOR, $2, KIDS(2, $4, build_node(build, AST_BLOCK, @5, $6))); }
 | error RESUME                          { yyerrok; $$ = NODE(AST_BROKEN, KIDS(0)); }
 ;
 

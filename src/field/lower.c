@@ -422,6 +422,22 @@ static int join_fields(Chain *chain, int count, const int *src) {
   return fields;
 }
 
+static bool is_named(const Program *p, const char *name) {
+  for (int v = 0; v < p->variable_count; v++)
+    if (strcmp(p->variables[v].name, name) == 0) return true;
+  return false;
+}
+
+/* A sum of fields is a field h, of the number of the last matrix; an activation is x, a number m.
+ */
+static char *name_of_map(Chain *chain, const Expr *e, bool fields, bool numbers) {
+  if (numbers) return mem_format("m%d", ++chain->tables);
+  char *name = fields && expr_is_linear(e) ? mem_format("h%d", chain->depth) : NULL;
+  if (name && !is_named(chain->p, name)) return name;
+  free(name);
+  return mem_format("x%d", ++chain->maps);
+}
+
 static int lower_map(Chain *chain, const LayerStep *step, const int *at, int variable) {
   Program *p = chain->p;
   const Expr *with[variable];
@@ -441,9 +457,7 @@ static int lower_map(Chain *chain, const LayerStep *step, const int *at, int var
   Grid grid = spread(chain, count, src, &joined);
   if (chain->broken) return 0;
   int fields = join_fields(chain, count, src);
-  char *name = fields == 0                                     ? mem_format("m%d", ++chain->tables)
-               : fields == count && expr_is_linear(step->expr) ? mem_format("h%d", chain->depth)
-                                                               : mem_format("x%d", ++chain->maps);
+  char *name = name_of_map(chain, step->expr, fields == count, fields == 0);
   int dst = emit_map(p, name, expr_substitute(p->pool, step->expr, with), count, src);
   return placed(chain, dst, grid, joined);
 }
@@ -496,8 +510,10 @@ static void lower_layer(Chain *chain, const Layer *layer) {
   chain->layer = layer;
   chain->uses = mem_new((size_t)layer->matrix_count + 1, sizeof *chain->uses);
   at[0] = chain->x;
+  bool *needed = layer_needs(layer);
   for (int i = 0; i < layer->step_count && !chain->broken; i++) {
     const LayerStep *step = &layer->steps[i];
+    if (!needed[i]) continue;
     int x = at[step->source], *out = &at[i + 1];
     switch (step->kind) {
     case STEP_APPLY: *out = lower_apply(chain, step, x, i + 1); break;
@@ -514,6 +530,7 @@ static void lower_layer(Chain *chain, const Layer *layer) {
   if (!chain->broken && chain->x != INPUTS) is_field(chain, chain->x);
   for (int k = 0; k < layer->matrix_count; k++) free(chain->uses[k].part);
   free(chain->uses);
+  free(needed);
   free(at);
 }
 

@@ -124,6 +124,13 @@ static int gathered(Reverse *r, int table, int field) {
   return emit_average(r->p, backward_name(r, table), ratio, 1, &field);
 }
 
+/* What each neuron adds to the adjoint of a table. */
+static char *of_neurons(char *name) {
+  char *longer = mem_format("%s.i", name);
+  free(name);
+  return longer;
+}
+
 /* m = factor <x>, or factor <x y>: the adjoint of x is that of m times factor y / ratio. */
 static void reverse_average(Reverse *r, const Op *op, int m) {
   Program *p = r->p;
@@ -165,7 +172,9 @@ static void reverse_argument(Reverse *r, const Op *op, int i, int y) {
   slope = expr_substitute(p->pool, slope, with);
   src[count] = y;
   const Expr *product = expr_call(p->pool, PRIM_MUL, slope, expr_arg(p->pool, count), NULL);
-  int part = emit_map(p, backward_name(r, op->src[i]), product, count + 1, src);
+  char *name = backward_name(r, op->src[i]);
+  if (gathers) name = of_neurons(name);
+  int part = emit_map(p, name, product, count + 1, src);
   accumulate(r, op->src[i], gathers ? gathered(r, op->src[i], part) : part);
 }
 

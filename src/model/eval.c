@@ -391,7 +391,7 @@ Value *eval_element(Eval *eval, Span span, const Value *value, int i) {
   return value->truth ? value_truth(element) : element;
 }
 
-static int length_of(Eval *eval, const Value *value, Span span) {
+int eval_length(Eval *eval, const Value *value, Span span) {
   switch (value->kind) {
   case VALUE_LIST: return value->list.count;
   case VALUE_ARRAY: return (int)value->array->shape[0];
@@ -416,7 +416,7 @@ static void check_loop(Eval *eval, const Ast *node, Value *values, int count) {
 
 static void loop(Eval *eval, const Ast *node) {
   Value *values = value_keep(eval_expression(eval, node->kid[0]));
-  int count = length_of(eval, values, node->kid[0]->span);
+  int count = eval_length(eval, values, node->kid[0]->span);
   if (eval->dry) check_loop(eval, node, values, count);
   for (int i = 0; i < count && !eval->dry && !eval->halted; i++) {
     size_t mark = eval->heap.count;

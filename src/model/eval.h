@@ -148,6 +148,8 @@ bool eval_distinct_parameters(Eval *eval, const Ast *node);
 void eval_end(Eval *eval);
 /* Gives a name its value in the global scope. */
 void eval_assign(Eval *eval, const char *name, Value *value, Span span);
+/* How many elements a loop over it takes, -1 when that is not known or was reported. */
+int eval_length(Eval *eval, const Value *value, Span span);
 /* The i-th element of a list, or row of an array. */
 Value *eval_element(Eval *eval, Span span, const Value *value, int i);
 /* Whether the value counts as true: 1, 0, or -1 when it cannot be told (an error was reported, or

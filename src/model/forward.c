@@ -282,8 +282,10 @@ Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x) {
   Forward *f = eval->forward;
   const Expr *e =
       field_of(eval, span, "a matrix acts on what enters the layer or is made of it", x);
+  int index = matrix->matrix.index;
+  if (x->kind == VALUE_UNKNOWN) f->used[index] = true;
   if (!e) return value_new(&eval->heap, x->kind == VALUE_UNKNOWN ? VALUE_UNKNOWN : VALUE_BROKEN);
-  int index = matrix->matrix.index, source = map_step(eval, span, e);
+  int source = map_step(eval, span, e);
   StepKind kind = matrix->matrix.transposed ? STEP_APPLY_T : STEP_APPLY;
   double factor = matrix->matrix.factor;
   LayerMatrix *m = &f->layer.matrices[index];
@@ -361,19 +363,50 @@ static void name_matrix(Forward *f, const Value *value, const char *name) {
   m->name = mem_string(name);
 }
 
+static bool run_steps(Eval *eval, const Ast *body, Value **result);
+
+/* Once for each element; once in a check of the body alone, when they are not known. */
+static bool run_loop(Eval *eval, const Ast *loop, Value **result) {
+  Value *values = eval_expression(eval, loop->kid[0]);
+  int before = eval->diags->errors, count = eval_length(eval, values, loop->kid[0]->span);
+  if (values->kind == VALUE_BROKEN || eval->diags->errors > before) return false;
+  for (int i = 0; i < (count < 0 ? 1 : count); i++) {
+    Value *value = count < 0 ? value_new(&eval->heap, VALUE_UNKNOWN)
+                             : eval_element(eval, loop->kid[0]->span, values, i);
+    scope_set(eval->scope, loop->name, value, loop->name_span);
+    if (!run_steps(eval, loop->kid[1], result)) return false;
+  }
+  return true;
+}
+
+/* The lines of a body, up to a `return`, whose value is the result; false after reporting. */
+static bool run_steps(Eval *eval, const Ast *body, Value **result) {
+  for (int i = 0; i < body->count && !*result; i++) {
+    const Ast *step = body->kid[i];
+    if (step->kind == AST_BROKEN) return false;
+    if (step->kind == AST_FOR) {
+      if (!run_loop(eval, step, result)) return false;
+      continue;
+    }
+    Value *value = eval_expression(eval, step->kid[0]);
+    if (value->kind == VALUE_BROKEN) return false;
+    if (step->kind == AST_RETURN) {
+      *result = value;
+    } else {
+      name_matrix(eval->forward, value, step->name);
+      scope_set(eval->scope, step->name, value, step->name_span);
+    }
+  }
+  return true;
+}
+
 /* Runs the body; the value of `return`, or NULL after reporting. */
 static Value *run_body(Eval *eval, const Ast *body) {
-  for (int i = 0; i < body->count; i++) {
-    const Ast *step = body->kid[i];
-    if (step->kind == AST_BROKEN) return NULL;
-    Value *value = eval_expression(eval, step->kid[0]);
-    if (value->kind == VALUE_BROKEN) return NULL;
-    if (step->kind == AST_RETURN) return value;
-    name_matrix(eval->forward, value, step->name);
-    scope_set(eval->scope, step->name, value, step->name_span);
-  }
-  eval_error(eval, body->span, "such as: return tanh(W @ x)", "the layer returns nothing");
-  return NULL;
+  Value *result = NULL;
+  if (!run_steps(eval, body, &result)) return NULL;
+  if (!result)
+    eval_error(eval, body->span, "such as: return tanh(W @ x)", "the layer returns nothing");
+  return result;
 }
 
 static bool bind_parameters(Eval *eval, const Ast *node, Value *const *args) {
@@ -388,16 +421,25 @@ static bool bind_parameters(Eval *eval, const Ast *node, Value *const *args) {
   return true;
 }
 
-static bool all_used(Eval *eval, const Ast *node) {
+/* Whether what leaves the layer is made with every matrix; a check that knows too little of the
+ * body asks only whether they act. */
+static bool all_used(Eval *eval, const Ast *node, bool known) {
   Forward *f = eval->forward;
-  for (int i = 0; i < f->layer.matrix_count; i++)
-    if (!f->used[i]) {
-      eval_error(eval, node->name_span, "a matrix acts as W @ x",
-                 "the layer '%s' does not use its matrix '%s'", node->name,
-                 f->layer.matrices[i].name);
-      return false;
-    }
-  return true;
+  bool *needed = layer_needs(&f->layer), *used = mem_new(MOST_MATRICES, sizeof *used);
+  for (int i = 0; i < f->layer.step_count; i++) {
+    const LayerStep *step = &f->layer.steps[i];
+    bool acts = step->kind == STEP_APPLY || step->kind == STEP_APPLY_T || step->kind == STEP_BIAS;
+    if (acts && needed[i]) used[step->matrix] = true;
+  }
+  int unused = 0;
+  while (unused < f->layer.matrix_count && (known ? used : f->used)[unused]) unused++;
+  free(needed);
+  free(used);
+  if (unused == f->layer.matrix_count) return true;
+  eval_error(eval, node->name_span, "a matrix acts as W @ x",
+             "the layer '%s' does not use its matrix '%s'", node->name,
+             f->layer.matrices[unused].name);
+  return false;
 }
 
 /* Where the names of a body are looked up: a layer of the language does not see what a script calls
@@ -428,7 +470,7 @@ static bool run_layer(Eval *eval, const Ast *node, Value *const *args, int depth
   scope_free(eval->scope);
   eval->scope = caller;
   heap_release(&eval->heap, mark, NULL);
-  return e && !f->broken && all_used(eval, node);
+  return e && !f->broken && all_used(eval, node, eval->doubt == 0);
 }
 
 /* ---- links and chains ---- */
@@ -568,8 +610,22 @@ Layer *chain_layers(Eval *eval, const Chain *chain) {
 
 /* ---- declarations ---- */
 
+/* The loops of a body have no `return`. */
+static bool sound_loops(Eval *eval, const Ast *body, bool inside) {
+  for (int i = 0; i < body->count; i++) {
+    const Ast *step = body->kid[i];
+    if (step->kind == AST_RETURN && inside) {
+      eval_error(eval, step->span, NULL, "the 'return' of a layer stands behind its loops");
+      return false;
+    }
+    if (step->kind == AST_FOR && !sound_loops(eval, step->kid[1], true)) return false;
+  }
+  return true;
+}
+
 static bool sound_declaration(Eval *eval, const Ast *node) {
   const Ast *body = node->kid[node->count - 1];
+  if (!sound_loops(eval, body, false)) return false;
   for (int i = 0; i + 1 < body->count; i++)
     if (body->kid[i]->kind == AST_RETURN) {
       eval_error(eval, body->kid[i + 1]->span, NULL, "nothing follows the 'return' of a layer");

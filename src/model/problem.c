@@ -35,6 +35,23 @@ int layer_step(Layer *layer, LayerStep step) {
   return layer->step_count;
 }
 
+bool *layer_needs(const Layer *layer) {
+  bool *needed = mem_new((size_t)layer->step_count + 1, sizeof *needed);
+  if (layer->result > 0) needed[layer->result - 1] = true;
+  for (int i = layer->step_count - 1; i >= 0; i--) {
+    const LayerStep *step = &layer->steps[i];
+    if (!needed[i]) continue;
+    for (int v = 1; v <= i; v++) {
+      bool reads = step->kind == STEP_MAP ? expr_depends(step->expr, v)
+                                          : step->kind != STEP_BIAS &&
+                                                (v == step->source ||
+                                                 (step->kind == STEP_AVERAGE && v == step->other));
+      needed[v - 1] = needed[v - 1] || reads;
+    }
+  }
+  return needed;
+}
+
 void problem_free(Problem *problem) {
   if (!problem) return;
   array_drop(problem->gram);

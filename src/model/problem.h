@@ -131,5 +131,7 @@ void layers_free(Layer *layers, int count);
  */
 int layer_matrix(Layer *layer, LayerMatrix matrix);
 int layer_step(Layer *layer, LayerStep step);
+/* Whether what leaves is made of each step [step_count]; to be freed. */
+bool *layer_needs(const Layer *layer);
 
 #endif
