@@ -445,9 +445,9 @@ static int lower_map(Chain *chain, const LayerStep *step, const int *at, int var
   for (int v = 0; v < variable; v++) {
     with[v] = NULL;
     if (!expr_depends(step->expr, v)) continue;
-    if (count == OP_MAX_ARGS) {
+    if (count == OP_MAX_ARGS - 1) {
       refuse(chain, STATUS_LIMIT, "name its parts on lines of their own",
-             "an expression of this layer combines more than %d variables", OP_MAX_ARGS);
+             "an expression of this layer combines more than %d variables", OP_MAX_ARGS - 1);
       return 0;
     }
     with[v] = expr_arg(p->pool, count);

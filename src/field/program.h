@@ -113,7 +113,8 @@ typedef enum OpKind {
             * are the forces */
 } OpKind;
 
-enum { OP_MAX_ARGS = 8 };
+/* Maps of a layer have one argument less: their derivatives are multiplied by the adjoint. */
+enum { OP_MAX_ARGS = 9 };
 
 typedef struct Op {
   OpKind kind;

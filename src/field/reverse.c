@@ -156,7 +156,7 @@ static void reverse_argument(Reverse *r, const Op *op, int i, int y) {
   Program *p = r->p;
   const Expr *slope = expr_diff(p->pool, op->expr, i);
   if (slope->prim == PRIM_CONST && slope->value == 0) return;
-  int src[OP_MAX_ARGS + 1], count = 0;
+  int src[OP_MAX_ARGS], count = 0;
   const Expr *with[OP_MAX_ARGS];
   bool gathers = is_table_variable(p, op->src[i]) && !is_table_variable(p, y);
   if (slope->prim == PRIM_CONST && slope->value == 1) {

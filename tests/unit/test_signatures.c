@@ -27,6 +27,8 @@ typedef struct Row {
   "m = net with { layers = input -> " chain                                                        \
   " -> pool() -> readout }\nv = fit with { dataset = i }\n"                                        \
   "print ir(m, v), str(dmft(m, v, closure = \"ntk\").f)"
+#define WORDS(chain)                                                                               \
+  "print ir(net with { layers = input -> " chain " -> readout }, fit with { dataset = i })"
 #define OPTIMIZER                                                                                  \
   "v = fit with { optimizer = %s }\nprint ir(net, v), str(dmft(net, v, closure = \"ntk\").f)"
 #define ENTRYWISE                                                                                  \
@@ -149,6 +151,23 @@ static const Row rows[] = {
       {"width", "7"}},
      "N(0, 9), trained at rate 5"},
     {"conv", IMAGE("%s"), {{"activation", "tanh"}, {"train", "false"}, {"rate", "5"}}, "frozen"},
+    {"recurrent",
+     WORDS("%s"),
+     {{"activation", "tanh"},
+      {"length", "3"},
+      {"sigma_w", "2"},
+      {"sigma_u", "4"},
+      {"sigma_b", "3"},
+      {"train", "true"},
+      {"rate", "5"},
+      {"width", "7"}},
+     "N(0, 16), trained at rate 5"},
+    {"recurrent",
+     WORDS("%s"),
+     {{"activation", "tanh"}, {"length", "3"}, {"train", "false"}, {"rate", "5"}},
+     "N(0, 1), frozen"},
+    {"layer_norm", ASK("dense(linear) -> %s"), {{"eps", "3"}}, "sqrt(m2 + 3)"},
+    {"rms_norm", ASK("dense(linear) -> %s"), {{"eps", "3"}}, "sqrt(m1 + 3)"},
     {"flow", OPTIMIZER, {{"eta", "0.25"}, {"dt", "0.5"}}, "η = 0.25"},
     {"momentum", OPTIMIZER, {{"eta", "0.25"}, {"beta", "0.5"}}, "η = 0.25"},
     {"nesterov", OPTIMIZER, {{"eta", "0.25"}, {"beta", "0.5"}}, "η = 0.25"},
