@@ -62,6 +62,11 @@ static void print_constant(FILE *out, const Constant *c) {
     fprintf(out, "known [%zu, %zu]%s\n", c->rows, c->cols, c->steps ? " at t" : "");
 }
 
+static void print_average(FILE *out, const Op *op, const char *const *names) {
+  if (op->factor != 1) fprintf(out, "%g ", op->factor);
+  fprintf(out, op->src_count > 1 ? "<%s %s>\n" : "<%s>\n", names[0], names[op->src_count - 1]);
+}
+
 static void print_op(FILE *out, const Program *p, const Op *op) {
   const char *names[OP_MAX_ARGS];
   for (int i = 0; i < op->src_count; i++) names[i] = p->variables[op->src[i]].name;
@@ -79,10 +84,7 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   case OP_APPLY_T: fprintf(out, "%sᵀ %s\n", p->matrices[op->matrix].name, names[0]); break;
   case OP_CONST: print_constant(out, &p->constants[op->constant]); break;
   case OP_MOMENT: fprintf(out, "<%s %sᵀ>\n", names[0], names[1]); break;
-  case OP_AVERAGE:
-    if (op->factor != 1) fprintf(out, "%g ", op->factor);
-    fprintf(out, op->src_count > 1 ? "<%s %s>\n" : "<%s>\n", names[0], names[op->src_count - 1]);
-    break;
+  case OP_AVERAGE: print_average(out, op, names); break;
   case OP_MIX:
     fprintf(out, "%s%s %s%s\n", names[0], op->transpose_a ? "ᵀ" : "", names[1],
             op->transpose_b ? "ᵀ" : "");

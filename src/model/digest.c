@@ -123,9 +123,8 @@ static void take_contents(Digest *digest, const Value *value) {
     take_values(digest, value->link.args, value->link.count);
     break;
   case VALUE_MATRIX:
-    mix(digest, (uint64_t)value->matrix.index);
+    mix(digest, 2 * (uint64_t)value->matrix.index + value->matrix.transposed);
     digest_number(digest, value->matrix.factor);
-    mix(digest, value->matrix.transposed);
     break;
   case VALUE_OPTIMIZER:
     take_value(digest, value->optimizer.builtin);

@@ -36,7 +36,8 @@ enum {
   BUILTIN_READS = 16,      /* reads a file */
   BUILTIN_FORM = 32,       /* evaluates its arguments itself: its Call has only the node */
   BUILTIN_OPTIMIZER = 64,  /* gives an optimizer */
-  BUILTIN_SAYS = 128       /* declares, and stands so in the recipes of results */
+  BUILTIN_SAYS = 128,      /* declares, and stands so in the recipes of results */
+  BUILTIN_AVERAGES = 256   /* in a layer an average over neurons, also in those of recipes */
 };
 
 /* A row of a table of builtins. The signature reads "a, b = 2, word = \"zero\", rest..."; a default

@@ -191,7 +191,14 @@ Value *forward_scale(Eval *eval, Span span, const Value *matrix, const Value *fa
   return value;
 }
 
+/* Whether a layer is under way; reports otherwise. */
+static bool in_layer(Eval *eval, Span span) {
+  if (!eval->forward) eval_error(eval, span, NULL, "a matrix acts in the body of its layer");
+  return eval->forward != NULL;
+}
+
 Value *forward_transpose(Eval *eval, Span span, const Value *matrix) {
+  if (!in_layer(eval, span)) return value_new(&eval->heap, VALUE_BROKEN);
   if (eval->forward->layer.matrices[matrix->matrix.index].window)
     return eval_error(eval, span, NULL, "a convolution has no transpose in this version");
   Value *value = value_new(&eval->heap, VALUE_MATRIX);
@@ -280,6 +287,7 @@ static const Expr *field_of(Eval *eval, Span span, const char *what, const Value
 
 Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x) {
   Forward *f = eval->forward;
+  if (!in_layer(eval, span)) return value_new(&eval->heap, VALUE_BROKEN);
   const Expr *e =
       field_of(eval, span, "a matrix acts on what enters the layer or is made of it", x);
   int index = matrix->matrix.index;

@@ -29,9 +29,9 @@ static bool may_call(const Confine *c, const Ast *callee) {
   if (callee->kind != AST_NAME) return false;
   if (is_own_layer(c, callee->name)) return !c->body;
   const Binding *known = scope_find(c->base, callee->name);
-  return known && known->value->kind == VALUE_BUILTIN &&
-         known->value->builtin.row->flags &
-             (BUILTIN_ELEMENTWISE | BUILTIN_LAYER | BUILTIN_OPTIMIZER | BUILTIN_SAYS);
+  int flags = BUILTIN_ELEMENTWISE | BUILTIN_LAYER | BUILTIN_OPTIMIZER | BUILTIN_SAYS |
+              (c->body ? BUILTIN_AVERAGES : 0);
+  return known && known->value->kind == VALUE_BUILTIN && known->value->builtin.row->flags & flags;
 }
 
 /* A chain, and a layer so many times; in a body all that is arithmetic. */
