@@ -241,12 +241,18 @@ static Value *solve(Call *call, Program *program, Solver solver, const Result *t
   return value;
 }
 
+/* Whether a field says how networks differ. */
+static bool is_of_many(FieldId id) {
+  return field_row(id)->kind == KIND_VARIANCE || field_row(id)->kind == KIND_COVARIANCE;
+}
+
 /* A call in the recipe of a result from a file gives this very result, which has here its origin.
  * What was not saved can be computed. */
 static Value *adopt(Call *call, int kind, Program *program, SolveOptions options) {
   Result *result = session_of(call)->loading, *wanted = promised(kind, program, &options);
   Sizes sizes = sizes_of(program);
   bool fits = !result->origin && strcmp(result->kind, wanted->kind) == 0;
+  bool alone = kind == NETS && options.ensemble == 1;
   for (int i = 0; fits && i < wanted->field_count; i++) {
     const ResultField *field = &wanted->fields[i];
     const ResultField *own = result_find(result, field->name, field->layer);
@@ -255,7 +261,7 @@ static Value *adopt(Call *call, int kind, Program *program, SolveOptions options
     shape.rank = field_shape(id, sizes, shape.shape);
     if (own)
       fits = array_same_shape(own->value, &shape);
-    else
+    else if (!(alone && is_of_many(id)))
       field_promise(result, id, field->layer);
   }
   result_drop(wanted);
