@@ -112,7 +112,8 @@ void dmf_interrupt(Dmf *dmf);
 /* The i-th text that may take the place of the word that ends at `cursor`, or NULL past the end:
  * fields after a dot, keys in a declaration, arguments ("samples = ") in a call, options of a plot,
  * library files in an import, γ for \gamma; else names and words. Inside a string the word goes back
- * to its quote. Valid until the next call with i = 0. */
+ * to its quote. A cursor past the end of the text stands at its end. Valid until the next call with
+ * i = 0. */
 const char *dmf_complete(Dmf *dmf, const char *text, size_t cursor, int i);
 
 /* The variables of the session and what they are, a line each; to be freed. */

@@ -182,6 +182,29 @@ expect 0 '"label":"sigma_w = "' served "$begun" '{"id": 3, "method": "textDocume
 expect 0 '"result":[{"label":"gamma"' served "$begun" '{"id": 3, "method": "textDocument/completion", "params": {'"$place"': 30}}}'
 expect 0 '"newText":"x = nam\nprint dense\n"' served "$opened" '{"id": 3, "method": "textDocument/formatting", "params": {'"$at"'}}'
 expect 0 -32601 served '{"id": 3, "method": "nothing/ofThisName"}'
+# Every place gets an answer, also where the text has none; columns count UTF-16 units
+answered() { served "$@" | grep -c '"id":"q'; }
+for text in '' 'print 1' 'a.' 'print \"' '((((' '\ud83d\ude00 \ud83d = x\r\nprint nam' 'a\u0000b'; do
+  questions=('{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "u", "text": "'"$text"'"}}}')
+  for line in 0 1 5 -1 4294967296 0.5 '"0"'; do
+    for character in 0 1 99 -1 9223372036854775807 null; do
+      for method in hover completion; do
+        questions+=('{"id": "q'${#questions[@]}'", "method": "textDocument/'$method'", "params":
+          {"textDocument": {"uri": "u"}, "position": {"line": '"$line"', "character": '"$character"'}}}')
+      done
+    done
+  done
+  expect 0 84 answered "${questions[@]}"
+done
+wide='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "u", "text": "s = \"\ud83d\ude00\"; print nam\r\nprint nix"}}}'
+expect 0 '"start":{"line":0,"character":16},"end":{"line":0,"character":19}' served "$wide"
+expect 0 '"start":{"line":1,"character":6},"end":{"line":1,"character":9}' served "$wide"
+expect 0 '"id":3,"error":{"code":-32600' served '{"id": 2, "method": "shutdown"}' '{"id": 3, "method": "initialize"}'
+expect 0 '"id":null,"error":{"code":-32700' served '{"id": 3'
+expect 0 '"id":null,"error":{"code":-32600' served '[1]'
+expect 0 '"id":null,"error":{"code":-32600' served '{"id": {}, "method": "shutdown"}'
+expect 0 '"id":7,"result":null' shell '(printf "Content-Length: 300000000\r\n\r\n"; head -c 300000000 /dev/zero
+  printf "Content-Length: 29\r\n\r\n"; echo "{\"id\": 7,\"method\":\"shutdown\"}") | "$1" lsp'
 expect 2 '' shell 'printf "Content-Length: 17\r\n\r\n{\"method\":\"exit\"}" | "$1" lsp'
 
 # Layout

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <jansson.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,23 +19,46 @@ typedef struct Server {
 } Server;
 
 /* Numbers of the protocol. */
-enum { SYNC_FULL = 1, PARSE_ERROR = -32700, NO_SUCH_METHOD = -32601 };
+enum { SYNC_FULL = 1, PARSE_ERROR = -32700, INVALID_REQUEST = -32600, NO_SUCH_METHOD = -32601 };
 
 /* Messages */
 
-/* The body of the next message, to be freed; NULL at the end of the input. */
+static void refuse(json_t *id, int code, const char *message);
+
+/* The length that the header of the next message announces; false at the end of the input. */
+static bool read_header(size_t *length) {
+  static const char name[] = "Content-Length:";
+  char line[256]; /* of a longer one the rest passes for more lines, which mean nothing */
+  *length = 0;
+  while (fgets(line, sizeof line, stdin)) {
+    if (line[strspn(line, "\r\n")] == 0) return true;
+    if (!strncasecmp(line, name, sizeof name - 1))
+      *length = strtoul(line + sizeof name - 1, NULL, 10);
+  }
+  return false;
+}
+
+static void skip(size_t length) {
+  char piece[BUFSIZ];
+  for (size_t got; length > 0; length -= got) {
+    got = fread(piece, 1, length < sizeof piece ? length : sizeof piece, stdin);
+    if (got == 0) return;
+  }
+}
+
+/* The body of the next message, to be freed; NULL at the end of the input. One that is too long is
+ * passed over. */
 static char *read_body(size_t *length) {
   enum { MOST = 1 << 28 };
-  char *line = NULL, *body = NULL;
-  size_t room = 0;
-  *length = 0;
-  while (getline(&line, &room, stdin) > 0 && strspn(line, "\r\n") != strlen(line))
-    if (!strncasecmp(line, "Content-Length:", 15)) *length = strtoul(line + 15, NULL, 10);
-  bool ended = feof(stdin) || ferror(stdin) || *length > MOST;
-  free(line);
-  if (!ended && (body = malloc(*length + 1)) && fread(body, 1, *length, stdin) == *length)
-    return body[*length] = 0, body;
-  free(body);
+  while (read_header(length)) {
+    char *body = *length <= MOST ? malloc(*length + 1) : NULL;
+    if (body && fread(body, 1, *length, stdin) == *length) return body[*length] = 0, body;
+    if (!body) {
+      skip(*length);
+      refuse(NULL, INVALID_REQUEST, "this message is too long");
+    }
+    free(body);
+  }
   return NULL;
 }
 
@@ -58,12 +82,16 @@ static void refuse(json_t *id, int code, const char *message) {
       json_pack("{s:O?, s:{s:i, s:s}}", "id", id, "error", "code", code, "message", message));
 }
 
-/* Places: the protocol counts lines and UTF-16 units from 0, a session lines and characters from 1
+/* Places: the protocol counts lines and UTF-16 units from 0, a session lines and characters from 1.
+ * The lines of a session end with a line feed, those of the protocol also with a carriage return.
  */
 
-static const char *line_of(const char *text, int line) {
-  for (; line > 0 && (text = strchr(text, '\n')); line--) text++;
-  return text ? text : "";
+static const char *line_end(const char *at) { return at + strcspn(at, "\r\n"); }
+
+/* The beginning of the next line, or the end of the text. */
+static const char *next_line(const char *at) {
+  at = line_end(at);
+  return at + (at[0] == '\r' && at[1] == '\n' ? 2 : *at != 0);
 }
 
 /* The byte after `at` that begins the next character, and how many UTF-16 units lie between. */
@@ -73,29 +101,49 @@ static const char *next_character(const char *at, int *units) {
   return at;
 }
 
-static json_t *position(const char *text, int line, int column) {
-  const char *at = line_of(text, line - 1);
-  int units = 0, step;
-  for (; column > 1 && *at && *at != '\n'; column--, units += step) at = next_character(at, &step);
-  return json_pack("{s:i, s:i}", "line", line > 0 ? line - 1 : 0, "character", units);
+/* The place in a text, as the protocol writes it. */
+static json_t *position_of(const char *text, const char *place) {
+  int line = 0, units = 0, step;
+  for (const char *next; *line_end(text) && (next = next_line(text)) <= place; line++) text = next;
+  for (; text < place; units += step) text = next_character(text, &step);
+  return json_pack("{s:i, s:i}", "line", line, "character", units);
 }
 
-static const char *text_of(const Server *server, json_t *params, const char **uri) {
+/* The same of a place that a session tells. */
+static json_t *position(const char *text, int line, int column) {
+  const char *at = text;
+  int step;
+  for (const char *next; line > 1 && (next = strchr(at, '\n')); line--) at = next + 1;
+  for (; column > 1 && *at && *at != '\n'; column--) at = next_character(at, &step);
+  return position_of(text, at);
+}
+
+/* A place of the protocol in a text: past the end of a line at its end, past the last line at the
+ * end of the text, inside a character before it. */
+static const char *place_at(const char *text, json_int_t line, json_int_t character) {
+  for (; line > 0 && *text; line--) text = next_line(text);
+  const char *end = line_end(text), *next;
+  for (int step; text < end; text = next, character -= step) {
+    next = next_character(text, &step);
+    if (character < step) break;
+  }
+  return text;
+}
+
+static const json_t *document_of(const Server *server, json_t *params, const char **uri) {
   *uri = NULL;
   json_unpack(params, "{s:{s:s}}", "textDocument", "uri", uri);
-  return *uri ? json_string_value(json_object_get(server->documents, *uri)) : NULL;
+  return *uri ? json_object_get(server->documents, *uri) : NULL;
 }
 
-/* Where the cursor of a request stands in its document; NULL when nowhere. */
+/* Where the cursor of a request stands in its document; NULL when the request names no document or
+ * no place. */
 static const char *cursor(const Server *server, json_t *params, const char **text) {
-  int line = -1, character = -1, step;
+  json_int_t line = -1, character = -1;
   const char *uri;
-  *text = text_of(server, params, &uri);
-  json_unpack(params, "{s:{s:i, s:i}}", "position", "line", &line, "character", &character);
-  if (!*text || line < 0) return NULL;
-  const char *at = line_of(*text, line);
-  for (; character > 0 && *at && *at != '\n'; character -= step) at = next_character(at, &step);
-  return at;
+  *text = json_string_value(document_of(server, params, &uri));
+  json_unpack(params, "{s:{s:I, s:I}}", "position", "line", &line, "character", &character);
+  return *text && line >= 0 && character >= 0 ? place_at(*text, line, character) : NULL;
 }
 
 static bool is_word(char byte) {
@@ -117,6 +165,22 @@ static char *path_of(const char *uri) {
   return path;
 }
 
+/* A text made of names and pieces of files, with a mark for every byte of one that is no UTF-8. */
+static json_t *text_json(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static json_t *text_json(const char *format, ...) {
+  char *text = NULL;
+  va_list list;
+  va_start(list, format);
+  if (vasprintf(&text, format, list) < 0) text = NULL;
+  va_end(list);
+  json_t *json = json_string(text ? text : "");
+  for (char *at = text; !json && *at; at++)
+    if ((unsigned char)*at >= 0x80) *at = '?';
+  if (!json) json = json_string(text);
+  free(text);
+  return json;
+}
+
 /* Checking */
 
 /* What a check collects. */
@@ -135,8 +199,8 @@ static bool append_note(json_t *list, const DmfDiagnostic *d) {
   json_t *last = json_array_get(list, json_array_size(list) - 1);
   if (!last || strcmp(d->severity, "note")) return false;
   const char *before = json_string_value(json_object_get(last, "message"));
-  json_t *longer = d->file ? json_sprintf("%s\n%s:%d: %s", before, d->file, d->line, d->message)
-                           : json_sprintf("%s\n%s", before, d->message);
+  json_t *longer = d->file ? text_json("%s\n%s:%d: %s", before, d->file, d->line, d->message)
+                           : text_json("%s\n%s", before, d->message);
   json_object_set_new(last, "message", longer);
   return true;
 }
@@ -147,9 +211,9 @@ static void collect(void *sink, const DmfDiagnostic *d) {
   if (!findings || append_note(findings->list, d)) return;
   bool here = d->file && !strcmp(d->file, findings->path);
   int line = here ? d->line : 1, column = here ? d->column : 1;
-  json_t *message = d->hint ? json_sprintf("%s\n%s", d->message, d->hint) : json_string(d->message);
+  json_t *message = text_json("%s%s%s", d->message, d->hint ? "\n" : "", d->hint ? d->hint : "");
   if (d->file && !here) {
-    json_t *place = json_sprintf("%s:%d: %s", d->file, d->line, json_string_value(message));
+    json_t *place = text_json("%s:%d: %s", d->file, d->line, json_string_value(message));
     json_decref(message);
     message = place;
   }
@@ -172,19 +236,20 @@ static Dmf *open_session(const Server *server, Findings *findings) {
 }
 
 /* A script that would keep a check busy is interrupted after a while. */
-static void check_text(Dmf *dmf, const char *path, const char *text) {
+static void check_text(Dmf *dmf, const char *path, const char *text, size_t length) {
   enum { SECONDS = 5 };
   signals_limit(dmf, SECONDS);
-  dmf_check_text(dmf, path, text, strlen(text));
+  dmf_check_text(dmf, path, text, length);
   signals_limit(NULL, 0);
 }
 
 static void check(const Server *server, const char *uri) {
-  const char *text = json_string_value(json_object_get(server->documents, uri));
+  const json_t *document = json_object_get(server->documents, uri);
+  const char *text = json_string_value(document);
   char *path = path_of(uri);
   Findings findings = {path, text ? text : "", json_array()};
   Dmf *dmf = open_session(server, &findings);
-  if (text) check_text(dmf, path, text);
+  if (text) check_text(dmf, path, text, json_string_length(document));
   dmf_close(dmf);
   free(path);
   send_message(json_pack("{s:s, s:{s:s, s:o}}", "method", "textDocument/publishDiagnostics",
@@ -194,10 +259,10 @@ static void check(const Server *server, const char *uri) {
 /* Requests */
 
 static json_t *initialize(void) {
-  return json_pack("{s:{s:i, s:b, s:b, s:{s:[s]}}, s:{s:s, s:s}}", "capabilities",
-                   "textDocumentSync", SYNC_FULL, "hoverProvider", 1, "documentFormattingProvider",
-                   1, "completionProvider", "triggerCharacters", ".", "serverInfo", "name", "dmf",
-                   "version", dmf_version());
+  return json_pack("{s:{s:s, s:i, s:b, s:b, s:{s:[s]}}, s:{s:s, s:s}}", "capabilities",
+                   "positionEncoding", "utf-16", "textDocumentSync", SYNC_FULL, "hoverProvider", 1,
+                   "documentFormattingProvider", 1, "completionProvider", "triggerCharacters", ".",
+                   "serverInfo", "name", "dmf", "version", dmf_version());
 }
 
 static json_t *hover(const Server *server, json_t *params) {
@@ -207,10 +272,11 @@ static json_t *hover(const Server *server, json_t *params) {
   while (is_word(*end)) end++;
   char *name = strndup(begin, (size_t)(end - begin));
   Dmf *dmf = open_session(server, NULL);
-  check_text(dmf, "", text);
+  check_text(dmf, "", text, strlen(text));
   char *help = name && *name ? dmf_help(dmf, name) : NULL;
-  json_t *result =
-      help ? json_pack("{s:{s:s, s:s}}", "contents", "kind", "plaintext", "value", help) : NULL;
+  json_t *result = help ? json_pack("{s:{s:s, s:o}}", "contents", "kind", "plaintext", "value",
+                                    text_json("%s", help))
+                        : NULL;
   dmf_close(dmf);
   free(help);
   free(name);
@@ -282,10 +348,12 @@ static json_t *completion(const Server *server, json_t *params) {
 /* One edit that replaces the whole text. */
 static json_t *formatting(const Server *server, json_t *params) {
   enum { LAST = 0x7fffffff };
-  const char *uri, *text = text_of(server, params, &uri);
+  const char *uri;
+  const json_t *document = document_of(server, params, &uri);
+  const char *text = json_string_value(document);
   char *formatted = NULL;
   Dmf *dmf = open_session(server, NULL);
-  if (text) dmf_format_text(dmf, uri, text, strlen(text), &formatted);
+  if (text) dmf_format_text(dmf, uri, text, json_string_length(document), &formatted);
   dmf_close(dmf);
   json_t *edits = formatted ? json_pack("[{s:{s:{s:i, s:i}, s:{s:i, s:i}}, s:s}]", "range", "start",
                                         "line", 0, "character", 0, "end", "line", LAST, "character",
@@ -324,13 +392,16 @@ static void closed(Server *server, json_t *params) {
   check(server, uri); /* of nothing: takes the messages away */
 }
 
-/* Takes note of a notification, or answers a request. */
-static void handle(Server *server, const char *method, json_t *id, json_t *params) {
-  if (!id) {
-    if (!strcmp(method, "textDocument/didOpen")) opened(server, params);
-    if (!strcmp(method, "textDocument/didChange")) changed(server, params);
-    if (!strcmp(method, "textDocument/didClose")) closed(server, params);
-    if (!strcmp(method, "exit")) server->done = true;
+static void take_note(Server *server, const char *method, json_t *params) {
+  if (!strcmp(method, "textDocument/didOpen")) opened(server, params);
+  if (!strcmp(method, "textDocument/didChange")) changed(server, params);
+  if (!strcmp(method, "textDocument/didClose")) closed(server, params);
+  if (!strcmp(method, "exit")) server->done = true;
+}
+
+static void answer(Server *server, const char *method, json_t *id, json_t *params) {
+  if (server->asked_to_end) {
+    refuse(id, INVALID_REQUEST, "the server was asked to shut down");
   } else if (!strcmp(method, "initialize")) {
     respond(id, initialize());
   } else if (!strcmp(method, "textDocument/hover")) {
@@ -347,17 +418,58 @@ static void handle(Server *server, const char *method, json_t *id, json_t *param
   }
 }
 
+/* Whether this is what the protocol calls a message; what answers a request of ours has no method,
+ * and there is none. */
+static void handle(Server *server, json_t *message) {
+  json_t *id = json_object_get(message, "id"), *params = json_object_get(message, "params");
+  const char *method = json_string_value(json_object_get(message, "method"));
+  bool identified = json_is_string(id) || json_is_number(id) || json_is_null(id);
+  if (!message)
+    refuse(NULL, PARSE_ERROR, "this is no JSON");
+  else if (!method || (id && !identified))
+    refuse(identified ? id : NULL, INVALID_REQUEST, "a message has a method, and an id or none");
+  else if (id)
+    answer(server, method, id, params);
+  else
+    take_note(server, method, params);
+}
+
+/* The code of an escape \uXXXX, or -1 where there is none. */
+static int escape_code(const char *at) {
+  int code = 0;
+  if (at[0] != '\\' || at[1] != 'u') return -1;
+  for (int i = 2; i < 6; i++) {
+    static const char digits[] = "0123456789abcdef";
+    const char *digit = at[i] ? strchr(digits, tolower((unsigned char)at[i])) : NULL;
+    if (!digit) return -1;
+    code = 16 * code + (int)(digit - digits);
+  }
+  return code;
+}
+
+static bool within(int code, int least, int most) { return code >= least && code <= most; }
+
+/* Half of a surrogate pair, which an editor may send of a broken text, is no character: U+FFFD
+ * takes its place. */
+static void mend_escapes(char *body) {
+  enum { ESCAPE = 6 }; /* bytes */
+  for (char *at = body; (at = strchr(at, '\\'));) {
+    int code = escape_code(at);
+    bool pair = within(code, 0xd800, 0xdbff) && within(escape_code(at + ESCAPE), 0xdc00, 0xdfff);
+    if (!pair && within(code, 0xd800, 0xdfff)) memcpy(at, "\\ufffd", ESCAPE);
+    at += pair ? 2 * ESCAPE : at[1] ? 2 : 1;
+  }
+}
+
 int lsp_run(void) {
   Server server = {.documents = json_object(), .nowhere = fopen("/dev/null", "w")};
   char *body;
   size_t length;
   setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
   while (!server.done && server.nowhere && (body = read_body(&length))) {
-    json_t *message = json_loadb(body, length, 0, NULL);
-    const char *method = json_string_value(json_object_get(message, "method"));
-    if (!message) refuse(NULL, PARSE_ERROR, "this is no JSON");
-    if (method)
-      handle(&server, method, json_object_get(message, "id"), json_object_get(message, "params"));
+    mend_escapes(body);
+    json_t *message = json_loadb(body, length, JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL);
+    handle(&server, message);
     json_decref(message);
     free(body);
   }

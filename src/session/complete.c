@@ -276,7 +276,7 @@ void candidates_free(Dmf *dmf) {
 const char *dmf_complete(Dmf *dmf, const char *text, size_t cursor, int i) {
   PLAIN_LOCALE;
   if (i == 0) {
-    Place place = find_place(dmf, text, cursor);
+    Place place = find_place(dmf, text, strnlen(text, cursor));
     candidates_free(dmf);
     offer_all(&place);
     choose(&place);
