@@ -70,7 +70,7 @@ training fit { dataset = d; optimizer = gd(eta = 0.1); steps = 500 }
 print "started"
 print dmft(net, fit, samples = 4000).loss[500]
 END
-echo 'function f(n) = if n < 1 then 1 else f(n - 1) + f(n - 1); import "pipe.dmf"; print f(60)' >recurse.dmf
+echo 'function f(n) = if n < 1 then 1 else f(n - 1) + f(n - 1); print "started"; print f(60)' >recurse.dmf
 mkfifo pipe.dmf
 
 # Where a script comes from
@@ -291,7 +291,13 @@ expect 5 'missing.dmf' "$DMF" check missing.dmf
 expect 5 '' "$DMF" "$scratch"
 expect 1 '<command line>:1:' "$DMF" -e 'print nothing_of_this_name'
 expect 1 '<stdin>:1:' shell 'echo "print nothing_of_this_name" | "$1"'
-expect 130 interrupted interrupted 'timeout 600 tee pipe.dmf' "$DMF" recurse.dmf # opens when it is read
+expect 130 interrupted interrupted 'shown 0 started' "$DMF" recurse.dmf
+expect 130 interrupted interrupted 'shown 0 started' "$DMF" -e 'print "started"' -e 'x = sweep(k, k = 0..4e7)'
+
+# What a script names is a regular file, so that nothing waits for a pipe
+expect 5 'not a regular file' "$DMF" -e 'import "pipe.dmf"'
+expect 5 'not a regular file' "$DMF" check --json <(echo 'import "/dev/zero"')
+expect 0 '' "$DMF" check <(echo 'x = 1')
 expect 130 started interrupted 'shown 0 started' "$DMF" long.dmf
 in_foreground() { set -m; "$@"; } # SIGINT is not ignored at the start, as it is in the background
 expect 130 interrupted in_foreground interrupted 'shown 0 started' "$DMF" long.dmf

@@ -3,6 +3,7 @@
 #include "model/builtins.h"
 #include "model/forward.h"
 #include "base/memory.h"
+#include "base/work.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -48,11 +49,12 @@ static Value *number(Call *call, double x) { return value_number(&call->eval->he
 
 static bool given(const Call *call, int i) { return call->args[i]->kind != VALUE_NONE; }
 
-/* An argument as an array, to be dropped; NULL after reporting. */
+/* An argument as an array that is read once, to be dropped; NULL after reporting. */
 static Array *take(Call *call, int i) {
   const Value *value = call->args[i];
   Array *array = value_as_array(value);
-  if (array) return array;
+  if (array && work_spend((double)array->size)) return array;
+  array_drop(array);
   if (value_is_numeric(value))
     eval_fail(call->eval, STATUS_LIMIT, call->span, NULL, "not enough memory");
   else if (value->kind == VALUE_SYMBOL)

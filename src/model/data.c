@@ -129,7 +129,10 @@ static bool check_definite(Data data, const Array *gram) {
   if (!all_finite(data, DATASET_GRAM) || !check_symmetry(data, gram, &largest)) return false;
   const char *why;
   Array *values = array_eigenvalues(gram, &why);
-  if (!values) return wrong(data, DATASET_GRAM, NULL, why);
+  if (!values) {
+    eval_fail(data.eval, array_failure(), data.places[DATASET_GRAM], NULL, "%s", why);
+    return false;
+  }
   double least = values->data[0];
   array_drop(values);
   if (least >= -1e-8 * largest) return true;

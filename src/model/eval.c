@@ -2,6 +2,7 @@
 /* Statements. */
 #include "model/eval.h"
 #include "base/memory.h"
+#include "base/work.h"
 #include "model/declare.h"
 #include "model/forward.h"
 #include "syntax/habits.h"
@@ -12,8 +13,12 @@
 
 /* Errors */
 
+bool eval_affords(const Eval *eval, double numbers) { return !eval->dry || work_spend(numbers); }
+
 static Value *report(Eval *eval, Status status, Span span, const char *hint, const char *format,
                      va_list list) {
+  if (eval->dry && status == STATUS_LIMIT && work_refused())
+    return value_new(&eval->heap, VALUE_UNKNOWN);
   char *message = mem_vformat(format, list);
   diag_error(eval->diags, status, span, hint, "%s", message);
   free(message);

@@ -126,7 +126,15 @@ struct Eval {
 
 enum { CALL_DEPTH = 200, EXPRESSION_DEPTH = 4000 };
 
-/* Reports an error; a run halts. Returns a broken value. */
+/* What a check may compute (base/work.h), and how much of it an expression takes by itself: a million
+ * expressions or some hundred megabytes, which is a second or less. */
+enum { CHECK_WORK = 50000000, EXPRESSION_WORK = 50 };
+
+/* Whether a check may spend so much; a run always may. */
+bool eval_affords(const Eval *eval, double numbers);
+
+/* Reports an error; a run halts. Returns a broken value. What a check leaves out because it would be
+ * too much work is no error, and not known. */
 Value *eval_error(Eval *eval, Span span, const char *hint, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 Value *eval_fail(Eval *eval, Status status, Span span, const char *hint, const char *format, ...)

@@ -139,6 +139,7 @@ static Value *evaluate(Eval *eval, const Ast *node) {
 
 Value *eval_expression(Eval *eval, const Ast *node) {
   if (eval_interrupted(eval, node->span)) return value_new(&eval->heap, VALUE_BROKEN);
+  if (!eval_affords(eval, EXPRESSION_WORK)) return value_new(&eval->heap, VALUE_UNKNOWN);
   if (eval->depth >= EXPRESSION_DEPTH)
     return eval_fail(eval, STATUS_LIMIT, node->span, NULL, "expressions are nested too deeply");
   eval->depth++;

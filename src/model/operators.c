@@ -34,7 +34,9 @@ static const Expr *as_expr(Eval *eval, const Value *value) {
   return value->kind == VALUE_SYMBOL ? value->symbol : expr_const(eval->pool, value->number);
 }
 
-static Value *symbol(Eval *eval, const Expr *expr) {
+static Value *symbol(Eval *eval, Span span, const Expr *expr) {
+  if (expr_is_endless(expr))
+    return eval_fail(eval, STATUS_LIMIT, span, NULL, "a function of too many operations");
   Value *value = value_new(&eval->heap, VALUE_SYMBOL);
   value->symbol = expr;
   return value;
@@ -55,7 +57,7 @@ Value *eval_prim(Eval *eval, Span span, Prim prim, Value *a, Value *b) {
     if (!is_scalar(a) || (b && !is_scalar(b)))
       return eval_error(eval, span, NULL, "cannot combine %s with %s", value_describe(a),
                         value_describe(b));
-    return symbol(eval,
+    return symbol(eval, span,
                   expr_call(eval->pool, prim, as_expr(eval, a), b ? as_expr(eval, b) : NULL, NULL));
   }
   const Value *odd = !value_is_numeric(a) ? a : b && !value_is_numeric(b) ? b : NULL;
@@ -96,8 +98,9 @@ Value *eval_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *n
     if (!is_scalar(yes) || !is_scalar(no))
       return eval_error(eval, span, NULL, "both branches must be numbers here, not %s",
                         value_describe(is_scalar(yes) ? no : yes));
-    return symbol(eval, expr_call(eval->pool, PRIM_SELECT, as_expr(eval, condition),
-                                  as_expr(eval, yes), as_expr(eval, no)));
+    return symbol(eval, span,
+                  expr_call(eval->pool, PRIM_SELECT, as_expr(eval, condition), as_expr(eval, yes),
+                            as_expr(eval, no)));
   }
   if (condition->kind != VALUE_ARRAY) return value_new(&eval->heap, VALUE_UNKNOWN);
   if (!value_is_numeric(yes) || !value_is_numeric(no))
@@ -128,7 +131,12 @@ static Value *compare_strings(Eval *eval, const Ast *node, int op, const Value *
   return value_truth(value);
 }
 
-static Value *join_strings(Eval *eval, const Value *a, const Value *b) {
+static Value *join_strings(Eval *eval, Span span, const Value *a, const Value *b) {
+  enum { LONGEST = 1 << 28 };
+  size_t length = strlen(a->string) + strlen(b->string);
+  if (length > LONGEST)
+    return eval_fail(eval, STATUS_LIMIT, span, NULL, "a text of %zu bytes is too long", length);
+  if (!eval_affords(eval, (double)length)) return value_new(&eval->heap, VALUE_UNKNOWN);
   char *text = mem_format("%s%s", a->string, b->string);
   Value *value = value_string(&eval->heap, text);
   value->known = a->known && b->known;
@@ -210,7 +218,7 @@ static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   if (op == '*' && a->kind == VALUE_NUMBER && b->kind == VALUE_MATRIX)
     return forward_scale(eval, node->span, b, a);
   if (a->kind == VALUE_STRING && b->kind == VALUE_STRING)
-    return op == '+' ? join_strings(eval, a, b) : compare_strings(eval, node, op, a, b);
+    return op == '+' ? join_strings(eval, node->span, a, b) : compare_strings(eval, node, op, a, b);
   bool function = eval_is_activation(a) || eval_is_activation(b);
   bool text = op == '+' && (a->kind == VALUE_STRING || b->kind == VALUE_STRING);
   if (!operable(a) || !operable(b))

@@ -368,7 +368,22 @@ static bool fill_muon(Eval *eval, const Optimizer *optimizer, Problem *problem) 
   return problem->other_eta;
 }
 
+/* Whether the numbers of all steps fit into the memory that is there, and into what a check may
+ * compute; reports otherwise. */
+static bool fits(Eval *eval, const Optimizer *optimizer, const Problem *problem) {
+  bool batches = schedule_of(optimizer).value || batch_size(optimizer).value;
+  double numbers = (double)problem->steps * (1 + (batches ? problem->points : 0));
+  double bytes = numbers * sizeof(double);
+  if (bytes <= mem_available() && eval_affords(eval, numbers)) return true;
+  char *wanted = mem_size(bytes);
+  eval_fail(eval, STATUS_LIMIT, problem->training_span, NULL,
+            "not enough memory: %d steps take %s alone", problem->steps, wanted);
+  free(wanted);
+  return false;
+}
+
 bool optimizer_fill(Eval *eval, const Optimizer *optimizer, Problem *problem) {
+  if (!fits(eval, optimizer, problem)) return false;
   size_t steps = (size_t)problem->steps, points = (size_t)problem->points;
   if (!optimizer_check(eval, optimizer, steps, points)) return false;
   const Value *eta = rates(eval, optimizer, steps);

@@ -108,7 +108,8 @@ static Array *copy_rows(Call *call) {
                call->row->name, value_describe(x));
     return NULL;
   }
-  Array *copy = array_new(x->array->rank, x->array->shape);
+  bool affordable = eval_affords(call->eval, (double)x->array->size);
+  Array *copy = affordable ? array_new(x->array->rank, x->array->shape) : NULL;
   if (copy)
     memcpy(copy->data, x->array->data, copy->size * sizeof *copy->data);
   else

@@ -222,14 +222,19 @@ static bool read_argument(Eval *eval, const Ast *argument, Sweep *sweep) {
   return true;
 }
 
-/* Whether every value is one that its key can have. */
+/* Whether every value is one that its key can have; a check leaves out what is too much work. */
 static bool check_values(const Sweep *sweep, Eval *eval) {
+  enum { VALUE_WORK = 100 };
   bool sound = true;
   for (int k = 0; k < sweep->axis_count; k++)
     for (int i = 0; i < sweep->axes[k].count && sound; i++) {
+      if (!eval_affords(eval, VALUE_WORK)) return true;
+      if (eval_interrupted(eval, sweep->span)) return false;
+      size_t mark = eval->heap.count;
       Before before = enter(eval);
       sound = apply(&sweep->axes[k], eval, i);
       leave(eval, before);
+      heap_release(&eval->heap, mark, NULL);
     }
   return sound;
 }

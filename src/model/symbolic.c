@@ -59,17 +59,23 @@ static Value *body_of(Eval *eval, Span span, const Ast *node, Value *first, Valu
   return value;
 }
 
-static Value *evaluate_expr(Eval *eval, const Expr *expr, Value *x) {
+static Value *evaluate_expr(Eval *eval, Span span, const Expr *expr, Value *x) {
   if (x->kind == VALUE_SYMBOL) {
+    const Expr *image =
+        expr_is_endless(expr) ? expr : expr_substitute(eval->pool, expr, &x->symbol);
+    if (expr_is_endless(image))
+      return eval_fail(eval, STATUS_LIMIT, span, NULL, "a function of too many operations");
     Value *value = value_new(&eval->heap, VALUE_SYMBOL);
-    value->symbol = expr_substitute(eval->pool, expr, &x->symbol);
+    value->symbol = image;
     return value;
   }
   Value *value;
   if (x->kind == VALUE_NUMBER) {
     value = value_number(&eval->heap, expr_eval(expr, &x->number));
   } else {
-    Array *array = array_new(x->array->rank, x->array->shape);
+    enum { ELEMENT_WORK = 20 };
+    bool affordable = eval_affords(eval, ELEMENT_WORK * (double)x->array->size);
+    Array *array = affordable ? array_new(x->array->rank, x->array->shape) : NULL;
     if (!array) return NULL;
     for (size_t i = 0; i < array->size; i++) array->data[i] = expr_eval(expr, &x->array->data[i]);
     value = value_array(&eval->heap, array);
@@ -90,7 +96,7 @@ Value *eval_apply(Eval *eval, Span span, Value *function, Value *x) {
   if (x->kind != VALUE_SYMBOL && !value_is_numeric(x))
     return eval_error(eval, span, NULL, "'%s' works on numbers and arrays, not on %s",
                       function->activation.name, value_describe(x));
-  Value *value = evaluate_expr(eval, function->activation.expr, x);
+  Value *value = evaluate_expr(eval, span, function->activation.expr, x);
   return value ? value : eval_fail(eval, STATUS_LIMIT, span, NULL, "not enough memory");
 }
 
@@ -139,13 +145,20 @@ const Expr *eval_loss(Eval *eval, const Ast *node) {
 }
 
 Value *eval_derivative(Call *call) {
+  enum { MOST_NODES = 100000 };
   Eval *eval = call->eval;
   double order = call->args[1]->kind == VALUE_NUMBER ? call->args[1]->number : NAN;
   if (!(order >= 0 && order <= 16) || order != floor(order))
     return eval_error(eval, call->places[1], NULL, "the order of a derivative is 0, 1, ..., 16");
   const Expr *expr = eval_activation(eval, call->places[0], call->args[0]);
   if (!expr) return value_new(&eval->heap, VALUE_BROKEN);
-  for (int i = 0; i < (int)order; i++) expr = expr_diff(eval->pool, expr, 0);
+  unsigned first = expr->id;
+  for (int i = 0; i < (int)order; i++) {
+    if (expr->id > first + MOST_NODES)
+      return eval_fail(eval, STATUS_LIMIT, call->span, NULL,
+                       "the derivative of order %d has too many operations", i);
+    expr = expr_diff(eval->pool, expr, 0);
+  }
   Value *value = value_new(&eval->heap, VALUE_ACTIVATION);
   value->activation.name =
       mem_format("derivative(%s, %d)", function_name(call->args[0]), (int)order);

@@ -10,6 +10,9 @@
 Array *array_fail(const char **why, Status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Whether so many numbers may be computed (base/work.h); fails with STATUS_LIMIT otherwise. */
+bool array_affords(double numbers, const char **why);
+
 /* A zeroed array, refused beforehand when it is larger than the memory available. */
 Array *array_fresh(int rank, const size_t *shape, const char **why);
 

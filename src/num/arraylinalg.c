@@ -30,6 +30,14 @@ static bool fits(const Array *a, const char **why) {
   return true;
 }
 
+/* Products and factorizations take more time than the numbers they give. These are how many of
+ * their multiplications, of all those of a naive loop, count as one number. */
+enum { PRODUCT_PER_NUMBER = 128, FACTOR_PER_NUMBER = 32, EIGEN_PER_NUMBER = 4 };
+
+static bool affords_cubes(size_t n, size_t count, int per_number, const char **why) {
+  return array_affords((double)n * (double)n * (double)n * (double)count / per_number, why);
+}
+
 static int leading(size_t columns) { return columns ? (int)columns : 1; }
 
 static bool all_finite(const char *what, const Array *a, const char **why) {
@@ -73,6 +81,7 @@ Array *array_matmul(const Array *a, const Array *b, const char **why) {
     return array_fail(why, STATUS_SCRIPT, "shapes %s and %s do not match in @",
                       array_shape_text(a, text[0]), array_shape_text(b, text[1]));
   if (!fits(a, why) || !fits(b, why)) return NULL;
+  if (!array_affords((double)m * (double)k * (double)n / PRODUCT_PER_NUMBER, why)) return NULL;
   size_t shape[2];
   int rank = 0;
   if (a->rank == 2) shape[rank++] = m;
@@ -136,7 +145,8 @@ static bool divide(Array *lu, Array *x, lapack_int *pivots) {
 /* Takes over x. */
 static Array *solve_in_place(const Array *a, Array *x, const char **why) {
   if (!x || x->size == 0) return x;
-  Array *lu = copy(a, why);
+  bool affordable = affords_cubes(a->shape[0], 1, FACTOR_PER_NUMBER, why);
+  Array *lu = affordable ? copy(a, why) : NULL;
   lapack_int *pivots = lu ? array_scratch(a->shape[0], sizeof *pivots, why) : NULL;
   bool solved = pivots && divide(lu, x, pivots);
   if (pivots && !solved) array_fail(why, STATUS_NUMERICS, "the matrix is singular");
@@ -174,7 +184,9 @@ static double determinant(double *lu, size_t n, lapack_int *pivots) {
 
 Array *array_det(const Array *a, const char **why) {
   Stack stack;
-  if (!stack_of("det", a, &stack, why) || !all_finite("det", a, why)) return NULL;
+  if (!stack_of("det", a, &stack, why) || !all_finite("det", a, why) ||
+      !affords_cubes(stack.n, stack.count, FACTOR_PER_NUMBER, why))
+    return NULL;
   Array *lu = copy(a, why), *out = lu ? array_fresh(a->rank - 2, a->shape, why) : NULL;
   lapack_int *pivots = out ? array_scratch(stack.n, sizeof *pivots, why) : NULL;
   for (size_t k = 0; pivots && k < stack.count; k++)
@@ -207,7 +219,9 @@ static bool diagonalize(char job, double *a, size_t n, double *values, const cha
 /* Both parts of each eigensystem; the part not wanted is dropped. */
 static Array *eigen(const Array *a, bool vectors, const char **why) {
   Stack stack;
-  if (!stack_of("eig", a, &stack, why) || !all_finite("eig", a, why)) return NULL;
+  if (!stack_of("eig", a, &stack, why) || !all_finite("eig", a, why) ||
+      !affords_cubes(stack.n, stack.count, EIGEN_PER_NUMBER, why))
+    return NULL;
   Array *matrix = copy(a, why), *values = matrix ? array_fresh(a->rank - 1, a->shape, why) : NULL;
   bool good = values != NULL;
   for (size_t k = 0; good && stack.n && k < stack.count; k++)
@@ -227,6 +241,7 @@ Array *array_eigenvectors(const Array *a, const char **why) { return eigen(a, tr
 Array *array_svd(const Array *a, const char **why) {
   if (!factorizable("svd", a, why)) return NULL;
   size_t rows = a->shape[0], columns = a->shape[1], n = rows < columns ? rows : columns;
+  if (!array_affords((double)a->size * (double)n / EIGEN_PER_NUMBER, why)) return NULL;
   Array *work = copy(a, why), *out = array_fresh(1, &n, why);
   int failed = 0;
   if (work && out && n)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "num/arrayops.h"
 #include "base/memory.h"
+#include "base/work.h"
 #include "num/arrayfail.h"
 
 #include <math.h>
@@ -40,6 +41,12 @@ char *array_shape_text(const Array *a, char text[ARRAY_SHAPE_TEXT]) {
 /* Asking for the free memory reads a file; requests below this are simply tried. */
 static const double SMALL_BYTES = 1 << 20;
 
+bool array_affords(double numbers, const char **why) {
+  if (work_spend(numbers)) return true;
+  array_fail(why, STATUS_LIMIT, "%g numbers are too many for a check", numbers);
+  return false;
+}
+
 Array *array_fresh(int rank, const size_t *shape, const char **why) {
   char text[ARRAY_SHAPE_TEXT];
   if (rank > ARRAY_MAX_RANK)
@@ -48,7 +55,9 @@ Array *array_fresh(int rank, const size_t *shape, const char **why) {
   double bytes = sizeof(double);
   for (int i = 0; i < rank; i++) bytes *= (double)shape[i];
   Array *fresh = NULL;
-  if (bytes <= SMALL_BYTES || bytes <= mem_available()) fresh = array_new(rank, shape);
+  bool fits = bytes <= SMALL_BYTES || bytes <= mem_available();
+  if (fits && !array_affords(bytes / sizeof(double), why)) return NULL;
+  if (fits) fresh = array_new(rank, shape);
   if (fresh) return fresh;
   return array_fail(why, STATUS_LIMIT, "an array of shape %s takes %.3g GB, but %.3g GB are free",
                     shape_text(rank, shape, text), bytes / 1e9, mem_available() / 1e9);

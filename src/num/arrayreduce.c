@@ -132,6 +132,9 @@ Array *array_reduce_axis(const Array *a, Reduction reduction, double axis, const
   return out;
 }
 
+/* An element takes the time of so many numbers to find its place. */
+static const double SORT_NUMBERS = 10;
+
 typedef struct Ranked {
   double value;
   size_t place;
@@ -146,7 +149,8 @@ static int by_value(const void *a, const void *b) {
 
 static Array *sort_along(const Array *a, double axis, bool places, const char **why) {
   int along = array_axis(a, axis, why);
-  Array *out = along < 0 ? NULL : array_fresh(a->rank, a->shape, why);
+  bool affordable = along >= 0 && array_affords(SORT_NUMBERS * (double)a->size, why);
+  Array *out = affordable ? array_fresh(a->rank, a->shape, why) : NULL;
   if (!out || !out->size) return out;
   Lines lines = lines_along(a, along);
   Ranked *ranked = array_scratch(lines.length, sizeof *ranked, why);

@@ -135,6 +135,11 @@ static const Expr *intern(ExprPool *pool, Expr e) {
   }
   Expr *node = arena_alloc(pool->arena, sizeof *node);
   e.id = pool->count++;
+  e.terms = 1;
+  for (int i = 0; i < prims[e.prim].arity; i++) {
+    e.terms += e.arg[i]->terms;
+    if (e.depth <= e.arg[i]->depth) e.depth = e.arg[i]->depth + 1;
+  }
   *node = e;
   return pool->table[slot] = node;
 }
@@ -227,6 +232,11 @@ const Expr *expr_substitute(ExprPool *pool, const Expr *e, const Expr *const *wi
   return expr_call(pool, e->prim, arg[0], arg[1], arg[2]);
 }
 
+bool expr_is_endless(const Expr *e) {
+  enum { MOST_TERMS = 1000000, DEEPEST = 4000 };
+  return e->terms > MOST_TERMS || e->depth > DEEPEST;
+}
+
 bool expr_depends(const Expr *e, int index) {
   if (e->prim == PRIM_ARG) return e->index == index;
   for (int i = 0; i < prims[e->prim].arity; i++)
@@ -265,12 +275,35 @@ bool expr_is_smooth(const Expr *e) {
   return true;
 }
 
-double expr_eval(const Expr *e, const double *args) {
+/* Values by node; `known` NULL: each is computed as often as it is asked for. */
+typedef struct Values {
+  double *of;
+  bool *known;
+} Values;
+
+static double value_of(const Expr *e, const double *args, Values values) {
   if (e->prim == PRIM_CONST) return e->value;
   if (e->prim == PRIM_ARG) return args[e->index];
+  if (values.known && values.known[e->id]) return values.of[e->id];
   double x[3] = {0};
-  for (int i = 0; i < prims[e->prim].arity; i++) x[i] = expr_eval(e->arg[i], args);
-  return prim_eval(e->prim, x[0], x[1], x[2]);
+  for (int i = 0; i < prims[e->prim].arity; i++) x[i] = value_of(e->arg[i], args, values);
+  double value = prim_eval(e->prim, x[0], x[1], x[2]);
+  if (values.known) {
+    values.of[e->id] = value;
+    values.known[e->id] = true;
+  }
+  return value;
+}
+
+/* High derivatives share so much that it has to be computed once. */
+double expr_eval(const Expr *e, const double *args) {
+  enum { FEW_TERMS = 1000 };
+  if (e->terms <= FEW_TERMS) return value_of(e, args, (Values){NULL, NULL});
+  Values values = {mem_new(e->id + 1, sizeof *values.of), mem_new(e->id + 1, sizeof *values.known)};
+  double value = value_of(e, args, values);
+  free(values.of);
+  free(values.known);
+  return value;
 }
 
 /* Binding strength of an operator in the notation of the language. */

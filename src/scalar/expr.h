@@ -31,6 +31,8 @@ struct Expr {
   int index;          /* PRIM_ARG: which argument of the function, from 0 */
   const Expr *arg[3]; /* operands, in order */
   unsigned id;        /* creation order within the pool: operands come before their users */
+  double terms;       /* of its text, where shared subexpressions are written each time */
+  int depth;          /* of the nesting */
 };
 
 typedef struct ExprPool ExprPool;
@@ -49,6 +51,9 @@ const Expr *expr_diff(ExprPool *pool, const Expr *e, int index);
 /* `e` with every argument i replaced by with[i]. */
 const Expr *expr_substitute(ExprPool *pool, const Expr *e, const Expr *const *with);
 
+/* Whether it is longer or nested deeper than any function that somebody would write: what walks
+ * through it would take too long, or too much of the stack. */
+bool expr_is_endless(const Expr *e);
 bool expr_depends(const Expr *e, int index);
 /* True for a sum of multiples of arguments, by its structure: no constant term. */
 bool expr_is_linear(const Expr *e);

@@ -143,7 +143,8 @@ void files_free(Dmf *dmf) {
 
 static long long nanoseconds(struct timespec t) { return t.tv_sec * 1000000000LL + t.tv_nsec; }
 
-/* The array of the file, read anew when the file may have changed; NULL after reporting. */
+/* The array of the file, read anew when the file may have changed; NULL after reporting, or when
+ * the file is too large for a check. */
 static Array *read_cached(Eval *eval, Span span, const char *format, const char *path,
                           const char *inside) {
   Dmf *dmf = eval->host->self;
@@ -154,6 +155,7 @@ static Array *read_cached(Eval *eval, Span span, const char *format, const char 
   if (there && file->array && file->modified == modified &&
       file->size == (long long)about.st_size && file->node == about.st_ino)
     return array_keep(file->array);
+  if (!eval_affords(eval, (double)about.st_size / sizeof(double))) return NULL;
   char *header = NULL, *why = NULL;
   array_drop(file->array);
   file->array = NULL;
@@ -179,8 +181,11 @@ Value *files_read(Eval *eval, Span span, const char *format, const char *path, c
   if (is_to_be_written(eval, place)) {
     value = value_new(&eval->heap, VALUE_UNKNOWN);
   } else {
+    int before = eval->diags->errors;
     Array *array = read_cached(eval, span, format, place, inside);
-    value = array ? value_array(&eval->heap, array) : value_new(&eval->heap, VALUE_BROKEN);
+    bool left_out = !array && eval->diags->errors == before;
+    value = array ? value_array(&eval->heap, array)
+                  : value_new(&eval->heap, left_out ? VALUE_UNKNOWN : VALUE_BROKEN);
   }
   free(place);
   return value;

@@ -31,7 +31,7 @@ static void deliver(Dmf *dmf, const char *path, const Source *source, char *text
 int dmf_format_file(Dmf *dmf, const char *path, DmfFormat what) {
   PLAIN_LOCALE;
   char *why = NULL, *text = NULL;
-  Source *source = source_read(path, path, &why);
+  Source *source = source_read(path, path, false, &why);
   if (source)
     text = script_format(source, &dmf->diags);
   else

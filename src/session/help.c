@@ -144,7 +144,7 @@ static bool declares_function(const Ast *node) {
 /* The functions of a file of the standard library, behind what the file says of itself. */
 static void add_library(Dmf *dmf, const char *directory, const char *file) {
   char *path = mem_format("%s/%s", directory, file), *why = NULL;
-  Source *source = source_read(path, path, &why);
+  Source *source = source_read(path, path, true, &why);
   Diags diags = {0};
   Script *script = NULL;
   const char *name = arena_format(dmf->topic_arena, "std/%s", file);

@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,24 +16,37 @@
 /* Bytes. A longer text is data, which belongs into a file of numbers; its tree would not fit. */
 enum { SOURCE_LIMIT = 1 << 26 };
 
-Source *source_read(const char *path, const char *name, char **why) {
-  FILE *file = fopen(path, "rb");
-  struct stat about;
-  if (!file || fstat(fileno(file), &about) != 0 || S_ISDIR(about.st_mode)) {
-    *why = mem_format("cannot read '%s': %s", path, file ? strerror(EISDIR) : strerror(errno));
-    if (file) fclose(file);
-    return NULL;
-  }
+/* The file, opened; NULL with *why. */
+static FILE *open_source(const char *path, bool regular, char **why) {
+  int descriptor = open(path, O_RDONLY | O_CLOEXEC | (regular ? O_NONBLOCK : 0));
+  struct stat about = {0};
+  const char *reason = NULL;
+  if (descriptor < 0 || fstat(descriptor, &about) != 0)
+    reason = strerror(errno);
+  else if (S_ISDIR(about.st_mode))
+    reason = strerror(EISDIR);
+  else if (regular && !S_ISREG(about.st_mode))
+    reason = "this is not a regular file";
+  FILE *file = reason ? NULL : fdopen(descriptor, "rb");
+  if (file) return file;
+  *why = mem_format("cannot read '%s': %s", path, reason ? reason : strerror(errno));
+  if (descriptor >= 0) close(descriptor);
+  return NULL;
+}
+
+Source *source_read(const char *path, const char *name, bool regular, char **why) {
+  FILE *file = open_source(path, regular, why);
+  if (!file) return NULL;
   char *text = NULL;
   size_t length = 0, room = 0, got;
   do {
     if (room - length < 1) text = mem_grow(text, room = room ? 2 * room : 1 << 16);
     length += got = fread(text + length, 1, room - length, file);
-  } while (got && length < SOURCE_LIMIT);
+  } while (got && length <= SOURCE_LIMIT);
   Source *source = NULL;
   if (ferror(file))
     *why = mem_format("cannot read '%s': %s", path, strerror(errno));
-  else if (length >= SOURCE_LIMIT)
+  else if (length > SOURCE_LIMIT)
     *why = mem_format("'%s' is too large for a script", path);
   else
     source = source_new(name, text, length);
@@ -125,7 +139,7 @@ static void report_cycle(Eval *eval, Span span, const Dmf *dmf, const Import *ag
 /* Reads the script, anew when the file may have changed since the last time. */
 static bool parse(Eval *eval, Span span, const char *path, Script **script) {
   char *why = NULL;
-  Source *source = source_read(path, path, &why);
+  Source *source = source_read(path, path, true, &why);
   if (!source) {
     eval_fail(eval, STATUS_FILE, span, NULL, "%s", why);
     free(why);

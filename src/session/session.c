@@ -3,6 +3,7 @@
 #include "session/session.h"
 #include "base/memory.h"
 #include "base/plain.h"
+#include "base/work.h"
 #include "field/equations.h"
 #include "model/builtins.h"
 #include "model/declare.h"
@@ -266,9 +267,12 @@ bool session_on_terminal(const Dmf *dmf) {
 
 /* Running */
 
-typedef enum Work { WORK_RUN, WORK_CHECK, WORK_LOWER, WORK_EQUATIONS } Work;
+typedef enum Task { TASK_RUN, TASK_CHECK, TASK_LOWER, TASK_EQUATIONS } Task;
 
+/* To print programs or equations is the work itself, and has no bounds. */
 static void check(Dmf *dmf, const Script *script) {
+  bool prints = dmf->lowering || dmf->equations;
+  Work before = work_allow(prints ? work_unlimited : (Work){CHECK_WORK, false});
   Scope *overlay = scope_new(dmf->user);
   Eval eval = evaluator(dmf, overlay, true);
   for (int i = 0; i < dmf->setting_count; i++) dmf->settings[i].used = false;
@@ -277,8 +281,9 @@ static void check(Dmf *dmf, const Script *script) {
   eval_end(&eval);
   dmf->checked = NULL;
   files_expect_none(dmf);
-  check_settings(dmf, overlay);
+  if (!work_refused()) check_settings(dmf, overlay);
   scope_free(overlay);
+  work_allow(before);
 }
 
 /* The fields that a script reads: those behind a dot, and all where it takes results as a whole or
@@ -318,7 +323,7 @@ static void print_equations(Dmf *dmf) {
 }
 
 /* `file`: where the source comes from, or NULL. */
-static int work(Dmf *dmf, Source *source, const char *file, Work work) {
+static int work(Dmf *dmf, Source *source, const char *file, Task task) {
   Script *script = NULL;
   ParseOutcome outcome = script_parse(source, dmf->config.interactive, &script, &dmf->diags);
   if (outcome != PARSE_OK) {
@@ -330,11 +335,11 @@ static int work(Dmf *dmf, Source *source, const char *file, Work work) {
   session_keep(dmf, script);
   dmf->stop = 0;
   dmf->text = source;
-  dmf->lowering = work == WORK_LOWER;
-  dmf->equations = work == WORK_EQUATIONS ? mem_string("") : NULL;
+  dmf->lowering = task == TASK_LOWER;
+  dmf->equations = task == TASK_EQUATIONS ? mem_string("") : NULL;
   check(dmf, script);
   if (dmf->equations) print_equations(dmf);
-  if (work == WORK_RUN && !dmf->diags.errors) {
+  if (task == TASK_RUN && !dmf->diags.errors) {
     session_report(dmf);
     run(dmf, script);
     if (dmf->config.interactive && !dmf->diags.errors) record(dmf, script, file);
@@ -343,10 +348,10 @@ static int work(Dmf *dmf, Source *source, const char *file, Work work) {
   return session_conclude(dmf);
 }
 
-static int work_file(Dmf *dmf, const char *path, Work what) {
+static int work_file(Dmf *dmf, const char *path, Task what) {
   PLAIN_LOCALE;
   char *why = NULL;
-  Source *source = source_read(path, path, &why);
+  Source *source = source_read(path, path, false, &why);
   if (!source) {
     diag_error(&dmf->diags, STATUS_FILE, (Span){0}, NULL, "%s", why);
     free(why);
@@ -357,7 +362,7 @@ static int work_file(Dmf *dmf, const char *path, Work what) {
   return status;
 }
 
-static int work_text(Dmf *dmf, const char *name, const char *text, size_t length, Work what) {
+static int work_text(Dmf *dmf, const char *name, const char *text, size_t length, Task what) {
   PLAIN_LOCALE;
   Source *source = source_new(name, text, length);
   int status = work(dmf, source, NULL, what);
@@ -366,11 +371,11 @@ static int work_text(Dmf *dmf, const char *name, const char *text, size_t length
 }
 
 int dmf_run_text(Dmf *dmf, const char *name, const char *text, size_t length) {
-  return work_text(dmf, name, text, length, WORK_RUN);
+  return work_text(dmf, name, text, length, TASK_RUN);
 }
 
 int dmf_check_text(Dmf *dmf, const char *name, const char *text, size_t length) {
-  return work_text(dmf, name, text, length, WORK_CHECK);
+  return work_text(dmf, name, text, length, TASK_CHECK);
 }
 
 bool dmf_unfinished(Dmf *dmf, const char *text) {
@@ -384,13 +389,13 @@ bool dmf_unfinished(Dmf *dmf, const char *text) {
   return outcome == PARSE_INCOMPLETE;
 }
 
-int dmf_run_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_RUN); }
-int dmf_check_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_CHECK); }
-int dmf_ir_file(Dmf *dmf, const char *path) { return work_file(dmf, path, WORK_LOWER); }
+int dmf_run_file(Dmf *dmf, const char *path) { return work_file(dmf, path, TASK_RUN); }
+int dmf_check_file(Dmf *dmf, const char *path) { return work_file(dmf, path, TASK_CHECK); }
+int dmf_ir_file(Dmf *dmf, const char *path) { return work_file(dmf, path, TASK_LOWER); }
 
 int dmf_equations_file(Dmf *dmf, const char *path, bool latex) {
   dmf->latex = latex;
-  return work_file(dmf, path, WORK_EQUATIONS);
+  return work_file(dmf, path, TASK_EQUATIONS);
 }
 
 void dmf_interrupt(Dmf *dmf) { dmf->stop = 1; }

@@ -126,8 +126,9 @@ void imports_free(Dmf *dmf);
 /* A file that is installed with the language, such as std/prelude.dmf; to be freed, NULL if there
  * is none. */
 char *import_installed(const char *name);
-/* The text of a file; NULL with *why to be freed. */
-Source *source_read(const char *path, const char *name, char **why);
+/* The text of a file, which may have to be a regular one: what a script names is never a pipe, which
+ * would keep a check waiting. NULL with *why to be freed. */
+Source *source_read(const char *path, const char *name, bool regular, char **why);
 
 /* solvers.c: dmft, simulate, preactivations, compare, ir, equations */
 extern const Builtin solver_rows[];

@@ -98,11 +98,11 @@ static void look_up(Job *job) {
                    ? mem_format("%s %llu", dmf_version(), job->dmf->config.seed)
                    : mem_string(dmf_version());
   bool reads = false;
-  for (int i = 0; i < job->sweep->points && !reads; i++)
+  for (int i = 0; i < job->sweep->points && !reads && !*job->eval->stop; i++)
     job->keys[i] = sweep_digest(job->sweep, job->eval, i, salt, &reads);
   free(salt);
   job->keep = !reads;
-  for (int i = 0; i < job->sweep->points && job->keep; i++) {
+  for (int i = 0; i < job->sweep->points && job->keep && !*job->eval->stop; i++) {
     const SweepRecord *record = kept(job->dmf, job->keys[i]);
     if (record) {
       job->values[i] = array_keep(record->value);

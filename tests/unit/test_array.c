@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/memory.h"
+#include "base/work.h"
 #include "num/arrayops.h"
 
 #include "check.h"
@@ -142,6 +143,43 @@ static void test_making(void) {
   mem_set_limit(4e6);
   CHECK(failed(array_eye(1000, &why), STATUS_LIMIT, "shape [1000, 1000] takes 0.008 GB"));
   mem_set_limit(0);
+}
+
+/* Whether an allowance of so many numbers is enough, and one less is not. */
+static bool costs(double numbers, Array *made) {
+  array_drop(made);
+  return work_allow(work_unlimited).left == 1e9 - numbers;
+}
+
+static bool refused(Array *made) {
+  return !made && array_failure() == STATUS_LIMIT && work_refused();
+}
+
+static void test_work(void) {
+  const Work large = {1e9, false};
+  Array *m = array_eye(100, &why), *v = array_range(0, 99, 1, &why);
+  work_allow((Work){100, false});
+  CHECK(refused(array_range(0, 100, 1, &why)));
+  CHECK(refused(array_range(0, 1e9, 1, &why)));
+  Array *fits = array_range(0, 99, 1, &why);
+  CHECK(fits && refused(array_range(0, 0, 1, &why)));
+  array_drop(fits);
+  work_allow(large);
+  CHECK(!work_refused() && costs(100, array_range(0, 99, 1, &why)));
+  work_allow(large);
+  CHECK(costs(100 + 1000, array_sort(v, 0, &why)));
+  work_allow(large);
+  CHECK(costs(1e4 + 1e6 / 128, array_matmul(m, m, &why)));
+  work_allow(large);
+  CHECK(costs(1e4 + 1e4 + 1e6 / 32, array_inverse(m, &why)));
+  work_allow(large);
+  CHECK(costs(1e4 + 1 + 1e6 / 32, array_det(m, &why)));
+  work_allow(large);
+  CHECK(costs(1e4 + 100 + 1e6 / 4, array_eigenvalues(m, &why)));
+  work_allow(large);
+  CHECK(costs(1e4 + 100 + 1e6 / 4, array_svd(m, &why)));
+  array_drop(m);
+  array_drop(v);
 }
 
 static void test_joining(void) {
@@ -400,6 +438,7 @@ int main(void) {
   test_elementwise();
   test_index();
   test_making();
+  test_work();
   test_joining();
   test_shape();
   test_reductions();
