@@ -52,6 +52,10 @@ enum { DMF_OK = 0, DMF_SCRIPT = 1, DMF_USAGE = 2, DMF_NUMERICS = 3, DMF_ASSERT =
 
 const char *dmf_version(void);
 
+/* Bounds the memory of the process: requests beyond it end with DMF_LIMIT, as they do beyond what the
+ * machine, getrlimit(2) and the control groups of the process leave. 0: no other bound than those. */
+void dmf_limit_memory(double bytes);
+
 Dmf *dmf_open(const DmfConfig *config);
 void dmf_close(Dmf *dmf);
 /* The settings of a session: color, quiet, threads and seed may be changed between runs. */

@@ -92,6 +92,14 @@ expect 2 'takes no argument' "$DMF" --json=1 two.dmf
 expect 2 'needs an argument' "$DMF" two.dmf --set
 expect 2 'whole number' "$DMF" --seed x two.dmf
 expect 2 '--threads' "$DMF" --threads 0 two.dmf
+expect 2 '--memory' "$DMF" --memory 4X two.dmf
+expect 2 '--memory' "$DMF" --memory -1 two.dmf
+expect 2 '--memory' "$DMF" --memory 0 two.dmf
+expect 6 'free under --memory' "$DMF" --memory 100M -e 'print sum(zeros(2e7))'
+expect 0 '= 0' "$DMF" --memory 100G -e 'print sum(zeros(2e7))'
+expect 6 'bound is the memory that is free under --memory' "$DMF" --memory 1k problem.dmf
+expect 6 'are free' "$DMF" --set fit.steps=1e9 --memory 10G problem.dmf
+expect 5 'too large for a script' shell '"$1" </dev/zero'
 expect 2 '--color' "$DMF" --color red two.dmf
 expect 2 'one script at a time' "$DMF" two.dmf assert.dmf
 expect 2 "did you mean 'check'" "$DMF" chekc two.dmf

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/memory.h"
+#include "base/room.h"
 #include "base/status.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* The one place where the program gives up: when a few kilobytes cannot be had, no message could
  * be composed either. */
@@ -67,24 +67,13 @@ static double limit;
 
 void mem_set_limit(double bytes) { limit = bytes; }
 
-/* MemAvailable counts what the kernel could free; a plain "free pages" figure would refuse requests
- * on a machine whose memory merely caches files. */
-static double machine_available(void) {
-  double kilobytes = 0;
-  FILE *info = fopen("/proc/meminfo", "r");
-  if (info) {
-    char line[128];
-    while (fgets(line, sizeof line, info))
-      if (sscanf(line, "MemAvailable: %lf kB", &kilobytes) == 1) break;
-    fclose(info);
-  }
-  if (kilobytes > 0) return 1024 * kilobytes;
-  return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
-}
+Room mem_left(void) { return room_now(limit); }
 
-double mem_available(void) {
-  double machine = machine_available();
-  return limit > 0 && limit < machine ? limit : machine;
+double mem_available(void) { return mem_left().bytes; }
+
+bool mem_fits(double bytes) {
+  static const double small = 1 << 20;
+  return bytes <= small || bytes <= mem_available();
 }
 
 char *mem_size(double bytes) {

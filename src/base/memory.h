@@ -7,7 +7,10 @@
 #ifndef DMF_BASE_MEMORY_H
 #define DMF_BASE_MEMORY_H
 
+#include "base/room.h"
+
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* `count` zeroed objects of `size` bytes each; never NULL. Free with free(). */
@@ -28,10 +31,13 @@ double *mem_room(size_t count);
 /* The same for `count` objects of `size` bytes, zeroed. */
 void *mem_try(size_t count, size_t size);
 
-/* Bytes that a request may take: physical memory still available to this process, or the limit set
- * with mem_set_limit. */
+/* Bytes that a request may take, and who says so (base/room.h); mem_available gives the bytes
+ * alone. The limit, which is of the process, is one of several; 0: none. */
+Room mem_left(void);
 double mem_available(void);
-void mem_set_limit(double bytes); /* 0: no limit but the machine's */
+/* Whether a request may be tried. To ask costs some time; small ones are not asked about. */
+bool mem_fits(double bytes);
+void mem_set_limit(double bytes);
 /* "123456789000 bytes (123 GB)", to be freed. */
 char *mem_size(double bytes);
 /* The shortest decimal that reads back as this number, to be freed. */

@@ -12,6 +12,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <malloc.h>
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -107,6 +108,17 @@ static bool read_number(const char *text, unsigned long long most, unsigned long
   return text[0] >= '0' && text[0] <= '9' && !*end && !errno && *number <= most;
 }
 
+/* A number of bytes, in thousands, millions, ... with a letter behind it. */
+static bool read_size(const char *text, double *bytes) {
+  static const char units[] = "kMGT";
+  char *end;
+  *bytes = strtod(text, &end);
+  const char *unit = *end ? strchr(units, *end) : NULL;
+  if (unit) end++;
+  for (const char *each = units; unit && each <= unit; each++) *bytes *= 1000;
+  return text[0] >= '0' && text[0] <= '9' && !*end && *bytes >= 1 && isfinite(*bytes);
+}
+
 static void add_code(Request *request, const char *code) {
   char *joined;
   if (asprintf(&joined, "%s%s\n", request->code ? request->code : "", code) < 0) abort();
@@ -142,6 +154,7 @@ static int set_progress(Request *request, const char *how) {
 static int set_option(Request *request, Option option, char *argument) {
   DmfConfig *config = &request->config;
   unsigned long long number;
+  double bytes;
   switch (option) {
   case OPTION_EVAL: add_code(request, argument); break;
   case OPTION_INTERACTIVE: config->interactive = true; break;
@@ -155,6 +168,11 @@ static int set_option(Request *request, Option option, char *argument) {
     if (!read_number(argument, 4096, &number) || !number)
       return usage_error("--threads is a number from 1 to 4096, not '%s'", argument);
     config->threads = (int)number;
+    break;
+  case OPTION_MEMORY:
+    if (!read_size(argument, &bytes))
+      return usage_error("--memory is a number of bytes, such as 500M or 4G, not '%s'", argument);
+    dmf_limit_memory(bytes);
     break;
   case OPTION_OUT:
     if (!*argument) return usage_error("--out needs the name of a directory");
@@ -313,15 +331,18 @@ static int print_reference(Dmf *dmf, const char *what) {
 }
 
 static int run_stream(Dmf *dmf, FILE *stream, const char *name) {
+  enum { LONGEST = 1 << 26 };
   size_t length = 0, got, capacity = 0;
   char *text = NULL;
   do {
     if (length == capacity && !(text = realloc(text, capacity = 2 * capacity + 65536))) abort();
     got = fread(text + length, 1, capacity - length, stream);
     length += got;
-  } while (got);
+  } while (got && length <= LONGEST);
   int status = DMF_FILE;
-  if (ferror(stream))
+  if (length > LONGEST)
+    fprintf(stderr, "dmf: %s is too large for a script\n", name);
+  else if (ferror(stream))
     fprintf(stderr, "dmf: %s: %s\n", name, strerror(errno));
   else
     status = dmf_run_text(dmf, name, text, length);

@@ -57,9 +57,10 @@ Status file_gunzip(const char *path, FileBytes *bytes, char **why) {
   if (state == Z_STREAM_END) return STATUS_OK;
   if (state == Z_BUF_ERROR)
     return file_fail(why, path, STATUS_FILE, "the gzip data are cut off at byte %zu", taken);
+  Room room = mem_left();
   if (state == Z_MEM_ERROR)
     return file_fail(why, path, STATUS_LIMIT,
-                     "unpacked, the file takes more than %zu bytes, but %.0f are free", text.length,
-                     mem_available());
+                     "unpacked, the file takes more than %zu bytes, but %.0f are free %s",
+                     text.length, room.bytes, room.where);
   return file_fail(why, path, STATUS_FILE, "the gzip data are damaged at byte %zu", taken);
 }

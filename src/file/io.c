@@ -47,9 +47,11 @@ static Status load(int fd, const char *path, FileBytes *bytes, char **why) {
     return file_fail(why, path, STATUS_FILE, "this is not a regular file");
   bytes->length = (size_t)info.st_size;
   if ((double)bytes->length < mem_available()) bytes->data = malloc(bytes->length + 1);
-  if (!bytes->data)
-    return file_fail(why, path, STATUS_LIMIT, "the file has %zu bytes, but %.0f are free",
-                     bytes->length, mem_available());
+  if (!bytes->data) {
+    Room room = mem_left();
+    return file_fail(why, path, STATUS_LIMIT, "the file has %zu bytes, but %.0f are free %s",
+                     bytes->length, room.bytes, room.where);
+  }
   bytes->data[bytes->length] = 0;
   return read_all(fd, path, bytes, why);
 }
@@ -75,8 +77,9 @@ Status file_new_array(const char *path, int rank, const size_t *shape, Array **a
   for (int i = 0; i < rank; i++) bytes *= (double)shape[i];
   *array = bytes <= mem_available() ? array_new(rank, shape) : NULL;
   if (*array) return STATUS_OK;
-  return file_fail(why, path, STATUS_LIMIT, "the array takes %.0f bytes, but %.0f are free", bytes,
-                   mem_available());
+  Room room = mem_left();
+  return file_fail(why, path, STATUS_LIMIT, "the array takes %.0f bytes, but %.0f are free %s",
+                   bytes, room.bytes, room.where);
 }
 
 Status file_new_array_at(const char *path, FileBytes bytes, size_t begin, size_t size, int rank,

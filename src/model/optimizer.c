@@ -372,13 +372,17 @@ static bool fill_muon(Eval *eval, const Optimizer *optimizer, Problem *problem) 
  * compute; reports otherwise. */
 static bool fits(Eval *eval, const Optimizer *optimizer, const Problem *problem) {
   bool batches = schedule_of(optimizer).value || batch_size(optimizer).value;
-  double numbers = (double)problem->steps * (1 + (batches ? problem->points : 0));
-  double bytes = numbers * sizeof(double);
-  if (bytes <= mem_available() && eval_affords(eval, numbers)) return true;
-  char *wanted = mem_size(bytes);
+  double own = 1 + (batches ? problem->points : 0), steps = problem->steps;
+  double results = 2 + 2 * (double)problem->points * problem->outputs; /* t, loss, f, delta */
+  double bytes = steps * (own + results) * sizeof(double);
+  if (mem_fits(bytes) && eval_affords(eval, steps * own)) return true;
+  Room room = mem_left();
+  char *wanted = mem_size(bytes), *left = mem_size(room.bytes);
   eval_fail(eval, STATUS_LIMIT, problem->training_span, NULL,
-            "not enough memory: %d steps take %s alone", problem->steps, wanted);
+            "%d steps take %s of memory or more, but %s are free %s", problem->steps, wanted, left,
+            room.where);
   free(wanted);
+  free(left);
   return false;
 }
 

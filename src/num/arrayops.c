@@ -38,9 +38,6 @@ char *array_shape_text(const Array *a, char text[ARRAY_SHAPE_TEXT]) {
   return shape_text(a->rank, a->shape, text);
 }
 
-/* Asking for the free memory reads a file; requests below this are simply tried. */
-static const double SMALL_BYTES = 1 << 20;
-
 bool array_affords(double numbers, const char **why) {
   if (work_spend(numbers)) return true;
   array_fail(why, STATUS_LIMIT, "%g numbers are too many for a check", numbers);
@@ -55,12 +52,14 @@ Array *array_fresh(int rank, const size_t *shape, const char **why) {
   double bytes = sizeof(double);
   for (int i = 0; i < rank; i++) bytes *= (double)shape[i];
   Array *fresh = NULL;
-  bool fits = bytes <= SMALL_BYTES || bytes <= mem_available();
+  bool fits = mem_fits(bytes);
   if (fits && !array_affords(bytes / sizeof(double), why)) return NULL;
   if (fits) fresh = array_new(rank, shape);
   if (fresh) return fresh;
-  return array_fail(why, STATUS_LIMIT, "an array of shape %s takes %.3g GB, but %.3g GB are free",
-                    shape_text(rank, shape, text), bytes / 1e9, mem_available() / 1e9);
+  Room room = mem_left();
+  return array_fail(why, STATUS_LIMIT,
+                    "an array of shape %s takes %.3g GB, but %.3g GB are free %s",
+                    shape_text(rank, shape, text), bytes / 1e9, room.bytes / 1e9, room.where);
 }
 
 void *array_scratch(size_t count, size_t size, const char **why) {

@@ -16,6 +16,8 @@
 
 void openblas_set_num_threads(int threads);
 
+void dmf_limit_memory(double bytes) { mem_set_limit(bytes); }
+
 const char *dmf_version(void) { return PACKAGE_VERSION; }
 
 /* Evaluators */

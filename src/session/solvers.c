@@ -235,7 +235,11 @@ static Value *solve(Call *call, Program *program, Solver solver, const Result *t
     value = value_result(&call->eval->heap, result);
   } else {
     const char *fallback = status == STATUS_INTERRUPTED ? "interrupted" : "the solver failed";
-    value = eval_fail(call->eval, status, call->span, NULL, "%s", why ? why : fallback);
+    char *bound = status == STATUS_LIMIT
+                      ? mem_format("the bound is the memory that is free %s", mem_left().where)
+                      : NULL;
+    value = eval_fail(call->eval, status, call->span, bound, "%s", why ? why : fallback);
+    free(bound);
   }
   free(why);
   return value;
