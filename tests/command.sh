@@ -215,6 +215,24 @@ expect 0 '"id":7,"result":null' shell '(printf "Content-Length: 300000000\r\n\r\
   printf "Content-Length: 29\r\n\r\n"; echo "{\"id\": 7,\"method\":\"shutdown\"}") | "$1" lsp'
 expect 2 '' shell 'printf "Content-Length: 17\r\n\r\n{\"method\":\"exit\"}" | "$1" lsp'
 
+# What a killed process left of a file goes away with the next one of this name; what a process writes stays
+true & gone=$!
+wait $gone
+left() { touch "left.npy.$(uname -n)-$gone-0.tmp" "left.npy.$(uname -n)-$$-0.tmp" "left.npy.elsewhere-$gone-0.tmp" "left.npy.x.tmp" &&
+  "$DMF" -e 'save [1] to "left.npy"' && ls left.npy* | wc -l && ! ls | grep -F "$(uname -n)-$gone-0"; }
+expect 0 4 left
+rm left.npy*
+
+# A label keeps to its line, and the settings of the user to other pictures
+labelled() { "$DMF" -e "plot curve([1, 2], [3, 4], label = \"$1\"), title = \"$1\", xlabel = \"$1\" to \"label.txt\"" && cat label.txt; }
+expect 0 "$(labelled 'a b')" labelled 'a\nb'
+expect 0 "$(labelled 'a b')" labelled 'a\tb'
+if command -v gnuplot >/dev/null; then
+  echo 'set output "stolen"' >.gnuplot
+  expect 0 '<svg' shell '"$1" -e "plot [1, 2] to \"own.svg\"" && cat own.svg && ! cat stolen'
+  rm .gnuplot
+fi
+
 # Layout
 printf 'x=1 # one\n' >loose.dmf
 printf 'x = 1  # one\n' >neat.dmf

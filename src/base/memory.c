@@ -105,7 +105,8 @@ struct Arena {
   Chunk *chunk;
 };
 
-enum { CHUNK_BYTES = 16 * 1024 };
+/* A session keeps an arena for each statement typed: those of one line are small. */
+enum { FIRST_CHUNK = 512, LARGEST_CHUNK = 64 * 1024 };
 
 Arena *arena_new(void) { return mem_new(1, sizeof(Arena)); }
 
@@ -123,7 +124,10 @@ void *arena_alloc(Arena *arena, size_t bytes) {
   bytes = (bytes + unit - 1) / unit * unit;
   Chunk *chunk = arena->chunk;
   if (!chunk || chunk->size - chunk->used < bytes) {
-    size_t size = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
+    size_t size = !chunk                        ? FIRST_CHUNK
+                  : chunk->size < LARGEST_CHUNK ? 2 * chunk->size
+                                                : LARGEST_CHUNK;
+    if (size < bytes) size = bytes;
     chunk = mem_new(1, sizeof *chunk + size);
     chunk->size = size;
     chunk->next = arena->chunk;

@@ -7,11 +7,16 @@
 #define DMF_BASE_PLAIN_H
 
 #include <locale.h>
+#include <math.h>
 
 #define PLAIN_LOCALE __attribute__((cleanup(plain_leave))) locale_t outer_locale = plain_enter()
 
 /* The locale that the thread had; and back to it. */
 locale_t plain_enter(void);
 void plain_leave(const locale_t *outer);
+
+/* A number to be written: without the sign of zero, which would only puzzle, and that of a nan,
+ * which C leaves to chance. */
+static inline double plain_number(double x) { return x == 0 ? 0 : isnan(x) ? (double)NAN : x; }
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/memory.h"
+#include "base/plain.h"
 #include "file/file.h"
 #include "file/io.h"
 
@@ -280,14 +281,6 @@ static const char *column_name(const char *name) {
   return !*end && is_name(all) && !read_number(all, &number) ? name : "x";
 }
 
-/* One way to write what is not finite: C leaves the sign of a nan to chance. */
-static void put_number(FILE *stream, double value) {
-  if (isnan(value))
-    fputs("nan", stream);
-  else
-    fprintf(stream, "%.17g", value);
-}
-
 static Status put_rows(FILE *stream, void *context, char **why) {
   (void)why;
   const Table *table = context;
@@ -298,7 +291,7 @@ static Status put_rows(FILE *stream, void *context, char **why) {
   for (size_t j = 0; a->rank == 2 && j < columns; j++)
     fprintf(stream, "%s_%zu%c", name, j, j + 1 < columns ? ',' : '\n');
   for (size_t i = 0; i < a->size; i++) {
-    put_number(stream, a->data[i]);
+    fprintf(stream, "%.17g", plain_number(a->data[i]));
     fputc((i + 1) % columns ? ',' : '\n', stream);
   }
   return STATUS_OK;
@@ -349,10 +342,10 @@ static void put_values(FILE *stream, const ResultField *field, size_t time) {
   size_t width = field->value->size / field->value->shape[0];
   for (size_t k = time * width; k < (time + 1) * width; k++) {
     fputc(',', stream);
-    put_number(stream, field->value->data[k]);
+    fprintf(stream, "%.17g", plain_number(field->value->data[k]));
     if (!field->error) continue;
     fputc(',', stream);
-    put_number(stream, field->error->data[k]);
+    fprintf(stream, "%.17g", plain_number(field->error->data[k]));
   }
 }
 
@@ -366,7 +359,7 @@ static Status put_curves(FILE *stream, void *context, char **why) {
       put_names(stream, &result->fields[i]);
   for (size_t time = 0; time < t->value->size; time++) {
     fputc('\n', stream);
-    put_number(stream, t->value->data[time]);
+    fprintf(stream, "%.17g", plain_number(t->value->data[time]));
     for (int i = 0; i < result->field_count; i++)
       if (&result->fields[i] != t && belongs(&result->fields[i], t->value->size))
         put_values(stream, &result->fields[i], time);

@@ -3,10 +3,12 @@
 #include "base/memory.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,19 +150,65 @@ double file_number(FileType type, const unsigned char *bytes) {
   }
 }
 
+/* The temporary files of a target are TARGET.HOST-PROCESS-NUMBER.tmp, so that those of a process
+ * that was killed can be told from those of one that writes, here or on another machine. */
+static char *stem_of(const char *target) {
+  char host[64] = "localhost";
+  gethostname(host, sizeof host - 1);
+  return mem_format("%s.%s-", target, host);
+}
+
+/* Whether the rest of a name behind the stem is that of a process which is gone. */
+static bool is_abandoned(const char *rest) {
+  int end = 0;
+  long process = 0;
+  bool ours = sscanf(rest, "%ld-%*d.tmp%n", &process, &end) == 1 && end && !rest[end];
+  return ours && process > 0 && kill((pid_t)process, 0) < 0 && errno == ESRCH;
+}
+
+/* Removes the temporary files that killed processes left of this target. */
+static void clear_abandoned(const char *stem) {
+  const char *slash = strrchr(stem, '/'), *begin = slash ? slash + 1 : stem;
+  char *directory = slash ? mem_format("%.*s", (int)(slash - stem) + 1, stem) : mem_string("./");
+  DIR *entries = opendir(directory);
+  const struct dirent *entry;
+  while (entries && (entry = readdir(entries))) {
+    if (strncmp(entry->d_name, begin, strlen(begin)) != 0) continue;
+    if (is_abandoned(entry->d_name + strlen(begin))) unlinkat(dirfd(entries), entry->d_name, 0);
+  }
+  if (entries) closedir(entries);
+  free(directory);
+}
+
 /* Creates a new file beside the target with the access rights that the target has, or would get. */
 static int create_beside(const char *target, char **temporary) {
   struct stat info;
   bool replaces = stat(target, &info) == 0;
-  for (int attempt = 0; attempt < 100; attempt++) {
-    *temporary = mem_format("%s.%ld.%d.tmp", target, (long)getpid(), attempt);
-    int fd = open(*temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
-    if (fd >= 0 && replaces) (void)!fchmod(fd, info.st_mode & 0777);
-    if (fd >= 0 || errno != EEXIST) return fd;
-    free(*temporary);
-  }
+  char *stem = stem_of(target);
+  int fd = -1;
+  clear_abandoned(stem);
   *temporary = NULL;
-  return -1;
+  for (int attempt = 0; attempt < 100 && fd < 0; attempt++) {
+    free(*temporary);
+    *temporary = mem_format("%s%ld-%d.tmp", stem, (long)getpid(), attempt);
+    fd = open(*temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+    if (fd < 0 && errno != EEXIST) break;
+  }
+  if (fd >= 0 && replaces) (void)!fchmod(fd, info.st_mode & 0777);
+  free(stem);
+  return fd;
+}
+
+/* Brings the new name to disk; what the file system cannot do is not asked of it. */
+static Status sync_directory(const char *path, const char *target, char **why) {
+  const char *slash = strrchr(target, '/');
+  char *directory = slash ? mem_format("%.*s", (int)(slash - target) + 1, target) : mem_string(".");
+  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool failed = fd >= 0 && fsync(fd) < 0 && errno != EINVAL && errno != EROFS;
+  int error = errno;
+  free(directory);
+  if (fd >= 0) close(fd);
+  return failed ? file_fail(why, path, STATUS_FILE, "%s", strerror(error)) : STATUS_OK;
 }
 
 static Status finish(const char *path, const char *target, const char *temporary, int fd,
@@ -169,7 +217,7 @@ static Status finish(const char *path, const char *target, const char *temporary
     return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
   if (rename(temporary, target) < 0)
     return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
-  return STATUS_OK;
+  return sync_directory(path, target, why);
 }
 
 Status file_replace(const char *path,

@@ -50,7 +50,8 @@ bool file_type_known(FileType type);
 double file_number(FileType type, const unsigned char *bytes);
 
 /* Lets `write` fill a temporary file beside `path`, then brings it to disk and renames it. When
- * anything fails, the temporary is removed and what was at `path` is still there. */
+ * anything fails, the temporary is removed and what was at `path` is still there. What a process that
+ * was killed has left is removed the next time. */
 Status file_replace(const char *path,
                     Status (*write)(const char *temporary, void *context, char **why),
                     void *context, char **why);

@@ -3,6 +3,7 @@
 #include "model/builtins.h"
 #include "model/forward.h"
 #include "base/memory.h"
+#include "base/plain.h"
 #include "base/work.h"
 
 #include <math.h>
@@ -406,7 +407,7 @@ Value *builtin_type(Call *call) {
 Value *builtin_str(Call *call) {
   const Value *x = call->args[0];
   if (x->kind == VALUE_STRING) return call->args[0];
-  char *text = x->kind == VALUE_NUMBER  ? mem_format("%.10g", x->number)
+  char *text = x->kind == VALUE_NUMBER  ? mem_format("%.10g", plain_number(x->number))
                : x->kind == VALUE_ARRAY ? array_text(x->array, 80)
                                         : mem_string(value_describe(x));
   Value *value = value_string(&call->eval->heap, text);

@@ -2,6 +2,7 @@
 /* Statements. */
 #include "model/eval.h"
 #include "base/memory.h"
+#include "base/plain.h"
 #include "base/work.h"
 #include "model/declare.h"
 #include "model/forward.h"
@@ -358,7 +359,8 @@ static bool is_comparison(const Ast *node) {
 static void refute(Eval *eval, const Ast *node, const Value *message, const Value *const sides[2]) {
   char *source = ast_source(node->kid[0]), *hint = NULL;
   if (sides[0] && sides[0]->kind == VALUE_NUMBER && sides[1]->kind == VALUE_NUMBER)
-    hint = mem_format("left side %.10g, right side %.10g", sides[0]->number, sides[1]->number);
+    hint = mem_format("left side %.10g, right side %.10g", plain_number(sides[0]->number),
+                      plain_number(sides[1]->number));
   eval_fail(eval, STATUS_ASSERT, node->kid[0]->span, hint, "assertion failed: %s",
             message && message->kind == VALUE_STRING ? message->string : source);
   free(hint);
@@ -387,19 +389,19 @@ static void assertion(Eval *eval, const Ast *node) {
 
 /* Control */
 
-Value *eval_element(Eval *eval, Span span, const Value *value, int i) {
+Value *eval_element(Eval *eval, Span span, const Value *value, long long i) {
   if (value->kind == VALUE_LIST) return value->list.items[i];
   const char *why = NULL;
-  const Subscript subscript = {.kind = SUBSCRIPT_AT, .at = i};
+  const Subscript subscript = {.kind = SUBSCRIPT_AT, .at = (double)i};
   Array *part = array_index(value->array, 1, &subscript, &why);
   Value *element = eval_array(eval, span, part, why, value->known);
   return value->truth ? value_truth(element) : element;
 }
 
-int eval_length(Eval *eval, const Value *value, Span span) {
+long long eval_length(Eval *eval, const Value *value, Span span) {
   switch (value->kind) {
   case VALUE_LIST: return value->list.count;
-  case VALUE_ARRAY: return (int)value->array->shape[0];
+  case VALUE_ARRAY: return (long long)value->array->shape[0];
   case VALUE_BROKEN:
   case VALUE_UNKNOWN: return -1;
   default:
@@ -409,7 +411,7 @@ int eval_length(Eval *eval, const Value *value, Span span) {
   }
 }
 
-static void check_loop(Eval *eval, const Ast *node, Value *values, int count) {
+static void check_loop(Eval *eval, const Ast *node, Value *values, long long count) {
   Value *first =
       count > 0
           ? value_forget(&eval->heap, eval_element(eval, node->kid[0]->span, values, 0))
@@ -421,9 +423,9 @@ static void check_loop(Eval *eval, const Ast *node, Value *values, int count) {
 
 static void loop(Eval *eval, const Ast *node) {
   Value *values = value_keep(eval_expression(eval, node->kid[0]));
-  int count = eval_length(eval, values, node->kid[0]->span);
+  long long count = eval_length(eval, values, node->kid[0]->span);
   if (eval->dry) check_loop(eval, node, values, count);
-  for (int i = 0; i < count && !eval->dry && !eval->halted; i++) {
+  for (long long i = 0; i < count && !eval->dry && !eval->halted; i++) {
     size_t mark = eval->heap.count;
     eval_assign(eval, node->name, eval_element(eval, node->kid[0]->span, values, i),
                 node->name_span);

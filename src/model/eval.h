@@ -158,9 +158,9 @@ void eval_end(Eval *eval);
 /* Gives a name its value in the global scope. */
 void eval_assign(Eval *eval, const char *name, Value *value, Span span);
 /* How many elements a loop over it takes, -1 when that is not known or was reported. */
-int eval_length(Eval *eval, const Value *value, Span span);
+long long eval_length(Eval *eval, const Value *value, Span span);
 /* The i-th element of a list, or row of an array. */
-Value *eval_element(Eval *eval, Span span, const Value *value, int i);
+Value *eval_element(Eval *eval, Span span, const Value *value, long long i);
 /* Whether the value counts as true: 1, 0, or -1 when it cannot be told (an error was reported, or
  * the value is not known). */
 int eval_truth(Eval *eval, Value *value, Span span);

@@ -376,7 +376,8 @@ static bool run_steps(Eval *eval, const Ast *body, Value **result);
 /* Once for each element; once in a check of the body alone, when they are not known. */
 static bool run_loop(Eval *eval, const Ast *loop, Value **result) {
   Value *values = eval_expression(eval, loop->kid[0]);
-  int before = eval->diags->errors, count = eval_length(eval, values, loop->kid[0]->span);
+  int before = eval->diags->errors;
+  long long count = eval_length(eval, values, loop->kid[0]->span);
   if (values->kind == VALUE_BROKEN || eval->diags->errors > before) return false;
   for (int i = 0; i < (count < 0 ? 1 : count); i++) {
     Value *value = count < 0 ? value_new(&eval->heap, VALUE_UNKNOWN)

@@ -167,10 +167,12 @@ static bool is_declared(Eval *eval, const Ast *argument, const Ast *target) {
 static int count_values(Eval *eval, const SweepAxis *axis) {
   const Value *values = axis->values;
   Span span = axis->argument->kid[0]->span;
-  int count = values->kind == VALUE_LIST    ? values->list.count
-              : values->kind == VALUE_ARRAY ? (int)values->array->shape[0]
-                                            : 0;
-  if (count || values->kind == VALUE_BROKEN || values->kind == VALUE_UNKNOWN) return count;
+  size_t count = values->kind == VALUE_LIST    ? (size_t)values->list.count
+                 : values->kind == VALUE_ARRAY ? values->array->shape[0]
+                                               : 0;
+  if (count > INT_MAX / 2)
+    return eval_fail(eval, STATUS_LIMIT, span, NULL, "the sweep has too many points"), 0;
+  if (count || values->kind == VALUE_BROKEN || values->kind == VALUE_UNKNOWN) return (int)count;
   if (values->kind == VALUE_LIST || values->kind == VALUE_ARRAY)
     eval_error(eval, span, NULL, "'%s' is swept over nothing", axis->label);
   else

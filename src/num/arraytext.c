@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/plain.h"
 #include "num/arrayops.h"
 
 #include <math.h>
@@ -74,9 +75,8 @@ static int digits_for(const Array *a) {
   return digits < FEWEST_DIGITS ? FEWEST_DIGITS : digits;
 }
 
-/* Zero loses its sign, which would only puzzle. */
 static int cell(char text[CELL], double value, int digits) {
-  return snprintf(text, CELL, "%.*g", digits, value == 0 ? 0 : value);
+  return snprintf(text, CELL, "%.*g", digits, plain_number(value));
 }
 
 static int widest(const double *row, Window w, int digits, int least) {
@@ -201,7 +201,7 @@ static void put_array(FILE *out, const Array *a, int columns) {
     fprintf(out, "%s%s", array_shape_text(a, text), a->size ? "\n" : " empty");
   if (!a->size) return;
   switch (a->rank) {
-  case 0: fprintf(out, "%.*g", digits, a->data[0] == 0 ? 0 : a->data[0]); break;
+  case 0: fprintf(out, "%.*g", digits, plain_number(a->data[0])); break;
   case 1: put_vector(out, a->data, a->size, digits, columns); break;
   case 2:
     put_matrix(out, a->data, matrix_rows(a), matrix_columns(a, digits, columns), digits);

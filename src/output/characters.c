@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "output/characters.h"
 #include "base/memory.h"
+#include "base/plain.h"
 #include "output/frame.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +141,11 @@ static void draw_curves(const Sheet *sheet, const Canvas *c) {
 
 /* Around the dots */
 
+/* A label stays on its line: what would move the cursor is a blank. */
+static void put_text(const Sheet *sheet, const char *text) {
+  for (; *text; text++) fputc(iscntrl((unsigned char)*text) ? ' ' : *text, sheet->out);
+}
+
 static void put_cell(const Sheet *sheet, const PlotPanel *panel, const Cell *cell) {
   if (!cell->ink) {
     fputc(' ', sheet->out);
@@ -177,7 +184,7 @@ static void put_rows(const Sheet *sheet, const Canvas *c) {
       found = (int)(down(c, value) + 0.5) / DOTS_DOWN == row;
     if (found)
       fprintf(sheet->out, "%*.*g ┤", c->margin - 2, frame_digits(c->y, DIGITS),
-              value == 0 ? 0 : value);
+              plain_number(value));
     else
       fprintf(sheet->out, "%*s│", c->margin - 1, "");
     for (int k = 0; k < c->columns; k++) put_cell(sheet, c->panel, &c->cells[row * c->columns + k]);
@@ -194,7 +201,7 @@ static void put_lower_axis(const Sheet *sheet, const Canvas *c) {
   for (int i = 0; tick(c->x, c->panel->x_log, c->columns / 10, i, &value); i++) {
     int at = (int)(across(c, value) + 0.5) / DOTS_ACROSS;
     int length =
-        snprintf(text, sizeof text, "%.*g", frame_digits(c->x, DIGITS), value == 0 ? 0 : value);
+        snprintf(text, sizeof text, "%.*g", frame_digits(c->x, DIGITS), plain_number(value));
     int begin = c->margin + at - length / 2;
     if (at < 0 || begin <= end) continue;
     ticked[at] = true;
@@ -204,13 +211,18 @@ static void put_lower_axis(const Sheet *sheet, const Canvas *c) {
   }
   fprintf(sheet->out, "%*s└", c->margin - 1, "");
   for (int k = 0; k < c->columns; k++) fputs(ticked[k] ? "┬" : "─", sheet->out);
-  fprintf(sheet->out, "\n%s  %s\n", numbers, c->panel->x_label ? c->panel->x_label : "");
+  fprintf(sheet->out, "\n%s  ", numbers);
+  put_text(sheet, c->panel->x_label ? c->panel->x_label : "");
+  fputc('\n', sheet->out);
   free(ticked);
   free(numbers);
 }
 
 static void put_title(const Sheet *sheet, const PlotPanel *panel) {
-  if (panel->title) fprintf(sheet->out, "%*s%s\n", MARGIN, "", panel->title);
+  if (!panel->title) return;
+  fprintf(sheet->out, "%*s", MARGIN, "");
+  put_text(sheet, panel->title);
+  fputc('\n', sheet->out);
 }
 
 /* The curves and their names. Returns how many lines that took; prints them unless `sheet` is NULL.
@@ -234,7 +246,9 @@ static int legend(const Sheet *sheet, const Canvas *c) {
     else
       fputs(is_line(curve) ? "──" : "•", sheet->out);
     reset_color(sheet);
-    fprintf(sheet->out, " %s   ", curve->label);
+    fputc(' ', sheet->out);
+    put_text(sheet, curve->label);
+    fputs("   ", sheet->out);
   }
   if (sheet && lines) fputc('\n', sheet->out);
   return lines;

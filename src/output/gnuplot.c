@@ -20,6 +20,13 @@ static const char *program(void) {
   return name && *name ? name : "gnuplot";
 }
 
+/* Told to leave out ~/.gnuplot, where the user may have set another output; what else draws in its
+ * place need not know this option. */
+static bool is_gnuplot(void) {
+  const char *slash = strrchr(program(), '/');
+  return strncmp(slash ? slash + 1 : program(), "gnuplot", 7) == 0;
+}
+
 static bool write_all(int fd, const char *bytes, size_t length) {
   while (length > 0) {
     ssize_t n = write(fd, bytes, length);
@@ -48,7 +55,7 @@ static char *contents(int fd, size_t *size) {
 /* Returns 0 or an errno; *state is what waitpid says. */
 static int spawn(const int streams[3], int *state) {
   posix_spawn_file_actions_t actions;
-  char *const arguments[] = {(char *)program(), NULL};
+  char *const arguments[] = {(char *)program(), is_gnuplot() ? "--default-settings" : NULL, NULL};
   pid_t child;
   posix_spawn_file_actions_init(&actions);
   for (int i = 0; i < 3; i++) posix_spawn_file_actions_adddup2(&actions, streams[i], i);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "output/text.h"
 #include "base/memory.h"
+#include "base/plain.h"
 #include "num/arrayops.h"
 
 #include <math.h>
@@ -95,7 +96,7 @@ static void put_attribute(FILE *out, const ResultAttribute *attribute, int colum
   if (end == attribute->value || *end || fabs(value) >= 1e6)
     put_cut(out, attribute->value, columns - 15);
   else
-    fprintf(out, "%.6g", value);
+    fprintf(out, "%.6g", plain_number(value));
 }
 
 static void put_heading(FILE *out, const Result *result) {
@@ -115,7 +116,7 @@ static void put_final_loss(FILE *out, const Result *result) {
   const ResultField *loss = result_find(result, "loss", 0);
   if (!loss || !loss->value || !loss->value->size) return;
   size_t last = loss->value->size - 1;
-  fprintf(out, "\n  %-12s%.6g", "final loss", loss->value->data[last]);
+  fprintf(out, "\n  %-12s%.6g", "final loss", plain_number(loss->value->data[last]));
   if (loss->error && loss->error->data[last] > 0) fprintf(out, " ± %.2g", loss->error->data[last]);
 }
 

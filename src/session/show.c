@@ -2,6 +2,7 @@
 /* What `print` writes, and how the REPL shows the value of an expression. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "base/plain.h"
 #include "file/file.h"
 #include "model/declare.h"
 #include "output/text.h"
@@ -19,7 +20,7 @@ char *show_number(const Value *value) {
   double error = value->error && value->error->size == 1 ? value->error->data[0] : 0;
   bool whole = value->number == floor(value->number) && fabs(value->number) < 1e15;
   if (!(error > 1e-14 * fabs(value->number)) || !isfinite(error) || !isfinite(value->number))
-    return mem_format(whole ? "%.0f" : "%.10g", value->number);
+    return mem_format(whole ? "%.0f" : "%.10g", plain_number(value->number));
   int decimals = 1 - (int)floor(log10(error));
   if (decimals > 12) return mem_format("%.10g ± %.2g", value->number, error);
   if (decimals < 0) decimals = 0;
