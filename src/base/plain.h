@@ -9,7 +9,8 @@
 #include <locale.h>
 #include <math.h>
 
-#define PLAIN_LOCALE __attribute__((cleanup(plain_leave))) locale_t outer_locale = plain_enter()
+#define PLAIN_LOCALE                                                                               \
+  __attribute__((cleanup(plain_leave), unused)) locale_t outer_locale = plain_enter()
 
 /* The locale that the thread had; and back to it. */
 locale_t plain_enter(void);

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Fuzzes every target for a while with libFuzzer, from its corpus on; `make fuzz` in a build that was
+# configured with CC=clang --enable-fuzz. What fails is left in the directory fuzz-TARGET, with the
+# inputs found on the way in fuzz-TARGET/corpus. SECONDS_EACH and TARGETS choose how long and what.
+#
+# AFL++ takes the same program: CC=afl-clang-fast, and then
+#   DMF_FUZZ=csv afl-fuzz -i SOURCE/tests/fuzz/corpus/csv -o out -- tests/fuzz/fuzz
+set -u
+srcdir=${srcdir:?run this through make fuzz}
+seconds=${SECONDS_EACH:-60}
+passed=0
+failed=0
+${MAKE:-make} -s tests/fuzz/fuzz || { echo "configure with CC=clang --enable-fuzz first"; exit 1; }
+export DMF_PATH=$PWD
+for target in ${TARGETS:-$(tests/fuzz/replay --targets)}; do
+  mkdir -p "fuzz-$target/corpus"
+  chmod -R a+rwX "fuzz-$target"
+  if DMF_FUZZ=$target tests/fuzz/fuzz -max_total_time="$seconds" -timeout=60 -rss_limit_mb=4096 -close_fd_mask=1 \
+    -artifact_prefix="$PWD/fuzz-$target/" "$PWD/fuzz-$target/corpus" "$srcdir/tests/fuzz/corpus/$target" \
+    >"fuzz-$target/log" 2>&1; then
+    passed=$((passed + 1))
+    echo "$target: $(grep -o 'Done [0-9]* runs' "fuzz-$target/log" | tail -n 1)"
+  else
+    failed=$((failed + 1))
+    echo "FAIL $target: see fuzz-$target/log"
+  fi
+done
+echo "fuzz: $passed passed, $failed failed"
+[ "$failed" = 0 ]
