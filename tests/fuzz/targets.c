@@ -19,10 +19,14 @@ int dmf_main(int argc, char **argv);
 /* A sanitizer that finds something must not end with a status of the manual. */
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
+const char *__lsan_default_suppressions(void);
 const char *__asan_default_options(void) {
   return "exitcode=99:allocator_may_return_null=1:detect_leaks=1";
 }
 const char *__ubsan_default_options(void) { return "exitcode=99:print_stacktrace=1"; }
+
+/* libhdf5 forgets what it has read of a damaged file. */
+const char *__lsan_default_suppressions(void) { return "leak:libhdf5"; }
 
 static FILE *nowhere;
 
