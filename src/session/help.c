@@ -253,7 +253,7 @@ static char *plain_name(const char *text) {
 /* The statement that gave a name last, in a script of this session; or NULL. */
 static const Ast *statement_of(const Dmf *dmf, const char *name) {
   for (int k = dmf->script_count - 1; k >= 0; k--) {
-    const Ast *root = dmf->scripts[k]->root;
+    const Ast *root = script_tree(dmf->scripts[k]);
     for (int i = root->kind == AST_BLOCK ? root->count - 1 : -1; i >= 0; i--) {
       const Ast *node = root->kid[i];
       bool gives = declares_function(node) || node->kind == AST_DECLARE || node->kind == AST_ASSIGN;

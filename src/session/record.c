@@ -22,7 +22,7 @@ char *dmf_who(Dmf *dmf) {
   return text;
 }
 
-void record(Dmf *dmf, const Script *script, const char *file) {
+void record(Dmf *dmf, Script *script, const char *file) {
   size_t count = (size_t)dmf->record_length + 1;
   dmf->record = mem_grow(dmf->record, count * sizeof *dmf->record);
   dmf->record[dmf->record_length++] = (Record){script, file ? mem_string(file) : NULL};
@@ -85,7 +85,7 @@ static bool saves(const Ast *node, const char *path) {
 
 static bool is_saved(const Dmf *dmf, const char *path) {
   for (int i = 0; i < dmf->record_length; i++)
-    if (saves(dmf->record[i].script->root, path)) return true;
+    if (saves(script_tree(dmf->record[i].script), path)) return true;
   return false;
 }
 
@@ -139,11 +139,11 @@ static void write_node(Writer *w, const Ast *node) {
   for (int i = 0; i < node->count && !file; i++) write_node(w, node->kid[i]);
 }
 
-static void write_statements(Writer *w, const Script *script) {
+static void write_statements(Writer *w, Script *script) {
   size_t length = script->source->length;
   w->text = script->source->text;
   w->at = 0;
-  write_node(w, script->root);
+  write_node(w, script_tree(script));
   copy_to(w, length);
   if (length && w->text[length - 1] != '\n') fputc('\n', w->out);
 }

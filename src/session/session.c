@@ -341,13 +341,16 @@ static int work(Dmf *dmf, Source *source, const char *file, Task task) {
   dmf->equations = task == TASK_EQUATIONS ? mem_string("") : NULL;
   check(dmf, script);
   if (dmf->equations) print_equations(dmf);
-  if (task == TASK_RUN && !dmf->diags.errors) {
+  bool runs = task == TASK_RUN && !dmf->diags.errors;
+  if (runs) {
     session_report(dmf);
     run(dmf, script);
     if (dmf->config.interactive && !dmf->diags.errors) record(dmf, script, file);
   }
   dmf->text = NULL;
-  return session_conclude(dmf);
+  int status = session_conclude(dmf);
+  if (!runs || !script_holds_code(script)) script_drop_tree(script);
+  return status;
 }
 
 static int work_file(Dmf *dmf, const char *path, Task what) {

@@ -47,8 +47,8 @@ typedef struct SweepRecord {
 
 /* A piece of what an interactive session has done. */
 typedef struct Record {
-  const Script *script; /* kept by the session */
-  char *file;           /* where it was loaded from; NULL: typed */
+  Script *script; /* kept by the session */
+  char *file;     /* where it was loaded from; NULL: typed */
 } Record;
 
 struct Dmf {
@@ -69,7 +69,7 @@ struct Dmf {
   bool lowering;      /* solver calls print their lowered program */
   char *equations;    /* of the solver calls so far, where these are asked for; else NULL */
   bool latex;         /* in the notation of LaTeX */
-  Script **scripts;   /* all that were run: functions point into them */
+  Script **scripts;   /* all that were run: spans and functions point into them */
   int script_count;
   Setting *settings;
   int setting_count;
@@ -115,7 +115,7 @@ int session_threads(const Dmf *dmf);
 /* complete.c */
 void candidates_free(Dmf *dmf);
 /* record.c: adds what was run without error, from a file or not (NULL). */
-void record(Dmf *dmf, const Script *script, const char *file);
+void record(Dmf *dmf, Script *script, const char *file);
 void record_free(Dmf *dmf);
 
 /* import.c */
@@ -126,8 +126,8 @@ void imports_free(Dmf *dmf);
 /* A file that is installed with the language, such as std/prelude.dmf; to be freed, NULL if there
  * is none. */
 char *import_installed(const char *name);
-/* The text of a file, which may have to be a regular one: what a script names is never a pipe, which
- * would keep a check waiting. NULL with *why to be freed. */
+/* The text of a file, which may have to be a regular one: what a script names is never a pipe,
+ * which would keep a check waiting. NULL with *why to be freed. */
 Source *source_read(const char *path, const char *name, bool regular, char **why);
 
 /* solvers.c: dmft, simulate, preactivations, compare, ir, equations */

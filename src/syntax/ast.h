@@ -120,6 +120,13 @@ ParseOutcome script_parse(Source *source, bool interactive, Script **script, Dia
 /* Parses one expression (for --set NAME.KEY=VALUE); NULL after an error. */
 Script *script_parse_expression(Source *source, Diags *diags);
 void script_free(Script *script);
+/* Frees the tree alone: spans still find their text. And has it again, from the text, which parsed
+ * before. */
+void script_drop_tree(Script *script);
+const Ast *script_tree(Script *script);
+/* Whether values point into the tree when it has been evaluated: functions, activations and layers
+ * do. */
+bool script_holds_code(const Script *script);
 
 /* How an operator is written: "<=", "and", "+"; the text lives until the next call on this thread.
  */

@@ -40,6 +40,23 @@ void script_free(Script *script) {
   free(script);
 }
 
+void script_drop_tree(Script *script) {
+  arena_free(script->arena);
+  script->arena = NULL;
+  script->root = NULL;
+}
+
+static bool holds_code(const Ast *node) {
+  if (!node) return false;
+  if (node->kind == AST_FUNCTION || node->kind == AST_ACTIVATION || node->kind == AST_LAYER)
+    return true;
+  for (int i = 0; i < node->count; i++)
+    if (holds_code(node->kid[i])) return true;
+  return false;
+}
+
+bool script_holds_code(const Script *script) { return holds_code(script->root); }
+
 /* Parses the source of `script` and sets its root, NULL if the parser did not reach the end. */
 static ParseOutcome parse(Script *script, int start, bool interactive, Diags *diags) {
   Build build = {.source = script->source,
@@ -67,6 +84,15 @@ ParseOutcome script_parse(Source *source, bool interactive, Script **script, Dia
   ParseOutcome outcome = parse(*script, START_SCRIPT, interactive, diags);
   if (!(*script)->root) (*script)->root = empty_block(*script);
   return outcome;
+}
+
+const Ast *script_tree(Script *script) {
+  if (script->root) return script->root;
+  Diags diags = {0};
+  script->arena = arena_new();
+  parse(script, START_SCRIPT, true, &diags);
+  diags_clear(&diags);
+  return script->root ? script->root : (script->root = empty_block(script));
 }
 
 Script *script_parse_expression(Source *source, Diags *diags) {
