@@ -14,7 +14,7 @@
 enum { STATEMENTS = 10000, EDITS = 1000, SESSIONS = 1000, TENTH = 10, FILES = 10 };
 
 /* What the prompt keeps of a statement for :save, and for messages about it. */
-static const double KEPT_BYTES = 2000;
+static const double KEPT_BYTES = 600;
 /* What the allocator may need to come to rest. */
 static const double RESTLESS_BYTES = 2e6;
 
