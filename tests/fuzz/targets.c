@@ -211,11 +211,19 @@ const Target *target_find(const char *name) {
   return target->name ? target : NULL;
 }
 
+static char directory[] = "/tmp/dmf-fuzz.XXXXXX";
+
+static void clear_directory(void) {
+  char command[64];
+  snprintf(command, sizeof command, "rm -rf '%s'", directory);
+  if (chdir("/") == 0) (void)!system(command);
+}
+
 /* What an input may write goes to a scratch directory, and nobody's rights do not reach far. */
 static void retreat(void) {
   enum { NOBODY = 65534 };
-  char directory[] = "/tmp/dmf-fuzz.XXXXXX";
   demand(mkdtemp(directory) && chdir(directory) == 0);
+  atexit(clear_directory);
   setenv("HOME", directory, 1);
   setenv("XDG_STATE_HOME", directory, 1);
   if (geteuid() != 0) return;
