@@ -379,7 +379,8 @@ static bool run_loop(Eval *eval, const Ast *loop, Value **result) {
   int before = eval->diags->errors;
   long long count = eval_length(eval, values, loop->kid[0]->span);
   if (values->kind == VALUE_BROKEN || eval->diags->errors > before) return false;
-  for (int i = 0; i < (count < 0 ? 1 : count); i++) {
+  for (long long i = 0; i < (count < 0 ? 1 : count); i++) {
+    if (eval_interrupted(eval, loop->span) || !eval_affords(eval, EXPRESSION_WORK)) return false;
     Value *value = count < 0 ? value_new(&eval->heap, VALUE_UNKNOWN)
                              : eval_element(eval, loop->kid[0]->span, values, i);
     scope_set(eval->scope, loop->name, value, loop->name_span);
