@@ -151,10 +151,17 @@ static int set_progress(Request *request, const char *how) {
              : usage_error("--progress is auto, lines or none, not '%s'", how);
 }
 
+static int set_memory(const char *size) {
+  double bytes;
+  if (!read_size(size, &bytes))
+    return usage_error("--memory is a number of bytes, such as 500M or 4G, not '%s'", size);
+  dmf_limit_memory(bytes);
+  return DMF_OK;
+}
+
 static int set_option(Request *request, Option option, char *argument) {
   DmfConfig *config = &request->config;
   unsigned long long number;
-  double bytes;
   switch (option) {
   case OPTION_EVAL: add_code(request, argument); break;
   case OPTION_INTERACTIVE: config->interactive = true; break;
@@ -169,11 +176,7 @@ static int set_option(Request *request, Option option, char *argument) {
       return usage_error("--threads is a number from 1 to 4096, not '%s'", argument);
     config->threads = (int)number;
     break;
-  case OPTION_MEMORY:
-    if (!read_size(argument, &bytes))
-      return usage_error("--memory is a number of bytes, such as 500M or 4G, not '%s'", argument);
-    dmf_limit_memory(bytes);
-    break;
+  case OPTION_MEMORY: return set_memory(argument);
   case OPTION_OUT:
     if (!*argument) return usage_error("--out needs the name of a directory");
     config->out = argument;
@@ -438,8 +441,8 @@ static void hold_standard_streams(void) {
       (void)!open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);
 }
 
-/* Blocks of a run serve the next one: to give them back and to have them cleared again takes a third
- * of the time of small runs. */
+/* Blocks of a run serve the next one: to give them back and to have them cleared again takes a
+ * third of the time of small runs. */
 static void keep_memory(void) {
   enum { LARGEST = 1 << 28, KEPT = 1 << 30 };
   mallopt(M_MMAP_THRESHOLD, LARGEST);
