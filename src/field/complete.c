@@ -49,8 +49,9 @@ static const Expr *own(Program *p, const Expr *e) {
 /* The value of these numbers, if there is one. */
 static int known(const Program *p, size_t rows, size_t cols, const double *numbers) {
   for (int i = 0; i < p->op_count; i++) {
+    if (p->ops[i].kind != OP_CONST) continue;
     const Constant *c = &p->constants[p->ops[i].constant];
-    if (p->ops[i].kind == OP_CONST && !c->steps && c->rows == rows && c->cols == cols &&
+    if (!c->steps && c->rows == rows && c->cols == cols &&
         memcmp(c->numbers, numbers, rows * cols * sizeof *numbers) == 0)
       return p->ops[i].dst;
   }
