@@ -22,7 +22,7 @@ static void newton_step(size_t n, size_t k, double *X, double *A, double *B, dou
   memcpy(X, next, n * k * sizeof *X);
 }
 
-static bool newton(size_t n, size_t k, double *X) {
+static Status newton(size_t n, size_t k, double *X) {
   double norm = sqrt(dot(n * k, X, X)), *A = mem_block(n * n + 1), *B = mem_block(n * n + 1),
          *next = mem_block(n * k + 1);
   bool fine = A && B && next;
@@ -32,29 +32,29 @@ static bool newton(size_t n, size_t k, double *X) {
   free(A);
   free(B);
   free(next);
-  return fine;
+  return fine ? STATUS_OK : STATUS_LIMIT;
 }
 
-static bool exact(double floor, size_t n, size_t k, double *X) {
+static Status exact(double floor, size_t n, size_t k, double *X) {
   static const double cut = 1e-6;
   size_t rank = n < k ? n : k;
   double *U = mem_block(n * rank + 1), *s = mem_block(rank + 1), *Vt = mem_block(rank * k + 1);
-  bool fine = U && s && Vt;
-  if (fine)
-    fine = LAPACKE_dgesdd(LAPACK_ROW_MAJOR, 'S', (int)n, (int)k, X, (int)k, s, U, (int)rank, Vt,
-                          (int)k) == 0;
-  for (size_t i = 0; fine && i < n * rank; i++) {
+  Status status = U && s && Vt ? STATUS_OK : STATUS_LIMIT;
+  if (status == STATUS_OK && LAPACKE_dgesdd(LAPACK_ROW_MAJOR, 'S', (int)n, (int)k, X, (int)k, s, U,
+                                            (int)rank, Vt, (int)k) != 0)
+    status = STATUS_NUMERICS;
+  for (size_t i = 0; status == STATUS_OK && i < n * rank; i++) {
     double size = s[i % rank];
     U[i] *= size > cut * s[0] ? size / hypot(size, floor) : 0;
   }
-  if (fine) mat_mul(n, k, rank, 1, U, rank, Vt, k, 0, X, k);
+  if (status == STATUS_OK) mat_mul(n, k, rank, 1, U, rank, Vt, k, 0, X, k);
   free(U);
   free(s);
   free(Vt);
-  return fine;
+  return status;
 }
 
-bool polar_factor(const Polar *polar, double floor, size_t rows, size_t cols, double *v) {
+Status polar_factor(const Polar *polar, double floor, size_t rows, size_t cols, double *v) {
   return polar->exact ? exact(floor, rows, cols, v) : newton(rows, cols, v);
 }
 
@@ -119,7 +119,8 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   free(products);
   memcpy(o->step, o->v, n * sizeof *o->v);
   double floor = move->polar.eps * sqrt((double)to * (double)from);
-  if (!polar_factor(&move->polar, floor, to, from, o->step)) m->status = STATUS_LIMIT;
+  Status status = polar_factor(&move->polar, floor, to, from, o->step);
+  if (status != STATUS_OK) m->status = status;
   for (size_t i = 0; i < n; i++) o->w[i] = move->keep * o->w[i] + move->push * o->step[i];
 }
 

@@ -298,8 +298,8 @@ static View polar_table(Machine *m, const Sequential *s, const Move *move) {
   double *numbers = tape_data(m->tape, table);
   size_t n = table.rows * table.cols;
   memcpy(numbers, tape_data(m->tape, s->velocity), n * sizeof *numbers);
-  if (!polar_factor(&move->polar, move->polar.eps, table.rows, table.cols, numbers))
-    m->status = STATUS_LIMIT;
+  Status status = polar_factor(&move->polar, move->polar.eps, table.rows, table.cols, numbers);
+  if (status != STATUS_OK) m->status = status;
   for (size_t i = 0; i < n; i++) numbers[i] /= sqrt(s->rho);
   return table;
 }
