@@ -42,6 +42,7 @@ expect "a program with the static library" curve "$scratch/static"
 expect "the same numbers from both" cmp "$scratch/shared.out" "$scratch/static.out"
 expect "symbols of the shared library" diff <(declared) <(shown)
 expect "symbols of the static library" diff <(declared) <(held)
+expect "libhdf5 is loaded when it is needed" sh -c "! ldd '$prefix/lib/libdmf.so' | grep hdf5"
 if command -v c++ >/dev/null; then
   expect "dmf.h in C++" c++ -fsyntax-only -x c++ -include dmf.h $(flags --cflags) /dev/null
 fi

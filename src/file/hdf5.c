@@ -6,15 +6,17 @@
 #include "file/apart.h"
 #include "file/file.h"
 #include "file/io.h"
+#include "file/libhdf5.h"
 #include "num/arrayops.h"
 
 #include <errno.h>
-#include <hdf5.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <zlib.h>
+
+#include "file/hdf5names.h" /* behind all that has to do with the names themselves */
 
 /* The library prints its errors by default; whether memory was among them is all that is wanted. */
 
@@ -249,6 +251,12 @@ static Status read_file(const char *path, const char *name, Array **array, char 
   return status;
 }
 
+/* The library is loaded here, so that the next child has it too. */
+static Status work_apart(const Apart *apart, char **why) {
+  Status status = libhdf5_load(apart->path, why);
+  return status ? status : file_apart(apart, why);
+}
+
 /* A file to be read, as an array or as a result. */
 typedef struct Reading {
   const char *path, *dataset;
@@ -288,7 +296,7 @@ static Status read_apart(Reading *r, Apart apart, char **why) {
   r->sound = apart.sound;
   apart.path = r->path;
   apart.context = r;
-  return file_apart(&apart, why);
+  return work_apart(&apart, why);
 }
 
 static Status work_array(void *context, char **why) {
@@ -752,7 +760,7 @@ static Status write_temporary(const char *temporary, void *context, char **why) 
     return file_fail(why, content->path, STATUS_LIMIT,
                      "writing takes %.0f bytes of memory, but %.0f are free", needed, available);
   content->temporary = temporary;
-  return file_apart(&(Apart){.path = content->path,
+  return work_apart(&(Apart){.path = content->path,
                              .bytes = needed,
                              .sound = true,
                              .lasts = true,

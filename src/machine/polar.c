@@ -2,9 +2,9 @@
 #include "machine/polar.h"
 #include "base/memory.h"
 #include "machine/outer.h"
+#include "num/lapack.h"
 #include "num/linalg.h"
 
-#include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,9 +40,7 @@ static Status exact(double floor, size_t n, size_t k, double *X) {
   size_t rank = n < k ? n : k;
   double *U = mem_block(n * rank + 1), *s = mem_block(rank + 1), *Vt = mem_block(rank * k + 1);
   Status status = U && s && Vt ? STATUS_OK : STATUS_LIMIT;
-  if (status == STATUS_OK && LAPACKE_dgesdd(LAPACK_ROW_MAJOR, 'S', (int)n, (int)k, X, (int)k, s, U,
-                                            (int)rank, Vt, (int)k) != 0)
-    status = STATUS_NUMERICS;
+  if (status == STATUS_OK && lapack_svd(n, k, X, s, U, Vt) != 0) status = STATUS_NUMERICS;
   for (size_t i = 0; status == STATUS_OK && i < n * rank; i++) {
     double size = s[i % rank];
     U[i] *= size > cut * s[0] ? size / hypot(size, floor) : 0;

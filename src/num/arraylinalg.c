@@ -2,10 +2,9 @@
 #include "base/memory.h"
 #include "num/arrayfail.h"
 #include "num/arrayops.h"
+#include "num/lapack.h"
 
 #include <cblas.h>
-#include <float.h>
-#include <lapacke.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -119,39 +118,17 @@ Array *array_trace(const Array *a, const char **why) {
   return out;
 }
 
-/* Overwrites a square matrix with its LU factors. False when a pivot vanishes. */
-static bool factorize(double *lu, size_t n, lapack_int *pivots) {
-  return LAPACKE_dgetrf(LAPACK_ROW_MAJOR, (int)n, (int)n, lu, leading(n), pivots) == 0;
-}
-
-/* True when the factors of a matrix with this 1-norm can be divided by to working precision. */
-static bool regular(const Array *lu, double norm) {
-  double reciprocal = 0;
-  int n = (int)lu->shape[0];
-  LAPACKE_dgecon(LAPACK_ROW_MAJOR, '1', n, lu->data, n, norm, &reciprocal);
-  return reciprocal >= DBL_EPSILON;
-}
-
-/* Overwrites x with the solution; lu holds the matrix. */
-static bool divide(Array *lu, Array *x, lapack_int *pivots) {
-  int n = (int)lu->shape[0];
-  int columns = x->rank == 2 ? (int)x->shape[1] : 1;
-  double norm = LAPACKE_dlange(LAPACK_ROW_MAJOR, '1', n, n, lu->data, n);
-  if (!factorize(lu->data, lu->shape[0], pivots) || !regular(lu, norm)) return false;
-  return LAPACKE_dgetrs(LAPACK_ROW_MAJOR, 'N', n, columns, lu->data, n, pivots, x->data, columns) ==
-         0;
-}
-
 /* Takes over x. */
 static Array *solve_in_place(const Array *a, Array *x, const char **why) {
   if (!x || x->size == 0) return x;
   bool affordable = affords_cubes(a->shape[0], 1, FACTOR_PER_NUMBER, why);
   Array *lu = affordable ? copy(a, why) : NULL;
-  lapack_int *pivots = lu ? array_scratch(a->shape[0], sizeof *pivots, why) : NULL;
-  bool solved = pivots && divide(lu, x, pivots);
-  if (pivots && !solved) array_fail(why, STATUS_NUMERICS, "the matrix is singular");
+  int failed =
+      lu ? lapack_solve(a->shape[0], lu->data, x->rank == 2 ? x->shape[1] : 1, x->data) : 0;
+  if (failed < 0) array_fail(why, STATUS_LIMIT, "no memory for the factors of the matrix");
+  if (failed > 0) array_fail(why, STATUS_NUMERICS, "the matrix is singular");
+  bool solved = lu && !failed;
   array_drop(lu);
-  free(pivots);
   if (solved) return x;
   array_drop(x);
   return NULL;
@@ -173,12 +150,11 @@ Array *array_inverse(const Array *a, const char **why) {
 }
 
 /* Overwrites the matrix. */
-static double determinant(double *lu, size_t n, lapack_int *pivots) {
+static double determinant(double *lu, size_t n, int *pivots) {
   if (n == 0) return 1;
-  if (!factorize(lu, n, pivots)) return 0;
+  if (lapack_lu(n, lu, pivots)) return 0;
   double product = 1;
-  for (size_t i = 0; i < n; i++)
-    product *= lu[i * (n + 1)] * (pivots[i] == (lapack_int)i + 1 ? 1 : -1);
+  for (size_t i = 0; i < n; i++) product *= lu[i * (n + 1)] * (pivots[i] == (int)i + 1 ? 1 : -1);
   return product;
 }
 
@@ -188,7 +164,7 @@ Array *array_det(const Array *a, const char **why) {
       !affords_cubes(stack.n, stack.count, FACTOR_PER_NUMBER, why))
     return NULL;
   Array *lu = copy(a, why), *out = lu ? array_fresh(a->rank - 2, a->shape, why) : NULL;
-  lapack_int *pivots = out ? array_scratch(stack.n, sizeof *pivots, why) : NULL;
+  int *pivots = out ? array_scratch(stack.n, sizeof *pivots, why) : NULL;
   for (size_t k = 0; pivots && k < stack.count; k++)
     out->data[k] = determinant(lu->data + k * stack.n * stack.n, stack.n, pivots);
   Array *given = array_keep(pivots ? out : NULL);
@@ -207,12 +183,12 @@ static bool symmetric(const double *a, size_t n) {
   return true;
 }
 
-/* Eigenvalues into `values`; the matrix becomes the eigenvectors if the job is 'V'. */
-static bool diagonalize(char job, double *a, size_t n, double *values, const char **why) {
+/* Eigenvalues into `values`; the matrix becomes the eigenvectors if they are wanted. */
+static bool diagonalize(bool vectors, double *a, size_t n, double *values, const char **why) {
   if (!symmetric(a, n))
     return array_fail(why, STATUS_NUMERICS, "eig takes a symmetric matrix, and this one is not"),
            false;
-  if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, job, 'L', (int)n, a, (int)n, values) == 0) return true;
+  if (lapack_eigen(vectors, 'L', n, a, values) == 0) return true;
   return array_fail(why, STATUS_NUMERICS, "the eigenvalues did not converge"), false;
 }
 
@@ -225,7 +201,7 @@ static Array *eigen(const Array *a, bool vectors, const char **why) {
   Array *matrix = copy(a, why), *values = matrix ? array_fresh(a->rank - 1, a->shape, why) : NULL;
   bool good = values != NULL;
   for (size_t k = 0; good && stack.n && k < stack.count; k++)
-    good = diagonalize(vectors ? 'V' : 'N', matrix->data + k * stack.n * stack.n, stack.n,
+    good = diagonalize(vectors, matrix->data + k * stack.n * stack.n, stack.n,
                        values->data + k * stack.n, why);
   Array *wanted = array_keep(!good ? NULL : vectors ? matrix : values);
   array_drop(matrix);
@@ -237,16 +213,13 @@ Array *array_eigenvalues(const Array *a, const char **why) { return eigen(a, fal
 
 Array *array_eigenvectors(const Array *a, const char **why) { return eigen(a, true, why); }
 
-/* LAPACK is shown the transpose, which has the same singular values and needs no copy. */
 Array *array_svd(const Array *a, const char **why) {
   if (!factorizable("svd", a, why)) return NULL;
   size_t rows = a->shape[0], columns = a->shape[1], n = rows < columns ? rows : columns;
   if (!array_affords((double)a->size * (double)n / EIGEN_PER_NUMBER, why)) return NULL;
   Array *work = copy(a, why), *out = array_fresh(1, &n, why);
   int failed = 0;
-  if (work && out && n)
-    failed = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', (int)columns, (int)rows, work->data,
-                            (int)columns, out->data, NULL, 1, NULL, 1);
+  if (work && out && n) failed = lapack_svd(rows, columns, work->data, out->data, NULL, NULL);
   bool good = work && out && !failed;
   if (failed) array_fail(why, STATUS_NUMERICS, "the singular values did not converge");
   array_drop(work);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "num/linalg.h"
 #include "base/memory.h"
+#include "num/lapack.h"
 
 #include <cblas.h>
-#include <lapacke.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -62,8 +62,7 @@ int mat_root(size_t n, const double *a, double *f) {
   }
   int rank = -1;
   /* eigenvalues ascend, eigenvectors come as columns */
-  if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', (int)n, f, (int)n, w) == 0 &&
-      w[0] >= -1e-8 * fabs(w[n - 1])) {
+  if (lapack_eigen(true, 'U', n, f, w) == 0 && w[0] >= -1e-8 * fabs(w[n - 1])) {
     rank = 0;
     for (size_t k = 0; k < n; k++) rank += w[k] > 1e-14 * w[n - 1] && w[k] > 0;
     double row[n];
@@ -80,20 +79,15 @@ int mat_solve_least(size_t m, size_t k, const double *a, size_t lda, size_t coun
                     size_t ldb, double rcond, double *x, size_t ldx) {
   size_t longest = m > k ? m : k;
   double *copy = mem_block(m * k), *side = mem_block(longest * count);
-  lapack_int *pivot = mem_try(k, sizeof *pivot), rank = 0;
   int status = -1;
-  if (copy && side && pivot) {
+  if (copy && side) {
     for (size_t i = 0; i < m; i++)
-      for (size_t j = 0; j < k; j++) copy[i * k + j] = a[i * lda + j];
-    for (size_t i = 0; i < m; i++)
-      for (size_t c = 0; c < count; c++) side[i * count + c] = b[c * ldb + i];
-    status = LAPACKE_dgelsy(LAPACK_ROW_MAJOR, (int)m, (int)k, (int)count, copy, (int)k, side,
-                            (int)count, pivot, rcond, &rank);
-    for (size_t c = 0; c < count; c++)
-      for (size_t j = 0; j < k; j++) x[c * ldx + j] = side[j * count + c];
+      for (size_t j = 0; j < k; j++) copy[j * m + i] = a[i * lda + j];
+    for (size_t c = 0; c < count; c++) memcpy(side + c * longest, b + c * ldb, m * sizeof *side);
+    status = lapack_least(m, k, copy, count, side, rcond) ? -1 : 0;
+    for (size_t c = 0; c < count; c++) memcpy(x + c * ldx, side + c * longest, k * sizeof *side);
   }
   free(copy);
   free(side);
-  free(pivot);
   return status;
 }

@@ -13,6 +13,7 @@
  * which is a sum over the columns of a root of the covariance; of other losses pairs +-f(0) are
  * drawn. */
 #include "base/memory.h"
+#include "num/lapack.h"
 #include "num/linalg.h"
 #include "num/random.h"
 #include "num/stats.h"
@@ -20,7 +21,6 @@
 #include "solve/lazy.h"
 #include "solve/mixed.h"
 
-#include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,7 +167,7 @@ static bool diagonalise(Lazy *s) {
   s->U = mem_new(P * P, sizeof *s->U);
   s->lambda = mem_new(P, sizeof *s->lambda);
   for (size_t a = 0; a < P; a++) memcpy(s->U + a * P, s->K + a * z.all, P * sizeof *s->U);
-  if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', (int)P, s->U, (int)P, s->lambda)) return false;
+  if (lapack_eigen(true, 'U', P, s->U, s->lambda)) return false;
   double largest = 0;
   for (size_t t = 0; t + 1 < z.steps; t++) largest = fmax(largest, mean_rate(s, t));
   const Update *update = &s->program->update;
@@ -510,8 +510,7 @@ double solve_stable_rate(Program *program, int threads) {
     size_t P = s.sizes.points;
     double *lambda = mem_new(P, sizeof *lambda);
     for (size_t a = 0; a < P; a++) memmove(s.K + a * P, s.K + a * s.sizes.all, P * sizeof *s.K);
-    if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'N', 'U', (int)P, s.K, (int)P, lambda) == 0)
-      bound = 2 * (double)P / (c * lambda[P - 1]);
+    if (lapack_eigen(false, 'U', P, s.K, lambda) == 0) bound = 2 * (double)P / (c * lambda[P - 1]);
     free(lambda);
   }
   free(why);

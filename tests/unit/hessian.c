@@ -3,7 +3,6 @@
 #include "base/memory.h"
 #include "num/linalg.h"
 
-#include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +35,22 @@ static double kernel(const Saddle *s, size_t t) {
   return sum;
 }
 
+/* LAPACK's inverse; that of the transpose, as it sees the numbers, is the transpose of the inverse.
+ */
+extern void dgetrf_(const int *m, const int *n, double *a, const int *lda, int *pivots, int *info);
+extern void dgetri_(const int *n, double *a, const int *lda, const int *pivots, double *work,
+                    const int *lwork, int *info);
+
+static bool invert(double *a, size_t size) {
+  int *pivots = mem_new(size, sizeof *pivots), n = (int)size, length = 64 * n, info;
+  double *work = mem_block((size_t)length);
+  dgetrf_(&n, &n, a, &n, pivots, &info);
+  if (info == 0) dgetri_(&n, a, &n, pivots, work, &length, &info);
+  free(work);
+  free(pivots);
+  return info == 0;
+}
+
 /* ---- the saddle point ---- */
 
 /* C(t, r) of a layer; what feeds g into h, past only. D is C of the mirrored network. */
@@ -49,7 +64,6 @@ static double feed(const Saddle *s, double *response, double *past, size_t l, si
 static bool visit(Saddle *s, size_t l) {
   size_t n = s->n, m = 2 * n;
   double *R = mem_block(m * m), *S = mem_block(m * m), *X = mem_block(m * m), *Y = mem_block(m * m);
-  int *pivots = mem_new(m, sizeof *pivots);
   for (size_t t = 0; t < n; t++) {
     R[t * m + t] = R[(n + t) * m + n + t] = 1;
     for (size_t r = 0; r < n; r++) {
@@ -59,9 +73,7 @@ static bool visit(Saddle *s, size_t l) {
       S[(n + t) * m + n + r] = *at(s, s->G, l + 1, t, r);
     }
   }
-  int size = (int)m;
-  bool fine = LAPACKE_dgetrf(LAPACK_ROW_MAJOR, size, size, R, size, pivots) == 0 &&
-              LAPACKE_dgetri(LAPACK_ROW_MAJOR, size, R, size, pivots) == 0;
+  bool fine = invert(R, m);
   mat_mul(m, m, m, 1, R, m, S, m, 0, Y, m);
   mat_mul_bt(m, m, m, 1, Y, m, R, m, 0, X, m);
   for (size_t i = 0; i < m; i++)
@@ -80,7 +92,6 @@ static bool visit(Saddle *s, size_t l) {
   free(S);
   free(X);
   free(Y);
-  free(pivots);
   return fine;
 }
 
@@ -212,14 +223,6 @@ static double *hessian_of(const Saddle *s, size_t size) {
   add_action(s, hessian, size);
   free(terms.list);
   return hessian;
-}
-
-static bool invert(double *a, size_t size) {
-  int *pivots = mem_new(size, sizeof *pivots), n = (int)size;
-  bool fine = LAPACKE_dgetrf(LAPACK_ROW_MAJOR, n, n, a, n, pivots) == 0 &&
-              LAPACKE_dgetri(LAPACK_ROW_MAJOR, n, a, n, pivots) == 0;
-  free(pivots);
-  return fine;
 }
 
 /* K = sum_l H^l G^{l+1} varies by its first derivatives. */
