@@ -109,6 +109,18 @@ static Axes *field_axes(const Result *result, const ResultField *field) {
   return axes;
 }
 
+/* What stands in for a field, as a bare array or number; NULL where nothing does. */
+static Value *field_standin(Eval *eval, const Result *result, const ResultField *field) {
+  Standin *standin = eval->standin;
+  if (!standin || standin->result != result) return NULL;
+  long i = field - result->fields;
+  standin->read[i] = true;
+  Array *array = standin->values[i] ? standin->values[i] : field->value;
+  Value *value = value_array(&eval->heap, array_keep(array));
+  value->known = !eval->dry;
+  return value;
+}
+
 /* A field as a value that remembers its result and its errors. */
 static Value *field_value(Eval *eval, Span span, Result *result, const char *name, int layer,
                           bool errors) {
@@ -117,6 +129,8 @@ static Value *field_value(Eval *eval, Span span, Result *result, const char *nam
   if (errors && !field->error && is_single(result) && strcmp(name, "t") != 0)
     return eval_error(eval, span, "ask for ensemble = 2 or more",
                       "a single network has no standard errors");
+  Value *other = errors ? NULL : field_standin(eval, result, field);
+  if (other) return other;
   Array *array = array_keep(errors ? field->error : field->value);
   if (!array) array = array_new(field->value->rank, field->value->shape);
   if (!array) return eval_fail(eval, STATUS_LIMIT, span, NULL, "not enough memory");

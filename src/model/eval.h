@@ -92,6 +92,14 @@ typedef struct Host {
   Status (*complete)(Eval *eval, Result *result, const char *name, char **why);
 } Host;
 
+/* A result whose fields are other numbers for a while: an expression as a function of them. */
+typedef struct Standin {
+  const Result *result;
+  int count;      /* of its fields */
+  Array **values; /* [count]: in the place of a field; NULL: as it is */
+  bool *read;     /* [count]: fields that were read */
+} Standin;
+
 /* A function whose body is being evaluated. */
 typedef struct Frame Frame;
 struct Frame {
@@ -120,21 +128,22 @@ struct Eval {
   int doubtful_count, doubtful_capacity;
   const Frame *frames;     /* the functions under way */
   struct Forward *forward; /* the layer whose body is evaluated, or NULL */
+  Standin *standin;        /* or NULL */
   const Ast **functions;   /* declared in this check: their bodies are still to be checked */
   int function_count;
 };
 
 enum { CALL_DEPTH = 200, EXPRESSION_DEPTH = 4000 };
 
-/* What a check may compute (base/work.h), and how much of it an expression takes by itself: a million
- * expressions or some hundred megabytes, which is a second or less. */
+/* What a check may compute (base/work.h), and how much of it an expression takes by itself: a
+ * million expressions or some hundred megabytes, which is a second or less. */
 enum { CHECK_WORK = 50000000, EXPRESSION_WORK = 50 };
 
 /* Whether a check may spend so much; a run always may. */
 bool eval_affords(const Eval *eval, double numbers);
 
-/* Reports an error; a run halts. Returns a broken value. What a check leaves out because it would be
- * too much work is no error, and not known. */
+/* Reports an error; a run halts. Returns a broken value. What a check leaves out because it would
+ * be too much work is no error, and not known. */
 Value *eval_error(Eval *eval, Span span, const char *hint, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 Value *eval_fail(Eval *eval, Status status, Span span, const char *hint, const char *format, ...)

@@ -7,8 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A field of a result for which another stands in, as it was before. */
+static bool is_stale(const Eval *eval, const Value *value) {
+  return eval->standin && value_is_numeric(value) && value->source == eval->standin->result;
+}
+
 static Value *lookup(Eval *eval, const Ast *node) {
   Binding *binding = scope_find(eval->scope, node->name);
+  if (binding && is_stale(eval, binding->value))
+    return eval_error(eval, node->span, "write the field itself, such as theory.loss",
+                      "'%s' holds numbers that do not fluctuate with their result", node->name);
   if (binding) return binding->value;
   if (eval->blind) return value_new(&eval->heap, VALUE_BROKEN);
   const char **names = scope_names(eval->scope);

@@ -6,6 +6,7 @@
 #include "dmf.h"
 #include "field/observable.h"
 #include "model/eval.h"
+#include "solve/solve.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -142,6 +143,11 @@ bool solver_shows_progress(const Dmf *dmf);
 /* Tells the call-back of a session, which is the sink; and that the work is over. */
 void solver_progress(void *sink, const char *stage, int done, int total);
 void solver_progress_end(const Dmf *dmf);
+
+/* slopes.c: N times the variance of an expression of fields of a theory, which evaluated to `value`
+ */
+Value *slopes_call(Call *call, const Ast *node, Result *theory, const Value *value,
+                   SolveOptions options);
 
 /* sweep.c */
 Value *sweep_call(Call *call);

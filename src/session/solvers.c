@@ -381,6 +381,9 @@ static Value *fluctuations(Call *call) {
     return call_broken(call);
   const char *refusal = solve_refuses_fluctuations(from->result);
   if (refusal) return eval_error(eval, call->places[0], NULL, "%s", refusal);
+  bool expression = call->args[3]->kind != VALUE_NONE;
+  surround(eval, &options);
+  if (expression) return slopes_call(call, call->nodes[3], from->result, call->args[3], options);
   if (eval->dry) {
     Origin *origin = from->result->origin;
     Value *value =
@@ -388,7 +391,6 @@ static Value *fluctuations(Call *call) {
     value->known = false;
     return value;
   }
-  surround(eval, &options);
   const Origin *origin = from->result->origin;
   Value *value = solve(call, NULL, NULL, from->result, options);
   int width = origin->program->problem->width;

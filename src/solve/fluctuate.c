@@ -313,12 +313,23 @@ static Status forward(Fluctuate *s, char **why) {
 
 /* ---- observables ---- */
 
-/* Which numbers are asked for: those whose variances a field has, at all times. */
+enum { MOST_RECORDS = MAX_PASSES * MOST_REPLICATES };
+
+/* Numbers as sums over entries of tables: [count], number i has the seeds first[i] .. first[i+1] of
+ * a run, which are read backward from its mark. */
+typedef struct Sums {
+  size_t *first;
+  Seed *seeds[MOST_RECORDS];
+  int mark[MOST_RECORDS];
+} Sums;
+
+/* Which numbers are asked for: those whose variances a field has, at all times; or sums. */
 typedef struct Family {
   size_t count; /* over all times */
   FieldId id;   /* of the variances */
   int layer;
-  bool triangle; /* of a symmetric table, of which one triangle will do */
+  bool triangle;    /* of a symmetric table, of which one triangle will do */
+  const Sums *sums; /* or NULL */
 } Family;
 
 /* Whether it is the variance of something that the program has. */
@@ -338,7 +349,7 @@ static bool ntk_is_symmetric(const Program *p) {
 /* `whole`: with both triangles. */
 static Family family_of(const Fluctuate *s, FieldId id, int layer, bool whole) {
   Sizes z = s->z;
-  Family family = {field_size(id, z), id, layer, false};
+  Family family = {field_size(id, z), id, layer, false, NULL};
   if (whole || id != FIELD_VAR_NTK || !ntk_is_symmetric(s->program)) return family;
   family.count = z.steps * (z.points * (z.points + 1) / 2);
   family.triangle = true;
@@ -367,26 +378,37 @@ static size_t check_stride(const Fluctuate *s) {
   return stride ? stride : 1;
 }
 
-static bool checks_only(const Fluctuate *s, int replicate) {
-  return s->neurons.method == COORDINATES && replicate == 1;
+static bool checks_only(const Fluctuate *s, const Family *family, int replicate) {
+  return s->neurons.method == COORDINATES && replicate == 1 && !family->sums;
 }
 
 /* How many numbers of a family are read from a run, and the k-th of them. */
 static size_t numbers_read(const Fluctuate *s, const Family *family, int replicate) {
   size_t last = s->z.steps - 1, stride = check_stride(s);
-  if (!checks_only(s, replicate)) return family->count;
+  if (!checks_only(s, family, replicate)) return family->count;
   return family->count / s->z.steps * ((last + stride - 1) / stride + 1);
 }
 
 static size_t number_read(const Fluctuate *s, const Family *family, int replicate, size_t k) {
-  if (!checks_only(s, replicate)) return k;
+  if (!checks_only(s, family, replicate)) return k;
   size_t per_step = family->count / s->z.steps, t = k / per_step * check_stride(s);
   return (t < s->z.steps ? t : s->z.steps - 1) * per_step + k % per_step;
 }
 
 /* What is done with the influence of a number in one run. */
-typedef void Use(void *sink, int pass, int replicate, size_t number, const double *influence,
-                 size_t size);
+typedef void Use(void *sink, size_t run, size_t number, const double *influence, size_t size);
+
+/* Runs are passes times replicates. */
+static size_t run_count(const Fluctuate *s) { return (size_t)(s->passes * s->neurons.replicates); }
+
+static const Machine *run_of(const Fluctuate *s, size_t run) {
+  size_t R = (size_t)s->neurons.replicates;
+  return &s->pass[run / R].run[run % R];
+}
+
+static size_t influence_size(const Fluctuate *s, size_t run) {
+  return tape_influence_size(run_of(s, run)->tape);
+}
 
 enum { MOST_CHUNK = 64 };
 
@@ -401,50 +423,68 @@ static size_t chunk_size(const Fluctuate *s) {
   return size < 1 ? 1 : size > MOST_CHUNK ? MOST_CHUNK : (size_t)size;
 }
 
-static bool read_chunk(Fluctuate *s, const Machine *m, const Family *family, const size_t *numbers,
+/* The observables of these numbers of a run, with room for a seed each; from which mark they are
+ * read. */
+static int observables_of(const Fluctuate *s, size_t run, const Family *family,
+                          const size_t *numbers, size_t count, Seed *seeds, Observable *out) {
+  const Machine *m = run_of(s, run);
+  const Sums *sums = family->sums;
+  size_t last = 0, per_step = family->count / s->z.steps;
+  for (size_t k = 0; k < count && sums; k++) {
+    size_t first = sums->first[numbers[k]];
+    out[k] = (Observable){sums->seeds[run] + first, sums->first[numbers[k] + 1] - first};
+  }
+  for (size_t k = 0; k < count && !sums; k++) {
+    size_t t = numbers[k] / per_step;
+    seeds[k] = seed(s, m, family, t, numbers[k] % per_step);
+    out[k] = (Observable){&seeds[k], 1};
+    if (t > last) last = t;
+  }
+  return sums ? sums->mark[run] : m->mark[last];
+}
+
+static bool read_chunk(Fluctuate *s, size_t run, const Family *family, const size_t *numbers,
                        size_t count, double *influences) {
   Seed *seeds = mem_new(count, sizeof *seeds);
   Observable *observables = mem_new(count, sizeof *observables);
-  size_t last = 0, per_step = family->count / s->z.steps;
-  for (size_t k = 0; k < count; k++) {
-    size_t t = numbers[k] / per_step;
-    seeds[k] = seed(s, m, family, t, numbers[k] % per_step);
-    observables[k] = (Observable){&seeds[k], 1};
-    if (t > last) last = t;
-  }
+  int mark = observables_of(s, run, family, numbers, count, seeds, observables);
   bool fine =
-      tape_influences(m->tape, m->mark[last], observables, count, s->options.stop, influences);
+      tape_influences(run_of(s, run)->tape, mark, observables, count, s->options.stop, influences);
   free(observables);
   free(seeds);
+  return fine;
+}
+
+/* Uses these numbers of a run; false where that failed. */
+static bool use_chunk(Fluctuate *s, size_t run, const Family *family, const size_t *numbers,
+                      size_t count, Use *use, void *sink) {
+  size_t size = influence_size(s, run);
+  double *influences = mem_block(count * size);
+  bool fine = influences && read_chunk(s, run, family, numbers, count, influences);
+  for (size_t k = 0; k < count && fine; k++)
+    use(sink, run, numbers[k], influences + k * size, size);
+  free(influences);
   return fine;
 }
 
 /* Reads every number of a family from every run; the order of use is that of threads, and `use`
  * must not depend on it. */
 static Status read_family(Fluctuate *s, const Family *family, Use *use, void *sink, char **why) {
-  size_t chunk = chunk_size(s), chunks = (family->count + chunk - 1) / chunk;
-  size_t runs = (size_t)(s->passes * s->neurons.replicates);
+  size_t chunk = chunk_size(s), chunks = (family->count + chunk - 1) / chunk, runs = run_count(s);
   s->done = 0;
   s->total = (int)(chunks * runs);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
   for (size_t i = 0; i < chunks * runs; i++) {
-    int pass = (int)(i % runs) / s->neurons.replicates,
-        replicate = (int)(i % runs) % s->neurons.replicates;
-    const Machine *m = &s->pass[pass].run[replicate];
-    size_t size = tape_influence_size(m->tape), numbers[MOST_CHUNK], count = 0,
-           all = numbers_read(s, family, replicate);
+    size_t run = i % runs, numbers[MOST_CHUNK], count = 0;
+    int replicate = (int)run % s->neurons.replicates;
+    size_t all = numbers_read(s, family, replicate);
     for (size_t k = i / runs * chunk; count < chunk && k < all; k++)
       numbers[count++] = number_read(s, family, replicate, k);
     if (s->status != STATUS_OK || !count) continue;
-    double *influences = mem_block(count * size);
-    if (influences && read_chunk(s, m, family, numbers, count, influences)) {
-      for (size_t k = 0; k < count; k++)
-        use(sink, pass, replicate, numbers[k], influences + k * size, size);
-    } else {
+    if (!use_chunk(s, run, family, numbers, count, use, sink)) {
 #pragma omp critical
       s->status = s->options.stop && *s->options.stop ? STATUS_INTERRUPTED : STATUS_LIMIT;
     }
-    free(influences);
     int done;
 #pragma omp atomic capture
     done = ++s->done;
@@ -458,9 +498,9 @@ static Status read_family(Fluctuate *s, const Family *family, Use *use, void *si
 
 /* In coordinates: the numbers [steps, n, others, m] of the first run, and by how much those of the
  * second differ, at most, at the nearest steps that were read before and after. */
-static void compare_runs(const Fluctuate *s, const double *first, size_t n, size_t others, size_t m,
-                         double *value, double *error) {
-  size_t steps = s->z.steps, stride = check_stride(s), row = n * others * m;
+static void compare_runs(const Fluctuate *s, size_t steps, const double *first, size_t n,
+                         size_t others, size_t m, double *value, double *error) {
+  size_t stride = check_stride(s), row = n * others * m;
   const double *second = first + steps * row;
   double *most = mem_new(steps * others, sizeof *most);
   for (size_t i = 0; i < steps * row; i++) {
@@ -481,15 +521,15 @@ static void compare_runs(const Fluctuate *s, const double *first, size_t n, size
 }
 
 /* Mean over replicates and its error [n], of part[pass][replicate][n] extrapolated over passes; the
- * error of an entry is averaged with those of the others at its time. The numbers are variances
- * (side 0), or covariances [.., side]. Half of what the last order of the extrapolation
+ * error of an entry is averaged with those of the others at its time. The numbers [steps, ..] are
+ * variances (side 0), or covariances [.., side]. Half of what the last order of the extrapolation
  * contributes is added to the error. */
-static void combine(const Fluctuate *s, const double *parts, size_t n, size_t side, double *value,
-                    double *error) {
+static void combine(const Fluctuate *s, const double *parts, size_t steps, size_t n, size_t side,
+                    double *value, double *error) {
   int R = s->neurons.replicates;
   if (s->neurons.method == COORDINATES) {
-    size_t m = side ? side / s->z.steps : 1, others = side ? s->z.steps : 1;
-    compare_runs(s, parts, n / s->z.steps / others / m, others, m, value, error);
+    size_t m = side ? side / steps : 1, others = side ? steps : 1;
+    compare_runs(s, steps, parts, n / steps / others / m, others, m, value, error);
     return;
   }
   double *last = mem_new(n, sizeof *last);
@@ -508,7 +548,7 @@ static void combine(const Fluctuate *s, const double *parts, size_t n, size_t si
     value[i] = mean;
     if (R > 1) error[i] = sqrt(squares / R / (R - 1)) * run_student(R);
   }
-  if (R > 1) run_moderate(s->z.steps, n / s->z.steps, side ? NULL : value, error);
+  if (R > 1) run_moderate(steps, n / steps, side ? NULL : value, error);
   for (size_t i = 0; i < n; i++) error[i] = hypot(error[i], last[i] / 2);
   free(last);
 }
@@ -520,25 +560,16 @@ static void combine(const Fluctuate *s, const double *parts, size_t n, size_t si
 typedef struct Spread {
   const Fluctuate *s;
   Family family;
-  size_t side, stride;                        /* how many are kept */
-  double *var;                                /* [run][count]; runs are passes times replicates */
-  double *kept[MAX_PASSES * MOST_REPLICATES]; /* [side, size] */
+  size_t side, stride;        /* how many are kept */
+  double *var;                /* [run][count] */
+  double *kept[MOST_RECORDS]; /* [side, size] */
 } Spread;
 
-static void take(void *sink, int pass, int replicate, size_t number, const double *influence,
-                 size_t size) {
+static void take(void *sink, size_t run, size_t number, const double *influence, size_t size) {
   Spread *q = sink;
-  size_t run = (size_t)(pass * q->s->neurons.replicates + replicate);
   q->var[run * q->family.count + number] = dot(size, influence, influence);
   if (q->side && number % q->stride == 0)
     memcpy(q->kept[run] + number / q->stride * size, influence, size * sizeof *influence);
-}
-
-static size_t run_count(const Fluctuate *s) { return (size_t)(s->passes * s->neurons.replicates); }
-
-static size_t influence_size(const Fluctuate *s, size_t run) {
-  size_t R = (size_t)s->neurons.replicates;
-  return tape_influence_size(s->pass[run / R].run[run % R].tape);
 }
 
 /* Of the families and, with the sides of covariances, of these. */
@@ -583,7 +614,7 @@ static bool fill_variances(const Spread *q, Result *result) {
   size_t n = q->family.count, P = q->s->z.points, steps = q->s->z.steps, all = steps * P * P;
   double *value = mem_block(2 * n);
   bool fine = value != NULL;
-  if (fine) combine(q->s, q->var, n, 0, value, value + n);
+  if (fine) combine(q->s, q->var, steps, n, 0, value, value + n);
   if (fine && q->family.triangle) {
     double *full = mem_block(2 * all);
     fine = full != NULL;
@@ -609,7 +640,7 @@ static bool covary(const Spread *x, const Spread *y, double *value, double *erro
     mat_mul_bt(x->side, y->side, size, 1, x->kept[i], size, y->kept[i], size, 0, parts + i * n,
                y->side);
   }
-  if (parts) combine(s, parts, n, y->side, value, error);
+  if (parts) combine(s, parts, s->z.steps, n, y->side, value, error);
   free(parts);
   return parts != NULL;
 }
@@ -826,22 +857,28 @@ static Status solve(Program *program, const SolveOptions *options, Result **resu
   return status;
 }
 
+/* The options of fluctuations around a result: as asked for, and of the theory. */
+static Status choose_options(const Origin *origin, const SolveOptions *options,
+                             SolveOptions *chosen, char **why) {
+  int given = origin->options.samples;
+  SolveOptions own = *options;
+  own.closure = origin->options.closure;
+  own.first_parts = origin->whole ? origin->options.parts / 2 : origin->options.parts;
+  own.samples = options->samples ? options->samples : choose_samples(sizes_of(origin->program));
+  if (!options->samples && given > own.samples) own.samples = given;
+  *chosen = own;
+  if (own.samples >= FEWEST_FLUCTUATING) return STATUS_OK;
+  *why = mem_format("samples = %d is too few: at least %d", own.samples, FEWEST_FLUCTUATING);
+  return STATUS_SCRIPT;
+}
+
 Status solve_fluctuations(const Result *theory, const SolveOptions *options, Result **result,
                           char **why) {
   const Origin *origin = theory->origin;
-  SolveOptions chosen = *options;
+  SolveOptions chosen;
   *result = NULL;
-  chosen.closure = origin->options.closure;
-  chosen.first_parts = origin->whole ? origin->options.parts / 2 : origin->options.parts;
-  if (!chosen.samples) {
-    int own = choose_samples(sizes_of(origin->program)), given = origin->options.samples;
-    chosen.samples = own > given ? own : given;
-  }
-  if (chosen.samples < FEWEST_FLUCTUATING) {
-    *why = mem_format("samples = %d is too few: at least %d", chosen.samples, FEWEST_FLUCTUATING);
-    return STATUS_SCRIPT;
-  }
-  return solve(origin->program, &chosen, result, why);
+  Status status = choose_options(origin, options, &chosen, why);
+  return status == STATUS_OK ? solve(origin->program, &chosen, result, why) : status;
 }
 
 /* ---- covariances of two fields ---- */
@@ -899,4 +936,134 @@ Status solve_covariance(const Result *noise, NoiseField a, NoiseField b, Array *
   array_drop(*error);
   *value = *error = NULL;
   return *why ? status : run_refuse(why, 0);
+}
+
+/* ---- functions of fields ---- */
+
+bool solve_fluctuates(const Program *program, NoiseField field) {
+  return field_row(field.id)->kind == KIND_VALUE && field_is_present(field.id, program) &&
+         field.layer >= field_first(field.id) && field.layer <= field_last(field.id, program);
+}
+
+/* An entry of a table of a run at one time, or between two. */
+typedef struct Spot {
+  int variable;
+  size_t t, s, row, col;
+} Spot;
+
+/* Where an entry of a field, in the order of its axes, is made. */
+static Spot spot_of(const Fluctuate *s, const Slope *slope) {
+  const ProgramObservable *o =
+      program_observable(s->complete, (int)slope->field.id, slope->field.layer);
+  size_t cols = (size_t)s->complete->variables[o->variable].cols, R = s->z.all, i = slope->entry;
+  if (field_is_late(slope->field.id)) { /* [t, a, s, b] */
+    size_t n = s->z.steps * R, first = i / n, second = i % n;
+    return (Spot){o->variable, first / R, second / R, first % R, second % R};
+  }
+  size_t per_step = (size_t)o->rows * cols, k = i % per_step;
+  return (Spot){o->variable, i / per_step, i / per_step, (size_t)o->first + k / cols, k % cols};
+}
+
+/* Tables between two times, which a run did not make. */
+typedef struct Between {
+  Spot spot;
+  View table;
+} Between;
+typedef struct Betweens {
+  Between *list;
+  size_t count;
+} Betweens;
+
+/* <x(t) y(s)> as the program makes <x(t) y(t)>. */
+static View between(Machine *m, Betweens *made, Spot spot) {
+  for (size_t i = made->count; i-- > 0;) {
+    const Spot *own = &made->list[i].spot;
+    if (own->variable == spot.variable && own->t == spot.t && own->s == spot.s)
+      return made->list[i].table;
+  }
+  const Op *op = m->p->ops;
+  while (op->kind != OP_MOMENT || op->dst != spot.variable) op++;
+  View like = value_at(m, spot.variable, 0),
+       table = tape_keep(m->tape, tape_table(m->tape, like.rows, like.cols, false));
+  if (!tape_failed(m->tape))
+    tape_average(m->tape, table, 1, value_at(m, op->src[0], spot.t),
+                 value_at(m, op->src[1], spot.s), (size_t)op->group);
+  made->list = mem_grow(made->list, (made->count + 1) * sizeof *made->list);
+  made->list[made->count++] = (Between){spot, table};
+  return table;
+}
+
+/* The seeds of n numbers in one run, and of what may be wrong about them. */
+static bool add_sums(Fluctuate *s, size_t run, const Slopes *of, size_t n, Sums *sums) {
+  size_t R = (size_t)s->neurons.replicates;
+  Machine *m = &s->pass[run / R].run[run % R];
+  Betweens made = {NULL, 0};
+  Seed *seed = sums->seeds[run] = mem_new(sums->first[2 * n] + 1, sizeof *seed);
+  for (size_t i = 0; i < 2 * n; i++)
+    for (size_t k = 0; k < of[i % n].count; k++) {
+      const Slope *slope = &of[i % n].list[k];
+      Spot spot = spot_of(s, slope);
+      View table = spot.t == spot.s ? value_at(m, spot.variable, spot.t) : between(m, &made, spot);
+      *seed++ = (Seed){table, spot.row, spot.col, i < n ? slope->slope : slope->doubt};
+    }
+  sums->mark[run] = tape_mark(m->tape);
+  free(made.list);
+  return !tape_failed(m->tape);
+}
+
+/* N Var of n numbers by `sums`, which are twice as many. */
+static Status vary(Fluctuate *s, const Sums *sums, size_t n, double *value, double *error,
+                   char **why) {
+  Spread q;
+  double *both = mem_block(4 * n);
+  Status status = spread_read(&q, s, (Family){.count = 2 * n, .sums = sums}, 0, why);
+  if (status == STATUS_OK && !both) status = run_refuse(why, spread_bytes(&q, 0));
+  if (status == STATUS_OK) combine(s, q.var, 1, 2 * n, 0, both, both + 2 * n);
+  for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+    value[i] = both[i];
+    error[i] = hypot(both[2 * n + i], 2 * sqrt(fabs(both[i] * both[n + i])));
+  }
+  spread_free(&q);
+  free(both);
+  return status;
+}
+
+/* What the variances of n numbers are asked of. */
+typedef struct Numbers {
+  const Origin *origin;
+  const Slopes *of;
+  size_t n;
+} Numbers;
+
+static Status vary_once(void *sink, const SolveOptions *options, double *value, double *error,
+                        char **why) {
+  const Numbers *numbers = sink;
+  size_t n = numbers->n;
+  Fluctuate s;
+  Sums sums = {.first = mem_new(2 * n + 1, sizeof(size_t))};
+  for (size_t i = 0; i < 2 * n; i++) sums.first[i + 1] = sums.first[i] + numbers->of[i % n].count;
+  prepare(&s, numbers->origin->program, options);
+  Status status = forward(&s, why);
+  bool fine = status == STATUS_OK;
+  for (size_t run = 0; run < run_count(&s) && fine; run++)
+    fine = add_sums(&s, run, numbers->of, n, &sums);
+  if (status == STATUS_OK && !fine) status = run_refuse(why, forward_bytes(&s));
+  if (status == STATUS_OK) status = vary(&s, &sums, n, value, error, why);
+  for (size_t run = 0; run < MOST_RECORDS; run++) free(sums.seeds[run]);
+  free(sums.first);
+  clean(&s);
+  return status;
+}
+
+Status solve_variances(const Result *theory, const SolveOptions *options, const Slopes *of,
+                       size_t n, double *value, double *error, char **why) {
+  Origin origin = *(const Origin *)theory->origin;
+  int parts = origin.options.parts;
+  Status status = choose_options(&origin, options, &origin.options, why);
+  if (status != STATUS_OK) return status;
+  origin.options.parts = parts;
+  origin.whole = origin.options.parts > 1 &&
+                 !neurons_are_sampled(origin.program, is_lazy(origin.program, &origin.options));
+  Numbers numbers = {&origin, of, n};
+  return flow_numbers(&origin, vary_once, &numbers, n, value, error, why);
 }

@@ -91,6 +91,25 @@ int solve_covariance_shape(const Program *program, NoiseField a, NoiseField b,
 Status solve_covariance(const Result *noise, NoiseField a, NoiseField b, Array **value,
                         Array **error, char **why);
 
+/* How a number depends on an entry of a field of a theory, and by how much that may be wrong. */
+typedef struct Slope {
+  NoiseField field;
+  size_t entry;
+  double slope, doubt;
+} Slope;
+/* A number as its slopes with respect to fields. */
+typedef struct Slopes {
+  Slope *list;
+  size_t count;
+} Slopes;
+/* Whether fluctuations of a field are known, whatever they are asked for: it is a value of the
+ * program. */
+bool solve_fluctuates(const Program *program, NoiseField field);
+/* N times the variances [n] of n such numbers around a result of solve_dmft, with their errors: the
+ * delta method. Options are those of solve_fluctuations. */
+Status solve_variances(const Result *theory, const SolveOptions *options, const Slopes *of,
+                       size_t n, double *value, double *error, char **why);
+
 /* Networks of finite width, to order 1/N, from a theory and its fluctuations (whose mean shift is
  * computed if it has not been): means, standard deviations, the loss as bias and variance. */
 Status solve_predict(const Result *theory, Result *noise, double width, Result **result,
