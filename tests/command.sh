@@ -97,8 +97,8 @@ expect 2 '--memory' "$DMF" --memory -1 two.dmf
 expect 2 '--memory' "$DMF" --memory 0 two.dmf
 expect 6 'free under --memory' "$DMF" --memory 100M -e 'print sum(zeros(2e7))'
 expect 0 '= 0' "$DMF" --memory 100G -e 'print sum(zeros(2e7))'
-expect 6 'bound is the memory that is free under --memory' "$DMF" --memory 1k problem.dmf
-expect 6 'are free' "$DMF" --set fit.steps=1e9 --memory 10G problem.dmf
+expect 6 'out of memory: this takes' "$DMF" --memory 1k problem.dmf
+expect 6 'are free under --memory' "$DMF" --set fit.steps=1e9 --memory 10G problem.dmf
 expect 5 'too large for a script' shell '"$1" </dev/zero'
 expect 2 '--color' "$DMF" --color red two.dmf
 expect 2 'one script at a time' "$DMF" two.dmf assert.dmf
@@ -327,6 +327,19 @@ expect 0 '' "$DMF" check <(echo 'x = 1')
 expect 130 started interrupted 'shown 0 started' "$DMF" long.dmf
 in_foreground() { set -m; "$@"; } # SIGINT is not ignored at the start, as it is in the background
 expect 130 interrupted in_foreground interrupted 'shown 0 started' "$DMF" long.dmf
+
+# What a check has no work left to read is not damaged
+(head -n 3 problem.dmf; echo 'save dmft(net, fit, samples = 64) to "kept.h5"') | "$DMF"
+cat >tired.dmf <<'END'
+function f0(x) = x + x
+function f1(x) = f0(f0(f0(f0(x)))) + f0(f0(f0(f0(x))))
+function f2(x) = f1(f1(f1(f1(x)))) + f1(f1(f1(f1(x))))
+function f3(x) = f2(f2(f2(f2(x)))) + f2(f2(f2(f2(x))))
+function f4(x) = f3(f3(f3(f3(x)))) + f3(f3(f3(f3(x))))
+print f4(f4(f4(f4(1))))
+print load("kept.h5").loss
+END
+expect 0 silent shell '"$1" check tired.dmf && echo silent'
 
 # Sweeps that go on where they were: only what is missing is computed
 head -n 3 problem.dmf >sweep.dmf

@@ -82,7 +82,21 @@ char *mem_size(double bytes) {
   double scaled = bytes;
   for (; scaled >= 1000 && unit < 5; unit++) scaled /= 1000;
   return unit < 0 ? mem_format("%.0f bytes", bytes)
-                  : mem_format("%.4g bytes (%.3g %s)", bytes, scaled, units[unit]);
+                  : mem_format("%.15g bytes (%.3g %s)", bytes, scaled, units[unit]);
+}
+
+char *mem_refusal(double bytes) {
+  Room room = mem_left();
+  char *wanted = mem_size(bytes), *left = mem_size(room.bytes), *text;
+  if (!(bytes > 0))
+    text = mem_format("out of memory: %s are free %s", left, room.where);
+  else if (bytes > room.bytes)
+    text = mem_format("out of memory: this takes %s, but %s are free %s", wanted, left, room.where);
+  else
+    text = mem_format("out of memory: this takes %s, which the system does not give", wanted);
+  free(wanted);
+  free(left);
+  return text;
 }
 
 char *mem_number(double value) {

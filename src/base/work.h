@@ -8,6 +8,9 @@
 
 #include <stdbool.h>
 
+/* Multiplications of a matrix product that count as one number, of all those of a naive loop. */
+enum { WORK_PRODUCTS = 128 };
+
 typedef struct Work {
   double left;  /* units */
   bool refused; /* something was more than there was left */

@@ -4,7 +4,7 @@
 
 int add_space(Program *p, SpaceKind kind, char *name, Array *gram) {
   p->spaces = mem_grow(p->spaces, (size_t)(p->space_count + 1) * sizeof *p->spaces);
-  p->spaces[p->space_count] = (Space){kind, name, 1, gram, NULL};
+  p->spaces[p->space_count] = (Space){.kind = kind, .name = name, .ratio = 1, .gram = gram};
   return p->space_count++;
 }
 

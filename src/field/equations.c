@@ -92,7 +92,7 @@ static void write_order_parameters(const Anatomy *a) {
   for (int m = 0; m < p->matrix_count; m++) {
     if (!met_before(p, m, p->matrices[m].x)) row_of_kernel(a, p->matrices[m].x);
     constant |=
-        p->spaces[p->matrices[m].from].kind == SPACE_INPUT && !p->spaces[p->matrices[m].from].gram;
+        p->spaces[p->matrices[m].from].kind == SPACE_INPUT && !p->spaces[p->matrices[m].from].data;
   }
   for (int m = 0; m < p->matrix_count; m++)
     if (!met_before(p, m, p->matrices[m].y)) row_of_kernel(a, p->matrices[m].y);

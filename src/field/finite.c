@@ -10,7 +10,7 @@
 static const char *root_of_sum(const Anatomy *a, const Matrix *m) {
   const Space *from = &a->p->spaces[m->from];
   if (from->kind == SPACE_WIDE) return "{sqrt}N";
-  return from->gram ? "{sqrt}D" : "";
+  return from->data ? "{sqrt}D" : "";
 }
 
 static void put_weights(const Anatomy *a, int matrix) {

@@ -3,6 +3,7 @@
  * the backward pass is derived from those by reverse-mode differentiation, and the updates follow
  * from which variables each matrix meets on its two sides. */
 #include "base/memory.h"
+#include "base/work.h"
 #include "field/emit.h"
 #include "field/reverse.h"
 #include "field/rows.h"
@@ -89,36 +90,46 @@ static Grid input_grid(const Problem *problem) {
   return (Grid){(int)x->shape[1], (int)x->shape[2], problem->plane};
 }
 
-/* Inner products of the patches of all points that a window sees, over the number of entries; and
- * the patches themselves. */
-static Array *patch_gram(Chain *chain, const LayerMatrix *m, Array **vectors) {
-  const Problem *problem = chain->p->problem;
-  const Array *x = problem->inputs;
-  Grid grid = input_grid(problem);
-  size_t points = x->shape[0], channels = x->shape[3], from = (size_t)grid_size(grid);
-  size_t positions = (size_t)grid_size(grid_strided(grid, m->stride));
-  size_t taps = (size_t)grid_taps(grid, m->window), rows = points * positions, D = taps * channels;
-  double bytes = 8 * ((double)rows * (double)rows + (double)rows * (double)D);
-  Array *gram = bytes < mem_available() ? array_new(2, (size_t[]){rows, rows}) : NULL;
-  *vectors = gram ? array_new(2, (size_t[]){rows, D}) : NULL;
-  if (!*vectors) {
-    char *size = mem_size(bytes);
-    refuse(chain, STATUS_LIMIT, "fewer points, smaller images, or a larger stride",
-           "the kernel of %zu patches of %zu points takes %s of memory", positions, points, size);
-    free(size);
-    array_drop(gram);
-    return NULL;
-  }
-  double *patches = (*vectors)->data;
-  for (size_t row = 0; row < rows; row++)
+/* The patches of all points that a window sees, one a row. */
+static void cut_patches(const Array *x, Grid grid, const LayerMatrix *m, Array *patches) {
+  size_t from = (size_t)grid_size(grid),
+         positions = (size_t)grid_size(grid_strided(grid, m->stride));
+  size_t taps = (size_t)grid_taps(grid, m->window), channels = x->shape[3], D = taps * channels;
+  for (size_t row = 0; row < patches->shape[0]; row++)
     for (size_t k = 0; k < taps; k++) {
       int q = grid_seen(grid, m, (int)k, (int)(row % positions));
-      double *patch = patches + row * D + k * channels;
+      double *patch = patches->data + row * D + k * channels;
       const double *pixel = x->data + (row / positions * from + (size_t)q) * channels;
       if (q >= 0) memcpy(patch, pixel, channels * sizeof *patch);
     }
-  mat_mul_bt(rows, rows, D, 1.0 / (double)D, patches, D, patches, D, 0, gram->data, rows);
-  return gram;
+}
+
+/* Their inner products over the number of entries, which what learns has to have, and the patches
+ * themselves. A check, which needs their shapes alone, leaves out what is more work than it may do.
+ * False after reporting. */
+static bool patch_gram(Chain *chain, const LayerMatrix *m, Array **vectors, Array **gram) {
+  const Array *x = chain->p->problem->inputs;
+  Grid grid = input_grid(chain->p->problem);
+  size_t positions = (size_t)grid_size(grid_strided(grid, m->stride)),
+         rows = x->shape[0] * positions;
+  size_t D = (size_t)grid_taps(grid, m->window) * x->shape[3];
+  double products = (double)rows * (double)rows, numbers = products + (double)rows * (double)D;
+  bool fits = mem_fits(sizeof(double) * numbers);
+  if (fits && !work_spend(numbers + products * (double)D / WORK_PRODUCTS)) return true;
+  *gram = fits ? array_new(2, (size_t[]){rows, rows}) : NULL;
+  *vectors = *gram ? array_new(2, (size_t[]){rows, D}) : NULL;
+  if (*vectors) {
+    cut_patches(x, grid, m, *vectors);
+    const double *patches = (*vectors)->data;
+    mat_mul_bt(rows, rows, D, 1.0 / (double)D, patches, D, patches, D, 0, (*gram)->data, rows);
+    return true;
+  }
+  char *text = mem_refusal(sizeof(double) * numbers);
+  refuse(chain, STATUS_LIMIT, "fewer points, smaller images, or a larger stride",
+         "the kernel of %zu patches of %zu points: %s", positions, x->shape[0], text);
+  free(text);
+  array_drop(*gram);
+  return false;
 }
 
 static bool same_window(const LayerMatrix *a, const LayerMatrix *b) {
@@ -137,12 +148,15 @@ static int input_for(Chain *chain, const LayerMatrix *m) {
            "channels]");
     return INPUTS;
   }
-  Array *vectors = NULL,
-        *gram = m->window ? patch_gram(chain, m, &vectors) : array_keep(p->problem->gram);
-  if (!gram) return INPUTS;
+  Array *vectors = NULL, *gram = NULL;
+  if (!m->window)
+    gram = array_keep(p->problem->gram);
+  else if (!patch_gram(chain, m, &vectors, &gram))
+    return INPUTS;
   if (!m->window && p->problem->vectors) vectors = array_keep(p->problem->vectors);
   Grid grid = m->window ? grid_strided(input_grid(p->problem), m->stride) : single;
   int space = add_space(p, SPACE_INPUT, mem_string(m->window ? "patches" : "data"), gram);
+  p->spaces[space].data = true;
   p->spaces[space].vectors = vectors;
   int x = add_variable(p, mem_string("x0"), space, false, grid_size(grid));
   chain->views = mem_grow(chain->views, (size_t)(chain->view_count + 1) * sizeof *chain->views);

@@ -24,7 +24,7 @@ static void print_spaces(FILE *out, const Program *p) {
       fprintf(out, "%d output%s\n", problem->outputs, problem->outputs > 1 ? "s" : "");
       break;
     case SPACE_INPUT:
-      if (s->gram)
+      if (s->data)
         fprintf(out, "%d training and %d test points, known by x·x'/D\n", problem->points,
                 problem->tests);
       else

@@ -36,8 +36,9 @@ typedef struct Space {
   SpaceKind kind;
   char *name;
   double ratio; /* SPACE_WIDE: it has ratio N neurons */
-  /* SPACE_INPUT: inner products of its vectors, [rows, rows] of the variable on it; NULL means all
-   * ones (the constant input that feeds a bias) */
+  bool data;    /* SPACE_INPUT: of the data, not the constant input that feeds a bias */
+  /* SPACE_INPUT: inner products of its vectors, [rows, rows] of the variable on it. NULL means all
+   * ones, or of data that nothing computes with them: a check leaves out what is much work */
   Array *gram;
   Array
       *vectors; /* SPACE_INPUT: the vectors themselves, [rows, D], where they are known; or NULL */

@@ -48,7 +48,7 @@ Anatomy anatomy_of(Writer *w, const Program *p, Closure closure) {
   for (int i = 0; i < 2; i++) *matrices[i] = mem_new((size_t)p->matrix_count, sizeof(bool));
   for (int i = 0; i < p->op_count; i++) {
     const Op *op = &p->ops[i];
-    if (op->kind == OP_INPUT) a.carries[op->dst] = p->spaces[p->variables[op->dst].space].gram;
+    if (op->kind == OP_INPUT) a.carries[op->dst] = p->spaces[p->variables[op->dst].space].data;
     if (op->kind == OP_MAP || op->kind == OP_ROWS) find_map(&a, op);
     if (op->kind == OP_APPLY || op->kind == OP_APPLY_T) find_apply(&a, op);
   }
@@ -77,7 +77,7 @@ static SpaceKind kind_of(const Anatomy *a, int variable) {
 }
 
 static bool is_constant_input(const Anatomy *a, int variable) {
-  return kind_of(a, variable) == SPACE_INPUT && !a->p->spaces[a->p->variables[variable].space].gram;
+  return kind_of(a, variable) == SPACE_INPUT && !a->p->spaces[a->p->variables[variable].space].data;
 }
 
 bool is_unit(const Anatomy *a, int variable) {

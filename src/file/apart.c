@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "file/apart.h"
 #include "base/memory.h"
+#include "base/work.h"
 #include "file/io.h"
 
 #include <dirent.h>
@@ -235,6 +236,7 @@ static void run_child(const Apart *apart, int to) {
   settle(apart);
   Status status = apart->work(apart->context, &why);
   put(to, &status, sizeof status);
+  put_size(to, work_refused());
   if (status)
     put_text(to, why);
   else if (apart->send)
@@ -246,16 +248,15 @@ static void run_child(const Apart *apart, int to) {
 
 static Status receive(const Apart *apart, int from, char **why) {
   Status status;
-  if (!take(from, &status, sizeof status)) return STATUS_FILE;
+  size_t refused;
+  if (!take(from, &status, sizeof status) || !take_size(from, &refused)) return STATUS_FILE;
+  if (refused) work_spend(INFINITY); /* what a check does not afford there, it does not here */
   if (!status) return apart->receive ? apart->receive(apart->context, from, why) : STATUS_OK;
   take_text(from, why);
   return *why ? status : STATUS_FILE;
 }
 
-static Status no_memory(const Apart *apart, char **why) {
-  return file_fail(why, apart->path, STATUS_LIMIT,
-                   "not enough memory for the HDF5 library: %.0f bytes are free", mem_available());
-}
+static Status no_memory(const Apart *apart, char **why) { return file_starve(why, apart->path, 0); }
 
 /* Why there was no answer. */
 static Status died(const Apart *apart, int end, char **why) {

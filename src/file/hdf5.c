@@ -197,8 +197,7 @@ static Status from_matlab(const char *path, const char *name, hid_t dataset, Arr
   array_drop(*array);
   *array = meant;
   if (meant) return STATUS_OK;
-  return empty ? cannot_read(path, name, dataset, why)
-               : file_fail(why, path, STATUS_LIMIT, "no memory for '%s'", name);
+  return empty ? cannot_read(path, name, dataset, why) : file_starve(why, path, 0);
 }
 
 static Status read_foreign(const char *path, const char *name, hid_t dataset, Array **array,
@@ -268,11 +267,11 @@ typedef struct Reading {
 /* What the library says about a file when it lacks memory is not to be believed. */
 static Status starve(const Reading *r, Status status, char **why) {
   if (status != STATUS_FILE) return status;
+  char *refusal = mem_refusal(0);
   free(*why);
-  return file_fail(why, r->path, STATUS_LIMIT, "%s: %.0f bytes are free",
-                   r->sound ? "reading it takes more memory than there is"
-                            : "it is damaged, or reading it takes more memory than there is",
-                   mem_available());
+  file_fail(why, r->path, STATUS_LIMIT, r->sound ? "%s" : "%s; or the file is damaged", refusal);
+  free(refusal);
+  return STATUS_LIMIT;
 }
 
 /* What can be known about a file without the library. */
@@ -736,9 +735,7 @@ static Status build(const Content *content, Image *image, char **why) {
   if (file >= 0 && (content->result ? put_result(file, content) : put_array(file, content)))
     image->bytes = image_of(file, &image->size);
   if (file >= 0) H5Fclose(file);
-  return image->bytes ? STATUS_OK
-                      : file_fail(why, content->path, STATUS_LIMIT,
-                                  "the HDF5 library could not make the file: memory ran out");
+  return image->bytes ? STATUS_OK : file_starve(why, content->path, 2 * bytes_of(content));
 }
 
 static Status work_write(void *context, char **why) {
@@ -755,10 +752,8 @@ static Status work_write(void *context, char **why) {
 
 static Status write_temporary(const char *temporary, void *context, char **why) {
   Content *content = context;
-  double needed = 2 * bytes_of(content), available = mem_available();
-  if (needed > available)
-    return file_fail(why, content->path, STATUS_LIMIT,
-                     "writing takes %.0f bytes of memory, but %.0f are free", needed, available);
+  double needed = 2 * bytes_of(content);
+  if (!mem_fits(needed)) return file_starve(why, content->path, needed);
   content->temporary = temporary;
   return work_apart(&(Apart){.path = content->path,
                              .bytes = needed,

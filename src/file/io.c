@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "file/io.h"
 #include "base/memory.h"
+#include "base/work.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -28,6 +29,13 @@ Status file_fail(char **why, const char *path, Status status, const char *format
   return status;
 }
 
+Status file_starve(char **why, const char *path, double bytes) {
+  char *refusal = mem_refusal(bytes);
+  file_fail(why, path, STATUS_LIMIT, "%s", refusal);
+  free(refusal);
+  return STATUS_LIMIT;
+}
+
 static Status read_all(int fd, const char *path, FileBytes *bytes, char **why) {
   size_t got = 0;
   while (got < bytes->length) {
@@ -49,11 +57,7 @@ static Status load(int fd, const char *path, FileBytes *bytes, char **why) {
     return file_fail(why, path, STATUS_FILE, "this is not a regular file");
   bytes->length = (size_t)info.st_size;
   if ((double)bytes->length < mem_available()) bytes->data = malloc(bytes->length + 1);
-  if (!bytes->data) {
-    Room room = mem_left();
-    return file_fail(why, path, STATUS_LIMIT, "the file has %zu bytes, but %.0f are free %s",
-                     bytes->length, room.bytes, room.where);
-  }
+  if (!bytes->data) return file_starve(why, path, (double)bytes->length);
   bytes->data[bytes->length] = 0;
   return read_all(fd, path, bytes, why);
 }
@@ -77,11 +81,12 @@ Status file_read(const char *path, FileReader *read, void *context, Array **arra
 Status file_new_array(const char *path, int rank, const size_t *shape, Array **array, char **why) {
   double bytes = sizeof(double);
   for (int i = 0; i < rank; i++) bytes *= (double)shape[i];
-  *array = bytes <= mem_available() ? array_new(rank, shape) : NULL;
-  if (*array) return STATUS_OK;
-  Room room = mem_left();
-  return file_fail(why, path, STATUS_LIMIT, "the array takes %.0f bytes, but %.0f are free %s",
-                   bytes, room.bytes, room.where);
+  bool fits = mem_fits(bytes);
+  *array = NULL;
+  if (fits && !work_spend(bytes / sizeof(double)))
+    return file_fail(why, path, STATUS_LIMIT, "the array is too large for a check");
+  if (fits) *array = array_new(rank, shape);
+  return *array ? STATUS_OK : file_starve(why, path, bytes);
 }
 
 Status file_new_array_at(const char *path, FileBytes bytes, size_t begin, size_t size, int rank,

@@ -16,6 +16,9 @@
 Status file_fail(char **why, const char *path, Status status, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The same for want of memory: STATUS_LIMIT, with who bounds it. 0: not known how many bytes. */
+Status file_starve(char **why, const char *path, double bytes);
+
 /* A file's bytes and a terminating NUL that does not count; free(data). */
 typedef struct FileBytes {
   unsigned char *data;
@@ -32,7 +35,8 @@ Status file_gunzip(const char *path, FileBytes *bytes, char **why);
 typedef Status FileReader(const char *path, FileBytes bytes, void *context, Array **array,
                           char **why);
 Status file_read(const char *path, FileReader *read, void *context, Array **array, char **why);
-/* A new array, refused with STATUS_LIMIT when it is larger than the memory available. */
+/* A new array, refused with STATUS_LIMIT when it is larger than the memory available, or than a
+ * check affords (base/work.h). */
 Status file_new_array(const char *path, int rank, const size_t *shape, Array **array, char **why);
 /* The same for elements of `size` bytes that begin at a byte and fill the rest of the file;
  * STATUS_FILE when it has another length than that shape promises. */
@@ -50,8 +54,8 @@ bool file_type_known(FileType type);
 double file_number(FileType type, const unsigned char *bytes);
 
 /* Lets `write` fill a temporary file beside `path`, then brings it to disk and renames it. When
- * anything fails, the temporary is removed and what was at `path` is still there. What a process that
- * was killed has left is removed the next time. */
+ * anything fails, the temporary is removed and what was at `path` is still there. What a process
+ * that was killed has left is removed the next time. */
 Status file_replace(const char *path,
                     Status (*write)(const char *temporary, void *context, char **why),
                     void *context, char **why);

@@ -88,8 +88,8 @@ static Status read_header(const char *path, FileBytes bytes, Header *h, char **w
     return file_fail(why, path, STATUS_FILE, "the header is cut off at byte %zu", bytes.length);
   h->offset = start + length;
   char *text = strndup((const char *)b + start, length);
-  Status status = text ? read_dictionary(path, text, h, why)
-                       : file_fail(why, path, STATUS_LIMIT, "no memory for the header");
+  Status status =
+      text ? read_dictionary(path, text, h, why) : file_starve(why, path, (double)length);
   free(text);
   return status;
 }
@@ -142,7 +142,7 @@ static Status put_npy(FILE *stream, void *context, char **why) {
   size_t length = 0;
   FILE *memory = open_memstream(&text, &length);
   if (memory) put_dictionary(memory, a);
-  if (!memory || fclose(memory)) return *why = mem_string("no memory for the header"), STATUS_LIMIT;
+  if (!memory || fclose(memory)) return free(text), *why = mem_refusal(0), STATUS_LIMIT;
   size_t padded = (10 + length + 1 + 63) / 64 * 64 - 10;
   fprintf(stream, "\x93NUMPY%c%c%c%c%-*s\n", 1, 0, (int)(padded & 255), (int)(padded >> 8),
           (int)padded - 1, text);

@@ -133,7 +133,7 @@ static Value *field_value(Eval *eval, Span span, Result *result, const char *nam
   if (other) return other;
   Array *array = array_keep(errors ? field->error : field->value);
   if (!array) array = array_new(field->value->rank, field->value->shape);
-  if (!array) return eval_fail(eval, STATUS_LIMIT, span, NULL, "not enough memory");
+  if (!array) return eval_starve(eval, span);
   Value *value = value_array(&eval->heap, array);
   value->known = !eval->dry;
   value->source = result_keep(result);

@@ -57,7 +57,7 @@ static Array *take(Call *call, int i) {
   if (array && work_spend((double)array->size)) return array;
   array_drop(array);
   if (value_is_numeric(value))
-    eval_fail(call->eval, STATUS_LIMIT, call->span, NULL, "not enough memory");
+    eval_starve(call->eval, call->span);
   else if (value->kind == VALUE_SYMBOL)
     eval_error(call->eval, call->span,
                "an activation is made of arithmetic, if, and functions such as tanh",
@@ -377,7 +377,7 @@ Value *builtin_shape(Call *call) {
   Array *shape = array_new(1, &rank);
   for (size_t i = 0; shape && i < rank; i++) shape->data[i] = (double)x->shape[i];
   array_drop(x);
-  if (!shape) return eval_fail(call->eval, STATUS_LIMIT, call->span, NULL, "not enough memory");
+  if (!shape) return eval_starve(call->eval, call->span);
   Value *value = value_new(&call->eval->heap, VALUE_ARRAY);
   value->array = shape;
   return value;

@@ -284,7 +284,7 @@ static Array *two_points(void) {
 }
 
 bool data_points(const Array *inputs, Problem *problem, const char **why) {
-  *why = "not enough memory";
+  *why = "out of memory";
   if (inputs) problem->vectors = vectors_of(inputs, NULL, why);
   problem->gram = inputs ? gram_of(problem->vectors, why) : two_points();
   problem->inputs = positions_of(inputs, NULL, why);

@@ -43,6 +43,13 @@ Value *eval_fail(Eval *eval, Status status, Span span, const char *hint, const c
   return broken;
 }
 
+Value *eval_starve(Eval *eval, Span span) {
+  char *refusal = mem_refusal(0);
+  Value *broken = eval_fail(eval, STATUS_LIMIT, span, NULL, "%s", refusal);
+  free(refusal);
+  return broken;
+}
+
 Value *eval_unknown(Eval *eval, Span span, const char *name, const char *const *candidates,
                     const char *format, ...) {
   va_list list;

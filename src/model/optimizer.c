@@ -376,13 +376,10 @@ static bool fits(Eval *eval, const Optimizer *optimizer, const Problem *problem)
   double results = 2 + 2 * (double)problem->points * problem->outputs; /* t, loss, f, delta */
   double bytes = steps * (own + results) * sizeof(double);
   if (mem_fits(bytes) && eval_affords(eval, steps * own)) return true;
-  Room room = mem_left();
-  char *wanted = mem_size(bytes), *left = mem_size(room.bytes);
-  eval_fail(eval, STATUS_LIMIT, problem->training_span, NULL,
-            "%d steps take %s of memory or more, but %s are free %s", problem->steps, wanted, left,
-            room.where);
-  free(wanted);
-  free(left);
+  char *refusal = mem_refusal(bytes);
+  eval_fail(eval, STATUS_LIMIT, problem->training_span, NULL, "%d steps: %s", problem->steps,
+            refusal);
+  free(refusal);
   return false;
 }
 
@@ -399,8 +396,7 @@ bool optimizer_fill(Eval *eval, const Optimizer *optimizer, Problem *problem) {
   if (optimizer->kind == OPT_MUON && !fill_muon(eval, optimizer, problem)) return false;
   problem->eta = rates_of(eta, steps);
   if (!problem->eta || !fill_batches(optimizer, problem)) {
-    eval_fail(eval, STATUS_LIMIT, problem->training_span, NULL, "not enough memory for %d steps",
-              problem->steps);
+    eval_starve(eval, problem->training_span);
     return false;
   }
   return true;

@@ -113,7 +113,7 @@ static Array *copy_rows(Call *call) {
   if (copy)
     memcpy(copy->data, x->array->data, copy->size * sizeof *copy->data);
   else
-    eval_fail(call->eval, STATUS_LIMIT, call->span, NULL, "not enough memory");
+    eval_starve(call->eval, call->span);
   return copy;
 }
 

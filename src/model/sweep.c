@@ -389,8 +389,7 @@ Value *sweep_gather(const Sweep *sweep, Eval *eval, Array *const *values, Array 
   const char *why = NULL;
   Value *value = eval_array(eval, sweep->span, stack(sweep, values, &why), why, true);
   if (value->kind != VALUE_ARRAY) return value;
-  if (!stack_errors(sweep, values, errors, &value->error))
-    return eval_fail(eval, STATUS_LIMIT, sweep->span, NULL, "not enough memory");
+  if (!stack_errors(sweep, values, errors, &value->error)) return eval_starve(eval, sweep->span);
   value->axes = axes_of(sweep, value->array->rank, like);
   if (like->source) {
     value->source = result_new(like->source->kind);

@@ -97,7 +97,7 @@ Value *eval_apply(Eval *eval, Span span, Value *function, Value *x) {
     return eval_error(eval, span, NULL, "'%s' works on numbers and arrays, not on %s",
                       function->activation.name, value_describe(x));
   Value *value = evaluate_expr(eval, span, function->activation.expr, x);
-  return value ? value : eval_fail(eval, STATUS_LIMIT, span, NULL, "not enough memory");
+  return value ? value : eval_starve(eval, span);
 }
 
 static const char *function_name(const Value *value) {

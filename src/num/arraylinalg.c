@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/memory.h"
+#include "base/work.h"
 #include "num/arrayfail.h"
 #include "num/arrayops.h"
 #include "num/lapack.h"
@@ -29,9 +30,9 @@ static bool fits(const Array *a, const char **why) {
   return true;
 }
 
-/* Products and factorizations take more time than the numbers they give. These are how many of
- * their multiplications, of all those of a naive loop, count as one number. */
-enum { PRODUCT_PER_NUMBER = 128, FACTOR_PER_NUMBER = 32, EIGEN_PER_NUMBER = 4 };
+/* Factorizations take more time than the numbers they give, as products do (WORK_PRODUCTS). These
+ * are how many of their multiplications, of all those of a naive loop, count as one number. */
+enum { FACTOR_PER_NUMBER = 32, EIGEN_PER_NUMBER = 4 };
 
 static bool affords_cubes(size_t n, size_t count, int per_number, const char **why) {
   return array_affords((double)n * (double)n * (double)n * (double)count / per_number, why);
@@ -80,7 +81,7 @@ Array *array_matmul(const Array *a, const Array *b, const char **why) {
     return array_fail(why, STATUS_SCRIPT, "shapes %s and %s do not match in @",
                       array_shape_text(a, text[0]), array_shape_text(b, text[1]));
   if (!fits(a, why) || !fits(b, why)) return NULL;
-  if (!array_affords((double)m * (double)k * (double)n / PRODUCT_PER_NUMBER, why)) return NULL;
+  if (!array_affords((double)m * (double)k * (double)n / WORK_PRODUCTS, why)) return NULL;
   size_t shape[2];
   int rank = 0;
   if (a->rank == 2) shape[rank++] = m;

@@ -56,19 +56,20 @@ Array *array_fresh(int rank, const size_t *shape, const char **why) {
   if (fits && !array_affords(bytes / sizeof(double), why)) return NULL;
   if (fits) fresh = array_new(rank, shape);
   if (fresh) return fresh;
-  Room room = mem_left();
-  return array_fail(why, STATUS_LIMIT,
-                    "an array of shape %s takes %.3g GB, but %.3g GB are free %s",
-                    shape_text(rank, shape, text), bytes / 1e9, room.bytes / 1e9, room.where);
+  char *refusal = mem_refusal(bytes);
+  array_fail(why, STATUS_LIMIT, "an array of shape %s: %s", shape_text(rank, shape, text), refusal);
+  free(refusal);
+  return NULL;
 }
 
 void *array_scratch(size_t count, size_t size, const char **why) {
-  void *block = mem_try(count, size);
   double bytes = (double)count * (double)size;
-  if (!block)
-    array_fail(why, STATUS_LIMIT, "this takes %.3g GB to work in, but %.3g GB are free",
-               bytes / 1e9, mem_available() / 1e9);
-  return block;
+  void *block = mem_fits(bytes) ? mem_try(count, size) : NULL;
+  if (block) return block;
+  char *refusal = mem_refusal(bytes);
+  array_fail(why, STATUS_LIMIT, "%s", refusal);
+  free(refusal);
+  return NULL;
 }
 
 bool array_whole(double value) { return trunc(value) == value && fabs(value) < 1e15; }

@@ -106,7 +106,7 @@ Status gnuplot_run(const char *script, size_t length, char **output, size_t *siz
   if (!failed) failed = spawn(streams, &state);
   Status status = judge(failed, state, streams[2], missing, why);
   if (!status && !(*output = contents(streams[1], size))) {
-    *why = mem_string("not enough memory for the picture");
+    *why = mem_refusal(0);
     status = STATUS_LIMIT;
   }
   for (int i = 0; i < 3; i++)

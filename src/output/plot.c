@@ -65,7 +65,7 @@ static Status draw(const Plot *plot, PictureKind kind, Picture *picture, bool *m
                    char **why) {
   size_t length = 0;
   char *script = script_compose(plot, kind, &length);
-  if (!script) return *why = mem_string("no memory for the picture"), STATUS_LIMIT;
+  if (!script) return *why = mem_refusal(0), STATUS_LIMIT;
   Status status = gnuplot_run(script, length, &picture->bytes, &picture->size, missing, why);
   free(script);
   if (status || picture->size) return status;

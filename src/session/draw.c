@@ -408,7 +408,7 @@ static Status draw_text(const Dmf *dmf, const Plot *plot, FILE *out, int lines, 
 }
 
 static Status starve(char **why) {
-  *why = mem_string("not enough memory to draw this");
+  *why = mem_refusal(0);
   return STATUS_LIMIT;
 }
 

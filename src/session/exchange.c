@@ -22,7 +22,9 @@ static Array *evaluate(Dmf *dmf, const Ast *node) {
   Eval eval = session_begin(dmf);
   const Value *value = eval_expression(&eval, node);
   Array *array = value_as_array(value);
-  if (!array && !dmf->diags.errors)
+  if (!array && value_is_numeric(value))
+    eval_starve(&eval, node->span);
+  else if (!array && !dmf->diags.errors)
     eval_error(&eval, node->span, "a field of it, such as theory.loss",
                "this is %s, neither a number nor an array", value_describe(value));
   session_end(dmf, &eval);
@@ -66,6 +68,12 @@ static void assign(Dmf *dmf, const char *name, Array *array) {
   session_end(dmf, &eval);
 }
 
+static void starve(Dmf *dmf, const char *name) {
+  char *refusal = mem_refusal(0);
+  diag_error(&dmf->diags, STATUS_LIMIT, (Span){0}, NULL, "'%s': %s", name, refusal);
+  free(refusal);
+}
+
 int dmf_put(Dmf *dmf, const char *name, int rank, const size_t *shape, const double *data) {
   PLAIN_LOCALE;
   char *own = spelled(dmf, name);
@@ -78,7 +86,7 @@ int dmf_put(Dmf *dmf, const char *name, int rank, const size_t *shape, const dou
     diag_error(&dmf->diags, STATUS_USAGE, (Span){0}, NULL, "an array has 0 to %d axes, not %d",
                DMF_MAX_RANK, rank);
   else if (!array)
-    diag_error(&dmf->diags, STATUS_LIMIT, (Span){0}, NULL, "not enough memory for '%s'", name);
+    starve(dmf, name);
   if (array) {
     memcpy(array->data, data, array->size * sizeof *data);
     assign(dmf, own, array);

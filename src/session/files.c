@@ -278,8 +278,10 @@ void files_save(Eval *eval, Value *value, const char *name, const char *path, bo
   else if (status == STATUS_OK &&
            (status = write_value(eval, value, name, target, &why)) == STATUS_OK)
     note_written(dmf, target);
-  if (status != STATUS_OK)
-    eval_fail(eval, status, span, NULL, "%s", why ? why : "not enough memory");
+  if (status != STATUS_OK && why)
+    eval_fail(eval, status, span, NULL, "%s", why);
+  else if (status != STATUS_OK)
+    eval_starve(eval, span);
   free(why);
   free(target);
 }

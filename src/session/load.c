@@ -4,6 +4,7 @@
  * the file take the place of what it gave, and the call gives them their origin. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "base/work.h"
 #include "file/file.h"
 #include "file/io.h"
 
@@ -61,7 +62,10 @@ static Status restore(Dmf *dmf, Result *result, const char *path, char **why) {
   if (script) session_keep(dmf, script);
   bool good = result->origin && !diags.errors;
   bool own = !diags.errors || diags.status == STATUS_SCRIPT;
-  Status status = good ? STATUS_OK : own ? STATUS_FILE : diags.status;
+  Status status = good             ? STATUS_OK
+                  : work_refused() ? STATUS_LIMIT /* of a check, which leaves it at that */
+                  : own            ? STATUS_FILE
+                                   : diags.status;
   if (!good)
     file_fail(why, path, status, "the recipe of the result is damaged%s%s", diags.count ? ": " : "",
               diags.count ? diags.items[0].message : "");

@@ -233,13 +233,11 @@ static Value *solve(Call *call, Program *program, Solver solver, const Result *t
   } else if (result) { /* what follows the call sees the interruption, too */
     diag_warning(call->eval->diags, call->span, NULL, "%s; the result is of these", why);
     value = value_result(&call->eval->heap, result);
+  } else if (status == STATUS_LIMIT && !why) {
+    value = eval_starve(call->eval, call->span);
   } else {
     const char *fallback = status == STATUS_INTERRUPTED ? "interrupted" : "the solver failed";
-    char *bound = status == STATUS_LIMIT
-                      ? mem_format("the bound is the memory that is free %s", mem_left().where)
-                      : NULL;
-    value = eval_fail(call->eval, status, call->span, bound, "%s", why ? why : fallback);
-    free(bound);
+    value = eval_fail(call->eval, status, call->span, NULL, "%s", why ? why : fallback);
   }
   free(why);
   return value;
@@ -454,10 +452,9 @@ static Value *covariance(Call *call) {
     numbers = array_new(rank, shape);
   else
     status = covary(call, from->result, field, &numbers, &error, &why);
-  Value *value = status == STATUS_OK && numbers
-                     ? value_array(&eval->heap, numbers)
-                     : eval_fail(eval, status == STATUS_OK ? STATUS_LIMIT : status, call->span,
-                                 NULL, "%s", why ? why : "not enough memory");
+  Value *value = status == STATUS_OK && numbers ? value_array(&eval->heap, numbers)
+                 : why ? eval_fail(eval, status, call->span, NULL, "%s", why)
+                       : eval_starve(eval, call->span);
   if (status == STATUS_OK && numbers) value->known = !eval->dry;
   value->error = error;
   free(why);
@@ -589,7 +586,8 @@ static Value *untrained(Call *call, Program *program, SolveOptions options) {
     value->known = !eval->dry;
   } else {
     array_drop(kernels);
-    value = eval_fail(eval, status, call->span, NULL, "%s", why ? why : "not enough memory");
+    value =
+        why ? eval_fail(eval, status, call->span, NULL, "%s", why) : eval_starve(eval, call->span);
   }
   free(why);
   return value;

@@ -137,7 +137,7 @@ static void evaluate(Job *job, int point) {
     job->values[point] = value_as_array(value);
     job->errors[point] = array_keep(value->error);
     if (!job->values[point])
-      eval_fail(&eval, STATUS_LIMIT, job->sweep->span, NULL, "not enough memory");
+      eval_starve(&eval, job->sweep->span);
     else if (job->directory)
       write_point(job, &eval, point);
   }
@@ -255,10 +255,7 @@ static Value *go_through(Job *job) {
   return conclude(job);
 }
 
-static Value *no_memory(Eval *eval, const Sweep *sweep) {
-  return eval_fail(eval, STATUS_LIMIT, sweep->span, NULL, "not enough memory for %d points",
-                   sweep->points);
-}
+static Value *no_memory(Eval *eval, const Sweep *sweep) { return eval_starve(eval, sweep->span); }
 
 static Value *solve(Dmf *dmf, Eval *eval, const Sweep *sweep, char *directory) {
   size_t points = (size_t)sweep->points;

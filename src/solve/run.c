@@ -31,10 +31,7 @@ void run_sampled(Result *result, size_t columns, int runs, bool sized, Retake *r
 }
 
 Status run_refuse(char **why, double bytes) {
-  char *wanted = mem_size(bytes), *free_now = mem_size(mem_available());
-  *why = mem_format("this takes about %s of memory, and %s are available", wanted, free_now);
-  free(wanted);
-  free(free_now);
+  *why = mem_refusal(bytes);
   return STATUS_LIMIT;
 }
 

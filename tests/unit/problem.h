@@ -35,6 +35,7 @@ typedef struct Recipe {
   const double *batch; /* [steps, P] */
   double ratio[3];     /* of layers 1, 2, 3; 0: 1 */
   bool tied;           /* the matrices into layers 2 and 3 are one */
+  int window; /* of a convolution in front, which sees the first entries */
 } Recipe;
 
 enum { SPHERE_DIM = 20 };
@@ -84,6 +85,8 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
     memcpy(p->vectors->data, x, p->vectors->size * sizeof *x);
     free(x);
   }
+  if (r.window) p->inputs = array_new(4, (size_t[]){p->vectors->shape[0], 1, SPHERE_DIM, 1});
+  if (r.window) memcpy(p->inputs->data, p->vectors->data, p->inputs->size * sizeof(double));
   p->targets = array_new(2, (size_t[]){points, outputs});
   for (size_t i = 0; i < points * outputs; i++)
     p->targets->data[i] = r.targets ? r.targets[i] : i / outputs % 2 ? -1 : 1;
@@ -91,8 +94,13 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
   p->layers = mem_new((size_t)p->layer_count, sizeof *p->layers);
   for (int l = 0; l <= r.depth; l++) {
     Layer *layer = &p->layers[l];
-    LayerMatrix matrix = {mem_string("W"), .sigma = 1, .rate = 1, .factor = 1,
-                          .ratio = l < r.depth ? r.ratio[l] : 0};
+    LayerMatrix matrix = {mem_string("W"),
+                          .sigma = 1,
+                          .rate = 1,
+                          .factor = 1,
+                          .ratio = l < r.depth ? r.ratio[l] : 0,
+                          .window = l == 0 ? r.window : 0,
+                          .stride = SPHERE_DIM};
     int w = layer_matrix(layer, matrix);
     layer->result = layer_step(layer, (LayerStep){.kind = STEP_APPLY, .matrix = w});
     layer->readout = l == r.depth;

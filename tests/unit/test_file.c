@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/memory.h"
+#include "base/work.h"
 #include "file/apart.h"
 #include "file/file.h"
 #include "file/io.h"
@@ -346,6 +347,45 @@ static void test_gzip(void) {
   gzwrite(gz, "1,2\n3,4\n", 8);
   gzclose(gz);
   CHECK(reads(read_csv, at("t.gz"), SHAPE(2, 2), DATA(1, 2, 3, 4)));
+}
+
+static Array *counting(int rank, const size_t *shape);
+static Status read_dataset(const char *path, Array **array, char **why);
+static const char *dataset;
+
+/* A check counts what a file unpacks to, not what it takes on the disk. */
+static bool too_much(Read *read, const char *path, double numbers) {
+  Array *array = NULL;
+  char *why = NULL;
+  Work before = work_allow((Work){numbers, false});
+  bool refused = read(path, &array, &why) == STATUS_LIMIT && !array && work_refused();
+  work_allow(before);
+  array_drop(array);
+  free(why);
+  return refused;
+}
+
+static void test_bombs(void) {
+  enum { ROWS = 1 << 16, MEMBERS = 64 };
+  static char rows[2 * ROWS + 1];
+  for (int i = 0; i < ROWS; i++) memcpy(rows + 2 * i, "0\n", 2);
+  const char *path = at("bomb.csv.gz");
+  for (int i = 0; i < MEMBERS; i++) {
+    gzFile file = gzopen(path, "ab");
+    CHECK(file && gzwrite(file, rows, 2 * ROWS) == 2 * ROWS && gzclose(file) == Z_OK);
+  }
+  const size_t count = (size_t)ROWS * MEMBERS, shape[] = {2, 3};
+  CHECK(too_much(read_csv, path, 0.9 * (double)count));
+  CHECK(too_much(read_csv, path, 1e5)); /* not even unpacked */
+  Array *array = NULL;
+  char *why = NULL;
+  CHECK(read_csv(path, &array, &why) == STATUS_OK && array->size == count);
+  array_drop(array);
+  const Array *small = counting(2, shape);
+  CHECK(file_write_array_hdf5(at("small.h5"), "x", small, &why) == STATUS_OK);
+  dataset = "x";
+  CHECK(too_much(read_dataset, at("small.h5"), 5) && !too_much(read_dataset, at("small.h5"), 12));
+  array_drop((Array *)small);
 }
 
 static void test_cifar(void) {
@@ -812,10 +852,10 @@ static bool ends(Status (*work)(void *context, char **why), bool sound, Status e
 static void test_apart(void) {
   atexit(mark);
   CHECK(ends(crash, false, STATUS_FILE, "it: the HDF5 file is damaged: the HDF5 library crashes"));
-  CHECK(ends(crash, true, STATUS_LIMIT, "it: not enough memory"));
+  CHECK(ends(crash, true, STATUS_LIMIT, "it: out of memory"));
   CHECK(ends(run_for_ever, false, STATUS_FILE, "does not end within 2 s of processor time"));
-  CHECK(ends(leave_early, false, STATUS_LIMIT, "it: not enough memory"));
-  CHECK(ends(take_all, false, STATUS_LIMIT, "it: not enough memory"));
+  CHECK(ends(leave_early, false, STATUS_LIMIT, "it: out of memory"));
+  CHECK(ends(take_all, false, STATUS_LIMIT, "it: out of memory"));
   CHECK(ends(stop, false, STATUS_INTERRUPTED, "interrupted"));
   CHECK(ends(refuse, false, STATUS_NUMERICS, "it: refused"));
   CHECK(access(at("left"), F_OK) < 0);
@@ -876,6 +916,7 @@ int main(void) {
   test_damaged();
   test_gzip();
   test_cifar();
+  test_bombs();
   test_apart();
   test_foreign_hdf5();
   test_hostile_hdf5();

@@ -51,7 +51,8 @@ static void test_limit(void) {
   CHECK(had(200.0 * MB - 2 * SLACK));
   CHECK(refused(200.0 * MB + 2 * SLACK, "free under --memory"));
   mem_set_limit(1);
-  CHECK(mem_available() == 0 && had(1000) && refused(2.0 * MB, "0 GB are free under --memory"));
+  CHECK(mem_available() == 0 && had(1000) &&
+        refused(2.0 * MB, "but 0 bytes are free under --memory"));
   mem_set_limit(0);
   CHECK(mem_available() > 0);
 }

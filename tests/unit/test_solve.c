@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The solvers against literal training, closed recursions, and themselves. */
+#include "base/work.h"
 #include "check.h"
 #include "num/linalg.h"
 #include "problem.h"
@@ -954,6 +955,24 @@ static void test_failures(void) {
   mem_set_limit(0);
 }
 
+/* A check knows the shapes of the patches that a convolution sees, and leaves out their products
+ * when they are more work than it may do. */
+static void test_allowance(void) {
+  const Recipe recipe = {.depth = 1, .phi = PRIM_TANH, .points = 2, .steps = 1, .window = 3};
+  const double products = 2 * 2, work = products + 2 * 3 + products * 3 / WORK_PRODUCTS;
+  for (int enough = 0; enough < 2; enough++) {
+    Work before = work_allow((Work){enough ? work : work - 1, false});
+    Program *p = recipe_program(pool, recipe);
+    CHECK(work_refused() == !enough);
+    work_allow(before);
+    const Space *inputs = p ? p->spaces : NULL;
+    while (p && inputs < p->spaces + p->space_count && !inputs->data) inputs++;
+    CHECK(p && inputs < p->spaces + p->space_count);
+    CHECK(inputs && !inputs->gram == !enough && !inputs->vectors == !enough);
+    program_drop(p);
+  }
+}
+
 int main(void) {
   openblas_set_num_threads(1);
   pool = expr_pool_new();
@@ -968,6 +987,7 @@ int main(void) {
   test_outputs();
   test_uses();
   test_failures();
+  test_allowance();
   expr_pool_free(pool);
   return check_done();
 }
