@@ -26,7 +26,10 @@ typedef struct DmfDiagnostic {
   const char *file;     /* or NULL: it is about no place in a text, and the numbers are 0 */
   int line, column;     /* of its first character, both from 1 */
   int end_line, end_column; /* behind its last character */
+  const char *text;     /* all of it as it would be printed, with the line and a caret */
 } DmfDiagnostic;
+
+typedef struct DmfValue DmfValue;
 
 typedef struct DmfConfig {
   FILE *results;     /* what scripts print; NULL: stdout */
@@ -37,6 +40,15 @@ typedef struct DmfConfig {
   /* Told while a solver works, from one thread at a time, that `done` of `total` steps of a stage are
    * behind it; a last time, without stage, when the work is over. NULL: nobody is told. */
   void (*progress)(void *sink, const char *stage, int done, int total);
+  /* Takes what scripts print, instead of `results`; or NULL. */
+  void (*print)(void *sink, const char *text, size_t length);
+  /* In an interactive session, takes the value of an expression that stands alone, as it is written,
+   * instead of printing it; who takes the value frees it. NULL: it is printed. */
+  void (*show)(void *sink, const char *expression, const DmfValue *value);
+  void (*wrote)(void *sink, const char *path); /* told of every file that a script has written; or NULL */
+  /* Plots that name no file are drawn as plot_1.svg, plot_2.svg, ... in this directory; NULL: in
+   * characters among the results. */
+  const char *pictures;
   bool json;         /* one JSON line for each printed value */
   bool quiet;        /* `progress` is not called */
   bool interactive;  /* a REPL: expressions alone on a line are shown */
@@ -109,6 +121,54 @@ void dmf_array_free(DmfArray *array);
  * no name. */
 int dmf_put(Dmf *dmf, const char *name, int rank, const size_t *shape, const double *data);
 
+/* What a value is, as far as it matters outside. */
+typedef enum DmfValueKind {
+  DMF_NUMBERS, /* a number or an array */
+  DMF_TEXT,
+  DMF_LIST,
+  DMF_LAYERS, /* of a field of a result: it[1] is the first */
+  DMF_RESULT, /* of a solver */
+  DMF_OTHER   /* a declaration, a function, ... */
+} DmfValueKind;
+
+/* What an axis of an array runs over. */
+typedef struct DmfAxis {
+  const char *name; /* "t", "net.gamma", ...; NULL where it is not known */
+  DmfArray at;      /* [n]; without data where that is not known */
+} DmfAxis;
+
+/* A value of a session. */
+struct DmfValue {
+  DmfValueKind kind;
+  bool truth;       /* of numbers: they are truth values */
+  DmfArray numbers; /* of DMF_NUMBERS; without data for other kinds */
+  DmfArray error;   /* their standard errors; without data where they have none */
+  DmfAxis axes[DMF_MAX_RANK]; /* of the numbers */
+  int length;       /* of a list, or how many layers */
+  const char *text; /* of DMF_TEXT; else what it is: "a dmft result" */
+  void *owner;      /* for dmf_value_free */
+};
+
+/* The value of an expression, in which the name `it` stands for another value (NULL: for none), as
+ * in "it.stderr.loss". After DMF_OK the value is to be freed, before the session is closed.
+ * Otherwise it is empty. */
+int dmf_value(Dmf *dmf, const char *expression, const DmfValue *it, DmfValue *value);
+void dmf_value_free(DmfValue *value);
+/* Gives a variable a value of this session, or a text. DMF_USAGE when this is no name. */
+int dmf_put_value(Dmf *dmf, const char *name, const DmfValue *value);
+int dmf_put_text(Dmf *dmf, const char *name, const char *text);
+/* How `print` writes the value, in lines of so many columns; to be freed. */
+char *dmf_value_text(Dmf *dmf, const DmfValue *value, int columns);
+/* The value as a piece of HTML: a result as a card, others as text; to be freed. */
+char *dmf_value_html(Dmf *dmf, const DmfValue *value);
+/* The i-th name that may follow a dot behind the value, or NULL past the end; valid until the next
+ * call with i = 0. */
+const char *dmf_value_field(Dmf *dmf, const DmfValue *value, int i);
+/* Draws the value into a file (.svg, .png, .pdf or .txt) under this name: curves and maps, of more
+ * axes what they are at the end of time; of a result its losses. DMF_SCRIPT when there is nothing to
+ * draw. */
+int dmf_value_draw(Dmf *dmf, const DmfValue *value, const char *name, const char *path);
+
 /* Asks the running solver to stop at its next step; may be called from a signal handler or a
  * call-back. */
 void dmf_interrupt(Dmf *dmf);
@@ -119,6 +179,9 @@ void dmf_interrupt(Dmf *dmf);
  * to its quote. A cursor past the end of the text stands at its end. Valid until the next call with
  * i = 0. */
 const char *dmf_complete(Dmf *dmf, const char *text, size_t cursor, int i);
+
+/* Where that word begins: what the candidates of dmf_complete replace lies between it and the cursor. */
+size_t dmf_word(Dmf *dmf, const char *text, size_t cursor);
 
 /* The variables of the session and what they are, a line each; to be freed. */
 char *dmf_who(Dmf *dmf);

@@ -29,6 +29,7 @@ if [ -z "${TESTS:-}" ]; then
   for program in ${UNIT:-}; do part "$program" "./$program"; done
   part layers bash "$srcdir/tests/layers.sh"
   part library bash "$srcdir/tests/library.sh"
+  part python bash "$srcdir/tests/python.sh"
   part command bash "$srcdir/tests/command.sh"
   part editors bash "$srcdir/tests/editors.sh"
   [ -n "${DMF_QUICK:-}" ] || part examples bash "$srcdir/tests/examples.sh"

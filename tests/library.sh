@@ -46,12 +46,18 @@ expect "libhdf5 is loaded when it is needed" sh -c "! ldd '$prefix/lib/libdmf.so
 if command -v c++ >/dev/null; then
   expect "dmf.h in C++" c++ -fsyntax-only -x c++ -include dmf.h $(flags --cflags) /dev/null
 fi
-python=/usr/bin/python3
-case ${CFLAGS:-} in *-fsanitize*) python= ;; esac
-if [ -n "$python" ] && $python -c 'import numpy, matplotlib' 2>/dev/null; then
-  export MPLBACKEND=agg MPLCONFIGDIR=$scratch
-  expect "Python" $python "$srcdir/examples/python/curve.py" "$scratch/curve.png"
-  expect "its picture" grep -q PNG "$scratch/curve.png"
+case ${CFLAGS:-} in *-fsanitize*) PYTHON= ;; esac
+if [ -n "${PYTHON:-}" ]; then
+  export PYTHONPATH PYTHONDONTWRITEBYTECODE=1
+  PYTHONPATH=$(dirname "$(find "$prefix" -type d -path '*-packages/dmf')")
+  python() { (unset LD_LIBRARY_PATH && "$PYTHON" "$@"); }
+  expect "the Python package finds its library" python -c 'import dmf; assert dmf.Session()["1 + 1"] == 2'
+  expect "the kernel of notebooks" "$PYTHON" -m json.tool "$prefix/share/jupyter/kernels/dmf/kernel.json"
+  if "$PYTHON" -c 'import matplotlib' 2>/dev/null; then
+    export MPLBACKEND=agg MPLCONFIGDIR=$scratch
+    expect "Python" python "$srcdir/examples/python/curve.py" "$scratch/curve.png"
+    expect "its picture" grep -q PNG "$scratch/curve.png"
+  fi
 fi
 expect "make uninstall" ${MAKE:-make} -s --no-print-directory uninstall prefix="$prefix"
 expect "nothing is left" test -z "$(find "$prefix" -type f -o -type l)"

@@ -197,6 +197,16 @@ static void print_one(const Diag *d, void *context) {
   if (d->hint) fprintf(stream, "      = %s\n", d->hint);
 }
 
+char *diag_text(const Diag *diag, bool color) {
+  char *text = NULL;
+  size_t length;
+  FILE *stream = open_memstream(&text, &length);
+  if (!stream) return mem_string(diag->message);
+  print_one(diag, &(Printer){stream, color});
+  fclose(stream);
+  return text;
+}
+
 typedef struct Order {
   const Diag *head;
   int index;

@@ -82,6 +82,8 @@ void diag_note(Diags *diags, Span span, const char *format, ...)
 void diags_join(Diags *to, Diags *from);
 /* Visits all in order of their place; notes stay behind their message. */
 void diags_visit(const Diags *diags, void (*visit)(const Diag *diag, void *context), void *context);
+/* One message as it is printed, to be freed. */
+char *diag_text(const Diag *diag, bool color);
 /* Prints all in that order, with source line and caret; `color` adds terminal colours. */
 void diags_print(const Diags *diags, FILE *stream, bool color);
 

@@ -245,12 +245,17 @@ static int by_name(const void *a, const void *b) {
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Keeps those that go on as the word begins, sorted, each once. In a string the word goes back to
- * its quote. */
-static void choose(const Place *place) {
-  Dmf *dmf = place->dmf;
+/* Where the word begins; in a string it goes back to its quote. */
+static size_t word_begin(const Place *place) {
   size_t begin = place->word;
   while (place->string && place->text[begin - 1] != '"') begin--;
+  return begin;
+}
+
+/* Keeps those that go on as the word begins, sorted, each once. */
+static void choose(const Place *place) {
+  Dmf *dmf = place->dmf;
+  size_t begin = word_begin(place);
   bool letter = !place->string && begin < place->cursor && place->text[begin] == '\\';
   int kept = 0;
   if (dmf->candidate_count)
@@ -282,4 +287,10 @@ const char *dmf_complete(Dmf *dmf, const char *text, size_t cursor, int i) {
     choose(&place);
   }
   return i >= 0 && i < dmf->candidate_count ? dmf->candidates[i] : NULL;
+}
+
+size_t dmf_word(Dmf *dmf, const char *text, size_t cursor) {
+  PLAIN_LOCALE;
+  Place place = find_place(dmf, text, strnlen(text, cursor));
+  return word_begin(&place);
 }

@@ -424,6 +424,15 @@ static Status draw(const Dmf *dmf, const PlotPart *parts, int count, const char 
   return status;
 }
 
+Status draw_file(const PlotPart *part, const char *path, char **why) {
+  Drawing drawing = {0};
+  add_part(&drawing, part);
+  Plot plot = {drawing.panels, drawing.count};
+  Status status = drawing.starved ? starve(why) : plot_write(&plot, path, why);
+  drawing_free(&drawing);
+  return status;
+}
+
 Status draw_characters(const Dmf *dmf, const PlotPart *part, FILE *out, int lines, char **why) {
   Drawing drawing = {0};
   add_part(&drawing, part);
@@ -433,15 +442,24 @@ Status draw_characters(const Dmf *dmf, const PlotPart *part, FILE *out, int line
   return status;
 }
 
+/* Where a plot goes that names no file: NULL to be drawn in characters. */
+static char *next_picture(Eval *eval) {
+  Dmf *dmf = eval->host->self;
+  if (!dmf->pictures) return NULL;
+  if (!eval->dry) dmf->picture_count++;
+  return mem_format("%s/plot_%d.svg", dmf->pictures, dmf->picture_count);
+}
+
 void draw_plot(Eval *eval, const PlotPart *parts, int count, const char *path, Span span) {
   const Dmf *dmf = eval->host->self;
   for (int i = 0; i < count; i++)
     if (!drawable(eval, &parts[i])) return;
-  char *target = path ? files_target(eval, path, span) : NULL, *why = NULL;
+  char *target = path ? files_target(eval, path, span) : next_picture(eval), *why = NULL;
   if (path && !target) return;
   Status status = target ? plot_check_target(target, &why) : STATUS_OK;
   for (int i = 0; i < count && eval->dry && target; i++) warn_of_labels(eval, &parts[i]);
   if (status == STATUS_OK && !eval->dry) status = draw(dmf, parts, count, target, &why);
+  if (status == STATUS_OK && !eval->dry && target) files_tell(dmf, target);
   if (status != STATUS_OK)
     eval_fail(eval, status, span, NULL, "%s", why ? why : "the plot could not be drawn");
   free(why);

@@ -9,11 +9,9 @@
 
 _Static_assert((int)DMF_MAX_RANK == (int)ARRAY_MAX_RANK, "the ranks of arrays inside and outside");
 
-/* Takes over the reference. */
-static int give(Array *array, DmfArray *out) {
+void array_give(Array *array, DmfArray *out) {
   *out = (DmfArray){.rank = array->rank, .size = array->size, .data = array->data, .owner = array};
   memcpy(out->shape, array->shape, (size_t)array->rank * sizeof *out->shape);
-  return DMF_OK;
 }
 
 /* The value as an array, or NULL after reporting. */
@@ -39,9 +37,12 @@ int dmf_get(Dmf *dmf, const char *expression, DmfArray *array) {
   Array *numbers = script ? evaluate(dmf, script->root) : NULL;
   if (script) session_keep(dmf, script);
   int status = session_conclude(dmf);
+  if (script && !script_holds_code(script)) script_drop_tree(script);
   source_drop(source);
-  if (status == DMF_OK) return give(numbers, array);
-  array_drop(numbers);
+  if (status == DMF_OK)
+    array_give(numbers, array);
+  else
+    array_drop(numbers);
   return status;
 }
 
@@ -50,8 +51,7 @@ void dmf_array_free(DmfArray *array) {
   *array = (DmfArray){0};
 }
 
-/* The name in which Greek letters are spelled out, to be freed; NULL when it is none. */
-static char *spelled(Dmf *dmf, const char *name) {
+char *name_spelled(Dmf *dmf, const char *name) {
   Source *source = source_new("<name>", name, strlen(name));
   Script *script = script_parse_expression(source, &dmf->diags);
   bool good = script && script->root->kind == AST_NAME;
@@ -76,7 +76,7 @@ static void starve(Dmf *dmf, const char *name) {
 
 int dmf_put(Dmf *dmf, const char *name, int rank, const size_t *shape, const double *data) {
   PLAIN_LOCALE;
-  char *own = spelled(dmf, name);
+  char *own = name_spelled(dmf, name);
   bool sound = rank >= 0 && rank <= DMF_MAX_RANK;
   Array *array = own && sound ? array_new(rank, shape) : NULL;
   if (!own)

@@ -253,8 +253,13 @@ static Status write_value(Eval *eval, const Value *value, const char *name, cons
   return status;
 }
 
+void files_tell(const Dmf *dmf, const char *path) {
+  if (dmf->config.wrote) dmf->config.wrote(dmf->config.sink, path);
+}
+
 /* The file is not what it was. */
 static void note_written(Dmf *dmf, const char *path) {
+  files_tell(dmf, path);
   if (!listed(&dmf->written, path)) names_add(&dmf->written, path);
   for (int i = 0; i < dmf->file_count; i++) {
     if (strcmp(dmf->files[i].path, path) != 0) continue;

@@ -91,13 +91,27 @@ static void open_scopes(Dmf *dmf) {
   dmf->user = scope_new(dmf->base);
 }
 
+static ssize_t hand_out(void *cookie, const char *text, size_t length) {
+  const Dmf *dmf = cookie;
+  dmf->config.print(dmf->config.sink, text, length);
+  return (ssize_t)length;
+}
+
+/* Where scripts print: a call-back behaves like a stream, so that nothing else has to know. */
+static FILE *results_of(Dmf *dmf) {
+  FILE *printed =
+      dmf->config.print ? fopencookie(dmf, "w", (cookie_io_functions_t){.write = hand_out}) : NULL;
+  return printed ? printed : dmf->config.results ? dmf->config.results : stdout;
+}
+
 Dmf *dmf_open(const DmfConfig *config) {
   PLAIN_LOCALE;
   Dmf *dmf = mem_new(1, sizeof *dmf);
   if (config) dmf->config = *config;
-  dmf->results = dmf->config.results ? dmf->config.results : stdout;
+  dmf->results = results_of(dmf);
   dmf->diagnostics = dmf->config.diagnostics ? dmf->config.diagnostics : stderr;
   dmf->out = dmf->config.out ? mem_string(dmf->config.out) : NULL;
+  dmf->pictures = dmf->config.pictures ? mem_string(dmf->config.pictures) : NULL;
   dmf->pool = expr_pool_new();
   pthread_mutex_init(&dmf->lock, NULL);
   pthread_cond_init(&dmf->idle, NULL);
@@ -131,6 +145,9 @@ void dmf_close(Dmf *dmf) {
   free(dmf->scripts);
   topics_free(dmf);
   free(dmf->out);
+  free(dmf->pictures);
+  free(dmf->value_fields);
+  if (dmf->config.print) fclose(dmf->results);
   expr_pool_free(dmf->pool);
   pthread_cond_destroy(&dmf->idle);
   pthread_mutex_destroy(&dmf->lock);
@@ -139,8 +156,11 @@ void dmf_close(Dmf *dmf) {
 
 static void hand_over(const Diag *diag, void *context) {
   const Dmf *dmf = context;
-  DmfDiagnostic diagnostic = {
-      .severity = diag_kind_name(diag->kind), .message = diag->message, .hint = diag->hint};
+  char *text = diag_text(diag, dmf->config.color);
+  DmfDiagnostic diagnostic = {.severity = diag_kind_name(diag->kind),
+                              .message = diag->message,
+                              .hint = diag->hint,
+                              .text = text};
   if (diag->span.source) {
     Span end = {diag->span.source, diag->span.end, diag->span.end};
     diagnostic.file = diag->span.source->name;
@@ -148,12 +168,14 @@ static void hand_over(const Diag *diag, void *context) {
     span_locate(end, &diagnostic.end_line, &diagnostic.end_column);
   }
   dmf->config.diagnose(dmf->config.sink, &diagnostic);
+  free(text);
 }
 
 static void hand_over_dropped(const Dmf *dmf) {
   if (!dmf->diags.dropped) return;
   char *message = mem_format("%d more errors", dmf->diags.dropped);
-  dmf->config.diagnose(dmf->config.sink, &(DmfDiagnostic){.severity = "note", .message = message});
+  dmf->config.diagnose(dmf->config.sink,
+                       &(DmfDiagnostic){.severity = "note", .message = message, .text = message});
   free(message);
 }
 

@@ -57,7 +57,9 @@ struct Dmf {
   pthread_mutex_t lock; /* held by the thread that evaluates, except while it waits for a solver */
   pthread_cond_t idle;  /* a result is no longer busy */
   FILE *results, *diagnostics;
-  char *out;
+  char *out, *pictures;
+  int picture_count;         /* plots that named no file */
+  const char **value_fields; /* of dmf_value_field */
   volatile sig_atomic_t stop;
   ExprPool *pool;
   Diags diags;
@@ -174,9 +176,22 @@ void show_value(Eval *eval, const Ast *node, Value *value);
 /* The number that remembers its standard error, as "0.01234 ± 0.00004"; to be freed. */
 char *show_number(const Value *value);
 
+/* The value as text without a final newline, on as many lines of so many columns as it takes; to be
+ * freed. */
+char *show_text(const Value *value, int columns);
+/* values.c: hands a value that an expression has to the call-back of the session; false without
+ * one. */
+bool value_hand_over(Eval *eval, const Ast *node, Value *value);
+/* The numbers of an array; takes over the reference. */
+void array_give(Array *array, DmfArray *out);
+/* The name in which Greek letters are spelled out, to be freed; NULL when it is none. */
+char *name_spelled(Dmf *dmf, const char *name);
+
 /* view.c: a curve or a matrix at the prompt, as a picture of characters. False where results do not
  * go to a terminal, or the value is better shown as text. */
 bool view_value(Eval *eval, const Ast *node, Value *value);
+/* Draws a value of a run into a file, over the end of its times. */
+Status view_picture(Eval *eval, const char *name, Value *value, const char *path, char **why);
 
 /* files.c */
 Value *files_read(Eval *eval, Span span, const char *format, const char *path, const char *inside);
@@ -193,6 +208,10 @@ void files_free(Dmf *dmf);
 
 /* draw.c */
 void draw_plot(Eval *eval, const PlotPart *parts, int count, const char *path, Span span);
+/* One panel into a file. */
+Status draw_file(const PlotPart *part, const char *path, char **why);
+/* Tells who wants to know it that a file was written. */
+void files_tell(const Dmf *dmf, const char *path);
 /* One panel in characters, of so many lines, as wide as the terminal of the results. */
 Status draw_characters(const Dmf *dmf, const PlotPart *part, FILE *out, int lines, char **why);
 

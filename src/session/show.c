@@ -120,9 +120,7 @@ static char *function_text(const Value *value) {
   return node ? ast_source(node) : mem_string(value->activation.name);
 }
 
-/* Any value as text, on as many lines as it takes, without a final newline. */
-static char *value_text(Eval *eval, const Value *value) {
-  int columns = text_columns(session_of(eval)->results);
+char *show_text(const Value *value, int columns) {
   switch (value->kind) {
   case VALUE_ARRAY: return array_text(value->array, columns);
   case VALUE_RESULT: return text_result(value->result, columns);
@@ -136,6 +134,10 @@ static char *value_text(Eval *eval, const Value *value) {
                       result_layers(value->family.result, value->family.name));
   default: return brief(value);
   }
+}
+
+static char *value_text(Eval *eval, const Value *value) {
+  return show_text(value, text_columns(session_of(eval)->results));
 }
 
 /* Plain printing */
@@ -260,6 +262,7 @@ void show_print(Eval *eval, const Item *items, int count) {
 
 void show_value(Eval *eval, const Ast *node, Value *value) {
   Dmf *dmf = session_of(eval);
+  if (value_hand_over(eval, node, value)) return;
   if (dmf->config.json) {
     char *name = ast_source(node);
     print_json(eval, &(Item){node, name, false, value});

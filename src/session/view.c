@@ -103,3 +103,40 @@ bool view_value(Eval *eval, const Ast *node, Value *value) {
   free(why);
   return drawn;
 }
+
+/* The losses of a result, of fluctuations theirs, as items of a panel; how many there are. */
+static int losses(Eval *eval, Result *result, Item *items) {
+  static const char *const names[][2] = {{"loss", "test_loss"}, {"var_loss", "var_test_loss"}};
+  int count = 0;
+  for (int kind = 0; kind < 2 && !count; kind++)
+    for (int i = 0; i < 2; i++) {
+      const ResultField *field = result_find(result, names[kind][i], 0);
+      const ResultField *t = result_find(result, "t", 0);
+      if (!field || !field->value || !t || !t->value) continue;
+      Value *value = value_array(&eval->heap, array_keep(field->value));
+      if (value->kind != VALUE_ARRAY) continue;
+      value->source = result_keep(result);
+      value->error = array_keep(field->error);
+      value->field = mem_string(field->name);
+      value->axes = axes_new(1);
+      value->axes->list[0] = (Axis){mem_string("t"), array_keep(t->value)};
+      items[count++] = (Item){.name = field->name, .value = value};
+    }
+  return count;
+}
+
+Status view_picture(Eval *eval, const char *name, Value *value, const char *path, char **why) {
+  Item items[2] = {{.name = name, .value = value}};
+  int count = 0;
+  if (value->kind == VALUE_RESULT) {
+    count = losses(eval, value->result, items);
+  } else if (value->kind == VALUE_ARRAY || value->kind == VALUE_CURVE) {
+    if (value->kind == VALUE_ARRAY) items[0].value = at_the_end(eval, (Span){0}, value);
+    value = items[0].value;
+    count = value->kind == VALUE_CURVE ||
+            (value->kind == VALUE_ARRAY && value->array->rank <= 2 && value->array->size > 0);
+  }
+  if (count) return draw_file(&(PlotPart){.items = items, .count = count}, path, why);
+  *why = mem_format("there is nothing to draw in %s", value_describe(value));
+  return STATUS_SCRIPT;
+}

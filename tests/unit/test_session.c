@@ -61,6 +61,92 @@ static void entries(void) {
   finish(&b);
 }
 
+/* What the call-backs of a session were given. */
+typedef struct Given {
+  char text[256];
+  char expression[32], path[64];
+  double shown;
+} Given;
+
+static void take_text(void *sink, const char *text, size_t length) {
+  Given *given = sink;
+  size_t used = strlen(given->text);
+  snprintf(given->text + used, sizeof given->text - used, "%.*s", (int)length, text);
+}
+
+static void take_value(void *sink, const char *expression, const DmfValue *value) {
+  Given *given = sink;
+  DmfValue own = *value;
+  snprintf(given->expression, sizeof given->expression, "%s", expression);
+  given->shown = own.numbers.data[0];
+  dmf_value_free(&own);
+}
+
+static void take_path(void *sink, const char *path) {
+  Given *given = sink;
+  snprintf(given->path, sizeof given->path, "%s", path);
+}
+
+static void take_message(void *sink, const DmfDiagnostic *diagnostic) {
+  take_text(sink, diagnostic->text, strlen(diagnostic->text));
+}
+
+static void call_backs(void) {
+  Given given = {.shown = 0};
+  Dmf *dmf = dmf_open(&(DmfConfig){.print = take_text,
+                                   .show = take_value,
+                                   .wrote = take_path,
+                                   .diagnose = take_message,
+                                   .sink = &given,
+                                   .interactive = true});
+  const char *text = "x = [2, 3]; print 1 + 1; 2 * x; plot x to \"call_backs.txt\"";
+  CHECK(dmf_run_text(dmf, "<input>", text, strlen(text)) == DMF_OK);
+  CHECK(strcmp(given.text, "1 + 1 = 2\n") == 0);
+  CHECK(strcmp(given.expression, "2 * x") == 0 && given.shown == 4);
+  CHECK(strcmp(given.path, "call_backs.txt") == 0 && remove(given.path) == 0);
+  given.text[0] = 0;
+  CHECK(dmf_run_text(dmf, "<input>", "y = 1 +* 2", 10) == DMF_SCRIPT);
+  CHECK(strstr(given.text, "<input>:1:8: error: ") && strstr(given.text, "    1 | y = 1 +* 2\n"));
+  dmf_close(dmf);
+}
+
+static void values(void) {
+  static const char text[] = "dataset d { inputs = [[1, 1], [1, -1]]; targets = [1, -1] }\n"
+                             "model m { layers = input -> 2 * dense(tanh) -> readout; width = 8 }\n"
+                             "training t { dataset = d; optimizer = gd(eta = 0.1); steps = 3 }\n"
+                             "nets = simulate(m, t, ensemble = 4)";
+  Bench b;
+  begin(&b, false);
+  DmfValue nets, value;
+  CHECK(run(&b, text) == DMF_OK);
+  CHECK(dmf_value(b.dmf, "nets", NULL, &nets) == DMF_OK && nets.kind == DMF_RESULT);
+  CHECK(run(&b, "nets = 1") == DMF_OK);
+  CHECK(dmf_value(b.dmf, "it.loss", &nets, &value) == DMF_OK && value.kind == DMF_NUMBERS);
+  CHECK(value.numbers.rank == 1 && value.numbers.size == 4 && value.error.size == 4);
+  CHECK(strcmp(value.axes[0].name, "t") == 0 && value.axes[0].at.data[3] == 3);
+  dmf_value_free(&value);
+  CHECK(dmf_value(b.dmf, "it.Phi", &nets, &value) == DMF_OK && value.kind == DMF_LAYERS);
+  CHECK(value.length == 2);
+  dmf_value_free(&value);
+  CHECK(dmf_value(b.dmf, "it.nobody", &nets, &value) == DMF_SCRIPT && !value.owner);
+  CHECK(dmf_value(b.dmf, "[1, \"<a>\"]", NULL, &value) == DMF_OK && value.length == 2);
+  char *html = dmf_value_html(b.dmf, &value), *plain = dmf_value_text(b.dmf, &value, 80);
+  CHECK(strcmp(plain, "[1, \"<a>\"]") == 0);
+  CHECK(strcmp(html, "<pre>[1, &quot;&lt;a&gt;&quot;]</pre>") == 0);
+  free(html);
+  free(plain);
+  CHECK(dmf_value_draw(b.dmf, &value, "list", "list.txt") == DMF_SCRIPT);
+  dmf_value_free(&value);
+  CHECK(dmf_put_value(b.dmf, "again", &nets) == DMF_OK && dmf_put_text(b.dmf, "s", "a") == DMF_OK);
+  CHECK(dmf_put_value(b.dmf, "1", &nets) == DMF_USAGE);
+  CHECK(run(&b, "assert again.loss[0] == 0.5; assert s == \"a\"") == DMF_OK);
+  int fields = 0;
+  while (dmf_value_field(b.dmf, &nets, fields)) fields++;
+  CHECK(fields > 10 && !dmf_value_field(b.dmf, &nets, fields + 100));
+  dmf_value_free(&nets);
+  finish(&b);
+}
+
 static void completion(void) {
   Bench b;
   begin(&b, true);
@@ -376,6 +462,8 @@ static void confinement(void) {
 int main(void) {
   setenv("DMF_PATH", ".", 0); /* run in the build directory */
   entries();
+  call_backs();
+  values();
   completion();
   recording();
   help();
