@@ -52,6 +52,8 @@ typedef struct DmfConfig {
   bool json;         /* one JSON line for each printed value */
   bool quiet;        /* `progress` is not called */
   bool interactive;  /* a REPL: expressions alone on a line are shown */
+  bool partial;      /* after dmf_interrupt, a run goes on with what its solver has so far, up to the
+                      * next solver; it ends with DMF_INTERRUPTED */
   int threads;       /* 0: DMF_THREADS, OMP_NUM_THREADS, or the processors available */
   const char *out;   /* directory for files that scripts write; NULL: as written */
   bool has_seed;     /* `seed` replaces the default seed of every solver call */

@@ -89,6 +89,8 @@ expect 2 "did you mean '--json'" "$DMF" --jsom two.dmf
 expect 2 'unknown option' "$DMF" --vers
 expect 2 'unknown option' "$DMF" -Z
 expect 2 'takes no argument' "$DMF" --json=1 two.dmf
+expect 0 '= 2' "$DMF" --partial two.dmf
+expect 130 interrupted interrupted 'shown 0 started' "$DMF" --partial recurse.dmf
 expect 2 'needs an argument' "$DMF" two.dmf --set
 expect 2 'whole number' "$DMF" --seed x two.dmf
 expect 2 '--threads' "$DMF" --threads 0 two.dmf

@@ -181,6 +181,7 @@ static int set_option(Request *request, Option option, char *argument) {
     if (!*argument) return usage_error("--out needs the name of a directory");
     config->out = argument;
     break;
+  case OPTION_PARTIAL: config->partial = true; break;
   case OPTION_JSON: config->json = true; break;
   case OPTION_CHECK: request->check = true; break;
   case OPTION_LATEX: request->latex = true; break;

@@ -280,6 +280,8 @@ bool follows_gradients(const Program *program);
 Move move_of(const Program *program, const Matrix *matrix, Instant at, double gamma);
 /* The Update of a checked problem; its rates are owned. */
 Update update_of(const Problem *problem);
+/* Training ends after the first `steps` of its steps. */
+void program_shorten(Program *program, int steps);
 /* Find out which matrices respond, and which variables are uniform, once all ops are there. */
 void find_responses(Program *program);
 void find_uniform(Program *program);

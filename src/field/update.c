@@ -114,3 +114,5 @@ Move move_of(const Program *program, const Matrix *matrix, Instant at, double ga
                 .push = plain ? 0 : rate * gamma * (update->nesterov ? beta : 1),
                 .pull = plain || update->nesterov ? rate * gamma : 0};
 }
+
+void program_shorten(Program *p, int steps) { p->update.steps = p->problem->steps = steps; }

@@ -336,9 +336,8 @@ static void write_call(Writer *w, const Call *call) {
   free(arguments);
 }
 
-void recipe_write(const Call *call, const Problem *problem, ResultRecipe *recipe) {
+void recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe) {
   const Dmf *dmf = call->eval->host->self;
-  size_t steps = (size_t)problem->steps;
   Array *rates = array_new(1, &steps);
   if (!rates) return;
   memcpy(rates->data, problem->eta, steps * sizeof *rates->data);

@@ -371,6 +371,7 @@ static int work(Dmf *dmf, Source *source, const char *file, Task task) {
   }
   dmf->text = NULL;
   int status = session_conclude(dmf);
+  if (status == DMF_OK && dmf->stop && dmf->config.partial) status = DMF_INTERRUPTED;
   if (!runs || !script_holds_code(script)) script_drop_tree(script);
   return status;
 }

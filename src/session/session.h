@@ -61,6 +61,7 @@ struct Dmf {
   int picture_count;         /* plots that named no file */
   const char **value_fields; /* of dmf_value_field */
   volatile sig_atomic_t stop;
+  volatile sig_atomic_t calm; /* never set: what evaluators heed once they have a partial result */
   ExprPool *pool;
   Diags diags;
   Scope *base; /* the language and its prelude */
@@ -161,8 +162,8 @@ void topics_free(Dmf *dmf);
 /* Computes the fields that are missing when there are few numbers to compute. */
 Status session_complete_small(Eval *eval, Result *result, char **why);
 
-/* recipe.c: how the result of a call that succeeded is made again */
-void recipe_write(const Call *call, const Problem *problem, ResultRecipe *recipe);
+/* recipe.c: how the result of a call is made again, of so many steps unless it was interrupted */
+void recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe);
 /* What of a script, to be read as the recipe of the result, recipe_write would not have written; or
  * NULL. */
 const Ast *recipe_trespass(const Scope *base, const Script *script, const Result *result);

@@ -195,7 +195,7 @@ static void surround(const Eval *eval, SolveOptions *options) {
   options->stop = &dmf->stop;
   options->progress = !eval->worker && solver_shows_progress(dmf) ? solver_progress : NULL;
   options->sink = dmf;
-  options->partial = eval->interactive && !eval->worker;
+  options->partial = (eval->interactive || dmf->config.partial) && !eval->worker;
   options->unread = dmf->unread;
 }
 
@@ -218,6 +218,7 @@ static Value *solve(Call *call, Program *program, Solver solver, const Result *t
   Dmf *dmf = session_of(call);
   Result *result = NULL;
   char *why = NULL;
+  size_t steps = program ? (size_t)program->problem->steps : 0;
   fflush(dmf->results);
   pthread_mutex_unlock(&dmf->lock);
   Status status = solver ? solver(program, &options, &result, &why)
@@ -227,11 +228,14 @@ static Value *solve(Call *call, Program *program, Solver solver, const Result *t
   Value *value;
   if (status == STATUS_OK) {
     result_note(result, "version", "%s", dmf_version());
-    if (solver) recipe_write(call, program->problem, &result->recipe);
+    if (solver) recipe_write(call, program->problem, steps, &result->recipe);
     if (solver) warn_of_growth(call, result);
     value = value_result(&call->eval->heap, result);
-  } else if (result) { /* what follows the call sees the interruption, too */
-    diag_warning(call->eval->diags, call->span, NULL, "%s; the result is of these", why);
+  } else if (result) { /* what follows the call sees the interruption, too, or its solvers do */
+    if (dmf->config.partial) call->eval->stop = &dmf->calm;
+    result_note(result, "version", "%s", dmf_version());
+    recipe_write(call, program->problem, steps, &result->recipe);
+    diag_warning(call->eval->diags, call->span, NULL, "interrupted: the result is of %s", why);
     value = value_result(&call->eval->heap, result);
   } else if (status == STATUS_LIMIT && !why) {
     value = eval_starve(call->eval, call->span);
@@ -251,7 +255,12 @@ static bool is_of_many(FieldId id) {
 /* A call in the recipe of a result from a file gives this very result, which has here its origin.
  * What was not saved can be computed. */
 static Value *adopt(Call *call, int kind, Program *program, SolveOptions options) {
-  Result *result = session_of(call)->loading, *wanted = promised(kind, program, &options);
+  Result *result = session_of(call)->loading;
+  const char *steps =
+      result_attribute(result, "incomplete") ? result_attribute(result, "steps") : 0;
+  if (steps && atoi(steps) > 0 && atoi(steps) < program->problem->steps)
+    program_shorten(program, atoi(steps));
+  Result *wanted = promised(kind, program, &options);
   Sizes sizes = sizes_of(program);
   bool fits = !result->origin && strcmp(result->kind, wanted->kind) == 0;
   bool alone = kind == NETS && options.ensemble == 1;

@@ -300,6 +300,11 @@ static double bytes_needed(const Solve *s) {
          8 * row * (runs_of(s) + 12);
 }
 
+/* Whether what an interrupted run measured is of use. */
+static bool is_salvaged(const Solve *s) {
+  return s->options.partial && s->options.closure != CLOSURE_PERTURBATIVE;
+}
+
 /* One run at a strength gamma of feature learning. */
 static Status run_once(void *sink, double gamma, Trace *trace, int *failed_at) {
   Run *run = sink;
@@ -318,14 +323,12 @@ static Status run_once(void *sink, double gamma, Trace *trace, int *failed_at) {
   Status status = machine_run(&plan, &m, failed_at);
   free(wanted);
   if (status == STATUS_OK) {
-    trace->flops = tape_flops(m.tape) + m.flops;
-    trace->rank = m.rank;
     trace->start = m.start;
     m.start = NULL;
     status = trace_finish(trace);
     machine_free(&m);
   }
-  if (status != STATUS_OK) trace_free(trace);
+  if (status != STATUS_OK && !(status == STATUS_INTERRUPTED && is_salvaged(s))) trace_free(trace);
   return status;
 }
 
@@ -346,11 +349,12 @@ static void run_one(Solve *s, int j) {
   }
 }
 
-/* A companion that diverges where its replicate does not leaves the bias unknown. */
+/* Companions come first: an interruption then leaves replicates with theirs. One that diverges
+ * where its replicate does not leaves the bias unknown. */
 static void run_all(Solve *s) {
   int count = runs_of(s);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
-  for (int j = 0; j < count; j++) run_one(s, j);
+  for (int i = 0; i < count; i++) run_one(s, (i + s->replicates) % count);
   if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) {
     s->status = STATUS_OK;
     s->companions = 0;
@@ -358,7 +362,40 @@ static void run_all(Solve *s) {
 }
 
 static void forget_traces(Solve *s) {
-  for (int j = 0; j < 2 * s->replicates; j++) trace_free(trace_of(s, j));
+  for (int j = 0; j < REPLICATES; j++) {
+    trace_free(&s->trace[j]);
+    trace_free(&s->companion[j]);
+  }
+}
+
+/* How many of these runs, from the first on, have come so far. */
+static int come_to(const Trace *traces, int count, size_t steps) {
+  int n = 0;
+  while (n < count && traces[n].taken >= steps) n++;
+  return n;
+}
+
+/* Takes an interrupted solve for one of fewer replicates, if two of them are done, or else of the
+ * steps that the first two have taken. False if there are none. */
+static bool salvage(Solve *s, char **why) {
+  int least = s->program->linear ? 1 : 2, wanted = s->replicates;
+  size_t all = s->sizes.steps, steps = all;
+  if (!is_salvaged(s) || wanted < least) return false;
+  if (come_to(s->trace, wanted, all) < least)
+    steps = s->trace[0].taken < s->trace[least - 1].taken ? s->trace[0].taken
+                                                          : s->trace[least - 1].taken;
+  if (steps < 2) return false;
+  s->replicates = come_to(s->trace, wanted, steps);
+  s->companions = come_to(s->companion, s->replicates, steps);
+  program_shorten(s->program, (int)steps - 1);
+  s->sizes = sizes_of(s->program);
+  s->options.replicates = s->replicates;
+  s->options.samples = s->replicates * (int)s->fine.paths;
+  s->options.tol = s->fine.tol;
+  free(*why);
+  *why = steps < all ? mem_format("%zu of %zu steps", steps - 1, all - 1)
+                     : mem_format("%d of %d replicates", s->replicates, wanted);
+  return true;
 }
 
 static Status explain(const Solve *s, char **why) {
@@ -430,7 +467,7 @@ static int replicates_for(const Program *program, const SolveOptions *options) {
  * with the paths: there, half as many companions do. */
 static void prepare(Solve *s, Program *program, const SolveOptions *options, int pairs) {
   *s = (Solve){.program = program, .options = *options, .sizes = sizes_of(program), .pairs = pairs};
-  int replicates = replicates_for(program, options);
+  int replicates = options->replicates ? options->replicates : replicates_for(program, options);
   s->replicates = options->probe ? 1 : replicates;
   s->fine.paths = program->linear ? FIRST_COORDINATES
                                   : (size_t)((options->samples + replicates - 1) / replicates);
@@ -526,6 +563,21 @@ static int samples_of(const Result *result, const SolveOptions *options) {
   return samples;
 }
 
+static double number_of(const Result *result, const char *attribute) {
+  const char *text = result_attribute(result, attribute);
+  return text ? strtod(text, NULL) : 0;
+}
+
+/* What an interrupted solve came to. */
+static void take_attributes(const Result *result, SolveOptions *options) {
+  double replicates = number_of(result, "replicates"), samples = number_of(result, "samples");
+  options->tol = number_of(result, "tol");
+  if (!(replicates >= 1 && replicates <= REPLICATES && samples >= FEWEST_PATHS * replicates))
+    return;
+  options->replicates = (int)replicates;
+  options->samples = (int)fmin(samples, INT_MAX / 4);
+}
+
 void solve_dmft_origin(Result *result, Program *program, const SolveOptions *options) {
   if (is_lazy(program, options)) {
     solve_lazy_origin(result, program, options);
@@ -533,6 +585,7 @@ void solve_dmft_origin(Result *result, Program *program, const SolveOptions *opt
     Solve s;
     SolveOptions taken = *options;
     taken.samples = samples_of(result, options);
+    if (result_attribute(result, "incomplete")) take_attributes(result, &taken);
     prepare(&s, program, &taken, 0);
     give_origin(&s, result);
     clean(&s);
@@ -659,6 +712,8 @@ char *solve_caution(const Result *result) {
         "the fields fill sample space (rank %s of %g paths in each of %s replicates): "
         "the stated errors may be too small; more samples than %s are needed",
         rank, paths, replicates, samples);
+  if (result_attribute(result, "bias") && result_attribute(result, "incomplete"))
+    return mem_string("this early, the stated errors lack the bias of few samples");
   if (result_attribute(result, "bias"))
     return mem_format("with a fraction of the %s samples training diverges: the stated errors lack "
                       "the bias of few samples",
@@ -683,13 +738,15 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
   double start = run_clock();
   Solve s;
   Status status = run_unfilled(&s, program, options, why);
-  if (status == STATUS_OK) {
+  bool partial = status == STATUS_INTERRUPTED && salvage(&s, why);
+  if (status == STATUS_OK || partial) {
     Result *r = result_new("dmft");
     r->exact = program->linear;
     give_origin(&s, r);
     bool fine = observe_start(r, program, s.sizes) && add_small(&s, r);
     promise_large(&s, r);
     note_run(&s, r, run_clock() - start);
+    if (partial) result_note(r, "incomplete", "%s", *why);
     if (!fine) {
       result_drop(r);
       status = run_refuse(why, two_time_bytes(&s));

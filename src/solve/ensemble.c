@@ -437,10 +437,13 @@ static bool is_probed_whole(const SolveOptions *options) { return options->ensem
 
 void solve_networks_origin(Result *result, Program *program, const SolveOptions *options) {
   Ensemble e;
-  prepare(&e, program, options, 0);
+  SolveOptions taken = *options;
+  const char *members = result_attribute(result, "ensemble");
+  if (members && result_attribute(result, "incomplete")) taken.ensemble = atoi(members);
+  prepare(&e, program, &taken, 0);
   give_origin(&e, result);
   clean(&e);
-  flow_origin(solve_networks, is_probed_whole(options), result);
+  flow_origin(solve_networks, is_probed_whole(&taken), result);
 }
 
 /* Kernels over pairs of times cost (T P)^2 N for each member; up to this T P they are made at once,
@@ -464,7 +467,11 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
   prepare(&e, program, options, at_once(options, sizes_of(program)));
   Status status = run(&e, why);
   bool partial = status == STATUS_INTERRUPTED && options->partial && e.done > 1;
-  if (partial) e.options.ensemble = e.done;
+  if (partial) {
+    free(*why);
+    *why = mem_format("%d of %d networks", e.done, options->ensemble);
+    e.options.ensemble = e.done;
+  }
   if (status == STATUS_OK || partial) {
     Result *r = result_new("simulate");
     give_origin(&e, r);
@@ -475,6 +482,7 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
     result_note(r, "ensemble", "%d", e.options.ensemble);
     result_note(r, "seed", "%llu", (unsigned long long)options->seed);
     result_note(r, "seconds", "%.6g", run_clock() - start);
+    if (partial) result_note(r, "incomplete", "%s", *why);
     if (fine)
       *result = r;
     else {

@@ -147,8 +147,10 @@ Status flow_solve(FlowSolver *solver, bool whole, Program *program, const SolveO
     result_note(*result, "parts", "%d", origin->options.parts);
     result_note(*result, "seconds", "%.6g", run_clock() - start);
     flow_origin(solver, whole, *result);
-    origin->coarse = result_keep(probe.coarse);
-    origin->fine = whole ? NULL : result_keep(probe.fine);
+    if (status == STATUS_OK) { /* else the probes may have other steps */
+      origin->coarse = result_keep(probe.coarse);
+      origin->fine = whole ? NULL : result_keep(probe.fine);
+    }
   }
   probe_clear(&probe);
   return status;

@@ -24,14 +24,17 @@ typedef struct SolveOptions {
   int first_parts; /* the first to try; 0: 1 */
   bool probe;      /* the first few replicates or members alone, to see what the parts do to them */
   /* dmft */
-  int samples; /* sample paths in all, at least FEWEST_SAMPLES */
+  int samples;    /* sample paths in all, at least FEWEST_SAMPLES */
+  int replicates; /* of these samples; 0: chosen */
   Closure closure;
   double tol; /* rank truncation, relative to the fields; 0: chosen from gamma */
   /* simulate */
-  int width;        /* N */
-  int ensemble;     /* members, > 1 for error bars */
-  FieldSet unread;  /* fields that may wait until somebody asks for them */
-  bool partial;     /* when stopped, the members that are done (two or more) make a result */
+  int width;       /* N */
+  int ensemble;    /* members, > 1 for error bars */
+  FieldSet unread; /* fields that may wait until somebody asks for them */
+  /* when stopped, the members that are done (two or more), the replicates that are done, or the
+   * steps of these so far make a result */
+  bool partial;
   bool conditioned; /* products of matrices are sampled as they are met; the same law */
 } SolveOptions;
 
@@ -43,7 +46,8 @@ const char *solve_refuses(const Program *program, const SolveOptions *options);
  * errors; exact when every map is affine. theory.md section 2, Infinite width. Where so few samples
  * are asked for that the fields fill sample space, twice as many are taken, while that costs
  * little. On failure *result is NULL and *why (to be freed) says what went wrong and at which step.
- */
+ * With `partial`, STATUS_INTERRUPTED may come with a result, of fewer replicates, or of fewer
+ * steps, as *why then says; the program has these steps then. */
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why);
 
 /* What to know of a result of solve_dmft beside its errors, a sentence to be freed; or NULL. */
@@ -64,7 +68,7 @@ const char *solve_lacks_limit(const Result *theory);
 
 /* An ensemble of networks of width N, trained step by step as the program says: means, ensemble
  * errors, and N-scaled variances. theory.md section 5, Networks. With `partial`, STATUS_INTERRUPTED
- * may come with a result, that of a smaller ensemble. */
+ * may come with a result, that of a smaller ensemble, as *why then says. */
 Status solve_networks(Program *program, const SolveOptions *options, Result **result, char **why);
 
 /* Give a result that lies ready (it was read from a file) the origin that the solvers above give

@@ -206,6 +206,9 @@ bool trace_take(Trace *r, Machine *m) {
       memcpy(out + k * x.cols, tape_data(m->tape, view_rows(part, k, 1)), x.cols * sizeof *out);
   }
   machine_read(m, r->program->f, r->f + (size_t)m->t * rows_of(r->program, r->program->f));
+  r->taken = (size_t)m->t + 1;
+  r->flops = tape_flops(m->tape) + m->flops;
+  r->rank = m->rank;
   return !r->history || take_history(r, m);
 }
 

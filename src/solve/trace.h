@@ -21,6 +21,7 @@ typedef struct Entry {
 typedef struct Trace {
   const Program *program; /* completed */
   size_t steps;           /* T + 1 */
+  size_t taken;           /* of these, so far */
   FieldSet values;        /* wanted at every time */
   int pairs;              /* and over pairs of times */
   Entry *entries;

@@ -274,10 +274,10 @@ static void exchange(void) {
   finish(&b);
 }
 
-/* Stops the solver half way, from its own call-back. */
+/* Stops the solver half way, or when so much is done, from its own call-back. */
 typedef struct Watch {
   Dmf *dmf;
-  int calls, last, total, ends;
+  int calls, last, total, ends, at;
 } Watch;
 
 static void watch(void *sink, const char *stage, int done, int total) {
@@ -287,7 +287,7 @@ static void watch(void *sink, const char *stage, int done, int total) {
   w->calls += strcmp(stage, "dmft") == 0;
   w->last = done;
   w->total = total;
-  if (w->dmf && done >= total / 2) dmf_interrupt(w->dmf);
+  if (w->dmf && done >= (w->at ? w->at : total / 2)) dmf_interrupt(w->dmf);
 }
 
 static void progress(void) {
@@ -332,7 +332,7 @@ static void partial(void) {
                 "model net { layers = input -> dense(tanh) -> readout; width = 8 }\n"
                 "training fit { dataset = d; optimizer = gd(0.1); steps = 5 }") == DMF_OK);
   CHECK(run(&b, "nets = simulate(net, fit, ensemble = 6)") == DMF_OK);
-  CHECK(strstr(b.messages, "warning: interrupted after 3 of 6 networks; the result is of these"));
+  CHECK(strstr(b.messages, "warning: interrupted: the result is of 3 of 6 networks"));
   w.dmf = NULL;
   CHECK(run(&b, "same = simulate(net, fit, ensemble = 3)") == DMF_OK);
   CHECK(run(&b, "assert nets.ensemble == 3 and all(nets.f == same.f)") == DMF_OK);
@@ -340,6 +340,95 @@ static void partial(void) {
   w.dmf = b.dmf;
   CHECK(run(&b, "both = simulate(net, fit, ensemble = 6); after = 1") == DMF_INTERRUPTED);
   CHECK(run(&b, "both.f") == DMF_OK && run(&b, "after") == DMF_SCRIPT);
+  finish(&b);
+}
+
+static bool warned(Bench *b, Watch *w, int at, const char *text, const char *of) {
+  w->dmf = b->dmf;
+  w->at = at;
+  bool fine = run(b, text) == DMF_OK && strstr(b->messages, of);
+  w->dmf = NULL;
+  return fine;
+}
+
+/* At the prompt an interrupted theory is one of fewer replicates, or of fewer steps: the result
+ * knows its errors, completes itself, and comes back from a file. */
+static void partial_theory(void) {
+  Bench b;
+  Watch w = {0};
+  begin(&b, true);
+  dmf_close(b.dmf);
+  DmfConfig config = {.results = b.out,
+                      .diagnostics = b.err,
+                      .progress = watch,
+                      .sink = &w,
+                      .threads = 1,
+                      .interactive = true};
+  b.dmf = dmf_open(&config);
+  CHECK(run(&b, "dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }\n"
+                "model net { layers = input -> 2 * dense(tanh) -> readout }\n"
+                "model linear_net { layers = input -> 2 * dense(linear) -> readout }\n"
+                "training fit { dataset = d; optimizer = gd(0.1); steps = 5 }\n"
+                "function steady(t) = 0.1 + 0 * t\n"
+                "training quick { dataset = d; optimizer = gd(steady); steps = 5 }\n"
+                "whole = dmft(net, fit, samples = 64); exact = dmft(linear_net, fit)") == DMF_OK);
+  /* 4 replicates and their companions, 6 times each; companions first */
+  CHECK(warned(&b, &w, 36, "few = dmft(net, fit, samples = 64)", "of 2 of 4 replicates"));
+  CHECK(run(&b, "assert few.incomplete == \"2 of 4 replicates\" and few.replicates == 2\n"
+                "assert few.samples == 32 and few.steps == 5 and few.tol == whole.tol") == DMF_OK);
+  CHECK(run(&b, "assert all(abs(few.f - whole.f) <= 4 * (few.stderr.f + whole.stderr.f))\n"
+                "assert all(few.stderr.f[1:] > 0)\n"
+                "for t in 0..5 { assert all(abs(few.Phi[2][t, :2, t, :2] - few.Phi[2][t, :2, t, "
+                ":2]') < 1e-12) }") == DMF_OK);
+  CHECK(warned(&b, &w, 33, "short = dmft(net, quick, samples = 64)", "of 2 of 5 steps"));
+  CHECK(run(&b, "assert short.steps == 2 and short.replicates == 2 and short.t[-1] == 2\n"
+                "assert all(short.f == few.f[:3])\n"
+                "assert all(short.Phi[1] == few.Phi[1][:3, :, :3])") == DMF_OK);
+  CHECK(warned(&b, &w, 3, "brief = dmft(linear_net, fit)", "of 2 of 5 steps"));
+  CHECK(run(&b, "assert all(brief.f == exact.f[:3]) and brief.exact") == DMF_OK);
+  char name[64], *text = NULL;
+  snprintf(name, sizeof name, "test-session-%ld.h5", (long)getpid());
+  for (int i = 0; i < 2; i++) {
+    CHECK(asprintf(&text,
+                   "save %s to \"%s\"\nagain = load(\"%s\")\n"
+                   "assert all(again.G[2] == %s.G[2]) and all(again.B[1] == %s.B[1])",
+                   i ? "few" : "short", name, name, i ? "few" : "short", i ? "few" : "short") > 0);
+    CHECK(run(&b, text) == DMF_OK);
+    free(text);
+  }
+  unlink(name);
+  finish(&b);
+}
+
+/* A script that asks for it goes on with a partial result, up to the next solver. */
+static void partial_script(void) {
+  Bench b;
+  Watch w = {.at = 36};
+  begin(&b, false);
+  dmf_close(b.dmf);
+  DmfConfig config = {.results = b.out,
+                      .diagnostics = b.err,
+                      .progress = watch,
+                      .sink = &w,
+                      .threads = 1,
+                      .partial = true};
+  b.dmf = w.dmf = dmf_open(&config);
+  const char *script = "dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }\n"
+                       "model net { layers = input -> dense(tanh) -> readout }\n"
+                       "training fit { dataset = d; optimizer = gd(0.1); steps = 5 }\n"
+                       "theory = dmft(net, fit, samples = 64)\n"
+                       "print theory.incomplete, theory.loss[-1] < theory.loss[0]\n";
+  CHECK(run(&b, script) == DMF_INTERRUPTED);
+  fflush(b.out);
+  CHECK(strstr(b.results, "2 of 4 replicates"));
+  CHECK(strstr(b.messages, "the result is of 2 of 4 replicates"));
+  char *longer = NULL;
+  CHECK(asprintf(&longer, "%sprint \"before\"\nmore = dmft(net, fit)\nprint \"after\"", script) >
+        0);
+  CHECK(run(&b, longer) == DMF_INTERRUPTED);
+  fflush(b.out);
+  CHECK(strstr(b.results, "before") && !strstr(b.results, "after"));
+  free(longer);
   finish(&b);
 }
 
@@ -473,5 +562,7 @@ int main(void) {
   exchange();
   progress();
   partial();
+  partial_theory();
+  partial_script();
   return check_done();
 }
