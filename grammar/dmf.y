@@ -50,7 +50,7 @@ static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *me
 %token WITH "'with'" IMPORT "'import'" PRINT "'print'" PLOT "'plot'" SAVE "'save'"
 %token ASSERT "'assert'" TO "'to'" DATASET "'dataset'" MODEL "'model'" TRAINING "'training'"
 %token ACTIVATION "'activation'" LOSS "'loss'" FUNCTION "'function'" LAYER "'layer'" OF "'of'"
-%token RETURN "'return'"
+%token RETURN "'return'" WHILE "'while'"
 %token ARROW "'->'" DOTDOT "'..'" LE "'<='" GE "'>='" EQ "'=='" NE "'!='" TRANSPOSE "a single quote"
 
 %left ARROW
@@ -102,9 +102,12 @@ statement:
 | ASSERT expr                           { $$ = NODE(AST_ASSERT, KIDS(2, $2, NO_NODE)); }
 | ASSERT expr ',' expr                  { $$ = NODE(AST_ASSERT, KIDS(2, $2, $4)); }
 | FOR NAME IN expr block                { $$ = NAMED(AST_FOR, $2, KIDS(2, $4, $5)); }
+| WHILE expr block                      { $$ = NODE(AST_WHILE, KIDS(2, $2, $3)); }
+| RETURN expr                           { $$ = NODE(AST_RETURN, KIDS(1, $2)); }
 | when
 | declarer NAME '{' entries '}'         { $$ = build_declare(build, @$, $1, $2, $4); }
 | definer NAME '(' params ')' '=' expr  { $$ = NAMED((AstKind)$1, $2, ADD($4, $7)); }
+| definer NAME '(' params ')' block     { $$ = NAMED((AstKind)$1, $2, ADD($4, $6)); }
 | LAYER NAME '(' params ')' OF signal '{' steps '}'
                                         { $$ = NAMED(AST_LAYER, $2, ADD(ADD($4, $7), build_node(build, AST_BLOCK, @9, $9))); }
 ;
@@ -216,6 +219,7 @@ primary:
 | '(' expr ')'                          { $$ = build_group($2, @$); }
 | '[' ']'                               { $$ = NODE(AST_ARRAY, KIDS(0)); }
 | '[' exprs comma ']'                   { $$ = NODE(AST_ARRAY, $2); }
+| '[' expr FOR NAME IN expr ']'         { $$ = NAMED(AST_EACH, $4, KIDS(2, $2, $6)); }
 | primary '(' arguments ')'             { $$ = NODE(AST_CALL, PREPEND($1, $3)); }
 | primary '[' subscripts ']'            { $$ = NODE(AST_INDEX, PREPEND($1, $3)); }
 | primary '.' NAME                      { $$ = NAMED(AST_FIELD, $3, KIDS(1, $1)); }
@@ -258,15 +262,15 @@ typedef struct Expected {
   bool complete;           /* an expression may end here */
 } Expected;
 
-static const int statement_starts[] = {IMPORT, PLOT, SAVE, ASSERT, FOR, DATASET, MODEL, TRAINING,
+static const int statement_starts[] = {IMPORT, PLOT, SAVE, ASSERT, FOR, WHILE, RETURN, DATASET, MODEL, TRAINING,
                                        ACTIVATION, LOSS, FUNCTION, LAYER, NUMBER, 0};
 static const int operand_starts[] = {NAME, STRING, '(', '[', '-', NOT, IF, 0};
 static const int operators[] = {ARROW, OR, AND, '<', '>', LE, GE, EQ, NE, DOTDOT, '+', '-', '*',
-                                '/', '@', '^', '(', '[', '.', TRANSPOSE, WITH, '=', 0};
+                                '/', '@', '^', '(', '[', '.', TRANSPOSE, WITH, FOR, '=', 0};
 static const int comparisons[] = {'<', '>', LE, GE, EQ, NE, 0};
 static const int separators[] = {NEWLINE, ',', FINISH, 0};
 static const int reserved[] = {AND, OR, NOT, IF, THEN, ELSE, FOR, IN, WITH,
-                               IMPORT, PRINT, PLOT, SAVE, ASSERT, RETURN, 0};
+                               WHILE, IMPORT, PRINT, PLOT, SAVE, ASSERT, RETURN, 0};
 
 static bool among(yysymbol_kind_t kind, const int *tokens) {
   for (; *tokens; tokens++)

@@ -394,6 +394,7 @@ expect 0 1 shell '"$1" -e "for i in 1..100000 { print i }" | head -n 1'
 
 # The REPL without a terminal
 expect 0 7 shell 'printf "x = 3\nx + 4\n" | "$1" -i'
+expect 0 14 shell 'printf "3 + 4\n_ * 2\n" | "$1" -i'
 expect 0 '= 4' shell 'printf "for i in 1..2 {\n\n y = 2*i\n}\ny\n" | "$1" -i'
 expect 1 'inside a statement' shell 'printf "for i in 1..2 {\n" | "$1" -i'
 expect 1 3 shell 'printf "x = 3\nnothing_of_this_name\nx\nquit\n" | "$1" -i'

@@ -406,8 +406,13 @@ Value *builtin_type(Call *call) {
 
 Value *builtin_str(Call *call) {
   const Value *x = call->args[0];
+  double digits = 10;
+  if (given(call, 1) && !call_whole(call, 1, 1, 17, &digits)) return call_broken(call);
+  if (given(call, 1) && x->kind != VALUE_NUMBER && x->kind != VALUE_UNKNOWN)
+    return eval_error(call->eval, call->places[0], NULL,
+                      "'digits' are those of a number, not of %s", value_describe(x));
   if (x->kind == VALUE_STRING) return call->args[0];
-  char *text = x->kind == VALUE_NUMBER  ? mem_format("%.10g", plain_number(x->number))
+  char *text = x->kind == VALUE_NUMBER  ? mem_format("%.*g", (int)digits, plain_number(x->number))
                : x->kind == VALUE_ARRAY ? array_text(x->array, 80)
                                         : mem_string(value_describe(x));
   Value *value = value_string(&call->eval->heap, text);

@@ -320,6 +320,23 @@ static Scope *home_of(const Eval *eval, const Ast *function) {
              : eval->globals;
 }
 
+/* The value of a body: an expression, or lines that assign names of their own, of which the last
+ * returns it. */
+static Value *value_of_body(Eval *eval, const Ast *body) {
+  if (body->kind != AST_BLOCK) return eval_expression(eval, body);
+  Scope *outer = eval->local;
+  int doubtful = eval->doubtful_count;
+  eval->local = eval->scope;
+  for (int i = 0; i + 1 < body->count && !eval->halted; i++) eval_statement(eval, body->kid[i]);
+  const Ast *last = body->kid[body->count - 1];
+  Value *value = last->kind == AST_RETURN && !eval->halted ? eval_expression(eval, last->kid[0])
+                                                           : value_new(&eval->heap, VALUE_BROKEN);
+  heap_release(&eval->heap, eval->heap.count, value); /* it may belong to the names alone */
+  eval->local = outer;
+  while (eval->doubtful_count > doubtful) free(eval->doubtful[--eval->doubtful_count]);
+  return value;
+}
+
 static Value *evaluate_body(Eval *eval, const Ast *function, Value **args, Span span) {
   Scope *caller = eval->scope;
   Frame frame = {function, eval->frames};
@@ -327,7 +344,7 @@ static Value *evaluate_body(Eval *eval, const Ast *function, Value **args, Span 
   eval->frames = &frame;
   eval->calls++;
   Value *value = bind_locals(eval, function, args, span)
-                     ? eval_expression(eval, function->kid[function->count - 1])
+                     ? value_of_body(eval, function->kid[function->count - 1])
                      : value_new(&eval->heap, VALUE_BROKEN);
   eval->calls--;
   eval->frames = frame.up;

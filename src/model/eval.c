@@ -82,22 +82,25 @@ static void remember_doubtful(Eval *eval, const char *name) {
   eval->doubtful[eval->doubtful_count++] = mem_string(name);
 }
 
+static Scope *names_of(const Eval *eval) { return eval->local ? eval->local : eval->globals; }
+
 void eval_assign(Eval *eval, const char *name, Value *value, Span span) {
   if (eval->halted) return;
-  scope_set(eval->globals, name, value, span);
+  scope_set(names_of(eval), name, value, span);
   if (eval->doubt) remember_doubtful(eval, name);
 }
 
 /* Code that may run never, once or often: what it assigns is not known after it. */
 static void block_in_doubt(Eval *eval, const Ast *block) {
+  Scope *names = names_of(eval);
   int start = eval->doubtful_count;
   eval->doubt++;
   eval_statement(eval, block);
   eval->doubt--;
   for (int i = start; i < eval->doubtful_count; i++) {
-    Binding *binding = scope_own(eval->globals, eval->doubtful[i]);
+    Binding *binding = scope_own(names, eval->doubtful[i]);
     if (binding->value->kind >= VALUE_NUMBER && binding->value->kind <= VALUE_LIST)
-      scope_set(eval->globals, binding->name, value_new(&eval->heap, VALUE_UNKNOWN), binding->span);
+      scope_set(names, binding->name, value_new(&eval->heap, VALUE_UNKNOWN), binding->span);
   }
   if (eval->doubt) return;
   while (eval->doubtful_count) free(eval->doubtful[--eval->doubtful_count]);
@@ -143,8 +146,48 @@ static void assign_broken(Eval *eval, const Ast *node) {
   eval_assign(eval, node->name, value_new(&eval->heap, VALUE_BROKEN), node->name_span);
 }
 
+/* The lines of a function compute, and show nothing; in loops and choices there is no return. */
+static bool sound_lines(Eval *eval, const Ast *node) {
+  switch (node->kind) {
+  case AST_ASSIGN:
+  case AST_ASSERT:
+  case AST_BROKEN: return true;
+  case AST_BLOCK:
+  case AST_FOR:
+  case AST_WHILE:
+  case AST_WHEN: break;
+  case AST_RETURN:
+    eval_error(eval, node->span, NULL, "the 'return' of a function is its last line");
+    return false;
+  default:
+    eval_error(eval, node->span, "assignments, 'for', 'while', 'if', 'assert' and 'return' may",
+               "this cannot stand in a function");
+    return false;
+  }
+  for (int i = 0; i < node->count; i++) {
+    const Ast *kid = node->kid[i];
+    bool line =
+        node->kind == AST_BLOCK || (kid && (kid->kind == AST_BLOCK || kid->kind == AST_WHEN));
+    if (line && !sound_lines(eval, kid)) return false;
+  }
+  return true;
+}
+
+/* Whether the block of a function ends with its one return; reports otherwise. */
+static bool sound_block(Eval *eval, const Ast *node) {
+  const Ast *body = node->kid[node->count - 1];
+  if (body->kind != AST_BLOCK) return true;
+  const Ast *last = body->count ? body->kid[body->count - 1] : NULL;
+  for (int i = 0; i + 1 < body->count; i++)
+    if (!sound_lines(eval, body->kid[i])) return false;
+  if (last && (last->kind == AST_RETURN || last->kind == AST_BROKEN)) return true;
+  eval_error(eval, node->name_span, "function NAME(x) { y = x^2; return y + 1 }",
+             "the lines of '%s' do not end with 'return'", node->name);
+  return false;
+}
+
 static void declare_function(Eval *eval, const Ast *node) {
-  if (!eval_distinct_parameters(eval, node)) {
+  if (!eval_distinct_parameters(eval, node) || !sound_block(eval, node)) {
     assign_broken(eval, node);
     return;
   }
@@ -186,11 +229,21 @@ void eval_end(Eval *eval) {
   free(eval->doubtful);
 }
 
+/* Whether the body of `what` is an expression, which can be differentiated; reports otherwise. */
+static bool is_one_expression(Eval *eval, const Ast *node, const char *what) {
+  const Ast *body = node->kid[node->count - 1];
+  if (body->kind == AST_BLOCK)
+    eval_error(eval, node->name_span, "write NAME(h) = expression; it may call functions",
+               "%s is one expression", what);
+  return body->kind != AST_BLOCK;
+}
+
 static void declare_activation(Eval *eval, const Ast *node) {
   if (node->count < 2)
     eval_error(eval, node->name_span, "activation NAME(h) = ...",
                "an activation needs an argument");
-  if (node->count < 2 || !eval_distinct_parameters(eval, node)) {
+  if (node->count < 2 || !eval_distinct_parameters(eval, node) ||
+      !is_one_expression(eval, node, "an activation")) {
     assign_broken(eval, node);
     return;
   }
@@ -202,7 +255,8 @@ static void declare_activation(Eval *eval, const Ast *node) {
 }
 
 static void declare_loss(Eval *eval, const Ast *node) {
-  const Expr *expr = eval_distinct_parameters(eval, node) ? eval_loss(eval, node) : NULL;
+  bool sound = eval_distinct_parameters(eval, node) && is_one_expression(eval, node, "a loss");
+  const Expr *expr = sound ? eval_loss(eval, node) : NULL;
   Value *value = value_new(&eval->heap, expr ? VALUE_LOSS : VALUE_BROKEN);
   if (expr) {
     value->loss.name = mem_string(node->name);
@@ -442,6 +496,23 @@ static void loop(Eval *eval, const Ast *node) {
   value_drop(values);
 }
 
+/* A check runs the block once, in doubt. */
+static void repeat(Eval *eval, const Ast *node) {
+  const Ast *condition = node->kid[0];
+  if (eval->dry) {
+    eval_truth(eval, eval_expression(eval, condition), condition->span);
+    block_in_doubt(eval, node->kid[1]);
+    return;
+  }
+  for (bool goes_on = true; goes_on;) {
+    size_t mark = eval->heap.count;
+    goes_on = eval_truth(eval, eval_expression(eval, condition), condition->span) == 1;
+    if (goes_on) eval_block(eval, node->kid[1]);
+    goes_on &= !eval->halted;
+    heap_release(&eval->heap, mark, NULL);
+  }
+}
+
 static void when(Eval *eval, const Ast *node) {
   int truth = eval_truth(eval, eval_expression(eval, node->kid[0]), node->kid[0]->span);
   const Ast *otherwise = node->kid[2];
@@ -485,7 +556,11 @@ static void execute(Eval *eval, const Ast *node) {
   case AST_SAVE: save(eval, node); break;
   case AST_ASSERT: assertion(eval, node); break;
   case AST_FOR: loop(eval, node); break;
+  case AST_WHILE: repeat(eval, node); break;
   case AST_WHEN: when(eval, node); break;
+  case AST_RETURN:
+    eval_error(eval, node->span, NULL, "'return' stands at the end of a function or of a layer");
+    break;
   case AST_EXPRESSION: alone(eval, node); break;
   default: break;
   }

@@ -113,6 +113,7 @@ struct Eval {
   Diags *diags;
   const Host *host;
   Scope *globals; /* where names are assigned; over the builtins */
+  Scope *local;   /* where the lines of a function assign names, or NULL */
   Scope *scope;   /* where names are looked up first */
   const volatile sig_atomic_t *stop;
   bool dry;    /* a check, not a run */

@@ -33,21 +33,19 @@ typedef struct Elements {
   bool broken, unknown, known, numeric, truth;
 } Elements;
 
-static Elements elements_of(Eval *eval, const Ast *node) {
-  Elements e = {.items = mem_new((size_t)node->count, sizeof *e.items),
-                .count = node->count,
-                .known = true,
-                .numeric = true,
-                .truth = node->count > 0};
-  for (int i = 0; i < e.count; i++) {
-    const Value *item = e.items[i] = eval_expression(eval, node->kid[i]);
-    e.broken |= item->kind == VALUE_BROKEN;
-    e.unknown |= item->kind == VALUE_UNKNOWN;
-    e.known &= item->known;
-    e.numeric &= value_is_numeric(item);
-    e.truth &= item->truth;
-  }
-  return e;
+/* With room for so many; items is NULL without memory for them. */
+static Elements elements_new(size_t room) {
+  return (Elements){
+      .items = mem_try(room, sizeof(Value *)), .known = true, .numeric = true, .truth = true};
+}
+
+static void element_add(Elements *e, Value *item) {
+  e->items[e->count++] = item;
+  e->broken |= item->kind == VALUE_BROKEN;
+  e->unknown |= item->kind == VALUE_UNKNOWN;
+  e->known &= item->known;
+  e->numeric &= value_is_numeric(item);
+  e->truth &= item->truth;
 }
 
 /* The elements as one array; NULL when they are none, or of different shapes. */
@@ -62,27 +60,57 @@ static Array *stack(const Elements *e) {
   return stacked;
 }
 
-/* A literal becomes an array when its elements are numbers or arrays of one shape, else a list. */
-static Value *literal(Eval *eval, const Ast *node) {
-  Elements e = elements_of(eval, node);
-  bool whole = !e.broken && !e.unknown;
-  Array *stacked = whole ? stack(&e) : NULL;
+/* Elements become an array when they are numbers or arrays of one shape, else a list. */
+static Value *assemble(Eval *eval, Elements *e) {
+  bool whole = !e->broken && !e->unknown;
+  Array *stacked = whole ? stack(e) : NULL;
   Value *value;
   if (!whole) {
-    value = value_new(&eval->heap, e.broken ? VALUE_BROKEN : VALUE_UNKNOWN);
+    value = value_new(&eval->heap, e->broken ? VALUE_BROKEN : VALUE_UNKNOWN);
   } else if (stacked) {
     value = value_array(&eval->heap, stacked);
-    value->known = e.known;
-    value->truth = e.truth;
+    value->known = e->known;
+    value->truth = e->truth && e->count > 0;
   } else {
     value = value_new(&eval->heap, VALUE_LIST);
-    value->known = e.known;
-    value->list.items = mem_new((size_t)e.count, sizeof *e.items);
-    value->list.count = e.count;
-    for (int i = 0; i < e.count; i++) value->list.items[i] = value_keep(e.items[i]);
+    value->known = e->known;
+    value->list.items = mem_new((size_t)e->count, sizeof *e->items);
+    value->list.count = e->count;
+    for (int i = 0; i < e->count; i++) value->list.items[i] = value_keep(e->items[i]);
   }
-  free(e.items);
+  free(e->items);
   return value;
+}
+
+static Value *literal(Eval *eval, const Ast *node) {
+  Elements e = elements_new((size_t)node->count);
+  if (!e.items) return eval_starve(eval, node->span);
+  for (int i = 0; i < node->count; i++) element_add(&e, eval_expression(eval, node->kid[i]));
+  return assemble(eval, &e);
+}
+
+/* [expression for x in values]: x is a name of the expression alone. */
+static Value *each(Eval *eval, const Ast *node) {
+  Value *values = eval_expression(eval, node->kid[1]);
+  long long count = eval_length(eval, values, node->kid[1]->span);
+  if (count < 0)
+    return value_new(&eval->heap, values->kind == VALUE_UNKNOWN ? VALUE_UNKNOWN : VALUE_BROKEN);
+  if (!eval_affords(eval, (double)count)) return value_new(&eval->heap, VALUE_UNKNOWN);
+  Elements e = elements_new((size_t)count);
+  if (!e.items) return eval_starve(eval, node->span);
+  Scope *outer = eval->scope;
+  eval->scope = scope_new(outer);
+  for (long long i = 0; i < count && !e.broken && !e.unknown; i++) {
+    size_t mark = eval->heap.count;
+    Value *element = eval_element(eval, node->kid[1]->span, values, i);
+    scope_set(eval->scope, node->name, element, node->name_span);
+    Value *value = eval_expression(eval, node->kid[0]);
+    heap_release(&eval->heap, mark, value);
+    element_add(&e, value);
+  }
+  scope_free(eval->scope);
+  eval->scope = outer;
+  return assemble(eval, &e);
 }
 
 static Value *range(Eval *eval, const Ast *node) {
@@ -132,6 +160,7 @@ static Value *evaluate(Eval *eval, const Ast *node) {
   case AST_STRING: return value_string(&eval->heap, node->name);
   case AST_NAME: return lookup(eval, node);
   case AST_ARRAY: return literal(eval, node);
+  case AST_EACH: return each(eval, node);
   case AST_RANGE: return range(eval, node);
   case AST_UNARY:
     return eval_operator(eval, node, node->op, eval_expression(eval, node->kid[0]), NULL);

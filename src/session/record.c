@@ -77,7 +77,8 @@ static bool saves(const Ast *node, const char *path) {
   if (!node) return false;
   if (node->kind == AST_SAVE)
     return node->kid[1]->kind == AST_STRING && strcmp(node->kid[1]->name, path) == 0;
-  bool nested = node->kind == AST_BLOCK || node->kind == AST_FOR || node->kind == AST_WHEN;
+  bool nested = node->kind == AST_BLOCK || node->kind == AST_FOR || node->kind == AST_WHILE ||
+                node->kind == AST_WHEN;
   for (int i = 0; nested && i < node->count; i++)
     if (saves(node->kid[i], path)) return true;
   return false;

@@ -262,6 +262,7 @@ void show_print(Eval *eval, const Item *items, int count) {
 
 void show_value(Eval *eval, const Ast *node, Value *value) {
   Dmf *dmf = session_of(eval);
+  scope_set(dmf->user, "_", value, node->span);
   if (value_hand_over(eval, node, value)) return;
   if (dmf->config.json) {
     char *name = ast_source(node);

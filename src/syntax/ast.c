@@ -155,6 +155,7 @@ const char *ast_operator(int op) {
 
 static const char *const heads[] = {
     [AST_ARRAY] = "array",
+    [AST_EACH] = "each",
     [AST_RANGE] = "..",
     [AST_IF] = "if",
     [AST_CALL] = "call",
@@ -178,6 +179,7 @@ static const char *const heads[] = {
     [AST_SAVE] = "save",
     [AST_ASSERT] = "assert",
     [AST_FOR] = "for",
+    [AST_WHILE] = "while",
     [AST_WHEN] = "when",
     [AST_EXPRESSION] = "show",
     [AST_BROKEN] = "broken",

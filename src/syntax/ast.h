@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* clang-format off */
 /* The syntax tree. A tree lives in the arena of its Script; nodes are never changed after parsing.
  *
  * The kinds, with what `name`, `number` and the children `kid[0..count)` hold:
@@ -8,25 +9,41 @@
  *   STRING   name = the text, escapes resolved (may be empty)
  *   NAME     name (Greek letters already spelled out)
  *   ARRAY    kids = elements
+ *   EACH     [kid 0 for name in kid 1]
  *   RANGE    kid 0 .. kid 1, both ends included
- *   UNARY    op, kid 0                        op: '-', AST_NOT, '\'' (transpose, postfix)
- *   BINARY   op, kid 0, kid 1                 op: + - * / ^ @ < > AST_LE AST_GE AST_EQ AST_NE
- * AST_AND AST_OR AST_ARROW IF       if kid 0 then kid 1 else kid 2 CALL     kid 0 = callee,
- * kids 1.. = arguments, each an expression or an ARG ARG      name = kid 0, or kid 1 . name = kid 0
- * (in a CALL) INDEX    kid 0 = base, kids 1.. = subscripts, each an expression or a SLICE SLICE kid
- * 0 : kid 1, either may be NULL FIELD    kid 0 . name                     name_span WITH     kid 0
- * with { kids 1.. = ENTRY } statements BLOCK    kids = statements ASSIGN   name = kid 0 FUNCTION,
- * ACTIVATION, LOSS name ( kids 0..count-2 = PARAM ) = kid count-1 LAYER    layer name ( kids
- * 0..count-3 = PARAM ) of kid count-2 = PARAM, kid count-1 = BLOCK of ASSIGN and RETURN RETURN kid
- * 0 PARAM    name, kid 0 = default or NULL (count 0 or 1) DECLARE  op = AST_DATASET, AST_MODEL,
- * AST_TRAINING; name; kids = ENTRY ENTRY    name = kid 0 IMPORT   name = the file PRINT    kids =
- * expressions, or ARG for `label = expression` PLOT     kids 0..count-2 = expressions or ARG, kid
- * count-1 = file expression or NULL SAVE     kid 0 = value, kid 1 = file expression ASSERT   kid 0
- * = condition, kid 1 = message expression or NULL FOR      name in kid 0, kid 1 = BLOCK WHEN     if
- * kid 0, kid 1 = BLOCK, kid 2 = BLOCK or WHEN or NULL     (the statement `if`) EXPRESSION  kid 0,
- * alone on its line: shown by the REPL, an error of style elsewhere BROKEN   a place where parsing
- * failed and recovered; its error is already reported
+ *   UNARY    op, kid 0; op: '-', AST_NOT, '\'' (transpose, postfix)
+ *   BINARY   op, kid 0, kid 1; op: one of + - * / ^ @ < > or AST_LE .. AST_OR, AST_ARROW
+ *   IF       if kid 0 then kid 1 else kid 2
+ *   CALL     kid 0 = callee, kids 1.. = arguments, each an expression or an ARG
+ *   ARG      name = kid 0, or kid 1 . name = kid 0 (in a CALL)
+ *   INDEX    kid 0 = base, kids 1.. = subscripts, each an expression or a SLICE
+ *   SLICE    kid 0 : kid 1, either may be NULL
+ *   FIELD    kid 0 . name, name_span
+ *   WITH     kid 0 with { kids 1.. = ENTRY }
+ *
+ * statements
+ *   BLOCK    kids = statements
+ *   ASSIGN   name = kid 0
+ *   FUNCTION, ACTIVATION, LOSS
+ *            name ( kids 0..count-2 = PARAM ) = kid count-1, of a FUNCTION also a BLOCK
+ *   LAYER    name ( kids 0..count-3 = PARAM ) of kid count-2 = PARAM, kid count-1 = BLOCK
+ *   RETURN   kid 0
+ *   PARAM    name, kid 0 = default or NULL (count 0 or 1)
+ *   DECLARE  op = AST_DATASET, AST_MODEL, AST_TRAINING; name; kids = ENTRY
+ *   ENTRY    name = kid 0
+ *   IMPORT   name = the file
+ *   PRINT    kids = expressions, or ARG for `label = expression`
+ *   PLOT     kids 0..count-2 = expressions or ARG, kid count-1 = file expression or NULL
+ *   SAVE     kid 0 = value, kid 1 = file expression
+ *   ASSERT   kid 0 = condition, kid 1 = message expression or NULL
+ *   FOR      name in kid 0, kid 1 = BLOCK
+ *   WHILE    while kid 0, kid 1 = BLOCK
+ *   WHEN     if kid 0, kid 1 = BLOCK, kid 2 = BLOCK or WHEN or NULL (the statement `if`)
+ *   EXPRESSION
+ *            kid 0, alone on its line: shown by the REPL, an error of style elsewhere
+ *   BROKEN   a place where parsing failed and recovered; its error is already reported
  */
+/* clang-format on */
 #ifndef DMF_SYNTAX_AST_H
 #define DMF_SYNTAX_AST_H
 
@@ -38,6 +55,7 @@ typedef enum AstKind {
   AST_STRING,
   AST_NAME,
   AST_ARRAY,
+  AST_EACH,
   AST_RANGE,
   AST_UNARY,
   AST_BINARY,
@@ -64,6 +82,7 @@ typedef enum AstKind {
   AST_SAVE,
   AST_ASSERT,
   AST_FOR,
+  AST_WHILE,
   AST_WHEN,
   AST_EXPRESSION,
   AST_BROKEN

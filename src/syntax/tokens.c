@@ -134,6 +134,8 @@ static bool begins_statement(int kind) {
   case SAVE:
   case ASSERT:
   case FOR:
+  case WHILE:
+  case RETURN:
   case IF: return true;
   }
   return false;
@@ -185,7 +187,7 @@ bool token_ends_operand(int kind) {
 
 static bool keyword(int kind) {
   if (soft(kind) || begins_statement(kind) || continues_line(kind)) return true;
-  return kind == AND || kind == OR || kind == NOT || kind == IN || kind == WITH || kind == RETURN;
+  return kind == AND || kind == OR || kind == NOT || kind == IN || kind == WITH;
 }
 
 static const Bracket *innermost(const Tokens *tokens) {

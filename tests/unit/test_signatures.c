@@ -36,6 +36,7 @@ typedef struct Row {
 #define PICTURE "plot %s to \"picture.svg\""
 
 static const Row rows[] = {
+    {"str", VALUE, {{"x", "pi"}, {"digits", "3"}}, "3.14"},
     {"mod", VALUE, {{"x", "7"}, {"y", "4"}}, "3"},
     {"min", VALUE, {{"x", "[3, 1]"}, {"y", "2"}}, "[2, 1]"},
     {"min", VALUE, {{"x", "[[3, 1], [2, 5]]"}, {"axis", "1"}}, "[1, 2]"},
