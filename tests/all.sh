@@ -34,6 +34,7 @@ if [ -z "${TESTS:-}" ]; then
   part editors bash "$srcdir/tests/editors.sh"
   [ -n "${DMF_QUICK:-}" ] || part examples bash "$srcdir/tests/examples.sh"
   [ -n "${DMF_QUICK:-}" ] || part gallery bash "$srcdir/tests/gallery.sh"
+  [ -n "${DMF_QUICK:-}" ] || part packages bash "$srcdir/tests/packages.sh"
   [ -n "${DMF_QUICK:-}" ] || part documents bash "$srcdir/tests/documents.sh"
 fi
 part scripts bash "$srcdir/tests/run.sh"
