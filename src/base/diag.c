@@ -298,7 +298,7 @@ const char *suggest_hint(const char *name, const char *const *candidates) {
   }
   int count = 0;
   while (candidates[count]) count++;
-  if (count == 0 || count > 12) return NULL;
+  if (count == 0 || count > 20) return NULL;
   int used = snprintf(text, sizeof text, "one of: ");
   for (int i = 0; i < count && used < (int)sizeof text; i++)
     used += snprintf(text + used, sizeof text - (size_t)used, i ? ", %s" : "%s", candidates[i]);

@@ -90,7 +90,7 @@ void diags_print(const Diags *diags, FILE *stream, bool color);
 /* The candidate nearest to `name`: two slips of the hand away at most, one where the name is short;
  * NULL if there is none. `candidates` ends with NULL. */
 const char *suggest(const char *name, const char *const *candidates);
-/* "did you mean 'x'?" for the nearest candidate, else "one of: a, b, c" when there are at most 12,
+/* "did you mean 'x'?" for the nearest candidate, else "one of: a, b, c" when there are at most 20,
  * else NULL. The text lives until the next call on this thread. */
 const char *suggest_hint(const char *name, const char *const *candidates);
 

@@ -353,28 +353,41 @@ static int summed(Tail *k, int kernel, size_t A, size_t B) {
   return kernel;
 }
 
+/* What a kernel is made of: <g g'> of what f moves by, of what the weights learn, or of both; the
+ * rates of the matrices, or all alike. */
+typedef struct Recipe {
+  const char *name;
+  bool learned; /* the norm of what is learned, rather than the kernel by which f moves */
+} Recipe;
+
 /* K = sum rate <y g> o <x x> over trained matrices, and over pairs of their uses. */
-static void complete_tangent(Tail *k) {
+static int kernel_of_weights(Tail *k, Recipe recipe) {
   Program *p = k->p;
-  size_t P = k->z.points, C = k->z.outputs;
+  size_t rows = k->z.all * k->z.outputs;
   int *parts = mem_new((size_t)(p->matrix_count * p->matrix_count) + 1, sizeof *parts), count = 0;
   for (int i = 0; i < p->matrix_count; i++)
     for (int j = 0; j < p->matrix_count; j++) {
       Matrix m = p->matrices[i], n = p->matrices[j];
       if (m.weights != n.weights || m.rate == 0 || m.x < 0 || n.x < 0) continue;
+      double rate = recipe.learned ? m.rate / m.decay : m.rate;
+      if (recipe.learned) m.y = m.learns;
       int G = g_kernel(k, &m, &n), X = x_kernel(k, &m, &n);
       int term =
-          map(k, mem_string("GX"), product(k, m.rate * tangent_share(p, &m), 2), 2, (int[]){G, X});
+          map(k, mem_string("GX"), product(k, rate * tangent_share(p, &m), 2), 2, (int[]){G, X});
       parts[count++] =
           summed(k, term, (size_t)p->variables[m.y].positions, (size_t)p->variables[n.y].positions);
     }
-  p->tangent = parts[0];
-  if (count > 1) {
-    p->tangent = emit_sum(p, mem_string("K"), count, parts);
-  } else if (count == 0) {
-    p->tangent = all_equal(k, "0", k->z.all * C, k->z.all * C, 0);
-  }
+  int kernel = count > 1    ? emit_sum(p, mem_string(recipe.name), count, parts)
+               : count == 1 ? parts[0]
+                            : all_equal(k, "0", rows, rows, 0);
   free(parts);
+  return kernel;
+}
+
+static void complete_tangent(Tail *k) {
+  Program *p = k->p;
+  size_t P = k->z.points, C = k->z.outputs;
+  p->tangent = kernel_of_weights(k, (Recipe){"K", false});
   int ntk = block(k, mem_string("K.train"), p->tangent, 0, P * C, 0, P * C);
   if (C > 1) {
     double *same = mem_new(P * C * P * C, sizeof *same);
@@ -431,9 +444,41 @@ static int rest(Tail *k, const char *name, int like) {
   return state(k, name, all_equal(k, "0", rows_of(k->p, like), 1, 0));
 }
 
+/* Whether weights learn along gradients and all at one rate: the tangent kernel knows their norm.
+ */
+static bool tangent_is_norm(const Program *p) {
+  for (int i = 0; i < p->matrix_count; i++) {
+    const Matrix *m = &p->matrices[i];
+    if (m->rate != 0 && m->x >= 0 && (m->learns != m->y || m->decay < 1 || m->decay > 1))
+      return false;
+  }
+  return true;
+}
+
+/* The force over the norm of the gradient, n = sqrt(F' K F), or times what is left of it under the
+ * clip. */
+static int scaled_force(Tail *k, int force) {
+  static const double least = 1e-300; /* what a norm of 0 counts as */
+  Program *p = k->p;
+  size_t rows = k->z.points * k->z.outputs;
+  if (!update_scales(&p->update)) return force;
+  int kernel = tangent_is_norm(p) ? p->tangent : kernel_of_weights(k, (Recipe){"K.n", true});
+  int K = block(k, mem_string("K.n"), kernel, 0, rows, 0, rows);
+  int square = mix(k, mem_string("n2"), force, true,
+                   mix(k, mem_string("KF"), K, false, force, false), false);
+  const Expr *n = call(k, PRIM_SQRT, call(k, PRIM_MAX, arg(k, 0), number(k, least)), NULL);
+  const Expr *scale = p->update.normalized ? call(k, PRIM_DIV, number(k, 1), n)
+                                           : call(k, PRIM_MIN, number(k, 1),
+                                                  call(k, PRIM_DIV, number(k, p->update.clip), n));
+  int s = map(k, mem_string("s"), scale, 1, &square);
+  int all = mix(k, mem_string("s."), all_equal(k, "1", rows, 1, 1), false, s, false);
+  return map(k, mem_string("F.s"), product(k, 1, 2), 2, (int[]){force, all});
+}
+
 /* In the lazy limit f = K c, where c moves as a matrix does that takes up the force. */
 static void train_lazily(Tail *k, int K) {
-  int force = force_of(k, k->p->delta), c = rest(k, "c", force), v = rest(k, "v", force);
+  int force = scaled_force(k, force_of(k, k->p->delta)), c = rest(k, "c", force),
+      v = rest(k, "v", force);
   advance(k, c, v, force);
   set(k, k->p->f, mix(k, mem_string("Kc"), K, false, c, false));
 }
@@ -477,7 +522,7 @@ static void complete_step(Tail *k) {
     train_lazily(k, K);
     return;
   }
-  int force = force_of(k, p->delta);
+  int force = scaled_force(k, force_of(k, p->delta));
   if (k->how.integrates) {
     int own = mix(k, mem_string("KF"), K, false, force, false);
     advance(k, p->f, rest(k, "v", own), own);

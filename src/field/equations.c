@@ -321,6 +321,8 @@ const char *equations_refuse(const Program *p, Closure closure) {
     return "the equations are written for optimizers that follow gradients; ir says how this one "
            "moves "
            "the weights";
+  if (update_scales(&p->update))
+    return "the equations are written for gradients as they are: without clipping, not normalized";
   if (closure == CLOSURE_PERTURBATIVE && memory)
     return "the expansion in gamma is written for gradient descent and flow, without momentum and "
            "weight decay";

@@ -347,6 +347,7 @@ static int lower_transposed(Chain *chain, const LayerStep *step, int y) {
                           source->rate * s * s);
   free(stem);
   p->matrices[matrix].decay = source->rate;
+  p->matrices[matrix].factor = s == 0 ? 1 : fabs(s);
   share_entries(chain, step->matrix, 0, 1, matrix);
   join(chain, p->matrices[matrix].to, p->variables[y].space);
   int image = add_variable(p, mem_format("h%d", chain->depth), p->matrices[matrix].from, false, 1);
@@ -579,6 +580,8 @@ static const char *name_of(OptimizerKind kind) {
   case OPT_ADAMW: return "adamw";
   case OPT_RMSPROP: return "rmsprop";
   case OPT_SIGNUM: return "signum";
+  case OPT_LION: return "lion";
+  case OPT_NORMALIZED: return "normalized";
   case OPT_MUON: break;
   }
   return "muon";
@@ -587,10 +590,10 @@ static const char *name_of(OptimizerKind kind) {
 /* Whether an optimizer that does not follow gradients can move the weights of this program. */
 static bool suits_steps(Program *p, Diags *diags) {
   const Problem *problem = p->problem;
-  if (problem->parameterization != PARAM_MUP) {
+  if (problem->parameterization == PARAM_NTK) {
     diag_error(diags, STATUS_SCRIPT, problem->training_span, "parameterization = mup",
-               "%s makes steps of a size of its own, whatever the gradient: with another "
-               "parameterization than mup its learning rate has another scale at every width",
+               "%s makes steps of a size of its own, whatever the gradient: under the scaling of "
+               "the lazy limit they move f by order N",
                name_of(problem->optimizer));
     return false;
   }

@@ -114,10 +114,10 @@ static void print_rate(FILE *out, const Program *p, const Matrix *m, double rate
   fprintf(out, "η%s%s", other ? "'" : "", p->problem->optimizer == OPT_FLOW ? " dt" : "");
 }
 
-/* Sigma Delta y x^T, with the weights of the points that are not 1/P. */
+/* Sigma Delta y x^T, with the weights of the points that are not 1/P, and what scales all. */
 static void print_direction(FILE *out, const Program *p, const Matrix *m) {
-  fprintf(out, "Σ %sΔ %s %sᵀ\n", p->update.weight ? "w " : "", p->variables[m->learns].name,
-          p->variables[m->x].name);
+  fprintf(out, "%sΣ %sΔ %s %sᵀ\n", update_scales(&p->update) ? "s " : "",
+          p->update.weight ? "w " : "", p->variables[m->learns].name, p->variables[m->x].name);
 }
 
 /* Entry by entry: the moments of O, and what they make of it. */
@@ -128,8 +128,9 @@ static void print_entrywise(FILE *out, const Program *p, const Matrix *m) {
   fprintf(out, "  O%-3s = %s", name, factor);
   if (!p->update.weight) fprintf(out, "(1/%d) ", p->problem->points);
   print_direction(out, p, m);
-  bool mean = psi->beta1 != 0, root = psi->kind == PSI_ROOT;
-  if (mean) fprintf(out, "  M%-3s = β1 M%s + (1 - β1) O%s\n", name, name, name);
+  bool mean = psi->beta1 != 0, root = psi->kind == PSI_ROOT,
+       mixed = !root && (psi->beta1 < psi->beta2 || psi->beta1 > psi->beta2); /* with O, by Lion */
+  if (mean && !mixed) fprintf(out, "  M%-3s = β1 M%s + (1 - β1) O%s\n", name, name, name);
   if (root) fprintf(out, "  Q%-3s = β2 Q%s + (1 - β2) O%s²\n", name, name, name);
   if (p->update.decay > 0) {
     fprintf(out, "  %-4s *= 1 - λ ", name);
@@ -139,7 +140,10 @@ static void print_entrywise(FILE *out, const Program *p, const Matrix *m) {
   fprintf(out, "  %-4s += (", name);
   print_rate(out, p, m, m->rate / m->factor);
   fprintf(out, " γ) ");
-  if (!root)
+  if (mixed)
+    fprintf(out, "sign(β1 M%s + (1 - β1) O%s)\n  M%-3s = β2 M%s + (1 - β2) O%s\n", name, name, name,
+            name, name);
+  else if (!root)
     fprintf(out, "sign(%s%s)\n", mean ? "M" : "O", name);
   else
     fprintf(out, psi->corrected ? "%s%s / %s / (√(Q%s / %s) + ε)\n" : "%s%s%.0s / (√Q%s%.0s + ε)\n",
@@ -173,12 +177,12 @@ static void print_update(FILE *out, const Program *p, const Matrix *m) {
     fprintf(out, ") Ξ\n");
   }
   fprintf(out, "  %-4s += (", m->name);
-  print_rate(out, p, m, polar ? m->rate * m->fan_in / m->factor : m->rate);
+  print_rate(out, p, m, polar ? m->decay * m->factor : m->rate);
   fprintf(out, " γ%s) ", velocity ? "" : share);
   if (!velocity)
     print_direction(out, p, m);
   else if (p->update.nesterov)
-    fprintf(out, "(O%s + β V%s)\n", m->name, m->name);
+    fprintf(out, "%s(O%s + β V%s)\n", polar ? "polar" : "", m->name, m->name);
   else
     fprintf(out, polar ? "polar(V%s)\n" : "V%s\n", m->name);
   free(share);

@@ -49,7 +49,7 @@ typedef struct Matrix {
   int from, to;  /* spaces */
   double sigma;  /* standard deviation of the initial entries, in operator units */
   double rate;   /* multiplies the learning rate of what it takes up; 0 when frozen */
-  double decay;  /* multiplies the learning rate of its decay */
+  double decay;  /* multiplies the learning rate of its decay: the rate that a script gives it */
   double factor; /* a positive number in front of it, which is part of sigma, and squared of rate */
   int weights;   /* the matrix whose entries it is: itself, or an earlier one that is used again */
   /* the variables it meets forward (source side, -1: never) and backward (target side); of a
@@ -152,9 +152,11 @@ typedef struct Reading {
 /* What an optimizer makes of the history of an entry O_ij(t), entry by entry:
  *
  *     m <- beta1 m + (1 - beta1) O,   v <- beta2 v + (1 - beta2) O^2        m = v = 0 at first
- *     psi = (m / c1) / (sqrt(v / c2) + eps),   or the sign of m             0 where m = 0
+ *     psi = (m / c1) / (sqrt(v / c2) + eps)                                 0 where m = 0
  *
- * with c = 1 - beta^(t+1) for moments that are corrected for their start, or 1. */
+ * with c = 1 - beta^(t+1) for moments that are corrected for their start, or 1; or
+ *
+ *     psi = sign(beta1 m + (1 - beta1) O),   m <- beta2 m + (1 - beta2) O */
 typedef enum PsiKind { PSI_ITSELF /* psi = O */, PSI_ROOT, PSI_SIGN } PsiKind;
 typedef struct Psi {
   PsiKind kind;
@@ -185,6 +187,13 @@ typedef struct Polar {
  * entries O_ij = sum w Delta g_i x_j: -gamma N sqrt(fan) d loss / d theta of the weight theta, with
  * fan the fan-in, or 1 for readouts and biases. theta moves by eta gamma psi / sqrt(fan).
  *
+ * The gradients of a step may be scaled together first, by what their norm says,
+ *
+ *     n = gamma sqrt(N) |d loss / d theta|,   n^2 = sum w Delta w' Delta' K,   K <g g'> <x x'>
+ * summed
+ *
+ * over trained matrices: by min(1, clip / n), or by 1 / n.
+ *
  * Gradient flow, dW/dtau = eta gamma O - lambda eta W over a time dt, is integrated in `parts`
  * steps of the Runge-Kutta method of third order that needs no more than V (J. H. Williamson,
  * J. Comput. Phys. 35, 48, 1980; the decay, which is linear, is taken out exactly). It has three
@@ -195,6 +204,8 @@ typedef struct Update {
   const double *weight; /* w [T, P], each row of sum 1; NULL: 1/P throughout */
   double momentum;      /* beta */
   bool nesterov;
+  double clip; /* 0: none */
+  bool normalized;
   double decay;       /* lambda */
   double temperature; /* T */
   bool flow;
@@ -265,6 +276,7 @@ typedef enum Closure {
  * psi(factor O) in the place of O, and pull is that of psi. */
 typedef struct Move {
   double beta, keep, push, pull, noise, factor;
+  bool nesterov; /* with polar: it takes O + beta V */
   Psi psi;
   Polar polar; /* on: push is that of the polar factor of V, as an operator */
 } Move;
@@ -272,6 +284,8 @@ typedef struct Move {
 /* The moves that make up a step: one, or those of gradient flow in so many parts. */
 int stages_of(const Program *program, int parts);
 bool update_remembers(const Update *update);
+/* Whether the gradients of a step are scaled by their norm. */
+bool update_scales(const Update *update);
 /* Whether weights move by psi of their own history, those between populations unless polar. */
 bool is_entrywise(const Program *program);
 /* Whether all of them move along gradients, present and past. */

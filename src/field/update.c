@@ -14,14 +14,16 @@ static Psi psi_of(const Problem *problem) {
   case OPT_ADAM:
   case OPT_ADAMW: psi.corrected = true; /* fall through */
   case OPT_RMSPROP: psi.kind = PSI_ROOT; break;
-  case OPT_SIGNUM: psi.kind = PSI_SIGN; break;
+  case OPT_SIGNUM: psi.beta2 = psi.beta1; /* fall through */
+  case OPT_LION: psi.kind = PSI_SIGN; break;
   case OPT_GD:
   case OPT_FLOW:
   case OPT_MOMENTUM:
   case OPT_NESTEROV:
   case OPT_SGD:
   case OPT_ONLINE:
-  case OPT_MUON: break;
+  case OPT_MUON:
+  case OPT_NORMALIZED: break;
   }
   return psi;
 }
@@ -32,7 +34,9 @@ Update update_of(const Problem *problem) {
                    .rate = mem_new((size_t)problem->steps, sizeof(double)),
                    .weight = problem->batch,
                    .momentum = problem->beta,
-                   .nesterov = problem->optimizer == OPT_NESTEROV,
+                   .nesterov = problem->nesterov || problem->optimizer == OPT_NESTEROV,
+                   .clip = problem->clip,
+                   .normalized = problem->optimizer == OPT_NORMALIZED,
                    .decay = problem->decay,
                    .temperature = problem->temperature,
                    .flow = flow,
@@ -50,31 +54,49 @@ int stages_of(const Program *program, int parts) {
 
 bool update_remembers(const Update *update) { return update->momentum > 0 || update->flow; }
 
+bool update_scales(const Update *update) { return update->normalized || update->clip > 0; }
+
 bool is_entrywise(const Program *program) { return program->update.psi.kind != PSI_ITSELF; }
 
 bool follows_gradients(const Program *program) {
   return !is_entrywise(program) && !program->update.polar.on;
 }
 
+static bool is_standard(const Program *program) {
+  return program->problem->parameterization == PARAM_STANDARD;
+}
+
 /* The operator s W / sqrt(fan) of each part of a sum, with the factor s in front, gains s eta gamma
- * times a polar factor. */
-static Move polar_move(const Update *update, const Matrix *matrix, double rate, double decay,
+ * times a polar factor; in the standard parameterization s W gains s eta times it. */
+static Move polar_move(const Program *program, const Matrix *matrix, double eta, double decay,
                        double gamma) {
+  const Update *update = &program->update;
+  double scale = is_standard(program) ? gamma : 1;
   Move move = {.beta = update->momentum,
                .keep = 1 - decay,
-               .push = rate * gamma * matrix->fan_in / matrix->factor,
+               .push = eta * matrix->decay * gamma / scale * matrix->factor,
+               .nesterov = update->nesterov,
                .polar = update->polar};
-  move.polar.eps /= matrix->factor;
+  move.polar.eps /= matrix->factor * scale;
   return move;
 }
 
-/* The factor in front of a matrix scales the gradients of its entries, and what these do. */
-static Move entrywise_move(const Psi *psi, const Matrix *matrix, double rate, double decay, int t,
-                           double gamma) {
+/* The factor in front of a matrix scales the gradients of its entries, and what these do. In the
+ * standard parameterization, where gamma = 1 / sqrt(N), entries W and w of operators and of f = w .
+ * x move by eta psi(- d loss / dW): what O is in units of these, and what the steps are in units of
+ * eta gamma, which is one for readouts. */
+static Move entrywise_move(const Program *program, const Matrix *matrix, double rate, double decay,
+                           int t, double gamma) {
+  const Psi *psi = &program->update.psi;
   Move move = {.keep = 1 - decay,
                .pull = rate * gamma / matrix->factor,
                .factor = matrix->factor,
                .psi = *psi};
+  const Space *to = &program->spaces[matrix->to];
+  if (is_standard(program) && to->kind == SPACE_OUTPUT)
+    move.factor = program->spaces[matrix->from].ratio;
+  else if (is_standard(program))
+    move.factor *= gamma, move.pull /= gamma;
   if (psi->corrected) {
     move.psi.c1 = 1 - pow(psi->beta1, t + 1);
     move.psi.c2 = 1 - pow(psi->beta2, t + 1);
@@ -102,11 +124,11 @@ Move move_of(const Program *program, const Matrix *matrix, Instant at, double ga
   bool other = update->polar.on && !is_wide_matrix(program, matrix);
   double eta = other ? update->other_rate[at.t] : update->rate[at.t], rate = eta * matrix->rate,
          beta = other ? 0 : update->momentum, decay = update->decay * eta * matrix->decay;
-  if (update->polar.on && !other) return polar_move(update, matrix, rate, decay, gamma);
+  if (update->polar.on && !other) return polar_move(program, matrix, eta, decay, gamma);
   if (update->flow)
     return flow_move(rate / at.parts, decay / at.parts, update->temperature, at.stage % STAGES,
                      gamma);
-  if (is_entrywise(program)) return entrywise_move(&update->psi, matrix, rate, decay, at.t, gamma);
+  if (is_entrywise(program)) return entrywise_move(program, matrix, rate, decay, at.t, gamma);
   bool plain = beta == 0;
   return (Move){.noise = sqrt(2 * rate * update->temperature),
                 .beta = beta,

@@ -40,10 +40,11 @@ static void move_by_root(size_t n, const Move *move, double step, const double *
 
 static void move_by_sign(size_t n, const Move *move, double step, const double *O, double *mean,
                          double *w) {
-  double b1 = move->psi.beta1;
+  double b1 = move->psi.beta1, b2 = move->psi.beta2;
   for (size_t i = 0; i < n; i++) {
-    mean[i] = b1 * mean[i] + (1 - b1) * O[i];
-    w[i] = move->keep * w[i] + step * ((mean[i] > 0) - (mean[i] < 0));
+    double mixed = b1 * mean[i] + (1 - b1) * O[i];
+    mean[i] = b2 * mean[i] + (1 - b2) * O[i];
+    w[i] = move->keep * w[i] + step * ((mixed > 0) - (mixed < 0));
   }
 }
 

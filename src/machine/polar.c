@@ -106,6 +106,13 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
            : mat_mul_bt(x.rows, o->to, o->from, 1, in, o->from, o->w, o->from, 1, image, o->to);
 }
 
+/* step = O + beta V */
+static void look_ahead(const Orthogonal *o, double beta, const Outer *products, int uses) {
+  for (int k = 0; k < uses; k++)
+    mat_mul_at(o->to, o->from, products[k].rows, 1, products[k].y, o->to, products[k].x, o->from,
+               k ? 1 : beta, o->step, o->from);
+}
+
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
   Orthogonal *o = state;
   size_t to = o->to, from = o->from, n = to * from;
@@ -114,8 +121,9 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   for (int k = 0; k < uses; k++)
     mat_mul_at(to, from, products[k].rows, 1, products[k].y, to, products[k].x, from,
                k ? 1 : move->beta, o->v, from);
-  free(products);
   memcpy(o->step, o->v, n * sizeof *o->v);
+  if (move->nesterov) look_ahead(o, move->beta, products, uses);
+  free(products);
   double floor = move->polar.eps * sqrt((double)to * (double)from);
   Status status = polar_factor(&move->polar, floor, to, from, o->step);
   if (status != STATUS_OK) m->status = status;

@@ -292,12 +292,13 @@ static void remember_start(Machine *m, const Sequential *s, const View *force) {
 /* The polar factor of the velocity, whose singular values among orthonormal directions are those of
  * the operator, divided by sqrt(N_to N_from) where entries are of order one; and M acts on averages
  * over N_from: W x gains (N_from / N_to)^(1/2) L_x M q_y. */
-static View polar_table(Machine *m, const Sequential *s, const Move *move) {
+static View polar_table(Machine *m, const Sequential *s, const Move *move, const View *force) {
   View table = tape_same(m->tape, s->velocity);
   if (tape_failed(m->tape)) return table;
+  tape_copy(m->tape, table, move->nesterov ? move->beta : 1, s->velocity);
+  if (move->nesterov) take_up(m, s, 1, force, table);
   double *numbers = tape_data(m->tape, table);
   size_t n = table.rows * table.cols;
-  memcpy(numbers, tape_data(m->tape, s->velocity), n * sizeof *numbers);
   Status status = polar_factor(&move->polar, move->polar.eps, table.rows, table.cols, numbers);
   if (status != STATUS_OK) m->status = status;
   for (size_t i = 0; i < n; i++) numbers[i] /= sqrt(s->rho);
@@ -317,7 +318,7 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
       take_up(m, s, 1, force, s->velocity);
     }
     if (move->polar.on && m->t == 0 && !tape_failed(m->tape)) remember_start(m, s, force);
-    View taken = move->polar.on ? polar_table(m, s, move) : s->velocity;
+    View taken = move->polar.on ? polar_table(m, s, move, force) : s->velocity;
     s->learned = moved_on(m, rows, cols, s->learned, move->keep, taken, move->push);
     if (move->pull != 0) take_up(m, s, move->pull, force, s->learned);
   }

@@ -85,7 +85,8 @@ static bool sound(Call *call, int i) {
   if (strcmp(name, "dt") == 0) return sound_dt(call, i);
   if (strncmp(name, "beta", 4) == 0) return sound_beta(call, i);
   if (strcmp(name, "other") == 0) return true; /* builtin_muon has looked */
-  if (strcmp(name, "exact") == 0) return whole(call, i, 0, 1);
+  if (strcmp(name, "exact") == 0 || strcmp(name, "fresh") == 0 || strcmp(name, "nesterov") == 0)
+    return whole(call, i, 0, 1);
   if (strcmp(name, "eps") == 0 || strcmp(name, "weight_decay") == 0) return sound_amount(call, i);
   if (strcmp(name, "seed") == 0) return whole(call, i, 0, 9007199254740992.0);
   if (strcmp(name, "schedule") == 0 || is_schedule(call->args[i])) return sound_schedule(call, i);
@@ -93,7 +94,8 @@ static bool sound(Call *call, int i) {
 }
 
 static bool is_by_entries(OptimizerKind kind) {
-  return kind == OPT_ADAM || kind == OPT_ADAMW || kind == OPT_RMSPROP || kind == OPT_SIGNUM;
+  return kind == OPT_ADAM || kind == OPT_ADAMW || kind == OPT_RMSPROP || kind == OPT_SIGNUM ||
+         kind == OPT_LION;
 }
 
 static Value *optimizer(Call *call, OptimizerKind kind) {
@@ -111,18 +113,30 @@ Value *builtin_momentum(Call *call) { return optimizer(call, OPT_MOMENTUM); }
 Value *builtin_nesterov(Call *call) { return optimizer(call, OPT_NESTEROV); }
 Value *builtin_adam(Call *call) { return optimizer(call, OPT_ADAM); }
 Value *builtin_adamw(Call *call) { return optimizer(call, OPT_ADAMW); }
+Value *builtin_lion(Call *call) { return optimizer(call, OPT_LION); }
+Value *builtin_normalized(Call *call) { return optimizer(call, OPT_NORMALIZED); }
 Value *builtin_rmsprop(Call *call) { return optimizer(call, OPT_RMSPROP); }
+
+/* Whether an argument of an optimizer says something: it is there, and not 0. */
+static bool says(const Value *optimizer, const char *name) {
+  const Value *value = optimizer_parameter(optimizer, name);
+  if (!value || value->kind == VALUE_NONE) return false;
+  return value->kind != VALUE_NUMBER || !value->known || value->number > 0;
+}
 
 Value *builtin_muon(Call *call) {
   const Value *other = call->args[2];
   OptimizerKind kind = other->kind == VALUE_OPTIMIZER ? other->optimizer.kind : OPT_MUON;
   if (kind != OPT_GD && !is_by_entries(kind))
     return eval_error(call->eval, call->places[2], "such as other = gd(eta = 0.1)",
-                      "'other' must be gd, adam, rmsprop or signum, not %s",
+                      "'other' must be gd, adam, rmsprop, signum or lion, not %s",
                       kind == OPT_MUON ? value_describe(other) : "another optimizer");
-  if (other->optimizer.kind == OPT_ADAMW)
+  if (says(other, "weight_decay"))
     return eval_error(call->eval, call->places[2], "adam, and the key weight_decay",
                       "weights decay alike under muon and 'other'");
+  if (says(other, "batch"))
+    return eval_error(call->eval, call->places[2], "muon(..., batch = 2)",
+                      "muon and 'other' see the same minibatches");
   return optimizer(call, OPT_MUON);
 }
 
@@ -162,6 +176,17 @@ static Argument schedule_of(const Optimizer *optimizer) {
 static Argument batch_size(const Optimizer *optimizer) {
   Argument batch = argument(optimizer, "batch");
   return batch.value && is_schedule(batch.value) ? (Argument){NULL, {0}} : batch;
+}
+
+/* The value of an argument, 0 if there is none; not a number in a check that does not know it. */
+static double number(const Optimizer *optimizer, const char *name) {
+  const Value *value = argument(optimizer, name).value;
+  return !value ? 0 : value->known ? value->number : NAN;
+}
+
+/* Whether no point comes twice. */
+static bool is_fresh(const Optimizer *optimizer) {
+  return optimizer->kind == OPT_ONLINE || number(optimizer, "fresh") > 0;
 }
 
 /* The learning rates as a number or a vector: a function is taken at the steps 0 .. T-1. NULL after
@@ -236,7 +261,7 @@ static bool check_batch(Eval *eval, const Optimizer *optimizer, size_t steps, si
   Argument batch = batch_size(optimizer);
   double size = batch.value->number, all = size * (double)steps;
   if (!batch.value->known || !points) return true;
-  if (optimizer->kind == OPT_ONLINE && all > (double)points) {
+  if (is_fresh(optimizer) && all > (double)points) {
     eval_error(eval, batch.span, "such as inputs = gaussian(points = steps * batch, dim = ...)",
                "%zu steps on %g fresh points each need %g points, and the dataset has %zu", steps,
                size, all, points);
@@ -296,12 +321,6 @@ static void given_batches(const Value *schedule, size_t steps, size_t points, do
   }
 }
 
-/* The value of an argument, 0 if there is none; not a number in a check that does not know it. */
-static double number(const Optimizer *optimizer, const char *name) {
-  const Value *value = argument(optimizer, name).value;
-  return !value ? 0 : value->known ? value->number : NAN;
-}
-
 /* The shares of the points in the minibatches; those of a check that does not know them are 0.
  * False when there is no memory for them. */
 static bool fill_batches(const Optimizer *optimizer, Problem *problem) {
@@ -314,7 +333,7 @@ static bool fill_batches(const Optimizer *optimizer, Problem *problem) {
   if (schedule && schedule->known) given_batches(schedule, steps, points, problem->batch);
   bool known = batch && batch->known && !isnan(seed);
   if (!known) return true;
-  if (optimizer->kind == OPT_ONLINE)
+  if (is_fresh(optimizer))
     return fresh_batches((size_t)batch->number, argument(optimizer, "seed").value, steps, points,
                          problem->batch);
   return draw_batches((size_t)batch->number, (uint64_t)seed, steps, points, problem->batch);
@@ -326,13 +345,13 @@ static bool fill_entrywise(Eval *eval, const Optimizer *optimizer, Problem *prob
   problem->beta1 = number(optimizer, "beta1");
   problem->beta2 = number(optimizer, optimizer->kind == OPT_RMSPROP ? "beta" : "beta2");
   problem->eps = number(optimizer, "eps");
-  if (optimizer->kind != OPT_ADAMW) return true;
-  if (problem->decay > 0) {
-    eval_error(eval, problem->training_span, "give it once, in adamw or as a key",
+  double decay = number(optimizer, "weight_decay");
+  if (decay > 0 && problem->decay > 0) {
+    eval_error(eval, problem->training_span, "give it once, in the optimizer or as a key",
                "'weight_decay' is given twice");
     return false;
   }
-  problem->decay = number(optimizer, "weight_decay");
+  if (!(decay <= 0)) problem->decay = decay;
   return true;
 }
 
@@ -391,6 +410,7 @@ bool optimizer_fill(Eval *eval, const Optimizer *optimizer, Problem *problem) {
   problem->optimizer = optimizer->kind;
   problem->dt = number(optimizer, "dt");
   problem->beta = number(optimizer, "beta");
+  problem->nesterov = number(optimizer, "nesterov") > 0;
   if (is_by_entries(optimizer->kind)) problem->beta = 0;
   if (!is_cold(eval, optimizer, problem) || !fill_entrywise(eval, optimizer, problem)) return false;
   if (optimizer->kind == OPT_MUON && !fill_muon(eval, optimizer, problem)) return false;

@@ -114,6 +114,7 @@ static void fill_training(const Declared *training, Problem *problem) {
   problem->steps = (int)training->slot[TRAINING_STEPS]->number;
   problem->decay = number_or_nan(training->slot[TRAINING_WEIGHT_DECAY]);
   problem->temperature = number_or_nan(training->slot[TRAINING_TEMPERATURE]);
+  problem->clip = training->slot[TRAINING_CLIP] ? number_or_nan(training->slot[TRAINING_CLIP]) : 0;
   problem->rule = rule_of(training->slot[TRAINING_RULE]);
   problem->training_name = mem_string(training->name);
   problem->training_span = training->span;

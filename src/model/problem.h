@@ -67,7 +67,9 @@ typedef enum OptimizerKind {
   OPT_ADAMW,
   OPT_RMSPROP,
   OPT_SIGNUM,
-  OPT_MUON
+  OPT_LION,
+  OPT_MUON,
+  OPT_NORMALIZED
 } OptimizerKind;
 
 /* What takes the place of the gradient in the updates of hidden matrices. */
@@ -106,7 +108,9 @@ typedef struct Problem {
   int steps;   /* T */
   double *eta; /* [T]: learning rate of each step */
   double dt;   /* flow only: the time of a step */
-  double beta; /* momentum, nesterov: what the velocity keeps of itself, 0 <= beta < 1 */
+  double beta; /* what the velocity keeps of itself, 0 <= beta < 1 */
+  bool nesterov; /* muon looks ahead */
+  double clip; /* the largest norm of the gradient; 0: any */
   /* entrywise optimizers: what the mean of O and that of O^2 keep of themselves, and what is added
    * to the root */
   double beta1, beta2, eps;
@@ -117,7 +121,7 @@ typedef struct Problem {
   bool exact;
   double decay;       /* lambda of the weight decay, >= 0 */
   double temperature; /* of the noise that a step adds to the weights, >= 0 */
-  double *batch; /* sgd: [T, P], the share of each point in the mean loss of each step; else NULL */
+  double *batch;      /* [T, P], the share of each point in the mean loss of each step, or NULL */
   /* names, for printing and provenance */
   char *model_name, *training_name, *dataset_name;
   Span model_span, training_span;

@@ -84,7 +84,7 @@ typedef enum DeclaredKind { DECLARED_DATASET, DECLARED_MODEL, DECLARED_TRAINING 
 /* How a curve is drawn; AUTO: points for what was read from networks, else a line. */
 typedef enum CurveStyle { CURVE_AUTO, CURVE_LINE, CURVE_DASHED, CURVE_POINTS } CurveStyle;
 
-enum { DECLARED_MAX_KEYS = 8 };
+enum { DECLARED_MAX_KEYS = 12 };
 
 /* A declaration: the value of every key, in the order of its key table (model/declare.h). */
 typedef struct Declared {

@@ -657,6 +657,11 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
     return "this optimizer does not move f by its tangent kernel: its steps have a size of their "
            "own, "
            "whatever the gradients, which no closure but \"full\" follows";
+  if (update_scales(update) &&
+      (is_lazy(program, options) || options->closure == CLOSURE_PERTURBATIVE))
+    return "the lazy limit and the expansion around it are solved for gradients as they are, not "
+           "for "
+           "clipped or normalized ones; take the full theory at a small gamma";
   if ((is_lazy(program, options) || options->closure != CLOSURE_FULL) && program_reuses(program))
     return "where a matrix acts more than once only the full theory is there; take it at a small "
            "gamma";

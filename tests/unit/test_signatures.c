@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST = 9, TEXT = 2000 };
+enum { MOST = 12, TEXT = 2000 };
 
 typedef struct Row {
   const char *name, *script; /* in which %s is the call */
@@ -33,6 +33,8 @@ typedef struct Row {
   "v = fit with { optimizer = %s }\nprint ir(net, v), str(dmft(net, v, closure = \"ntk\").f)"
 #define ENTRYWISE                                                                                  \
   "v = fit with { optimizer = %s }\nprint ir(net, v), str(simulate(net, v, ensemble = 1).f)"
+#define MINIBATCHES                                                                                \
+  {"batch", "1"}, {"seed", "4"}, { "fresh", "true" }
 #define PICTURE "plot %s to \"picture.svg\""
 
 static const Row rows[] = {
@@ -170,25 +172,43 @@ static const Row rows[] = {
     {"layer_norm", ASK("dense(linear) -> %s"), {{"eps", "3"}}, "sqrt(m2 + 3)"},
     {"rms_norm", ASK("dense(linear) -> %s"), {{"eps", "3"}}, "sqrt(m1 + 3)"},
     {"flow", OPTIMIZER, {{"eta", "0.25"}, {"dt", "0.5"}}, "η = 0.25"},
-    {"momentum", OPTIMIZER, {{"eta", "0.25"}, {"beta", "0.5"}}, "η = 0.25"},
-    {"nesterov", OPTIMIZER, {{"eta", "0.25"}, {"beta", "0.5"}}, "η = 0.25"},
+    {"momentum", OPTIMIZER, {{"eta", "0.25"}, {"beta", "0.5"}, MINIBATCHES}, "η = 0.25"},
+    {"nesterov", OPTIMIZER, {{"eta", "0.25"}, {"beta", "0.5"}, MINIBATCHES}, "η = 0.25"},
+    {"normalized", ENTRYWISE, {{"eta", "0.25"}, {"beta", "0.5"}, MINIBATCHES}, "η = 0.25"},
     {"adam",
      ENTRYWISE,
-     {{"eta", "0.25"}, {"beta1", "0.5"}, {"beta2", "0.6"}, {"eps", "0.2"}},
+     {{"eta", "0.25"}, {"beta1", "0.5"}, {"beta2", "0.6"}, {"eps", "0.2"}, MINIBATCHES},
      "β1 = 0.5"},
     {"adamw",
      ENTRYWISE,
-     {{"eta", "0.25"}, {"beta1", "0.5"}, {"beta2", "0.6"}, {"eps", "0.2"}, {"weight_decay", "0.3"}},
+     {{"eta", "0.25"},
+      {"beta1", "0.5"},
+      {"beta2", "0.6"},
+      {"eps", "0.2"},
+      {"weight_decay", "0.3"},
+      MINIBATCHES},
      "λ = 0.3"},
-    {"rmsprop", ENTRYWISE, {{"eta", "0.25"}, {"beta", "0.6"}, {"eps", "0.2"}}, "β2 = 0.6"},
-    {"signum", ENTRYWISE, {{"eta", "0.25"}, {"beta1", "0.5"}}, "β1 = 0.5"},
+    {"rmsprop",
+     ENTRYWISE,
+     {{"eta", "0.25"}, {"beta", "0.6"}, {"eps", "0.2"}, MINIBATCHES},
+     "β2 = 0.6"},
+    {"signum", ENTRYWISE, {{"eta", "0.25"}, {"beta1", "0.5"}, MINIBATCHES}, "β1 = 0.5"},
+    {"lion",
+     ENTRYWISE,
+     {{"eta", "0.25"}, {"beta1", "0.5"}, {"beta2", "0.6"}, {"weight_decay", "0.3"}, MINIBATCHES},
+     "λ = 0.3"},
     {"muon",
      ENTRYWISE,
      {{"eta", "0.25"}, {"beta", "0.5"}, {"other", "adam(0.125)"}, {"exact", "true"}},
      "η' = 0.125"},
     {"muon",
      ENTRYWISE,
-     {{"eta", "0.25"}, {"beta", "0.5"}, {"other", "gd(0.125)"}, {"eps", "0.2"}},
+     {{"eta", "0.25"},
+      {"beta", "0.5"},
+      {"other", "gd(0.125)"},
+      {"eps", "0.2"},
+      {"nesterov", "true"},
+      MINIBATCHES},
      "η' = 0.125"},
     {"sgd", OPTIMIZER, {{"eta", "0.25"}, {"batch", "1"}, {"seed", "4"}}, "η = 0.25"},
     {"sgd", OPTIMIZER, {{"eta", "0.25"}, {"schedule", "[[0], [1]]"}}, "η = 0.25"},
