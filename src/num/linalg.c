@@ -2,6 +2,7 @@
 #include "num/linalg.h"
 #include "base/memory.h"
 #include "num/lapack.h"
+#include "num/thin.h"
 
 #include <cblas.h>
 #include <math.h>
@@ -13,8 +14,15 @@ static double product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n
                       double alpha, const double *a, size_t lda, const double *b, size_t ldb,
                       double beta, double *c, size_t ldc) {
   if (m == 0 || n == 0) return 0;
-  cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta,
-              c, (int)ldc);
+  int lanes = thin_lanes(m, n, k);
+  if (!lanes)
+    cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb,
+                beta, c, (int)ldc);
+  else if (tb == CblasTrans)
+    thin_mul_bt(lanes, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  else
+    thin_mul(lanes, m, n, k, alpha, a, ta == CblasTrans ? 1 : lda, ta == CblasTrans ? lda : 1, b,
+             ldb, beta, c, ldc);
   return 2.0 * (double)m * (double)n * (double)k;
 }
 
@@ -28,17 +36,21 @@ enum { SQUARE = 64 };
 
 static double square(size_t m, size_t k, double alpha, const double *a, size_t lda, double *c,
                      size_t ldc) {
-  cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)m, (int)k, alpha, a, (int)lda, 0, c,
-              (int)ldc);
+  double flops = (double)m * (double)(m + 1) * (double)k;
+  if (m < SQUARE)
+    flops = product(CblasNoTrans, CblasTrans, m, m, k, alpha, a, lda, a, lda, 0, c, ldc);
+  else
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)m, (int)k, alpha, a, (int)lda, 0, c,
+                (int)ldc);
   for (size_t i = 0; i < m; i++)
     for (size_t j = 0; j < i; j++) c[j * ldc + i] = c[i * ldc + j];
-  return (double)m * (double)(m + 1) * (double)k;
+  return flops;
 }
 
 double mat_mul_bt(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
                   const double *b, size_t ldb, double beta, double *c, size_t ldc) {
   bool same = a == b && lda == ldb && m == n && !(beta < 0) && !(beta > 0);
-  if (same && m >= SQUARE) return square(m, k, alpha, a, lda, c, ldc);
+  if (same) return square(m, k, alpha, a, lda, c, ldc);
   return product(CblasNoTrans, CblasTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 

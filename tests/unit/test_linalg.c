@@ -6,6 +6,7 @@
 #include "num/linalg.h"
 #include "num/random.h"
 #include "num/stats.h"
+#include "num/thin.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -54,6 +55,48 @@ static void check_product(int which, size_t m, size_t n, size_t k) {
   free(b);
   free(c);
   free(before);
+}
+
+/* Sums of whole numbers are exact, in any order. */
+static void check_thin(int lanes, size_t m, size_t n, size_t k) {
+  size_t lda = k + 1, ldb = (n > k ? n : k) + 1, ldc = n + 1;
+  double *a = mem_block(m * lda), *b = mem_block((n + k) * ldb), *c = mem_block(m * ldc),
+         *bt = mem_block(m * ldc);
+  for (size_t i = 0; i < m * lda; i++) a[i] = (double)(i * 7 % 11) - 5;
+  for (size_t i = 0; i < (n + k) * ldb; i++) b[i] = (double)(i * 5 % 13) - 6;
+  for (size_t i = 0; i < m * ldc; i++) c[i] = bt[i] = (double)(i % 3);
+  thin_mul(lanes, m, n, k, -2, a, lda, 1, b, ldb, 3, c, ldc);
+  thin_mul_bt(lanes, m, n, k, -2, a, lda, b, ldb, 3, bt, ldc);
+  bool same = true;
+  for (size_t i = 0; i < m * ldc; i++) {
+    double before = (double)(i % 3);
+    size_t r = i / ldc, j = i % ldc;
+    same =
+        same && c[i] == (j == n ? before : entry(NEITHER, r, j, k, -2, a, lda, b, ldb, 3, before));
+    same =
+        same && bt[i] == (j == n ? before : entry(SECOND, r, j, k, -2, a, lda, b, ldb, 3, before));
+  }
+  CHECK(same);
+  free(a);
+  free(b);
+  free(c);
+  free(bt);
+}
+
+/* Every tile and every remainder, with the widest vectors that there are here and with narrower. */
+static void test_thin(void) {
+  static const size_t depths[] = {1, 3, 8, 21, 300};
+  for (int lanes = thin_lanes(4, 4, 4); lanes >= 4; lanes /= 2)
+    for (size_t m = 1; m <= 17; m++)
+      for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
+        for (size_t n = 1; n <= 59; n += m % 3 + 1) check_thin(lanes, m, n, depths[d]);
+  CHECK(thin_lanes(4, 4, 0) == 0 && thin_lanes(1000, 1000, 1000) == 0);
+  double *a = random_block(9 * 50, 1), c[9 * 9];
+  mat_mul_bt(9, 9, 50, 0.3, a, 50, a, 50, 0, c, 9);
+  bool symmetric = true;
+  for (size_t i = 0; i < 81; i++) symmetric = symmetric && c[i] == c[i % 9 * 9 + i / 9];
+  CHECK(symmetric);
+  free(a);
 }
 
 static void test_products(void) {
@@ -207,6 +250,7 @@ static void test_moments(void) {
 
 int main(void) {
   test_products();
+  test_thin();
   test_root();
   test_least();
   test_moments();
