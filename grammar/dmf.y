@@ -14,12 +14,18 @@
 %parse-param {Tokens *tokens} {Build *build}
 
 %code requires {
+#include "base/memory.h"
 #include "syntax/build.h"
 #include "syntax/habits.h"
 #include "syntax/tokens.h"
+
+#include <stdlib.h>
 }
 
 %code {
+/* Without memory the parser would take its stack for full. */
+#define YYMALLOC(size) mem_new(size, 1)
+#define YYFREE free
 #undef yylex
 #define yylex tokens_next
 #define YYLLOC_DEFAULT(whole, part, count)                                                         \

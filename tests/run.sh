@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Runs the script tests tests/*/*.dmf, but for the long ones of tests/validate. A test says in
+# Runs the script tests tests/*/*.dmf, but for the long ones of tests/validate and what tests/faults.sh runs. A test says in
 # comments what must come out:
 #
 #   # expect: LINE       the lines of standard output, in order and exact
@@ -66,7 +66,7 @@ files=()
 for file in "${@:-$here/*/*.dmf}"; do
   case $file in *'*'*) set -- $file ;; *) set -- "$(realpath "$file")" ;; esac
   for one; do
-    case $one in "$here"/validate/*) continue ;; *"${TESTS:-}"*) ;; *) continue ;; esac
+    case $one in "$here"/validate/* | "$here"/faults/*) continue ;; *"${TESTS:-}"*) ;; *) continue ;; esac
     if [ -n "${DMF_QUICK:-}" ] && grep -q '^# slow' "$one"; then continue; fi
     files+=("$one")
   done

@@ -10,7 +10,7 @@
 
 /* The one place where the program gives up: when a few kilobytes cannot be had, no message could
  * be composed either. */
-static void *insist(void *block) {
+void *mem_insist(void *block) {
   if (!block) {
     fputs("dmf: out of memory\n", stderr);
     exit(STATUS_LIMIT);
@@ -19,16 +19,16 @@ static void *insist(void *block) {
 }
 
 void *mem_new(size_t count, size_t size) {
-  return insist(calloc(count ? count : 1, size ? size : 1));
+  return mem_insist(calloc(count ? count : 1, size ? size : 1));
 }
 
-void *mem_grow(void *block, size_t bytes) { return insist(realloc(block, bytes ? bytes : 1)); }
+void *mem_grow(void *block, size_t bytes) { return mem_insist(realloc(block, bytes ? bytes : 1)); }
 
-char *mem_string(const char *text) { return insist(strdup(text)); }
+char *mem_string(const char *text) { return mem_insist(strdup(text)); }
 
 char *mem_vformat(const char *format, va_list args) {
   char *text = NULL;
-  return vasprintf(&text, format, args) < 0 ? insist(NULL) : text;
+  return vasprintf(&text, format, args) < 0 ? mem_insist(NULL) : text;
 }
 
 char *mem_format(const char *format, ...) {
@@ -47,6 +47,17 @@ void mem_append(char **text, const char *format, ...) {
   free(more);
   free(*text);
   *text = whole;
+}
+
+FILE *mem_stream(char **text, size_t *length) {
+  *text = NULL;
+  return mem_insist(open_memstream(text, length));
+}
+
+/* A stream that once lacked memory forgets it at the next success, but for its mark. */
+void mem_stream_end(FILE *stream) {
+  bool whole = !ferror(stream);
+  mem_insist(fclose(stream) == 0 && whole ? stream : NULL);
 }
 
 double *mem_room(size_t count) {

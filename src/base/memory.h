@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 /* `count` zeroed objects of `size` bytes each; never NULL. Free with free(). */
 void *mem_new(size_t count, size_t size);
@@ -22,6 +23,13 @@ char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 char *mem_vformat(const char *format, va_list args);
 /* Appends to a text that lies on the heap. */
 void mem_append(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A stream into a text that grows, which is freed with free(), never NULL; and its end, after which
+ * the text is there. */
+FILE *mem_stream(char **text, size_t *length);
+void mem_stream_end(FILE *stream);
+/* What someone else allocated, which is never NULL either. */
+void *mem_insist(void *block);
 
 /* A numeric block of `count` doubles, zeroed, 64-byte aligned; NULL if it cannot be had. Free with
  * free(). */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cli/claim.h"
 #include "cli/line.h"
 
 #include <ctype.h>
@@ -159,8 +160,7 @@ static bool given_up(void) {
 }
 
 static bool unfinished(void) {
-  char *text = strdup(rl_line_buffer);
-  if (!text) abort();
+  char *text = claim(strdup(rl_line_buffer));
   drop_prompts(text);
   bool more = dmf_unfinished(editing, text);
   free(text);
@@ -249,8 +249,7 @@ static char *history_file(void) {
 /* Repetitions are kept once. */
 void line_remember(const char *statement) {
   if (!editing) return;
-  char *entry = strdup(statement);
-  if (!entry) abort();
+  char *entry = claim(strdup(statement));
   for (size_t n = strlen(entry); n && isspace((unsigned char)entry[n - 1]);) entry[--n] = 0;
   HIST_ENTRY *last = history_length ? history_get(history_base + history_length - 1) : NULL;
   if (*entry && !(last && !strcmp(last->line, entry))) {

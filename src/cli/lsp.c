@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cli/claim.h"
 #include "cli/lsp.h"
 #include "cli/signals.h"
 #include "dmf.h"
@@ -152,16 +153,16 @@ static bool is_word(char byte) {
 
 /* The path of a file's uri, to be freed; the uri itself when it is another kind. */
 static char *path_of(const char *uri) {
-  if (strncmp(uri, "file://", 7) != 0) return strdup(uri);
-  char *path = strdup(uri + 7), *to = path;
-  for (const char *at = path; at && *at; at++) {
+  if (strncmp(uri, "file://", 7) != 0) return claim(strdup(uri));
+  char *path = claim(strdup(uri + 7)), *to = path;
+  for (const char *at = path; *at; at++) {
     char digits[3] = {0};
     bool code = *at == '%' && isxdigit((unsigned char)at[1]) && isxdigit((unsigned char)at[2]);
     if (code) memcpy(digits, at + 1, 2);
     *to++ = code ? (char)strtol(digits, NULL, 16) : *at;
     if (code) at += 2;
   }
-  if (to) *to = 0;
+  *to = 0;
   return path;
 }
 
@@ -171,9 +172,9 @@ static json_t *text_json(const char *format, ...) {
   char *text = NULL;
   va_list list;
   va_start(list, format);
-  if (vasprintf(&text, format, list) < 0) text = NULL;
+  if (vasprintf(&text, format, list) < 0) text = claim(NULL);
   va_end(list);
-  json_t *json = json_string(text ? text : "");
+  json_t *json = json_string(text);
   for (char *at = text; !json && *at; at++)
     if ((unsigned char)*at >= 0x80) *at = '?';
   if (!json) json = json_string(text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The command: options, what to run, and the exit status. */
+#include "cli/claim.h"
 #include "cli/json.h"
 #include "cli/lsp.h"
 #include "cli/progress.h"
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <jansson.h>
 #include <limits.h>
 #include <malloc.h>
 #include <math.h>
@@ -299,7 +301,7 @@ static int read_words(Request *request, char **words, int count) {
 static int unknown_name(Dmf *dmf, const char *name) {
   int count = 0;
   while (dmf_topic(dmf, count)) count++;
-  const char **names = calloc((size_t)count + 1, sizeof *names);
+  const char **names = claim(calloc((size_t)count + 1, sizeof *names));
   if (!names) abort();
   for (int i = 0; i < count; i++) names[i] = dmf_topic(dmf, i)->name;
   const char *near = dmf_suggest(name, names);
@@ -339,7 +341,7 @@ static int run_stream(Dmf *dmf, FILE *stream, const char *name) {
   size_t length = 0, got, capacity = 0;
   char *text = NULL;
   do {
-    if (length == capacity && !(text = realloc(text, capacity = 2 * capacity + 65536))) abort();
+    if (length == capacity) text = claim(realloc(text, capacity = 2 * capacity + 65536));
     got = fread(text + length, 1, capacity - length, stream);
     length += got;
   } while (got && length <= LONGEST);
@@ -450,14 +452,16 @@ static void keep_memory(void) {
   mallopt(M_TRIM_THRESHOLD, KEPT);
 }
 
+static void *claim_bytes(size_t size) { return claim(malloc(size)); }
+
 int main(int argc, char **argv) {
   hold_standard_streams();
   keep_memory();
+  json_set_alloc_funcs(claim_bytes, free);
   signal(SIGXFSZ, SIG_IGN); /* a file at the limit of its size is then an error like a full disk */
   setvbuf(stdout, NULL, _IOLBF, 0);
   Request request = {.config = {.color = use_color()}};
-  request.settings = calloc((size_t)argc, sizeof *request.settings);
-  if (!request.settings) abort();
+  request.settings = claim(calloc((size_t)argc, sizeof *request.settings));
   int status = read_options(&request, argc, argv);
   if (!status && !request.help && !request.version)
     status = read_words(&request, argv + optind, argc - optind);

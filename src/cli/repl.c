@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cli/claim.h"
 #include "cli/repl.h"
 #include "cli/line.h"
 #include "cli/signals.h"
@@ -146,7 +147,7 @@ static void unknown_command(Repl *repl, const char *word, size_t length) {
 }
 
 static void load(Repl *repl, const char *file) {
-  if (*file) replace(&repl->loaded, strdup(file));
+  if (*file) replace(&repl->loaded, claim(strdup(file)));
   if (!repl->loaded)
     complain(repl, "nothing has been loaded yet; ':load FILE' does");
   else if (run(repl, NULL, repl->loaded, repl->timed) == DMF_INCOMPLETE)
@@ -296,7 +297,7 @@ int repl_run(Dmf *dmf, const char *loaded) {
   LineEnd end;
   char *line;
   bool leave = false;
-  if (loaded) repl.loaded = strdup(loaded);
+  if (loaded) repl.loaded = claim(strdup(loaded));
   if (repl.terminal) {
     printf("dmf %s. :help says more, :quit leaves.\n", dmf_version());
     line_edit(dmf, command_names);

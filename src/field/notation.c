@@ -67,7 +67,7 @@ static int ink(const Writer *w, const char *text) {
   return count;
 }
 
-static void open_piece(Writer *w) { w->now = open_memstream(&w->piece_text, &w->piece_length); }
+static void open_piece(Writer *w) { w->now = mem_stream(&w->piece_text, &w->piece_length); }
 
 static void insert_piece(Writer *w, int at, char *piece) {
   w->pieces = mem_grow(w->pieces, (size_t)(w->count + 1) * sizeof *w->pieces);
@@ -77,7 +77,7 @@ static void insert_piece(Writer *w, int at, char *piece) {
 }
 
 static void close_piece(Writer *w) {
-  fclose(w->now);
+  mem_stream_end(w->now);
   insert_piece(w, w->count, w->piece_text);
 }
 
@@ -95,15 +95,15 @@ static void part(Writer *w) {
 Writer *writer_open(bool latex) {
   Writer *w = mem_new(1, sizeof *w);
   w->latex = latex;
-  w->document = open_memstream(&w->text, &w->length);
+  w->document = mem_stream(&w->text, &w->length);
   open_piece(w);
   return w;
 }
 
 char *writer_close(Writer *w) {
   leave_rows(w);
-  fclose(w->document);
-  fclose(w->now);
+  mem_stream_end(w->document);
+  mem_stream_end(w->now);
   free(w->piece_text);
   free(w->pieces);
   char *text = w->text;
@@ -115,9 +115,9 @@ char *writer_close(Writer *w) {
 static char *formatted(const Writer *w, const char *format, va_list args) {
   char *pattern = mem_vformat(format, args), *text = NULL;
   size_t length = 0;
-  FILE *out = open_memstream(&text, &length);
+  FILE *out = mem_stream(&text, &length);
   put_symbols(w, out, pattern);
-  fclose(out);
+  mem_stream_end(out);
   free(pattern);
   return text;
 }
@@ -296,9 +296,9 @@ void put_fraction(Writer *w, const char *top, const char *bottom) {
 char *writer_name(const Writer *w, const char *name) {
   char *text = NULL;
   size_t length = 0;
-  FILE *out = open_memstream(&text, &length);
+  FILE *out = mem_stream(&text, &length);
   for (; *name; name++) fprintf(out, w->latex && *name == '_' ? "\\%c" : "%c", *name);
-  fclose(out);
+  mem_stream_end(out);
   return text;
 }
 
@@ -310,11 +310,11 @@ void put_expr(Writer *w, const Expr *e, const char *const *names) {
 
 void aside_begin(Writer *w, Aside *aside) {
   aside->stream = w->now;
-  w->now = open_memstream(&aside->text, &aside->length);
+  w->now = mem_stream(&aside->text, &aside->length);
 }
 
 char *aside_end(Writer *w, Aside *aside) {
-  fclose(w->now);
+  mem_stream_end(w->now);
   w->now = aside->stream;
   return aside->text;
 }

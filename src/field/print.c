@@ -232,7 +232,7 @@ static void print_ops(FILE *out, const Program *p, const char *title, int first,
 char *program_print(Program *base) {
   char *text = NULL;
   size_t length = 0;
-  FILE *out = open_memstream(&text, &length);
+  FILE *out = mem_stream(&text, &length);
   Program *p = program_complete(base, (Reading){.parts = 1});
   const Problem *problem = p->problem;
   fprintf(out, "program %s, trained by %s on %s\n", problem->model_name, problem->training_name,
@@ -247,6 +247,6 @@ char *program_print(Program *base) {
   print_ops(out, p, "measured", p->measure_first, p->train_first);
   print_ops(out, p, "update", p->train_first, p->op_count);
   program_drop(p);
-  fclose(out);
+  mem_stream_end(out);
   return text;
 }

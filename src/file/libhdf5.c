@@ -3,6 +3,7 @@
 #include "file/io.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,9 +39,13 @@ Status libhdf5_load(const char *path, char **why) {
   Status status = STATUS_OK;
   pthread_mutex_lock(&turn);
   if (!loaded) {
+    errno = 0;
     void *library = dlopen(LIBHDF5, RTLD_NOW | RTLD_LOCAL);
     loaded = library && find_symbols(library);
-    if (!loaded) status = file_fail(why, path, STATUS_FILE, "no HDF5 library: %s", dlerror());
+    if (!loaded && errno == ENOMEM)
+      status = file_starve(why, path, 0);
+    else if (!loaded)
+      status = file_fail(why, path, STATUS_FILE, "no HDF5 library: %s", dlerror());
   }
   pthread_mutex_unlock(&turn);
   return status;

@@ -256,7 +256,7 @@ static void run_op(Machine *m, int i) {
 
 static bool go_on(Machine *m) {
   if (m->status != STATUS_OK) return false;
-  if (m->exhausted || tape_failed(m->tape)) m->status = STATUS_LIMIT;
+  if (machine_failed(m)) m->status = STATUS_LIMIT;
   if (m->plan.stop && *m->plan.stop) m->status = STATUS_INTERRUPTED;
   return m->status == STATUS_OK;
 }
@@ -482,6 +482,8 @@ void machine_call(Machine *m, int given, const double *numbers, int wanted, doub
   m->stage = 0;
   m->t = 1; /* known numbers are there */
 }
+
+bool machine_failed(const Machine *m) { return m->exhausted || (m->tape && tape_failed(m->tape)); }
 
 void machine_read(const Machine *m, int variable, double *out) {
   View x = m->value[variable];

@@ -124,6 +124,8 @@ void machine_free(Machine *machine);
 void machine_function(Machine *m, const Program *program, const MachineCode *code, int given,
                       int wanted);
 void machine_call(Machine *m, int given, const double *numbers, int wanted, double *out);
+/* Whether memory ran out in any of the calls: what they gave means nothing. */
+bool machine_failed(const Machine *machine);
 
 /* The numbers of a table at the step under way, row by row, [rows, cols]. */
 void machine_read(const Machine *machine, int variable, double *out);

@@ -196,7 +196,8 @@ Value *eval_part(Eval *eval, Span span, Value *base, int count, const Subscript 
   value->field = base->field ? mem_string(base->field) : NULL;
   value->layer = base->layer;
   value->truth = base->truth;
-  if (base->error) value->error = array_index(base->error, count, list, &why);
+  if (base->error && !(value->error = array_index(base->error, count, list, &why)))
+    return eval_array(eval, span, NULL, why, base->known && known);
   if (base->axes && value->kind == VALUE_ARRAY && axis_by_axis(count, list))
     value->axes = index_axes(base->axes, count, list);
   return value;

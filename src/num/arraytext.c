@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/memory.h"
 #include "base/plain.h"
 #include "num/arrayops.h"
 
@@ -213,9 +214,9 @@ static void put_array(FILE *out, const Array *a, int columns) {
 char *array_text(const Array *a, int columns) {
   char *text = NULL;
   size_t length;
-  FILE *out = open_memstream(&text, &length);
+  FILE *out = mem_stream(&text, &length);
   if (!out) return strdup("");
   put_array(out, a, columns);
-  fclose(out);
+  mem_stream_end(out);
   return text;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "num/random.h"
+#include "num/calm.h"
 #include "base/memory.h"
 #include "num/vecmath.h"
 
@@ -82,7 +83,10 @@ uint64_t random_stream_named(RandomPurpose purpose, const char *word) {
 }
 
 void sobol_table(int dims, size_t count, uint32_t *table) {
+  calm_begin();
   gsl_qrng *sequence = gsl_qrng_alloc(gsl_qrng_sobol, (unsigned)dims);
+  calm_end();
+  mem_insist(sequence);
   double point[SOBOL_DIMS];
   /* GSL leaves out the first point, the origin; the net property of the first 2^k points needs it.
    */

@@ -151,12 +151,12 @@ static void put_card(FILE *out, const Result *result, int columns) {
 char *text_result(const Result *result, int columns) {
   char *text = NULL;
   size_t length;
-  FILE *out = open_memstream(&text, &length);
+  FILE *out = mem_stream(&text, &length);
   if (!out) return mem_string(result->kind);
   if (strcmp(result->kind, "compare") == 0)
     put_comparison(out, result);
   else
     put_card(out, result, columns);
-  fclose(out);
+  mem_stream_end(out);
   return text;
 }

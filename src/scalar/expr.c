@@ -401,9 +401,9 @@ static void write(Writer *w, const Expr *e, int context) {
 char *expr_print(const Expr *e, const char *const *names) {
   char *text = NULL;
   size_t length = 0;
-  Writer w = {open_memstream(&text, &length), names, false, LONG_MAX};
+  Writer w = {mem_stream(&text, &length), names, false, LONG_MAX};
   write(&w, e, 0);
-  fclose(w.out);
+  mem_stream_end(w.out);
   return text;
 }
 
@@ -411,9 +411,9 @@ char *expr_source(const Expr *e, const char *const *names) {
   enum { MOST_TERMS = 10000 };
   char *text = NULL;
   size_t length = 0;
-  Writer w = {open_memstream(&text, &length), names, true, MOST_TERMS};
+  Writer w = {mem_stream(&text, &length), names, true, MOST_TERMS};
   write(&w, e, 0);
-  fclose(w.out);
+  mem_stream_end(w.out);
   if (w.budget >= 0) return text;
   free(text);
   return NULL;

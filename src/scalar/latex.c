@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Expressions in the notation of LaTeX (amsmath). */
+#include "base/memory.h"
 #include "scalar/expr.h"
 
 #include <math.h>
@@ -177,8 +178,8 @@ static void write(FILE *out, const Expr *e, const char *const *names, int contex
 char *expr_latex(const Expr *e, const char *const *names) {
   char *text = NULL;
   size_t length = 0;
-  FILE *out = open_memstream(&text, &length);
+  FILE *out = mem_stream(&text, &length);
   write(out, e, names, LOOSE);
-  fclose(out);
+  mem_stream_end(out);
   return text;
 }

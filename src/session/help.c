@@ -339,7 +339,7 @@ char *dmf_help(Dmf *dmf, const char *name) {
   PLAIN_LOCALE;
   char *text = NULL;
   size_t length;
-  FILE *out = open_memstream(&text, &length);
+  FILE *out = mem_stream(&text, &length);
   if (!out) return NULL;
   bool found = true;
   collect(dmf);
@@ -350,7 +350,7 @@ char *dmf_help(Dmf *dmf, const char *name) {
   } else {
     put_overview(dmf, out);
   }
-  fclose(out);
+  mem_stream_end(out);
   if (found) return text;
   free(text);
   return NULL;

@@ -83,7 +83,7 @@ char *dmf_manual(Dmf *dmf) {
   PLAIN_LOCALE;
   char *text = NULL;
   size_t length;
-  FILE *out = open_memstream(&text, &length);
+  FILE *out = mem_stream(&text, &length);
   if (!out) return mem_string("");
   const DmfTopic *topic;
   const char *group = "";
@@ -100,6 +100,6 @@ char *dmf_manual(Dmf *dmf) {
     put_text(out, topic->about);
   }
   fprintf(out, "%s.Sh SEE ALSO\n.Xr dmf 1 ,\n.Xr dmf-language 7\n", *group ? ".El\n" : "");
-  fclose(out);
+  mem_stream_end(out);
   return text;
 }

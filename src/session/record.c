@@ -12,13 +12,13 @@ char *dmf_who(Dmf *dmf) {
   PLAIN_LOCALE;
   char *text = NULL;
   size_t length;
-  FILE *out = open_memstream(&text, &length);
+  FILE *out = mem_stream(&text, &length);
   if (!out) return mem_string("");
   for (int i = 0; i < dmf->user->count; i++) {
     const Binding *binding = &dmf->user->items[i];
     fprintf(out, "%-16s  %s\n", binding->name, value_describe(binding->value));
   }
-  fclose(out);
+  mem_stream_end(out);
   return text;
 }
 

@@ -177,7 +177,7 @@ static bool add(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
   double *value = mem_block(m), *error = mem_block(m);
   machine_function(&function, p, &s->code, d.given, d.wanted->variable);
   bool fine = value && error && doubt(&measured, derive, &d, m, &times, value, error) &&
-              field_add(result, id, layer, s->sizes, value, error);
+              !machine_failed(&function) && field_add(result, id, layer, s->sizes, value, error);
   machine_free(&function);
   free(value);
   free(error);

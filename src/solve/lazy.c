@@ -364,9 +364,10 @@ static bool add_alignment(Lazy *s, Result *result, int layer, const double *phi)
   Machine function;
   machine_function(&function, s->complete, &s->code, given, o->variable);
   machine_call(&function, given, phi, o->variable, curve);
+  bool fine = !machine_failed(&function);
   machine_free(&function);
   for (size_t t = 1; t < s->sizes.steps; t++) curve[t] = curve[0];
-  bool fine = put_new(result, FIELD_ALIGNMENT, layer, s->sizes, curve);
+  fine = fine && put_new(result, FIELD_ALIGNMENT, layer, s->sizes, curve);
   free(curve);
   return fine;
 }
@@ -460,6 +461,12 @@ static Status start(Lazy *s, Program *program, const InitialKernels *given, int 
   s->f = mem_new(z.steps * z.all * z.outputs, sizeof *s->f);
   s->scratch = mem_new(3 * z.points * z.outputs, sizeof *s->scratch);
   return STATUS_OK;
+}
+
+/* Whether losses or errors were computed without memory, and mean nothing. */
+static bool starved(const Lazy *s) {
+  return s->complete && (machine_failed(&s->errors) || machine_failed(&s->losses) ||
+                         machine_failed(&s->test_losses));
 }
 
 static void clean(Lazy *s) {
@@ -559,6 +566,10 @@ Status lazy_solve(Program *program, const SolveOptions *options, const InitialKe
   Status status = start(&s, program, given, options->threads, why);
   s.parts = options->parts;
   if (status == STATUS_OK) status = solve_means(&s, options, why);
+  if (status != STATUS_INTERRUPTED && starved(&s)) {
+    free(*why);
+    status = run_refuse(why, 0);
+  }
   if (status == STATUS_OK) {
     Result *r = result_new("dmft");
     r->exact = !s.error;
@@ -573,8 +584,7 @@ Status lazy_solve(Program *program, const SolveOptions *options, const InitialKe
       *result = r;
     else {
       result_drop(r);
-      *why = mem_string("out of memory");
-      status = STATUS_LIMIT;
+      status = run_refuse(why, 0);
     }
   }
   clean(&s);

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/panels.h"
+#include "base/memory.h"
+#include "num/calm.h"
 
 #include <float.h>
 #include <gsl/gsl_integration.h>
 #include <math.h>
 
 void rule_make(Rule *rule) {
+  calm_begin();
   gsl_integration_glfixed_table *table = gsl_integration_glfixed_table_alloc(PANEL_NODES);
+  calm_end();
+  mem_insist(table);
   for (size_t i = 0; i < PANEL_NODES; i++) {
     gsl_integration_glfixed_point(-1, 1, i, &rule->x[i], &rule->w[i], table);
     double before = 1, now = rule->x[i];

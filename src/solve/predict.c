@@ -76,7 +76,8 @@ static bool split_loss(const Predict *p, Program *program) {
       errors[t] += fabs(delta[k] * f->error->data[t * batch + k]) / (double)z.points;
     rest[t] = loss->data[t] - bias[t];
   }
-  fine = fine && field_add(p->out, FIELD_LOSS_BIAS, 0, z, bias, errors) &&
+  fine = fine && !machine_failed(&losses) && !machine_failed(&slopes) &&
+         field_add(p->out, FIELD_LOSS_BIAS, 0, z, bias, errors) &&
          field_add(p->out, FIELD_LOSS_VARIANCE, 0, z, rest, loss_error->data);
   machine_free(&losses);
   machine_free(&slopes);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/memory.h"
 #include "syntax/build.h"
 
 #include <stdarg.h>
@@ -226,10 +227,10 @@ static void write_node(FILE *out, const Ast *node) {
 char *ast_print(const Ast *node) {
   char *text = NULL;
   size_t length;
-  FILE *out = open_memstream(&text, &length);
+  FILE *out = mem_stream(&text, &length);
   if (!out) return mem_string("");
   write_node(out, node);
-  fclose(out);
+  mem_stream_end(out);
   return text;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The tokens of the parser's own stream, put on lines again. What stands between two tokens is
  * white space, semicolons and comments; it is read from the text itself. */
+#include "base/memory.h"
 #include "syntax/format.h"
 #include "syntax/tokens.h"
 
@@ -375,10 +376,10 @@ char *script_format(Source *source, Diags *diags) {
   settle(&layout);
   char *text = NULL;
   size_t length;
-  FILE *out = open_memstream(&text, &length);
+  FILE *out = mem_stream(&text, &length);
   if (out) {
     write_lines(out, &layout);
-    fclose(out);
+    mem_stream_end(out);
   }
   free(layout.pieces);
   free(layout.lines);

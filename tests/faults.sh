@@ -1,0 +1,166 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Faults in turn (faults/shim.c): an allocation that fails, in the command or in the children that call
+# libhdf5; a write, fsync, rename and the like that fails, that is torn, or during which the process is
+# killed. Whatever happens, a run ends as it does without the fault, or with the documented status and
+# the reason; what it printed is a beginning of what it prints; every file holds what it held before, or
+# what the run makes; and the next run, without a fault, makes all of them and leaves nothing else.
+#
+# FAULTS=all, as make validate has it, takes every write and every kind of allocation; make check takes
+# some of them. ONLY chooses by a pattern of NAME KIND WHO HOW, such as "script memory child".
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+self=$here/$(basename "$0")
+DMF=${DMF:-$here/../dmf}
+SHIM=${SHIM:?the shim that make check builds}
+export DMF SHIM
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0
+
+# What is run, by name, in a directory that holds what lies in faults
+run() {
+  local LD_PRELOAD=$SHIM
+  export LD_PRELOAD
+  case $1 in
+  script) "$DMF" --threads 1 --seed "${2:-1}" everything.dmf ;;
+  check) "$DMF" check --json everything.dmf ;;
+  equations) "$DMF" equations small.dmf ;;
+  prompt) "$DMF" -i --threads 1 --seed "${2:-1}" <prompt.txt ;;
+  server) "$DMF" lsp <server.txt ;;
+  format) "$DMF" fmt -i loose.dmf ;;
+  host) ./host ;;
+  esac
+}
+
+# Whether a file of a directory is the one from before, or the one that is made
+known() {
+  local name=$1 side
+  for side in old new; do
+    cmp -s "$name" "$base/$side/$name" && return
+  done
+  return 1
+}
+
+# What is wrong with the files here; temporary ones are let be where the process ended at once
+wrong_files() {
+  local name
+  while IFS= read -r name; do
+    case $name in
+    ./out | ./err) ;;
+    ./prompt-saved.dmf) ;; # without the statements that failed
+    *.tmp) [ "$1" = ended ] || echo "  $name is left" ;;
+    *) known "$name" || echo "  $name is neither old nor new" ;;
+    esac
+  done < <(find . -type f)
+  (cd "$base/old" && find . -type f) | while IFS= read -r name; do [ -e "$name" ] || echo "  $name is gone"; done
+}
+
+# Whether what was printed is the beginning of what is printed
+begins() { cmp -s out "$base/out" || cmp -s -n "$(stat -c %s out)" out "$base/out"; }
+
+judge() { # judge KIND STATUS
+  case $1:$2 in
+  *:0) cmp -s out "$base/out" || echo "  status 0, but it prints something else" ;;
+  memory:6) grep -qs 'out of memory' err out || echo '  status 6 without "out of memory"' ;;
+  memory:[1235]) case $name in prompt | server) grep -qs 'out of memory' err out ;; *) false ;; esac ||
+    echo "  status $2 for want of memory" ;;
+  files:5) [ -s err ] || echo "  status 5 without a reason" ;;
+  files:6) [ "$who:$how" = child:kill ] || echo "  status 6" ;; # as if the system had wanted its memory
+  files:137) [ "$how" = kill ] || echo "  killed" ;;
+  *) echo "  status $2" ;;
+  esac
+  case $name:$1:$2 in
+  server:* | prompt:* | check:*) ;;
+  *) begins || echo "  it prints something else" ;;
+  esac
+  if [ "$2" = 137 ] || [ "$1:$2" = memory:6 ]; then wrong_files ended; else wrong_files going; fi
+}
+
+restart() {
+  run "$name" >out 2>err || echo "  the next run ends with status $?"
+  cmp -s out "$base/out" || echo "  the next run prints something else"
+  rm -f out err
+  diff -rq "$base/new" . | sed 's/^/  after the next run: /'
+}
+
+# one BASE NAME KIND WHO HOW NUMBER: a run with this fault, and the next one
+one() {
+  local status problems work=$base/work.$BASHPID
+  cp -r "$base/old" "$work" && cd "$work" || return
+  FAULT_KIND=$kind FAULT_WHO=$who FAULT_HOW=$how FAULT_AT=$number run "$name" >out 2>err
+  status=$?
+  problems=$(judge "$kind" $status)
+  [ -z "$problems" ] || problems+=$'\n'$(head -n 20 err | sed 's/^/  | /')
+  [ "$kind:$name" = memory:script ] && [ $((number % 7)) != 0 ] || problems+=$(restart)
+  cd "$base" && rm -rf "$work"
+  [ -z "$problems" ] || printf 'FAIL %s: %s %s %s %s\n%s\n' "$name" "$kind" "$who" "$how" "$number" "$problems"
+}
+
+if [ "${1:-}" = --one ]; then
+  read -r base name kind who how number <<<"$2"
+  one
+  exit 0
+fi
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+passed=0
+failed=0
+
+# prepare NAME: the directories before and after the run, and what it prints
+prepare() {
+  base=$scratch/$1
+  mkdir -p "$base/old" && cp "$here"/faults/*.{dmf,csv,txt} "$base/old"
+  case $1 in script | prompt) (cd "$base/old" && run "$1" 7 >/dev/null 2>&1) ;; esac
+  cp -r "$base/old" "$base/new"
+  (cd "$base/new" && run "$1" >"$base/out" 2>"$base/err") && return
+  echo "FAIL $1 without a fault"
+  cat "$base/err"
+  failed=$((failed + 1))
+  return 1
+}
+
+# sample COUNT: so many of the lines, evenly
+sample() {
+  if [ "${FAULTS:-few}" = all ]; then cat; else awk -v most="$1" '{ line[NR] = $0 }
+    END { step = NR > most ? NR / most : 1; for (i = 1; i <= NR; i += step) print line[int(i)] }'; fi
+}
+
+# try NAME KIND WHO HOW COUNT
+try() {
+  local name=$1 kind=$2 who=$3 how=$4 bad count
+  [[ "$name $kind $who $how" =~ ${ONLY:-.} ]] || return
+  cp -r "$base/old" "$base/count"
+  (cd "$base/count" && FAULT_KIND=$kind FAULT_WHO=$who FAULT_LIST=$base/list run "$name" >/dev/null 2>&1)
+  rm -rf "$base/count"
+  sample "$5" <"$base/list" | sed "s|^|$base $name $kind $who $how |" >"$base/faults"
+  tr '\n' '\0' <"$base/faults" | xargs -0 -r -n 1 -P 2 bash "$self" --one >"$base/failures"
+  count=$(wc -l <"$base/faults")
+  bad=$(grep -c '^FAIL ' "$base/failures")
+  cat "$base/failures"
+  [ "$count" -gt 0 ] || { echo "FAIL $name: nothing to fail, $kind $who"; bad=1 count=1; }
+  [ "${FAULTS:-few}" = few ] || echo "faults: $name, $kind, $who, $how: $count"
+  passed=$((passed + count - bad))
+  failed=$((failed + bad))
+}
+
+if prepare script; then
+  for how in fail tear kill; do
+    try script files self $how 12
+    try script files child $how 6
+  done
+  try script memory self fail 20
+  try script memory child fail 15
+fi
+if prepare check; then try check memory self fail 4; fi
+if prepare prompt; then
+  try prompt memory self fail 6
+  try prompt files self fail 6
+fi
+if prepare server; then try server memory self fail 6; fi
+if prepare equations; then try equations memory self fail 3; fi
+if prepare format; then
+  for how in fail tear kill; do try format files self $how 4; done
+  try format memory self fail 3
+fi
+echo "faults: $passed passed, $failed failed"
+[ "$failed" = 0 ]
