@@ -70,10 +70,60 @@ int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src
   Op op = {.kind = OP_MAP, .expr = expr, .src_count = count};
   for (int i = 0; i < count; i++) op.src[i] = src[i];
   Variable like = p->variables[shape_of(p, count, src)];
+  for (int i = 0; i < count && like.space == NO_SPACE; i++)
+    if (p->variables[src[i]].cols > like.cols) like.cols = p->variables[src[i]].cols;
   op.dst = add_variable(p, name, like.space, backward, like.positions);
   p->variables[op.dst].rows = like.rows;
   p->variables[op.dst].cols = like.cols;
   return emit(p, op);
+}
+
+/* A table with rows like those of a variable. */
+static int add_table_like(Program *p, char *name, int like, size_t cols) {
+  Variable v = p->variables[like];
+  int table = add_table(p, name, rows_of(p, like), cols);
+  p->variables[table].backward = v.backward;
+  p->variables[table].positions = v.positions;
+  return table;
+}
+
+int emit_gram(Program *p, char *name, int blocks, double factor, int x, int y) {
+  int dst = add_table_like(p, name, x, rows_of(p, y) / (size_t)blocks);
+  return emit(p, (Op){.kind = OP_GRAM,
+                      .dst = dst,
+                      .src = {x, y},
+                      .src_count = 2,
+                      .blocks = blocks,
+                      .factor = factor});
+}
+
+int emit_blend(Program *p, char *name, int blocks, double factor, int table, bool transposed,
+               int x) {
+  Variable a = p->variables[table], v = p->variables[x];
+  int dst =
+      add_variable(p, name, v.space, a.backward || v.backward, transposed ? a.cols : a.positions);
+  return emit(p, (Op){.kind = OP_BLEND,
+                      .dst = dst,
+                      .src = {table, x},
+                      .src_count = 2,
+                      .blocks = blocks,
+                      .factor = factor,
+                      .transpose_a = transposed});
+}
+
+int emit_softmax(Program *p, char *name, int blocks, bool causal, int table) {
+  int dst = add_table_like(p, name, table, (size_t)p->variables[table].cols);
+  return emit(p, (Op){.kind = OP_SOFTMAX,
+                      .dst = dst,
+                      .src = {table},
+                      .src_count = 1,
+                      .blocks = blocks,
+                      .causal = causal});
+}
+
+int emit_sums(Program *p, char *name, int table) {
+  int dst = add_table_like(p, name, table, 1);
+  return emit(p, (Op){.kind = OP_SUMS, .dst = dst, .src = {table}, .src_count = 1});
 }
 
 int emit_average(Program *p, char *name, double factor, int count, const int *src) {
@@ -115,6 +165,7 @@ int emit_rows(Program *p, char *name, RowMap map, int src) {
   int rows = v->rows / map.from * map.to; /* of a table */
   int dst = add_variable(p, name, v->space, v->backward, map.to);
   p->variables[dst].rows = rows;
+  p->variables[dst].cols = v->cols;
   return emit(
       p,
       (Op){.kind = OP_ROWS, .dst = dst, .src = {src}, .src_count = 1, .rows = add_row_map(p, map)});

@@ -19,6 +19,15 @@ int emit_apply(Program *p, char *name, int matrix, int x);
 int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src);
 /* factor <src_0>, or factor <src_0 src_1>, row by row. */
 int emit_average(Program *p, char *name, double factor, int count, const int *src);
+/* factor <x y> of all pairs of rows of the same one of so many blocks. */
+int emit_gram(Program *p, char *name, int blocks, double factor, int x, int y);
+/* factor A x, or factor A^T x, block by block, for a table A of pairs. Where either has a row for
+ * each output so has the result. */
+int emit_blend(Program *p, char *name, int blocks, double factor, int table, bool transposed,
+               int x);
+int emit_softmax(Program *p, char *name, int blocks, bool causal, int table);
+/* The sum of each row of a table. */
+int emit_sums(Program *p, char *name, int table);
 /* The sum of any number of variables. */
 int emit_sum(Program *p, char *name, int count, const int *src);
 /* Takes over the map. */

@@ -320,7 +320,11 @@ static int add_parts(Chain *chain, int which, int x, RowMap *maps, int count, ch
 
 /* Whether a variable has neurons; refuses otherwise. */
 static bool is_field(Chain *chain, int x) {
-  if (chain->p->variables[x].space == NO_SPACE)
+  const Variable *v = &chain->p->variables[x];
+  if (v->space == NO_SPACE && v->cols > 1)
+    refuse(chain, STATUS_SCRIPT, "A @ x mixes the positions of x by it",
+           "a table of pairs of positions has no neurons");
+  else if (v->space == NO_SPACE)
     refuse(chain, STATUS_SCRIPT, "it multiplies fields, or is added to them",
            "an average over neurons has no neurons");
   return !chain->broken;
@@ -331,10 +335,10 @@ static int lower_transposed(Chain *chain, const LayerStep *step, int y) {
   Program *p = chain->p;
   const LayerMatrix *source = &chain->layer->matrices[step->matrix];
   if (!is_field(chain, y)) return 0;
-  if (chain->joined[y] || grid_size(chain->grids[y]) > 1) {
-    refuse(chain, STATUS_SCRIPT, "pool(\"mean\") before it",
-           "a transpose acts on one vector for each point, not on %d positions",
-           grid_size(chain->grids[y]));
+  Grid grid = chain->grids[y];
+  if (chain->joined[y]) {
+    refuse(chain, STATUS_SCRIPT, "pool(\"mean\") in its place",
+           "after 'flatten' a transpose has no vectors of its own to act on");
     return 0;
   }
   int from = add_space(p, SPACE_WIDE, mem_string("n"), NULL),
@@ -350,9 +354,10 @@ static int lower_transposed(Chain *chain, const LayerStep *step, int y) {
   p->matrices[matrix].factor = s == 0 ? 1 : fabs(s);
   share_entries(chain, step->matrix, 0, 1, matrix);
   join(chain, p->matrices[matrix].to, p->variables[y].space);
-  int image = add_variable(p, mem_format("h%d", chain->depth), p->matrices[matrix].from, false, 1);
+  int image = add_variable(p, mem_format("h%d", chain->depth), p->matrices[matrix].from, false,
+                           grid_size(grid));
   emit(p, (Op){.kind = OP_APPLY_T, .dst = image, .matrix = matrix, .src = {y}, .src_count = 1});
-  return placed(chain, image, single, false);
+  return placed(chain, image, grid, false);
 }
 
 static int lower_apply(Chain *chain, const LayerStep *step, int x, int variable) {
@@ -366,9 +371,9 @@ static int lower_apply(Chain *chain, const LayerStep *step, int x, int variable)
     refuse(chain, STATUS_SCRIPT, NULL, "after 'flatten' there are no positions for a convolution");
     return 0;
   }
-  if (!joined && !m->window && grid_size(grid) > 1) {
-    refuse(chain, STATUS_SCRIPT, "pool(\"mean\") or flatten before it",
-           "this layer acts on one vector for each point, not on %d positions", grid_size(grid));
+  if (!joined && chain->layer->readout && grid_size(grid) > 1) {
+    refuse(chain, STATUS_SCRIPT, "pool, last or flatten before it",
+           "the readout acts on one vector for each point, not on %d positions", grid_size(grid));
     return 0;
   }
   chain->depth++;
@@ -472,6 +477,10 @@ static int lower_map(Chain *chain, const LayerStep *step, const int *at, int var
   Grid grid = spread(chain, count, src, &joined);
   if (chain->broken) return 0;
   int fields = join_fields(chain, count, src);
+  if (fields && fields < count)
+    for (int i = 0; i < count; i++)
+      if (p->variables[src[i]].cols > 1) is_field(chain, src[i]);
+  if (chain->broken) return 0;
   char *name = name_of_map(chain, step->expr, fields == count, fields == 0);
   int dst = emit_map(p, name, expr_substitute(p->pool, step->expr, with), count, src);
   return placed(chain, dst, grid, joined);
@@ -491,6 +500,59 @@ static int lower_average(Chain *chain, const LayerStep *step, const int *at) {
   if (chain->broken) return 0;
   int m = emit_average(p, mem_format("m%d", ++chain->tables), 1, count, src);
   return placed(chain, m, grid, false);
+}
+
+/* A table of the pairs of positions p of x and q of y, for each point. */
+static int lower_gram(Chain *chain, const LayerStep *step, const int *at) {
+  Program *p = chain->p;
+  int x = at[step->source], y = at[step->other];
+  if (!is_field(chain, x) || !is_field(chain, y)) return 0;
+  if (chain->joined[x] || chain->joined[y])
+    refuse(chain, STATUS_SCRIPT, "gram before 'flatten'",
+           "after 'flatten' there are no positions to compare");
+  join(chain, p->variables[x].space, p->variables[y].space);
+  if (chain->broken) return 0;
+  int m = emit_gram(p, mem_format("m%d", ++chain->tables), (int)sizes_of(p).all, 1, x, y);
+  return placed(chain, m, chain->grids[x], false);
+}
+
+/* Whether a variable is a table of pairs of positions; refuses otherwise. Of one position it is a
+ * number. */
+static bool is_pairs(Chain *chain, int table, const char *what) {
+  const Variable *v = &chain->p->variables[table];
+  if (v->space != NO_SPACE || (v->cols == 1 && v->positions > 1))
+    refuse(chain, STATUS_SCRIPT, "gram(x, y) is such a table",
+           "%s is of a table of pairs of positions", what);
+  return !chain->broken;
+}
+
+static int lower_softmax(Chain *chain, const LayerStep *step, int table) {
+  Program *p = chain->p;
+  if (!is_pairs(chain, table, "the softmax of a layer")) return 0;
+  Variable v = p->variables[table];
+  if (step->causal && v.positions != v.cols) {
+    refuse(chain, STATUS_SCRIPT, NULL, "a causal softmax is of as many positions, not of %d and %d",
+           v.positions, v.cols);
+    return 0;
+  }
+  int a = emit_softmax(p, mem_format("m%d", ++chain->tables), (int)sizes_of(p).all, step->causal,
+                       table);
+  return placed(chain, a, chain->grids[table], false);
+}
+
+static int lower_blend(Chain *chain, const LayerStep *step, const int *at) {
+  Program *p = chain->p;
+  int table = at[step->source], x = at[step->other];
+  if (!is_pairs(chain, table, "what mixes positions, A @ x,") || !is_field(chain, x)) return 0;
+  int cols = p->variables[table].cols, positions = grid_size(chain->grids[x]);
+  if (cols != positions || chain->joined[x]) {
+    refuse(chain, STATUS_SCRIPT, NULL, "a table of %d columns mixes as many positions, not %d",
+           cols, chain->joined[x] ? 1 : positions);
+    return 0;
+  }
+  int dst =
+      emit_blend(p, mem_format("x%d", ++chain->maps), (int)sizes_of(p).all, 1, table, false, x);
+  return placed(chain, dst, chain->grids[table], false);
 }
 
 static int lower_position(Chain *chain, const LayerStep *step, int x) {
@@ -534,6 +596,9 @@ static void lower_layer(Chain *chain, const Layer *layer) {
     case STEP_APPLY: *out = lower_apply(chain, step, x, i + 1); break;
     case STEP_APPLY_T: *out = lower_transposed(chain, step, x); break;
     case STEP_AVERAGE: *out = lower_average(chain, step, at); break;
+    case STEP_GRAM: *out = lower_gram(chain, step, at); break;
+    case STEP_SOFTMAX: *out = lower_softmax(chain, step, x); break;
+    case STEP_BLEND: *out = lower_blend(chain, step, at); break;
     case STEP_AT: *out = lower_position(chain, step, x); break;
     case STEP_BIAS: *out = lower_bias(chain, step); break;
     case STEP_MAP: *out = lower_map(chain, step, at, i + 1); break;
@@ -657,11 +722,15 @@ bool program_reuses(const Program *p) {
   return false;
 }
 
-bool program_averages(const Program *p) {
+static bool has_op(const Program *p, OpKind kind) {
   for (int i = 0; i < p->op_count; i++)
-    if (p->ops[i].kind == OP_AVERAGE) return true;
+    if (p->ops[i].kind == kind) return true;
   return false;
 }
+
+bool program_averages(const Program *p) { return has_op(p, OP_AVERAGE) || has_op(p, OP_GRAM); }
+
+bool program_compares(const Program *p) { return has_op(p, OP_GRAM); }
 
 bool is_readout(const Program *p, int matrix) {
   const Matrix *m = &p->matrices[matrix];

@@ -62,8 +62,12 @@ static void print_constant(FILE *out, const Constant *c) {
     fprintf(out, "known [%zu, %zu]%s\n", c->rows, c->cols, c->steps ? " at t" : "");
 }
 
-static void print_average(FILE *out, const Op *op, const char *const *names) {
+static void print_factor(FILE *out, const Op *op) {
   if (op->factor != 1) fprintf(out, "%g ", op->factor);
+}
+
+static void print_average(FILE *out, const Op *op, const char *const *names) {
+  print_factor(out, op);
   fprintf(out, op->src_count > 1 ? "<%s %s>\n" : "<%s>\n", names[0], names[op->src_count - 1]);
 }
 
@@ -85,6 +89,16 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   case OP_CONST: print_constant(out, &p->constants[op->constant]); break;
   case OP_MOMENT: fprintf(out, "<%s %sᵀ>\n", names[0], names[1]); break;
   case OP_AVERAGE: print_average(out, op, names); break;
+  case OP_GRAM:
+    print_factor(out, op);
+    fprintf(out, "<%s %sᵀ> of each point\n", names[0], names[1]);
+    break;
+  case OP_BLEND:
+    print_factor(out, op);
+    fprintf(out, "%s%s %s of each point\n", names[0], op->transpose_a ? "ᵀ" : "", names[1]);
+    break;
+  case OP_SOFTMAX: fprintf(out, "softmax %s%s\n", names[0], op->causal ? ", causal" : ""); break;
+  case OP_SUMS: fprintf(out, "Σ_q %s\n", names[0]); break;
   case OP_MIX:
     fprintf(out, "%s%s %s%s\n", names[0], op->transpose_a ? "ᵀ" : "", names[1],
             op->transpose_b ? "ᵀ" : "");

@@ -11,7 +11,9 @@
  * the pairs (mu, p), and for what flows backward (mu, c) or (mu, p, c); what stands last runs
  * fastest. A matrix acts on every row alike. OP_ROWS combines rows of one point: a convolution is a
  * sum of matrices, one for each pixel of the window, that act on shifted rows. Other variables are
- * tables of plain numbers: outputs and errors [(mu, c), 1], kernels [a, b], losses [1, 1].
+ * tables of plain numbers: outputs and errors [(mu, c), 1], kernels [a, b], losses [1, 1]; those of
+ * pairs of rows of one block of rows, a point, are [(mu, p), q]: OP_GRAM makes them, and OP_BLEND
+ * combines the rows q by them to rows p.
  *
  * Scaling. Matrices are operators that keep fields of order one: W between populations carries
  * 1/sqrt(N), from the inputs 1/sqrt(D), and the readout gives f = w . x / (gamma N). Everything
@@ -105,6 +107,13 @@ typedef enum OpKind {
   OP_CONST,  /* dst = known numbers */
   OP_MOMENT, /* dst = <src_0 src_1>, all pairs of rows, or of groups of rows, averaged */
   OP_AVERAGE, /* dst = factor <src_0>, or factor <src_0 src_1>, row by row, a table of one column */
+  OP_GRAM,    /* dst = factor <src_0 src_1>, all pairs of rows of the same block: a table [rows of
+                 src_0, rows of src_1 in a block] */
+  OP_BLEND,   /* dst = factor src_0 src_1, block by block, with a table src_0 of such pairs, or its
+                 transpose */
+  OP_SOFTMAX, /* dst = softmax of each row of the table src_0; causal: of its first columns, up to
+                 the number of the row in its block, and 0 beyond */
+  OP_SUMS,    /* dst = sum of each row of the table src_0 */
   OP_MIX,     /* dst = src_0 src_1 with a table src_0; either table may be transposed */
   OP_BLOCK,   /* dst = part of the table src_0 */
   OP_LSE,     /* dst = log of the sum of exp(src_0) over the outputs of a point */
@@ -127,9 +136,11 @@ typedef struct Op {
   int rows;                      /* OP_ROWS: the row map */
   int constant;                  /* OP_CONST */
   int group;                     /* OP_MOMENT: rows of a group */
-  double factor;                 /* OP_AVERAGE */
+  double factor;                 /* OP_AVERAGE, OP_GRAM, OP_BLEND */
+  int blocks;                    /* OP_GRAM, OP_BLEND, OP_SOFTMAX: how many blocks of rows */
+  bool causal;                   /* OP_SOFTMAX */
   int first[2];                  /* OP_BLOCK: its first row and column */
-  bool transpose_a, transpose_b; /* OP_MIX */
+  bool transpose_a, transpose_b; /* OP_MIX; of OP_BLEND that of src_0 */
   bool once;                     /* at t = 0 only; what it makes stays */
 } Op;
 
@@ -310,6 +321,8 @@ void program_tie(Program *program, int matrix, int again);
 bool program_reuses(const Program *program);
 /* Whether averages over neurons stand in its passes. */
 bool program_averages(const Program *program);
+/* Whether tables of pairs of rows stand in its passes. */
+bool program_compares(const Program *program);
 /* Whether a matrix takes features to the outputs. */
 bool is_readout(const Program *program, int matrix);
 /* Whether kernels of a result are those of this matrix. */

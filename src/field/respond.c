@@ -46,7 +46,7 @@ static bool spread(Reach *r) {
   bool more = false;
   for (int i = 0; i < r->p->op_count; i++) {
     const Op *op = &r->p->ops[i];
-    if (op->kind == OP_MAP || op->kind == OP_WEIGH || op->kind == OP_ROWS)
+    if (op->kind == OP_MAP || op->kind == OP_WEIGH || op->kind == OP_ROWS || op->kind == OP_BLEND)
       for (int k = 0; k < op->src_count; k++) more |= reach(r, op->src[k], op->dst);
     if (op->kind != OP_APPLY && op->kind != OP_APPLY_T) continue;
     more |= spread_by_matrix(r, op);

@@ -118,10 +118,15 @@ static bool is_table_variable(const Program *p, int variable) {
 }
 
 /* The adjoint of a table is gamma df/dt, that of a field gamma N df/dv: what a table does to the
- * ratio N neurons of a field adds up to an average over them times ratio. */
-static int gathered(Reverse *r, int table, int field) {
-  double ratio = r->p->spaces[r->p->variables[field].space].ratio;
-  return emit_average(r->p, backward_name(r, table), ratio, 1, &field);
+ * ratio N neurons of a field adds up to an average over them times ratio. What a number does to a
+ * row of a table adds up along the row. */
+static int gathered(Reverse *r, int table, int part) {
+  Program *p = r->p;
+  const Variable *own = &p->variables[table], *v = &p->variables[part];
+  if (v->space == NO_SPACE && v->cols > own->cols)
+    return emit_sums(p, backward_name(r, table), part);
+  if (v->space == NO_SPACE || own->space != NO_SPACE) return part;
+  return emit_average(p, backward_name(r, table), p->spaces[v->space].ratio, 1, &part);
 }
 
 /* What each neuron adds to the adjoint of a table. */
@@ -151,6 +156,36 @@ static void reverse_average(Reverse *r, const Op *op, int m) {
   }
 }
 
+/* s = factor <x y>, pairs of rows of a block: x takes up s y / ratio, and y takes up s^T x. */
+static void reverse_gram(Reverse *r, const Op *op, int s) {
+  Program *p = r->p;
+  int x = op->src[0], y = op->src[1];
+  double factor = op->factor / p->spaces[p->variables[x].space].ratio;
+  accumulate(r, x, emit_blend(p, backward_name(r, x), op->blocks, factor, s, false, y));
+  accumulate(r, y, emit_blend(p, backward_name(r, y), op->blocks, factor, s, true, x));
+}
+
+/* o = factor A v, block by block: A takes up a sum over neurons, v the transpose of A. */
+static void reverse_blend(Reverse *r, const Op *op, int o) {
+  Program *p = r->p;
+  int a = op->src[0], v = op->src[1];
+  double ratio = p->spaces[p->variables[v].space].ratio;
+  accumulate(r, a, emit_gram(p, backward_name(r, a), op->blocks, op->factor * ratio, o, v));
+  accumulate(r, v, emit_blend(p, backward_name(r, v), op->blocks, op->factor, a, true, o));
+}
+
+/* a = softmax(s): the adjoint of s is a (d - sum a d), with d that of a. */
+static void reverse_softmax(Reverse *r, const Op *op, int d) {
+  Program *p = r->p;
+  const Expr *a = expr_arg(p->pool, 0), *b = expr_arg(p->pool, 1), *c = expr_arg(p->pool, 2);
+  char *name = backward_name(r, op->src[0]);
+  int products = emit_map(p, mem_format("%s.a", name), expr_call(p->pool, PRIM_MUL, a, b, NULL), 2,
+                          (int[]){op->dst, d});
+  int sums = emit_sums(p, mem_format("%s.s", name), products);
+  const Expr *e = expr_call(p->pool, PRIM_MUL, a, expr_call(p->pool, PRIM_SUB, b, c, NULL), NULL);
+  accumulate(r, op->src[0], emit_map(p, name, e, 3, (int[]){op->dst, d, sums}));
+}
+
 /* d/d(argument i) of the map, times the adjoint y of its result. */
 static void reverse_argument(Reverse *r, const Op *op, int i, int y) {
   Program *p = r->p;
@@ -160,7 +195,7 @@ static void reverse_argument(Reverse *r, const Op *op, int i, int y) {
   const Expr *with[OP_MAX_ARGS];
   bool gathers = is_table_variable(p, op->src[i]) && !is_table_variable(p, y);
   if (slope->prim == PRIM_CONST && slope->value == 1) {
-    accumulate(r, op->src[i], gathers ? gathered(r, op->src[i], y) : y);
+    accumulate(r, op->src[i], gathered(r, op->src[i], y));
     return;
   }
   for (int k = 0; k < op->src_count; k++) {
@@ -175,7 +210,7 @@ static void reverse_argument(Reverse *r, const Op *op, int i, int y) {
   char *name = backward_name(r, op->src[i]);
   if (gathers) name = of_neurons(name);
   int part = emit_map(p, name, product, count + 1, src);
-  accumulate(r, op->src[i], gathers ? gathered(r, op->src[i], part) : part);
+  accumulate(r, op->src[i], gathered(r, op->src[i], part));
 }
 
 static void reverse_rows(Reverse *r, const Op *op, int y) {
@@ -195,6 +230,9 @@ static void reverse_pass(Program *p, int f, int seed, Rule rule) {
     if (op.kind == OP_APPLY_T) reverse_transpose(&r, &op, y);
     if (op.kind == OP_AVERAGE) reverse_average(&r, &op, y);
     if (op.kind == OP_ROWS) reverse_rows(&r, &op, y);
+    if (op.kind == OP_GRAM) reverse_gram(&r, &op, y);
+    if (op.kind == OP_BLEND) reverse_blend(&r, &op, y);
+    if (op.kind == OP_SOFTMAX) reverse_softmax(&r, &op, y);
     if (op.kind == OP_MAP)
       for (int k = 0; k < op.src_count; k++) reverse_argument(&r, &op, k, y);
   }

@@ -277,6 +277,21 @@ static void reverse_lse(Reading *r, const TapeOp *op) {
       din[(i * M + m) * li] += exp(x[i * li] - y[i / group * lo]) * dout[(i / group * M + m) * lo];
 }
 
+/* din = a (da - sum a da) along each row: where a is 0 nothing comes back. */
+static void reverse_softmax(Reading *r, const TapeOp *op) {
+  const Tape *tape = r->tape;
+  View in = op->arg[0], out = op->out;
+  size_t M = r->M, lo = tape_stride(tape, out), li = tape_stride(tape, in);
+  const double *dout = bar(r, out), *a = tape_data(tape, out);
+  double *din = wanted(r, in);
+  for (size_t i = 0; i < out.rows && din && !r->failed; i++)
+    for (size_t m = 0; m < M; m++) {
+      const double *d = dout + (i * M + m) * lo, *row = a + i * lo;
+      double *to = din + (i * M + m) * li, sum = dot(out.cols, row, d);
+      for (size_t k = 0; k < out.cols; k++) to[k] += row[k] * (d[k] - sum);
+    }
+}
+
 /* x <- C^{-T} x for n columns. */
 static void solve_transposed(const double *C, size_t k, double *x, size_t n) {
   for (size_t i = k; i-- > 0;) {
@@ -333,6 +348,7 @@ static void reverse(Reading *r, const TapeOp *op) {
   case MAP: reverse_map(r, op); break;
   case RESHAPE: reverse_reshape(r, op); break;
   case LSE: reverse_lse(r, op); break;
+  case SOFTMAX: reverse_softmax(r, op); break;
   case CHOLESKY: reverse_cholesky(r, op); break;
   case SOLVE: reverse_solve(r, op); break;
   }

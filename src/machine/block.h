@@ -24,6 +24,7 @@ typedef enum TapeKind {
   MAP,
   RESHAPE,
   LSE,
+  SOFTMAX,
   CHOLESKY,
   SOLVE
 } TapeKind;

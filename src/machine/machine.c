@@ -149,6 +149,60 @@ static void run_rows(Machine *m, const Op *op, View out) {
                   view_rows(in, (a * from + (size_t)map->source[k]) * C, C));
 }
 
+static View block_rows(View all, size_t blocks, size_t k) {
+  size_t rows = all.rows / blocks;
+  return view_rows(all, k * rows, rows);
+}
+
+static void run_gram(Machine *m, const Op *op, View out) {
+  size_t blocks = (size_t)op->blocks;
+  for (size_t k = 0; k < blocks; k++)
+    tape_average(m->tape, block_rows(out, blocks, k), op->factor,
+                 block_rows(m->value[op->src[0]], blocks, k),
+                 block_rows(m->value[op->src[1]], blocks, k), 1);
+}
+
+/* Of rows (p, c) those of output c of C, in a block of their own; all of them where C = 1. */
+static View rows_of_output(Machine *m, View rows, size_t C, size_t c) {
+  if (C == 1) return rows;
+  View own = tape_same(m->tape, view_rows(rows, 0, rows.rows / C));
+  for (size_t p = 0; p < own.rows; p++)
+    tape_copy(m->tape, view_rows(own, p, 1), 1, view_rows(rows, p * C + c, 1));
+  return own;
+}
+
+/* out += factor A^T x within a block, where A, or x, may have a row for each output. */
+static void blend_back(Machine *m, double factor, View a, View x, View out) {
+  size_t C = out.rows / a.cols;
+  for (size_t c = 0; c < C; c++) {
+    View table = rows_of_output(m, a, a.rows >= x.rows ? C : 1, c),
+         rows = rows_of_output(m, x, x.rows >= a.rows ? C : 1, c), part = out;
+    if (C > 1) part = tape_same(m->tape, view_rows(out, 0, a.cols));
+    tape_product(m->tape, part, factor, table, rows, TRANSPOSE_A);
+    for (size_t q = 0; q < a.cols && C > 1; q++)
+      tape_copy(m->tape, view_rows(out, q * C + c, 1), 1, view_rows(part, q, 1));
+  }
+}
+
+static void run_blend(Machine *m, const Op *op, View out) {
+  size_t blocks = (size_t)op->blocks;
+  for (size_t k = 0; k < blocks; k++) {
+    View a = block_rows(m->value[op->src[0]], blocks, k),
+         x = block_rows(m->value[op->src[1]], blocks, k), own = block_rows(out, blocks, k);
+    if (op->transpose_a)
+      blend_back(m, op->factor, a, x, own);
+    else
+      tape_product(m->tape, own, op->factor, a, x, AS_IS);
+  }
+}
+
+static void run_sums(Machine *m, View in, View out) {
+  double *ones = mem_new(in.cols, sizeof *ones);
+  for (size_t k = 0; k < in.cols; k++) ones[k] = 1;
+  tape_product(m->tape, out, 1, in, tape_constant(m->tape, in.cols, 1, ones), AS_IS);
+  free(ones);
+}
+
 static void run_apply(Machine *m, const Op *op, View out) {
   int root = m->p->matrices[op->matrix].weights;
   machine_kind(&m->plan, root)
@@ -194,6 +248,12 @@ static void compute(Machine *m, int i, const Op *op, View out) {
   case OP_AVERAGE:
     tape_average_rows(m->tape, out, op->factor, *a, op->src_count > 1 ? *b : NO_VIEW);
     break;
+  case OP_GRAM: run_gram(m, op, out); break;
+  case OP_BLEND: run_blend(m, op, out); break;
+  case OP_SOFTMAX:
+    tape_softmax(m->tape, out, *a, op->causal ? out.rows / (size_t)op->blocks : 0);
+    break;
+  case OP_SUMS: run_sums(m, *a, out); break;
   case OP_MIX: tape_product(m->tape, out, 1, *a, *b, which); break;
   case OP_LSE: tape_lse(m->tape, out, *a); break;
   case OP_START: run_start(m, op, out); break;

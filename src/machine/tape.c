@@ -416,6 +416,16 @@ void tape_lse(Tape *tape, View out, View in) {
   }
 }
 
+void tape_softmax(Tape *tape, View out, View in, size_t period) {
+  if (tape->failed) return;
+  record(tape, SOFTMAX, out, 1)->arg[0] = in;
+  const double *from = tape_data(tape, in);
+  double beta, *to = target(tape, out, &beta);
+  for (size_t r = 0; r < out.rows; r++)
+    softmax(out.cols, period ? r % period + 1 : out.cols, from + r * tape_stride(tape, in),
+            to + r * tape_stride(tape, out));
+}
+
 /* ---- orthonormal directions ---- */
 
 /* Rows made orthogonal to the `count` rows of q once more: what is left of a field may be small

@@ -127,6 +127,9 @@ void tape_map(Tape *tape, View out, const TapeMap *map, const View *args);
 void tape_reshape(Tape *tape, View out, View in);
 /* Tables of one column: out[i] = log sum_k exp(in[i group + k]). */
 void tape_lse(Tape *tape, View out, View in);
+/* Tables: every row of out is the softmax of that row of in; with a `period` only over the columns
+ * up to the number of the row in its block of so many rows, and 0 beyond. */
+void tape_softmax(Tape *tape, View out, View in, size_t period);
 /* Gram-Schmidt in order of the rows of wide `residual`, which are orthogonal to the rows of `basis`
  * already: appends to the block `basis` a direction for every row whose mean square in what is left
  * exceeds tol^2 times scale[row], writes the coordinates of all rows in the new directions into the

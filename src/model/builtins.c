@@ -335,6 +335,41 @@ Value *builtin_dot(Call *call) {
     return forward_average(call, call->args[0], call->args[1]);
   return binary(call, array_dot);
 }
+/* x y' over the number of columns. */
+static Array *gram_of(const Array *x, const Array *y, const char **why) {
+  Array *across = array_transpose(y, why), *products = NULL;
+  if (across) products = array_matmul(x, across, why);
+  array_drop(across);
+  if (!products) return NULL;
+  double columns = (double)x->shape[x->rank - 1];
+  for (size_t i = 0; i < products->size; i++) products->data[i] /= columns;
+  return products;
+}
+
+Value *builtin_gram(Call *call) {
+  const Value *y = given(call, 1) ? call->args[1] : call->args[0];
+  if (call->args[0]->kind == VALUE_SYMBOL || y->kind == VALUE_SYMBOL)
+    return forward_gram(call, call->args[0], y);
+  const char *why = NULL;
+  Array *a = take(call, 0), *b = !a ? NULL : given(call, 1) ? take(call, 1) : array_keep(a);
+  Array *array = a && b ? gram_of(a, b, &why) : NULL;
+  bool broken = !a || !b;
+  array_drop(a);
+  array_drop(b);
+  return broken ? call_broken(call) : call_give(call, array, why);
+}
+
+Value *builtin_softmax(Call *call) {
+  double causal;
+  if (call->args[0]->kind == VALUE_SYMBOL) return forward_softmax(call);
+  const char *why = NULL;
+  Array *x = call_whole(call, 1, 0, 1, &causal) ? take(call, 0) : NULL;
+  if (!x) return call_broken(call);
+  Array *array = array_softmax(x, causal != 0, &why);
+  array_drop(x);
+  return call_give(call, array, why);
+}
+
 Value *builtin_solve(Call *call) { return binary(call, array_solve); }
 Value *builtin_inv(Call *call) { return unary(call, array_inverse); }
 Value *builtin_det(Call *call) { return unary(call, array_det); }

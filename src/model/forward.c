@@ -271,7 +271,7 @@ static int known_step(Layer *layer, LayerStep step) {
   for (int i = 0; i < layer->step_count; i++) {
     const LayerStep *own = &layer->steps[i];
     if (own->kind == step.kind && own->matrix == step.matrix && own->source == step.source &&
-        own->other == step.other && own->position == step.position)
+        own->other == step.other && own->position == step.position && own->causal == step.causal)
       return i + 1;
   }
   return layer_step(layer, step);
@@ -311,17 +311,43 @@ Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x) {
   return image;
 }
 
+/* A step of one variable, or of two, that works on neurons. */
+static Value *joined(Eval *eval, const Span *places, Span span, const char *what, LayerStep step,
+                     const Value *x, const Value *y) {
+  const Expr *e = field_of(eval, places[0], what, x);
+  const Expr *other = y ? field_of(eval, places[1], what, y) : NULL;
+  if (!e || (y && !other)) return value_new(&eval->heap, VALUE_BROKEN);
+  step.source = map_step(eval, span, e);
+  step.other = y ? map_step(eval, span, other) : -1;
+  refuse_inputs(eval, span, step.source == 0 || step.other == 0);
+  return variable(eval, known_step(&eval->forward->layer, step));
+}
+
 Value *forward_average(Call *call, const Value *x, const Value *y) {
-  Eval *eval = call->eval;
   if (!forward_of(call)) return call_broken(call);
-  const char *what = "an average over neurons is of what enters the layer or is made of it";
-  const Expr *e = field_of(eval, call->places[0], what, x);
-  const Expr *other = y ? field_of(eval, call->places[1], what, y) : NULL;
-  if (!e || (y && !other)) return call_broken(call);
-  int source = map_step(eval, call->span, e), second = y ? map_step(eval, call->span, other) : -1;
-  refuse_inputs(eval, call->span, source == 0 || second == 0);
-  return variable(eval, known_step(&eval->forward->layer,
-                                   (LayerStep){STEP_AVERAGE, .source = source, .other = second}));
+  return joined(call->eval, call->places, call->span,
+                "an average over neurons is of what enters the layer or is made of it",
+                (LayerStep){.kind = STEP_AVERAGE}, x, y);
+}
+
+Value *forward_gram(Call *call, const Value *x, const Value *y) {
+  if (!forward_of(call)) return call_broken(call);
+  return joined(call->eval, call->places, call->span,
+                "averages over neurons are of what enters the layer or is made of it",
+                (LayerStep){.kind = STEP_GRAM}, x, y);
+}
+
+Value *forward_softmax(Call *call) {
+  bool causal;
+  if (!forward_of(call) || !truth(call, 1, &causal)) return call_broken(call);
+  return joined(call->eval, call->places, call->span, "the softmax is of a table of pairs",
+                (LayerStep){.kind = STEP_SOFTMAX, .causal = causal}, call->args[0], NULL);
+}
+
+Value *forward_blend(Eval *eval, Span span, const Value *table, const Value *x) {
+  if (!in_layer(eval, span)) return value_new(&eval->heap, VALUE_BROKEN);
+  return joined(eval, (Span[]){span, span}, span, "a table A @ x mixes positions of a variable",
+                (LayerStep){.kind = STEP_BLEND}, table, x);
 }
 
 Value *forward_position(Eval *eval, Span span, const Value *x, double position) {

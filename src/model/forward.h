@@ -29,6 +29,12 @@ Value *forward_transpose(Eval *eval, Span span, const Value *matrix);
 Value *forward_scale(Eval *eval, Span span, const Value *matrix, const Value *factor);
 /* <x>, or <x y> (y not NULL), over neurons, of variables of the layer under way. */
 Value *forward_average(Call *call, const Value *x, const Value *y);
+/* <x_p y_q> over neurons, at all pairs of positions. */
+Value *forward_gram(Call *call, const Value *x, const Value *y);
+/* The softmax of the table that is the first argument, along its last axis. */
+Value *forward_softmax(Call *call);
+/* A @ x: the positions of x mixed by a table. */
+Value *forward_blend(Eval *eval, Span span, const Value *table, const Value *x);
 /* x[position] of a variable. */
 Value *forward_position(Eval *eval, Span span, const Value *x, double position);
 

@@ -148,6 +148,7 @@ static Value *matrix_product(Eval *eval, Span span, Value *a, Value *b) {
   Value *early = broken_or_unknown(eval, a, b);
   if (early) return early;
   if (a->kind == VALUE_MATRIX) return forward_apply(eval, span, a, b);
+  if (a->kind == VALUE_SYMBOL && eval->forward) return forward_blend(eval, span, a, b);
   const Value *odd = a->kind != VALUE_ARRAY ? a : b->kind != VALUE_ARRAY ? b : NULL;
   if (odd)
     return eval_error(eval, span,

@@ -35,19 +35,25 @@ int layer_step(Layer *layer, LayerStep step) {
   return layer->step_count;
 }
 
+bool step_joins(const LayerStep *step) {
+  return (step->kind == STEP_AVERAGE && step->other >= 0) || step->kind == STEP_GRAM ||
+         step->kind == STEP_BLEND;
+}
+
+/* Whether a step is made of this variable. */
+static bool reads(const LayerStep *step, int variable) {
+  if (step->kind == STEP_MAP) return expr_depends(step->expr, variable);
+  if (step->kind == STEP_BIAS) return false;
+  return step->source == variable || (step_joins(step) && step->other == variable);
+}
+
 bool *layer_needs(const Layer *layer) {
   bool *needed = mem_new((size_t)layer->step_count + 1, sizeof *needed);
   if (layer->result > 0) needed[layer->result - 1] = true;
   for (int i = layer->step_count - 1; i >= 0; i--) {
     const LayerStep *step = &layer->steps[i];
     if (!needed[i]) continue;
-    for (int v = 1; v <= i; v++) {
-      bool reads = step->kind == STEP_MAP ? expr_depends(step->expr, v)
-                                          : step->kind != STEP_BIAS &&
-                                                (v == step->source ||
-                                                 (step->kind == STEP_AVERAGE && v == step->other));
-      needed[v - 1] = needed[v - 1] || reads;
-    }
+    for (int v = 1; v <= i; v++) needed[v - 1] = needed[v - 1] || reads(step, v);
   }
   return needed;
 }

@@ -18,6 +18,9 @@ typedef enum StepKind {
   STEP_BIAS,    /* a matrix on the constant 1 */
   STEP_MAP,     /* elementwise */
   STEP_AVERAGE, /* a number for each row: the average over neurons of one variable, or of two */
+  STEP_GRAM,    /* a table: the averages over neurons of two variables at all pairs of positions */
+  STEP_SOFTMAX, /* of a table, along its last axis */
+  STEP_BLEND,   /* positions of a variable mixed by a table: sum_q A_pq x_q */
   STEP_POOL,    /* the mean over positions */
   STEP_AT,      /* one position */
   STEP_FLATTEN  /* all positions together: what acts next has weights for each of them */
@@ -25,10 +28,11 @@ typedef enum StepKind {
 
 typedef struct LayerStep {
   StepKind kind;
-  int matrix;       /* index into the layer's matrices */
-  int source;       /* the variable, but for STEP_BIAS and STEP_MAP */
-  int other;        /* STEP_AVERAGE: the variable that multiplies it, or -1 */
-  int position;     /* STEP_AT */
+  int matrix;   /* index into the layer's matrices */
+  int source;   /* the variable, but for STEP_BIAS and STEP_MAP; STEP_BLEND: the table */
+  int other;    /* STEP_AVERAGE: the variable that multiplies it, or -1; STEP_GRAM, STEP_BLEND */
+  int position; /* STEP_AT */
+  bool causal;  /* STEP_SOFTMAX: position p sees positions up to p */
   const Expr *expr; /* STEP_MAP: argument i stands for variable i */
 } LayerStep;
 
@@ -135,6 +139,8 @@ void layers_free(Layer *layers, int count);
  */
 int layer_matrix(Layer *layer, LayerMatrix matrix);
 int layer_step(Layer *layer, LayerStep step);
+/* Whether a step is made of two variables, `source` and `other`. */
+bool step_joins(const LayerStep *step);
 /* Whether what leaves is made of each step [step_count]; to be freed. */
 bool *layer_needs(const Layer *layer);
 

@@ -106,6 +106,10 @@ Array *array_diff(const Array *a, double axis, const char **why);
  * xs must ascend. */
 Array *array_interp(const Array *x, const Array *xs, const Array *ys, const char **why);
 
+/* exp(a) over its sum along the last axis; `causal`, row p of each square [..., n, n] is that of
+ * its first p + 1 columns, and 0 beyond. */
+Array *array_softmax(const Array *a, bool causal, const char **why);
+
 /* The numbers below which a fraction q of all elements lies, with the shape of q; linear between
  * neighbouring elements. */
 Array *array_quantile(const Array *a, const Array *q, const char **why);

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "num/arrayfail.h"
 #include "num/arrayops.h"
+#include "num/linalg.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -234,6 +235,21 @@ Array *array_interp(const Array *x, const Array *xs, const Array *ys, const char
   if (!out) return NULL;
   for (size_t i = 0; i < x->size; i++)
     out->data[i] = interpolate(x->data[i], xs->data, ys->data, xs->size);
+  return out;
+}
+
+Array *array_softmax(const Array *a, bool causal, const char **why) {
+  size_t n = a->rank ? a->shape[a->rank - 1] : 0;
+  if (!a->rank) return array_fail(why, STATUS_SCRIPT, "softmax takes an array, not a number");
+  if (causal && (a->rank < 2 || a->shape[a->rank - 2] != n)) {
+    char text[ARRAY_SHAPE_TEXT];
+    return array_fail(why, STATUS_SCRIPT,
+                      "a causal softmax takes square matrices, not an array of shape %s",
+                      array_shape_text(a, text));
+  }
+  Array *out = array_fresh(a->rank, a->shape, why);
+  for (size_t i = 0; out && i < a->size; i += n)
+    softmax(n, causal ? i / n % n + 1 : n, a->data + i, out->data + i);
   return out;
 }
 

@@ -63,6 +63,13 @@ double dot(size_t n, const double *x, const double *y) { return cblas_ddot((int)
 
 void axpy(size_t n, double a, const double *x, double *y) { cblas_daxpy((int)n, a, x, 1, y, 1); }
 
+void softmax(size_t n, size_t count, const double *x, double *out) {
+  double most = -INFINITY, sum = 0;
+  for (size_t k = 0; k < count; k++) most = fmax(most, x[k]);
+  for (size_t k = 0; k < count; k++) sum += out[k] = exp(x[k] - most);
+  for (size_t k = 0; k < n; k++) out[k] = k < count ? out[k] / sum : 0;
+}
+
 int mat_root(size_t n, const double *a, double *f) {
   double *w = mem_new(n, sizeof *w);
   for (size_t i = 0; i < n * n; i++) {

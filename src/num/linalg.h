@@ -22,6 +22,9 @@ double dot(size_t n, const double *x, const double *y);
 /* y += a x */
 void axpy(size_t n, double a, const double *x, double *y);
 
+/* exp(x_k) over the sum of exp(x_j) for the first `count` of n numbers, and 0 beyond. */
+void softmax(size_t n, size_t count, const double *x, double *out);
+
 /* A factor F[n, rank] of a symmetric positive semidefinite A[n, n] = F F^T; eigenvalues below
  * 1e-14 of the largest are left out. Returns the rank, or -1 if A has an eigenvalue below -1e-8 of
  * the largest or is not finite. F has n columns of storage. */

@@ -58,6 +58,9 @@ static Reading reading_of(const Fluctuate *s, bool theory) {
 
 /* ---- the forward runs ---- */
 
+/* What a table of pairs sends back to what it is made of may vanish in the mean, as scores of
+ * attention do at the start. Among orthogonal noise it would be rounding, but it fluctuates, and
+ * what it then multiplies has to be among the directions of a run: plain noise leaves it there. */
 static MachinePlan plan_of(Fluctuate *s, const MachineCode *code, int replicate) {
   const Problem *problem = s->program->problem;
   MachinePlan plan = {.program = s->complete,
@@ -68,7 +71,7 @@ static MachinePlan plan_of(Fluctuate *s, const MachineCode *code, int replicate)
                       .weights = neurons_weights(&s->neurons, replicate),
                       .gamma = problem->gamma,
                       .tol = 1e-2,
-                      .improve = s->neurons.method == SAMPLES,
+                      .improve = s->neurons.method == SAMPLES && !program_compares(s->program),
                       .independent = is_independent(s),
                       .record = true,
                       /* an uncentred output has mean zero at the start: what it is here is sampling

@@ -65,6 +65,10 @@ static void calculate(Tape *tape, const Maps *maps, View *first, View *second) {
   tape_map(tape, z, maps->product, (View[]){y, c});
   *first = tape_table(tape, ROWS, ROWS, false);
   tape_average(tape, *first, 1, z, x, 1);
+  View soft = tape_table(tape, ROWS, ROWS, false), causal = tape_table(tape, ROWS, ROWS, false);
+  tape_softmax(tape, soft, G, 0);
+  tape_softmax(tape, causal, mixed, 2);
+  tape_product(tape, *first, 0.5, soft, causal, TRANSPOSE_B);
   View T = tape_table(tape, ROWS, ROWS, false), sums = tape_table(tape, 2, 1, false);
   tape_map(tape, T, maps->product, (View[]){G, column});
   tape_lse(tape, sums, c);
@@ -198,6 +202,17 @@ static void fresh_blocks_are_zero(bool record) {
   tape_free(tape);
 }
 
+/* Rows of a block see columns up to their number; large numbers do not overflow. */
+static void softmax_sees_the_past(void) {
+  Tape *tape = tape_new(NULL, 0, NULL, false, false);
+  View s = tape_constant(tape, 4, 2, (double[]){5, 9, 1000, 1000, -2, 3, 0, log(3)}),
+       a = tape_table(tape, 4, 2, false);
+  tape_softmax(tape, a, s, 2);
+  const double wanted[] = {1, 0, 0.5, 0.5, 1, 0, 0.25, 0.75};
+  for (int i = 0; i < 8; i++) CHECK(fabs(tape_data(tape, a)[i] - wanted[i]) < 1e-15);
+  tape_free(tape);
+}
+
 int main(void) {
   ExprPool *pool = expr_pool_new();
   Maps maps = make_maps(pool);
@@ -207,6 +222,7 @@ int main(void) {
   fresh_noise(true, 1);
   fresh_noise(false, 0.5);
   passive_columns();
+  softmax_sees_the_past();
   fresh_blocks_are_zero(true);
   fresh_blocks_are_zero(false);
   tape_map_free(maps.tanh);
