@@ -73,7 +73,7 @@ static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *me
 
 %type <node> signal step line statement when otherwise block entry_line expr primary item argument subscript bound
 %type <node> param
-%type <kids> lines steps entries items exprs arguments argument_list subscripts params param_list
+%type <kids> lines steps entries items exprs arguments argument_list subscripts params param_list signals
 %type <code> declarer definer
 
 %%
@@ -114,8 +114,19 @@ statement:
 | declarer NAME '{' entries '}'         { $$ = build_declare(build, @$, $1, $2, $4); }
 | definer NAME '(' params ')' '=' expr  { $$ = NAMED((AstKind)$1, $2, ADD($4, $7)); }
 | definer NAME '(' params ')' block     { $$ = NAMED((AstKind)$1, $2, ADD($4, $6)); }
+| FUNCTION NAME '(' params ')' '=' expr { $$ = NAMED(AST_FUNCTION, $2, ADD($4, $7)); }
+| FUNCTION NAME '(' params ')' block    { $$ = NAMED(AST_FUNCTION, $2, ADD($4, $6)); }
+| FUNCTION NAME '(' params ')' OF signals '=' expr
+                                        { $$ = build_family(build, @$, $2, $7, $4, $9); }
+| FUNCTION NAME '(' params ')' OF signals block
+                                        { $$ = build_family(build, @$, $2, $7, $4, $8); }
 | LAYER NAME '(' params ')' OF signal '{' steps '}'
                                         { $$ = NAMED(AST_LAYER, $2, ADD(ADD($4, $7), build_node(build, AST_BLOCK, @9, $9))); }
+;
+
+signals:
+  signal                                { $$ = KIDS(1, $1); }
+| signals ',' signal                    { $$ = ADD($1, $3); }
 ;
 
 signal: NAME                            { $$ = NAMED(AST_PARAM, $1, NULL); };
@@ -161,8 +172,7 @@ entry_line:
 ;
 
 definer:
-  FUNCTION                              { $$ = AST_FUNCTION; }
-| ACTIVATION                            { $$ = AST_ACTIVATION; }
+  ACTIVATION                            { $$ = AST_ACTIVATION; }
 | LOSS                                  { $$ = AST_LOSS; }
 ;
 

@@ -377,10 +377,16 @@ Value *eval_body(Eval *eval, const Ast *function, Value **args, Span span) {
   return value;
 }
 
-static Formals formals_of_parameters(const Ast *function, int count) {
-  Formals formals = {function->name, mem_new((size_t)count + 1, sizeof(char *)), count, false};
-  for (int i = 0; i < count; i++) formals.names[i] = function->kid[i]->name;
+/* Of the parameters from number `first` to before `end`. */
+static Formals formals_between(const Ast *function, int first, int end) {
+  Formals formals = {function->name, mem_new((size_t)(end - first) + 1, sizeof(char *)),
+                     end - first, false};
+  for (int i = first; i < end; i++) formals.names[i - first] = function->kid[i]->name;
   return formals;
+}
+
+static Formals formals_of_parameters(const Ast *function, int count) {
+  return formals_between(function, 0, count);
 }
 
 static Formals formals_of_function(const Ast *function) {
@@ -401,7 +407,31 @@ bool eval_arguments(Eval *eval, const Ast *call, const Ast *function, int count,
   return !arguments.broken && !arguments.unknown;
 }
 
+/* A call of `function NAME(parameters) of arguments`: the function of the arguments. */
+static Value *call_family(Eval *eval, const Ast *node, const Ast *function) {
+  int before = (int)function->number;
+  Formals formals = formals_between(function, before, function->count - 1);
+  Arguments arguments = bind(eval, node, &formals);
+  for (int i = 0; i < formals.count; i++)
+    if (!arguments.values[i] && !function->kid[before + i]->count)
+      missing(eval, node->span, &formals, i, &arguments);
+  Value *value = value_new(&eval->heap, arguments.broken    ? VALUE_BROKEN
+                                        : arguments.unknown ? VALUE_UNKNOWN
+                                                            : VALUE_ACTIVATION);
+  if (value->kind == VALUE_ACTIVATION) {
+    value->activation.name = mem_string(function->name);
+    value->activation.node = function;
+    value->activation.bound = mem_new((size_t)function->count, sizeof(Value *));
+    for (int i = 0; i < formals.count; i++)
+      value->activation.bound[before - 1 + i] = value_keep(arguments.values[i]);
+  }
+  arguments_free(&arguments);
+  free(formals.names);
+  return value;
+}
+
 static Value *call_function(Eval *eval, const Ast *node, const Ast *function) {
+  if (function->number > 0) return call_family(eval, node, function);
   Formals formals = formals_of_function(function);
   Arguments arguments = bind(eval, node, &formals);
   mark_draws(eval, &formals, &arguments);

@@ -189,6 +189,24 @@ static bool is_fresh(const Optimizer *optimizer) {
   return optimizer->kind == OPT_ONLINE || number(optimizer, "fresh") > 0;
 }
 
+/* A function of the step and of their number, at this number of them: a function of the step. */
+static Value *with_steps(Eval *eval, Value *eta, size_t steps) {
+  const Ast *node = eta->kind == VALUE_FUNCTION     ? eta->function
+                    : eta->kind == VALUE_ACTIVATION ? eta->activation.node
+                                                    : NULL;
+  Value **bound = eta->kind == VALUE_ACTIVATION ? eta->activation.bound : NULL;
+  bool second = node && node->count > 2 && !node->kid[1]->count && !(bound && bound[0]);
+  if (!second) return eta;
+  Value *value = value_new(&eval->heap, VALUE_ACTIVATION);
+  value->activation.name = mem_string(node->name);
+  value->activation.node = node;
+  value->activation.bound = mem_new((size_t)node->count, sizeof(Value *));
+  value->activation.bound[0] = value_keep(value_number(&eval->heap, (double)steps));
+  for (int i = 1; bound && i + 2 < node->count; i++)
+    value->activation.bound[i] = value_keep(bound[i]);
+  return value;
+}
+
 /* The learning rates as a number or a vector: a function is taken at the steps 0 .. T-1. NULL after
  * reporting. */
 static const Value *rates(Eval *eval, const Optimizer *optimizer, size_t steps) {
@@ -198,7 +216,7 @@ static const Value *rates(Eval *eval, const Optimizer *optimizer, size_t steps) 
     const char *why = NULL;
     Array *t = array_range(0, (double)steps - 1, 1, &why);
     if (!t) return eval_fail(eval, STATUS_LIMIT, span, NULL, "%s", why), NULL;
-    eta = eval_apply(eval, span, eta, value_array(&eval->heap, t));
+    eta = eval_apply(eval, span, with_steps(eval, eta, steps), value_array(&eval->heap, t));
     if (eta->kind == VALUE_BROKEN) return NULL;
     bool numbers = eta->kind == VALUE_NUMBER || eta->kind == VALUE_ARRAY;
     if (!numbers && eta->kind != VALUE_UNKNOWN) {

@@ -179,7 +179,9 @@ static void offer_arguments(const Place *place) {
                     : value->kind == VALUE_ACTIVATION ? value->activation.node
                                                       : NULL;
   int others = node && node->kind == AST_LAYER ? 2 : 1; /* children that are no parameters */
-  for (int i = 0; node && i + others < node->count; i++) offer_argument(place, node->kid[i]->name);
+  int first = value && value->kind == VALUE_FUNCTION ? (int)node->number : 0;
+  for (int i = first; node && i + others < node->count; i++)
+    offer_argument(place, node->kid[i]->name);
 }
 
 static bool in_statement(const Place *place, const char *word) {

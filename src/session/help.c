@@ -117,10 +117,11 @@ static void add_fields(Dmf *dmf) {
 static const char *declared_usage(Arena *arena, const Ast *node) {
   const char *text = arena_format(arena, "%s(", node->name);
   int parameters = node->kind == AST_LAYER ? node->count - 2 : node->count - 1;
-  for (int i = 0; i < parameters; i++) {
+  int first = node->kind == AST_FUNCTION ? (int)node->number : 0;
+  for (int i = first; i < parameters; i++) {
     const Ast *parameter = node->kid[i];
     char *fallback = parameter->count ? ast_source(parameter->kid[0]) : NULL;
-    text = arena_format(arena, "%s%s%s%s%s", text, i ? ", " : "", parameter->name,
+    text = arena_format(arena, "%s%s%s%s%s", text, i > first ? ", " : "", parameter->name,
                         fallback ? " = " : "", fallback ? fallback : "");
     free(fallback);
   }

@@ -23,6 +23,7 @@ typedef struct Writer {
   const Scope *base;   /* the names of the language keep their meaning */
   const Layer *layers; /* of the chain */
   Array *rates;        /* the learning rate of each step */
+  Array *other_rates;  /* of the optimizer in another one, or NULL */
   char *text;
   ResultRecipe *recipe;
   Definition *definitions;
@@ -292,9 +293,9 @@ static char *optimizer_text(Writer *w, const Optimizer *optimizer, bool inner) {
     const char *name = signature->list[i].name;
     const Value *value = optimizer->args[i];
     if (value->kind == VALUE_NONE) continue;
-    if (inner && eval_is_activation(value)) w->sayable = false;
-    char *argument =
-        eval_is_activation(value) ? list_or_name(w, name, w->rates) : value_text(w, name, value);
+    Array *rates = inner ? w->other_rates : w->rates;
+    char *argument = eval_is_activation(value) && rates ? list_or_name(w, name, rates)
+                                                        : value_text(w, name, value);
     mem_append(&text, "%s%s = %s", i ? ", " : "", name, argument);
     free(argument);
   }
@@ -343,14 +344,21 @@ static void write_call(Writer *w, const Call *call) {
   free(arguments);
 }
 
+/* The first `steps` of these rates; NULL where there are none, or no memory. */
+static Array *first_rates(const double *rates, size_t steps) {
+  Array *array = rates ? array_new(1, &steps) : NULL;
+  if (array) memcpy(array->data, rates, steps * sizeof *rates);
+  return array;
+}
+
 void recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe) {
   const Dmf *dmf = call->eval->host->self;
-  Array *rates = array_new(1, &steps);
+  Array *rates = first_rates(problem->eta, steps);
   if (!rates) return;
-  memcpy(rates->data, problem->eta, steps * sizeof *rates->data);
   Writer w = {.base = dmf->base,
               .layers = problem->layers,
               .rates = rates,
+              .other_rates = first_rates(problem->other_eta, steps),
               .text = mem_string(""),
               .recipe = recipe,
               .sayable = true};
@@ -365,4 +373,5 @@ void recipe_write(const Call *call, const Problem *problem, size_t steps, Result
   free(w.definitions);
   free(w.taken);
   array_drop(rates);
+  array_drop(w.other_rates);
 }

@@ -112,6 +112,15 @@ Ast *build_declare(Build *build, Span span, int op, Name name, Kids *entries) {
   return node;
 }
 
+Ast *build_family(Build *build, Span span, Name name, Kids *arguments, Kids *parameters,
+                  Ast *body) {
+  double count = arguments->count;
+  for (int i = 0; i < parameters->count; i++) kids_add(build, arguments, parameters->item[i]);
+  Ast *node = build_named(build, AST_FUNCTION, span, name, kids_add(build, arguments, body));
+  node->number = count;
+  return node;
+}
+
 Ast *build_number(Build *build, Span span, double number) {
   Ast *node = leaf(build, AST_NUMBER, span);
   node->number = number;

@@ -26,6 +26,8 @@
  *   ASSIGN   name = kid 0
  *   FUNCTION, ACTIVATION, LOSS
  *            name ( kids 0..count-2 = PARAM ) = kid count-1, of a FUNCTION also a BLOCK
+ *   FUNCTION with number > 0
+ *            name ( kids number..count-2 = PARAM ) of kids 0..number-1 = PARAM
  *   LAYER    name ( kids 0..count-3 = PARAM ) of kid count-2 = PARAM, kid count-1 = BLOCK
  *   RETURN   kid 0
  *   PARAM    name, kid 0 = default or NULL (count 0 or 1)

@@ -213,7 +213,9 @@ static bool at_statement(const Tokens *tokens, const Token *token) {
 /* Whether the next token, a soft word, is a keyword here. */
 static bool acts(Tokens *tokens, const Token *token) {
   if (token->kind == TO) return token_ends_operand(tokens->last.kind);
-  if (token->kind == OF) return tokens->statement == LAYER && tokens->last.kind == ')';
+  if (token->kind == OF)
+    return (tokens->statement == LAYER || tokens->statement == FUNCTION) &&
+           tokens->last.kind == ')';
   const Token *next = peek(tokens, 1);
   if (next->gap.source || !at_statement(tokens, token)) return false;
   return next->kind == NAME || soft(next->kind) || begins_statement(next->kind) ||

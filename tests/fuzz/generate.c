@@ -19,7 +19,7 @@ static const char preamble[] =
     "model m2 { layers = input -> 2 * dense(relu) -> readout; width = 4 }\n"
     "training tr { dataset = d; optimizer = gd(eta = 0.1); steps = 2 }\n"
     "th = dmft(m, tr, samples = 64)\nne = simulate(m, tr, ensemble = 2)\n"
-    "function f(x, k = 2) = x*k\nfunction g(x) = g(x)\nactivation act(h, a = 1) = tanh(a*h)\n"
+    "function f(x, k = 2) = x*k\nfunction g(x) = g(x)\nfunction fam(a, b = 1) of t, T = a*t/T + b\nactivation act(h, a = 1) = tanh(a*h)\n"
     "loss lo(f, y) = (f - y)^2\n"
     "a1 = [1, 2, 3]; a2 = [[1, 2], [3, 4]]; a3 = zeros(2, 2, 2); e = zeros(0); s = \"str\"; n = "
     "3\n";
