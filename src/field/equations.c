@@ -74,10 +74,26 @@ static void row_of_response(const Anatomy *a, int matrix, bool x_side) {
   row_end(a->w);
 }
 
+/* Nothing is met by what never acts on that side. */
 static bool met_before(const Program *p, int matrix, int v) {
+  if (v < 0) return true;
   for (int m = 0; m < matrix; m++)
     if (p->matrices[m].x == v || p->matrices[m].y == v) return true;
   return false;
+}
+
+/* Averages in layers, what follows of them, and their adjoints. */
+static void write_numbers(const Anatomy *a) {
+  if (program_averages(a->p)) write_prose(a->w, "Averages in layers, numbers for each point:");
+  for (int i = 0; i < a->p->op_count; i++) {
+    const Op *op = &a->p->ops[i];
+    if (!is_number(a->p, op->dst)) continue;
+    put_variable(a, op->dst, here, WHOLE);
+    row_piece(a->w);
+    put(a->w, "= ");
+    put_made(a, op, here, WHOLE);
+    row_end(a->w);
+  }
 }
 
 static void write_order_parameters(const Anatomy *a) {
@@ -97,11 +113,14 @@ static void write_order_parameters(const Anatomy *a) {
   for (int m = 0; m < p->matrix_count; m++)
     if (!met_before(p, m, p->matrices[m].y)) row_of_kernel(a, p->matrices[m].y);
   if (constant) write_prose(a->w, "The constant input of the biases has kernel 1.");
-  for (int m = 0; m < p->matrix_count; m++) responses |= a->responds_x[m] || a->responds_y[m];
+  write_numbers(a);
+  for (int m = 0; m < p->matrix_count; m++)
+    responses |= !acts_again(p, m) && (a->responds_x[m] || a->responds_y[m]);
   if (responses)
     write_prose(a->w,
                 "Responses to the noise of a matrix that is met on both sides by populations:");
   for (int m = 0; m < p->matrix_count; m++) {
+    if (acts_again(p, m)) continue;
     if (a->responds_x[m]) row_of_response(a, m, true);
     if (a->responds_y[m]) row_of_response(a, m, false);
   }
@@ -116,20 +135,34 @@ static void put_tangent_name(const Anatomy *a, const char *times) {
   if (!a->frozen) put(a->w, "(%s)", times);
 }
 
+/* What a pair of uses of a matrix adds. */
+static void piece_of_tangent(const Anatomy *a, const Matrix *m, const Matrix *n) {
+  put_factor(a, m->rate * tangent_share(a->p, m));
+  if (a->p->variables[m->y].positions > 1) put_sum(a, "", "p,q", NULL);
+  bool readout = !is_wide(a->p, m->to), unit = readout && is_unit(a, m->y);
+  if (!unit) put_overlap(a, m->y, n->learns, WHOLE);
+  if (!unit && !is_unit(a, m->x)) put(a->w, "{ }");
+  if (!is_unit(a, m->x)) put_overlap(a, m->x, n->x, WHOLE);
+}
+
+/* What stands in for a gradient does not correlate with it at initialisation. */
+static bool is_tangent(const Anatomy *a, const Matrix *m, const Matrix *n) {
+  bool apart = a->frozen && n->learns != n->y;
+  return m->weights == n->weights && m->rate != 0 && m->x >= 0 && n->x >= 0 && !apart;
+}
+
 static void row_of_tangent(const Anatomy *a) {
+  const Matrix *matrices = a->p->matrices;
+  int count = a->p->matrix_count;
   bool first = true;
   put_tangent_name(a, "t,s");
-  for (int k = 0; k < a->p->matrix_count; k++) {
-    const Matrix *m = &a->p->matrices[k];
-    if (m->rate == 0) continue;
+  for (int i = 0; i < count * count; i++) {
+    const Matrix *m = &matrices[i / count], *n = &matrices[i % count];
+    if (!is_tangent(a, m, n)) continue;
     row_piece(a->w);
     put(a->w, first ? "= " : "+ ");
     first = false;
-    if (m->rate != 1) put(a->w, "%g{ }", m->rate);
-    if (a->p->variables[m->y].positions > 1) put_sum(a, "", "p,q", NULL);
-    if (!is_unit(a, m->y)) put_kernel(a, m->y, here, there, WHOLE);
-    if (!is_unit(a, m->y) && !is_unit(a, m->x)) put(a->w, "{ }");
-    if (!is_unit(a, m->x)) put_kernel(a, m->x, here, there, WHOLE);
+    piece_of_tangent(a, m, n);
   }
   if (first) {
     row_piece(a->w);
@@ -199,31 +232,39 @@ static void row_of_flow(const Anatomy *a) {
 
 static void row_of_average_output(const Anatomy *a) {
   put_output(a, "f", here, WHOLE);
-  row_piece(a->w);
-  put(a->w, "= ");
-  put_fraction(a->w, "1", "{gamma}");
   bool first = true;
   for (int k = 0; k < a->p->matrix_count; k++) {
     if (!is_readout(a->p, k)) continue;
-    if (!first) row_piece(a->w);
-    put(a->w, first ? "{<}" : "+ {<}");
+    char *ratio = mem_format("%g", a->p->spaces[a->p->matrices[k].from].ratio);
+    row_piece(a->w);
+    put(a->w, first ? "= " : "+ ");
     first = false;
+    put_fraction(a->w, ratio, "{gamma}");
+    put(a->w, "{<}");
     put_variable(a, op_of(a->p, k, OP_APPLY_T)->dst, here, WHOLE);
     put(a->w, "{ }");
     put_variable(a, a->p->matrices[k].x, here, WHOLE);
     put(a->w, "{>}");
+    free(ratio);
   }
   row_end(a->w);
+}
+
+/* Steps of their own size, whatever the tangent kernel. */
+static bool has_steps(const Anatomy *a) {
+  return a->p->update.temperature > 0 || !follows_gradients(a->p);
 }
 
 static void write_output(const Anatomy *a) {
   bool flow = a->p->update.flow, plain = !has_memory(a) && !a->p->update.weight;
   write_heading(a->w, "Tangent kernel and output");
   row_of_tangent(a);
-  if (a->closure == CLOSURE_FULL) {
+  if (a->closure == CLOSURE_FULL || (is_expanded(a) && has_memory(a))) {
     row_of_average_output(a);
     row_of_delta(a, here);
-    if (!plain) return;
+    if (is_expanded(a))
+      write_prose(a->w, "This average, too, is kept to order ${gamma}{squared}$.");
+    if (!plain || has_steps(a)) return;
     write_prose(
         a->w,
         flow ? "This $f$ moves by the tangent kernel, $df/d{tau} = ({eta}/P) {sum} K {Delta}$ with "
@@ -276,17 +317,23 @@ static void write_parameters(const Anatomy *a) {
   char *eta = eta_varies(problem) ? mem_string("(t)") : equal_to(problem->eta[0]);
   char *step = equal_to(problem->dt);
   char *dt = problem->optimizer == OPT_FLOW ? mem_format(", $dt%s$", step) : mem_string("");
-  char *beta = memory_text(", ${beta}%s$", problem->beta),
-       *lambda = memory_text(", ${lambda}%s$", problem->decay);
+  char *parts[] = {
+      memory_text(", ${beta}%s$", problem->beta),    memory_text(", ${beta}_1%s$", problem->beta1),
+      memory_text(", ${beta}_2%s$", problem->beta2), memory_text(", ${epsilon}%s$", problem->eps),
+      memory_text(", ${lambda}%s$", problem->decay), memory_text(", $T%s$", problem->temperature)};
+  enum { PARTS = sizeof parts / sizeof *parts };
+  char *memory = mem_string("");
+  for (int i = 0; i < PARTS; i++) mem_append(&memory, "%s", parts[i]);
   char *tests = problem->tests ? mem_format(", %d for tests", problem->tests) : mem_string("");
   char *outputs = problem->outputs > 1
                       ? mem_format("; outputs $c = 1, {dots}, %d$", problem->outputs)
                       : mem_string("");
   write_prose(a->w,
-              "${gamma}%s$, ${eta}%s$%s%s%s; steps $t, s = 0, {dots}, %d$; points ${mu}, {alpha}$: "
+              "${gamma}%s$, ${eta}%s$%s%s; steps $t, s = 0, {dots}, %d$; points ${mu}, {alpha}$: "
               "$P = %d$ for training%s%s.",
-              gamma, eta, dt, beta, lambda, problem->steps, problem->points, tests, outputs);
-  char *used[] = {gamma, eta, step, dt, beta, lambda, tests, outputs};
+              gamma, eta, dt, memory, problem->steps, problem->points, tests, outputs);
+  for (int i = 0; i < PARTS; i++) free(parts[i]);
+  char *used[] = {gamma, eta, step, dt, memory, tests, outputs};
   for (size_t i = 0; i < sizeof used / sizeof *used; i++) free(used[i]);
 }
 
@@ -315,28 +362,19 @@ static void write_closure(const Anatomy *a) {
   }
 }
 
-const char *equations_refuse(const Program *p, Closure closure) {
-  bool memory = p->update.momentum > 0 || p->update.decay > 0;
-  if (!follows_gradients(p))
-    return "the equations are written for optimizers that follow gradients; ir says how this one "
-           "moves "
-           "the weights";
+const char *equations_refuse(const Program *p) {
+  if (p->update.polar.on)
+    return "the equations are written for optimizers that move each weight by its own history; ir "
+           "says how this one moves matrices";
   if (update_scales(&p->update))
     return "the equations are written for gradients as they are: without clipping, not normalized";
-  if (closure == CLOSURE_PERTURBATIVE && memory)
-    return "the expansion in gamma is written for gradient descent and flow, without momentum and "
-           "weight decay";
-  if (p->update.temperature > 0)
-    return "the equations are written for a training without noise: temperature = 0";
-  if (program_reuses(p) || program_averages(p))
-    return "the equations are written for matrices that act once, and without averages over "
-           "neurons "
-           "in a layer; ir prints the program";
-  if (!is_of_one_width(p)) return "the equations are written for layers of one width";
-  if (p->problem->rule != RULE_BACKPROP)
-    return "the equations are written for backprop; under other rules the updates take up other "
-           "fields "
-           "than the gradients, and ir says which";
+  for (int i = 0; i < p->forward_count; i++)
+    if (p->ops[i].kind == OP_APPLY_T)
+      return "the equations are written for matrices that act forward, not as their transposes; ir "
+             "prints the program";
+  if (is_entrywise(p) && (program_reuses(p) || p->problem->parameterization != PARAM_MUP))
+    return "for this optimizer the equations are written for matrices that act once, in the units "
+           "of mup; ir prints the program";
   return NULL;
 }
 

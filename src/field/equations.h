@@ -8,7 +8,7 @@
 #include "field/program.h"
 
 /* Why these equations cannot be written, or NULL. */
-const char *equations_refuse(const Program *program, Closure closure);
+const char *equations_refuse(const Program *program);
 /* As text for a terminal, or as the body of a document of LaTeX; to be freed. */
 char *equations_print(const Program *program, Closure closure, bool latex);
 /* A complete document of LaTeX around such bodies; to be freed. */

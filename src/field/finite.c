@@ -3,26 +3,37 @@
 #include "base/memory.h"
 #include "field/symbols.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-/* The root of the number of entries that a product with the matrix sums over: "" where it is one.
- */
-static const char *root_of_sum(const Anatomy *a, const Matrix *m) {
+/* The root of the number of entries that a product with the matrix sums over, into `root`: "" where
+ * it is one. */
+enum { ROOT = 32 };
+static void root_of_sum(const Anatomy *a, const Matrix *m, char root[ROOT]) {
   const Space *from = &a->p->spaces[m->from];
-  if (from->kind == SPACE_WIDE) return "{sqrt}N";
-  return from->data ? "{sqrt}D" : "";
+  if (from->kind != SPACE_WIDE)
+    snprintf(root, ROOT, "%s", from->data ? "{sqrt}D" : "");
+  else if (from->ratio == 1)
+    snprintf(root, ROOT, "{sqrt}N");
+  else
+    snprintf(root, ROOT, "{sqrt}{[}%gN{]}", from->ratio);
 }
 
 static void put_weights(const Anatomy *a, int matrix) {
   put_matrix(a, matrix);
-  if (is_readout(a->p, matrix) && output_index(a, "c")) put_below(a->w, "c");
+  if (!is_wide(a->p, a->p->matrices[matrix].to) && output_index(a, "c")) put_below(a->w, "c");
 }
 
 static void put_apply(const Anatomy *a, const Op *op) {
   const Matrix *m = &a->p->matrices[op->matrix];
-  const char *root = root_of_sum(a, m);
-  bool readout = is_readout(a->p, op->matrix), forward = op->kind == OP_APPLY;
-  if (readout && forward) put_fraction(a->w, "1", "{gamma} N");
+  bool readout = !is_wide(a->p, m->to);
+  bool forward = op->kind == OP_APPLY;
+  double ratio = a->p->spaces[m->from].ratio;
+  char root[ROOT], *below = ratio == 1 ? mem_string("{gamma} N") : mem_format("%g{gamma} N", ratio);
+  root_of_sum(a, m, root);
+  if (readout && forward) put_fraction(a->w, "1", below);
+  if (readout && !forward) put_factor(a, 1 / ratio);
+  free(below);
   if (*root && !readout) put_fraction(a->w, "1", root);
   put_weights(a, op->matrix);
   if (!forward && !readout) put(a->w, "{top}");
@@ -33,18 +44,16 @@ static void put_apply(const Anatomy *a, const Op *op) {
 
 static void row_of_network(const Anatomy *a, const Op *op) {
   if (op->kind == OP_INPUT || op->kind == OP_SEED) return;
-  if (is_wide_variable(a->p, op->dst))
+  if (is_wide_variable(a->p, op->dst) || is_number(a->p, op->dst))
     put_variable(a, op->dst, still, WHOLE);
   else
     put_output(a, "f", still, WHOLE);
   row_piece(a->w);
   put(a->w, "= ");
-  if (op->kind == OP_MAP)
-    put_map(a, op, op->expr, still, WHOLE, 1);
-  else if (op->kind == OP_ROWS)
-    put_rows(a, op, still, WHOLE);
-  else
+  if (is_product(op))
     put_apply(a, op);
+  else
+    put_made(a, op, still, WHOLE);
   row_end(a->w);
 }
 
@@ -77,6 +86,15 @@ static void put_direction_rate(const Anatomy *a, const char *below) {
   free(bottom);
 }
 
+static void put_noise(const Anatomy *a, const Matrix *m) {
+  if (!is_heated(a, m)) return;
+  row_piece(a->w);
+  put(a->w, "+ {sqrt}{[}");
+  put_factor(a, 2 * m->rate);
+  put(a->w, "{eta}%s%s{ }T{]}{ }{Xi}", eta_varies(a->p->problem) ? "(t)" : "",
+      a->p->problem->optimizer == OPT_FLOW ? "{ }dt" : "");
+}
+
 static void rows_of_velocity(const Anatomy *a, int matrix) {
   const Matrix *m = &a->p->matrices[matrix];
   bool ahead = a->p->update.nesterov;
@@ -102,42 +120,125 @@ static void rows_of_velocity(const Anatomy *a, int matrix) {
   }
   put_moved(a, matrix, "V");
   if (ahead) put(a->w, ")");
+  put_noise(a, m);
   row_end(a->w);
+}
+
+/* Sum of Delta g x^T over the uses of a matrix. */
+static void put_direction(const Anatomy *a, int matrix) {
+  bool readout = is_readout(a->p, matrix), first = true, again = acts_again(a->p, matrix);
+  const Place at = {there.point, "c", NULL, there.position};
+  put_sum(a, "", "{alpha}", readout ? NULL : output_index(a, "c"));
+  put_weight(a, at);
+  put_delta(a, at, WHOLE);
+  put(a->w, again ? "{ }(" : "{ }");
+  for (int k = matrix; k < a->p->matrix_count; k++) {
+    const Matrix *m = &a->p->matrices[k];
+    bool constant = is_unit(a, m->x) && !readout;
+    if (m->weights != matrix || m->x < 0) continue;
+    if (!first) put(a->w, " + ");
+    first = false;
+    if (!readout) put_variable(a, m->learns, at, WHOLE);
+    if (!readout && !constant) put(a->w, "{ }");
+    if (!constant) put_variable(a, m->x, at, WHOLE);
+    if (!readout && !constant) put(a->w, "{top}");
+  }
+  if (again) put(a->w, ")");
+}
+
+/* A moment of O, which takes a share of a power of it in every step. */
+static void row_of_moment(const Anatomy *a, int matrix, const char *letter, const char *beta,
+                          const char *power) {
+  put_moved(a, matrix, letter);
+  row_piece(a->w);
+  put(a->w, "{to} {beta}_%s{ }", beta);
+  put_moved(a, matrix, letter);
+  put(a->w, " + (1 - {beta}_%s){ }%s", beta, *power ? "(" : "");
+  put_moved(a, matrix, "O");
+  put(a->w, "%s", power);
+  row_end(a->w);
+}
+
+/* Lion has the sign of a mixture of O with what it remembers, which it then makes of O anew. */
+static bool is_mixed(const Psi *psi) {
+  return psi->kind == PSI_SIGN && (psi->beta1 < psi->beta2 || psi->beta1 > psi->beta2);
+}
+
+/* What an optimizer makes of the moments, entry by entry. */
+static void put_psi_of_moments(const Anatomy *a, int matrix) {
+  const Psi *psi = &a->p->update.psi;
+  const char *mean = psi->beta1 != 0 ? "M" : "O";
+  bool mixed = is_mixed(psi);
+  if (psi->kind == PSI_SIGN) put(a->w, mixed ? "sign({beta}_1{ }" : "sign(");
+  put_moved(a, matrix, mean);
+  if (mixed) {
+    put(a->w, " + (1 - {beta}_1){ }");
+    put_moved(a, matrix, "O");
+  }
+  if (psi->kind == PSI_SIGN) put(a->w, ")");
+  if (psi->kind != PSI_ROOT) return;
+  put(a->w, psi->corrected ? " / (1 - {beta}_1^{t+1}) / ({sqrt}{[}" : " / ({sqrt}{[}");
+  put_moved(a, matrix, "Q");
+  put(a->w, psi->corrected ? " / (1 - {beta}_2^{t+1}){]} + {epsilon})" : "{]} + {epsilon})");
+}
+
+static void rows_of_entrywise(const Anatomy *a, int matrix) {
+  const Matrix *m = &a->p->matrices[matrix];
+  bool readout = is_readout(a->p, matrix);
+  char root[ROOT] = "";
+  if (!readout) root_of_sum(a, m, root);
+  put_moved(a, matrix, "O");
+  row_piece(a->w);
+  put(a->w, "= ");
+  put_factor(a, m->factor * (readout ? 1 / a->p->spaces[m->from].ratio : 1));
+  put_direction_rate(a, "");
+  put_direction(a, matrix);
+  row_end(a->w);
+  bool mixed = is_mixed(&a->p->update.psi);
+  if (a->p->update.psi.beta1 != 0 && !mixed) row_of_moment(a, matrix, "M", "1", "");
+  if (a->p->update.psi.kind == PSI_ROOT) row_of_moment(a, matrix, "Q", "2", "){squared}");
+  put_weights(a, matrix);
+  row_piece(a->w);
+  put(a->w, "{to} ");
+  put_kept(a, matrix);
+  put(a->w, " + ");
+  put_factor(a, m->rate / m->factor);
+  put(a->w, "{eta}%s{gamma}{ }", eta_varies(a->p->problem) ? "(t)" : "");
+  if (*root) put_fraction(a->w, "1", root);
+  put_psi_of_moments(a, matrix);
+  row_end(a->w);
+  if (mixed) row_of_moment(a, matrix, "M", "2", "");
 }
 
 static void row_of_update(const Anatomy *a, int matrix) {
   const Matrix *m = &a->p->matrices[matrix];
-  bool readout = is_readout(a->p, matrix);
-  const char *root = readout ? "" : root_of_sum(a, m);
+  if (m->rate == 0 || m->weights != matrix) return;
+  if (is_entrywise(a->p)) return rows_of_entrywise(a, matrix);
+  bool readout = is_readout(a->p, matrix), velocity = a->p->update.momentum > 0,
+       ahead = velocity && a->p->update.nesterov;
+  char root[ROOT] = "";
+  if (!readout) root_of_sum(a, m, root);
   char *below = mem_format(*root ? " %s" : "%s", root);
-  if (m->rate == 0) return free(below);
-  const Place there_now = {there.point, "c", NULL, there.position};
-  bool velocity = a->p->update.momentum > 0, ahead = velocity && a->p->update.nesterov;
   put_moved(a, matrix, velocity ? (ahead ? "O" : "V") : NULL);
   row_piece(a->w);
-  if (ahead) {
-    put(a->w, "= ");
-  } else if (velocity) {
-    put(a->w, "{to} {beta}{ }");
+  put(a->w, ahead ? "= " : "{to} ");
+  if (velocity && !ahead) {
+    put(a->w, "{beta}{ }");
     put_moved(a, matrix, "V");
     put(a->w, " + ");
-  } else {
-    put(a->w, "{to} ");
+  } else if (!velocity) {
     put_kept(a, matrix);
     put(a->w, " + ");
   }
-  if (velocity)
+  double share = readout ? 1 / a->p->spaces[m->from].ratio : 1;
+  if (velocity) {
+    put_factor(a, share);
     put_direction_rate(a, below);
-  else
-    put_rate(a, m->rate, true, below, "t");
-  put_sum(a, "", "{alpha}", readout ? NULL : output_index(a, "c"));
-  put_weight(a, there_now);
-  put_delta(a, there_now, WHOLE);
-  put(a->w, "{ }");
-  if (!readout) put_variable(a, m->y, there_now, WHOLE);
-  if (!readout && *root) put(a->w, "{ }");
-  if (*root || readout) put_variable(a, m->x, there_now, WHOLE);
-  if (*root) put(a->w, "{top}");
+  } else {
+    put_rate(a, m->rate * share, true, below, "t");
+  }
+  put_direction(a, matrix);
+  if (!velocity) put_noise(a, m);
   row_end(a->w);
   free(below);
   if (velocity) rows_of_velocity(a, matrix);
@@ -145,8 +246,11 @@ static void row_of_update(const Anatomy *a, int matrix) {
 
 static void row_of_initial(const Anatomy *a, int matrix) {
   const Matrix *m = &a->p->matrices[matrix];
+  char root[ROOT];
+  if (m->weights != matrix) return;
+  root_of_sum(a, m, root);
   put_matrix(a, matrix);
-  put_below(a->w, *root_of_sum(a, m) && !is_readout(a->p, matrix) ? "ij" : "i");
+  put_below(a->w, *root && is_wide(a->p, m->to) ? "ij" : "i");
   row_piece(a->w);
   put(a->w, "{sim} {N}(0, ");
   put_expr(a->w, expr_const(a->p->pool, m->sigma * m->sigma), NULL);
@@ -253,7 +357,9 @@ void write_network(const Anatomy *a) {
   write_heading(a->w, "The network and its training");
   for (int i = 0; i < p->op_count; i++) {
     if (i == p->forward_count)
-      write_prose(a->w, "Backward, derivatives of $f$ in units of $1/({gamma} N)$:");
+      write_prose(a->w, "Backward, derivatives of $f$ in units of $1/({gamma} N)$%s:",
+                  program_averages(p) ? ", by averages of $1/{gamma}$" : "");
+    if (i == p->gradient_count) write_prose(a->w, "Learning rule, in place of gradients:");
     row_of_network(a, &p->ops[i]);
   }
   write_prose(a->w, "Initial entries, independent:");
@@ -262,7 +368,10 @@ void write_network(const Anatomy *a) {
       a->w, p->problem->optimizer == OPT_FLOW ? "Gradient flow, to first order in a short $dt$:"
             : a->p->update.weight ? "A step of gradient descent on a minibatch, in whose mean loss "
                                     "point ${alpha}$ has the weight $w$:"
+            : is_entrywise(p)     ? "A step of the optimizer, entry by entry:"
                                   : "A step of gradient descent:");
   rows_of_loss(a);
   for (int m = 0; m < p->matrix_count; m++) row_of_update(a, m);
+  if (p->update.temperature > 0)
+    write_prose(a->w, "${Xi}$ has independent normal entries of variance 1, fresh in every step.");
 }

@@ -8,15 +8,20 @@
 
 static void row_of_source(const Anatomy *a, const Op *op) {
   const Matrix *m = &a->p->matrices[op->matrix];
+  double share = op->kind == OP_APPLY_T ? backward_share(a->p, m) : 1;
+  bool moves = is_heated(a, m) || (is_wide_variable(a->p, op->src[0]) && !a->frozen);
   put_source(a, op, here);
   row_piece(a->w);
-  bool wide = is_wide_variable(a->p, op->src[0]) && !a->frozen;
-  put(a->w, wide ? "{sim} {GP}(0, " : "{sim} {N}(0, ");
-  if (is_unit(a, op->src[0])) {
-    put_expr(a->w, expr_const(a->p->pool, m->sigma * m->sigma), NULL);
-  } else {
+  put(a->w, moves ? "{sim} {GP}(0, " : "{sim} {N}(0, ");
+  if (!is_unit(a, op->src[0])) {
+    put_factor(a, share);
     put_variance(a, m);
     put_kernel(a, op->src[0], here, there, WHOLE);
+  } else if (is_heated(a, m)) {
+    put_factor(a, share);
+    put(a->w, "C(t,s)");
+  } else {
+    put_expr(a->w, expr_const(a->p->pool, share * m->sigma * m->sigma), NULL);
   }
   put(a->w, ")");
   row_end(a->w);
@@ -29,45 +34,109 @@ static const char *points_of(const Anatomy *a, int variable) {
   return positions ? "{alpha},q" : "{alpha}";
 }
 
-/* What the matrix answers and what it has learned, along the vectors of the partner; order k of the
- * expansion takes order k - 1 of them. `joint` stands before the first piece. */
-static void pieces_of_drift(const Anatomy *a, const Op *op, int order, const char *joint) {
-  const Matrix *m = &a->p->matrices[op->matrix];
-  bool forward = op->kind == OP_APPLY, whole = order == WHOLE;
-  int met = op->src[0], partner = forward ? m->y : m->x, zeroth = whole ? WHOLE : 0,
-      lower = whole ? WHOLE : order - 1;
-  bool seed = a->p->variables[met].backward && !is_wide_variable(a->p, met);
-  bool moves = whole || lower == 0 || a->drifts[partner];
-  if (moves && (forward ? a->responds_x : a->responds_y)[op->matrix]) {
-    row_piece(a->w);
-    put(a->w, "%s ", joint);
-    joint = "+";
-    if (decays(a, m)) put(a->w, "a(t){ }");
-    put_variance(a, m);
-    if (whole) put(a->w, "{gamma}{ }");
-    put_sum(a, !forward && a->instant[met] ? "s{le}t" : "s<t", points_of(a, partner),
-            a->p->variables[partner].backward ? output_index(a, "c'") : NULL);
-    put_response(a, op->matrix, forward, zeroth);
-    put(a->w, "{ }");
-    put_variable(a, partner, there, lower);
+/* What the matrix answers to the noise of a use of it, by A or B; where it acts again, by the
+ * derivative itself. */
+static void piece_of_answer(const Anatomy *a, const Op *op, int use, int order) {
+  const Matrix *m = &a->p->matrices[op->matrix], *other = &a->p->matrices[use];
+  bool forward = op->kind == OP_APPLY, again = acts_again(a->p, op->matrix);
+  int met = op->src[0], partner = forward ? other->y : other->x;
+  if (decays(a, m) && !is_heated(a, m)) put(a->w, "a(t){ }");
+  if (!forward) put_factor(a, backward_share(a->p, m));
+  if (!is_heated(a, m)) put_variance(a, m);
+  if (order == WHOLE && !again) put(a->w, "{gamma}{ }");
+  put_sum(a, !forward && a->instant[met] ? "s{le}t" : "s<t", points_of(a, partner),
+          a->p->variables[partner].backward ? output_index(a, "c'") : NULL);
+  if (is_heated(a, m)) put_variance(a, m);
+  if (again) {
+    put(a->w, "{<}{d}");
+    put_variable(a, met, here, WHOLE);
+    put(a->w, " / {d}");
+    put_source(a, op_of(a->p, use, forward ? OP_APPLY_T : OP_APPLY), there);
+    put(a->w, "{>}");
+  } else {
+    put_response(a, op->matrix, forward, order == WHOLE ? WHOLE : 0);
   }
-  if (moves && m->rate != 0 && !a->frozen) {
-    Place past = there;
-    if (seed) past.output = here.output;
-    row_piece(a->w);
-    put(a->w, "%s ", joint);
-    put_rate(a, m->rate, whole, "", NULL);
-    put_sum(a, "s<t", a->p->variables[partner].positions > 1 ? "{alpha},q" : "{alpha}",
-            seed ? NULL : output_index(a, "c'"));
-    put_summed_rate(a, "s");
-    put_weight(a, past);
-    put_delta(a, past, zeroth);
+  put(a->w, "{ }");
+  put_variable(a, partner, there, order == WHOLE ? WHOLE : order - 1);
+}
+
+/* What an entrywise optimizer has learned: an average over the other population of psi, times the
+ * vector that the matrix meets. */
+static void piece_of_entries(const Anatomy *a, const Op *op) {
+  const Matrix *m = &a->p->matrices[op->matrix];
+  bool forward = op->kind == OP_APPLY, wide = is_wide_matrix(a->p, m);
+  bool readout = !is_wide(a->p, m->to), constant = is_unit(a, m->x) && !readout;
+  double share = forward ? 1 : readout ? 1 / a->p->spaces[m->from].ratio : backward_share(a->p, m);
+  put_factor(a, m->rate / m->factor * share);
+  if (!has_memory(a) && !eta_varies(a->p->problem)) put(a->w, "{eta}");
+  put(a->w, "{gamma}{ }");
+  put_sum(a, "s<t", NULL, NULL);
+  put_summed_rate(a, "s");
+  if (wide) put(a->w, "{<}");
+  if (!wide && !readout && !constant) put_fraction(a->w, "1", "D");
+  put(a->w, "{psi}");
+  put_above(a->w, "%s", suffix_of(m->name));
+  put(a->w, "(s)");
+  if (readout || constant) return;
+  put(a->w, wide ? "{ }" : " {dot} ");
+  put_variable(a, op->src[0], here, WHOLE);
+  if (wide) put(a->w, "{>}");
+}
+
+/* What psi is made of. */
+static void write_entries(const Anatomy *a) {
+  write_prose(
+      a->w,
+      "${psi}(s)$ is what the optimizer makes of $O$ up to step s, with $O(s) = %s {sum}_{alpha} "
+      "%s{Delta}_{alpha}(s){ }g_{alpha}(s){ }x_{alpha}(s)$ of the neuron at hand and one of the "
+      "population on the other side of the matrix, over which the average with it runs.",
+      a->p->update.weight ? "" : "(1/P)", a->p->update.weight ? "w_{alpha}(s){ }" : "");
+}
+
+/* What it has learned along a use. */
+static void piece_of_learning(const Anatomy *a, const Op *op, int use, int order) {
+  const Matrix *m = &a->p->matrices[op->matrix], *other = &a->p->matrices[use];
+  bool forward = op->kind == OP_APPLY, whole = order == WHOLE;
+  int met = op->src[0], partner = forward ? other->learns : other->x;
+  bool seed = a->p->variables[met].backward && !is_wide_variable(a->p, met);
+  Place past = there;
+  if (seed) past.output = here.output;
+  put_rate(a, m->rate * (forward ? 1 : backward_share(a->p, m)), whole, "", NULL);
+  put_sum(a, "s<t", a->p->variables[partner].positions > 1 ? "{alpha},q" : "{alpha}",
+          seed ? NULL : output_index(a, "c'"));
+  put_summed_rate(a, "s");
+  put_weight(a, past);
+  put_delta(a, past, whole ? WHOLE : 0);
+  put(a->w, "{ }");
+  if (!is_unit(a, met) && !seed) {
+    put_overlap(a, met, forward ? other->x : other->learns, whole ? WHOLE : 0);
     put(a->w, "{ }");
-    if (!is_unit(a, met) && !seed) {
-      put_kernel(a, met, here, there, zeroth);
-      put(a->w, "{ }");
+  }
+  put_variable(a, partner, past, whole ? WHOLE : order - 1);
+}
+
+/* What a matrix does besides its noise, along all its uses; order k of the expansion takes order
+ * k - 1 of their vectors. `joint` stands before the first piece. */
+static void pieces_of_drift(const Anatomy *a, const Op *op, int order, const char *joint) {
+  bool forward = op->kind == OP_APPLY;
+  const bool *responds = forward ? a->responds_x : a->responds_y;
+  for (int use = 0; use < a->p->matrix_count; use++) {
+    const Matrix *m = &a->p->matrices[use];
+    if (m->weights != a->p->matrices[op->matrix].weights) continue;
+    for (int learned = 0; learned < 2; learned++) {
+      int partner = !forward ? m->x : learned ? m->learns : m->y;
+      bool moves = partner >= 0 && (order == WHOLE || order == 1 || a->drifts[partner]);
+      if (learned && is_entrywise(a->p) && use != op->matrix) continue;
+      bool there_is = learned ? m->rate != 0 && !a->frozen : use != op->matrix || responds[use];
+      if (!moves || !there_is) continue;
+      row_piece(a->w);
+      put(a->w, "%s ", joint);
+      joint = "+";
+      if (learned && is_entrywise(a->p))
+        piece_of_entries(a, op);
+      else
+        (learned ? piece_of_learning : piece_of_answer)(a, op, use, order);
     }
-    put_variable(a, partner, past, lower);
   }
 }
 
@@ -99,10 +168,8 @@ static void row_of_map(const Anatomy *a, const Op *op, int order) {
   put_variable(a, op->dst, place, order);
   row_piece(a->w);
   put(a->w, "= ");
-  if (op->kind == OP_ROWS)
-    put_rows(a, op, place, order);
-  else if (order == WHOLE)
-    put_map(a, op, op->expr, place, WHOLE, 1);
+  if (order == WHOLE || op->kind == OP_ROWS)
+    put_made(a, op, place, order);
   else
     put_map(a, op, expanded(a, op, order), place, 0, 3);
   row_end(a->w);
@@ -113,7 +180,8 @@ static void row_of_product(const Anatomy *a, const Op *op, int order) {
   if (order <= 0) {
     row_piece(a->w);
     put(a->w, "= ");
-    if (decays(a, &a->p->matrices[op->matrix])) put(a->w, "a(t){ }");
+    const Matrix *m = &a->p->matrices[op->matrix];
+    if (decays(a, m) && !is_heated(a, m)) put(a->w, "a(t){ }");
     put_source(a, op, here);
   }
   if (order != 0) pieces_of_drift(a, op, order, order == WHOLE ? "+" : "=");
@@ -123,20 +191,26 @@ static void row_of_product(const Anatomy *a, const Op *op, int order) {
 static void rows_of_process(const Anatomy *a, const Op *op) {
   int first = is_expanded(a) ? 0 : WHOLE, last = is_expanded(a) && a->drifts[op->dst] ? 2 : first;
   for (int order = first; order <= last; order++)
-    (op->kind == OP_MAP || op->kind == OP_ROWS ? row_of_map : row_of_product)(a, op, order);
+    (is_product(op) ? row_of_product : row_of_map)(a, op, order);
 }
 
 static bool lives_on(const Anatomy *a, const Op *op, int space) {
   return a->p->variables[op->dst].space == space && op->kind != OP_INPUT && op->kind != OP_SEED;
 }
 
+static bool has_matrix_again(const Program *p) {
+  bool again = false;
+  for (int m = 0; m < p->matrix_count; m++) again |= acts_again(p, m);
+  return again;
+}
+
 static void write_population(const Anatomy *a, int space) {
   const Program *p = a->p;
-  write_prose(a->w, "Population %s, Gaussian sources, independent of each other:",
-              suffix_of(p->spaces[space].name));
+  write_prose(a->w, "Population %s, Gaussian sources, %s:", suffix_of(p->spaces[space].name),
+              has_matrix_again(p) ? "those of different matrices independent"
+                                  : "independent of each other");
   for (int i = 0; i < p->op_count; i++)
-    if (lives_on(a, &p->ops[i], space) && p->ops[i].kind != OP_MAP && p->ops[i].kind != OP_ROWS)
-      row_of_source(a, &p->ops[i]);
+    if (lives_on(a, &p->ops[i], space) && is_product(&p->ops[i])) row_of_source(a, &p->ops[i]);
   write_prose(a->w, "and its fields:");
   for (int i = 0; i < p->op_count; i++)
     if (lives_on(a, &p->ops[i], space)) rows_of_process(a, &p->ops[i]);
@@ -156,7 +230,14 @@ static void write_memory(const Anatomy *a) {
               "Of what step s does, the share c(t,s) is left at step t: $c(t+1,s) = %sc(t,s) + %s$ "
               "for $s {le} t$, and $c(s,s) = 0$.",
               keep, added);
-  if (update->decay > 0)
+  if (update->temperature > 0)
+    write_prose(a->w,
+                "The random part of an entry has the covariance C(t,s): $C(0,0)$ is its initial "
+                "variance, $C(t+1,s) = %sC(t,s)$ for $s {le} t$, and $C(t+1,t+1) = "
+                "%sC(t+1,t) + 2{eta}%s%sT$. In a layer of another rate that rate multiplies "
+                "${eta}$.",
+                keep, keep, eta_varies(a->p->problem) ? "(t)" : "", dt);
+  else if (update->decay > 0)
     write_prose(a->w,
                 "Of the initial weights the share a(t) is left: $a(0) = 1$, $a(t+1) = %sa(t)$. In "
                 "a layer of "
@@ -169,9 +250,14 @@ static void write_memory(const Anatomy *a) {
 void write_process(const Anatomy *a) {
   const Program *p = a->p;
   write_heading(a->w, "One neuron of each population");
-  if (has_memory(a) && !a->frozen) write_memory(a);
+  if (is_entrywise(p)) write_entries(a);
+  if ((has_memory(a) || a->p->update.temperature > 0) && !a->frozen) write_memory(a);
   for (int s = 0; s < p->space_count; s++)
     if (p->spaces[s].kind == SPACE_WIDE) write_population(a, s);
+  if (has_matrix_again(p))
+    write_prose(a->w, "Sources of one matrix that acts again, as $u$ of several $x$, have the "
+                      "covariances ${<}x x'{>}$ of what it meets at any two of its places, times "
+                      "the variance of an entry.");
   if (a->frozen) return;
   if (is_expanded(a)) write_prose(a->w, "Elementwise maps are written for one point and time.");
   if (p->problem->tests)

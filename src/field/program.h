@@ -355,8 +355,9 @@ bool is_wide_matrix(const Program *program, const Matrix *matrix);
 /* What a trained matrix adds to the tangent kernel besides its rate, since that sums over neurons
  * and averages do not: N_to / N, or N / N_L of a readout. */
 double tangent_share(const Program *program, const Matrix *matrix);
-/* Whether all populations have N neurons. */
-bool is_of_one_width(const Program *program);
+/* What the variance of its transposed products has besides sigma^2: N_to / N_from, since they sum
+ * over N_to neurons; (N / N_L)^2 of a readout, which comes back as N / N_L times itself. */
+double backward_share(const Program *program, const Matrix *matrix);
 /* R A, or R A C for what flows backward and for outputs, with A positions; or the rows of a table.
  */
 size_t rows_of(const Program *program, int variable);

@@ -23,10 +23,9 @@ double tangent_share(const Program *p, const Matrix *m) {
   return is_wide(p, m->to) ? p->spaces[m->to].ratio : 1 / p->spaces[m->from].ratio;
 }
 
-bool is_of_one_width(const Program *p) {
-  for (int s = 0; s < p->space_count; s++)
-    if (is_wide(p, s) && (p->spaces[s].ratio < 1 || p->spaces[s].ratio > 1)) return false;
-  return true;
+double backward_share(const Program *p, const Matrix *m) {
+  double from = p->spaces[m->from].ratio;
+  return is_wide(p, m->to) ? p->spaces[m->to].ratio / from : 1 / (from * from);
 }
 
 size_t rows_of(const Program *p, int variable) {

@@ -11,13 +11,20 @@ const Place here = {"{mu}", "c", "t", "p"}, there = {"{alpha}", "c'", "s", "q"},
 
 /* ---- what exists ---- */
 
-bool is_matrix_wide(const Program *p, const Matrix *m) {
-  return p->spaces[m->from].kind == SPACE_WIDE && p->spaces[m->to].kind == SPACE_WIDE;
+bool is_product(const Op *op) { return op->kind == OP_APPLY || op->kind == OP_APPLY_T; }
+
+bool is_number(const Program *p, int v) { return p->variables[v].space == NO_SPACE; }
+
+/* What is used more than once, and by which other uses. */
+bool acts_again(const Program *p, int matrix) {
+  for (int k = 0; k < p->matrix_count; k++)
+    if (k != matrix && p->matrices[k].weights == p->matrices[matrix].weights) return true;
+  return false;
 }
 
 static void find_apply(Anatomy *a, const Op *op) {
   const Matrix *m = &a->p->matrices[op->matrix];
-  bool forward = op->kind == OP_APPLY, wide = is_matrix_wide(a->p, m);
+  bool forward = op->kind == OP_APPLY, wide = is_wide_matrix(a->p, m);
   int met = op->src[0];
   bool *responds = forward ? &a->responds_x[op->matrix] : &a->responds_y[op->matrix];
   bool closed = a->frozen || a->closure == CLOSURE_GRADIENT_INDEPENDENCE;
@@ -30,11 +37,13 @@ static void find_apply(Anatomy *a, const Op *op) {
 
 static void find_map(Anatomy *a, const Op *op) {
   bool backward = a->p->variables[op->dst].backward;
+  if (op->kind == OP_WEIGH) a->carries[op->dst] = a->drifts[op->dst] = true; /* as Delta does */
   for (int i = 0; i < op->src_count; i++) {
     int src = op->src[i];
-    bool across = backward && !a->p->variables[src].backward;
+    bool across = backward && !a->p->variables[src].backward && !is_number(a->p, src);
     a->carries[op->dst] |= a->carries[src];
     a->drifts[op->dst] |= a->drifts[src];
+    if (op->kind == OP_AVERAGE) continue;
     a->depends[op->dst] |= a->depends[src] || across;
     a->instant[op->dst] |= a->instant[src] || across;
   }
@@ -49,8 +58,10 @@ Anatomy anatomy_of(Writer *w, const Program *p, Closure closure) {
   for (int i = 0; i < p->op_count; i++) {
     const Op *op = &p->ops[i];
     if (op->kind == OP_INPUT) a.carries[op->dst] = p->spaces[p->variables[op->dst].space].data;
-    if (op->kind == OP_MAP || op->kind == OP_ROWS) find_map(&a, op);
-    if (op->kind == OP_APPLY || op->kind == OP_APPLY_T) find_apply(&a, op);
+    if (is_product(op))
+      find_apply(&a, op);
+    else if (op->src_count)
+      find_map(&a, op);
   }
   return a;
 }
@@ -68,11 +79,11 @@ const Op *op_of(const Program *p, int matrix, OpKind kind) {
   return NULL;
 }
 
-bool is_wide_variable(const Program *p, int v) {
-  return p->spaces[p->variables[v].space].kind == SPACE_WIDE;
-}
+bool is_wide_variable(const Program *p, int v) { return is_wide(p, p->variables[v].space); }
 
+/* Numbers of each point are of the output's kind. */
 static SpaceKind kind_of(const Anatomy *a, int variable) {
+  if (is_number(a->p, variable)) return SPACE_OUTPUT;
   return a->p->spaces[a->p->variables[variable].space].kind;
 }
 
@@ -139,7 +150,7 @@ void put_variable(const Anatomy *a, int variable, Place place, int order) {
   put(a->w, "%.*s", (int)(suffix - name), name);
   put_order(a, suffix, order);
   put_below(a->w, "%s", index);
-  if (kind_of(a, variable) == SPACE_WIDE) put_times(a, place, still);
+  if (kind_of(a, variable) == SPACE_WIDE || is_number(a->p, variable)) put_times(a, place, still);
   free(index);
 }
 
@@ -162,8 +173,17 @@ void put_kernel(const Anatomy *a, int variable, Place one, Place other, int orde
   put_below(a->w, "%s%s", one.output, other.output);
 }
 
+void put_overlap(const Anatomy *a, int v, int w, int order) {
+  if (v == w) return put_kernel(a, v, here, there, order);
+  put(a->w, "{<}");
+  put_variable(a, v, here, order);
+  put(a->w, "{ }");
+  put_variable(a, w, there, order);
+  put(a->w, "{>}");
+}
+
 void put_matrix(const Anatomy *a, int matrix) {
-  const char *name = a->p->matrices[matrix].name, *suffix = suffix_of(name);
+  const char *name = a->p->matrices[a->p->matrices[matrix].weights].name, *suffix = suffix_of(name);
   put(a->w, "%.*s", (int)(suffix - name), name);
   put_above(a->w, "%s", suffix);
 }
@@ -183,6 +203,18 @@ void put_response(const Anatomy *a, int matrix, bool x_side, int order) {
   free(second);
 }
 
+/* The superscript of a source: the number of the field, or its name where two have that number. */
+static const char *source_label(const Anatomy *a, const Op *op) {
+  const char *name = a->p->variables[op->dst].name;
+  for (int i = 0; i < a->p->op_count; i++) {
+    const Op *other = &a->p->ops[i];
+    if (other < op && other->kind == op->kind &&
+        strcmp(suffix_of(a->p->variables[other->dst].name), suffix_of(name)) == 0)
+      return name;
+  }
+  return suffix_of(name);
+}
+
 void put_source(const Anatomy *a, const Op *op, Place place) {
   int met = op->src[0];
   char *index = row_index(a, met, place);
@@ -190,10 +222,11 @@ void put_source(const Anatomy *a, const Op *op, Place place) {
     put_matrix(a, op->matrix);
   } else {
     put(a->w, op->kind == OP_APPLY ? "u" : "r");
-    put_above(a->w, "%s", suffix_of(a->p->variables[op->dst].name));
+    put_above(a->w, "%s", source_label(a, op));
   }
   put_below(a->w, "%s", index);
-  if (kind_of(a, met) == SPACE_WIDE) put_times(a, place, still);
+  if (kind_of(a, met) == SPACE_WIDE || is_heated(a, &a->p->matrices[op->matrix]))
+    put_times(a, place, still);
   free(index);
 }
 
@@ -224,10 +257,17 @@ void put_sum(const Anatomy *a, const char *times, const char *point, const char 
   free(list);
 }
 
-void put_variance(const Anatomy *a, const Matrix *m) {
-  if (m->sigma == 1) return;
-  put_expr(a->w, expr_const(a->p->pool, m->sigma * m->sigma), NULL);
+void put_factor(const Anatomy *a, double factor) {
+  if (factor == 1) return;
+  put_expr(a->w, expr_const(a->p->pool, factor), NULL);
   put(a->w, "{ }");
+}
+
+void put_variance(const Anatomy *a, const Matrix *m) {
+  if (is_heated(a, m))
+    put(a->w, "C(t,s){ }");
+  else
+    put_factor(a, m->sigma * m->sigma);
 }
 
 bool eta_varies(const Problem *problem) {
@@ -237,6 +277,10 @@ bool eta_varies(const Problem *problem) {
 }
 
 bool has_memory(const Anatomy *a) { return a->p->update.momentum > 0 || a->p->update.decay > 0; }
+
+bool is_heated(const Anatomy *a, const Matrix *m) {
+  return a->p->update.temperature > 0 && m->rate != 0;
+}
 
 bool decays(const Anatomy *a, const Matrix *m) { return a->p->update.decay > 0 && m->decay != 0; }
 
@@ -292,11 +336,28 @@ static char **argument_names(const Anatomy *a, const Op *op, Place place, int fi
   return names;
 }
 
-void put_rows(const Anatomy *a, const Op *op, Place place, int order) {
-  const RowMap *map = &a->p->row_maps[op->rows];
-  put_variable(a, op->src[0], place, order);
-  put_words(a->w, " ");
-  put_words(a->w, map->about);
+void put_made(const Anatomy *a, const Op *op, Place place, int order) {
+  switch (op->kind) {
+  case OP_MAP: put_map(a, op, op->expr, place, WHOLE, 1); break;
+  case OP_ROWS:
+    put_variable(a, op->src[0], place, order);
+    put_words(a->w, " ");
+    put_words(a->w, a->p->row_maps[op->rows].about);
+    break;
+  case OP_WEIGH:
+    put_delta(a, place, WHOLE);
+    put(a->w, "{ }");
+    put_variable(a, op->src[0], place, WHOLE);
+    break;
+  default:
+    put_factor(a, op->factor);
+    put(a->w, "{<}");
+    for (int i = 0; i < op->src_count; i++) {
+      if (i) put(a->w, "{ }");
+      put_variable(a, op->src[i], place, WHOLE);
+    }
+    put(a->w, "{>}");
+  }
 }
 
 void put_map(const Anatomy *a, const Op *op, const Expr *expr, Place place, int first, int orders) {

@@ -35,12 +35,20 @@ extern const Place here, there, still; /* (mu p c, t), (alpha q c', s), (mu p c)
 
 enum { WHOLE = -1 }; /* not a term of the expansion in gamma, but all of it */
 
-bool is_matrix_wide(const Program *p, const Matrix *m);
+/* Whether an op applies a matrix. */
+bool is_product(const Op *op);
+/* Whether a variable is a number for each point, an average over neurons or what follows of such.
+ */
+bool is_number(const Program *p, int variable);
+/* Whether there is another use of the entries of a matrix. */
+bool acts_again(const Program *p, int matrix);
 bool is_wide_variable(const Program *p, int variable);
 bool eta_varies(const Problem *problem);
 /* Momentum or decay: what an earlier step did changes later; c(t,s) says how much of it is left. */
 bool has_memory(const Anatomy *a);
 bool decays(const Anatomy *a, const Matrix *m);
+/* Its entries fluctuate in time, with the covariance C(t,s). */
+bool is_heated(const Anatomy *a, const Matrix *m);
 /* The kernel is 1 and is not written: a constant input, a single output. */
 bool is_unit(const Anatomy *a, int variable);
 /* The op that applies the matrix in this direction, or NULL. */
@@ -53,6 +61,8 @@ void put_variable(const Anatomy *a, int variable, Place place, int order);
 void put_kernel_name(const Anatomy *a, int variable, Place one, Place other, int order);
 /* The kernel as it stands in formulas: of outputs it is a delta. */
 void put_kernel(const Anatomy *a, int variable, Place one, Place other, int order);
+/* <v(t) w(s)>, by the name of the kernel where they are one. */
+void put_overlap(const Anatomy *a, int v, int w, int order);
 void put_matrix(const Anatomy *a, int matrix);
 /* A or B: the response on the x or the y side of a matrix. */
 void put_response(const Anatomy *a, int matrix, bool x_side, int order);
@@ -64,7 +74,10 @@ void put_output(const Anatomy *a, const char *symbol, Place place, int order);
 void put_sum(const Anatomy *a, const char *times, const char *point, const char *output);
 /* "c" or "c'" when there are several outputs, else NULL. */
 const char *output_index(const Anatomy *a, const char *output);
-/* sigma^2, when it is not 1. */
+/* A number in front of something, when it is not 1. */
+void put_factor(const Anatomy *a, double factor);
+/* The covariance of an entry of the initial matrix, or of its random part at two times, when it is
+ * not 1. */
 void put_variance(const Anatomy *a, const Matrix *m);
 /* rate eta dt gamma / (P below), without P where points have their own weights; time NULL when
  * steps are summed over, and what depends on them is left out. */
@@ -73,10 +86,10 @@ void put_rate(const Anatomy *a, double rate, bool gamma, const char *below, cons
 void put_summed_rate(const Anatomy *a, const char *time);
 /* The weight of a point in the mean loss, where it is not 1/P. */
 void put_weight(const Anatomy *a, Place place);
+/* What an op makes of its arguments, where it applies no matrix. */
+void put_made(const Anatomy *a, const Op *op, Place place, int order);
 /* An expression of the arguments of a map: its n fields at order `first`, then at the orders that
  * follow, n * orders in all. */
-/* The variable whose rows an op combines, with what stands for its position. */
-void put_rows(const Anatomy *a, const Op *op, Place place, int order);
 void put_map(const Anatomy *a, const Op *op, const Expr *expr, Place place, int first, int orders);
 
 /* finite.c: the network of finite width, and Delta as a function of f */

@@ -298,7 +298,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   bool lazy = options.closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
   if (kind == DMFT && lazy) kind = LAZY;
   const char *refusal = kind == NETS ? NULL : solve_refuses(program, &options);
-  if (!refusal && session_of(call)->equations) refusal = equations_refuse(program, options.closure);
+  if (!refusal && session_of(call)->equations) refusal = equations_refuse(program);
   Value *value;
   if (eval->diags->errors > before) {
     value = call_broken(call);
@@ -653,7 +653,7 @@ static Value *equations(Call *call) {
     return call->eval->diags->errors > before ? call_broken(call)
                                               : value_new(&call->eval->heap, VALUE_UNKNOWN);
   const char *refusal = solve_refuses(program, &(SolveOptions){.closure = closure});
-  if (!refusal) refusal = equations_refuse(program, closure);
+  if (!refusal) refusal = equations_refuse(program);
   if (refusal) {
     program_drop(program);
     return eval_error(call->eval, call->span, NULL, "%s", refusal);

@@ -279,20 +279,13 @@ static double *thin_kernel(const Program *p, const Matrix *m, bool input) {
   return kernel;
 }
 
-/* A transposed matrix sums over N_to neurons, its entries are scaled for N_from; readout weights
- * come back as N / N_L times themselves. */
-static double size_ratio(const Program *p, const Matrix *m) {
-  double from = p->spaces[m->from].ratio;
-  return is_wide(p, m->to) ? p->spaces[m->to].ratio / from : 1 / (from * from);
-}
-
 /* The image of a vector with this kernel: a Gaussian field, variance times sigma^2. */
 static void run_apply(Initial *s, const Op *op, bool forward) {
   const Matrix *m = &s->p->matrices[op->matrix];
   double **kernel = forward ? &s->kernels->x[op->matrix] : &s->kernels->y[op->matrix];
   bool thin = !is_wide(s->p, forward ? m->from : m->to);
   *kernel = thin ? thin_kernel(s->p, m, forward) : covariance(s, op->src[0]);
-  double variance = m->sigma * m->sigma * (forward ? 1 : size_ratio(s->p, m));
+  double variance = m->sigma * m->sigma * (forward ? 1 : backward_share(s->p, m));
   size_t n = rows(s, op->src[0]);
   double *field = square(n);
   for (size_t k = 0; k < n * n; k++) field[k] = variance * (*kernel)[k];
