@@ -175,12 +175,26 @@ int dmf_value_draw(Dmf *dmf, const DmfValue *value, const char *name, const char
  * call-back. */
 void dmf_interrupt(Dmf *dmf);
 
-/* The i-th text that may take the place of the word that ends at `cursor`, or NULL past the end:
- * fields after a dot, keys in a declaration, arguments ("samples = ") in a call, options of a plot,
- * library files in an import, γ for \gamma; else names and words. Inside a string the word goes back
- * to its quote. A cursor past the end of the text stands at its end. Valid until the next call with
- * i = 0. */
+/* The i-th text that may take the place of the word that ends at `cursor`, or NULL past the end, the
+ * likeliest first: fields after a dot, keys in a declaration, arguments ("samples = ") in a call,
+ * options of a plot, behind an equals sign what the key or the argument takes, files that can be read,
+ * library files in an import, γ for \gamma; else names and words, where nothing is typed yet those of
+ * the session alone. Inside a string the word goes back to its quote. A cursor past the end of the
+ * text stands at its end. Valid until the next call with i = 0. */
 const char *dmf_complete(Dmf *dmf, const char *text, size_t cursor, int i);
+/* What to show beside the i-th of them: its default, its meaning; or NULL. */
+const char *dmf_complete_about(Dmf *dmf, int i);
+
+/* The call whose arguments are typed at a place. */
+typedef struct DmfCall {
+  const char *usage; /* "gd(eta)" */
+  const char *about;
+  int parameter; /* the one at hand, from 0; -1: none of them */
+} DmfCall;
+
+/* The innermost call around the cursor; false when there is none, or of nothing known. The texts are
+ * valid until the next call of this function or of dmf_topic. */
+bool dmf_call(Dmf *dmf, const char *text, size_t cursor, DmfCall *call);
 
 /* Where that word begins: what the candidates of dmf_complete replace lies between it and the cursor. */
 size_t dmf_word(Dmf *dmf, const char *text, size_t cursor);
@@ -198,7 +212,10 @@ typedef enum DmfKind {
   DMF_FUNCTION,
   DMF_FIELD,
   DMF_CONSTANT,
-  DMF_LIBRARY /* a file of the standard library */
+  DMF_LIBRARY,  /* a file of the standard library */
+  DMF_OPERATOR,
+  DMF_ARGUMENT, /* of calls */
+  DMF_VALUE     /* a word that an argument or a key takes */
 } DmfKind;
 
 typedef struct DmfTopic {

@@ -470,6 +470,7 @@ fi
 if [ $terminal = yes ] && [ "${READLINE:-yes}" = yes ]; then
   # Up recalls, Tab completes, curves are drawn
   expect 0 'from 1 to 10' typed 'two = 1.' 1. '.1' .1 '0\r' 'dmf> ' '\033[A\r' 'dmf> ' 'tw\t\r' 'dmf> ' '\004'
+  expect 0 'how many networks' typed 'x = simulate(\t\t' ensemble '\003' 'dmf> ' '\004'
   expect 0 $'for i in 1..2 {\ny = 12*i\n}\n#' cat "$XDG_STATE_HOME/dmf/history"
   expect 0 '= 12' typed '\033[200~dmf> x = 3\rdmf> for i in 1..2 {\r...> x = 2*x\r...> }\rdmf> x\033[201~\r' '= ' '\004'
   expect 0 '= 7' typed '\033[200~dmf> for i in 1..2 {\r...> x = 7\033[201~\r' x '}\r' 'dmf> ' 'x\r' '= ' '\004'

@@ -60,8 +60,23 @@ expect 'commands in bash' 'check' "$(complete che)"
 expect 'names in bash' 'gamma gaussian gaussian_density' "$(complete help ga | tr ' ' '\n' | grep -v gate | xargs)"
 expect 'scripts in bash' 'net.dmf' "$(complete check ne)"
 expect 'values in bash' 'never' "$(complete --color n)"
+expect 'more values in bash' 'lines' "$(complete --progress l)"
+printf 'model net {\n  width = 8\n}\n  training fit { steps = 1 }\n' >keys.dmf
+expect 'names of settings in bash' 'net.gamma=' "$(complete keys.dmf --set net.ga)"
+expect 'settings of the other kind in bash' 'fit.steps=' "$(complete keys.dmf --set fit.st)"
+expect 'words of settings in bash' 'hebb' "$(complete keys.dmf --set fit.rule = he)"
+expect 'all words of a setting in bash' 'mup ntk standard' "$(complete keys.dmf --set net.parameterization = | xargs)"
 if command -v zsh >/dev/null; then
   expect 'zsh reads its completion' '' "$(zsh -n "$srcdir/editors/shell/_dmf" 2>&1)"
+  # what zsh adds for the words behind `dmf`
+  added() {
+    zsh -fc 'compadd() { while [[ $1 == -* ]]; do [[ $1 == -S ]] && shift; shift; done; print -l -- $@ }
+      _describe() {}; _files() {}; _directories() {}
+      words=($@); CURRENT=$#; PREFIX=${words[-1]}; functions[_complete]=$(<'"$srcdir"'/editors/shell/_dmf)
+      _complete' zsh "$DMF" "$@" 2>&1
+  }
+  expect 'settings in zsh' 'net.parameterization=ntk' "$(added keys.dmf --set '' | grep -x 'net.parameterization=ntk')"
+  expect 'values in zsh' 'auto lines none' "$(added --progress '' | xargs)"
 fi
 for file in "$build/vscode/syntaxes/dmf.tmLanguage.json" "$srcdir"/editors/vscode/*.json; do
   ! command -v python3 >/dev/null ||

@@ -20,6 +20,10 @@ class Array(ctypes.Structure):
                 ("data", POINTER(c_double)), ("owner", c_void_p)]
 
 
+class Call(ctypes.Structure):
+    _fields_ = [("usage", c_char_p), ("about", c_char_p), ("parameter", c_int)]
+
+
 class Axis(ctypes.Structure):
     _fields_ = [("name", c_char_p), ("at", Array)]
 
@@ -67,6 +71,8 @@ _functions = {
     "dmf_value_draw": (c_int, [c_void_p, POINTER(Value), c_char_p, c_char_p]),
     "dmf_interrupt": (None, [c_void_p]),
     "dmf_complete": (c_char_p, [c_void_p, c_char_p, c_size_t, c_int]),
+    "dmf_complete_about": (c_char_p, [c_void_p, c_int]),
+    "dmf_call": (c_bool, [c_void_p, c_char_p, c_size_t, POINTER(Call)]),
     "dmf_word": (c_size_t, [c_void_p, c_char_p, c_size_t]),
     "dmf_who": (c_void_p, [c_void_p]),
     "dmf_help": (c_void_p, [c_void_p, c_char_p]),

@@ -107,6 +107,8 @@ class DmfKernel(Kernel):
     def do_inspect(self, code, cursor_pos, detail_level=0, omit_sections=()):
         name = _word_at(code, cursor_pos)
         text = self._shown.session.help(name) if name else None
+        if text is None:
+            text = self._shown.session.call(code, cursor_pos)
         return {"status": "ok", "found": text is not None, "metadata": {},
                 "data": {} if text is None else {"text/plain": text}}
 

@@ -323,6 +323,19 @@ class Session:
         begin, found = self._work(collect)
         return len(data[:begin].decode()), found
 
+    def call(self, text, cursor=None):
+        """How the call is written in which the cursor stands, and what it does, as text; None where it
+        stands in none."""
+        data = (text if cursor is None else text[:cursor]).encode()
+
+        def describe():
+            call = c.Call()
+            if lib.dmf_call(self._dmf, data, len(data), ctypes.byref(call)):
+                return f"{_text(call.usage)}\n    {_text(call.about)}\n"
+            return None
+
+        return self._work(describe)
+
     def help(self, name=None):
         """What is known about a name, as text; None when nothing is."""
         return take_text(self._work(lambda: lib.dmf_help(self._dmf, None if name is None else name.encode())))

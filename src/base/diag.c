@@ -200,10 +200,10 @@ static void print_one(const Diag *d, void *context) {
 char *diag_text(const Diag *diag, bool color) {
   char *text = NULL;
   size_t length;
-  FILE *stream = open_memstream(&text, &length);
+  FILE *stream = mem_stream(&text, &length);
   if (!stream) return mem_string(diag->message);
   print_one(diag, &(Printer){stream, color});
-  fclose(stream);
+  mem_stream_end(stream);
   return text;
 }
 

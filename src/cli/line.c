@@ -134,6 +134,43 @@ static char *break_characters(void) {
   return is_command() ? blanks : operators;
 }
 
+/* What is known about the candidate, or NULL. */
+static const char *about_of(const char *candidate) {
+  const char *name;
+  for (int i = 0; (name = dmf_complete(editing, rl_line_buffer, (size_t)rl_point, i)); i++)
+    if (!strcmp(name, candidate)) return dmf_complete_about(editing, i);
+  return NULL;
+}
+
+/* How many bytes of a text fit into a line, whole characters. */
+static int fitting(const char *text, int room) {
+  int length = (int)strlen(text);
+  if (length <= room) return length;
+  while (room > 0 && ((unsigned char)text[room] & 0xc0) == 0x80) room--;
+  return room;
+}
+
+/* A few candidates have a line each, with what is known about them; many stand side by side. */
+static void show_candidates(char **candidates, int count, int longest) {
+  enum { FEW = 16 };
+  int rows, columns;
+  rl_get_screen_size(&rows, &columns);
+  if (is_command() || count > FEW) {
+    rl_display_match_list(candidates, count, longest);
+  } else {
+    for (int i = 1; i <= count; i++) {
+      const char *about = about_of(candidates[i]);
+      int room = columns - longest - 4;
+      if (about && room > 8)
+        fprintf(rl_outstream, "\n%-*s  %.*s", longest, candidates[i], fitting(about, room), about);
+      else
+        fprintf(rl_outstream, "\n%s", candidates[i]);
+    }
+    fputc('\n', rl_outstream);
+  }
+  rl_forced_update_display();
+}
+
 /* Commands after a colon, and files behind them; files in a string that is nothing of the language;
  * else what the session knows. */
 static char **complete(const char *text, int start, int end) {
@@ -145,6 +182,7 @@ static char **complete(const char *text, int start, int end) {
   if (command) return named ? rl_completion_matches(text, next_command) : NULL;
   char **names = rl_completion_matches(text, next_name);
   bool quoted = start > 0 && rl_line_buffer[start - 1] == '"';
+  rl_sort_completion_matches = !names;
   if (!names && quoted) rl_attempted_completion_over = 0;
   return names;
 }
@@ -271,6 +309,7 @@ void line_edit(Dmf *dmf, const char *const *commands) {
   rl_attempted_completion_function = complete;
   rl_completion_word_break_hook = break_characters;
   rl_completer_quote_characters = "\"";
+  rl_completion_display_matches_hook = show_candidates;
   rl_persistent_signal_handlers = 1;
   /* With time stamps between them, entries of several lines stay whole in the file. */
   history_comment_char = '#';

@@ -287,12 +287,14 @@ static json_t *hover(const Server *server, json_t *params) {
 /* What the language knows, by name, as items of a completion; behind a dot, fields and keys alone.
  */
 static json_t *known_items(Dmf *dmf, bool behind_dot) {
-  static const int kinds[] = {[DMF_KEYWORD] = 14, [DMF_KEY] = 10,      [DMF_FUNCTION] = 3,
-                              [DMF_FIELD] = 5,    [DMF_CONSTANT] = 21, [DMF_LIBRARY] = 17};
+  static const int kinds[] = {[DMF_KEYWORD] = 14,  [DMF_KEY] = 10,      [DMF_FUNCTION] = 3,
+                              [DMF_FIELD] = 5,     [DMF_CONSTANT] = 21, [DMF_LIBRARY] = 17,
+                              [DMF_OPERATOR] = 24, [DMF_ARGUMENT] = 10, [DMF_VALUE] = 12};
   json_t *known = json_object();
   const DmfTopic *topic;
   for (int i = 0; (topic = dmf_topic(dmf, i)); i++)
-    if (!behind_dot || topic->kind == DMF_FIELD || topic->kind == DMF_KEY)
+    if (behind_dot ? topic->kind == DMF_FIELD || topic->kind == DMF_KEY
+                   : topic->kind != DMF_OPERATOR)
       json_object_set_new(known, topic->name,
                           json_pack("{s:s, s:i, s:s, s:s}", "label", topic->name, "kind",
                                     kinds[topic->kind], "detail", topic->usage, "documentation",

@@ -191,8 +191,8 @@ static int set_option(Request *request, Option option, char *argument) {
   case OPTION_PROGRESS: return set_progress(request, argument);
   case OPTION_COLOR: return set_color(config, argument);
   case OPTION_REFERENCE:
-    if (strcmp(argument, "man") && strcmp(argument, "words"))
-      return usage_error("--reference is man or words, not '%s'", argument);
+    if (strcmp(argument, "man") && strcmp(argument, "words") && strcmp(argument, "keys"))
+      return usage_error("--reference is man, words or keys, not '%s'", argument);
     request->reference = argument;
     break;
   case OPTION_HELP: request->help = true; break;
@@ -325,11 +325,33 @@ static void print_words(Dmf *dmf) {
       [DMF_FIELD] = "field",     [DMF_CONSTANT] = "constant", [DMF_LIBRARY] = "library"};
   const DmfTopic *topic;
   for (int i = 0; (topic = dmf_topic(dmf, i)); i++)
-    printf("%s %s\n", kinds[topic->kind], topic->name);
+    if (topic->kind <= DMF_LIBRARY) printf("%s %s\n", kinds[topic->kind], topic->name);
+}
+
+/* The words that a key takes, each behind a blank. */
+static void print_values(Dmf *dmf, const char *key) {
+  size_t length = strlen(key);
+  const DmfTopic *topic;
+  for (int i = 1; (topic = dmf_topic(dmf, i)); i++)
+    if (topic->kind == DMF_VALUE && !strncmp(topic->usage, key, length) &&
+        topic->usage[length] == ' ')
+      printf(" %s", topic->name);
+}
+
+/* Every key behind the kind of its declaration, and the words that it takes, for shells. */
+static void print_keys(Dmf *dmf) {
+  const DmfTopic *topic;
+  for (int i = 0; (topic = dmf_topic(dmf, i)); i++) {
+    if (topic->kind != DMF_KEY) continue;
+    printf("%s %s", strrchr(topic->group, ' ') + 1, topic->name);
+    print_values(dmf, topic->name);
+    putchar('\n');
+  }
 }
 
 static int print_reference(Dmf *dmf, const char *what) {
   if (!strcmp(what, "words")) return print_words(dmf), DMF_OK;
+  if (!strcmp(what, "keys")) return print_keys(dmf), DMF_OK;
   char *page = dmf_manual(dmf);
   fputs(page, stdout);
   free(page);

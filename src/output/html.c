@@ -21,12 +21,12 @@ void html_escape(FILE *out, const char *text) {
 char *html_text(const char *text) {
   char *html = NULL;
   size_t length;
-  FILE *out = open_memstream(&html, &length);
+  FILE *out = mem_stream(&html, &length);
   if (!out) return mem_string("");
   fputs("<pre>", out);
   html_escape(out, text);
   fputs("</pre>", out);
-  fclose(out);
+  mem_stream_end(out);
   return html;
 }
 
@@ -128,7 +128,7 @@ static void put_comparison(FILE *out, const Result *result) {
 char *html_result(const Result *result) {
   char *html = NULL;
   size_t length;
-  FILE *out = open_memstream(&html, &length);
+  FILE *out = mem_stream(&html, &length);
   if (!out) return mem_string(result->kind);
   fputs("<div>\n", out);
   if (strcmp(result->kind, "compare") == 0)
@@ -136,6 +136,6 @@ char *html_result(const Result *result) {
   else
     put_card(out, result);
   fputs("</div>", out);
-  fclose(out);
+  mem_stream_end(out);
   return html;
 }

@@ -43,6 +43,19 @@ static const Row functions[] = {HEAD("Elementwise functions")
 #include "session/solvers.def"
 };
 
+/* argument or NULL, name, usage, about */
+static const struct {
+  DmfKind kind;
+  const char *argument, *name, *usage, *about;
+} more_rows[] = {
+#define OPERATOR(name, usage, about) {DMF_OPERATOR, NULL, name, usage, about},
+#include "session/arguments.def"
+#define ARGUMENT(name, about) {DMF_ARGUMENT, NULL, name, name, about},
+#include "session/arguments.def"
+#define VALUE(argument, word, about) {DMF_VALUE, argument, word, NULL, about},
+#include "session/arguments.def"
+};
+
 static void add(Dmf *dmf, DmfTopic topic) {
   size_t count = (size_t)dmf->topic_count + 1;
   dmf->topics = mem_grow(dmf->topics, count * sizeof *dmf->topics);
@@ -187,6 +200,21 @@ static void add_libraries(Dmf *dmf) {
   free(directory);
 }
 
+/* A word without the quotes around it. */
+static const char *bare_word(Arena *arena, const char *word) {
+  return *word == '"' ? arena_copy(arena, word + 1, strlen(word) - 2) : word;
+}
+
+static void add_more(Dmf *dmf, DmfKind kind, const char *group) {
+  for (size_t i = 0; i < sizeof more_rows / sizeof *more_rows; i++) {
+    if (more_rows[i].kind != kind) continue;
+    const char *name = bare_word(dmf->topic_arena, more_rows[i].name), *usage = more_rows[i].usage;
+    if (!usage)
+      usage = arena_format(dmf->topic_arena, "%s = %s", more_rows[i].argument, more_rows[i].name);
+    add(dmf, (DmfTopic){kind, group, name, usage, more_rows[i].about, NULL});
+  }
+}
+
 void topics_free(Dmf *dmf) {
   free(dmf->topics);
   if (dmf->topic_arena) arena_free(dmf->topic_arena);
@@ -195,20 +223,27 @@ void topics_free(Dmf *dmf) {
   dmf->topic_arena = NULL;
 }
 
-static void collect(Dmf *dmf) {
+void topics_collect(Dmf *dmf) {
   topics_free(dmf);
   dmf->topic_arena = arena_new();
   add_rows(dmf, words, sizeof words / sizeof *words);
+  add_more(dmf, DMF_OPERATOR, "Operators and signs");
   add_keys(dmf);
+  add_more(dmf, DMF_VALUE, "Words that keys and arguments take");
   add_rows(dmf, functions, sizeof functions / sizeof *functions);
+  add_more(dmf, DMF_ARGUMENT, "Arguments");
   add_fields(dmf);
   add_libraries(dmf);
 }
 
+const DmfTopic *topic_at(const Dmf *dmf, int i) {
+  return i >= 0 && i < dmf->topic_count ? &dmf->topics[i] : NULL;
+}
+
 const DmfTopic *dmf_topic(Dmf *dmf, int i) {
   PLAIN_LOCALE;
-  if (i == 0) collect(dmf);
-  return i >= 0 && i < dmf->topic_count ? &dmf->topics[i] : NULL;
+  if (i == 0) topics_collect(dmf);
+  return topic_at(dmf, i);
 }
 
 /* Help */
@@ -303,26 +338,47 @@ static bool put_own(Dmf *dmf, FILE *out, const char *name) {
   return true;
 }
 
+void help_call(Dmf *dmf, const char *name, const Value *value, DmfCall *call) {
+  const Ast *function = function_of(value);
+  for (int i = 0; i < dmf->topic_count; i++) {
+    const DmfTopic *topic = &dmf->topics[i];
+    if (topic->kind != DMF_FUNCTION || strcmp(topic->name, name) != 0) continue;
+    call->usage = topic->usage;
+    call->about = topic->about;
+  }
+  if (!function || (call->usage && !scope_own(dmf->user, name))) return;
+  char *comment = ast_comment(function);
+  call->usage = declared_usage(dmf->topic_arena, function);
+  call->about = arena_copy(dmf->topic_arena, comment, strlen(comment));
+  free(comment);
+}
+
 static bool is_word(char letter) { return isalnum((unsigned char)letter) || letter == '_'; }
 
 static bool mentions(const char *usage, const char *name) {
-  size_t length = strlen(name);
+  size_t length = usage ? strlen(name) : 0;
   for (const char *at = usage; length && (at = strstr(at, name)); at += length)
     if ((at == usage || !is_word(at[-1])) && !is_word(at[length])) return true;
   return false;
 }
 
-/* The calls that take an argument of this name; nothing when it is too common to mean anything. */
-static bool put_argument(Dmf *dmf, FILE *out, const char *name) {
+/* The calls that take an argument of this name: all that is known of a few, of many the names. */
+static bool put_calls(Dmf *dmf, FILE *out, const char *name) {
   enum { MOST = 8 };
-  const DmfTopic *found[MOST];
+  const char *names = "";
   int count = 0;
   for (int i = 0; i < dmf->topic_count; i++) {
-    if (!mentions(dmf->topics[i].usage, name)) continue;
-    if (count == MOST) return false;
-    found[count++] = &dmf->topics[i];
+    const DmfTopic *topic = &dmf->topics[i];
+    if (topic->kind != DMF_FUNCTION || !mentions(strchr(topic->usage, '('), name)) continue;
+    names = arena_format(dmf->topic_arena, "%s%s%s", names, count++ ? ", " : "", topic->name);
   }
-  for (int i = 0; i < count; i++) put_topic(out, found[i], help_columns(dmf));
+  if (count > MOST) {
+    fprintf(out, "%s  -- argument of\n", name);
+    text_wrap(out, names, 4, help_columns(dmf));
+  }
+  for (int i = 0; i < dmf->topic_count && count <= MOST; i++)
+    if (dmf->topics[i].kind == DMF_FUNCTION && mentions(strchr(dmf->topics[i].usage, '('), name))
+      put_topic(out, &dmf->topics[i], help_columns(dmf));
   return count > 0;
 }
 
@@ -333,7 +389,10 @@ static bool put_name(Dmf *dmf, FILE *out, const char *name) {
     put_topic(out, &dmf->topics[i], help_columns(dmf));
     found = true;
   }
-  return found || put_argument(dmf, out, name);
+  for (int i = 0; i < dmf->topic_count; i++)
+    if (dmf->topics[i].kind == DMF_ARGUMENT && strcmp(dmf->topics[i].name, name) == 0)
+      return put_calls(dmf, out, name) || found;
+  return found || put_calls(dmf, out, name);
 }
 
 char *dmf_help(Dmf *dmf, const char *name) {
@@ -343,7 +402,7 @@ char *dmf_help(Dmf *dmf, const char *name) {
   FILE *out = mem_stream(&text, &length);
   if (!out) return NULL;
   bool found = true;
-  collect(dmf);
+  topics_collect(dmf);
   if (name) {
     char *plain = plain_name(name);
     found = put_name(dmf, out, plain);

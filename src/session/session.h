@@ -52,6 +52,12 @@ typedef struct Record {
   char *file;     /* where it was loaded from; NULL: typed */
 } Record;
 
+/* What may stand at a place; the least rank comes first. */
+typedef struct Candidate {
+  char *text, *about; /* about may be NULL */
+  int rank;
+} Candidate;
+
 struct Dmf {
   DmfConfig config;
   pthread_mutex_t lock; /* held by the thread that evaluates, except while it waits for a solver */
@@ -88,7 +94,7 @@ struct Dmf {
   int import_count;
   SweepRecord *records;
   int record_count;
-  char **candidates; /* of dmf_complete */
+  Candidate *candidates; /* of dmf_complete */
   int candidate_count;
   Record *record; /* of an interactive session: the statements that went well */
   int record_length;
@@ -157,8 +163,12 @@ Value *sweep_call(Call *call);
 /* Drops what is kept of unfinished sweeps, when the session ends. */
 void sweep_forget(Dmf *dmf);
 
-/* help.c */
+/* help.c: topics_collect reads the reference, of which topic_at gives the i-th topic or NULL. */
 void topics_free(Dmf *dmf);
+void topics_collect(Dmf *dmf);
+const DmfTopic *topic_at(const Dmf *dmf, int i);
+/* How a function of this name is called, and what it does; topics were collected. */
+void help_call(Dmf *dmf, const char *name, const Value *value, DmfCall *call);
 /* Computes the fields that are missing when there are few numbers to compute. */
 Status session_complete_small(Eval *eval, Result *result, char **why);
 

@@ -177,6 +177,102 @@ static void completion(void) {
 }
 
 /* What is recorded gives the same session again. */
+/* Whether the first candidates at the end of a text are these. */
+static bool begins_with(Bench *b, const char *text, const char *const *names) {
+  for (int i = 0; names[i]; i++) {
+    const char *candidate = dmf_complete(b->dmf, text, strlen(text), i);
+    if (!candidate || strcmp(candidate, names[i]) != 0) return false;
+  }
+  return true;
+}
+
+static int how_many(Bench *b, const char *text) {
+  int count = 0;
+  while (dmf_complete(b->dmf, text, strlen(text), count)) count++;
+  return count;
+}
+
+/* What a place asks for comes first, and where it is known nothing else. */
+static void asked(void) {
+#define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
+  Bench b;
+  begin(&b, true);
+  CHECK(run(&b, "dataset d { inputs = [[1]]; targets = [1] }; loss own(f, y) = (f - y)^4") ==
+        DMF_OK);
+  CHECK(run(&b, "model m { layers = input -> dense(tanh) -> readout; width = 8 }") == DMF_OK);
+  CHECK(run(&b, "training t { dataset = d; optimizer = adam(0.1); steps = 1 }") == DMF_OK);
+  CHECK(run(&b, "n = simulate(m, t, ensemble = 2)") == DMF_OK);
+  CHECK(begins_with(&b, "dmft(", NAMES("m", "model = ", "training = ", "samples = ")));
+  CHECK(strcmp(dmf_complete_about(b.dmf, 3), "2000: how many sample paths") == 0);
+  CHECK(begins_with(&b, "dmft(m, ", NAMES("t", "training = ")) && how_many(&b, "dmft(m, ") < 10);
+  CHECK(!offers(&b, "dmft(m, t, seed = 2, ", "seed = ") && offers(&b, "dmft(m, t, se", "seed = "));
+  CHECK(begins_with(&b, "dmft(m, t, closure = ", NAMES("\"full\"", "\"ntk\"")));
+  CHECK(begins_with(&b, "dmft(m, t, closure = \"g", NAMES("gradient_independence")));
+  CHECK(how_many(&b, "training u { dataset = ") == 1 && offers(&b, "training u { dataset = ", "d"));
+  CHECK(offers(&b, "training u { loss = ", "own") && !offers(&b, "training u { loss = ", "tanh"));
+  CHECK(offers(&b, "training u { optimizer = ", "gd(") &&
+        !offers(&b, "training u { optimizer = ", "t"));
+  CHECK(begins_with(&b, "training u {\n rule = f", NAMES("feedback_alignment")));
+  CHECK(offers(&b, "model k { layers = input -> d", "dense") &&
+        !offers(&b, "model k { layers = input -> d", "dmft"));
+  CHECK(offers(&b, "t with { e", "eta = ") && offers(&b, "t.", "beta1"));
+  CHECK(how_many(&b, "fluctuations(") < 8 && !offers(&b, "fluctuations(", "n"));
+  CHECK(offers(&b, "preactivations(", "n") && offers(&b, "x = ", "n") &&
+        !offers(&b, "x = ", "sqrt"));
+  FILE *file = fopen("asked.csv", "w");
+  CHECK(file && fputs("1\n", file) >= 0 && fclose(file) == 0);
+  CHECK(offers(&b, "x = csv(\"as", "asked.csv") && !offers(&b, "x = npy(\"as", "asked.csv"));
+  remove("asked.csv");
+  DmfCall call;
+  const char *text = "y = dmft(m, t, seed = sqrt(";
+  CHECK(dmf_call(b.dmf, text, strlen(text), &call) && strcmp(call.usage, "sqrt(x)") == 0);
+  CHECK(dmf_call(b.dmf, text, strlen(text) - 5, &call) && call.parameter == 3);
+  CHECK(strncmp(call.usage, "dmft(", 5) == 0);
+  CHECK(!dmf_call(b.dmf, "y = (1 + ", 9, &call) && !dmf_call(b.dmf, "y = [", 5, &call));
+  finish(&b);
+}
+
+/* Whatever has a name is explained: topics, keys and their words, and the arguments of calls. */
+static void explained(void) {
+  Bench b;
+  begin(&b, true);
+  int count = 0;
+  while (dmf_topic(b.dmf, count)) count++;
+  char **names = mem_new((size_t)count, sizeof *names),
+       **usages = mem_new((size_t)count, sizeof *usages);
+  for (int i = 0; i < count; i++) {
+    names[i] = mem_string(dmf_topic(b.dmf, i)->name);
+    usages[i] =
+        mem_string(dmf_topic(b.dmf, i)->kind == DMF_FUNCTION ? dmf_topic(b.dmf, i)->usage : "()");
+  }
+  for (int i = 0; i < count; i++) {
+    char *help = dmf_help(b.dmf, names[i]), *rest = strchr(usages[i], '(') + 1, *part;
+    bool found = help || strncmp(names[i], "std/", 4) == 0;
+    if (!found) fprintf(stderr, "nothing about '%s'\n", names[i]);
+    CHECK(found);
+    free(help);
+    while ((part = strsep(&rest, ",)"))) {
+      part += strspn(part, " ");
+      part[strcspn(part, " =.")] = 0;
+      if (!*part || strpbrk(part, "\"0123456789")) continue;
+      help = dmf_help(b.dmf, part);
+      if (!help) fprintf(stderr, "nothing about '%s' of %s\n", part, names[i]);
+      CHECK(help != NULL);
+      free(help);
+    }
+  }
+  static const char *const more[] = {"eta", "hebb", "@", "..", "'", "full", "mup", "circular"};
+  for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+    char *help = dmf_help(b.dmf, more[i]);
+    CHECK(help != NULL);
+    free(help);
+  }
+  for (int i = 0; i < count; i++) free(names[i]), free(usages[i]);
+  free(names);
+  free(usages);
+  finish(&b);
+}
+
 static void recording(void) {
   Bench a, b;
   char path[] = "/tmp/dmf-session-XXXXXX";
@@ -554,6 +650,8 @@ int main(void) {
   call_backs();
   values();
   completion();
+  asked();
+  explained();
   recording();
   help();
   apart();
