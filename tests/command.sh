@@ -347,7 +347,7 @@ expect 0 silent shell '"$1" check tired.dmf && echo silent'
 head -n 3 problem.dmf >sweep.dmf
 cat >>sweep.dmf <<'END'
 rates = [0.1, 0.2, 1e300]
-print sweep(dmft(net, fit, samples = 64).loss[-1], fit.eta = rates, resume = "points")
+print sweep(dmft(net, fit, samples = 64).loss[-1], fit.eta = rates, resume = "points", failed = "stop")
 END
 expect 3 'fit.eta = 1e+300' "$DMF" sweep.dmf
 expect 0 2 shell 'ls points | wc -l'

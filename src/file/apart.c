@@ -53,6 +53,15 @@ static void put_recipe(int to, const ResultRecipe *recipe) {
   }
 }
 
+static void put_scatter(int to, const Scatter *scatter) {
+  put_size(to, scatter ? (size_t)scatter->count : 0);
+  for (int k = 0; scatter && k < scatter->count; k++) {
+    put(to, &scatter->list[k].id, sizeof scatter->list[k].id);
+    put(to, &scatter->list[k].weight, sizeof scatter->list[k].weight);
+    file_send_array(to, scatter->list[k].move);
+  }
+}
+
 void file_send_result(int to, const Result *result) {
   put_text(to, result->kind);
   put_size(to, result->exact);
@@ -70,6 +79,7 @@ void file_send_result(int to, const Result *result) {
     put_text(to, field->about);
     file_send_array(to, field->value);
     file_send_array(to, field->error);
+    put_scatter(to, field->scatter);
   }
   put_recipe(to, &result->recipe);
 }
@@ -144,18 +154,41 @@ static bool take_attribute(int from, Result *result) {
   return good;
 }
 
+/* *scatter stays NULL where none was sent. */
+static Status take_scatter(int from, const char *path, Scatter **scatter, char **why) {
+  size_t count;
+  *scatter = NULL;
+  if (!take_size(from, &count)) return STATUS_FILE;
+  if (count) *scatter = scatter_new();
+  for (size_t k = 0; k < count; k++) {
+    uint64_t id;
+    double weight;
+    Array *move = NULL;
+    bool good = take(from, &id, sizeof id) && take(from, &weight, sizeof weight);
+    Status status = good ? file_take_array(from, path, &move, why) : STATUS_FILE;
+    if (status || !move) return status ? status : STATUS_FILE;
+    scatter_add(*scatter, id, weight, move);
+  }
+  return STATUS_OK;
+}
+
 static Status take_field(int from, const char *path, Result *result, char **why) {
   char *name, *axes = NULL, *about = NULL;
   size_t layer;
   Array *value = NULL, *error = NULL;
+  Scatter *scatter = NULL;
   bool good = take_text(from, &name) && name && take_size(from, &layer) && layer <= INT32_MAX &&
               take_text(from, &axes) && axes && take_text(from, &about) && about;
   Status status = good ? file_take_array(from, path, &value, why) : STATUS_FILE;
   if (!status) status = file_take_array(from, path, &error, why);
-  if (!status)
-    result_add(result, name, (int)layer, axes, about, value, error);
-  else
+  if (!status) status = take_scatter(from, path, &scatter, why);
+  if (!status) {
+    result_add(result, name, (int)layer, axes, about, value, error)->scatter = scatter;
+  } else {
     array_drop(value);
+    array_drop(error);
+    scatter_drop(scatter);
+  }
   free(name);
   free(axes);
   free(about);

@@ -325,8 +325,8 @@ Status file_read_hdf5(const char *path, const char *dataset, Array **array, char
 /* Reading results */
 
 /* The groups beside the fields, and what they hold. */
-static const char errors_group[] = "stderr", recipe_group[] = "recipe";
-typedef enum Part { PART_VALUES, PART_ERRORS, PART_RECIPE } Part;
+static const char errors_group[] = "stderr", scatter_group[] = "scatter", recipe_group[] = "recipe";
+typedef enum Part { PART_VALUES, PART_ERRORS, PART_SCATTER, PART_RECIPE } Part;
 
 /* A result under way from a file. */
 typedef struct Reader {
@@ -410,7 +410,9 @@ static herr_t take_array(Reader *r, hid_t dataset, const char *name, Array *arra
   const char *field_name = r->family ? r->family : name;
   int layer = r->family ? layer_of(name) : 0;
   ResultField *field = result_find(r->result, field_name, layer);
-  bool wanted = r->part == PART_ERRORS ? field && !field->error : !field;
+  bool wanted = r->part == PART_ERRORS    ? field && !field->error
+                : r->part == PART_SCATTER ? field && !field->scatter
+                                          : !field;
   if ((r->family && !layer) || !wanted) {
     array_drop(array);
     return damaged(r, name);
@@ -419,6 +421,12 @@ static herr_t take_array(Reader *r, hid_t dataset, const char *name, Array *arra
     recipe_add(&r->result->recipe, name, array);
   } else if (r->part == PART_ERRORS) {
     field->error = array;
+  } else if (r->part == PART_SCATTER) {
+    char *directions = attribute_text(dataset, "directions");
+    field->scatter = directions ? scatter_unstack(array, directions, field->value) : NULL;
+    array_drop(array);
+    free(directions);
+    if (!field->scatter) return damaged(r, name);
   } else {
     char *axes = attribute_text(dataset, "axes"), *about = attribute_text(dataset, "about");
     result_add(r->result, field_name, layer, axes ? axes : "", about ? about : "", array, NULL);
@@ -451,7 +459,7 @@ static herr_t take_object(Reader *r, hid_t object, const char *name) {
 
 static herr_t take_link(hid_t group, const char *name, const H5L_info_t *info, void *context) {
   Reader *r = context;
-  bool other = listed(name, (const char *const[]){errors_group, recipe_group, NULL});
+  bool other = listed(name, (const char *const[]){errors_group, scatter_group, recipe_group, NULL});
   if (other && r->part == PART_VALUES && !r->family) return 0;
   bool hard = info->type == H5L_TYPE_HARD;
   hid_t object = hard ? H5Oopen(group, name, H5P_DEFAULT) : H5I_INVALID_HID;
@@ -475,6 +483,7 @@ static bool take_result(Reader *r, hid_t file) {
   bool good = H5Aiterate2(file, H5_INDEX_CRT_ORDER, H5_ITER_INC, NULL, take_attribute, r) >= 0 &&
               H5Literate(file, H5_INDEX_CRT_ORDER, H5_ITER_INC, NULL, take_link, r) >= 0 &&
               take_group(r, file, PART_ERRORS, errors_group) &&
+              take_group(r, file, PART_SCATTER, scatter_group) &&
               take_group(r, file, PART_RECIPE, recipe_group);
   for (int i = 0; good && i < r->result->field_count; i++) {
     const Array *a = r->result->fields[i].value, *e = r->result->fields[i].error;
@@ -622,9 +631,29 @@ static bool put_described(hid_t file, const char *prefix, const ResultField *fie
   return good;
 }
 
+/* How the numbers of a field are off together, when these are not many. */
+static bool put_scatter(hid_t file, const ResultField *field) {
+  enum { MANY = 1 << 12 };
+  if (!field->value || field->value->size > MANY) return true;
+  Array *moves = field->scatter ? scatter_stack(field->scatter) : NULL;
+  if (!moves) return true;
+  hid_t dataset;
+  char *name = field->layer ? mem_format("%s/%s/%d", scatter_group, field->name, field->layer)
+                            : mem_format("%s/%s", scatter_group, field->name);
+  char *directions = scatter_text(field->scatter);
+  bool good =
+      put_dataset(file, name, moves, &dataset) && put_text(dataset, "directions", directions);
+  if (dataset >= 0) H5Dclose(dataset);
+  array_drop(moves);
+  free(directions);
+  free(name);
+  return good;
+}
+
 static bool put_field(hid_t file, const ResultField *field) {
   if (field->value && !put_described(file, "", field, field->value)) return false;
-  return !field->error || put_described(file, errors_group, field, field->error);
+  if (field->error && !put_described(file, errors_group, field, field->error)) return false;
+  return put_scatter(file, field);
 }
 
 static bool put_recipe(hid_t file, const ResultRecipe *recipe) {
@@ -649,7 +678,9 @@ typedef struct Content {
 static const char axes_legend[] =
     "t, s: steps 0..T; mu, nu: training points; n, n': test points; a, b: training points, then "
     "test "
-    "points; c: outputs. Layers count from 1; stderr holds the standard errors.";
+    "points; c: outputs. Layers count from 1; stderr holds the standard errors; scatter how all "
+    "numbers are off together: by the moves along its first axis, those of replicates, with the "
+    "weights behind their names in the attribute 'directions'.";
 
 static bool put_result(hid_t file, const Content *content) {
   const Result *result = content->result;
@@ -709,7 +740,8 @@ static double bytes_of(const Content *content) {
   double count = content->array ? (double)content->array->size : 0;
   for (int i = 0; content->result && i < content->result->field_count; i++) {
     const ResultField *field = &content->result->fields[i];
-    if (field->value) count += (double)field->value->size * (field->error ? 2 : 1);
+    double moves = field->scatter ? field->scatter->count : 0;
+    if (field->value) count += (double)field->value->size * ((field->error ? 2 : 1) + moves);
   }
   return count * sizeof(double);
 }

@@ -4,6 +4,7 @@
 #include "model/declare.h"
 #include "model/eval.h"
 #include "model/forward.h"
+#include "model/trail.h"
 #include "base/memory.h"
 #include "syntax/habits.h"
 
@@ -14,6 +15,7 @@
 /* Subscripts evaluated: what array_index takes, and what is still unknown about them. */
 typedef struct Subscripts {
   Subscript list[ARRAY_MAX_RANK];
+  Value *values[ARRAY_MAX_RANK]; /* of those that are no slices */
   int count;
   bool broken;
   bool vague; /* a bound or a mask is unknown: the shape of the outcome is, too */
@@ -46,6 +48,7 @@ static void subscript(Eval *eval, const Ast *node, Subscripts *subscripts) {
     return;
   }
   Value *value = eval_expression(eval, node);
+  subscripts->values[subscripts->count - 1] = value;
   subscripts->known &= value->known;
   switch (value->kind) {
   case VALUE_BROKEN: subscripts->broken = true; break;
@@ -138,6 +141,9 @@ static Value *field_value(Eval *eval, Span span, Result *result, const char *nam
   value->known = !eval->dry;
   value->source = result_keep(result);
   value->error = errors ? NULL : array_keep(field->error);
+  bool sampled = !errors && !eval->dry && !result->exact && strcmp(name, "t") != 0;
+  if (sampled && (field->error || is_single(result)))
+    trail_begin(value, array_keep(field->error), scatter_keep(field->scatter));
   value->field = mem_string(field->name);
   value->layer = layer;
   if (value->kind == VALUE_ARRAY) value->axes = field_axes(result, field);
@@ -186,7 +192,9 @@ static bool masks_fit(Eval *eval, Ast *const *nodes, const Array *array, int cou
   return true;
 }
 
-Value *eval_part(Eval *eval, Span span, Value *base, int count, const Subscript *list, bool known) {
+/* `values`: of the subscripts, or NULL. */
+static Value *part(Eval *eval, Span span, Value *base, int count, const Subscript *list,
+                   Value *const *values, bool known) {
   const char *why = NULL;
   Array *array = array_index(base->array, count, list, &why);
   if (!array && !known) return value_new(&eval->heap, VALUE_UNKNOWN);
@@ -200,7 +208,11 @@ Value *eval_part(Eval *eval, Span span, Value *base, int count, const Subscript 
     return eval_array(eval, span, NULL, why, base->known && known);
   if (base->axes && value->kind == VALUE_ARRAY && axis_by_axis(count, list))
     value->axes = index_axes(base->axes, count, list);
-  return value;
+  return trail_note_part(eval, value, base, count, list, values);
+}
+
+Value *eval_part(Eval *eval, Span span, Value *base, int count, const Subscript *list, bool known) {
+  return part(eval, span, base, count, list, NULL, known);
 }
 
 /* The part that the subscripts behind the first `skipped` ones choose. How many elements a mask
@@ -213,7 +225,7 @@ static Value *index_array(Eval *eval, const Ast *node, Value *base, int skipped,
     return value_new(&eval->heap, VALUE_BROKEN);
   for (int i = 0; i < count && !subscripts->known; i++)
     if (list[i].kind == SUBSCRIPT_MASK) return value_new(&eval->heap, VALUE_UNKNOWN);
-  return eval_part(eval, node->span, base, count, list, subscripts->known);
+  return part(eval, node->span, base, count, list, subscripts->values + skipped, subscripts->known);
 }
 
 static Value *index_list(Eval *eval, const Ast *node, Value *base, const Subscripts *subscripts) {
@@ -340,6 +352,17 @@ static Value *result_field(Eval *eval, const Ast *node, Result *result, bool err
   return broken;
 }
 
+/* x.stderr */
+static Value *error_field(Eval *eval, const Ast *node, Value *base) {
+  Array *array = array_keep((Array *)trail_error(eval, base)), *own = value_as_array(base);
+  if (!array && own) array = array_new(own->rank, own->shape);
+  array_drop(own);
+  if (!array) return eval_starve(eval, node->span);
+  Value *value = value_array(&eval->heap, array);
+  value->known = base->known;
+  return value;
+}
+
 static Value *no_fields(Eval *eval, const Ast *node, const Value *base) {
   char *advice = value_is_numeric(base) ? advice_for_field(eval, node) : NULL;
   const char *hint = advice ? advice : habit_word(node->name);
@@ -356,6 +379,9 @@ Value *eval_field(Eval *eval, const Ast *node) {
   case VALUE_RESULT: return result_field(eval, node, base->result, false);
   case VALUE_STDERR: return result_field(eval, node, base->result, true);
   case VALUE_DECLARED: return declared_field(eval, node, base);
-  default: return no_fields(eval, node, base);
+  default:
+    if (value_is_numeric(base) && strcmp(node->name, "stderr") == 0)
+      return error_field(eval, node, base);
+    return no_fields(eval, node, base);
   }
 }

@@ -2,6 +2,7 @@
 /* The functions of the language on numbers, arrays and strings. */
 #include "model/builtins.h"
 #include "model/forward.h"
+#include "model/trail.h"
 #include "base/memory.h"
 #include "base/plain.h"
 #include "base/work.h"
@@ -222,6 +223,18 @@ Value *builtin_histogram(Call *call) {
   return value;
 }
 
+/* Errors */
+
+/* What is not sampled has errors of zero; in a check, all have. */
+Value *builtin_standard_error(Call *call) {
+  Array *x = take(call, 0), *error = NULL;
+  if (!x) return call_broken(call);
+  const Array *known_error = trail_error(call->eval, call->args[0]);
+  error = known_error ? array_keep((Array *)known_error) : array_new(x->rank, x->shape);
+  array_drop(x);
+  return call_give(call, error, "not enough memory");
+}
+
 /* Curves for plot */
 
 static Array *part_of(const Array *table, Subscript columns, const char **why) {
@@ -313,7 +326,9 @@ Value *builtin_curve(Call *call) {
     curve->field = mem_string(y->field);
     curve->layer = y->layer;
   }
-  curve->error = given(call, 2) ? take(call, 2) : given(call, 1) ? array_keep(y->error) : NULL;
+  curve->error = given(call, 2)   ? take(call, 2)
+                 : given(call, 1) ? array_keep((Array *)trail_error(call->eval, y))
+                                  : NULL;
   if (given(call, 2) && !curve->error) return call_broken(call);
   bool sound = matching(call, curve) & text_argument(call, 3, &label) &
                style_argument(call, 4, &curve->curve.style);
@@ -448,7 +463,7 @@ Value *builtin_str(Call *call) {
                       "'digits' are those of a number, not of %s", value_describe(x));
   if (x->kind == VALUE_STRING) return call->args[0];
   char *text = x->kind == VALUE_NUMBER  ? mem_format("%.*g", (int)digits, plain_number(x->number))
-               : x->kind == VALUE_ARRAY ? array_text(x->array, 80)
+               : x->kind == VALUE_ARRAY ? array_text(x->array, NULL, 80)
                                         : mem_string(value_describe(x));
   Value *value = value_string(&call->eval->heap, text);
   free(text);

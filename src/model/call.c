@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "model/draws.h"
 #include "model/forward.h"
+#include "model/trail.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -191,6 +192,24 @@ static void remember_call(Value *value, Value *builtin, Value *const *args, cons
   }
 }
 
+/* Functions whose outcome follows from the numbers among their arguments. */
+static bool leaves_trail(const Builtin *row) {
+  return !(row->flags & (BUILTIN_SHAPES | BUILTIN_READS | BUILTIN_SETTLED));
+}
+
+static Value *run_again(Eval *eval, const Trail *trail, Value **args);
+
+/* Remembers a call: its arguments, and the function. */
+static void note_builtin(Eval *eval, Value *value, Value *callee, const Arguments *arguments) {
+  if (!leaves_trail(callee->builtin.row)) return;
+  size_t count = (size_t)arguments->count;
+  Value **args = mem_new(count + 1, sizeof *args);
+  memcpy(args, arguments->values, count * sizeof *args);
+  args[count] = callee;
+  trail_note(eval, value, run_again, 0, arguments->count + 1, args);
+  free(args);
+}
+
 static Value *run_builtin(Eval *eval, Span span, Value *callee, Arguments *arguments) {
   const Builtin *row = callee->builtin.row;
   if (arguments->broken) return value_new(&eval->heap, VALUE_BROKEN);
@@ -206,8 +225,22 @@ static Value *run_builtin(Eval *eval, Span span, Value *callee, Arguments *argum
   Value *value = row->run(&call);
   if (value->kind == VALUE_OPTIMIZER)
     remember_call(value, callee, arguments->values, arguments->places);
+  note_builtin(eval, value, callee, arguments);
   return arguments->known || (row->flags & BUILTIN_SHAPES) ? value
                                                            : value_forget(&eval->heap, value);
+}
+
+static Value *run_again(Eval *eval, const Trail *trail, Value **args) {
+  size_t count = (size_t)trail->count - 1;
+  Arguments arguments = {.values = args,
+                         .places = mem_new(count, sizeof(Span)),
+                         .nodes = mem_new(count, sizeof(Ast *)),
+                         .count = (int)count,
+                         .known = true};
+  Value *value = run_builtin(eval, (Span){0}, args[count], &arguments);
+  free(arguments.places);
+  free(arguments.nodes);
+  return value;
 }
 
 static int parameter_index(const Value *optimizer, const char *name) {

@@ -452,11 +452,8 @@ static void assertion(Eval *eval, const Ast *node) {
 
 Value *eval_element(Eval *eval, Span span, const Value *value, long long i) {
   if (value->kind == VALUE_LIST) return value->list.items[i];
-  const char *why = NULL;
   const Subscript subscript = {.kind = SUBSCRIPT_AT, .at = (double)i};
-  Array *part = array_index(value->array, 1, &subscript, &why);
-  Value *element = eval_array(eval, span, part, why, value->known);
-  return value->truth ? value_truth(element) : element;
+  return eval_part(eval, span, (Value *)value, 1, &subscript, true);
 }
 
 long long eval_length(Eval *eval, const Value *value, Span span) {

@@ -37,6 +37,7 @@ enum {
   BUILTIN_FORM = 32,       /* evaluates its arguments itself: its Call has only the node */
   BUILTIN_OPTIMIZER = 64,  /* gives an optimizer */
   BUILTIN_SAYS = 128,      /* declares, and stands so in the recipes of results */
+  BUILTIN_SETTLED = 512,   /* what it gives has errors of its own, or none */
   BUILTIN_AVERAGES = 256   /* in a layer an average over neurons, also in those of recipes */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/declare.h"
 #include "model/eval.h"
+#include "model/trail.h"
 #include "base/memory.h"
 
 #include <math.h>
@@ -48,22 +49,26 @@ static void element_add(Elements *e, Value *item) {
   e->truth &= item->truth;
 }
 
-/* The elements as one array; NULL when they are none, or of different shapes. */
-static Array *stack(const Elements *e) {
-  if (!e->numeric) return NULL;
-  Array **parts = mem_new((size_t)e->count, sizeof *parts);
-  for (int i = 0; i < e->count; i++) parts[i] = value_as_array(e->items[i]);
+/* Numbers or arrays as one array; NULL when they have different shapes. */
+static Array *stack(int count, Value *const *items) {
+  Array **parts = mem_new((size_t)count, sizeof *parts);
+  for (int i = 0; i < count; i++) parts[i] = value_as_array(items[i]);
   const char *why;
-  Array *stacked = array_stack((size_t)e->count, (const Array *const *)parts, &why);
-  for (int i = 0; i < e->count; i++) array_drop(parts[i]);
+  Array *stacked = array_stack((size_t)count, (const Array *const *)parts, &why);
+  for (int i = 0; i < count; i++) array_drop(parts[i]);
   free(parts);
   return stacked;
+}
+
+static Value *stack_again(Eval *eval, const Trail *trail, Value **args) {
+  Array *stacked = stack(trail->count, args);
+  return stacked ? value_array(&eval->heap, stacked) : value_new(&eval->heap, VALUE_BROKEN);
 }
 
 /* Elements become an array when they are numbers or arrays of one shape, else a list. */
 static Value *assemble(Eval *eval, Elements *e) {
   bool whole = !e->broken && !e->unknown;
-  Array *stacked = whole ? stack(e) : NULL;
+  Array *stacked = whole && e->numeric ? stack(e->count, e->items) : NULL;
   Value *value;
   if (!whole) {
     value = value_new(&eval->heap, e->broken ? VALUE_BROKEN : VALUE_UNKNOWN);
@@ -71,6 +76,7 @@ static Value *assemble(Eval *eval, Elements *e) {
     value = value_array(&eval->heap, stacked);
     value->known = e->known;
     value->truth = e->truth && e->count > 0;
+    trail_note(eval, value, stack_again, 0, e->count, e->items);
   } else {
     value = value_new(&eval->heap, VALUE_LIST);
     value->known = e->known;

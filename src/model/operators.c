@@ -2,6 +2,7 @@
 #include "model/declare.h"
 #include "model/eval.h"
 #include "model/forward.h"
+#include "model/trail.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -90,8 +91,7 @@ static Value *choose_array(Eval *eval, Span span, Value *condition, Value *yes, 
   return yes->truth && no->truth ? value_truth(value) : value;
 }
 
-/* if condition then yes else no, where the condition is an array, a symbol, or not known. */
-Value *eval_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *no) {
+static Value *choose(Eval *eval, Span span, Value *condition, Value *yes, Value *no) {
   Value *early = broken_or_unknown(eval, yes, no);
   if (early) return early;
   if (condition->kind == VALUE_SYMBOL) {
@@ -107,6 +107,17 @@ Value *eval_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *n
     return eval_error(eval, span, "use all() or any() for one decision about an array",
                       "an array condition chooses between numbers and arrays");
   return choose_array(eval, span, condition, yes, no);
+}
+
+static Value *choose_again(Eval *eval, const Trail *trail, Value **args) {
+  (void)trail;
+  return choose(eval, (Span){0}, args[0], args[1], args[2]);
+}
+
+/* if condition then yes else no, where the condition is an array, a symbol, or not known. */
+Value *eval_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *no) {
+  return trail_note(eval, choose(eval, span, condition, yes, no), choose_again, 0, 3,
+                    (Value *[]){condition, yes, no});
 }
 
 static Value *negated(Eval *eval, Span span, Value *truth) {
@@ -239,7 +250,7 @@ static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   return value_new(&eval->heap, VALUE_BROKEN);
 }
 
-Value *eval_operator(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
+static Value *operate(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   switch (op) {
   case '@': return matrix_product(eval, node->span, a, b);
   case '\'': return transpose(eval, node->span, a);
@@ -249,4 +260,13 @@ Value *eval_operator(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
     break;
   }
   return binary(eval, node, op, a, b);
+}
+
+static Value *operate_again(Eval *eval, const Trail *trail, Value **args) {
+  const Ast node = {.kind = args[1] ? AST_BINARY : AST_UNARY, .op = trail->op};
+  return operate(eval, &node, trail->op, args[0], args[1]);
+}
+
+Value *eval_operator(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
+  return trail_note(eval, operate(eval, node, op, a, b), operate_again, op, 2, (Value *[]){a, b});
 }

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "model/declare.h"
 #include "model/digest.h"
+#include "model/trail.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -201,8 +202,11 @@ static bool read_argument(Eval *eval, const Ast *argument, Sweep *sweep) {
                "only the expression of a sweep stands without a name");
     return false;
   }
-  if (argument->count == 1 && strcmp(argument->name, "resume") == 0) {
-    sweep->resume = argument->kid[0];
+  const Ast **own = strcmp(argument->name, "resume") == 0   ? &sweep->resume
+                    : strcmp(argument->name, "failed") == 0 ? &sweep->failed
+                                                            : NULL;
+  if (argument->count == 1 && own) {
+    *own = argument->kid[0];
     return true;
   }
   if (sweep->axis_count == ARRAY_MAX_RANK) {
@@ -314,11 +318,12 @@ void sweep_free(Sweep *sweep) {
 
 /* The outcome */
 
-static bool same_shape(const Array *a, const Array *b) {
-  return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
+static bool same_shape(const Value *a, const Value *b) {
+  if (a->kind != VALUE_ARRAY || b->kind != VALUE_ARRAY) return a->kind == b->kind;
+  return array_same_shape(a->array, b->array);
 }
 
-bool sweep_agrees(const Sweep *sweep, Eval *eval, const Array *first, const Array *value,
+bool sweep_agrees(const Sweep *sweep, Eval *eval, const Value *first, const Value *value,
                   int point) {
   if (same_shape(first, value)) return true;
   char *place = sweep_place(sweep, point);
@@ -328,35 +333,56 @@ bool sweep_agrees(const Sweep *sweep, Eval *eval, const Array *first, const Arra
   return false;
 }
 
-/* All points in one array; NULL with *why. Points without errors count as exact. */
-static Array *stack(const Sweep *sweep, Array *const *parts, const char **why) {
-  double shape[2 * ARRAY_MAX_RANK];
-  int rank = sweep->axis_count;
-  for (int k = 0; k < rank; k++) shape[k] = sweep->axes[k].count;
-  for (int k = 0; k < parts[0]->rank; k++) shape[rank++] = (double)parts[0]->shape[k];
-  if (rank > ARRAY_MAX_RANK) return array_reshape(parts[0], rank, shape, why);
-  Array *flat = array_stack((size_t)sweep->points, (const Array *const *)parts, why);
-  Array *stacked = flat ? array_reshape(flat, rank, shape, why) : NULL;
+/* All parts in one array of this shape; NULL with *why. */
+static Array *stack(int count, Value *const *values, int rank, const double *shape,
+                    const char **why) {
+  Array **parts = mem_new((size_t)count, sizeof *parts);
+  bool sound = true;
+  for (int i = 0; i < count; i++) sound &= (parts[i] = value_as_array(values[i])) != NULL;
+  Array *flat = sound ? array_stack((size_t)count, (const Array *const *)parts, why) : NULL,
+        *stacked = flat ? array_reshape(flat, rank, shape, why) : NULL;
+  for (int i = 0; i < count; i++) array_drop(parts[i]);
   array_drop(flat);
+  free(parts);
   return stacked;
 }
 
-/* *stacked stays NULL where no point has errors. False when there is no memory. */
-static bool stack_errors(const Sweep *sweep, Array *const *values, Array *const *errors,
-                         Array **stacked) {
-  const char *why;
-  bool any = false, sound = true;
-  for (int i = 0; i < sweep->points; i++) any |= errors[i] != NULL;
-  if (!any) return true;
-  Array **parts = mem_try((size_t)sweep->points, sizeof *parts);
-  for (int i = 0; parts && i < sweep->points; i++) {
-    parts[i] = errors[i] ? array_keep(errors[i]) : array_new(values[i]->rank, values[i]->shape);
-    sound &= parts[i] && same_shape(parts[i], values[i]);
+/* The points, and last the shape. */
+static Value *stack_again(Eval *eval, const Trail *trail, Value **args) {
+  int count = trail->count - 1;
+  const Array *shape = args[count]->array;
+  const char *why = NULL;
+  return eval_array(eval, (Span){0}, stack(count, args, (int)shape->size, shape->data, &why), why,
+                    true);
+}
+
+/* The shape of all points together. */
+static Value *shape_of(const Sweep *sweep, Eval *eval, const Value *first) {
+  const Array *own = first->kind == VALUE_ARRAY ? first->array : NULL;
+  size_t rank = (size_t)sweep->axis_count + (own ? (size_t)own->rank : 0), next = 0;
+  Array *shape = array_new(1, &rank);
+  if (!shape) return NULL;
+  for (int k = 0; k < sweep->axis_count; k++) shape->data[next++] = sweep->axes[k].count;
+  for (int k = 0; own && k < own->rank; k++) shape->data[next++] = (double)own->shape[k];
+  return value_array(&eval->heap, shape);
+}
+
+/* The array of all points, which follows from them. */
+static Value *gathered(const Sweep *sweep, Eval *eval, Value *const *points) {
+  size_t count = (size_t)sweep->points;
+  Value *shape = shape_of(sweep, eval, points[0]), **args = mem_try(count + 1, sizeof *args);
+  const char *why = "not enough memory";
+  Array *array = NULL;
+  if (shape && args)
+    array = stack(sweep->points, points, (int)shape->array->size, shape->array->data, &why);
+  Value *value = eval_array(eval, sweep->span, array, why, true);
+  if (value->kind == VALUE_ARRAY) {
+    memcpy(args, points, count * sizeof *args);
+    args[count] = shape;
+    trail_note(eval, value, stack_again, 0, (int)count + 1, args);
   }
-  *stacked = parts && sound ? stack(sweep, parts, &why) : NULL;
-  for (int i = 0; parts && i < sweep->points; i++) array_drop(parts[i]);
-  free(parts);
-  return *stacked != NULL;
+  free(args);
+  return value;
 }
 
 /* A swept axis runs over its numbers, or else over 0, 1, ... */
@@ -381,19 +407,16 @@ static Axes *axes_of(const Sweep *sweep, int rank, const Value *like) {
   return axes;
 }
 
-Value *sweep_gather(const Sweep *sweep, Eval *eval, Array *const *values, Array *const *errors,
-                    const Value *like) {
+Value *sweep_gather(const Sweep *sweep, Eval *eval, Value *const *points, const Value *like) {
   for (int i = 1; i < sweep->points; i++)
-    if (!sweep_agrees(sweep, eval, values[0], values[i], i))
+    if (!sweep_agrees(sweep, eval, points[0], points[i], i))
       return value_new(&eval->heap, VALUE_BROKEN);
-  const char *why = NULL;
-  Value *value = eval_array(eval, sweep->span, stack(sweep, values, &why), why, true);
+  Value *value = gathered(sweep, eval, points);
   if (value->kind != VALUE_ARRAY) return value;
-  if (!stack_errors(sweep, values, errors, &value->error)) return eval_starve(eval, sweep->span);
   value->axes = axes_of(sweep, value->array->rank, like);
   if (like->source) {
     value->source = result_new(like->source->kind);
-    value->source->exact = value->error == NULL;
+    value->source->exact = value->trail == NULL;
     value->field = like->field ? mem_string(like->field) : NULL;
     value->layer = like->layer;
   }

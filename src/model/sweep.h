@@ -24,6 +24,7 @@ typedef struct Sweep {
   int axis_count;
   int points;        /* the product of the counts; the last axis is the fastest */
   const Ast *resume; /* the argument of this name, or NULL */
+  const Ast *failed; /* likewise */
 } Sweep;
 
 /* Evaluates the values of a call of `sweep` and checks them, each in its place; NULL after
@@ -43,13 +44,11 @@ uint64_t sweep_digest(const Sweep *sweep, Eval *eval, int point, const char *sal
 char *sweep_place(const Sweep *sweep, int point);
 
 /* Whether the value of a point has the shape of that of point 0; reports otherwise. */
-bool sweep_agrees(const Sweep *sweep, Eval *eval, const Array *first, const Array *value,
+bool sweep_agrees(const Sweep *sweep, Eval *eval, const Value *first, const Value *value,
                   int point);
-/* The values of all points as one array [axes..., what the expression gives], with its axes, its
- * errors where a point has them, and as source a result of the kind from which `like`, the value of
- * some point, was read. Reports the first point whose value has another shape than that of point 0.
- */
-Value *sweep_gather(const Sweep *sweep, Eval *eval, Array *const *values, Array *const *errors,
-                    const Value *like);
+/* The values of all points, numbers or arrays, as one array [axes..., what the expression gives],
+ * with its axes, and as source a result of the kind from which `like`, the value of some point, was
+ * read. Reports the first point whose value has another shape than that of point 0. */
+Value *sweep_gather(const Sweep *sweep, Eval *eval, Value *const *points, const Value *like);
 
 #endif

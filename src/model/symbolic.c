@@ -2,6 +2,7 @@
 /* Functions of the script as scalar expressions: their body is evaluated with a symbol for its
  * argument. */
 #include "model/eval.h"
+#include "model/trail.h"
 #include "base/memory.h"
 
 #include <math.h>
@@ -84,6 +85,12 @@ static Value *evaluate_expr(Eval *eval, Span span, const Expr *expr, Value *x) {
   return value;
 }
 
+static Value *apply_again(Eval *eval, const Trail *trail, Value **args) {
+  (void)trail;
+  Value *value = evaluate_expr(eval, (Span){0}, args[0]->activation.expr, args[1]);
+  return value ? value : value_new(&eval->heap, VALUE_BROKEN);
+}
+
 Value *eval_apply(Eval *eval, Span span, Value *function, Value *x) {
   if (x->kind == VALUE_BROKEN || x->kind == VALUE_UNKNOWN) return x;
   switch (function->kind) {
@@ -97,6 +104,7 @@ Value *eval_apply(Eval *eval, Span span, Value *function, Value *x) {
     return eval_error(eval, span, NULL, "'%s' works on numbers and arrays, not on %s",
                       function->activation.name, value_describe(x));
   Value *value = evaluate_expr(eval, span, function->activation.expr, x);
+  if (value) trail_note(eval, value, apply_again, 0, 2, (Value *[]){function, x});
   return value ? value : eval_starve(eval, span);
 }
 

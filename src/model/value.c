@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/value.h"
 #include "base/memory.h"
+#include "model/trail.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -85,6 +86,7 @@ static void drop_contents(Value *value) {
 void value_drop(Value *value) {
   if (!value || --value->references > 0) return;
   drop_contents(value);
+  trail_drop(value->trail);
   result_drop(value->source);
   array_drop(value->error);
   axes_drop(value->axes);

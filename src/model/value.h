@@ -41,6 +41,7 @@ typedef enum ValueKind {
 typedef struct Value Value;
 typedef struct Axes Axes;
 typedef struct Builtin Builtin;
+typedef struct Trail Trail;
 
 /* The parameters of a builtin. */
 typedef struct Parameter {
@@ -146,11 +147,14 @@ struct Value {
       bool errors; /* the standard errors of the field */
     } family;
   };
+  /* Of a number or array that follows from sampled ones: how (model/trail.h), and its standard
+   * errors, once somebody has asked for them. */
+  Trail *trail;
+  Array *error;
   /* Where an array, number or curve was read from, for printing and plotting. All of it is zero
    * once anything has been computed with the value. */
   Result *source;
-  Array *error; /* the standard errors of these very entries, or NULL */
-  char *field;  /* its name; NULL of what is no part of one field */
+  char *field; /* its name; NULL of what is no part of one field */
   int layer;
   Axes *axes; /* of fields, swept arrays and their parts, one for each axis; else NULL */
 };

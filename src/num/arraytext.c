@@ -13,7 +13,7 @@ enum {
   ROWS_WHOLE = 24,    /* matrices up to this many rows and */
   PAGES_WHOLE = 6,    /* this many matrices of a higher rank are shown whole, */
   EDGE = 3,           /* of longer ones the first and last few */
-  CELL = 32,
+  CELL = 64,
   FEWEST_DIGITS = 6, /* of every number, */
   SPREAD_DIGITS = 3, /* of the differences between numbers, */
   MOST_DIGITS = 12   /* but no more of the numbers for their sake */
@@ -76,61 +76,90 @@ static int digits_for(const Array *a) {
   return digits < FEWEST_DIGITS ? FEWEST_DIGITS : digits;
 }
 
-static int cell(char text[CELL], double value, int digits) {
-  return snprintf(text, CELL, "%.*g", digits, plain_number(value));
+/* How the numbers of an array are written; `error` belongs to `data`, or is NULL. */
+typedef struct Style {
+  int digits;
+  const double *data, *error;
+} Style;
+
+/* Relative to the number, an error that is rounding. */
+static const double NO_ERROR = 1e-14;
+
+/* 0.1234(56): the last two digits are off by 56; 12.3(4.5), and 1.23(45)e-09. */
+static int uncertain_cell(char text[CELL], double x, double error) {
+  enum { FINEST = -7, COARSEST = 6 };
+  int last = (int)floor(log10(error)) - 1, power = (int)floor(log10(fmax(fabs(x), error)));
+  if (error >= 99.5 * pow(10, last)) last++;
+  bool plain = last >= FINEST && last <= COARSEST;
+  int shift = plain ? 0 : power, decimals = shift > last ? shift - last : 0;
+  double unit = pow(10, shift), step = pow(10, last), off = round(error / step) * step / unit,
+         number = fabs(x) < step / 2 ? 0 : x / unit;
+  int length = off < 1
+                   ? snprintf(text, CELL, "%.*f(%.0f)", decimals, number, off * pow(10, decimals))
+                   : snprintf(text, CELL, "%.*f(%.*f)", decimals, number, decimals, off);
+  return plain ? length : length + snprintf(text + length, CELL - (size_t)length, "e%+03d", power);
 }
 
-static int widest(const double *row, Window w, int digits, int least) {
+static int cell(char text[CELL], const double *at, const Style *style) {
+  double error = style->error ? style->error[at - style->data] : 0;
+  if (error > NO_ERROR * fabs(*at) && isfinite(error) && isfinite(*at))
+    return uncertain_cell(text, *at, error);
+  return snprintf(text, CELL, "%.*g", style->digits, plain_number(*at));
+}
+
+static int widest(const double *row, Window w, const Style *style, int least) {
   char text[CELL];
   for (size_t i = 0; i < steps(w); i++) {
-    int width = is_gap(w, i) ? 0 : cell(text, row[entry(w, i)], digits);
+    int width = is_gap(w, i) ? 0 : cell(text, row + entry(w, i), style);
     if (width > least) least = width;
   }
   return least;
 }
 
-static void put_cell(FILE *out, const double *row, Window w, size_t i, int digits, int width) {
+static void put_cell(FILE *out, const double *row, Window w, size_t i, const Style *style,
+                     int width) {
   char text[CELL];
   if (is_gap(w, i))
     fprintf(out, "%*s", width, "...");
   else
-    cell(text, row[entry(w, i)], digits), fprintf(out, "%*s", width, text);
+    cell(text, row + entry(w, i), style), fprintf(out, "%*s", width, text);
 }
 
-static size_t total_width(const double *row, size_t count, int digits) {
+static size_t total_width(const double *row, size_t count, const Style *style) {
   char text[CELL];
   size_t total = 2;
-  for (size_t i = 0; i < count; i++) total += (size_t)cell(text, row[i], digits) + 2;
+  for (size_t i = 0; i < count; i++) total += (size_t)cell(text, row + i, style) + 2;
   return total;
 }
 
 /* On one line as it comes if that fits, else as a grid of equal cells. */
-static void put_vector(FILE *out, const double *row, size_t count, int digits, int columns) {
+static void put_vector(FILE *out, const double *row, size_t count, const Style *style,
+                       int columns) {
   Window w = window(count, VECTOR_WHOLE, 2 * EDGE, 2 * EDGE);
   bool one_line =
-      !elided(w) && count <= VECTOR_WHOLE && total_width(row, count, digits) <= (size_t)columns + 2;
-  int width = one_line ? 0 : widest(row, w, digits, 3);
+      !elided(w) && count <= VECTOR_WHOLE && total_width(row, count, style) <= (size_t)columns + 2;
+  int width = one_line ? 0 : widest(row, w, style, 3);
   int per_line = one_line || columns < width + 4 ? (int)count + 1 : (columns - 1) / (width + 2);
   fputc('[', out);
   for (size_t i = 0; i < steps(w); i++) {
     if (i) fputs(i % (size_t)per_line ? ", " : ",\n ", out);
-    put_cell(out, row, w, i, digits, width);
+    put_cell(out, row, w, i, style, width);
   }
   fputc(']', out);
 }
 
-static int matrix_width(const double *data, Window rows, Window row, int digits) {
+static int matrix_width(const double *data, Window rows, Window row, const Style *style) {
   int width = 1;
   for (size_t i = 0; i < steps(rows); i++)
-    if (!is_gap(rows, i)) width = widest(data + entry(rows, i) * row.count, row, digits, width);
+    if (!is_gap(rows, i)) width = widest(data + entry(rows, i) * row.count, row, style, width);
   return width;
 }
 
-static void put_row(FILE *out, const double *row, Window w, int digits, int width) {
+static void put_row(FILE *out, const double *row, Window w, const Style *style, int width) {
   fputc('[', out);
   for (size_t i = 0; i < steps(w); i++) {
     if (i) fputs(", ", out);
-    put_cell(out, row, w, i, digits, width);
+    put_cell(out, row, w, i, style, width);
   }
   fputc(']', out);
 }
@@ -142,8 +171,8 @@ static Window fitting(size_t count, int columns, int width) {
   return window(count, room, room - EDGE - 1, EDGE);
 }
 
-static void put_matrix(FILE *out, const double *data, Window rows, Window row, int digits) {
-  int width = matrix_width(data, rows, row, digits);
+static void put_matrix(FILE *out, const double *data, Window rows, Window row, const Style *style) {
+  int width = matrix_width(data, rows, row, style);
   if (elided(row) && width < 3) width = 3;
   fputc('[', out);
   for (size_t i = 0; i < steps(rows); i++) {
@@ -151,7 +180,7 @@ static void put_matrix(FILE *out, const double *data, Window rows, Window row, i
     if (is_gap(rows, i))
       fputs("...", out);
     else
-      put_row(out, data + entry(rows, i) * row.count, row, digits, width);
+      put_row(out, data + entry(rows, i) * row.count, row, style, width);
   }
   fputc(']', out);
 }
@@ -160,9 +189,9 @@ static Window matrix_rows(const Array *a) {
   return window(a->shape[a->rank - 2], ROWS_WHOLE, EDGE, EDGE);
 }
 
-static Window matrix_columns(const Array *a, int digits, int columns) {
+static Window matrix_columns(const Array *a, const Style *style, int columns) {
   Window rows = matrix_rows(a), all = window(a->shape[a->rank - 1], ROWS_WHOLE, EDGE, EDGE);
-  return fitting(all.count, columns, matrix_width(a->data, rows, all, digits));
+  return fitting(all.count, columns, matrix_width(a->data, rows, all, style));
 }
 
 /* "[2, 0, :, :]" for the k-th matrix. */
@@ -174,8 +203,8 @@ static void put_page_name(FILE *out, const Array *a, size_t k) {
   fputs(":, :] =\n", out);
 }
 
-static void put_pages(FILE *out, const Array *a, int digits, int columns) {
-  Window rows = matrix_rows(a), row = matrix_columns(a, digits, columns);
+static void put_pages(FILE *out, const Array *a, const Style *style, int columns) {
+  Window rows = matrix_rows(a), row = matrix_columns(a, style, columns);
   size_t page = rows.count * row.count;
   Window pages = window(a->size / page, PAGES_WHOLE, EDGE - 1, 1);
   for (size_t i = 0; i < steps(pages); i++) {
@@ -185,38 +214,36 @@ static void put_pages(FILE *out, const Array *a, int digits, int columns) {
       continue;
     }
     put_page_name(out, a, entry(pages, i));
-    put_matrix(out, a->data + entry(pages, i) * page, rows, row, digits);
+    put_matrix(out, a->data + entry(pages, i) * page, rows, row, style);
   }
 }
 
-static bool shown_whole(const Array *a, int digits, int columns) {
+static bool shown_whole(const Array *a, const Style *style, int columns) {
   if (a->rank < 2) return a->size <= VECTOR_WHOLE;
-  return !elided(matrix_rows(a)) && !elided(matrix_columns(a, digits, columns)) &&
+  return !elided(matrix_rows(a)) && !elided(matrix_columns(a, style, columns)) &&
          a->size <= PAGES_WHOLE * a->shape[a->rank - 2] * a->shape[a->rank - 1];
 }
 
-static void put_array(FILE *out, const Array *a, int columns) {
+static void put_array(FILE *out, const Array *a, const Array *error, int columns) {
   char text[ARRAY_SHAPE_TEXT];
-  int digits = digits_for(a);
-  if (a->rank > 0 && (!a->size || !shown_whole(a, digits, columns)))
+  const Style own = {digits_for(a), a->data, error ? error->data : NULL}, *style = &own;
+  if (a->rank > 0 && (!a->size || !shown_whole(a, style, columns)))
     fprintf(out, "%s%s", array_shape_text(a, text), a->size ? "\n" : " empty");
   if (!a->size) return;
   switch (a->rank) {
-  case 0: fprintf(out, "%.*g", digits, plain_number(a->data[0])); break;
-  case 1: put_vector(out, a->data, a->size, digits, columns); break;
-  case 2:
-    put_matrix(out, a->data, matrix_rows(a), matrix_columns(a, digits, columns), digits);
-    break;
-  default: put_pages(out, a, digits, columns);
+  case 0: put_cell(out, a->data, window(1, 1, 0, 0), 0, style, 0); break;
+  case 1: put_vector(out, a->data, a->size, style, columns); break;
+  case 2: put_matrix(out, a->data, matrix_rows(a), matrix_columns(a, style, columns), style); break;
+  default: put_pages(out, a, style, columns);
   }
 }
 
-char *array_text(const Array *a, int columns) {
+char *array_text(const Array *a, const Array *error, int columns) {
   char *text = NULL;
   size_t length;
   FILE *out = mem_stream(&text, &length);
   if (!out) return strdup("");
-  put_array(out, a, columns);
+  put_array(out, a, error, columns);
   mem_stream_end(out);
   return text;
 }

@@ -16,14 +16,50 @@ bool moments_start(Moments *m, size_t size, int order) {
 void moments_free(Moments *m) {
   free(m->first);
   for (int k = 0; k < 4; k++) free(m->sum[k]);
+  free(m->blocks);
   *m = (Moments){0};
 }
 
+bool moments_divide(Moments *m, size_t count) {
+  m->block_size = (count + MOMENT_BLOCKS - 1) / MOMENT_BLOCKS;
+  size_t blocks = (count + m->block_size - 1) / m->block_size;
+  return (m->blocks = mem_block(blocks * (size_t)(m->order / 2) * m->size)) != NULL;
+}
+
+size_t moments_blocks(const Moments *m) {
+  return m->blocks ? (m->count + m->block_size - 1) / m->block_size : 0;
+}
+
+static double *block_of(const Moments *m, size_t k) {
+  return m->blocks + k * (size_t)(m->order / 2) * m->size;
+}
+
 void moments_add(Moments *m, const double *x) {
+  double *block = m->blocks ? block_of(m, m->count / m->block_size) : NULL;
   if (m->count++ == 0) memcpy(m->first, x, m->size * sizeof *x);
   for (size_t i = 0; i < m->size; i++) {
     double d = x[i] - m->first[i], power = d;
     for (int k = 0; k < m->order; k++, power *= d) m->sum[k][i] += power;
+    if (block) block[i] += d;
+    if (block && m->order > 2) block[m->size + i] += d * d;
+  }
+}
+
+/* Of n samples with these sums of (x - first)^k: the mean less the first, or the variance. */
+static double statistic(double sum, double squares, double n, double scale) {
+  if (!(scale > 0)) return n > 0 ? sum / n : 0;
+  return n > 1 ? scale * (squares - sum * sum / n) / (n - 1) : 0;
+}
+
+void moments_move(const Moments *m, double scale, size_t k, double *move) {
+  size_t blocks = moments_blocks(m), begin = k * m->block_size, end = begin + m->block_size;
+  double n = (double)m->count, rest = n - (double)((end < m->count ? end : m->count) - begin);
+  const double *block = block_of(m, k);
+  for (size_t i = 0; i < m->size; i++) {
+    double square = m->order > 2 ? block[m->size + i] : 0;
+    double all = statistic(m->sum[0][i], m->sum[1][i], n, scale),
+           without = statistic(m->sum[0][i] - block[i], m->sum[1][i] - square, rest, scale);
+    move[i] = sqrt((double)blocks - 1) * (all - without);
   }
 }
 

@@ -14,10 +14,18 @@ typedef struct Moments {
   int order; /* 2: mean and its error; 4: the variance and its error too */
   double *first;
   double *sum[4];
+  size_t block_size; /* samples in a block, or 0 */
+  double *blocks;    /* [block, order / 2, size]: the first sums over the samples of each */
 } Moments;
 
 /* False if the memory cannot be had. */
 bool moments_start(Moments *moments, size_t size, int order);
+/* Keeps the sums of blocks of samples apart, of `count` that are to come: MOMENT_BLOCKS of them at
+ * the most. To be said before the first; false if the memory cannot be had. */
+enum { MOMENT_BLOCKS = 16 };
+bool moments_divide(Moments *moments, size_t count);
+/* How many blocks there are; 0 where they are not kept apart. */
+size_t moments_blocks(const Moments *moments);
 void moments_add(Moments *moments, const double *x);
 void moments_free(Moments *moments);
 
@@ -26,5 +34,9 @@ void moments_mean(const Moments *moments, double *mean, double *error);
 /* scale * unbiased variance, and its standard error from the fourth moment,
  * scale * sqrt((m4 - m2^2 (n-3)/(n-1)) / n). Zero for one sample. */
 void moments_variance(const Moments *moments, double scale, double *variance, double *error);
+/* What block k does to the mean, or with scale > 0 to the variance, in units of the error: the
+ * jackknife's sqrt(B - 1) (all - without k), of which the mean square over the B blocks is the
+ * squared error. [size]. */
+void moments_move(const Moments *moments, double scale, size_t k, double *move);
 
 #endif

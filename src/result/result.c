@@ -26,6 +26,7 @@ void result_drop(Result *result) {
     free(result->fields[i].about);
     array_drop(result->fields[i].value);
     array_drop(result->fields[i].error);
+    scatter_drop(result->fields[i].scatter);
   }
   for (int i = 0; i < result->attribute_count; i++) {
     free(result->attributes[i].name);
@@ -44,8 +45,8 @@ ResultField *result_add(Result *result, const char *name, int layer, const char 
   size_t count = (size_t)result->field_count + 1;
   result->fields = mem_grow(result->fields, count * sizeof *result->fields);
   ResultField *field = &result->fields[result->field_count++];
-  *field =
-      (ResultField){mem_string(name), layer, mem_string(axes), mem_string(about), value, error};
+  *field = (ResultField){
+      mem_string(name), layer, mem_string(axes), mem_string(about), value, error, NULL};
   return field;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "num/array.h"
+#include "result/scatter.h"
 
 #include <stdbool.h>
 
@@ -14,10 +15,11 @@
 typedef struct ResultField {
   char *name;
   int layer;
-  char *axes;   /* "t", "t,mu", "t,mu,t,mu", ... */
-  char *about;  /* one line, with its scaling in N where it has one */
-  Array *value; /* NULL until computed: see result_complete */
-  Array *error; /* standard error, same shape; NULL where nothing was sampled */
+  char *axes;       /* "t", "t,mu", "t,mu,t,mu", ... */
+  char *about;      /* one line, with its scaling in N where it has one */
+  Array *value;     /* NULL until computed: see result_complete */
+  Array *error;     /* standard error, same shape; NULL where nothing was sampled */
+  Scatter *scatter; /* how its numbers are off together; NULL where that is not kept */
 } ResultField;
 
 typedef struct ResultAttribute {

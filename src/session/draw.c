@@ -2,6 +2,7 @@
 /* From the items of a `plot` statement to panels of curves and heat maps. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "model/trail.h"
 #include "output/plot.h"
 #include "output/text.h"
 
@@ -382,6 +383,11 @@ static bool drawable(Eval *eval, const PlotPart *part) {
   return true;
 }
 
+static void ask_errors(Eval *eval, const PlotPart *part) {
+  for (int i = 0; i < part->count; i++)
+    if (!is_map(part, part->items[i].value)) trail_error(eval, part->items[i].value);
+}
+
 static int letters_of(const char *text) {
   int count = 0;
   for (; *text; text++) count += ((unsigned char)*text & 0xc0) != 0x80;
@@ -454,6 +460,7 @@ void draw_plot(Eval *eval, const PlotPart *parts, int count, const char *path, S
   const Dmf *dmf = eval->host->self;
   for (int i = 0; i < count; i++)
     if (!drawable(eval, &parts[i])) return;
+  for (int i = 0; i < count && !eval->dry; i++) ask_errors(eval, &parts[i]);
   char *target = path ? files_target(eval, path, span) : next_picture(eval), *why = NULL;
   if (path && !target) return;
   Status status = target ? plot_check_target(target, &why) : STATUS_OK;

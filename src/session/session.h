@@ -43,7 +43,7 @@ typedef struct Import {
 /* What a point of an unfinished sweep gave. */
 typedef struct SweepRecord {
   uint64_t key;
-  Array *value, *error;
+  Value *value;
 } SweepRecord;
 
 /* A piece of what an interactive session has done. */
@@ -190,6 +190,8 @@ char *show_number(const Value *value);
 /* The value as text without a final newline, on as many lines of so many columns as it takes; to be
  * freed. */
 char *show_text(const Value *value, int columns);
+/* Computes the errors that these show, of a value or of what is in a list. */
+void show_errors(Eval *eval, Value *value);
 /* values.c: hands a value that an expression has to the call-back of the session; false without
  * one. */
 bool value_hand_over(Eval *eval, const Ast *node, Value *value);

@@ -5,6 +5,7 @@
 #include "base/plain.h"
 #include "file/file.h"
 #include "model/declare.h"
+#include "model/trail.h"
 #include "output/text.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@ static Dmf *session_of(Eval *eval) { return eval->host->self; }
 /* The number that remembers its standard error, as "0.01234 ± 0.00004", else, or where the error is
  * rounding, with ten digits. To be freed. */
 char *show_number(const Value *value) {
-  double error = value->error && value->error->size == 1 ? value->error->data[0] : 0;
+  double error = value->error && !value->truth ? value->error->data[0] : 0;
   bool whole = value->number == floor(value->number) && fabs(value->number) < 1e15;
   if (!(error > 1e-14 * fabs(value->number)) || !isfinite(error) || !isfinite(value->number))
     return mem_format(whole ? "%.0f" : "%.10g", plain_number(value->number));
@@ -98,7 +99,7 @@ static char *item_text(const Value *value) {
   bool vector = value->kind == VALUE_ARRAY && value->array->rank == 1;
   if (vector && !value->array->size) return mem_string("[]");
   bool short_vector = vector && value->array->size <= 8;
-  return short_vector ? array_text(value->array, 1000) : brief(value);
+  return short_vector ? array_text(value->array, value->error, 1000) : brief(value);
 }
 
 static char *list_text(const Value *value) {
@@ -120,9 +121,16 @@ static char *function_text(const Value *value) {
   return node ? ast_source(node) : mem_string(value->activation.name);
 }
 
+/* What is shown of sampled numbers is their error, too. */
+void show_errors(Eval *eval, Value *value) {
+  trail_error(eval, value);
+  for (int i = 0; value->kind == VALUE_LIST && i < value->list.count; i++)
+    show_errors(eval, value->list.items[i]);
+}
+
 char *show_text(const Value *value, int columns) {
   switch (value->kind) {
-  case VALUE_ARRAY: return array_text(value->array, columns);
+  case VALUE_ARRAY: return array_text(value->array, value->truth ? NULL : value->error, columns);
   case VALUE_RESULT: return text_result(value->result, columns);
   case VALUE_DECLARED: return card_text(&value->declared);
   case VALUE_LIST: return list_text(value);
@@ -180,6 +188,7 @@ static void print_long(Eval *eval, const Item *item) {
 static void print_plain(Eval *eval, const Item *items, int count) {
   FILE *out = session_of(eval)->results;
   for (int i = 0; i < count; i++) {
+    show_errors(eval, items[i].value);
     if (!on_one_line(items[i].value)) {
       print_long(eval, &items[i]);
       continue;
@@ -270,6 +279,7 @@ void show_value(Eval *eval, const Ast *node, Value *value) {
     free(name);
     return;
   }
+  show_errors(eval, value);
   if (view_value(eval, node, value)) return;
   char *text = value_text(eval, value);
   bool lines = strchr(text, '\n') != NULL;

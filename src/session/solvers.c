@@ -5,6 +5,7 @@
 #include "field/equations.h"
 #include "model/build.h"
 #include "model/builtins.h"
+#include "model/trail.h"
 #include "solve/observe.h"
 #include "solve/run.h"
 #include "solve/solve.h"
@@ -465,7 +466,8 @@ static Value *covariance(Call *call) {
                  : why ? eval_fail(eval, status, call->span, NULL, "%s", why)
                        : eval_starve(eval, call->span);
   if (status == STATUS_OK && numbers) value->known = !eval->dry;
-  value->error = error;
+  value->error = array_keep(error);
+  if (error) trail_begin(value, error, NULL);
   free(why);
   return value;
 }
@@ -756,7 +758,8 @@ static Value *compare(Call *call) {
 static Value *sweep(Call *call) { return sweep_call(call); }
 
 const Builtin solver_rows[] = {
-#define SOLVER(name, signature, flags, about) {#name, signature, about, name, flags, PRIM_COUNT},
+#define SOLVER(name, signature, flags, about)                                                      \
+  {#name, signature, about, name, (flags) | BUILTIN_SETTLED, PRIM_COUNT},
 #include "session/solvers.def"
     {0},
 };

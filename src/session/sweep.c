@@ -8,8 +8,10 @@
 #include "base/plain.h"
 #include "file/file.h"
 #include "model/sweep.h"
+#include "model/trail.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,14 +22,18 @@ typedef struct Job {
   Dmf *dmf;
   Eval *eval; /* of the call */
   const Sweep *sweep;
-  char *directory;          /* or NULL */
-  bool keep;                /* points have keys */
-  uint64_t *keys;           /* by point */
-  Array **values, **errors; /* by point; NULL: not yet, or exact */
+  char *directory; /* or NULL */
+  bool keep;       /* points have keys */
+  uint64_t *keys;  /* by point */
+  Value **values;  /* by point; NULL: not yet, or failed */
   int next, done;
-  int threads; /* that the solver of one point may use */
-  int failed;  /* the first point that failed, or -1 */
-  Diags diags; /* what it reported */
+  int threads;   /* that the solver of one point may use */
+  bool lenient;  /* a point whose numerics fail is left out, */
+  double filler; /* and this stands in its place */
+  int missing;   /* how many are */
+  int failed;    /* the first point that failed, or -1 */
+  int left_out;  /* the first that was left out, or -1 */
+  Diags diags;   /* what it reported */
 } Job;
 
 /* What is kept */
@@ -41,14 +47,12 @@ static SweepRecord *kept(const Dmf *dmf, uint64_t key) {
 static void keep_in_memory(Dmf *dmf, SweepRecord record) {
   size_t count = (size_t)dmf->record_count + 1;
   dmf->records = mem_grow(dmf->records, count * sizeof *dmf->records);
-  dmf->records[dmf->record_count++] =
-      (SweepRecord){record.key, array_keep(record.value), array_keep(record.error)};
+  dmf->records[dmf->record_count++] = (SweepRecord){record.key, value_keep(record.value)};
 }
 
 /* Another record takes its place. */
 static void forget(Dmf *dmf, SweepRecord *record) {
-  array_drop(record->value);
-  array_drop(record->error);
+  value_drop(record->value);
   *record = dmf->records[--dmf->record_count];
 }
 
@@ -61,17 +65,31 @@ static char *file_of(const Job *job, int point) {
   return mem_format("%s/%016llx.h5", job->directory, (unsigned long long)job->keys[point]);
 }
 
+/* Numbers with their errors and what lies behind these, in a value of its own. */
+static Value *lean(Eval *eval, Array *array, Array *error, Trail *trail) {
+  Value *value = value_array(&eval->heap, array);
+  value->error = error;
+  value->trail = trail;
+  return value_keep(value);
+}
+
 /* A file that cannot be read is no loss: its point is computed again. */
 static void read_point(Job *job, int point) {
   char *path = file_of(job, point), *why = NULL;
+  Result *result = NULL;
   if (access(path, F_OK) == 0) {
-    if (file_read_hdf5(path, "/value", &job->values[point], &why) != STATUS_OK) {
-      diag_warning(job->eval->diags, job->sweep->resume->span, "the point is computed again", "%s",
-                   why);
+    const ResultField *field =
+        file_read_result(path, &result, &why) == STATUS_OK ? result_find(result, "value", 0) : NULL;
+    if (field) {
+      job->values[point] =
+          lean(job->eval, array_keep(field->value), array_keep(field->error), NULL);
+      if (field->error)
+        trail_begin(job->values[point], array_keep(field->error), scatter_keep(field->scatter));
     } else {
-      free(why);
-      file_read_hdf5(path, "/stderr/value", &job->errors[point], &why);
+      diag_warning(job->eval->diags, job->sweep->resume->span, "the point is computed again", "%s",
+                   why ? why : "the file holds no point of a sweep");
     }
+    result_drop(result);
     free(why);
   }
   free(path);
@@ -81,8 +99,10 @@ static void read_point(Job *job, int point) {
 static void write_point(const Job *job, Eval *eval, int point) {
   char *path = file_of(job, point), *place = sweep_place(job->sweep, point), *why = NULL;
   Result *result = result_new("point");
-  result_add(result, "value", 0, "", "the expression of a sweep at one point",
-             array_keep(job->values[point]), array_keep(job->errors[point]));
+  const Value *value = job->values[point];
+  ResultField *field = result_add(result, "value", 0, "", "the expression of a sweep at one point",
+                                  value_as_array(value), array_keep(value->error));
+  field->scatter = value->trail ? scatter_keep(value->trail->scatter) : NULL;
   result_note(result, "point", "%s", place);
   result_note(result, "version", "%s", dmf_version());
   Status status = file_write_result_hdf5(path, result, NULL, &why);
@@ -105,8 +125,7 @@ static void look_up(Job *job) {
   for (int i = 0; i < job->sweep->points && job->keep && !*job->eval->stop; i++) {
     const SweepRecord *record = kept(job->dmf, job->keys[i]);
     if (record) {
-      job->values[i] = array_keep(record->value);
-      job->errors[i] = array_keep(record->error);
+      job->values[i] = value_keep(record->value);
     } else if (job->directory) {
       read_point(job, i);
     }
@@ -121,6 +140,31 @@ static void show_progress(const Job *job) {
     solver_progress(job->dmf, "sweep", job->done, job->sweep->points);
 }
 
+/* Keeps what a point gave, without the results it comes from. */
+static void take(Job *job, Eval *eval, int point, Value *value) {
+  trail_settle(eval, value);
+  trail_error(eval, value);
+  Array *array = value_as_array(value);
+  if (!array) {
+    eval_starve(eval, job->sweep->span);
+    return;
+  }
+  job->values[point] = lean(eval, array, array_keep(value->error), trail_keep(value->trail));
+  if (job->directory) write_point(job, eval, point);
+}
+
+/* The first point that failed in this way keeps what it reported. */
+static void fail(Job *job, int point, Diags *diags) {
+  bool spared = job->lenient && diags->status == STATUS_NUMERICS;
+  int *first = spared ? &job->left_out : &job->failed;
+  job->missing += spared;
+  if ((*first >= 0 && point >= *first) || (spared && job->failed >= 0)) return;
+  *first = point;
+  Diags other = job->diags;
+  job->diags = *diags;
+  *diags = other;
+}
+
 static void evaluate(Job *job, int point) {
   Diags diags = {0};
   Eval eval = *job->eval;
@@ -133,24 +177,10 @@ static void evaluate(Job *job, int point) {
   eval.doubtful = NULL;
   eval.doubtful_count = eval.doubtful_capacity = 0;
   Value *value = sweep_point(job->sweep, &eval, point);
-  if (!eval.halted) {
-    job->values[point] = value_as_array(value);
-    job->errors[point] = array_keep(value->error);
-    if (!job->values[point])
-      eval_starve(&eval, job->sweep->span);
-    else if (job->directory)
-      write_point(job, &eval, point);
-  }
-  if (!eval.halted) {
-    job->done++;
-    show_progress(job);
-  }
-  if (eval.halted && (job->failed < 0 || point < job->failed)) {
-    Diags other = job->diags;
-    job->diags = diags;
-    diags = other;
-    job->failed = point;
-  }
+  if (!eval.halted) take(job, &eval, point, value);
+  if (!eval.halted) job->done++;
+  if (eval.halted) fail(job, point, &diags);
+  show_progress(job);
   eval_end(&eval);
   diags_clear(&diags);
 }
@@ -215,16 +245,31 @@ static Value *preview(const Sweep *sweep, Eval *eval) {
   return value;
 }
 
+/* One warning stands for all points that were left out. */
+static void warn_of_missing(Job *job) {
+  char *place = sweep_place(job->sweep, job->left_out);
+  const char *reason = job->diags.count ? job->diags.items[0].message : "it failed";
+  diag_warning(job->eval->diags, job->sweep->span, "failed = \"stop\" ends a sweep at the first",
+               "%d of %d points failed and %s %g: at %s, %s", job->missing, job->sweep->points,
+               job->missing == 1 ? "is" : "are", job->filler, place, reason);
+  free(place);
+}
+
 static void report(Job *job) {
   Eval *eval = job->eval;
-  diags_join(eval->diags, &job->diags);
+  bool nothing = job->missing == job->sweep->points;
+  if (nothing) job->failed = job->left_out;
+  if (job->failed >= 0) diags_join(eval->diags, &job->diags);
   eval->halted |= job->failed >= 0;
   if (*eval->stop) {
     eval_interrupted(eval, job->sweep->span);
   } else if (job->failed >= 0) {
     char *place = sweep_place(job->sweep, job->failed);
-    diag_note(eval->diags, job->sweep->span, "at %s", place);
+    diag_note(eval->diags, job->sweep->span, nothing ? "at %s, and at all other points" : "at %s",
+              place);
     free(place);
+  } else if (job->missing) {
+    warn_of_missing(job);
   }
   if (eval->halted && job->keep)
     diag_note(eval->diags, job->sweep->span,
@@ -232,20 +277,38 @@ static void report(Job *job) {
               job->sweep->points);
 }
 
+/* Points that were left out, in the shape of the others. */
+static void fill_missing(Job *job) {
+  int sound = 0;
+  while (!job->values[sound]) sound++;
+  const Value *like = job->values[sound];
+  for (int i = 0; i < job->sweep->points; i++) {
+    if (job->values[i]) continue;
+    const Array *own = like->kind == VALUE_ARRAY ? like->array : NULL;
+    const char *why;
+    Array *array = array_full(own ? own->rank : 0, own ? own->shape : NULL, job->filler, &why);
+    if (array) job->values[i] = lean(job->eval, array, NULL, NULL);
+  }
+}
+
+/* The array of all points; what was kept of them is of no use any more. */
+static Value *finish(Job *job) {
+  Eval *eval = job->eval;
+  for (int i = 0; i < job->sweep->points && job->keep && !job->missing; i++) {
+    SweepRecord *record = kept(job->dmf, job->keys[i]);
+    if (record) forget(job->dmf, record);
+  }
+  fill_missing(job);
+  return sweep_gather(job->sweep, eval, job->values, preview(job->sweep, eval));
+}
+
 static Value *conclude(Job *job) {
   report(job);
-  if (!job->eval->halted) {
-    for (int i = 0; i < job->sweep->points && job->keep; i++) {
-      SweepRecord *record = kept(job->dmf, job->keys[i]);
-      if (record) forget(job->dmf, record);
-    }
-    return sweep_gather(job->sweep, job->eval, job->values, job->errors,
-                        preview(job->sweep, job->eval));
-  }
+  if (!job->eval->halted) return finish(job);
   bool in_memory = job->keep && !job->directory;
   for (int i = 0; i < job->sweep->points && in_memory; i++)
     if (job->values[i] && !kept(job->dmf, job->keys[i]))
-      keep_in_memory(job->dmf, (SweepRecord){job->keys[i], job->values[i], job->errors[i]});
+      keep_in_memory(job->dmf, (SweepRecord){job->keys[i], job->values[i]});
   return value_new(&job->eval->heap, VALUE_BROKEN);
 }
 
@@ -257,68 +320,60 @@ static Value *go_through(Job *job) {
 
 static Value *no_memory(Eval *eval, const Sweep *sweep) { return eval_starve(eval, sweep->span); }
 
-static Value *solve(Dmf *dmf, Eval *eval, const Sweep *sweep, char *directory) {
+static Value *solve(Dmf *dmf, Eval *eval, const Sweep *sweep, char *directory, bool lenient,
+                    double filler) {
   size_t points = (size_t)sweep->points;
   Job job = {.dmf = dmf,
              .eval = eval,
              .sweep = sweep,
              .directory = directory,
              .keys = mem_try(points, sizeof(uint64_t)),
-             .values = mem_try(points, sizeof(Array *)),
-             .errors = mem_try(points, sizeof(Array *)),
-             .failed = -1};
-  bool fits = job.keys && job.values && job.errors;
+             .values = mem_try(points, sizeof(Value *)),
+             .lenient = lenient,
+             .filler = filler,
+             .failed = -1,
+             .left_out = -1};
+  bool fits = job.keys && job.values;
   Value *value = fits ? go_through(&job) : no_memory(eval, sweep);
-  for (size_t i = 0; fits && i < points; i++) {
-    array_drop(job.values[i]);
-    array_drop(job.errors[i]);
-  }
+  for (size_t i = 0; fits && i < points; i++) value_drop(job.values[i]);
   diags_clear(&job.diags);
   free(job.keys);
   free(job.values);
-  free(job.errors);
   return value;
 }
 
 /* Whether the expression has one shape at the ends of all axes. */
-static bool check_ends(Eval *eval, const Sweep *sweep, const Array *first) {
+static bool check_ends(Eval *eval, const Sweep *sweep, const Value *first) {
   bool sound = true;
   for (int k = 0; k < sweep->axis_count && sound; k++) {
-    Value *value = sweep_point(sweep, eval, sweep_end(sweep, k));
-    Array *array = value_as_array(value);
+    int end = sweep_end(sweep, k);
+    const Value *value = sweep_point(sweep, eval, end);
     sound = value->kind != VALUE_BROKEN &&
-            (!array || sweep_agrees(sweep, eval, first, array, sweep_end(sweep, k)));
-    array_drop(array);
+            (!value_is_numeric(value) || sweep_agrees(sweep, eval, first, value, end));
   }
   return sound;
 }
 
 /* Zeros of the right shape. */
-static Value *zeros(Eval *eval, const Sweep *sweep, const Value *like, Array *first) {
+static Value *zeros(Eval *eval, const Sweep *sweep, Value *like) {
   size_t points = (size_t)sweep->points;
-  Array **values = mem_try(points, sizeof *values), **errors = mem_try(points, sizeof *errors);
-  bool fits = values && errors;
-  for (size_t i = 0; fits && i < points; i++) values[i] = first;
-  Value *value = fits ? sweep_gather(sweep, eval, values, errors, like) : no_memory(eval, sweep);
+  Value **values = mem_try(points, sizeof *values);
+  for (size_t i = 0; values && i < points; i++) values[i] = like;
+  Value *value = values ? sweep_gather(sweep, eval, values, like) : no_memory(eval, sweep);
   free(values);
-  free(errors);
   value->known = false;
   return value;
 }
 
 static Value *check(Eval *eval, const Sweep *sweep) {
   enum { MANY = 1000000 };
-  Value *like = sweep_point(sweep, eval, 0), *value = like;
-  Array *first = value_as_array(like);
+  Value *like = sweep_point(sweep, eval, 0);
+  if (!value_is_numeric(like)) return like;
+  double size = like->kind == VALUE_ARRAY ? (double)like->array->size : 1;
   bool printing = ((Dmf *)eval->host->self)->lowering;
-  if (first && !printing && !check_ends(eval, sweep, first))
-    value = value_new(&eval->heap, VALUE_BROKEN);
-  else if (first && (double)first->size * sweep->points > MANY)
-    value = value_new(&eval->heap, VALUE_UNKNOWN);
-  else if (first)
-    value = zeros(eval, sweep, like, first);
-  array_drop(first);
-  return value;
+  if (!printing && !check_ends(eval, sweep, like)) return value_new(&eval->heap, VALUE_BROKEN);
+  if (size * sweep->points > MANY) return value_new(&eval->heap, VALUE_UNKNOWN);
+  return zeros(eval, sweep, like);
 }
 
 /* The directory that keeps the points, made when it is not there; NULL after reporting. */
@@ -342,18 +397,36 @@ static char *directory_of(Eval *eval, const Ast *node) {
   return NULL;
 }
 
+/* What is to become of points that fail: a number in their place, or "stop". */
+static bool failed_of(Eval *eval, const Ast *node, bool *lenient, double *filler) {
+  *lenient = true;
+  *filler = NAN;
+  if (!node) return true;
+  const Value *value = eval_expression(eval, node);
+  if (value->kind == VALUE_NUMBER) return *filler = value->number, true;
+  *lenient = false;
+  if (value->kind == VALUE_STRING && strcmp(value->string, "stop") == 0) return true;
+  if (value->kind != VALUE_BROKEN && value->kind != VALUE_UNKNOWN)
+    eval_error(eval, node->span, NULL, "'failed' must be a number, such as nan, or \"stop\"");
+  return false;
+}
+
 Value *sweep_call(Call *call) {
   Eval *eval = call->eval;
   int before = eval->diags->errors;
+  bool lenient;
+  double filler;
   Sweep *sweep = sweep_new(eval, call->node);
   char *directory = sweep && sweep->resume ? directory_of(eval, sweep->resume) : NULL;
+  if (sweep) failed_of(eval, sweep->failed, &lenient, &filler);
   Value *value;
   if (eval->diags->errors > before)
     value = value_new(&eval->heap, VALUE_BROKEN);
   else if (!sweep)
     value = value_new(&eval->heap, VALUE_UNKNOWN);
   else
-    value = eval->dry ? check(eval, sweep) : solve(eval->host->self, eval, sweep, directory);
+    value = eval->dry ? check(eval, sweep)
+                      : solve(eval->host->self, eval, sweep, directory, lenient, filler);
   free(directory);
   sweep_free(sweep);
   return value;

@@ -61,7 +61,9 @@ void dmf_value_free(DmfValue *value) {
 bool value_hand_over(Eval *eval, const Ast *node, Value *value) {
   const Dmf *dmf = eval->host->self;
   DmfValue out;
-  if (!dmf->config.show || !give(value, &out)) return false;
+  if (!dmf->config.show) return false;
+  show_errors(eval, value);
+  if (!give(value, &out)) return false;
   char *expression = ast_source(node);
   dmf->config.show(dmf->config.sink, expression, &out);
   free(expression);
@@ -78,6 +80,7 @@ static void evaluate(Dmf *dmf, const Ast *node, const DmfValue *it, DmfValue *ou
   if (it) scope_set(scope, "it", it->owner, (Span){0});
   eval.scope = scope;
   Value *value = eval_expression(&eval, node);
+  show_errors(&eval, value);
   if (!dmf->diags.errors && !give(value, out))
     eval_fail(&eval, STATUS_LIMIT, node->span, NULL, "not enough memory");
   session_end(dmf, &eval);

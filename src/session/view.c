@@ -72,7 +72,7 @@ static char *caption(Eval *eval, Span span, Value *value, const Value *shown) {
 static void put_numbers(FILE *out, const Value *shown) {
   const Array *a = shown->kind == VALUE_ARRAY ? shown->array : NULL;
   if (!a || a->rank != 2 || a->shape[0] > NUMBERS || a->shape[1] > NUMBERS) return;
-  char *text = array_text(a, 100);
+  char *text = array_text(a, NULL, 100);
   fprintf(out, "%s\n", text);
   free(text);
 }

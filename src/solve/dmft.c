@@ -162,6 +162,19 @@ static Replicates collect(Solve *s, FieldId id, int layer, bool pairs, size_t n)
   return r;
 }
 
+/* Room for the moves of a field, where they are kept; without them its numbers pass for independent
+ * of each other. */
+static double *new_moves(const Solve *s, FieldId id) {
+  bool kept = s->replicates > 1 && field_has_moves(id, s->sizes);
+  return kept ? mem_block((size_t)(s->replicates + 1) * field_size(id, s->sizes)) : NULL;
+}
+
+static bool add_moves(const Solve *s, Result *result, FieldId id, int layer, const double *moves) {
+  const double *common = moves + (size_t)s->replicates * field_size(id, s->sizes);
+  return !moves || field_moves(result, id, layer, s->sizes, s->options.seed, s->replicates, moves,
+                               s->companions ? common : NULL);
+}
+
 /* Adds a field that is a function of another, or of itself. */
 static bool add(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
   const Program *p = s->complete;
@@ -174,13 +187,15 @@ static bool add(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
   size_t n = rows_of(p, d.given) * (size_t)p->variables[d.given].cols;
   Replicates measured = collect(s, from, layer, false, s->sizes.steps * n);
   Grouping times = grouping_of_times(s->sizes.steps, m / s->sizes.steps);
-  double *value = mem_block(m), *error = mem_block(m);
+  double *value = mem_block(m), *error = mem_block(m), *moves = new_moves(s, id);
   machine_function(&function, p, &s->code, d.given, d.wanted->variable);
-  bool fine = value && error && doubt(&measured, derive, &d, m, &times, value, error) &&
-              !machine_failed(&function) && field_add(result, id, layer, s->sizes, value, error);
+  bool fine = value && error && doubt(&measured, derive, &d, m, &times, value, error, moves) &&
+              !machine_failed(&function) && field_add(result, id, layer, s->sizes, value, error) &&
+              add_moves(s, result, id, layer, moves);
   machine_free(&function);
   free(value);
   free(error);
+  free(moves);
   return fine;
 }
 
@@ -235,17 +250,20 @@ static bool fill_field(Solve *s, Result *result, int k, int l) {
   size_t m = field_size(large[k].id, s->sizes);
   Replicates measured = collect(s, large[k].id, l, true, m);
   Grouping pairs = grouping_of_pairs(s->sizes.steps, s->sizes.all);
-  double *value = mem_block(m), *error = mem_block(m),
+  double *value = mem_block(m), *error = mem_block(m), *moves = new_moves(s, large[k].id),
          unit = is_response(k) ? 1 / s->program->problem->gamma : 1;
-  bool fine = value && error && doubt(&measured, NULL, NULL, m, &pairs, value, error);
+  bool fine = value && error && doubt(&measured, NULL, NULL, m, &pairs, value, error, moves);
   if (fine && !is_response(k)) add_dropped(s->sizes, s->fine.tol, value, error);
   for (size_t i = 0; fine && i < m; i++) {
     value[i] *= unit;
     error[i] *= fabs(unit);
   }
-  fine = fine && field_fill(result, large[k].id, l, s->sizes, value, error);
+  for (size_t i = 0; fine && moves && i < (size_t)(s->replicates + 1) * m; i++) moves[i] *= unit;
+  fine = fine && field_fill(result, large[k].id, l, s->sizes, value, error) &&
+         add_moves(s, result, large[k].id, l, moves);
   free(value);
   free(error);
+  free(moves);
   return fine;
 }
 

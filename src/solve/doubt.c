@@ -35,6 +35,7 @@ typedef struct Doubt {
   double *mean, *shift;         /* [n]: of the replicates; what they are off by */
   double *at, *direction, *out; /* [n], [n], [m]: workspace */
   double *value;                /* [m] */
+  double *moves;                /* [count + 1, m], or NULL */
   Parts *parts;                 /* [m] */
 } Doubt;
 
@@ -71,8 +72,8 @@ static const double REACH = 2;
 enum { SCATTER, BIAS, NOISE };
 
 /* Adds to a part weight * (change of the value when the mean moves by `direction`)^2, the mean over
- * both signs. */
-static void respond(Doubt *d, const double *direction, double weight, int which) {
+ * both signs; `move` takes what of it changes sign, or is NULL. */
+static void respond(Doubt *d, const double *direction, double weight, int which, double *move) {
   for (int side = -1; side <= 1; side += 2) {
     for (size_t i = 0; i < d->replicates->n; i++)
       d->at[i] = d->mean[i] + side * REACH * direction[i];
@@ -82,8 +83,13 @@ static void respond(Doubt *d, const double *direction, double weight, int which)
       if (which == SCATTER) d->parts[i].scatter += square;
       if (which == BIAS) d->parts[i].bias += square;
       if (which == NOISE) d->parts[i].noise += square;
+      if (move) move[i] += side * change / 2;
     }
   }
+}
+
+static double *moves_of(const Doubt *d, int j) {
+  return d->moves ? d->moves + (size_t)j * d->m : NULL;
 }
 
 /* Each replicate is a direction, (x_j - mean) / sqrt(count - 1): their mean square is the variance
@@ -95,17 +101,26 @@ static void derive(Doubt *d) {
   for (int j = 0; j < r->count && r->count > 1; j++) {
     double scale = 1 / sqrt(r->count - 1.0);
     for (size_t i = 0; i < r->n; i++) d->direction[i] = scale * (r->fine[j][i] - d->mean[i]);
-    respond(d, d->direction, 1.0 / r->count, SCATTER);
+    respond(d, d->direction, 1.0 / r->count, SCATTER, moves_of(d, j));
   }
   for (int j = 0; j < r->companions && r->companions > 1; j++) {
     double scale = 1 / sqrt(r->companions - 1.0);
     for (size_t i = 0; i < r->n; i++) d->direction[i] = scale * (off_by(r, j, i) - d->shift[i]);
-    respond(d, d->direction, 1.0 / r->companions, NOISE);
+    respond(d, d->direction, 1.0 / r->companions, NOISE, NULL);
   }
-  if (r->companions) respond(d, d->shift, 1, BIAS);
+  if (r->companions) respond(d, d->shift, 1, BIAS, moves_of(d, r->count));
 }
 
 /* ---- groups ---- */
+
+/* The moves of entry i as it was measured. */
+static void move_entry(const Doubt *d, size_t i, double mean, double shift) {
+  const Replicates *r = d->replicates;
+  if (!d->moves) return;
+  for (int j = 0; j < r->count && r->count > 1; j++)
+    d->moves[(size_t)j * d->m + i] = (r->fine[j][i] - mean) / sqrt(r->count - 1.0);
+  d->moves[(size_t)r->count * d->m + i] = shift;
+}
 
 /* How many times its mean square under noise alone is taken off a squared bias: at once, what is no
  * bias would add a fifth of the variance on the average; at twice, a tenth, and what stays hidden
@@ -122,7 +137,11 @@ static void combine_group(const Doubt *d, const Grouping *g, size_t base, Parts 
   for (size_t a = 0; a < g->rows; a++)
     for (size_t b = 0; b < g->columns; b++, now++) {
       size_t i = base + a * g->row_stride + b;
-      *now = d->derivation ? d->parts[i] : parts_of(d->replicates, i, &d->value[i], &shift);
+      if (d->derivation)
+        *now = d->parts[i];
+      else
+        *now = parts_of(d->replicates, i, &d->value[i], &shift),
+        move_entry(d, i, d->value[i], shift);
       mean.scatter += now->scatter / count;
       mean.bias += now->bias / count;
       mean.noise += now->noise / count;
@@ -130,13 +149,15 @@ static void combine_group(const Doubt *d, const Grouping *g, size_t base, Parts 
   double beyond = mean.bias - CHANCE * mean.noise, real = beyond > 0 ? beyond / mean.bias : 0;
   now = parts;
   for (size_t a = 0; a < g->rows; a++)
-    for (size_t b = 0; b < g->columns; b++, now++)
-      error[base + a * g->row_stride + b] =
-          sqrt((wider * (now->scatter + mean.scatter) + real * (now->bias + mean.bias)) / 2);
+    for (size_t b = 0; b < g->columns; b++, now++) {
+      size_t i = base + a * g->row_stride + b;
+      error[i] = sqrt((wider * (now->scatter + mean.scatter) + real * (now->bias + mean.bias)) / 2);
+      if (d->moves) d->moves[(size_t)d->replicates->count * d->m + i] *= sqrt(real);
+    }
 }
 
 bool doubt(const Replicates *replicates, Derivation *derivation, const void *context, size_t m,
-           const Grouping *grouping, double *value, double *error) {
+           const Grouping *grouping, double *value, double *error, double *moves) {
   size_t n = derivation ? replicates->n : 0, group = grouping->rows * grouping->columns;
   double *block = mem_block(4 * n + m);
   Doubt d = {.replicates = replicates,
@@ -149,6 +170,7 @@ bool doubt(const Replicates *replicates, Derivation *derivation, const void *con
              .direction = block + 3 * n,
              .out = block + 4 * n,
              .value = value,
+             .moves = moves,
              .parts = derivation ? mem_new(m, sizeof(Parts)) : NULL};
   if (!block) return false;
   Parts *parts = mem_new(group, sizeof *parts);

@@ -40,8 +40,10 @@ Grouping grouping_of_pairs(size_t steps, size_t points);
 
 /* value [m] = derivation of the mean over replicates, and its stated error [m]; without a
  * derivation m = n, and the value is the mean itself. The derivation is taken at distances of the
- * order of the error, so that a kink or a flat piece within reach is seen. False: no memory. */
+ * order of the error, so that a kink or a flat piece within reach is seen. `moves`, unless NULL:
+ * [count + 1, m], zeroed, takes how far each replicate, and last the bias, moves the value
+ * (result/scatter.h; weights 1 / count, and 1). False: no memory. */
 bool doubt(const Replicates *replicates, Derivation *derivation, const void *context, size_t m,
-           const Grouping *grouping, double *value, double *error);
+           const Grouping *grouping, double *value, double *error, double *moves);
 
 #endif

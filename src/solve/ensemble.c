@@ -126,6 +126,12 @@ static size_t slot_size(const Ensemble *e, const Slot *slot) {
   return field_size(slot->mean != FIELD_COUNT ? slot->mean : slot->variance, e->sizes);
 }
 
+/* Whether the moves of its fields are kept. */
+static bool has_moves(const Ensemble *e, const Slot *slot) {
+  return e->options.ensemble > 1 &&
+         field_has_moves(slot->mean != FIELD_COUNT ? slot->mean : slot->variance, e->sizes);
+}
+
 /* ---- memory ---- */
 
 static int threads_for(const Ensemble *e) {
@@ -160,6 +166,8 @@ static double bytes_needed(const Ensemble *e) {
     const Slot *slot = &e->slots[i];
     double side = (double)slot->side;
     if (is_wanted(e, slot)) doubles += 7 * (double)slot_size(e, slot);
+    if (is_wanted(e, slot) && has_moves(e, slot))
+      doubles += 4 * MOMENT_BLOCKS * (double)slot_size(e, slot);
     if (is_kept(e, slot)) doubles += side * (2 * members + 4 * side);
   }
   MachinePlan plan = plan_of(e, NULL);
@@ -177,6 +185,8 @@ static bool reserve(Ensemble *e) {
     if (!is_wanted(e, slot)) continue;
     if (!slot->pairs && size > largest) largest = size;
     fine = moments_start(&slot->moments, size, slot->variance == FIELD_COUNT ? 2 : 4);
+    if (fine && has_moves(e, slot))
+      fine = moments_divide(&slot->moments, (size_t)e->options.ensemble);
     if (is_kept(e, slot)) slot->members = mem_block(slot->side * (size_t)e->options.ensemble);
     fine = fine && (!is_kept(e, slot) || slot->members);
   }
@@ -327,6 +337,19 @@ static Status run(Ensemble *e, char **why) {
 
 /* ---- results ---- */
 
+/* The moves of blocks of members; scale 0: of the mean. */
+static bool fill_moves(const Ensemble *e, Result *result, const Slot *slot, FieldId id,
+                       double scale) {
+  size_t size = field_size(id, e->sizes), blocks = moments_blocks(&slot->moments);
+  double *moves = mem_block(blocks * size);
+  for (size_t k = 0; moves && k < blocks; k++)
+    moments_move(&slot->moments, scale, k, moves + k * size);
+  bool fine = moves && field_moves(result, id, slot->layer, e->sizes, e->options.seed, (int)blocks,
+                                   moves, NULL);
+  free(moves);
+  return fine;
+}
+
 static bool fill(Ensemble *e, Result *result, const Slot *slot, FieldId id, bool variance) {
   size_t size = field_size(id, e->sizes);
   double *value = mem_block(size), *error = mem_block(size);
@@ -334,6 +357,8 @@ static bool fill(Ensemble *e, Result *result, const Slot *slot, FieldId id, bool
   if (fine && variance) moments_variance(&slot->moments, (double)e->width, value, error);
   if (fine && !variance) moments_mean(&slot->moments, value, error);
   if (fine) fine = field_fill(result, id, slot->layer, e->sizes, value, sampled ? error : NULL);
+  if (fine && moments_blocks(&slot->moments) > 1)
+    fine = fill_moves(e, result, slot, id, variance ? (double)e->width : 0);
   free(value);
   free(error);
   return fine;

@@ -50,9 +50,14 @@ static void add_error(Result *result, const Result *coarse, const Result *fine, 
     const ResultField *a = result_find(coarse, field->name, field->layer),
                       *b = result_find(fine, field->name, field->layer);
     if ((known && known[i]) || !field->error || !a || !b || !a->value || !b->value) continue;
-    for (size_t k = 0; k < field->error->size; k++)
-      field->error->data[k] =
-          hypot(field->error->data[k], factor * (b->value->data[k] - a->value->data[k]));
+    Array *move = field->scatter ? array_new(field->value->rank, field->value->shape) : NULL;
+    for (size_t k = 0; k < field->error->size; k++) {
+      double off = factor * (b->value->data[k] - a->value->data[k]);
+      field->error->data[k] = hypot(field->error->data[k], off);
+      if (move) move->data[k] = off;
+    }
+    /* what the integrator does is common to all runs of its kind */
+    if (move) scatter_add(field->scatter, scatter_id(result->kind, 0, 0, 1), 1, move);
   }
 }
 

@@ -66,10 +66,36 @@ bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double
   ResultField *field = result_find(result, field_row(id)->name, layer);
   array_drop(field->value);
   array_drop(field->error);
+  scatter_drop(field->scatter);
+  field->scatter = NULL;
   field->value = array_of(id, sizes, value);
   bool known = error || result->exact;
   field->error = known ? array_of(id, sizes, error) : NULL;
   return field->value && (!known || field->error);
+}
+
+bool field_has_moves(FieldId id, Sizes sizes) { return field_size(id, sizes) <= SCATTER_LARGEST; }
+
+static bool add_move(Scatter *scatter, FieldId id, Sizes sizes, uint64_t name, double weight,
+                     const double *data) {
+  Array *move = array_of(id, sizes, data);
+  if (move) scatter_add(scatter, name, weight, move);
+  return move != NULL;
+}
+
+bool field_moves(Result *result, FieldId id, int layer, Sizes sizes, uint64_t seed, int runs,
+                 const double *moves, const double *common) {
+  ResultField *field = result_find(result, field_row(id)->name, layer);
+  Scatter *scatter = scatter_new();
+  bool fine = true;
+  for (int j = 0; j < runs && fine; j++)
+    fine = add_move(scatter, id, sizes, scatter_id(result->kind, seed, runs, j), 1.0 / runs,
+                    moves + (size_t)j * field_size(id, sizes));
+  if (fine && common)
+    fine = add_move(scatter, id, sizes, scatter_id(result->kind, 0, 0, 0), 1, common);
+  scatter_drop(field->scatter);
+  field->scatter = scatter;
+  return fine;
 }
 
 bool observe_start(Result *result, const Program *program, Sizes sizes) {

@@ -8,6 +8,8 @@
 #include "result/result.h"
 #include "field/program.h"
 
+#include <stdint.h>
+
 /* Whether it is one of the two-time fields, which may be left to result_complete. */
 bool field_is_late(FieldId id);
 /* The shape that the axes of a field spell out; its rank. */
@@ -26,6 +28,14 @@ void field_promise(Result *result, FieldId id, int layer);
  * memory ran out. */
 bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value,
                 const double *error);
+
+/* Whether a field keeps the moves of its replicates (result/scatter.h). */
+bool field_has_moves(FieldId id, Sizes sizes);
+/* Keeps them with a filled field, copying: moves [runs, field_size] of weight 1 / runs, of these
+ * runs of a solver of this kind, and with `common` one more, [field_size], of what all its runs
+ * have in common. False if memory ran out. */
+bool field_moves(Result *result, FieldId id, int layer, Sizes sizes, uint64_t seed, int runs,
+                 const double *moves, const double *common);
 
 /* Adds t, and the notes that every result carries (model, training, gamma, ...). */
 bool observe_start(Result *result, const Program *program, Sizes sizes);

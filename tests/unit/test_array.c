@@ -369,7 +369,7 @@ static void test_distributions(void) {
 
 /* Compares the text of an array and drops it. */
 static bool reads(Array *a, int columns, const char *expected) {
-  char *text = array_text(a, columns);
+  char *text = array_text(a, NULL, columns);
   bool equal = strcmp(text, expected) == 0;
   if (!equal) printf("  got:\n%s\n", text);
   free(text);
@@ -389,7 +389,7 @@ static void test_text(void) {
               "[1000]\n[  0,   1,   2,   3,   4,   5, ..., 994, 995, 996, 997, 998, 999]"));
   Array *big = array_new(4, (size_t[]){30, 30, 30, 30});
   for (int columns = 0; columns < 200; columns += 7) {
-    char *text = array_text(big, columns);
+    char *text = array_text(big, NULL, columns);
     CHECK(strncmp(text, "[30, 30, 30, 30]\n", 17) == 0 && strlen(text) < 10000);
     free(text);
   }

@@ -39,7 +39,7 @@ static double error_of(const One *x, int companions, Derivation *derivation, dou
   Replicates r = replicates(x, companions);
   Grouping alone = grouping_of_times(1, 1);
   double error = NAN;
-  CHECK(doubt(&r, derivation, NULL, 1, &alone, value, &error));
+  CHECK(doubt(&r, derivation, NULL, 1, &alone, value, &error, NULL));
   return error;
 }
 
@@ -97,13 +97,13 @@ static void test_groups(void) {
     r.fine[j] = fine[j];
   }
   Grouping pairs = grouping_of_pairs(STEPS, POINTS), times = grouping_of_times(STEPS, N / STEPS);
-  CHECK(doubt(&r, NULL, NULL, N, &pairs, value, error));
+  CHECK(doubt(&r, NULL, NULL, N, &pairs, value, error, NULL));
   for (int i = 0; i < N; i++) { /* entry 2 is (0 0, 1 0), of the pair of times 0, 1 */
     bool group = i / (N / STEPS) == 0 && i / POINTS % STEPS == 1;
     double squares = (i == 2 ? 1 : 0) + (group ? 1.0 / (POINTS * POINTS) : 0);
     CHECK(near(error[i], student * sqrt(squares / 2)));
   }
-  CHECK(doubt(&r, NULL, NULL, N, &times, value, error));
+  CHECK(doubt(&r, NULL, NULL, N, &times, value, error, NULL));
   for (int i = 0; i < N; i++) {
     double squares = (i == 2 ? 1 : 0) + (i < N / STEPS ? (double)STEPS / N : 0);
     CHECK(near(error[i], student * sqrt(squares / 2)));
