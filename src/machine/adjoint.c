@@ -13,6 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A block given back, for the next of its size. */
+typedef struct Spare {
+  double *value;
+  size_t size;
+} Spare;
+
 typedef struct Reading {
   const Tape *tape;
   size_t M;

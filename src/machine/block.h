@@ -10,8 +10,8 @@ enum { TABLE = -1 };
 typedef struct Slab {
   int space; /* or TABLE */
   bool constant, stays, fresh;
-  bool blank; /* not written yet: its numbers count as zeros */
-  size_t rows, cols, capacity;
+  bool blank;                  /* not written yet: its numbers count as zeros */
+  size_t rows, cols, capacity; /* rows that there is room for */
   double *value;
   int birth; /* operations recorded before it */
 } Slab;
@@ -36,7 +36,7 @@ typedef struct TapeOp {
   Transpose which;
   size_t group;
   const TapeMap *map;
-  View *args; /* of the map */
+  const View *args; /* of the map; its own when recorded */
 } TapeOp;
 
 /* What was recorded of tape_fresh. */
@@ -45,11 +45,13 @@ typedef struct Fresh {
   int *axis, *known;
 } Fresh;
 
-/* A block given back, for the next of its size. */
-typedef struct Spare {
-  double *value;
-  size_t size;
-} Spare;
+/* Blocks given back, by classes of sizes. Sizes follow the ranks of bases, which grow by a little
+ * from step to step: those of a class, an eighth of an octave, take each other's memory. */
+enum { CLASSES = 8 * 64 };
+typedef struct Spares {
+  double **blocks;
+  int count, room;
+} Spares;
 
 struct Tape {
   TapeSpace *spaces;
@@ -58,13 +60,13 @@ struct Tape {
   bool coordinates, record, failed;
   Slab *slabs;
   int slab_count, slab_room;
-  int swept; /* slabs below are those that stay */
+  int *made, made_count, made_room;  /* slabs since the last sweep */
+  int *holes, hole_count, hole_room; /* slabs without a block, for the next */
   TapeOp *ops;
   int op_count, op_room;
   Fresh *fresh;
   size_t fresh_count;
-  Spare *spares;
-  int spare_count, spare_room;
+  Spares spares[CLASSES];
   double bytes, flops;
 };
 

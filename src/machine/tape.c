@@ -41,8 +41,11 @@ Tape *tape_new(const TapeSpace *spaces, int count, const double *weights, bool c
 void tape_free(Tape *tape) {
   if (!tape) return;
   for (int i = 0; i < tape->slab_count; i++) free(tape->slabs[i].value);
-  for (int i = 0; i < tape->spare_count; i++) free(tape->spares[i].value);
-  for (int i = 0; i < tape->op_count; i++) free(tape->ops[i].args);
+  for (int i = 0; i < CLASSES; i++) {
+    for (int k = 0; k < tape->spares[i].count; k++) free(tape->spares[i].blocks[k]);
+    free(tape->spares[i].blocks);
+  }
+  for (int i = 0; i < tape->op_count; i++) free((View *)tape->ops[i].args);
   for (size_t i = 0; i < tape->fresh_count; i++) {
     free(tape->fresh[i].axis);
     free(tape->fresh[i].known);
@@ -50,7 +53,8 @@ void tape_free(Tape *tape) {
   free(tape->fresh);
   free(tape->spaces);
   free(tape->slabs);
-  free(tape->spares);
+  free(tape->made);
+  free(tape->holes);
   free(tape->ops);
   free(tape);
 }
@@ -68,45 +72,76 @@ static size_t averaged(const Tape *tape, int space) {
   return tape->spaces[space].columns - tape->spaces[space].passive;
 }
 
+/* The class of a size, and the room that its blocks have. */
+static int class_of(size_t size, size_t *room) {
+  int octave = 63 - __builtin_clzll(size | 8), shift = octave - 3;
+  size_t eighths = (size + ((size_t)1 << shift) - 1) >> shift; /* 8 to 16; fewer of a tiny block */
+  *room = eighths << shift;
+  return 8 * (octave - 1) + (int)eighths;
+}
+
 /* A block of `size` numbers: zeros when recording, else what may be anything. */
 static double *take_block(Tape *tape, size_t size) {
-  for (int i = tape->spare_count - 1; i >= 0; i--) {
-    if (tape->spares[i].size != size) continue;
-    double *value = tape->spares[i].value;
-    tape->spares[i] = tape->spares[--tape->spare_count];
-    if (tape->record) memset(value, 0, size * sizeof *value);
-    return value;
-  }
-  double *value = tape->record ? mem_block(size) : mem_room(size);
+  size_t room;
+  Spares *spares = &tape->spares[class_of(size, &room)];
+  if (spares->count && !tape->record) return spares->blocks[--spares->count];
+  double *value = tape->record ? mem_block(size) : mem_room(room);
   if (!value) tape->failed = true;
-  tape->bytes += 8 * (double)size;
+  tape->bytes += 8 * (double)(tape->record ? size : room);
   return value;
 }
 
-static void give_block(Tape *tape, Slab *slab) {
-  if (!slab->value) return;
-  if (tape->spare_count == tape->spare_room) {
-    tape->spare_room = 2 * tape->spare_room + 16;
-    tape->spares = mem_grow(tape->spares, (size_t)tape->spare_room * sizeof *tape->spares);
+static void give_block(Tape *tape, double *value, size_t size) {
+  size_t room;
+  if (!value) return;
+  Spares *spares = &tape->spares[class_of(size, &room)];
+  if (spares->count == spares->room) {
+    spares->room = 2 * spares->room + 4;
+    spares->blocks = mem_grow(spares->blocks, (size_t)spares->room * sizeof *spares->blocks);
   }
-  tape->spares[tape->spare_count++] = (Spare){slab->value, slab->capacity * slab->cols + 1};
-  slab->value = NULL;
+  spares->blocks[spares->count++] = value;
 }
 
-static View new_slab(Tape *tape, int space, size_t rows, size_t cols, bool constant) {
+static size_t size_of(const Slab *slab) { return slab->capacity * slab->cols + 1; }
+
+static void push(int **list, int *count, int *room, int value) {
+  if (*count == *room) {
+    *room = 2 * *room + 64;
+    *list = mem_grow(*list, (size_t)*room * sizeof **list);
+  }
+  (*list)[(*count)++] = value;
+}
+
+/* The block of a slab is given back, and the slab serves another. */
+static void give_slab(Tape *tape, int number) {
+  Slab *slab = &tape->slabs[number];
+  if (!slab->value) return;
+  give_block(tape, slab->value, size_of(slab));
+  slab->value = NULL;
+  push(&tape->holes, &tape->hole_count, &tape->hole_room, number);
+}
+
+static int slab_number(Tape *tape) {
+  if (tape->hole_count) return tape->holes[--tape->hole_count];
   if (tape->slab_count == tape->slab_room) {
     tape->slab_room = 2 * tape->slab_room + 64;
     tape->slabs = mem_grow(tape->slabs, (size_t)tape->slab_room * sizeof *tape->slabs);
   }
-  tape->slabs[tape->slab_count] = (Slab){.space = space,
-                                         .constant = constant,
-                                         .blank = true,
-                                         .rows = rows,
-                                         .cols = cols,
-                                         .capacity = rows,
-                                         .value = take_block(tape, rows * cols + 1),
-                                         .birth = tape->op_count};
-  return (View){tape->slab_count++, 0, rows, 0, cols};
+  return tape->slab_count++;
+}
+
+static View new_slab(Tape *tape, int space, size_t rows, size_t cols, bool constant) {
+  int number = slab_number(tape);
+  tape->slabs[number] = (Slab){.space = space,
+                               .constant = constant,
+                               .blank = true,
+                               .rows = rows,
+                               .cols = cols,
+                               .capacity = rows,
+                               .value = take_block(tape, rows * cols + 1),
+                               .birth = tape->op_count};
+  if (!tape->record) push(&tape->made, &tape->made_count, &tape->made_room, number);
+  return (View){number, 0, rows, 0, cols};
 }
 
 View tape_wide(Tape *tape, int space, size_t rows, bool constant) {
@@ -157,18 +192,13 @@ View tape_keep(Tape *tape, View view) {
 }
 
 void tape_drop(Tape *tape, View view) {
-  if (view.slab >= 0 && !tape->record) give_block(tape, &tape->slabs[view.slab]);
+  if (view.slab >= 0 && !tape->record) give_slab(tape, view.slab);
 }
 
 void tape_sweep(Tape *tape) {
-  if (tape->record) return;
-  int last = tape->swept;
-  for (int i = tape->swept; i < tape->slab_count; i++) {
-    if (!tape->slabs[i].stays) give_block(tape, &tape->slabs[i]);
-    if (tape->slabs[i].value) last = i + 1;
-  }
-  tape->slab_count = last;
-  while (tape->swept < last && tape->slabs[tape->swept].stays) tape->swept++;
+  for (int i = 0; i < tape->made_count; i++)
+    if (!tape->slabs[tape->made[i]].stays) give_slab(tape, tape->made[i]);
+  tape->made_count = 0;
 }
 
 View tape_grow(Tape *tape, View whole, size_t rows) {
@@ -176,14 +206,11 @@ View tape_grow(Tape *tape, View whole, size_t rows) {
   if (slab->rows + rows > slab->capacity) {
     size_t capacity =
         2 * slab->capacity > slab->rows + rows ? 2 * slab->capacity : slab->rows + rows;
-    double *value = tape->failed ? NULL : mem_room(capacity * slab->cols + 1);
-    if (!value) {
-      tape->failed = true;
-      return whole;
-    }
+    double *value = tape->failed ? NULL : take_block(tape, capacity * slab->cols + 1);
+    if (!value) return whole;
     memcpy(value, slab->value, slab->rows * slab->cols * sizeof *value);
     free(slab->value);
-    tape->bytes += 8 * (double)((capacity - slab->capacity) * slab->cols);
+    tape->bytes -= 8 * (double)size_of(slab);
     slab->value = value;
     slab->capacity = capacity;
   }
@@ -378,16 +405,21 @@ void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double
   free(room);
 }
 
+static View *copied(const View *views, int count) {
+  View *copy = mem_new((size_t)count + 1, sizeof *copy);
+  memcpy(copy, views, (size_t)count * sizeof *copy);
+  return copy;
+}
+
 void tape_map(Tape *tape, View out, const TapeMap *map, const View *args) {
   if (tape->failed || !out.rows) return;
   TapeOp *op = record(tape, MAP, out, 1);
-  op->args = mem_new((size_t)map->count + 1, sizeof *args);
-  memcpy(op->args, args, (size_t)map->count * sizeof *args);
+  op->args = args;
   op->map = map;
   for (int k = 0; k < map->count; k++) tape_data(tape, args[k]);
   double beta, *o = target(tape, out, &beta);
   run_kernel(tape, op, map->value, o);
-  if (!tape->record) free(op->args);
+  if (tape->record) op->args = copied(args, map->count);
 }
 
 void tape_reshape(Tape *tape, View out, View in) {
@@ -491,7 +523,8 @@ static bool take_rest(Tape *tape, Rest *rest, View basis, View residual, double 
                       const double *scale) {
   size_t S = residual.cols, rows = residual.rows;
   int space = tape_space(tape, residual);
-  rest->rows = take_block(tape, rows * S + 1);
+  rest->rows = tape->record ? mem_room(rows * S + 1) : take_block(tape, rows * S + 1);
+  if (!rest->rows) tape->failed = true;
   rest->number = mem_new(rows, sizeof *rest->number);
   rest->scratch = weighing_room(tape, rows + basis.rows + 1, S);
   rest->c = mem_new(rows * (basis.rows + rows) + 1, sizeof *rest->c);
@@ -540,7 +573,10 @@ size_t tape_extend(Tape *tape, View *basis, View residual, double tol, const dou
     record_extension(tape, q, residual, rest.number, found);
   else if (k)
     tape_average(tape, found, 1, residual, q, 1);
-  give_block(tape, &(Slab){.value = rest.rows, .capacity = residual.rows, .cols = S});
+  if (tape->record)
+    free(rest.rows);
+  else
+    give_block(tape, rest.rows, residual.rows * S + 1);
   free(rest.number);
   free(rest.scratch);
   free(rest.c);
