@@ -368,10 +368,14 @@ const char *equations_refuse(const Program *p) {
            "says how this one moves matrices";
   if (update_scales(&p->update))
     return "the equations are written for gradients as they are: without clipping, not normalized";
-  for (int i = 0; i < p->forward_count; i++)
+  for (int i = 0; i < p->forward_count; i++) {
+    if (p->ops[i].kind == OP_GRAM)
+      return "the equations are written for layers without tables of pairs of positions; ir prints "
+             "the program";
     if (p->ops[i].kind == OP_APPLY_T)
       return "the equations are written for matrices that act forward, not as their transposes; ir "
              "prints the program";
+  }
   if (is_entrywise(p) && (program_reuses(p) || p->problem->parameterization != PARAM_MUP))
     return "for this optimizer the equations are written for matrices that act once, in the units "
            "of mup; ir prints the program";

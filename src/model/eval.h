@@ -37,8 +37,9 @@ enum {
   BUILTIN_FORM = 32,       /* evaluates its arguments itself: its Call has only the node */
   BUILTIN_OPTIMIZER = 64,  /* gives an optimizer */
   BUILTIN_SAYS = 128,      /* declares, and stands so in the recipes of results */
+  BUILTIN_AVERAGES = 256,  /* in a layer an average over neurons, also in those of recipes */
   BUILTIN_SETTLED = 512,   /* what it gives has errors of its own, or none */
-  BUILTIN_AVERAGES = 256   /* in a layer an average over neurons, also in those of recipes */
+  BUILTIN_WHOLE = 1024     /* reads results as a whole: any of their fields */
 };
 
 /* A row of a table of builtins. The signature reads "a, b = 2, word = \"zero\", rest..."; a default

@@ -57,6 +57,22 @@ static const Expr *power(Diff *d, const Expr *e) {
   return f2(d, PRIM_ADD, by_base, mul(d, mul(d, e, f1(d, PRIM_LOG, x)), diff(d, y)));
 }
 
+static const Expr *quotient(Diff *d, const Expr *x, const Expr *y) { return f2(d, PRIM_DIV, x, y); }
+
+/* z y' / y, without y where it is a root, a power or an exponential. */
+static const Expr *by_logarithm(Diff *d, const Expr *z, const Expr *y) {
+  const Expr *q = y->arg[0];
+  switch (y->prim) {
+  case PRIM_EXP: return mul(d, z, diff(d, q));
+  case PRIM_SQRT: return quotient(d, mul(d, mul(d, c(d, 0.5), z), diff(d, q)), q);
+  case PRIM_POW:
+    if (expr_depends(y->arg[1], d->index)) break;
+    return quotient(d, mul(d, mul(d, y->arg[1], z), diff(d, q)), q);
+  default: break;
+  }
+  return quotient(d, mul(d, z, diff(d, y)), y);
+}
+
 static const Expr *rule(Diff *d, const Expr *e) {
   const Expr *x = e->arg[0], *y = e->arg[1];
   switch (e->prim) {
@@ -65,8 +81,7 @@ static const Expr *rule(Diff *d, const Expr *e) {
   case PRIM_ADD: return f2(d, PRIM_ADD, diff(d, x), diff(d, y));
   case PRIM_SUB: return sub(d, diff(d, x), diff(d, y));
   case PRIM_MUL: return f2(d, PRIM_ADD, mul(d, x, diff(d, y)), mul(d, diff(d, x), y));
-  case PRIM_DIV:
-    return sub(d, f2(d, PRIM_DIV, diff(d, x), y), f2(d, PRIM_DIV, mul(d, e, diff(d, y)), y));
+  case PRIM_DIV: return sub(d, quotient(d, diff(d, x), y), by_logarithm(d, e, y));
   case PRIM_POW: return power(d, e);
   case PRIM_MIN:
     return expr_call(d->pool, PRIM_SELECT, f2(d, PRIM_LT, x, y), diff(d, x), diff(d, y));

@@ -310,23 +310,31 @@ static void check(Dmf *dmf, const Script *script) {
   work_allow(before);
 }
 
+/* Whether a call is of a function that reads results as a whole, under its own name. */
+static bool reads_whole(const Dmf *dmf, const Ast *node) {
+  const Ast *callee = node->kind == AST_CALL ? node->kid[0] : NULL;
+  const Binding *binding =
+      callee && callee->kind == AST_NAME ? scope_own(dmf->base, callee->name) : NULL;
+  return binding && binding->value->kind == VALUE_BUILTIN &&
+         binding->value->builtin.row->flags & BUILTIN_WHOLE;
+}
+
 /* The fields that a script reads: those behind a dot, and all where it takes results as a whole or
  * runs other scripts. What it reads in ways that are not seen here is computed when it is asked. */
-static FieldSet fields_read(const Ast *node) {
+static FieldSet fields_read(const Dmf *dmf, const Ast *node) {
   if (!node) return 0;
   FieldSet read = 0;
-  const Ast *callee = node->kind == AST_CALL ? node->kid[0] : NULL;
-  bool compares = callee && callee->kind == AST_NAME && strcmp(callee->name, "compare") == 0;
-  if (node->kind == AST_SAVE || node->kind == AST_IMPORT || compares) return ALL_FIELDS;
+  if (node->kind == AST_SAVE || node->kind == AST_IMPORT || reads_whole(dmf, node))
+    return ALL_FIELDS;
   for (FieldId id = 0; id < FIELD_COUNT && node->kind == AST_FIELD; id++)
     if (strcmp(field_row(id)->name, node->name) == 0) read |= field_bit(id);
-  for (int i = 0; i < node->count; i++) read |= fields_read(node->kid[i]);
+  for (int i = 0; i < node->count; i++) read |= fields_read(dmf, node->kid[i]);
   return read;
 }
 
 static void run(Dmf *dmf, const Script *script) {
   bool open = dmf->config.interactive || dmf->config.json;
-  dmf->unread = open ? 0 : ~fields_read(script->root);
+  dmf->unread = open ? 0 : ~fields_read(dmf, script->root);
   Eval eval = session_begin(dmf);
   eval_block(&eval, script->root);
   session_end(dmf, &eval);

@@ -80,7 +80,13 @@ static Result *placeholders(int solver, Program *program, const SolveOptions *op
   return result;
 }
 
+/* Whether a field says how networks differ. */
+static bool is_of_many(const FieldRow *row) {
+  return row->kind == KIND_VARIANCE || row->kind == KIND_COVARIANCE;
+}
+
 static const char *lack(const FieldRow *row, int solver, const Result *result) {
+  const char *ensemble = result_attribute(result, "ensemble");
   if (row->solvers == LAZY && solver == DMFT) {
     const char *why = solve_lacks_limit(result);
     if (why) return why;
@@ -92,6 +98,8 @@ static const char *lack(const FieldRow *row, int solver, const Result *result) {
            : row->solvers == LAZY ? "'dmft' with closure = \"ntk\" gives it"
            : solver == DMFT       ? "it belongs to networks of finite width"
                                   : "only 'dmft' gives it";
+  if (is_of_many(row) && ensemble && strcmp(ensemble, "1") == 0)
+    return "one network alone has no variance: ensemble = 2 or more";
   switch (row->presence) {
   case PRESENT_TESTED: return "the dataset has no test points";
   case PRESENT_JUDGED: return "the dataset has no 'test_targets'";
@@ -248,11 +256,6 @@ static Value *solve(Call *call, Program *program, Solver solver, const Result *t
   return value;
 }
 
-/* Whether a field says how networks differ. */
-static bool is_of_many(FieldId id) {
-  return field_row(id)->kind == KIND_VARIANCE || field_row(id)->kind == KIND_COVARIANCE;
-}
-
 /* A call in the recipe of a result from a file gives this very result, which has here its origin.
  * What was not saved can be computed. */
 static Value *adopt(Call *call, int kind, Program *program, SolveOptions options) {
@@ -273,7 +276,7 @@ static Value *adopt(Call *call, int kind, Program *program, SolveOptions options
     shape.rank = field_shape(id, sizes, shape.shape);
     if (own)
       fits = array_same_shape(own->value, &shape);
-    else if (!(alone && is_of_many(id)))
+    else if (!(alone && is_of_many(field_row(id))))
       field_promise(result, id, field->layer);
   }
   result_drop(wanted);
@@ -722,19 +725,31 @@ static Result *compare_results(const Result *a, const Result *b, bool dry) {
   return result;
 }
 
-Status session_complete_small(Eval *eval, Result *result, char **why) {
+/* Whether to solve again for fields over pairs of times is cheap. */
+static bool is_small(const Result *result) {
   enum { SMALL = 1000 };
   const Origin *origin = result->origin;
-  if (!origin) return STATUS_OK;
+  if (!origin) return false;
   Sizes sizes = sizes_of(origin->program);
-  return sizes.steps * sizes.all > SMALL ? STATUS_OK : solver_complete(eval, result, NULL, why);
+  return sizes.steps * sizes.all <= SMALL;
 }
 
-/* The two-time fields join the comparison when to solve again for them is cheap. */
-static bool complete_small(Call *call, int i) {
+Status session_complete_small(Eval *eval, Result *result, char **why) {
+  return is_small(result) ? solver_complete(eval, result, NULL, why) : STATUS_OK;
+}
+
+/* Computes the fields that the other result has as well, and that were left out. */
+static bool complete_shared(Call *call, int i) {
+  Result *own = call->args[i]->result;
+  const Result *other = call->args[1 - i]->result;
   char *why = NULL;
-  Status status =
-      call->eval->dry ? STATUS_OK : session_complete_small(call->eval, call->args[i]->result, &why);
+  Status status = STATUS_OK;
+  for (int k = 0; k < own->field_count && !call->eval->dry && is_small(own); k++) {
+    const ResultField *field = &own->fields[k];
+    bool shared = comparable(field->name) && result_find(other, field->name, field->layer);
+    if (status == STATUS_OK && shared && !field->value)
+      status = solver_complete(call->eval, own, field->name, &why);
+  }
   if (status != STATUS_OK)
     eval_fail(call->eval, status, call->places[i], NULL, "%s",
               why ? why : "the result is incomplete");
@@ -747,7 +762,7 @@ static Value *compare(Call *call) {
     if (call->args[i]->kind != VALUE_RESULT)
       return eval_error(call->eval, call->places[i], NULL, "'compare' takes two results, not %s",
                         value_describe(call->args[i]));
-  if (!complete_small(call, 0) || !complete_small(call, 1)) return call_broken(call);
+  if (!complete_shared(call, 0) || !complete_shared(call, 1)) return call_broken(call);
   Result *result = compare_results(call->args[0]->result, call->args[1]->result, call->eval->dry);
   if (result->field_count) return value_result(&call->eval->heap, result);
   result_drop(result);

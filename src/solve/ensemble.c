@@ -384,6 +384,7 @@ static bool fill_covariance(Ensemble *e, Result *result, const Slot *slot) {
       error[i] = spread > 0 ? N * sqrt(spread / m) : 0;
       cov[i] *= N * m / (m - 1);
     }
+    run_symmetrize(n, error);
     fine = field_fill(result, slot->covariance, slot->layer, e->sizes, cov, error);
   }
   free(cov);

@@ -644,6 +644,7 @@ static bool covary(const Spread *x, const Spread *y, double *value, double *erro
                y->side);
   }
   if (parts) combine(s, parts, s->z.steps, n, y->side, value, error);
+  if (parts && x == y) run_symmetrize(x->side, error);
   free(parts);
   return parts != NULL;
 }

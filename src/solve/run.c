@@ -74,6 +74,14 @@ void run_moderate(size_t steps, size_t entries, const double *value, double *err
   }
 }
 
+void run_symmetrize(size_t n, double *error) {
+  for (size_t i = 0; i < n; i++)
+    for (size_t k = 0; k < i; k++) {
+      double a = error[i * n + k], b = error[k * n + i];
+      error[i * n + k] = error[k * n + i] = sqrt((a * a + b * b) / 2);
+    }
+}
+
 /* What the nonlinearity of layer l reads: the argument of the map that makes the features which the
  * next matrix meets, or those features where no nonlinearity makes them. -1 when it reads several
  * fields. */

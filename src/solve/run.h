@@ -55,5 +55,7 @@ double run_student(int n);
  * entry of error[steps, entries] is averaged with the mean over all entries at its time, which
  * share its causes; relative to `value` if that is given. */
 void run_moderate(size_t steps, size_t entries, const double *value, double *error);
+/* Errors [n, n] of a symmetric array, which were found entry by entry, are made symmetric. */
+void run_symmetrize(size_t n, double *error);
 
 #endif

@@ -373,7 +373,7 @@ static void exchange(void) {
 /* Stops the solver half way, or when so much is done, from its own call-back. */
 typedef struct Watch {
   Dmf *dmf;
-  int calls, last, total, ends, at;
+  int calls, shifts, last, total, ends, at;
 } Watch;
 
 static void watch(void *sink, const char *stage, int done, int total) {
@@ -381,6 +381,7 @@ static void watch(void *sink, const char *stage, int done, int total) {
   w->ends += !stage;
   if (!stage) return;
   w->calls += strcmp(stage, "dmft") == 0;
+  w->shifts += strcmp(stage, "mean shift") == 0;
   w->last = done;
   w->total = total;
   if (w->dmf && done >= (w->at ? w->at : total / 2)) dmf_interrupt(w->dmf);
@@ -528,6 +529,26 @@ static void partial_script(void) {
   finish(&b);
 }
 
+/* A comparison computes what both results have, and nothing else. */
+static void comparing(void) {
+  Bench b;
+  Watch w = {0};
+  begin(&b, false);
+  dmf_close(b.dmf);
+  DmfConfig config = {
+      .results = b.out, .diagnostics = b.err, .progress = watch, .sink = &w, .threads = 1};
+  b.dmf = dmf_open(&config);
+  CHECK(run(&b, "dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }\n"
+                "model net { layers = input -> dense(linear) -> readout; width = 8 }\n"
+                "training fit { dataset = d; optimizer = gd(0.1); steps = 2 }\n"
+                "noise = fluctuations(dmft(net, fit))\n"
+                "c = compare(noise, simulate(net, fit, ensemble = 4))\n"
+                "print c.var_ntk") == DMF_OK);
+  CHECK(w.shifts == 0);
+  CHECK(run(&b, "print noise.mean_shift_f") == DMF_OK && w.shifts > 0);
+  finish(&b);
+}
+
 /* Sessions in threads of their own, which save and load at the same time. */
 
 static void *save_and_load(void *context) {
@@ -662,5 +683,6 @@ int main(void) {
   partial();
   partial_theory();
   partial_script();
+  comparing();
   return check_done();
 }
