@@ -31,6 +31,9 @@ typedef struct DmfDiagnostic {
 
 typedef struct DmfValue DmfValue;
 
+/* The processes of a command that mpirun started several times. */
+typedef struct DmfCrew DmfCrew;
+
 typedef struct DmfConfig {
   FILE *results;     /* what scripts print; NULL: stdout */
   FILE *diagnostics; /* messages; NULL: stderr */
@@ -58,6 +61,7 @@ typedef struct DmfConfig {
   const char *out;   /* directory for files that scripts write; NULL: as written */
   bool has_seed;     /* `seed` replaces the default seed of every solver call */
   unsigned long long seed; /* up to 2^53 */
+  DmfCrew *crew;     /* shares the work of the session; NULL: one process */
 } DmfConfig;
 
 /* The end of a piece of work, also the exit status of the command. */
@@ -69,6 +73,17 @@ const char *dmf_version(void);
 /* Bounds the memory of the process: requests beyond it end with DMF_LIMIT, as they do beyond what the
  * machine, getrlimit(2) and the control groups of the process leave. 0: no other bound than those. */
 void dmf_limit_memory(double bytes);
+/* What is left under these bounds. */
+double dmf_free_memory(void);
+
+/* Joins the processes that mpirun started beside this one. All must then open one session and run the
+ * same scripts in it: each evaluates everything, and solvers share the work; the one that leads shows
+ * and writes. Once in a process, from the thread that runs scripts. NULL where there is no other, and
+ * with *why, to be freed, where that fails. Call dmf_crew_leave when the session is closed. */
+DmfCrew *dmf_crew_join(char **why);
+bool dmf_crew_leads(const DmfCrew *crew);
+int dmf_crew_neighbours(const DmfCrew *crew); /* processes on this machine, with this one */
+void dmf_crew_leave(DmfCrew *crew);
 
 Dmf *dmf_open(const DmfConfig *config);
 void dmf_close(Dmf *dmf);

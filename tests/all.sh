@@ -32,6 +32,7 @@ if [ -z "${TESTS:-}" ]; then
   part python bash "$srcdir/tests/python.sh"
   part command bash "$srcdir/tests/command.sh"
   part faults bash "$srcdir/tests/faults.sh"
+  part mpi bash "$srcdir/tests/mpi.sh"
   part editors bash "$srcdir/tests/editors.sh"
   [ -n "${DMF_QUICK:-}" ] || part examples bash "$srcdir/tests/examples.sh"
   [ -n "${DMF_QUICK:-}" ] || part gallery bash "$srcdir/tests/gallery.sh"

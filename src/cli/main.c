@@ -60,6 +60,7 @@ typedef struct Request {
   char *code;      /* all -e texts, a line each; or NULL */
   char **settings; /* into argv */
   int setting_count;
+  double memory; /* bytes that it is bounded to; 0: not */
   bool help, version, latex;
   bool check, rewrite;   /* of fmt; rewrite is its -i */
   const char *reference; /* what --reference asks for; or NULL */
@@ -153,11 +154,10 @@ static int set_progress(Request *request, const char *how) {
              : usage_error("--progress is auto, lines or none, not '%s'", how);
 }
 
-static int set_memory(const char *size) {
-  double bytes;
-  if (!read_size(size, &bytes))
+static int set_memory(Request *request, const char *size) {
+  if (!read_size(size, &request->memory))
     return usage_error("--memory is a number of bytes, such as 500M or 4G, not '%s'", size);
-  dmf_limit_memory(bytes);
+  dmf_limit_memory(request->memory);
   return DMF_OK;
 }
 
@@ -178,7 +178,7 @@ static int set_option(Request *request, Option option, char *argument) {
       return usage_error("--threads is a number from 1 to 4096, not '%s'", argument);
     config->threads = (int)number;
     break;
-  case OPTION_MEMORY: return set_memory(argument);
+  case OPTION_MEMORY: return set_memory(request, argument);
   case OPTION_OUT:
     if (!*argument) return usage_error("--out needs the name of a directory");
     config->out = argument;
@@ -416,14 +416,34 @@ static int run_session(Dmf *dmf, const Request *request) {
     status = dmf_set(dmf, request->settings[i]);
   if (status) return status;
   if (request->code || request->word_count || !request->config.interactive) {
-    signals_watch(dmf);
+    if (!request->config.crew) signals_watch(dmf); /* mpirun ends them all */
     status = run_batch(dmf, request);
-    signals_release();
+    if (!request->config.crew) signals_release();
     if (status == DMF_INCOMPLETE) fputs("dmf: the script ends inside a statement\n", stderr);
   }
   const char *loaded =
       request->word_count && strcmp(request->words[0], "-") ? request->words[0] : NULL;
   return request->config.interactive && status != DMF_INTERRUPTED ? repl_run(dmf, loaded) : status;
+}
+
+/* Where mpirun started others beside this process, they share the work and the memory of their
+ * machine, and one shows and writes. */
+static bool join_crew(Request *request) {
+  char *why = NULL;
+  DmfCrew *crew = dmf_crew_join(&why);
+  if (why) fprintf(stderr, "dmf: %s\n", why);
+  bool script = request->code || (request->word_count && strcmp(request->words[0], "-") != 0);
+  bool fine = !why && (!crew || (script && !request->config.interactive));
+  if (!why && !fine && dmf_crew_leads(crew))
+    fputs("dmf: several processes run a script that is a file\n", stderr);
+  free(why);
+  request->config.crew = crew;
+  if (!dmf_crew_leads(crew) &&
+      !(freopen("/dev/null", "w", stdout) && freopen("/dev/null", "w", stderr)))
+    abort();
+  if (!dmf_crew_leads(crew)) request->config.progress = NULL;
+  if (crew && !request->memory) dmf_limit_memory(dmf_free_memory() / dmf_crew_neighbours(crew));
+  return fine;
 }
 
 static int run_request(Request *request) {
@@ -438,11 +458,15 @@ static int run_request(Request *request) {
     request->config.progress = progress_tell;
     request->config.sink = &request->progress;
   }
+  bool runs = request->command == COMMAND_RUN && !request->reference;
+  if (runs && !join_crew(request)) return DMF_USAGE;
   Dmf *dmf = dmf_open(&request->config);
   if (!dmf) return DMF_LIMIT;
   int status = run_session(dmf, request);
   dmf_close(dmf);
-  return status;
+  bool leads = dmf_crew_leads(request->config.crew);
+  dmf_crew_leave(request->config.crew);
+  return leads ? status : DMF_OK; /* mpirun ends all when the first one ends badly */
 }
 
 /* Results that did not reach standard output are an error, however well the script ended. A status

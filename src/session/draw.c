@@ -418,13 +418,18 @@ static Status starve(char **why) {
   return STATUS_LIMIT;
 }
 
+static Status write_picture(const Dmf *dmf, const Plot *plot, const char *target, char **why) {
+  Status status = session_leads(dmf) ? plot_write(plot, target, why) : STATUS_OK;
+  return session_agree(dmf, status, why);
+}
+
 static Status draw(const Dmf *dmf, const PlotPart *parts, int count, const char *target,
                    char **why) {
   Drawing drawing = {0};
   for (int i = 0; i < count; i++) add_part(&drawing, &parts[i]);
   Plot plot = {drawing.panels, drawing.count};
   Status status = drawing.starved ? starve(why)
-                  : target        ? plot_write(&plot, target, why)
+                  : target        ? write_picture(dmf, &plot, target, why)
                                   : draw_text(dmf, &plot, dmf->results, HIGHEST_TEXT, why);
   drawing_free(&drawing);
   return status;

@@ -243,16 +243,19 @@ static Status complete_for_file(Eval *eval, Result *result, char **why) {
 
 static Status write_value(Eval *eval, const Value *value, const char *name, const char *target,
                           char **why) {
+  const Dmf *dmf = eval->host->self;
   if (value->kind == VALUE_RESULT) {
-    const Dmf *dmf = eval->host->self;
     Status status = complete_for_file(eval, value->result, why);
     const char *script = dmf->text ? dmf->text->text : NULL;
-    return status ? status : file_write_result(target, value->result, script, why);
+    if (status == STATUS_OK && session_leads(dmf))
+      status = file_write_result(target, value->result, script, why);
+    return session_agree(dmf, status, why);
   }
   Array *array = value_as_array(value);
-  Status status = array ? file_write_array(target, name, array, why) : STATUS_LIMIT;
+  Status status = array ? STATUS_OK : STATUS_LIMIT;
+  if (array && session_leads(dmf)) status = file_write_array(target, name, array, why);
   array_drop(array);
-  return status;
+  return session_agree(dmf, status, why);
 }
 
 void files_tell(const Dmf *dmf, const char *path) {

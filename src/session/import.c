@@ -96,8 +96,10 @@ char *import_installed(const char *name) {
     *strrchr(own, '/') = 0;
     found = existing(mem_format("%s/%s", own, name));
     if (!found) found = existing(mem_format("%s/../share/dmf/%s", own, name));
+    if (!found) found = existing(mem_format("%s/../lib/dmf/%s", own, name));
   }
-  return found ? found : existing(mem_format("%s/%s", PKGDATADIR, name));
+  if (!found) found = existing(mem_format("%s/%s", PKGDATADIR, name));
+  return found ? found : existing(mem_format("%s/%s", PKGLIBDIR, name));
 }
 
 static char *find(Span span, const char *name) {

@@ -18,6 +18,8 @@ void openblas_set_num_threads(int threads);
 
 void dmf_limit_memory(double bytes) { mem_set_limit(bytes); }
 
+double dmf_free_memory(void) { return mem_available(); }
+
 const char *dmf_version(void) { return PACKAGE_VERSION; }
 
 /* Evaluators */
@@ -65,16 +67,20 @@ static int positive_variable(const char *name) {
   return n > 0 ? n : 0;
 }
 
-static int default_threads(void) {
+/* Processes of a crew that may all run anywhere on their machine take their part of it. */
+static int default_threads(const Dmf *dmf) {
   int n = positive_variable("DMF_THREADS");
   if (!n) n = positive_variable("OMP_NUM_THREADS");
   cpu_set_t set;
-  if (!n && sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
+  if (!n && sched_getaffinity(0, sizeof set, &set) == 0) {
+    n = CPU_COUNT(&set);
+    if (n == sysconf(_SC_NPROCESSORS_ONLN)) n /= dmf_crew_neighbours(dmf->config.crew);
+  }
   return n > 0 ? n : 1;
 }
 
 int session_threads(const Dmf *dmf) {
-  return dmf->config.threads > 0 ? dmf->config.threads : default_threads();
+  return dmf->config.threads > 0 ? dmf->config.threads : default_threads(dmf);
 }
 
 DmfConfig *dmf_config(Dmf *dmf) { return &dmf->config; }

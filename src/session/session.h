@@ -4,6 +4,7 @@
 #define DMF_SESSION_SESSION_H
 
 #include "dmf.h"
+#include "base/crew.h"
 #include "field/observable.h"
 #include "model/eval.h"
 #include "solve/solve.h"
@@ -136,6 +137,12 @@ void imports_free(Dmf *dmf);
 /* A file that is installed with the language, such as std/prelude.dmf; to be freed, NULL if there
  * is none. */
 char *import_installed(const char *name);
+
+/* crew.c: the processes that share the work; NULL for one by itself. Whether this is the one that
+ * shows and writes; and its status, which becomes that of all. */
+Crew *session_crew(const Dmf *dmf);
+bool session_leads(const Dmf *dmf);
+Status session_agree(const Dmf *dmf, Status status, char **why);
 /* The text of a file, which may have to be a regular one: what a script names is never a pipe,
  * which would keep a check waiting. NULL with *why to be freed. */
 Source *source_read(const char *path, const char *name, bool regular, char **why);

@@ -201,6 +201,7 @@ static void add_equations(Dmf *dmf, const Program *program, Closure closure) {
 static void surround(const Eval *eval, SolveOptions *options) {
   Dmf *dmf = eval->host->self;
   options->threads = eval->threads;
+  options->crew = session_crew(dmf);
   options->stop = &dmf->stop;
   options->progress = !eval->worker && solver_shows_progress(dmf) ? solver_progress : NULL;
   options->sink = dmf;

@@ -34,6 +34,7 @@ typedef struct Job {
   int failed;    /* the first point that failed, or -1 */
   int left_out;  /* the first that was left out, or -1 */
   Diags diags;   /* what it reported */
+  Crew *crew;    /* that shares the points, or NULL */
 } Job;
 
 /* What is kept */
@@ -191,7 +192,8 @@ static void *work(void *context) {
   Job *job = context;
   while (job->failed < 0 && !*job->eval->stop && job->next < job->sweep->points) {
     int point = job->next++;
-    if (!job->values[point]) evaluate(job, point);
+    bool own = !job->crew || point % job->crew->size == job->crew->rank;
+    if (own && !job->values[point]) evaluate(job, point);
   }
   return NULL;
 }
@@ -221,12 +223,100 @@ static void run(Job *job) {
          pthread_create(&others[started], &attributes, work_in_turn, job) == 0)
     started++;
   pthread_attr_destroy(&attributes);
+  if (job->crew) job->crew->alone = true;
   work(job);
   pthread_mutex_unlock(&job->dmf->lock);
   for (int i = 0; i < started; i++) pthread_join(others[i], NULL);
   pthread_mutex_lock(&job->dmf->lock);
+  if (job->crew) job->crew->alone = false;
   free(others);
   if (!job->eval->worker && solver_shows_progress(job->dmf)) solver_progress_end(job->dmf);
+}
+
+/* What several processes have made */
+
+/* What the process of this point has, NULL too; false where memory ran out in any. */
+static bool share_array(const Crew *crew, int point, Array **array) {
+  bool fine = true, there = *array != NULL;
+  int rank = there ? (*array)->rank : 0;
+  size_t shape[ARRAY_MAX_RANK] = {0};
+  if (there) memcpy(shape, (*array)->shape, (size_t)rank * sizeof *shape);
+  crew_share(crew, point, &there, sizeof there);
+  crew_share(crew, point, &rank, sizeof rank);
+  crew_share(crew, point, shape, sizeof shape);
+  if (!crew_has(crew, point)) {
+    *array = there ? array_new(rank, shape) : NULL;
+    fine = !there || *array;
+  }
+  if (crew_any(crew, !fine)) return false;
+  if (there) crew_share(crew, point, (*array)->data, (*array)->size * sizeof *(*array)->data);
+  return true;
+}
+
+static bool share_scatter(const Crew *crew, int point, Scatter **scatter) {
+  int count = *scatter ? (*scatter)->count : -1;
+  bool foreign = !crew_has(crew, point), fine = true;
+  crew_share(crew, point, &count, sizeof count);
+  if (foreign) *scatter = count >= 0 ? scatter_new() : NULL;
+  for (int k = 0; k < count && fine; k++) {
+    Direction own = foreign ? (Direction){0} : (*scatter)->list[k];
+    crew_share(crew, point, &own.id, sizeof own.id);
+    crew_share(crew, point, &own.weight, sizeof own.weight);
+    fine = share_array(crew, point, &own.move);
+    if (foreign && fine) scatter_add(*scatter, own.id, own.weight, own.move);
+  }
+  return fine;
+}
+
+static bool share_value(Job *job, int point) {
+  const Crew *crew = job->crew;
+  const Value *own = job->values[point];
+  Array *array = own ? value_as_array(own) : NULL, *error = own ? own->error : NULL;
+  Scatter *scatter = own && own->trail ? own->trail->scatter : NULL;
+  bool fine = share_array(crew, point, &array) && share_array(crew, point, &error) &&
+              share_scatter(crew, point, &scatter);
+  if (crew_has(crew, point)) {
+    array_drop(array);
+  } else if (array && fine) {
+    job->values[point] = lean(job->eval, array, error, NULL);
+    if (scatter) trail_begin(job->values[point], array_keep(error), scatter);
+  }
+  return fine;
+}
+
+/* The point that fails first, or is left out first, says why in the process that shows it. */
+static void fail_here(Job *job, int point) {
+  if (!crew_leads(job->crew) || crew_has(job->crew, point)) return;
+  diags_clear(&job->diags);
+  job->failed = job->left_out = -1;
+  job->crew->alone = true;
+  evaluate(job, point);
+  job->crew->alone = false;
+}
+
+static int first_of_all(const Crew *crew, int own) {
+  for (int i = 0; i < crew_size(crew); i++) {
+    int theirs = own;
+    crew_share(crew, i, &theirs, sizeof theirs);
+    if (theirs >= 0 && (own < 0 || theirs < own)) own = theirs;
+  }
+  return own;
+}
+
+static bool share_points(Job *job) {
+  bool fine = true;
+  int failed = first_of_all(job->crew, job->failed),
+      left_out = first_of_all(job->crew, job->left_out);
+  for (int i = 0; i < job->sweep->points && fine; i++) fine = share_value(job, i);
+  if (failed >= 0 || left_out >= 0) fail_here(job, failed >= 0 ? failed : left_out);
+  job->failed = failed;
+  job->left_out = left_out;
+  job->done = job->missing = 0;
+  for (int i = 0; i < job->sweep->points; i++) {
+    job->done += job->values[i] != NULL;
+    job->missing += !job->values[i] && failed < 0;
+  }
+  return fine;
 }
 
 /* Ends */
@@ -315,6 +405,7 @@ static Value *conclude(Job *job) {
 static Value *go_through(Job *job) {
   if (job->directory || job->dmf->config.interactive) look_up(job);
   if (!job->eval->halted) run(job);
+  if (job->crew && !share_points(job)) return eval_starve(job->eval, job->sweep->span);
   return conclude(job);
 }
 
@@ -327,6 +418,7 @@ static Value *solve(Dmf *dmf, Eval *eval, const Sweep *sweep, char *directory, b
              .eval = eval,
              .sweep = sweep,
              .directory = directory,
+             .crew = crew_size(session_crew(dmf)) > 1 ? session_crew(dmf) : NULL,
              .keys = mem_try(points, sizeof(uint64_t)),
              .values = mem_try(points, sizeof(Value *)),
              .lenient = lenient,

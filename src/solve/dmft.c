@@ -367,16 +367,56 @@ static void run_one(Solve *s, int j) {
   }
 }
 
+/* Snapshots are taken of what runs here. */
+static const Crew *crew_of(const Solve *s) { return s->snapshot ? NULL : s->options.crew; }
+
+/* The failed run with the lowest number, of all processes. */
+static void agree_on_failure(Solve *s) {
+  const Crew *crew = crew_of(s);
+  for (int i = 0; i < crew_size(crew); i++) {
+    struct {
+      Status status;
+      int at, run;
+    } theirs = {s->status, s->failed_at, s->failed_run};
+    crew_share(crew, i, &theirs, sizeof theirs);
+    if (theirs.status == STATUS_OK || (s->status != STATUS_OK && s->failed_run <= theirs.run))
+      continue;
+    s->status = theirs.status;
+    s->failed_at = theirs.at;
+    s->failed_run = theirs.run;
+  }
+}
+
+/* What every process has measured, all get. */
+static void share_traces(Solve *s) {
+  const Crew *crew = crew_of(s);
+  bool fine = true;
+  if (crew_size(crew) == 1) return;
+  for (int j = 0; j < runs_of(s); j++)
+    if (!crew_has(crew, j))
+      fine &= trace_new(trace_of(s, j), s->complete, s->sizes.steps, ALL_FIELDS, s->pairs);
+  if (crew_any(crew, !fine)) {
+    s->status = STATUS_LIMIT;
+    return;
+  }
+  for (int j = 0; j < runs_of(s); j++) trace_share(trace_of(s, j), crew, j);
+}
+
 /* Companions come first: an interruption then leaves replicates with theirs. One that diverges
  * where its replicate does not leaves the bias unknown. */
 static void run_all(Solve *s) {
   int count = runs_of(s);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
-  for (int i = 0; i < count; i++) run_one(s, (i + s->replicates) % count);
+  for (int i = 0; i < count; i++) {
+    int j = (i + s->replicates) % count;
+    if (crew_has(crew_of(s), j)) run_one(s, j);
+  }
+  agree_on_failure(s);
   if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) {
     s->status = STATUS_OK;
     s->companions = 0;
   }
+  if (s->status == STATUS_OK) share_traces(s);
 }
 
 static void forget_traces(Solve *s) {
@@ -433,7 +473,7 @@ static Status explain(const Solve *s, char **why) {
 static Status run_linear(Solve *s, char **why) {
   for (s->fine.paths = FIRST_COORDINATES;; s->fine.paths *= 2) {
     double bytes = bytes_needed(s);
-    if (bytes > mem_available()) return run_refuse(why, bytes);
+    if (crew_any(crew_of(s), bytes > mem_available())) return run_refuse(why, bytes);
     s->status = STATUS_OK;
     run_all(s);
     if (s->status != STATUS_LIMIT || s->failed_at >= 0) return explain(s, why);
@@ -450,7 +490,7 @@ static uint32_t *sobol_points(size_t paths) {
 static Status run(Solve *s, char **why) {
   double pairs = two_time_bytes(s);
   double bytes = s->program->linear ? pairs : bytes_needed(s) + pairs;
-  if (bytes > mem_available()) return run_refuse(why, bytes);
+  if (crew_any(crew_of(s), bytes > mem_available())) return run_refuse(why, bytes);
   if (s->program->linear) return run_linear(s, why);
   s->fine.sobol = sobol_points(s->fine.paths);
   s->coarse.sobol = sobol_points(s->coarse.paths);

@@ -11,7 +11,6 @@
 
 #include <math.h>
 #include <omp.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,9 +42,6 @@ typedef struct Ensemble {
   double *scratch;
   Status status;
   int failed_at, failed_member;
-  pthread_mutex_t lock; /* of turn */
-  pthread_cond_t turned;
-  int turn; /* the member that is counted next */
 } Ensemble;
 
 /* A member under way. */
@@ -253,39 +249,57 @@ static void finish_member(Ensemble *e, const Member *member, Status status, int 
   e->done++;
 }
 
-/* Members are counted in their order, so that sums do not depend on the number of threads. Threads
- * that wait sleep: an ordered region of OpenMP spins, which on a busy machine costs a hundred times
- * the training of small networks. */
-static void await_turn(Ensemble *e, int member) {
-  pthread_mutex_lock(&e->lock);
-  while (e->turn != member) pthread_cond_wait(&e->turned, &e->lock);
-  pthread_mutex_unlock(&e->lock);
+/* A member as far as its record, or its failure. */
+typedef struct Outcome {
+  Member member;
+  Status status;
+  int failed_at;
+} Outcome;
+
+static const Crew *crew_of(const Ensemble *e) { return e->snapshot ? NULL : e->options.crew; }
+
+static void try_member(Ensemble *e, Outcome *o, int number) {
+  bool stopped = e->options.stop && *e->options.stop;
+  *o = (Outcome){.member = {.ensemble = e, .number = number}};
+  o->status = stopped ? STATUS_INTERRUPTED : run_member(e, &o->member, &o->failed_at);
 }
 
-static void pass_turn(Ensemble *e) {
-  pthread_mutex_lock(&e->lock);
-  e->turn++;
-  pthread_cond_broadcast(&e->turned);
-  pthread_mutex_unlock(&e->lock);
+/* What the process of this member has of it, all have then. */
+static void share_member(Ensemble *e, Outcome *o, int number) {
+  const Crew *crew = crew_of(e);
+  bool foreign = !crew_has(crew, number), fine = true;
+  if (foreign) *o = (Outcome){.member = {.ensemble = e, .number = number}};
+  crew_share(crew, number, &o->status, sizeof o->status);
+  crew_share(crew, number, &o->failed_at, sizeof o->failed_at);
+  if (crew_size(crew) == 1 || o->status != STATUS_OK) return;
+  if (foreign)
+    fine = trace_new(&o->member.record, e->complete, e->sizes.steps, values_of(e), pairs_of(e));
+  if (crew_any(crew, !fine))
+    o->status = STATUS_LIMIT;
+  else
+    trace_share(&o->member.record, crew, number);
 }
 
+/* Members are counted in their order, so that sums do not depend on the number of threads or of
+ * processes: each trains so many at a time, and then they are counted. */
 static void run_members(Ensemble *e) {
-  e->turn = 0;
-  pthread_mutex_init(&e->lock, NULL);
-  pthread_cond_init(&e->turned, NULL);
-#pragma omp parallel for schedule(static, 1) num_threads(threads_for(e))
-  for (int number = 0; number < e->options.ensemble; number++) {
-    int failed_at = 0;
-    Member member = {.ensemble = e, .number = number};
-    bool stopped = e->options.stop && *e->options.stop;
-    Status status = stopped ? STATUS_INTERRUPTED : run_member(e, &member, &failed_at);
-    await_turn(e, number);
-    finish_member(e, &member, status, failed_at);
-    pass_turn(e);
-    trace_free(&member.record);
+  const Crew *crew = crew_of(e);
+  int together = threads_for(e), all = e->options.ensemble;
+  crew_share(crew, 0, &together, sizeof together);
+  together *= crew_size(crew);
+  Outcome *batch = mem_new((size_t)together, sizeof *batch);
+  for (int first = 0; first < all && e->status == STATUS_OK; first += together) {
+    int count = all - first < together ? all - first : together;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads_for(e))
+    for (int i = 0; i < count; i++)
+      if (crew_has(crew, first + i)) try_member(e, &batch[i], first + i);
+    for (int i = 0; i < count; i++) {
+      share_member(e, &batch[i], first + i);
+      finish_member(e, &batch[i].member, batch[i].status, batch[i].failed_at);
+      trace_free(&batch[i].member.record);
+    }
   }
-  pthread_cond_destroy(&e->turned);
-  pthread_mutex_destroy(&e->lock);
+  free(batch);
 }
 
 static Status explain(const Ensemble *e, char **why) {
@@ -330,7 +344,8 @@ static void clean(Ensemble *e) {
 
 static Status run(Ensemble *e, char **why) {
   double bytes = bytes_needed(e);
-  if (bytes > mem_available() || !reserve(e)) return run_refuse(why, bytes);
+  bool refused = bytes > mem_available() || !reserve(e);
+  if (crew_any(crew_of(e), refused)) return run_refuse(why, bytes);
   run_members(e);
   return explain(e, why);
 }

@@ -711,6 +711,7 @@ static Status solve_shift(Fluctuate *s, Result *result, char **why) {
                     .independent = is_independent(s),
                     .width = NARROWEST,
                     .seed = s->options.seed,
+                    .crew = s->options.crew,
                     .threads = s->options.threads,
                     .stop = s->options.stop,
                     .progress = s->options.progress,
@@ -720,7 +721,8 @@ static Status solve_shift(Fluctuate *s, Result *result, char **why) {
   if (plan.pairs > MOST_PAIRS) plan.pairs = MOST_PAIRS;
   if (s->options.probe) plan.pairs = PROBED_PAIRS;
   double bytes = shift_bytes(&plan);
-  s->status = bytes > mem_available() ? STATUS_LIMIT : shift_solve(&plan, result);
+  bool refused = crew_any(plan.crew, bytes > mem_available());
+  s->status = refused ? STATUS_LIMIT : shift_solve(&plan, result);
   machine_code_free(networks, &code);
   program_drop(networks);
   return s->status == STATUS_LIMIT ? run_refuse(why, bytes) : explain(s, why);

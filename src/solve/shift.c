@@ -109,7 +109,7 @@ Status shift_run(const ShiftPlan *plan, double *mean, double *error) {
   int done = 0;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(plan->threads)
   for (int pair = 0; pair < plan->pairs; pair++) {
-    if (status != STATUS_OK) continue;
+    if (status != STATUS_OK || !crew_has(plan->crew, pair)) continue;
     Status own = run_pair(plan, pair, all + (size_t)pair * n);
     if (own != STATUS_OK) {
 #pragma omp critical
@@ -121,6 +121,9 @@ Status shift_run(const ShiftPlan *plan, double *mean, double *error) {
     if (plan->progress && omp_get_thread_num() == 0)
       plan->progress(plan->sink, "mean shift", now, plan->pairs);
   }
+  if (crew_any(plan->crew, status != STATUS_OK) && status == STATUS_OK) status = STATUS_LIMIT;
+  for (int pair = 0; pair < plan->pairs && status == STATUS_OK; pair++)
+    crew_share(plan->crew, pair, all + (size_t)pair * n, n * sizeof *all);
   for (int pair = 0; pair < plan->pairs && status == STATUS_OK; pair++)
     moments_add(&moments, all + (size_t)pair * n);
   if (status == STATUS_OK) moments_mean(&moments, mean, error);

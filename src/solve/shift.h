@@ -14,6 +14,7 @@ typedef struct ShiftPlan {
   size_t width;     /* of the halves, S: the result has an error of relative order 1/S */
   int pairs;
   uint64_t seed;
+  const Crew *crew;
   int threads;
   const volatile sig_atomic_t *stop;
   void (*progress)(void *sink, const char *stage, int done, int total);

@@ -5,6 +5,7 @@
 #ifndef DMF_SOLVE_SOLVE_H
 #define DMF_SOLVE_SOLVE_H
 
+#include "base/crew.h"
 #include "base/status.h"
 #include "field/observable.h"
 #include "result/result.h"
@@ -17,6 +18,7 @@ enum { FEWEST_SAMPLES = 32 };
 typedef struct SolveOptions {
   int threads; /* > 0; the numbers do not depend on it */
   uint64_t seed;
+  const Crew *crew;                  /* that shares the work, or NULL */
   const volatile sig_atomic_t *stop; /* becomes nonzero when the user wants out */
   void (*progress)(void *sink, const char *stage, int done, int total); /* NULL: silent */
   void *sink;

@@ -4,6 +4,7 @@
 #ifndef DMF_SOLVE_TRACE_H
 #define DMF_SOLVE_TRACE_H
 
+#include "base/crew.h"
 #include "field/observable.h"
 #include "machine/machine.h"
 
@@ -58,6 +59,9 @@ bool *trace_wants(const Trace *trace);
 bool trace_take(Trace *trace, Machine *m);
 /* Makes what follows from the whole run. */
 Status trace_finish(Trace *trace);
+/* Gives all processes of a crew what the one of this part has measured; the others have room for it
+ * (trace_new). */
+void trace_share(Trace *trace, const Crew *crew, int part);
 /* The numbers of an observable, or NULL. */
 double *trace_find(const Trace *trace, FieldId id, int layer, bool pairs);
 

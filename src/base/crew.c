@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/crew.h"
+
+static bool is_shared(const Crew *crew) { return crew && !crew->alone; }
+
+int crew_size(const Crew *crew) { return is_shared(crew) ? crew->size : 1; }
+
+bool crew_has(const Crew *crew, int part) {
+  return !is_shared(crew) || part % crew->size == crew->rank;
+}
+
+void crew_share(const Crew *crew, int part, void *data, size_t bytes) {
+  if (is_shared(crew) && bytes) crew->share(part % crew->size, data, bytes);
+}
+
+bool crew_leads(const Crew *crew) { return !crew || crew->rank == 0; }
+
+bool crew_any(const Crew *crew, bool own) {
+  bool any = own;
+  for (int i = 0; i < crew_size(crew); i++) {
+    bool theirs = own;
+    crew_share(crew, i, &theirs, sizeof theirs);
+    any |= theirs;
+  }
+  return any;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Processes that run one script side by side, as mpirun starts them: a crew. Each evaluates all of
+ * the script; solvers share out the parts that their work is cut into, and what one process makes
+ * of a part all get, bit by bit, so that they go on alike. Whoever shares calls in the same order
+ * in all processes, from the thread that evaluates.
+ *
+ * NULL stands for a process of its own: everything is its own part, and nothing is shared. */
+#ifndef DMF_BASE_CREW_H
+#define DMF_BASE_CREW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct Crew {
+  int rank, size;
+  int neighbours; /* of them on this machine, itself included */
+  bool alone;     /* for a while each works for itself, as at a point of a sweep of its own */
+  /* The bytes of process `from` become those of all. */
+  void (*share)(int from, void *data, size_t bytes);
+  void (*leave)(void);
+} Crew;
+
+/* How many share work now. */
+int crew_size(const Crew *crew);
+/* Whether a part of some work, counted from 0, is this process's. */
+bool crew_has(const Crew *crew, int part);
+/* What the process of this part holds becomes what all hold. */
+void crew_share(const Crew *crew, int part, void *data, size_t bytes);
+/* Whether this process is the one that shows and writes: the one of part 0. */
+bool crew_leads(const Crew *crew);
+/* Whether `own` holds in any of the processes. */
+bool crew_any(const Crew *crew, bool own);
+
+#endif

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Several processes that share the work of one script: the same bits as one, one that shows and writes, one
+# message when something is wrong. Left out where dmf was built without MPI, unless MPI_TESTS=needed.
+set -u
+srcdir=${srcdir:-$(cd "$(dirname "$0")/.." && pwd)}
+DMF=${DMF:-$srcdir/dmf}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" || exit 1
+passed=0
+failed=0
+if [ ! -e "$(dirname "$DMF")/dmf-mpi.so" ] || ! command -v mpirun >/dev/null; then
+  [ "${MPI_TESTS:-}" != needed ] || failed=1
+  echo "mpi: left out, for want of MPI"
+  echo "mpi: 0 passed, $failed failed"
+  exit $failed
+fi
+
+# ranks N ARGUMENTS...: dmf as N processes
+ranks() {
+  local count=$1
+  shift
+  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
+    mpirun -n "$count" "$DMF" "$@"
+}
+
+# expect WHAT COMMAND...: the command succeeds
+expect() {
+  local what=$1
+  shift
+  if "$@" >log 2>&1; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    printf 'FAIL %s\n%s\n' "$what" "$(sed 's/^/  | /' log)"
+  fi
+}
+
+cat >problem.dmf <<'END'
+dataset d { inputs = sphere(points = 3, dim = 20, seed = 1); targets = [1, -1, 1] }
+model net { layers = input -> 2 * dense(tanh) -> readout; gamma = 1.5; width = 32 }
+training fit { dataset = d; optimizer = gd(eta = 0.3); steps = 8 }
+END
+cat problem.dmf - >all.dmf <<'END'
+theory = dmft(net, fit, samples = 600)
+nets = simulate(net, fit, ensemble = 7)
+print theory.loss, nets.loss, nets.var_f[8], theory.f[8], theory.rank
+points = sweep(dmft(net, fit, samples = 100).loss[8], net.gamma = [0.5, 1, 2, 3, 4])
+print points, stderr(points), stderr(mean(points))
+print sweep(dmft(net, fit, samples = 100).loss[8], fit.eta = [0.5, 100, 2000, 0.2])
+noise = fluctuations(theory)
+print noise.var_f[8], noise.mean_shift_f[8], theory.A[1][5, 0, 3, 1]
+save theory to "theory.h5"
+print load("theory.h5").loss[8], preactivations(theory, 1, 8)[0]
+save theory.f to "f.csv"
+plot theory.loss to "loss.txt"
+print csv("f.csv")[8], compare(theory, nets)
+END
+"$DMF" --threads 1 --out one all.dmf >one.txt 2>one.err
+for count in 1 2 4; do
+  ranks $count --threads 1 --out many all.dmf >many.txt 2>many.err
+  expect "$count processes print what one does" diff one.txt many.txt
+  expect "$count processes warn as one does" diff one.err many.err
+  expect "$count processes write what one does" cmp one/f.csv many/f.csv
+  expect "$count processes draw what one does" cmp one/loss.txt many/loss.txt
+  rm -r many
+done
+
+(cat problem.dmf; echo 'print sweep(dmft(net, fit, samples = 100).loss[8], fit.eta = [0.5, 100, 2000], failed = "stop")') >worse.dmf
+"$DMF" worse.dmf 2>one.txt
+for count in 2 3; do
+  ranks $count worse.dmf 2>&1 | grep -E '^worse.dmf|^[ 0-9]*\|' >many.txt
+  expect "$count processes say where a sweep fails" diff one.txt many.txt
+done
+expect "an error is told once" test "$(ranks 3 -e 'print nmae' 2>&1 | grep -c 'unknown name')" = 1
+status_of() { ranks 2 "$@" >/dev/null 2>&1; echo $?; }
+expect "the status is that of the script" test "$(status_of -e 'assert 1 > 2') $(status_of -e 'print 1')" = '4 0'
+expect "a file that cannot be written" test "$(status_of -e 'save [1] to "/proc/none.npy"')" = 5
+expect "a script from a pipe reaches one process alone" test "$(status_of - </dev/null) $(status_of -i </dev/null)" = '2 2'
+
+# A process that is killed ends the others.
+(cat problem.dmf; echo 'print simulate(net, fit with { steps = 100000 }, ensemble = 1000).loss[8]') >long.dmf
+ranks 2 long.dmf >/dev/null 2>&1 &
+mpi=$!
+until [ "$(pgrep -cf "$DMF long.dmf")" -ge 3 ]; do kill -0 $mpi || break; done
+pkill -KILL -nf "$DMF long.dmf"
+wait $mpi
+expect "the end of one process is the end of all" test $? != 0
+
+echo "mpi: $passed passed, $failed failed"
+[ "$failed" = 0 ]
