@@ -52,6 +52,7 @@ typedef struct Matrix {
   double sigma;  /* standard deviation of the initial entries, in operator units */
   double rate;   /* multiplies the learning rate of what it takes up; 0 when frozen */
   double decay;  /* multiplies the learning rate of its decay: the rate that a script gives it */
+  bool grown;    /* what another one has learned, apart from its start: feedback passes it by */
   double factor; /* a positive number in front of it, which is part of sigma, and squared of rate */
   int weights;   /* the matrix whose entries it is: itself, or an earlier one that is used again */
   /* the variables it meets forward (source side, -1: never) and backward (target side); of a

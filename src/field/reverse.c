@@ -5,6 +5,7 @@
 #include "field/emit.h"
 #include "field/rows.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +65,42 @@ static int adjoint_of(Reverse *r, int variable) {
   return parts->list[0];
 }
 
+/* Every trained matrix between populations and to the outputs becomes a sum of two: its start,
+ * which stays, and what it learns, from 0. Feedback that is aligned with the start then is a use of
+ * it. */
+static void split_starts(Program *p) {
+  Op *ops = p->ops;
+  int count = p->op_count;
+  p->ops = NULL;
+  p->op_count = 0;
+  for (int i = 0; i < count; i++) {
+    Matrix own = p->matrices[ops[i].matrix];
+    if (ops[i].kind != OP_APPLY || !is_wide(p, own.from) || own.rate == 0) {
+      emit(p, ops[i]);
+      continue;
+    }
+    const char *name = p->variables[ops[i].dst].name;
+    int grown = add_matrix(p, mem_format("%s+", own.name), own.from, own.to, 0, 0);
+    own.name = p->matrices[grown].name;
+    own.weights = grown;
+    own.sigma = 0;
+    own.grown = true;
+    p->matrices[grown] = own;
+    p->matrices[ops[i].matrix].rate = p->matrices[ops[i].matrix].decay = 0;
+    int parts[] = {emit_apply(p, mem_format("%s.0", name), ops[i].matrix, ops[i].src[0]),
+                   emit_apply(p, mem_format("%s.+", name), grown, ops[i].src[0])};
+    const Expr *sum =
+        expr_call(p->pool, PRIM_ADD, expr_arg(p->pool, 0), expr_arg(p->pool, 1), NULL);
+    emit(p, (Op){.kind = OP_MAP,
+                 .dst = ops[i].dst,
+                 .expr = sum,
+                 .src = {parts[0], parts[1]},
+                 .src_count = 2});
+  }
+  free(ops);
+  p->forward_count = p->op_count;
+}
+
 /* A frozen matrix of its own statistics that takes the place of a transpose: from the same
  * variable, or for direct feedback straight from the outputs, with unit entries. */
 static int feedback_matrix(const Reverse *r, int matrix, int y) {
@@ -77,6 +114,36 @@ static int feedback_matrix(const Reverse *r, int matrix, int y) {
   return feedback;
 }
 
+/* W^T y, for what is passed on through the op, under a name that goes on with `part`. */
+static int pass_back(Reverse *r, const Op *op, int by, int y, const char *part) {
+  Program *p = r->p;
+  char *name = backward_name(r, op->src[0]);
+  int dst = add_variable(p, mem_format("%s%s", name, part), p->matrices[by].from, true,
+                         p->variables[y].positions);
+  free(name);
+  return emit(p, (Op){.kind = OP_APPLY_T, .dst = dst, .matrix = by, .src = {y}, .src_count = 1});
+}
+
+/* (rho W^T + sqrt(1 - rho^2) F^T) y, with the start W of the matrix, which is used once more. */
+static int aligned_feedback(Reverse *r, const Op *op, int y) {
+  Program *p = r->p;
+  double rho = p->problem->rho;
+  Matrix start = p->matrices[op->matrix];
+  int again = add_matrix(p, mem_string(start.name), start.from, start.to, start.sigma, 0);
+  p->matrices[again].weights = start.weights;
+  p->matrices[again].y = p->matrices[again].learns = y;
+  int parts[] = {pass_back(r, op, again, y, ".0"),
+                 pass_back(r, op, feedback_matrix(r, op->matrix, y), y, ".F")};
+  const double share[] = {rho, sqrt(1 - rho * rho)};
+  const Expr *sum = NULL;
+  for (int i = 0; i < 2; i++) {
+    const Expr *part =
+        expr_call(p->pool, PRIM_MUL, expr_const(p->pool, share[i]), expr_arg(p->pool, i), NULL);
+    sum = sum ? expr_call(p->pool, PRIM_ADD, sum, part, NULL) : part;
+  }
+  return emit_map(p, backward_name(r, op->src[0]), sum, 2, parts);
+}
+
 /* Notes what the matrix meets, or under another rule only learns, and passes it on. */
 static void reverse_apply(Reverse *r, const Op *op, int y) {
   Program *p = r->p;
@@ -84,13 +151,16 @@ static void reverse_apply(Reverse *r, const Op *op, int y) {
   matrix->learns = y;
   if (r->rule == RULE_BACKPROP) matrix->y = y;
   if (p->spaces[matrix->from].kind != SPACE_WIDE) return;
+  bool aligned = r->rule == RULE_FEEDBACK_ALIGNMENT && p->problem->rho > 0;
   int by = op->matrix;
   if (r->rule == RULE_DIRECT_FEEDBACK_ALIGNMENT) y = r->seed;
+  if (aligned && matrix->grown) return;
+  if (aligned) {
+    accumulate(r, op->src[0], aligned_feedback(r, op, y));
+    return;
+  }
   if (r->rule != RULE_BACKPROP) by = feedback_matrix(r, by, y);
-  int from = p->matrices[by].from;
-  int dst = add_variable(p, backward_name(r, op->src[0]), from, true, p->variables[y].positions);
-  emit(p, (Op){.kind = OP_APPLY_T, .dst = dst, .matrix = by, .src = {y}, .src_count = 1});
-  accumulate(r, op->src[0], dst);
+  accumulate(r, op->src[0], pass_back(r, op, by, y, ""));
 }
 
 /* The same for a transpose in the forward pass: what flows forward is the y of the matrix, with a
@@ -312,6 +382,21 @@ static bool has_positions(const Program *p) {
   return false;
 }
 
+/* Whether feedback can be aligned with initial weights, which then stand apart; reports otherwise.
+ */
+static bool aligns_starts(Program *p, Diags *diags) {
+  const Problem *problem = p->problem;
+  const char *why =
+      problem->rule != RULE_FEEDBACK_ALIGNMENT ? "'rho' belongs to rule = feedback_alignment"
+      : problem->rho > 1                       ? "'rho' is a correlation, from 0 to 1"
+      : problem->decay > 0
+          ? "feedback that is aligned with the initial weights needs them: they do not decay"
+          : NULL;
+  if (why) diag_error(diags, STATUS_SCRIPT, problem->training_span, NULL, "%s", why);
+  if (!why) split_starts(p);
+  return !why;
+}
+
 bool reverse_program(Program *p, int f, Diags *diags) {
   Rule rule = p->problem->rule;
   if ((rule == RULE_HEBB || rule == RULE_DIRECT_FEEDBACK_ALIGNMENT) && has_positions(p)) {
@@ -324,6 +409,7 @@ bool reverse_program(Program *p, int f, Diags *diags) {
                "this learning rule is for matrices that are used once");
     return false;
   }
+  if (p->problem->rho > 0 && !aligns_starts(p, diags)) return false;
   int seed = add_variable(p, mem_string("e"), p->variables[f].space, true, 1);
   emit(p, (Op){.kind = OP_SEED, .dst = seed});
   reverse_pass(p, f, seed, RULE_BACKPROP);

@@ -108,13 +108,14 @@ typedef struct Problem {
    * of their softmax */
   const Expr *loss;
   Rule rule;
+  double rho; /* of feedback alignment: the correlation of F with the initial weights, 0 to 1 */
   OptimizerKind optimizer;
-  int steps;   /* T */
-  double *eta; /* [T]: learning rate of each step */
-  double dt;   /* flow only: the time of a step */
-  double beta; /* what the velocity keeps of itself, 0 <= beta < 1 */
+  int steps;     /* T */
+  double *eta;   /* [T]: learning rate of each step */
+  double dt;     /* flow only: the time of a step */
+  double beta;   /* what the velocity keeps of itself, 0 <= beta < 1 */
   bool nesterov; /* muon looks ahead */
-  double clip; /* the largest norm of the gradient; 0: any */
+  double clip;   /* the largest norm of the gradient; 0: any */
   /* entrywise optimizers: what the mean of O and that of O^2 keep of themselves, and what is added
    * to the root */
   double beta1, beta2, eps;
