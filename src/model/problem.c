@@ -121,7 +121,7 @@ static void fill_training(const Declared *training, Problem *problem) {
   problem->decay = number_or_nan(training->slot[TRAINING_WEIGHT_DECAY]);
   problem->temperature = number_or_nan(training->slot[TRAINING_TEMPERATURE]);
   problem->clip = training->slot[TRAINING_CLIP] ? number_or_nan(training->slot[TRAINING_CLIP]) : 0;
-  problem->rho = number_or_nan(training->slot[TRAINING_RHO]);
+  problem->rho = training->slot[TRAINING_RHO] ? number_or_nan(training->slot[TRAINING_RHO]) : 0;
   problem->rule = rule_of(training->slot[TRAINING_RULE]);
   problem->training_name = mem_string(training->name);
   problem->training_span = training->span;
