@@ -368,10 +368,11 @@ size_t training_rows(const Program *program, const Matrix *matrix);
 size_t rows_per_x(const Program *program, const Matrix *matrix);
 /* The most rows that a wide variable has. */
 size_t most_rows(const Program *program);
-/* Whether a matrix has two-time responses: between populations, with one output, without positions,
- * and where what is learned follows from kernels; and how many layers of a result have them, L-1 or
- * none. */
-bool has_responses(const Program *program, int matrix);
+/* The matrix by which layer l = 1 .. L-1 has two-time responses, or -1: between populations, with one
+ * output, where what is learned follows from kernels, acting forward alone, and on the features as
+ * they are, which of a convolution one of the taps does; and how many layers of a result have them,
+ * L-1 or none. */
+int response_matrix(const Program *program, int layer);
 int response_layers(const Program *program);
 /* Inner products of the vectors on a matrix's input side; NULL: all ones. */
 const double *gram_of(const Program *program, const Matrix *matrix);

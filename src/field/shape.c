@@ -55,17 +55,43 @@ size_t most_rows(const Program *p) {
   return most;
 }
 
-bool has_responses(const Program *p, int matrix) {
-  const Matrix *m = &p->matrices[matrix];
-  for (int k = 0; k < p->matrix_count; k++)
-    if (k != matrix && p->matrices[k].weights == m->weights) return false;
-  return is_wide_matrix(p, m) && m->features == m->x && p->variables[m->x].positions == 1 &&
-         p->problem->outputs == 1 && follows_gradients(p);
+/* Whether the rows of x are those of the features: themselves, or each in its place. */
+static bool is_straight(const Program *p, const Matrix *m) {
+  for (int i = 0; i < p->op_count && m->x != m->features; i++) {
+    const Op *op = &p->ops[i];
+    if (op->dst != m->x || op->kind != OP_ROWS || op->src[0] != m->features) continue;
+    const RowMap *map = &p->row_maps[op->rows];
+    bool same = map->to == map->from;
+    for (int k = 0; k < map->to && same; k++)
+      same = map->begin[k + 1] == k + 1 && map->source[k] == k && map->weight[k] == 1;
+    return same;
+  }
+  return m->x == m->features;
+}
+
+/* Whether a matrix, or another use of it, acts as its transpose in the forward pass. */
+static bool is_transposed(const Program *p, const Matrix *m) {
+  for (int i = 0; i < p->forward_count; i++)
+    if (p->ops[i].kind == OP_APPLY_T && p->matrices[p->ops[i].matrix].weights == m->weights)
+      return true;
+  return false;
+}
+
+int response_matrix(const Program *p, int layer) {
+  const Matrix *level = &p->matrices[p->phi_matrix[layer]];
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    if (m->x >= 0 && m->features == level->features && m->to == level->to && is_wide_matrix(p, m) &&
+        is_straight(p, m) && !is_transposed(p, m) && p->problem->outputs == 1 &&
+        follows_gradients(p))
+      return k;
+  }
+  return -1;
 }
 
 int response_layers(const Program *p) {
   for (int l = 1; l < p->layers; l++)
-    if (!has_responses(p, p->phi_matrix[l])) return 0;
+    if (response_matrix(p, l) < 0) return 0;
   return p->layers - 1;
 }
 

@@ -106,8 +106,8 @@ static const char *lack(const FieldRow *row, int solver, const Result *result) {
   case PRESENT_ALIGNED: return "all targets are equal";
   default:
     return row->extent == EXTENT_GAPS
-               ? "the chain has a single layer, positions, or several outputs, or its "
-                 "optimizer does not follow gradients"
+               ? "the chain has a single layer, several outputs, a stride or a transpose, "
+                 "or its optimizer does not follow gradients"
                : NULL;
   }
 }

@@ -16,9 +16,11 @@ typedef struct Coordinates {
   size_t *rank; /* [T+1] */
 } Coordinates;
 
-/* Of one matrix: x and y, and the products of x with the noise of y, of y with that of x. */
+/* Of one matrix: its features and y; and, for responses, x and y as it met them, and the products
+ * of x with the noise of y, of y with that of x. */
+enum { FEATURES, BACKWARD, MET_X, MET_Y, TO_Y, TO_X, COORDINATES };
 typedef struct Past {
-  Coordinates x, y, to_y, to_x;
+  Coordinates of[COORDINATES];
 } Past;
 
 struct History {
@@ -93,19 +95,14 @@ bool trace_new(Trace *r, const Program *p, size_t steps, FieldSet values, int pa
     r->history = mem_new(1, sizeof *r->history);
     r->history->past = mem_new((size_t)p->matrix_count, sizeof(Past));
     for (int k = 0; k < p->matrix_count; k++)
-      r->history->past[k] = (Past){new_coordinates(steps), new_coordinates(steps),
-                                   new_coordinates(steps), new_coordinates(steps)};
+      for (int i = 0; i < COORDINATES; i++) r->history->past[k].of[i] = new_coordinates(steps);
   }
   return fine;
 }
 
 static void forget_history(Trace *r) {
   for (int k = 0; r->history && k < r->program->matrix_count; k++) {
-    Past *past = &r->history->past[k];
-    free_coordinates(&past->x, r->steps);
-    free_coordinates(&past->y, r->steps);
-    free_coordinates(&past->to_x, r->steps);
-    free_coordinates(&past->to_y, r->steps);
+    for (int i = 0; i < COORDINATES; i++) free_coordinates(&r->history->past[k].of[i], r->steps);
   }
   if (r->history) free(r->history->past);
   free(r->history);
@@ -197,17 +194,33 @@ static bool take_response(Coordinates *c, Machine *m, int use, bool back) {
   return !tape_failed(m->tape) && keep_table(c, m, table);
 }
 
+/* Whether a response is asked of this matrix, or of another use of it. */
+static bool is_asked(const Program *p, int use) {
+  for (int l = 1; l <= response_layers(p); l++)
+    if (p->matrices[response_matrix(p, l)].weights == p->matrices[use].weights &&
+        p->matrices[use].x >= 0)
+      return true;
+  return false;
+}
+
+static bool take_responses(Coordinates *c, Machine *m, int use) {
+  return keep_table(&c[MET_X], m, sequential_met(m, use, false).L) &&
+         keep_table(&c[MET_Y], m, sequential_met(m, use, true).L) &&
+         take_response(&c[TO_Y], m, use, false) && take_response(&c[TO_X], m, use, true);
+}
+
 static bool take_history(Trace *r, Machine *m) {
   const Program *p = r->program;
   bool fine = true;
   for (int k = 0; k < p->matrix_count && fine; k++) {
     const Matrix *matrix = &p->matrices[k];
-    Past *past = &r->history->past[k];
-    if (!is_level(p, k)) continue;
-    if (is_wide(p, matrix->from)) fine = take_coordinates(&past->x, m, k, false, matrix->features);
-    if (fine && is_wide(p, matrix->to)) fine = take_coordinates(&past->y, m, k, true, matrix->y);
-    if (!fine || !has_responses(p, k) || !(r->pairs & TRACE_RESPONSES)) continue;
-    fine = take_response(&past->to_y, m, k, false) && take_response(&past->to_x, m, k, true);
+    Coordinates *c = r->history->past[k].of;
+    bool level = is_level(p, k);
+    if (level && is_wide(p, matrix->from))
+      fine = take_coordinates(&c[FEATURES], m, k, false, matrix->features);
+    if (level && fine && is_wide(p, matrix->to))
+      fine = take_coordinates(&c[BACKWARD], m, k, true, matrix->y);
+    if (fine && r->pairs & TRACE_RESPONSES && is_asked(p, k)) fine = take_responses(c, m, k);
   }
   return fine;
 }
@@ -260,45 +273,70 @@ static Status fill_kernel(const Trace *r, const Coordinates *c, int variable, co
   return STATUS_OK;
 }
 
+/* What all uses of a matrix met on one side at a step, as columns: L [now, rows], of which rows
+ * `*own` and on are of the use `matrix`. Their number. */
+static size_t gather(const Trace *r, int matrix, int side, size_t s, size_t now, size_t stride,
+                     double *L, size_t *own) {
+  const Program *p = r->program;
+  size_t rows = 0;
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    if (m->weights != p->matrices[matrix].weights || m->x < 0) continue;
+    if (k == matrix) *own = rows;
+    const Coordinates *c = &r->history->past[k].of[side];
+    size_t count = rows_of(p, side == MET_X ? m->x : m->y), rank = c->rank[s];
+    for (size_t i = 0; i < count && L; i++)
+      for (size_t j = 0; j < now && j < rank; j++) L[j * stride + rows + i] = c->L[s][i * rank + j];
+    rows += count;
+  }
+  return rows;
+}
+
 /* The response R(a, b) = <dx_a / dr_b> from its coefficients rho = <x m> = sigma R L, where L are
  * the coordinates of the vectors b met before (or, for B, up to) a's step: the smallest solution,
  * since R is defined only by its action on those vectors. r is the field of the initial matrix,
- * whatever decay has left of it. */
-static Status fill_response(const Trace *r, const Coordinates *coefficients,
-                            const Coordinates *other, bool strict, double sigma, double *response) {
-  size_t R = sizes_of(r->program).all, n = r->steps * R, rank = other->rank[r->steps - 1];
-  double *L = unfolded(r, other, R), *Lt = mem_block(n * rank + 1), *rhs = mem_block(R * rank + 1);
-  Status status = L && Lt && rhs ? STATUS_OK : STATUS_LIMIT;
+ * whatever decay has left of it. With positions: of the mean of x over them, to an addition at all
+ * of them; where a matrix acts again, all its uses answer together. */
+static Status fill_response(const Trace *r, int matrix, bool x_side, double *response) {
+  const Program *p = r->program;
+  const Matrix *m = &p->matrices[matrix];
+  const Coordinates *rho = &r->history->past[matrix].of[x_side ? TO_Y : TO_X];
+  int side = x_side ? MET_Y : MET_X;
+  size_t R = sizes_of(p).all, n = r->steps * R, own = 0, A = rows_of(p, m->x) / R,
+         rows = gather(r, matrix, side, 0, 0, 0, NULL, &own), rank = rho->rank[r->steps - 1];
+  double *L = mem_block(r->steps * rows * rank + 1), *rhs = mem_block(R * rank + 1),
+         *x = mem_block(R * r->steps * rows + 1),
+         share = m->sigma > 0 ? 1 / m->sigma / (double)A : 0;
+  Status status = L && rhs && x ? STATUS_OK : STATUS_LIMIT;
   for (size_t t = 0; t < r->steps && status == STATUS_OK; t++) {
-    size_t now = coefficients->rank[t], met = strict ? t : t + 1;
+    size_t now = rho->rank[t], met = x_side ? t : t + 1, width = met * rows;
     if (now == 0) continue; /* nothing met yet, or nothing but zeros */
-    for (size_t k = 0; k < R * now; k++) rhs[k] = sigma > 0 ? coefficients->L[t][k] / sigma : 0;
-    for (size_t k = 0; k < now; k++)
-      for (size_t b = 0; b < met * R; b++) Lt[k * met * R + b] = L[b * rank + k];
-    if (mat_solve_least(now, met * R, Lt, met * R, R, rhs, now, 1e-9, response + t * R * n, n))
+    memset(rhs, 0, R * now * sizeof *rhs);
+    for (size_t i = 0; i < R * A; i++) axpy(now, share, rho->L[t] + i * now, rhs + i / A * now);
+    memset(L, 0, now * width * sizeof *L);
+    for (size_t s = 0; s < met; s++) gather(r, matrix, side, s, now, width, L + s * rows, &own);
+    if (mat_solve_least(now, width, L, width, R, rhs, now, 1e-9, x, width))
       status = STATUS_NUMERICS;
+    for (size_t a = 0; a < R; a++)
+      for (size_t s = 0; s < met; s++)
+        for (size_t b = 0; b < R * A; b++)
+          response[(t * R + a) * n + s * R + b / A] += x[a * width + s * rows + own + b];
   }
   free(L);
-  free(Lt);
   free(rhs);
+  free(x);
   return status;
 }
 
 static Status finish_entry(const Trace *r, const Entry *e) {
   const Program *p = r->program;
-  bool shifted = e->id == FIELD_G;
-  int k = p->phi_matrix[e->layer - (shifted ? 1 : 0)];
+  bool response = e->id == FIELD_A || e->id == FIELD_B;
+  if (response) return fill_response(r, response_matrix(p, e->layer), e->id == FIELD_A, e->data);
+  int k = p->phi_matrix[e->layer - (e->id == FIELD_G ? 1 : 0)];
   const Matrix *matrix = &p->matrices[k];
-  const Past *past = &r->history->past[k];
-  switch (e->id) {
-  case FIELD_PHI:
-    return fill_kernel(r, &past->x, matrix->features, trace_find(r, FIELD_PHI, e->layer, false),
-                       e->data);
-  case FIELD_G:
-    return fill_kernel(r, &past->y, matrix->y, trace_find(r, FIELD_G, e->layer, false), e->data);
-  case FIELD_A: return fill_response(r, &past->to_y, &past->y, true, matrix->sigma, e->data);
-  default: return fill_response(r, &past->to_x, &past->x, false, matrix->sigma, e->data);
-  }
+  const Coordinates *c = &r->history->past[k].of[e->id == FIELD_G ? BACKWARD : FEATURES];
+  return fill_kernel(r, c, e->id == FIELD_G ? matrix->y : matrix->features,
+                     trace_find(r, e->id, e->layer, false), e->data);
 }
 
 Status trace_finish(Trace *r) {
