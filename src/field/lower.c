@@ -278,6 +278,7 @@ static int add_part(Chain *chain, int which, int k, int features, int x, int par
   int to = chain->layer->readout ? chain->out : add_space(p, SPACE_WIDE, mem_string("n"), NULL);
   if (!chain->layer->readout) p->spaces[to].ratio = source->ratio;
   char *stem = stem_of(source->name);
+  parts *= source->parts;
   double s2 = source->factor * source->factor / parts;
   int matrix = add_matrix(p, mem_format("%s%d%s", stem, chain->depth - 1, part),
                           p->variables[x].space, to, source->sigma * sqrt(s2), source->rate * s2);
@@ -346,7 +347,7 @@ static int lower_transposed(Chain *chain, const LayerStep *step, int y) {
   p->spaces[from].ratio = 0;
   p->spaces[to].ratio = source->ratio;
   char *stem = stem_of(source->name);
-  double s = source->factor;
+  double s = source->factor / sqrt(source->parts);
   int matrix = add_matrix(p, mem_format("%s%d", stem, chain->depth++), from, to, source->sigma * s,
                           source->rate * s * s);
   free(stem);
@@ -406,6 +407,47 @@ static int lower_bias(Chain *chain, const LayerStep *step) {
                           source->sigma, source->rate);
   p->matrices[matrix].features = one;
   return placed(chain, emit_apply(p, mem_format("v%d", chain->depth), matrix, one), single, false);
+}
+
+/* Unit vectors of so many positions, the same at all points, and their inner products. A vector of
+ * A entries is normalised to sqrt(A). A check leaves out what is much work. False without memory.
+ */
+static bool unit_vectors(Space *space, size_t rows, size_t A) {
+  double numbers = (double)rows * (double)(rows + A);
+  bool fits = mem_fits(sizeof(double) * numbers);
+  if (fits && !work_spend(numbers)) return true;
+  space->gram = fits ? array_new(2, (size_t[]){rows, rows}) : NULL;
+  space->vectors = space->gram ? array_new(2, (size_t[]){rows, A}) : NULL;
+  for (size_t a = 0; space->vectors && a < rows; a++) {
+    for (size_t b = a % A; b < rows; b += A) space->gram->data[a * rows + b] = 1;
+    space->vectors->data[a * A + a % A] = sqrt((double)A);
+  }
+  return space->vectors;
+}
+
+static int position_vectors(Chain *chain, Grid grid) {
+  Program *p = chain->p;
+  int A = grid_size(grid), space = add_space(p, SPACE_INPUT, mem_string("codes"), NULL);
+  if (!unit_vectors(&p->spaces[space], sizes_of(p).all * (size_t)A, (size_t)A))
+    refuse(chain, STATUS_LIMIT, NULL, "out of memory for the codes of %d positions", A);
+  int units = add_variable(p, mem_string("u"), space, false, A);
+  return placed(chain, emit(p, (Op){.kind = OP_INPUT, .dst = units}), grid, false);
+}
+
+/* As an operator a weight is divided by sqrt(A), the root of the entries of a vector, which the
+ * factor takes back: a weight is a number that is added, as of a bias. */
+static int lower_codes(Chain *chain, const LayerStep *step, int x) {
+  Program *p = chain->p;
+  const LayerMatrix *source = &chain->layer->matrices[step->matrix];
+  Grid grid = x != INPUTS ? chain->grids[x] : p->problem->inputs ? input_grid(p->problem) : single;
+  int units = position_vectors(chain, grid), to = add_space(p, SPACE_WIDE, mem_string("n"), NULL);
+  if (chain->broken) return 0;
+  p->spaces[to].ratio = 0;
+  int matrix = add_matrix(p, mem_format("C%d", chain->depth), p->variables[units].space, to,
+                          source->sigma, source->rate);
+  p->matrices[matrix].features = units;
+  p->matrices[matrix].factor = 1 / sqrt((double)grid_size(grid));
+  return placed(chain, emit_apply(p, mem_format("c%d", chain->depth), matrix, units), grid, false);
 }
 
 /* The variables of a map on one grid: what has a single position stands at all of them. */
@@ -601,6 +643,7 @@ static void lower_layer(Chain *chain, const Layer *layer) {
     case STEP_BLEND: *out = lower_blend(chain, step, at); break;
     case STEP_AT: *out = lower_position(chain, step, x); break;
     case STEP_BIAS: *out = lower_bias(chain, step); break;
+    case STEP_CODES: *out = lower_codes(chain, step, x); break;
     case STEP_MAP: *out = lower_map(chain, step, at, i + 1); break;
     case STEP_POOL: *out = lower_pool(chain, x); break;
     case STEP_FLATTEN: *out = lower_flatten(chain, x); break;

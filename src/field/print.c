@@ -27,6 +27,8 @@ static void print_spaces(FILE *out, const Program *p) {
       if (s->data)
         fprintf(out, "%d training and %d test points, known by x·x'/D\n", problem->points,
                 problem->tests);
+      else if (s->gram)
+        fprintf(out, "a unit vector for each position\n");
       else
         fprintf(out, "the constant input of the biases\n");
     }

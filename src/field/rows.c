@@ -70,16 +70,7 @@ RowMap row_map_one(int positions, int q) {
   return map;
 }
 
-int grid_size(Grid grid) { return grid.height * grid.width; }
-
 int grid_taps(Grid grid, int window) { return grid.plane ? window * window : window; }
-
-Grid grid_strided(Grid grid, int stride) {
-  Grid out = grid;
-  if (grid.plane) out.height = (grid.height + stride - 1) / stride;
-  out.width = (grid.width + stride - 1) / stride;
-  return out;
-}
 
 static int wrapped(int i, int length, bool circular) {
   if (circular) return ((i % length) + length) % length;

@@ -6,17 +6,8 @@
 
 #include "field/program.h"
 
-/* Positions on a line (height 1) or in a plane. */
-typedef struct Grid {
-  int height, width;
-  bool plane;
-} Grid;
-
-int grid_size(Grid grid);
 /* Pixels of a window with so many on a side. */
 int grid_taps(Grid grid, int window);
-/* The positions on which a window stands. */
-Grid grid_strided(Grid grid, int stride);
 /* Which position pixel `tap` of the window sees when it stands at position p of the result; -1 for
  * none. */
 int grid_seen(Grid grid, const LayerMatrix *m, int tap, int p);

@@ -160,7 +160,7 @@ static Value *check_chain(Slot slot, Value *value) {
   if (!chain->count || !link_ends(chain->links[chain->count - 1]))
     return eval_error(eval, slot.span, "input -> ... -> readout",
                       "the chain must end with 'readout'");
-  Layer *layers = chain_layers(eval, chain);
+  Layer *layers = chain_layers(eval, chain, nominal_grid);
   if (!layers) return value_new(&eval->heap, VALUE_BROKEN);
   layers_free(layers, chain->count);
   return value;

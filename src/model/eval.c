@@ -87,6 +87,7 @@ static Scope *names_of(const Eval *eval) { return eval->local ? eval->local : ev
 void eval_assign(Eval *eval, const char *name, Value *value, Span span) {
   if (eval->halted) return;
   scope_set(names_of(eval), name, value, span);
+  forward_name(eval, value, name);
   if (eval->doubt) remember_doubtful(eval, name);
 }
 

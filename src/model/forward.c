@@ -15,9 +15,55 @@ typedef struct Forward {
   Layer layer;
   const Link *link; /* NULL in a check of the body alone */
   bool inputs;      /* what enters are the inputs, not yet neurons */
+  Grid enters;      /* positions of what enters */
   bool used[MOST_MATRICES];
   bool broken;
 } Forward;
+
+/* ---- positions ---- */
+
+const Grid nominal_grid = {1, 4, false};
+static const Grid single = {1, 1, false};
+
+static Grid larger(Grid a, Grid b) { return grid_size(b) > grid_size(a) ? b : a; }
+
+/* Positions of what a step gives, from those of the variables before it. */
+static Grid grid_of_step(const Forward *f, const LayerStep *step, const Grid *grids, int count) {
+  Grid grid = single;
+  switch (step->kind) {
+  case STEP_APPLY: {
+    const LayerMatrix *m = &f->layer.matrices[step->matrix];
+    if (m->window) return grid_strided(grids[step->source], m->stride);
+    return f->inputs && step->source == 0 ? single : grids[step->source];
+  }
+  case STEP_MAP:
+    for (int v = 0; v < count; v++)
+      if (expr_depends(step->expr, v)) grid = larger(grid, grids[v]);
+    return grid;
+  case STEP_AVERAGE:
+    return step->other < 0 ? grids[step->source] : larger(grids[step->source], grids[step->other]);
+  case STEP_APPLY_T:
+  case STEP_CODES:
+  case STEP_GRAM:
+  case STEP_SOFTMAX:
+  case STEP_BLEND: return grids[step->source];
+  case STEP_BIAS:
+  case STEP_POOL:
+  case STEP_AT:
+  case STEP_FLATTEN: break;
+  }
+  return single;
+}
+
+static Grid grid_of(const Forward *f, int variable) {
+  Grid *grids = mem_new((size_t)variable + 1, sizeof *grids);
+  grids[0] = f->enters;
+  for (int i = 0; i < variable; i++)
+    grids[i + 1] = grid_of_step(f, &f->layer.steps[i], grids, i + 1);
+  Grid grid = grids[variable];
+  free(grids);
+  return grid;
+}
 
 /* ---- matrices ---- */
 
@@ -70,11 +116,10 @@ static int argument_of(const Call *call, const char *name) {
   return i;
 }
 
-/* The standard deviation, which comes first, and the rate, 0 without `train`: these two stand in
- * the order of each signature. */
-static bool weights_of(Call *call, double *sigma, double *rate) {
+/* The standard deviation, which is argument `first`, and the rate, 0 without `train`. */
+static bool weights_of(Call *call, int first, double *sigma, double *rate) {
   bool train;
-  bool sound = magnitude(call, 0, sigma) & magnitude(call, argument_of(call, "rate"), rate) &
+  bool sound = magnitude(call, first, sigma) & magnitude(call, argument_of(call, "rate"), rate) &
                truth(call, argument_of(call, "train"), &train);
   if (sound && !train) *rate = 0;
   return sound;
@@ -94,8 +139,14 @@ static bool ratio_of(Call *call, double *ratio) {
   return false;
 }
 
+/* A function that layers use is checked by itself, too. */
+static Value *outside(Call *call) {
+  bool unknown = !call->eval->forward && call->eval->doubt;
+  return value_new(&call->eval->heap, unknown ? VALUE_UNKNOWN : VALUE_BROKEN);
+}
+
 static Forward *forward_of(Call *call) {
-  if (!call->eval->forward)
+  if (!call->eval->forward && !call->eval->doubt)
     eval_error(call->eval, call->span, "layer NAME(...) of x { W = matrix() ... }",
                "'%s' belongs in the body of a layer", call->row->name);
   return call->eval->forward;
@@ -150,10 +201,11 @@ static bool window_of(Call *call, LayerMatrix *matrix) {
 }
 
 Value *builtin_matrix(Call *call) {
-  LayerMatrix matrix = {.stride = 1};
-  if (!forward_of(call) || !weights_of(call, &matrix.sigma, &matrix.rate) ||
-      !window_of(call, &matrix) || !ratio_of(call, &matrix.ratio))
-    return call_broken(call);
+  LayerMatrix matrix = {.stride = 1, .parts = 1};
+  if (!forward_of(call) || !weights_of(call, 0, &matrix.sigma, &matrix.rate) ||
+      !window_of(call, &matrix) || !ratio_of(call, &matrix.ratio) ||
+      !pixels(call, argument_of(call, "parts"), &matrix.parts))
+    return outside(call);
   int index = new_matrix(call, "W", matrix);
   if (index < 0) return call_broken(call);
   Value *value = value_new(&call->eval->heap, VALUE_MATRIX);
@@ -161,6 +213,9 @@ Value *builtin_matrix(Call *call) {
   value->matrix.factor = 1;
   return value;
 }
+
+static const Expr *field_of(Eval *eval, Span span, const char *what, const Value *value);
+static int map_step(Eval *eval, Span span, const Expr *e);
 
 static Value *variable(Eval *eval, int index) {
   Value *value = value_new(&eval->heap, VALUE_SYMBOL);
@@ -170,14 +225,30 @@ static Value *variable(Eval *eval, int index) {
 
 Value *builtin_bias(Call *call) {
   Forward *f = forward_of(call);
-  LayerMatrix matrix = {0};
-  if (!f || !weights_of(call, &matrix.sigma, &matrix.rate)) return call_broken(call);
+  LayerMatrix matrix = {.parts = 1};
+  if (!f || !weights_of(call, 0, &matrix.sigma, &matrix.rate)) return outside(call);
   if (matrix.sigma == 0) return value_number(&call->eval->heap, 0);
   int index = new_matrix(call, "b", matrix);
   if (index < 0) return call_broken(call);
   f->used[index] = true;
   return variable(call->eval,
                   layer_step(&f->layer, (LayerStep){.kind = STEP_BIAS, .matrix = index}));
+}
+
+Value *builtin_codes(Call *call) {
+  Eval *eval = call->eval;
+  LayerMatrix matrix = {.parts = 1};
+  if (!forward_of(call) || !weights_of(call, 1, &matrix.sigma, &matrix.rate)) return outside(call);
+  const Expr *e = field_of(eval, call->places[0],
+                           "codes are for the positions of what enters the layer", call->args[0]);
+  if (!e) return call_broken(call);
+  int source = map_step(eval, call->span, e), index = new_matrix(call, "C", matrix);
+  if (index < 0) return call_broken(call);
+  Forward *f = eval->forward;
+  f->used[index] = true;
+  return variable(
+      eval,
+      layer_step(&f->layer, (LayerStep){.kind = STEP_CODES, .matrix = index, .source = source}));
 }
 
 Value *forward_scale(Eval *eval, Span span, const Value *matrix, const Value *factor) {
@@ -223,8 +294,6 @@ static int count_variables(const Expr *e) {
   for (int i = 0; i <= last; i++) count += expr_depends(e, i);
   return count;
 }
-
-static int map_step(Eval *eval, Span span, const Expr *e);
 
 /* Whether it is a multiple of one operand. */
 static bool is_multiple(const Expr *e) {
@@ -324,14 +393,14 @@ static Value *joined(Eval *eval, const Span *places, Span span, const char *what
 }
 
 Value *forward_average(Call *call, const Value *x, const Value *y) {
-  if (!forward_of(call)) return call_broken(call);
+  if (!forward_of(call)) return outside(call);
   return joined(call->eval, call->places, call->span,
                 "an average over neurons is of what enters the layer or is made of it",
                 (LayerStep){.kind = STEP_AVERAGE}, x, y);
 }
 
 Value *forward_gram(Call *call, const Value *x, const Value *y) {
-  if (!forward_of(call)) return call_broken(call);
+  if (!forward_of(call)) return outside(call);
   return joined(call->eval, call->places, call->span,
                 "averages over neurons are of what enters the layer or is made of it",
                 (LayerStep){.kind = STEP_GRAM}, x, y);
@@ -339,7 +408,7 @@ Value *forward_gram(Call *call, const Value *x, const Value *y) {
 
 Value *forward_softmax(Call *call) {
   bool causal;
-  if (!forward_of(call) || !truth(call, 1, &causal)) return call_broken(call);
+  if (!forward_of(call) || !truth(call, 1, &causal)) return outside(call);
   return joined(call->eval, call->places, call->span, "the softmax is of a table of pairs",
                 (LayerStep){.kind = STEP_SOFTMAX, .causal = causal}, call->args[0], NULL);
 }
@@ -353,18 +422,31 @@ Value *forward_blend(Eval *eval, Span span, const Value *table, const Value *x) 
 Value *forward_position(Eval *eval, Span span, const Value *x, double position) {
   if (!eval->forward)
     return eval_error(eval, span, NULL, "positions are chosen in the body of a layer");
-  if (!(position >= 0 && position < MOST_POSITIONS && position == floor(position)))
-    return eval_error(eval, span, NULL, "a position is a whole number from 0, not %g", position);
-  int source = map_step(eval, span, x->symbol);
+  if (!(fabs(position) < MOST_POSITIONS && position == floor(position)))
+    return eval_error(eval, span, NULL, "a position is a whole number, not %g", position);
+  int source = map_step(eval, span, x->symbol), count = grid_size(grid_of(eval->forward, source));
+  if (position < -count) position = count; /* which is none, either */
+  if (position < 0) position += count;
   refuse_inputs(eval, span, source == 0);
   return variable(eval, known_step(&eval->forward->layer, (LayerStep){STEP_AT, .source = source,
                                                                       .position = (int)position}));
 }
 
+Value *builtin_positions(Call *call) {
+  Eval *eval = call->eval;
+  if (!forward_of(call)) return outside(call);
+  const Expr *e =
+      field_of(eval, call->places[0],
+               "positions are those of what enters the layer or is made of it", call->args[0]);
+  if (!e) return call_broken(call);
+  int count = grid_size(grid_of(eval->forward, map_step(eval, call->span, e)));
+  return value_number(&eval->heap, count);
+}
+
 /* A step from one variable, of the argument of a call. */
 static Value *step_from(Call *call, StepKind kind) {
   Eval *eval = call->eval;
-  if (!forward_of(call)) return call_broken(call);
+  if (!forward_of(call)) return outside(call);
   const Expr *e = field_of(eval, call->places[0],
                            "this takes what enters the layer or is made of it", call->args[0]);
   if (!e) return call_broken(call);
@@ -390,9 +472,9 @@ Value *builtin_flattened(Call *call) { return step_from(call, STEP_FLATTEN); }
 
 /* ---- bodies ---- */
 
-static void name_matrix(Forward *f, const Value *value, const char *name) {
-  if (value->kind != VALUE_MATRIX) return;
-  LayerMatrix *m = &f->layer.matrices[value->matrix.index];
+void forward_name(Eval *eval, const Value *value, const char *name) {
+  if (!eval->forward || value->kind != VALUE_MATRIX) return;
+  LayerMatrix *m = &eval->forward->layer.matrices[value->matrix.index];
   free(m->name);
   m->name = mem_string(name);
 }
@@ -429,7 +511,7 @@ static bool run_steps(Eval *eval, const Ast *body, Value **result) {
     if (step->kind == AST_RETURN) {
       *result = value;
     } else {
-      name_matrix(eval->forward, value, step->name);
+      forward_name(eval, value, step->name);
       scope_set(eval->scope, step->name, value, step->name_span);
     }
   }
@@ -464,7 +546,8 @@ static bool all_used(Eval *eval, const Ast *node, bool known) {
   bool *needed = layer_needs(&f->layer), *used = mem_new(MOST_MATRICES, sizeof *used);
   for (int i = 0; i < f->layer.step_count; i++) {
     const LayerStep *step = &f->layer.steps[i];
-    bool acts = step->kind == STEP_APPLY || step->kind == STEP_APPLY_T || step->kind == STEP_BIAS;
+    bool acts = step->kind == STEP_APPLY || step->kind == STEP_APPLY_T || step->kind == STEP_BIAS ||
+                step->kind == STEP_CODES;
     if (acts && needed[i]) used[step->matrix] = true;
   }
   int unused = 0;
@@ -550,8 +633,8 @@ static bool run_readout(Eval *eval, const Link *link) {
                .places = link->places,
                .count = link->count};
   Forward *f = eval->forward;
-  LayerMatrix matrix = {.factor = 1};
-  if (!weights_of(&call, &matrix.sigma, &matrix.rate)) return false;
+  LayerMatrix matrix = {.factor = 1, .parts = 1};
+  if (!weights_of(&call, 0, &matrix.sigma, &matrix.rate)) return false;
   matrix.name = mem_string("W");
   layer_matrix(&f->layer, matrix);
   f->layer.result = layer_step(&f->layer, (LayerStep){.kind = STEP_APPLY});
@@ -594,7 +677,7 @@ static bool run_link(Eval *eval, const Chain *chain, const Link *link) {
 /* Whether the layer is sound by itself, wherever it will stand; reports otherwise. */
 static bool try_link(Eval *eval, const Chain *chain) {
   struct Forward *outer = eval->forward;
-  Forward forward = {.link = &chain->links[0]->link};
+  Forward forward = {.link = &chain->links[0]->link, .enters = nominal_grid};
   eval->forward = &forward;
   bool sound = run_link(eval, chain, forward.link);
   eval->forward = outer;
@@ -619,13 +702,13 @@ Value *call_layer(Eval *eval, const Ast *node, Value *layer) {
   return value;
 }
 
-Layer *chain_layers(Eval *eval, const Chain *chain) {
+Layer *chain_layers(Eval *eval, const Chain *chain, Grid grid) {
   Layer *layers = mem_new((size_t)chain->count, sizeof *layers);
   bool sound = true, inputs = true;
   struct Forward *outer = eval->forward;
   for (int i = 0; i < chain->count && sound; i++) {
     const Link *link = &chain->links[i]->link;
-    Forward forward = {.link = link, .inputs = inputs};
+    Forward forward = {.link = link, .inputs = inputs, .enters = grid};
     if (link_ends(chain->links[i]) && inputs) {
       eval_error(eval, link->span, "input -> dense(tanh) -> readout",
                  "the chain needs at least one dense layer");
@@ -636,6 +719,7 @@ Layer *chain_layers(Eval *eval, const Chain *chain) {
     sound = run_link(eval, chain, link);
     layers[i] = forward.layer;
     layers[i].span = link->span;
+    if (sound) grid = grid_of(&forward, forward.layer.result);
     inputs = inputs && !makes_neurons(&layers[i]);
   }
   eval->forward = outer;
@@ -678,7 +762,7 @@ void declare_layer(Eval *eval, const Ast *node) {
 }
 
 void check_layer(Eval *eval, const Ast *node) {
-  Forward forward = {.inputs = false};
+  Forward forward = {.enters = nominal_grid};
   Value **args = mem_new((size_t)node->count, sizeof *args);
   eval->forward = &forward;
   eval->doubt++;

@@ -21,7 +21,11 @@ bool link_ends(const Value *link);
 
 /* The forward passes of the links of a chain that reaches from input to readout, in order, to be
  * freed with layers_free; NULL after reporting. */
-Layer *chain_layers(Eval *eval, const Chain *chain);
+Layer *chain_layers(Eval *eval, const Chain *chain, Grid inputs);
+/* In a check, which does not know the inputs: so many positions. */
+extern const Grid nominal_grid;
+/* A matrix of the layer under way is called what the name says that it is given to. */
+void forward_name(Eval *eval, const Value *value, const char *name);
 
 /* W @ x, W', and c * W. */
 Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x);
@@ -35,7 +39,7 @@ Value *forward_gram(Call *call, const Value *x, const Value *y);
 Value *forward_softmax(Call *call);
 /* A @ x: the positions of x mixed by a table. */
 Value *forward_blend(Eval *eval, Span span, const Value *table, const Value *x);
-/* x[position] of a variable. */
+/* x[position] of a variable; negative ones count from the last. */
 Value *forward_position(Eval *eval, Span span, const Value *x, double position);
 
 #endif

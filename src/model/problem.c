@@ -10,6 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+int grid_size(Grid grid) { return grid.height * grid.width; }
+
+Grid grid_strided(Grid grid, int stride) {
+  Grid out = grid;
+  if (grid.plane) out.height = (grid.height + stride - 1) / stride;
+  out.width = (grid.width + stride - 1) / stride;
+  return out;
+}
+
+Grid grid_of_inputs(const Array *inputs) {
+  if (inputs->rank == 3) return (Grid){1, (int)inputs->shape[1], false};
+  if (inputs->rank == 4) return (Grid){(int)inputs->shape[1], (int)inputs->shape[2], true};
+  return (Grid){1, 1, false};
+}
+
 void layer_clear(Layer *layer) {
   for (int k = 0; k < layer->matrix_count; k++) free(layer->matrices[k].name);
   free(layer->matrices);
@@ -101,8 +116,9 @@ static double number_or_nan(const Value *value) {
   return unknown ? NAN : number_of(value);
 }
 
-static bool fill_model(Eval *eval, const Declared *model, const Chain *chain, Problem *problem) {
-  problem->layers = chain_layers(eval, chain);
+static bool fill_model(Eval *eval, const Declared *model, const Chain *chain, Grid inputs,
+                       Problem *problem) {
+  problem->layers = chain_layers(eval, chain, inputs);
   problem->layer_count = problem->layers ? chain->count : 0;
   const Value *word = model->slot[MODEL_PARAMETERIZATION];
   problem->parameterization =
@@ -183,7 +199,10 @@ Problem *problem_build(Eval *eval, Value *model_value, Span model_place, Value *
   Problem *problem = mem_new(1, sizeof *problem);
   fill_training(training, problem);
   bool known = dataset->slot[DATASET_TARGETS]->known;
-  if (fill_model(eval, model, &model->slot[MODEL_LAYERS]->chain, problem) &&
+  const Value *inputs = dataset->slot[DATASET_INPUTS];
+  Grid grid =
+      inputs && inputs->kind == VALUE_ARRAY ? grid_of_inputs(inputs->array) : (Grid){1, 1, false};
+  if (fill_model(eval, model, &model->slot[MODEL_LAYERS]->chain, grid, problem) &&
       data_fill(eval, dataset, problem) &&
       (problem->loss || are_classes(eval, problem, known, training->place[TRAINING_LOSS])) &&
       optimizer_fill(eval, &training->slot[TRAINING_OPTIMIZER]->optimizer, problem))
@@ -194,7 +213,7 @@ Problem *problem_build(Eval *eval, Value *model_value, Span model_place, Value *
 
 /* The chain with its last layer that has weights repeated; NULL after reporting. */
 static Value *deepened(Eval *eval, const Chain *chain, int depth, Span place) {
-  Layer *layers = chain_layers(eval, chain);
+  Layer *layers = chain_layers(eval, chain, nominal_grid);
   if (!layers) return NULL;
   int weighty = 0, last = 0, hidden = chain->count - 1;
   for (int i = 0; i < hidden; i++) {
@@ -237,7 +256,8 @@ Problem *problem_untrained(Eval *eval, Value *model_value, Span model_place, con
   problem->eta = mem_block(1);
   problem->training_name = mem_string("none");
   problem->training_span = model_place;
-  if (fill_model(eval, &m->declared, chain, problem)) {
+  Grid grid = inputs ? grid_of_inputs(inputs) : (Grid){1, 1, false};
+  if (fill_model(eval, &m->declared, chain, grid, problem)) {
     problem->parameterization = PARAM_MUP;
     if (data_points(inputs, problem, &why)) return problem;
     eval_fail(eval, array_failure(), model_place, NULL, "%s", why);

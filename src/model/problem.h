@@ -10,12 +10,26 @@
 
 #include <stdbool.h>
 
+/* Positions on a line (height 1) or in a plane. */
+typedef struct Grid {
+  int height, width;
+  bool plane;
+} Grid;
+
+int grid_size(Grid grid);
+/* The positions on which a window stands. */
+Grid grid_strided(Grid grid, int stride);
+/* Those of inputs [points, D], [points, positions, channels] or [points, height, width, channels].
+ */
+Grid grid_of_inputs(const Array *inputs);
+
 /* The forward pass of one layer of the chain, as steps that each make a variable: 0 is what enters,
  * i + 1 what step i gives. */
 typedef enum StepKind {
   STEP_APPLY,   /* a matrix on a variable */
   STEP_APPLY_T, /* its transpose */
   STEP_BIAS,    /* a matrix on the constant 1 */
+  STEP_CODES,   /* a matrix on the unit vectors of the positions of a variable */
   STEP_MAP,     /* elementwise */
   STEP_AVERAGE, /* a number for each row: the average over neurons of one variable, or of two */
   STEP_GRAM,    /* a table: the averages over neurons of two variables at all pairs of positions */
@@ -43,6 +57,7 @@ typedef struct LayerMatrix {
   double factor; /* a number in front of the matrix */
   double
       ratio; /* it makes a field of ratio N neurons; 0: of as many as what it is added to, or N */
+  int parts; /* it is one of so many that act as one matrix on all that they act on together */
   /* of a convolution: pixels on a side of the window, 0 for a matrix on whole vectors; it is
    * centred on every stride-th position, and what lies outside comes from the other side or is 0 */
   int window, stride;

@@ -168,10 +168,10 @@ static void add_line(LayerWriter *l, const char *name, char *value) {
   free(value);
 }
 
-/* A matrix or a bias; to be freed. */
-static char *weights(const char *maker, const LayerMatrix *matrix) {
+/* A matrix, a bias, or codes of what stands `first`; to be freed. */
+static char *weights(const char *maker, const char *first, const LayerMatrix *matrix) {
   char *sigma = mem_number(matrix->sigma), *rate = mem_number(matrix->rate);
-  char *text = mem_format("%s(%s, %s)", maker, sigma, rate);
+  char *text = mem_format("%s(%s%s, %s)", maker, first, sigma, rate);
   if (matrix->window) {
     text[strlen(text) - 1] = 0;
     mem_append(&text, ", window = %d, padding = \"%s\", stride = %d)", matrix->window,
@@ -183,6 +183,10 @@ static char *weights(const char *maker, const LayerMatrix *matrix) {
     mem_append(&text, ", width = %s)", ratio);
     free(ratio);
   }
+  if (matrix->parts > 1) {
+    text[strlen(text) - 1] = 0;
+    mem_append(&text, ", parts = %d)", matrix->parts);
+  }
   free(sigma);
   free(rate);
   return text;
@@ -193,7 +197,7 @@ static char *weights(const char *maker, const LayerMatrix *matrix) {
 static void write_matrices(LayerWriter *l, int end) {
   for (; l->matrices < end; l->matrices++) {
     char *name = mem_format("W%d", l->matrices);
-    add_line(l, name, weights("matrix", &l->layer->matrices[l->matrices]));
+    add_line(l, name, weights("matrix", "", &l->layer->matrices[l->matrices]));
     free(name);
   }
 }
@@ -219,8 +223,15 @@ static void write_step(LayerWriter *l, const char *name, const LayerStep *step) 
     break;
   case STEP_BIAS:
     write_matrices(l, step->matrix);
-    add_line(l, name, weights("bias", &l->layer->matrices[l->matrices++]));
+    add_line(l, name, weights("bias", "", &l->layer->matrices[l->matrices++]));
     break;
+  case STEP_CODES: {
+    char *first = mem_format("%s, ", source);
+    write_matrices(l, step->matrix);
+    add_line(l, name, weights("codes", first, &l->layer->matrices[l->matrices++]));
+    free(first);
+    break;
+  }
   case STEP_MAP: add_line(l, name, expression(l->w, step->expr, l->names)); break;
   case STEP_AVERAGE:
     add_line(l, name,
