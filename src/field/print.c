@@ -73,11 +73,24 @@ static void print_average(FILE *out, const Op *op, const char *const *names) {
   fprintf(out, op->src_count > 1 ? "<%s %s>\n" : "<%s>\n", names[0], names[op->src_count - 1]);
 }
 
+static void print_block(FILE *out, const Program *p, const Op *op, const char *name) {
+  const Variable *v = &p->variables[op->dst];
+  fprintf(out, "%s[%d:%d, %d:%d]\n", name, op->first[0], op->first[0] + v->rows, op->first[1],
+          op->first[1] + v->cols);
+}
+
+static void print_map(FILE *out, const Op *op, const char *const *names) {
+  char *text = expr_print(op->expr, names);
+  fprintf(out, "%s\n", text);
+  free(text);
+}
+
 static void print_op(FILE *out, const Program *p, const Op *op) {
   const char *names[OP_MAX_ARGS];
   for (int i = 0; i < op->src_count; i++) names[i] = p->variables[op->src[i]].name;
   fprintf(out,
           "  %-4s = ", op->dst < 0 ? p->matrices[op->matrix].name : p->variables[op->dst].name);
+  if (op->kind == OP_GRAM || op->kind == OP_BLEND) print_factor(out, op);
   switch (op->kind) {
   case OP_INPUT: fprintf(out, "%s\n", p->spaces[p->variables[op->dst].space].name); break;
   case OP_SEED: fprintf(out, "1\n"); break;
@@ -91,12 +104,8 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   case OP_CONST: print_constant(out, &p->constants[op->constant]); break;
   case OP_MOMENT: fprintf(out, "<%s %sᵀ>\n", names[0], names[1]); break;
   case OP_AVERAGE: print_average(out, op, names); break;
-  case OP_GRAM:
-    print_factor(out, op);
-    fprintf(out, "<%s %sᵀ> of each point\n", names[0], names[1]);
-    break;
+  case OP_GRAM: fprintf(out, "<%s %sᵀ> of each point\n", names[0], names[1]); break;
   case OP_BLEND:
-    print_factor(out, op);
     fprintf(out, "%s%s %s of each point\n", names[0], op->transpose_a ? "ᵀ" : "", names[1]);
     break;
   case OP_SOFTMAX: fprintf(out, "softmax %s%s\n", names[0], op->causal ? ", causal" : ""); break;
@@ -105,21 +114,12 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
     fprintf(out, "%s%s %s%s\n", names[0], op->transpose_a ? "ᵀ" : "", names[1],
             op->transpose_b ? "ᵀ" : "");
     break;
-  case OP_BLOCK: {
-    const Variable *v = &p->variables[op->dst];
-    fprintf(out, "%s[%d:%d, %d:%d]\n", names[0], op->first[0], op->first[0] + v->rows, op->first[1],
-            op->first[1] + v->cols);
-    break;
-  }
+  case OP_BLOCK: print_block(out, p, op, names[0]); break;
   case OP_LSE: fprintf(out, "log Σ exp %s\n", names[0]); break;
   case OP_START: fprintf(out, "%s at t = 0\n", names[0]); break;
   case OP_SET: fprintf(out, "%s\n", names[0]); break;
   case OP_LEARN: fprintf(out, "%s\n", p->matrices[op->matrix].name); break;
-  case OP_MAP: {
-    char *text = expr_print(op->expr, names);
-    fprintf(out, "%s\n", text);
-    free(text);
-  }
+  case OP_MAP: print_map(out, op, names); break;
   }
 }
 
@@ -130,10 +130,20 @@ static void print_rate(FILE *out, const Program *p, const Matrix *m, double rate
   fprintf(out, "η%s%s", other ? "'" : "", p->problem->optimizer == OPT_FLOW ? " dt" : "");
 }
 
-/* Sigma Delta y x^T, with the weights of the points that are not 1/P, and what scales all. */
+/* Sigma Delta y x^T over the uses, with the weights of the points that are not 1/P, and what scales
+ * all. */
 static void print_direction(FILE *out, const Program *p, const Matrix *m) {
-  fprintf(out, "%sΣ %sΔ %s %sᵀ\n", update_scales(&p->update) ? "s " : "",
-          p->update.weight ? "w " : "", p->variables[m->learns].name, p->variables[m->x].name);
+  char *sum = mem_string("");
+  int uses = 0;
+  for (int k = m->weights; k < p->matrix_count; k++) {
+    const Matrix *use = &p->matrices[k];
+    if (use->weights != m->weights || use->x < 0) continue;
+    mem_append(&sum, "%s%s %sᵀ", uses++ ? " + " : "", p->variables[use->learns].name,
+               p->variables[use->x].name);
+  }
+  fprintf(out, uses > 1 ? "%sΣ %sΔ (%s)\n" : "%sΣ %sΔ %s\n", update_scales(&p->update) ? "s " : "",
+          p->update.weight ? "w " : "", sum);
+  free(sum);
 }
 
 /* Entry by entry: the moments of O, and what they make of it. */
