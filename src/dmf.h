@@ -57,6 +57,8 @@ typedef struct DmfConfig {
   bool interactive;  /* a REPL: expressions alone on a line are shown */
   bool partial;      /* after dmf_interrupt, a run goes on with what its solver has so far, up to the
                       * next solver; it ends with DMF_INTERRUPTED */
+  bool learns;       /* a check leaves the names that it found, with what stands in for what only a run
+                        would know: for completion in an editor */
   int threads;       /* 0: DMF_THREADS, OMP_NUM_THREADS, or the processors available */
   const char *out;   /* directory for files that scripts write; NULL: as written */
   bool has_seed;     /* `seed` replaces the default seed of every solver call */
@@ -251,6 +253,36 @@ const DmfTopic *dmf_topic(Dmf *dmf, int i);
 char *dmf_help(Dmf *dmf, const char *name);
 /* The page dmf-stdlib(7) in mdoc, to be freed. */
 char *dmf_manual(Dmf *dmf);
+
+/* What a name in a text stands for. */
+typedef enum DmfRole {
+  DMF_IS_VARIABLE,
+  DMF_IS_PARAMETER,
+  DMF_IS_FUNCTION,
+  DMF_IS_ACTIVATION,
+  DMF_IS_LOSS,
+  DMF_IS_LAYER,
+  DMF_IS_DATASET,
+  DMF_IS_MODEL,
+  DMF_IS_TRAINING,
+  DMF_IS_KEY,      /* of a declaration */
+  DMF_IS_ARGUMENT, /* the name of one, in a call */
+  DMF_IS_FIELD,    /* behind a dot */
+  DMF_IS_KNOWN     /* to the language, or to what is imported */
+} DmfRole;
+
+typedef struct DmfName {
+  DmfRole role;
+  size_t begin, end; /* bytes of the text */
+  size_t origin;     /* where the name begins at its first definition in this text; SIZE_MAX: it has none */
+  bool defines;      /* it is given its meaning here, by the statement from `from` to `to` */
+  bool outermost;    /* and that is no name of a function, a layer or a pair of brackets alone */
+  size_t from, to;
+} DmfName;
+
+/* The i-th name of a text in the order in which they stand, or NULL past the end; what cannot be
+ * parsed is left out. Valid until the next call with i = 0. */
+const DmfName *dmf_name(Dmf *dmf, const char *text, size_t length, int i);
 
 /* The candidate (of a list that ends with NULL) that was probably meant by `word`, or NULL. */
 const char *dmf_suggest(const char *word, const char *const *candidates);

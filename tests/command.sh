@@ -187,6 +187,32 @@ place='"textDocument": {"uri": "file:///b"}, "position": {"line": 0, "character"
 begun='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "file:///b", "text": "own_name=1; own_; model m { ga; a = dense("}}}'
 shown='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "file:///b", "text": "function own(x) = 2*x # twice\nown(1)"}}}'
 expect 0 'own(x)  -- of this script\n    twice' served "$shown" '{"id": 3, "method": "textDocument/hover", "params": {'"$place"': 10}}}'
+# names: where they are defined and used, other ones for them, what a text defines
+named='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "file:///c", "text": "function own(x, k = 2) = k * x\ny = own(1)\nprint y, [y for y in 1..3], own(y, k = 3), theory.los\ntheory = 1"}}}'
+asks() { # asks METHOD LINE CHARACTER [MORE]: about the text above
+  served "$named" '{"id": 3, "method": "textDocument/'"$1"'", "params": {"textDocument": {"uri": "file:///c"}, "position": {"line": '"$2"', "character": '"$3}${4:-}"'}}' |
+    tr '\r' '\n' | grep '"id":3'
+}
+spot() { printf '{"start":{"line":%d,"character":%d},"end":{"line":%d,"character":%d}}' "$1" "$2" "$1" "$3"; }
+expect 0 "[{\"uri\":\"file:///c\",\"range\":$(spot 0 9 12)}]" asks definition 2 29
+expect 0 "[{\"uri\":\"file:///c\",\"range\":$(spot 1 0 1)}]" asks definition 2 6
+expect 0 "[{\"uri\":\"file:///c\",\"range\":$(spot 2 16 17)}]" asks definition 2 10
+expect 0 '"result":null' asks definition 2 52
+expect 0 "$(spot 2 6 7)},{\"uri\":\"file:///c\",\"range\":$(spot 2 32 33)" asks references 1 0 ', "context": {"includeDeclaration": false}'
+expect 0 "\"range\":$(spot 2 10 11),\"newText\":\"each\"" asks rename 2 16 ', "newName": "each"'
+expect 0 'this cannot be a name' asks rename 2 16 ', "newName": "for"'
+expect 0 'there is no name of this text' asks rename 0 2 ', "newName": "a"'
+expect 0 '"name":"own","kind":12' asks documentSymbol 0 0
+expect 0 '"data":[0,9,3,2,1,0,4,1,1,1,0,3,1,1,1,' asks semanticTokens/full 0 0
+expect 0 '"activeParameter":1' asks signatureHelp 2 35
+expect 0 '"label":"own(x, k = 2)"' asks signatureHelp 2 35
+corrected='"context": {"diagnostics": [{"message": "unknown\ndid you mean '"'loss'"'?", "range": '$(spot 2 40 43)'}]}'
+expect 0 '"newText":"loss"' asks codeAction 0 0 ", $corrected"
+learned='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "file:///b", "text": "dataset d { inputs = [[1]]; targets = [1] }\nmodel m { layers = input -> dense(tanh) -> readout }\ntraining t { dataset = d; optimizer = gd(1); steps = 1 }\nr = dmft(m, t)\nprint r."}}}'
+offered() { served "$learned" '{"id": 3, "method": "textDocument/completion", "params": {"textDocument": {"uri": "file:///b"}, "position": {"line": 4, "character": 8}}}'; }
+expect 0 '"label":"loss"' offered
+unoffered() { ! offered | grep -q '"label":"\(var_f\|f_test\|steps_of\)"'; }
+expect 0 '' unoffered
 expect 0 '"label":"own_name"' served "$begun" '{"id": 3, "method": "textDocument/completion", "params": {'"$place"': 16}}}'
 expect 0 '"label":"sigma_w = "' served "$begun" '{"id": 3, "method": "textDocument/completion", "params": {'"$place"': 42}}}'
 expect 0 '"result":[{"label":"gamma"' served "$begun" '{"id": 3, "method": "textDocument/completion", "params": {'"$place"': 30}}}'

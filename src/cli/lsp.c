@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cli/claim.h"
 #include "cli/lsp.h"
+#include "cli/navigate.h"
+#include "cli/places.h"
 #include "cli/signals.h"
 #include "dmf.h"
 
 #include <ctype.h>
 #include <jansson.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,7 +21,13 @@ typedef struct Server {
 } Server;
 
 /* Numbers of the protocol. */
-enum { SYNC_FULL = 1, PARSE_ERROR = -32700, INVALID_REQUEST = -32600, NO_SUCH_METHOD = -32601 };
+enum {
+  SYNC_FULL = 1,
+  PARSE_ERROR = -32700,
+  INVALID_REQUEST = -32600,
+  NO_SUCH_METHOD = -32601,
+  REQUEST_FAILED = -32803
+};
 
 /* Messages */
 
@@ -83,54 +90,6 @@ static void refuse(json_t *id, int code, const char *message) {
       json_pack("{s:O?, s:{s:i, s:s}}", "id", id, "error", "code", code, "message", message));
 }
 
-/* Places: the protocol counts lines and UTF-16 units from 0, a session lines and characters from 1.
- * The lines of a session end with a line feed, those of the protocol also with a carriage return.
- */
-
-static const char *line_end(const char *at) { return at + strcspn(at, "\r\n"); }
-
-/* The beginning of the next line, or the end of the text. */
-static const char *next_line(const char *at) {
-  at = line_end(at);
-  return at + (at[0] == '\r' && at[1] == '\n' ? 2 : *at != 0);
-}
-
-/* The byte after `at` that begins the next character, and how many UTF-16 units lie between. */
-static const char *next_character(const char *at, int *units) {
-  *units = (unsigned char)*at >= 0xf0 ? 2 : 1;
-  for (at++; ((unsigned char)*at & 0xc0) == 0x80;) at++;
-  return at;
-}
-
-/* The place in a text, as the protocol writes it. */
-static json_t *position_of(const char *text, const char *place) {
-  int line = 0, units = 0, step;
-  for (const char *next; *line_end(text) && (next = next_line(text)) <= place; line++) text = next;
-  for (; text < place; units += step) text = next_character(text, &step);
-  return json_pack("{s:i, s:i}", "line", line, "character", units);
-}
-
-/* The same of a place that a session tells. */
-static json_t *position(const char *text, int line, int column) {
-  const char *at = text;
-  int step;
-  for (const char *next; line > 1 && (next = strchr(at, '\n')); line--) at = next + 1;
-  for (; column > 1 && *at && *at != '\n'; column--) at = next_character(at, &step);
-  return position_of(text, at);
-}
-
-/* A place of the protocol in a text: past the end of a line at its end, past the last line at the
- * end of the text, inside a character before it. */
-static const char *place_at(const char *text, json_int_t line, json_int_t character) {
-  for (; line > 0 && *text; line--) text = next_line(text);
-  const char *end = line_end(text), *next;
-  for (int step; text < end; text = next, character -= step) {
-    next = next_character(text, &step);
-    if (character < step) break;
-  }
-  return text;
-}
-
 static const json_t *document_of(const Server *server, json_t *params, const char **uri) {
   *uri = NULL;
   json_unpack(params, "{s:{s:s}}", "textDocument", "uri", uri);
@@ -147,10 +106,6 @@ static const char *cursor(const Server *server, json_t *params, const char **tex
   return *text && line >= 0 && character >= 0 ? place_at(*text, line, character) : NULL;
 }
 
-static bool is_word(char byte) {
-  return isalnum((unsigned char)byte) || byte == '_' || (unsigned char)byte >= 0x80;
-}
-
 /* The path of a file's uri, to be freed; the uri itself when it is another kind. */
 static char *path_of(const char *uri) {
   if (strncmp(uri, "file://", 7) != 0) return claim(strdup(uri));
@@ -164,22 +119,6 @@ static char *path_of(const char *uri) {
   }
   *to = 0;
   return path;
-}
-
-/* A text made of names and pieces of files, with a mark for every byte of one that is no UTF-8. */
-static json_t *text_json(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static json_t *text_json(const char *format, ...) {
-  char *text = NULL;
-  va_list list;
-  va_start(list, format);
-  if (vasprintf(&text, format, list) < 0) text = claim(NULL);
-  va_end(list);
-  json_t *json = json_string(text);
-  for (char *at = text; !json && *at; at++)
-    if ((unsigned char)*at >= 0x80) *at = '?';
-  if (!json) json = json_string(text);
-  free(text);
-  return json;
 }
 
 /* Checking */
@@ -260,17 +199,23 @@ static void check(const Server *server, const char *uri) {
 /* Requests */
 
 static json_t *initialize(void) {
-  return json_pack("{s:{s:s, s:i, s:b, s:b, s:{s:[s]}}, s:{s:s, s:s}}", "capabilities",
-                   "positionEncoding", "utf-16", "textDocumentSync", SYNC_FULL, "hoverProvider", 1,
-                   "documentFormattingProvider", 1, "completionProvider", "triggerCharacters", ".",
-                   "serverInfo", "name", "dmf", "version", dmf_version());
+  json_t *abilities = json_pack(
+      "{s:s, s:i, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:{s:[s, s, s]}, s:{s:[s, s]}, s:{s:o, s:b}}",
+      "positionEncoding", "utf-16", "textDocumentSync", SYNC_FULL, "hoverProvider", 1,
+      "documentFormattingProvider", 1, "definitionProvider", 1, "referencesProvider", 1,
+      "renameProvider", 1, "documentSymbolProvider", 1, "codeActionProvider", 1,
+      "completionProvider", "triggerCharacters", ".", "(", "\"", "signatureHelpProvider",
+      "triggerCharacters", "(", ",", "semanticTokensProvider", "legend", navigate_legend(), "full",
+      1);
+  return json_pack("{s:o, s:{s:s, s:s}}", "capabilities", abilities, "serverInfo", "name", "dmf",
+                   "version", dmf_version());
 }
 
 static json_t *hover(const Server *server, json_t *params) {
   const char *text, *end = cursor(server, params, &text), *begin = end;
   if (!end) return NULL;
-  while (begin > text && is_word(begin[-1])) begin--;
-  while (is_word(*end)) end++;
+  while (begin > text && is_name_byte(begin[-1])) begin--;
+  while (is_name_byte(*end)) end++;
   char *name = strndup(begin, (size_t)(end - begin));
   Dmf *dmf = open_session(server, NULL);
   check_text(dmf, "", text, strlen(text));
@@ -284,68 +229,230 @@ static json_t *hover(const Server *server, json_t *params) {
   return result;
 }
 
-/* What the language knows, by name, as items of a completion; behind a dot, fields and keys alone.
- */
-static json_t *known_items(Dmf *dmf, bool behind_dot) {
+/* The text without the line of the cursor, which is seldom finished. */
+static char *without_line(const char *text, const char *at) {
+  char *rest = claim(strdup(text)), *here = rest + (at - text);
+  while (here > rest && here[-1] != '\n') here--;
+  for (; *here && *here != '\n'; here++) *here = ' ';
+  return rest;
+}
+
+/* A session that has learned the names of the text. */
+static Dmf *open_learned(const Server *server, const char *text, const char *at) {
+  DmfConfig config = {
+      .results = server->nowhere, .diagnose = collect, .quiet = true, .learns = true, .threads = 1};
+  Dmf *dmf = dmf_open(&config);
+  char *rest = without_line(text, at);
+  check_text(dmf, "", rest, strlen(rest));
+  free(rest);
+  return dmf;
+}
+
+/* The kind of an item of a completion. */
+static int item_kind(const DmfTopic *topic) {
   static const int kinds[] = {[DMF_KEYWORD] = 14,  [DMF_KEY] = 10,      [DMF_FUNCTION] = 3,
                               [DMF_FIELD] = 5,     [DMF_CONSTANT] = 21, [DMF_LIBRARY] = 17,
                               [DMF_OPERATOR] = 24, [DMF_ARGUMENT] = 10, [DMF_VALUE] = 12};
-  json_t *known = json_object();
-  const DmfTopic *topic;
-  for (int i = 0; (topic = dmf_topic(dmf, i)); i++)
-    if (behind_dot ? topic->kind == DMF_FIELD || topic->kind == DMF_KEY
-                   : topic->kind != DMF_OPERATOR)
-      json_object_set_new(known, topic->name,
-                          json_pack("{s:s, s:i, s:s, s:s}", "label", topic->name, "kind",
-                                    kinds[topic->kind], "detail", topic->usage, "documentation",
-                                    topic->about));
-  return known;
+  enum { VARIABLE = 6 };
+  return topic ? kinds[topic->kind] : VARIABLE;
 }
 
-/* Adds a name, once, with what is known about it. */
-static void offer(json_t *items, json_t *known, const char *name, size_t length) {
-  enum { VARIABLE = 6 };
-  json_t *label = json_stringn(name, length);
-  const char *text = json_string_value(label);
-  json_t *item = text ? json_object_get(known, text) : NULL;
-  if (item)
-    json_object_set(items, text, item);
-  else if (text)
-    json_object_set_new(items, text, json_pack("{s:s, s:i}", "label", text, "kind", VARIABLE));
-  json_decref(label);
+static const DmfTopic *topic_named(Dmf *dmf, const char *name) {
+  const DmfTopic *topic;
+  for (int i = 1; (topic = dmf_topic(dmf, i)); i++)
+    if (!strcmp(topic->name, name)) return topic;
+  return NULL;
+}
+
+/* Adds what may stand at a place, in this order, with what is known about it. */
+static void offer(Dmf *dmf, json_t *list, const char *name, const char *about) {
+  const DmfTopic *topic = topic_named(dmf, name);
+  json_t *item = json_pack("{s:s, s:i, s:o}", "label", name, "kind", item_kind(topic), "sortText",
+                           text_json("%05zu", json_array_size(list)));
+  if (topic && topic->kind == DMF_FUNCTION)
+    json_object_set_new(item, "detail", text_json("%s", topic->usage));
+  if (about) json_object_set_new(item, "documentation", text_json("%s", about));
+  json_array_append_new(list, item);
+}
+
+static bool is_offered(const json_t *list, const char *name, size_t length) {
+  size_t i;
+  json_t *item;
+  json_array_foreach(list, i, item) {
+    const char *label = json_string_value(json_object_get(item, "label"));
+    if (strlen(label) == length && !strncmp(label, name, length)) return true;
+  }
+  return false;
 }
 
 /* The words of a text that go on as the one from `begin` to `end` does. */
-static void offer_words(json_t *items, json_t *known, const char *text, const char *begin,
+static void offer_words(Dmf *dmf, json_t *list, const char *text, const char *begin,
                         const char *end) {
   for (const char *word = text, *behind; *word; word = behind) {
-    for (behind = word + 1; is_word(*word) && is_word(*behind);) behind++;
-    bool name = is_word(*word) && !isdigit((unsigned char)*word) && word != begin;
-    if (name && !strncmp(word, begin, (size_t)(end - begin)))
-      offer(items, known, word, (size_t)(behind - word));
+    for (behind = word + 1; is_name_byte(*word) && is_name_byte(*behind);) behind++;
+    bool name = is_name_byte(*word) && !isdigit((unsigned char)*word) && word != begin;
+    if (!name || strncmp(word, begin, (size_t)(end - begin))) continue;
+    if (is_offered(list, word, (size_t)(behind - word))) continue;
+    char *copy = claim(strndup(word, (size_t)(behind - word)));
+    offer(dmf, list, copy, NULL);
+    free(copy);
   }
 }
 
-/* What a session would offer, and since nothing has been run: any field behind a dot, else the
- * words of the text. */
+/* Behind the dot of what a broken text does not tell, all fields and keys. */
+static void offer_members(Dmf *dmf, json_t *list, const char *begin, const char *end) {
+  const DmfTopic *topic;
+  for (int i = 1; (topic = dmf_topic(dmf, i)); i++) {
+    bool member = topic->kind == DMF_FIELD || topic->kind == DMF_KEY;
+    if (member && !strncmp(topic->name, begin, (size_t)(end - begin)) &&
+        !is_offered(list, topic->name, strlen(topic->name)))
+      offer(dmf, list, topic->name, topic->about);
+  }
+}
+
+/* What a session would offer that has checked the rest of the text; and a word that has been begun
+ * may be any other of the text. */
 static json_t *completion(const Server *server, json_t *params) {
   const char *text, *end = cursor(server, params, &text), *begin = end, *name;
   if (!end) return NULL;
-  while (begin > text && is_word(begin[-1])) begin--;
+  while (begin > text && is_name_byte(begin[-1])) begin--;
   bool behind_dot = begin > text && begin[-1] == '.';
-  Dmf *dmf = open_session(server, NULL);
-  json_t *known = known_items(dmf, behind_dot), *items = json_object(), *list = json_array(), *item;
+  Dmf *dmf = open_learned(server, text, end);
+  json_t *list = json_array();
+  dmf_topic(dmf, 0);
   for (int i = 0; (name = dmf_complete(dmf, text, (size_t)(end - text), i)); i++)
-    offer(items, known, name, strlen(name));
-  if (behind_dot)
-    json_object_update(items, known);
-  else
-    offer_words(items, known, text, begin, end);
-  json_object_foreach(items, name, item) json_array_append(list, item);
+    offer(dmf, list, name, dmf_complete_about(dmf, i));
+  if (behind_dot && !json_array_size(list)) offer_members(dmf, list, begin, end);
+  if (!behind_dot && begin < end) offer_words(dmf, list, text, begin, end);
   dmf_close(dmf);
-  json_decref(known);
-  json_decref(items);
   return list;
+}
+
+/* The parameters of "name(a, b = 1)", each as it is written. */
+static json_t *parameters_of(const char *usage) {
+  json_t *list = json_array();
+  const char *at = strchr(usage, '(');
+  for (at = at ? at + 1 : ""; *at && *at != ')';) {
+    size_t length = 0;
+    for (int depth = 0; at[length] && (depth || !strchr(",)", at[length])); length++)
+      depth += strchr("([", at[length]) ? 1 : strchr(")]", at[length]) ? -1 : 0;
+    json_array_append_new(list, json_pack("{s:s%}", "label", at, length));
+    at += length + strspn(at + length, ", ");
+  }
+  return list;
+}
+
+/* The call that the cursor stands in. */
+static json_t *signature(const Server *server, json_t *params) {
+  const char *text, *at = cursor(server, params, &text);
+  DmfCall call;
+  if (!at) return NULL;
+  Dmf *dmf = open_learned(server, text, at);
+  json_t *result = NULL;
+  if (dmf_call(dmf, text, (size_t)(at - text), &call)) {
+    json_t *one =
+        json_pack("{s:o, s:o, s:o}", "label", text_json("%s", call.usage), "documentation",
+                  text_json("%s", call.about), "parameters", parameters_of(call.usage));
+    result = json_pack("{s:[o], s:i, s:i}", "signatures", one, "activeSignature", 0,
+                       "activeParameter", call.parameter < 0 ? 1000 : call.parameter);
+  }
+  dmf_close(dmf);
+  return result;
+}
+
+/* What a message suggests in place of what it is about: "did you mean 'loss'?" */
+static json_t *correction(const char *uri, json_t *diagnostic) {
+  static const char question[] = "did you mean '";
+  const char *message = json_string_value(json_object_get(diagnostic, "message"));
+  const char *word = message ? strstr(message, question) : NULL;
+  if (!word) return NULL;
+  word += sizeof question - 1;
+  size_t length = strcspn(word, "'");
+  if (strncmp(word + length, "'?", 2) != 0) return NULL;
+  json_t *edit = json_pack("{s:O, s:s%}", "range", json_object_get(diagnostic, "range"), "newText",
+                           word, length);
+  return json_pack("{s:o, s:s, s:b, s:[O], s:{s:{s:[o]}}}", "title",
+                   text_json("write '%.*s'", (int)length, word), "kind", "quickfix", "isPreferred",
+                   1, "diagnostics", diagnostic, "edit", "changes", uri, edit);
+}
+
+static json_t *actions(const Server *server, json_t *params) {
+  const char *uri;
+  json_t *list = json_array(), *context = json_object_get(params, "context"), *diagnostic;
+  size_t i;
+  if (!document_of(server, params, &uri)) return list;
+  json_array_foreach(json_object_get(context, "diagnostics"), i, diagnostic) {
+    json_t *action = correction(uri, diagnostic);
+    if (action) json_array_append_new(list, action);
+  }
+  return list;
+}
+
+/* Requests about the name at a place, or all names of a text. */
+
+typedef struct Asked {
+  Dmf *dmf;
+  const char *uri, *text, *at;
+} Asked;
+
+/* False when the request names no document, or with `place` no place in it. */
+static bool ask(const Server *server, json_t *params, bool place, Asked *asked) {
+  *asked = (Asked){0};
+  asked->text = json_string_value(document_of(server, params, &asked->uri));
+  if (place) asked->at = cursor(server, params, &asked->text);
+  if (!asked->text || (place && !asked->at)) return false;
+  asked->dmf = open_session(server, NULL);
+  return true;
+}
+
+static json_t *definition(const Server *server, json_t *params) {
+  Asked a;
+  if (!ask(server, params, true, &a)) return NULL;
+  json_t *result = navigate_definition(a.dmf, a.uri, a.text, a.at);
+  dmf_close(a.dmf);
+  return result;
+}
+
+static json_t *references(const Server *server, json_t *params) {
+  Asked a;
+  int with = 0;
+  json_unpack(params, "{s:{s:b}}", "context", "includeDeclaration", &with);
+  if (!ask(server, params, true, &a)) return NULL;
+  json_t *result = navigate_references(a.dmf, a.uri, a.text, a.at, with);
+  dmf_close(a.dmf);
+  return result;
+}
+
+static json_t *symbols(const Server *server, json_t *params) {
+  Asked a;
+  if (!ask(server, params, false, &a)) return NULL;
+  json_t *result = navigate_symbols(a.dmf, a.text);
+  dmf_close(a.dmf);
+  return result;
+}
+
+static json_t *tokens(const Server *server, json_t *params) {
+  Asked a;
+  if (!ask(server, params, false, &a)) return NULL;
+  json_t *result = navigate_tokens(a.dmf, a.text);
+  dmf_close(a.dmf);
+  return result;
+}
+
+/* The one request that may fail. */
+static void rename_name(const Server *server, json_t *id, json_t *params) {
+  Asked a;
+  const char *name = "", *why = "the text is not open";
+  json_t *edits = NULL;
+  json_unpack(params, "{s:s}", "newName", &name);
+  if (ask(server, params, true, &a)) {
+    edits = navigate_rename(a.dmf, a.uri, a.text, a.at, name, &why);
+    dmf_close(a.dmf);
+  }
+  if (edits)
+    respond(id, edits);
+  else
+    refuse(id, REQUEST_FAILED, why);
 }
 
 /* One edit that replaces the whole text. */
@@ -402,17 +509,34 @@ static void take_note(Server *server, const char *method, json_t *params) {
   if (!strcmp(method, "exit")) server->done = true;
 }
 
+/* The requests that are answered with what a function gives. */
+static const struct {
+  const char *method;
+  json_t *(*answer)(const Server *server, json_t *params);
+} requests[] = {{"textDocument/hover", hover},
+                {"textDocument/completion", completion},
+                {"textDocument/signatureHelp", signature},
+                {"textDocument/definition", definition},
+                {"textDocument/references", references},
+                {"textDocument/documentSymbol", symbols},
+                {"textDocument/semanticTokens/full", tokens},
+                {"textDocument/codeAction", actions},
+                {"textDocument/formatting", formatting}};
+
 static void answer(Server *server, const char *method, json_t *id, json_t *params) {
   if (server->asked_to_end) {
     refuse(id, INVALID_REQUEST, "the server was asked to shut down");
-  } else if (!strcmp(method, "initialize")) {
+    return;
+  }
+  for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
+    if (!strcmp(method, requests[i].method)) {
+      respond(id, requests[i].answer(server, params));
+      return;
+    }
+  if (!strcmp(method, "initialize")) {
     respond(id, initialize());
-  } else if (!strcmp(method, "textDocument/hover")) {
-    respond(id, hover(server, params));
-  } else if (!strcmp(method, "textDocument/completion")) {
-    respond(id, completion(server, params));
-  } else if (!strcmp(method, "textDocument/formatting")) {
-    respond(id, formatting(server, params));
+  } else if (!strcmp(method, "textDocument/rename")) {
+    rename_name(server, id, params);
   } else if (!strcmp(method, "shutdown")) {
     server->asked_to_end = true;
     respond(id, NULL);

@@ -153,6 +153,7 @@ void dmf_close(Dmf *dmf) {
   free(dmf->out);
   free(dmf->pictures);
   free(dmf->value_fields);
+  free(dmf->names);
   if (dmf->config.print) fclose(dmf->results);
   expr_pool_free(dmf->pool);
   pthread_cond_destroy(&dmf->idle);
@@ -303,7 +304,7 @@ typedef enum Task { TASK_RUN, TASK_CHECK, TASK_LOWER, TASK_EQUATIONS } Task;
 static void check(Dmf *dmf, const Script *script) {
   bool prints = dmf->lowering || dmf->equations;
   Work before = work_allow(prints ? work_unlimited : (Work){CHECK_WORK, false});
-  Scope *overlay = scope_new(dmf->user);
+  Scope *overlay = dmf->config.learns ? dmf->user : scope_new(dmf->user);
   Eval eval = evaluator(dmf, overlay, true);
   for (int i = 0; i < dmf->setting_count; i++) dmf->settings[i].used = false;
   dmf->checked = script->root;
@@ -312,7 +313,7 @@ static void check(Dmf *dmf, const Script *script) {
   dmf->checked = NULL;
   files_expect_none(dmf);
   if (!work_refused()) check_settings(dmf, overlay);
-  scope_free(overlay);
+  if (overlay != dmf->user) scope_free(overlay);
   work_allow(before);
 }
 
@@ -386,7 +387,8 @@ static int work(Dmf *dmf, Source *source, const char *file, Task task) {
   dmf->text = NULL;
   int status = session_conclude(dmf);
   if (status == DMF_OK && dmf->stop && dmf->config.partial) status = DMF_INTERRUPTED;
-  if (!runs || !script_holds_code(script)) script_drop_tree(script);
+  bool forgotten = !runs && !dmf->config.learns;
+  if (forgotten || !script_holds_code(script)) script_drop_tree(script);
   return status;
 }
 

@@ -67,6 +67,8 @@ struct Dmf {
   char *out, *pictures;
   int picture_count;         /* plots that named no file */
   const char **value_fields; /* of dmf_value_field */
+  DmfName *names;            /* of dmf_name */
+  int name_count;
   volatile sig_atomic_t stop;
   volatile sig_atomic_t calm; /* never set: what evaluators heed once they have a partial result */
   ExprPool *pool;
