@@ -107,19 +107,20 @@ class Session:
     s["theory"].loss, s["theory.loss - nets.loss"].stderr
 
     threads: how many solvers use (0: all); seed: of solver calls that name none; out: the directory
-    of files that scripts write; interactive: expressions alone on a line are shown, as at the prompt.
+    of files that scripts write; interactive: expressions alone on a line are shown, as at the prompt;
+    partial: an interrupted run goes on with what its solver has so far.
 
     progress(stage, done, total) is told how far a solver is, and a last time with stage None;
     print(text) takes what scripts print, which else goes to sys.stdout. They, and wrote(path) and
     show(expression, value), are called while a script runs and may not use the session."""
 
-    def __init__(self, *, threads=0, seed=None, out=None, interactive=False, color=False, pictures=None,
+    def __init__(self, *, threads=0, seed=None, out=None, interactive=False, partial=False, color=False, pictures=None,
                  progress=None, print=None, show=None, wrote=None):
         self._messages = []
         self._values = {}
         self._lock = threading.Lock()
         self._print = print
-        config = c.Config(color=color, interactive=interactive, threads=threads, has_seed=seed is not None,
+        config = c.Config(color=color, interactive=interactive, partial=partial, threads=threads, has_seed=seed is not None,
                           seed=seed or 0, quiet=progress is None,
                           out=None if out is None else os.fsencode(out),
                           pictures=None if pictures is None else os.fsencode(pictures))

@@ -21,6 +21,39 @@ def header():
         return file.read()
 
 
+def members_of(struct):
+    """The members of a structure of dmf.h, in order."""
+    body = re.search(rf"struct {struct} \{{(.*?)\n\}}", header(), re.S)[1]
+    names = []
+    for declaration in re.sub(r"/\*.*?\*/", "", body, flags=re.S).split(";"):
+        called = re.search(r"\(\*(\w+)\)\(", declaration)
+        names += [called[1]] if called else re.findall(r"(\w+)(?:\[\w+\])?\s*(?=,|$)", declaration)
+    return names
+
+
+class Structures(unittest.TestCase):
+    def test_members(self):
+        from dmf import _library
+
+        for name in ("Diagnostic", "Array", "Axis", "Value", "Config", "Call"):
+            fields = [field for field, _ in getattr(_library, name)._fields_]
+            self.assertEqual(fields, members_of("Dmf" + name), name)
+
+
+class Manual(unittest.TestCase):
+    def test_members(self):
+        """dmf(3) has every function of dmf.h and every member of its structures."""
+        with open(os.path.join(srcdir, "man", "dmf.3"), encoding="utf-8") as file:
+            page = file.read()
+        explained = set()
+        for line in re.findall(r"^\.It Fa (.*)$", page, re.M):
+            explained.update(re.findall(r"\w+", line))
+        for struct in re.findall(r"struct (Dmf\w+) \{", header()):
+            self.assertEqual([name for name in members_of(struct) if name not in explained], [], struct)
+        for function in set(re.findall(r"\b(dmf_\w+)\(", header())):
+            self.assertRegex(page, rf"Fn {function}\b")
+
+
 class Documents(unittest.TestCase):
     def test_python(self):
         out = io.StringIO()
@@ -34,9 +67,7 @@ class Documents(unittest.TestCase):
         for function in re.findall(r":(dmf_\w+), libdmf", text):
             self.assertIn(f"{function}(", declared)
         members = re.findall(r"^    (\w+)::", text, re.M)
-        struct = re.search(r"typedef struct DmfArray \{(.*?)\} DmfArray;", declared, re.S)[1]
-        struct = re.sub(r"/\*.*?\*/", "", struct, flags=re.S)
-        self.assertEqual(members, re.findall(r"(\w+)(?:\[\w+\])?;", struct))
+        self.assertEqual(members, members_of("DmfArray"))
 
 
 if __name__ == "__main__":
