@@ -57,6 +57,8 @@ static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *me
 %token ASSERT "'assert'" TO "'to'" DATASET "'dataset'" MODEL "'model'" TRAINING "'training'"
 %token ACTIVATION "'activation'" LOSS "'loss'" FUNCTION "'function'" LAYER "'layer'" OF "'of'"
 %token RETURN "'return'" WHILE "'while'"
+%token SYSTEM "'system'" POPULATION "'population'" MATRIX "'matrix'"
+%token STATE "'state'" MOVES "'step'" OBSERVE "'observe'" GAIN "'+='" SCALE "'*='"
 %token ARROW "'->'" DOTDOT "'..'" LE "'<='" GE "'>='" EQ "'=='" NE "'!='" TRANSPOSE "a single quote"
 
 %left ARROW
@@ -72,8 +74,8 @@ static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *me
 %right '^'
 
 %type <node> signal step line statement when otherwise block entry_line expr primary item argument subscript bound
-%type <node> param
-%type <kids> lines steps entries items exprs arguments argument_list subscripts params param_list signals
+%type <node> param part move
+%type <kids> lines parts moves names matrix_names traits steps entries items exprs arguments argument_list subscripts params param_list signals
 %type <code> declarer definer
 
 %%
@@ -120,6 +122,7 @@ statement:
                                         { $$ = build_family(build, @$, $2, $7, $4, $9); }
 | FUNCTION NAME '(' params ')' OF signals block
                                         { $$ = build_family(build, @$, $2, $7, $4, $8); }
+| SYSTEM NAME '{' parts '}'            { $$ = NAMED(AST_SYSTEM, $2, $4); }
 | LAYER NAME '(' params ')' OF signal '{' steps '}'
                                         { $$ = NAMED(AST_LAYER, $2, ADD(ADD($4, $7), build_node(build, AST_BLOCK, @9, $9))); }
 ;
@@ -141,6 +144,56 @@ step:
 | NAME '=' expr                         { $$ = NAMED(AST_ASSIGN, $1, KIDS(1, $3)); }
 | RETURN expr                           { $$ = NODE(AST_RETURN, KIDS(1, $2)); }
 | FOR NAME IN expr '{' steps '}'        { $$ = NAMED(AST_FOR, $2, KIDS(2, $4, build_node(build, AST_BLOCK, @5, $6))); }
+| error RESUME                          { yyerrok; $$ = NODE(AST_BROKEN, KIDS(0)); }
+;
+
+parts:
+  part                                  { $$ = $1 ? KIDS(1, $1) : KIDS(0); }
+| parts NEWLINE part                    { $$ = $3 ? ADD($1, $3) : $1; }
+;
+
+part:
+  %empty                                { $$ = NULL; }
+| NAME '=' expr                         { $$ = NAMED(AST_ASSIGN, $1, KIDS(1, $3)); }
+| POPULATION param_list                 { $$ = NODE(AST_POPULATION, $2); }
+| MATRIX matrix_names ':' names traits  { $$ = NODE(AST_MATRIX, KIDS(3, build_node(build, AST_BLOCK, @2, $2), build_node(build, AST_BLOCK, @4, $4), build_node(build, AST_BLOCK, @5, $5))); }
+| STATE NAME '=' expr                   { $$ = NAMED(AST_STATE, $2, KIDS(1, $4)); }
+| primary GAIN expr                     { $$ = OP(AST_UPDATE, '+', KIDS(2, $1, $3)); }
+| primary SCALE expr                    { $$ = OP(AST_UPDATE, '*', KIDS(2, $1, $3)); }
+| FOR NAME IN expr '{' parts '}'        { $$ = NAMED(AST_FOR, $2, KIDS(2, $4, build_node(build, AST_BLOCK, @5, $6))); }
+| MOVES '{' moves '}'                   { $$ = NODE(AST_STEP, $3); }
+| error RESUME                          { yyerrok; $$ = NODE(AST_BROKEN, KIDS(0)); }
+;
+
+names:
+  signal ARROW signal                   { $$ = KIDS(2, $1, $3); }
+;
+
+matrix_names:
+  param                                 { $$ = KIDS(1, $1); }
+| NAME '[' expr ']'                     { $$ = KIDS(1, build_named(build, AST_PARAM, @$, $1, KIDS(1, $3))); }
+| matrix_names ',' param                { $$ = ADD($1, $3); }
+| matrix_names ',' NAME '[' expr ']'    { $$ = ADD($1, build_named(build, AST_PARAM, @3, $3, KIDS(1, $5))); }
+;
+
+traits:
+  %empty                                { $$ = KIDS(0); }
+| '(' items ')'                         { $$ = $2; }
+;
+
+moves:
+  move                                  { $$ = $1 ? KIDS(1, $1) : KIDS(0); }
+| moves NEWLINE move                    { $$ = $3 ? ADD($1, $3) : $1; }
+;
+
+move:
+  %empty                                { $$ = NULL; }
+| NAME '=' expr                         { $$ = NAMED(AST_ASSIGN, $1, KIDS(1, $3)); }
+| OBSERVE NAME '=' expr                 { $$ = NAMED(AST_OBSERVE, $2, KIDS(1, $4)); }
+| primary GAIN expr                     { $$ = OP(AST_UPDATE, '+', KIDS(2, $1, $3)); }
+| primary SCALE expr                    { $$ = OP(AST_UPDATE, '*', KIDS(2, $1, $3)); }
+| FOR NAME IN expr '{' moves '}'        { $$ = NAMED(AST_FOR, $2, KIDS(2, $4, build_node(build, AST_BLOCK, @5, $6))); }
+| expr                                  { $$ = NODE(AST_EXPRESSION, KIDS(1, $1)); }
 | error RESUME                          { yyerrok; $$ = NODE(AST_BROKEN, KIDS(0)); }
 ;
 
@@ -279,7 +332,7 @@ typedef struct Expected {
 } Expected;
 
 static const int statement_starts[] = {IMPORT, PLOT, SAVE, ASSERT, FOR, WHILE, RETURN, DATASET, MODEL, TRAINING,
-                                       ACTIVATION, LOSS, FUNCTION, LAYER, NUMBER, 0};
+                                       ACTIVATION, LOSS, FUNCTION, LAYER, SYSTEM, NUMBER, 0};
 static const int operand_starts[] = {NAME, STRING, '(', '[', '-', NOT, IF, 0};
 static const int operators[] = {ARROW, OR, AND, '<', '>', LE, GE, EQ, NE, DOTDOT, '+', '-', '*',
                                 '/', '@', '^', '(', '[', '.', TRANSPOSE, WITH, FOR, '=', 0};
@@ -366,6 +419,8 @@ static const char *hint_for(const Expected *expected, yysymbol_kind_t found, Tok
                             Build *build) {
   Span begin;
   bool equals = found == YYTRANSLATE('=');
+  if (found == YYTRANSLATE(GAIN) || found == YYTRANSLATE(SCALE))
+    return "write it out, as in x = x + 1";
   if (equals && expected->complete) return hint_for_equals(tokens, build->arena);
   if (found == YYTRANSLATE(',') && expects(expected, ')')) return hint_for_comma(tokens);
   if (found == YYSYMBOL_TRANSPOSE && expected->operand) return "strings are written in \"...\"";

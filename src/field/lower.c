@@ -810,7 +810,9 @@ static void drop_parts(Program *p, const Program *base) {
   }
   free(p->phi_matrix);
   free(p->update.rate);
-  problem_free(p->problem);
+  if (p->system) expr_pool_free(p->pool);
+  system_free(p->system);
+  if (p->problem) problem_free(p->problem);
 }
 
 void program_drop(Program *p) {

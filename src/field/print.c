@@ -45,7 +45,11 @@ static void print_matrices(FILE *out, const Program *p) {
     }
     fprintf(out, "  %-6s %s → %s, entries N(0, %g), ", m->name, p->spaces[m->from].name,
             p->spaces[m->to].name, m->sigma * m->sigma);
-    if (m->rate == 0)
+    if (m->symmetric)
+      fprintf(out, "symmetry %g\n", m->tau);
+    else if (p->system)
+      fprintf(out, "independent\n");
+    else if (m->rate == 0)
       fprintf(out, "frozen\n");
     else if (m->rate == 1)
       fprintf(out, "trained\n");
@@ -118,6 +122,19 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   case OP_LSE: fprintf(out, "log Σ exp %s\n", names[0]); break;
   case OP_START: fprintf(out, "%s at t = 0\n", names[0]); break;
   case OP_SET: fprintf(out, "%s\n", names[0]); break;
+  case OP_NOISE: fprintf(out, "normal(%s)\n", p->spaces[p->variables[op->dst].space].name); break;
+  case OP_FILL: fprintf(out, "%g\n", op->factor); break;
+  case OP_CLOCK: fprintf(out, "t\n"); break;
+  case OP_SHIFT: fprintf(out, "%s shifted by %d\n", names[0], op->first[0]); break;
+  case OP_STACK:
+    for (int i = 0; i < op->src_count; i++) fprintf(out, i ? ", %s" : "[%s", names[i]);
+    fprintf(out, "]\n");
+    break;
+  case OP_RESHAPE: fprintf(out, "%s\n", names[0]); break;
+  case OP_OUTER:
+    fprintf(out, "%s + %s %sᵀ / N\n", p->matrices[op->matrix].name, names[0], names[1]);
+    break;
+  case OP_DECAY: fprintf(out, "%g %s\n", op->factor, p->matrices[op->matrix].name); break;
   case OP_LEARN: fprintf(out, "%s\n", p->matrices[op->matrix].name); break;
   case OP_MAP: print_map(out, op, names); break;
   }
@@ -255,10 +272,27 @@ static void print_ops(FILE *out, const Program *p, const char *title, int first,
   }
 }
 
+static void print_system(FILE *out, const Program *p) {
+  fprintf(out, "program of the system %s\n", p->system->name);
+  print_spaces(out, p);
+  print_matrices(out, p);
+  print_ops(out, p, "start", 0, p->start_count);
+  print_ops(out, p, "step", p->start_count, p->op_count);
+  fprintf(out, "observed\n");
+  for (int i = 0; i < p->system->field_count; i++)
+    fprintf(out, "  %-4s = %s\n", p->system->fields[i].name,
+            p->variables[p->system->fields[i].variable].name);
+}
+
 char *program_print(Program *base) {
   char *text = NULL;
   size_t length = 0;
   FILE *out = mem_stream(&text, &length);
+  if (base->system) {
+    print_system(out, base);
+    fclose(out);
+    return text;
+  }
   Program *p = program_complete(base, (Reading){.parts = 1});
   const Problem *problem = p->problem;
   fprintf(out, "program %s, trained by %s on %s\n", problem->model_name, problem->training_name,

@@ -15,6 +15,9 @@
  * pairs of rows of one block of rows, a point, are [(mu, p), q]: OP_GRAM makes them, and OP_BLEND
  * combines the rows q by them to rows p.
  *
+ * The program of a system has no inputs, no outputs and no Update: a start, which runs once, and a
+ * step. Its variables have rows of their own, and matrices meet whatever their ops say.
+ *
  * Scaling. Matrices are operators that keep fields of order one: W between populations carries
  * 1/sqrt(N), from the inputs 1/sqrt(D), and the readout gives f = w . x / (gamma N). Everything
  * that flows backward is gamma N times a derivative of f (g and z of theory.md section 1, The
@@ -28,6 +31,7 @@
 #ifndef DMF_FIELD_PROGRAM_H
 #define DMF_FIELD_PROGRAM_H
 
+#include "model/dynamics.h"
 #include "model/problem.h"
 
 typedef enum SpaceKind { SPACE_WIDE, SPACE_INPUT, SPACE_OUTPUT } SpaceKind;
@@ -65,8 +69,10 @@ typedef struct Matrix {
   /* what it meets on that side depends, neuron by neuron, on its own noise: W x responds to W^T y
    */
   bool responds_x, responds_y;
-  int features; /* the variable that x holds rows of: x itself, or what it was shifted from */
-  int fan_in;   /* entries of the vectors that a neuron reads, times N for a population */
+  int features;   /* the variable that x holds rows of: x itself, or what it was shifted from */
+  bool symmetric; /* of a system: entries (i, j) and (j, i) have correlation tau */
+  double tau;
+  int fan_in; /* entries of the vectors that a neuron reads, times N for a population */
 } Matrix;
 
 typedef struct Variable {
@@ -75,7 +81,7 @@ typedef struct Variable {
   bool backward;  /* rows (mu, p, c) rather than (mu, p) */
   bool uniform;   /* its rows are the same at all points */
   int positions;  /* A >= 1 */
-  int rows, cols; /* of a table */
+  int rows, cols; /* of a table; rows of all variables of a system */
 } Variable;
 
 /* Known numbers, [rows, cols] at all times, or [steps, rows, cols] from step to step, or from move
@@ -120,6 +126,14 @@ typedef enum OpKind {
   OP_LSE,     /* dst = log of the sum of exp(src_0) over the outputs of a point */
   OP_START,   /* dst = src_0 as it was at t = 0, which has mean zero */
   OP_SET,     /* dst, a state of the training, becomes src_0 */
+  OP_NOISE,   /* dst = fresh normal vectors */
+  OP_FILL,    /* dst = factor everywhere */
+  OP_CLOCK,   /* dst = t */
+  OP_SHIFT,   /* neuron i of dst = neuron i - first[0] of src_0, on a ring */
+  OP_STACK,   /* dst = the rows of its sources, one below the other */
+  OP_RESHAPE, /* dst = the numbers of the table src_0 in another shape */
+  OP_OUTER,   /* W += sum over rows of src_0 src_1^T / N_from */
+  OP_DECAY,   /* W *= factor */
   OP_LEARN /* W, and all that share its entries, take up the sum of force y x^T over their uses; src
             * are the forces */
 } OpKind;
@@ -137,7 +151,7 @@ typedef struct Op {
   int rows;                      /* OP_ROWS: the row map */
   int constant;                  /* OP_CONST */
   int group;                     /* OP_MOMENT: rows of a group */
-  double factor;                 /* OP_AVERAGE, OP_GRAM, OP_BLEND */
+  double factor;                 /* OP_AVERAGE, OP_GRAM, OP_BLEND, OP_FILL, OP_DECAY */
   int blocks;                    /* OP_GRAM, OP_BLEND, OP_SOFTMAX: how many blocks of rows */
   bool causal;                   /* OP_SOFTMAX */
   int first[2];                  /* OP_BLOCK: its first row and column */
@@ -235,7 +249,9 @@ typedef struct Instant {
 
 typedef struct Program {
   int references;   /* of a completed program: 1 */
-  Problem *problem; /* owned: data, training, names */
+  Problem *problem; /* owned: data, training, names; NULL of a system */
+  System *system;   /* owned: what is observed; NULL of a training */
+  int start_count;  /* ops[0..start_count) are the start of a system */
   ExprPool *pool;   /* of the expressions; belongs to the session */
 
   Space *spaces;
@@ -315,6 +331,8 @@ void find_uniform(Program *program);
 /* Lowers a checked problem; takes over the problem. Errors (what this version has no layer for) are
  * added to diags with the layer's place, and NULL is returned. */
 Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags);
+/* Lowers a system; takes it over. Variables and matrices have the same numbers in both. */
+Program *program_of_system(System *system);
 /* Matrix `again` becomes a further use of the entries of `matrix`, which stands before it: the
  * populations that it leads from and to become those of that one. */
 void program_tie(Program *program, int matrix, int again);

@@ -7,6 +7,7 @@
 
 Sizes sizes_of(const Program *program) {
   const Problem *p = program->problem;
+  if (!p) return (Sizes){0};
   return (Sizes){(size_t)p->steps + 1, (size_t)p->points, (size_t)(p->points + p->tests),
                  (size_t)p->outputs};
 }
@@ -30,7 +31,7 @@ double backward_share(const Program *p, const Matrix *m) {
 
 size_t rows_of(const Program *p, int variable) {
   const Variable *v = &p->variables[variable];
-  if (v->space == NO_SPACE) return (size_t)v->rows;
+  if (v->space == NO_SPACE || !p->problem) return (size_t)v->rows;
   bool output = p->spaces[v->space].kind == SPACE_OUTPUT;
   return sizes_of(p).all * (size_t)v->positions * (v->backward || output ? sizes_of(p).outputs : 1);
 }

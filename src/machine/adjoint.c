@@ -223,6 +223,15 @@ static void reverse_copy(Reading *r, const TapeOp *op) {
       axpy(out.cols, op->alpha, dout + (k * M + m) * lo, din + (k % in.rows * M + m) * li);
 }
 
+static void reverse_shift(Reading *r, const TapeOp *op) {
+  View in = op->arg[0], out = op->out;
+  const double *dout = bar(r, out);
+  double *din = wanted(r, in);
+  size_t n = out.cols;
+  for (size_t k = 0; k < out.rows * r->M && din && !r->failed; k++)
+    for (size_t i = 0; i < n; i++) din[k * n + shifted(i, op->by, n)] += dout[k * n + i];
+}
+
 /* darg += slope dout along one row of the result, for one observable. */
 static void add_slope(const Reading *r, const TapeOp *op, View arg, const double *slope,
                       const double *d, double *to) {
@@ -355,6 +364,7 @@ static void reverse(Reading *r, const TapeOp *op) {
   case RESHAPE: reverse_reshape(r, op); break;
   case LSE: reverse_lse(r, op); break;
   case SOFTMAX: reverse_softmax(r, op); break;
+  case SHIFT: reverse_shift(r, op); break;
   case CHOLESKY: reverse_cholesky(r, op); break;
   case SOLVE: reverse_solve(r, op); break;
   }

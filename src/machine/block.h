@@ -25,6 +25,7 @@ typedef enum TapeKind {
   RESHAPE,
   LSE,
   SOFTMAX,
+  SHIFT,
   CHOLESKY,
   SOLVE
 } TapeKind;
@@ -35,6 +36,7 @@ typedef struct TapeOp {
   double alpha;
   Transpose which;
   size_t group;
+  int by; /* of a shift */
   const TapeMap *map;
   const View *args; /* of the map; its own when recorded */
 } TapeOp;
@@ -71,6 +73,8 @@ struct Tape {
 };
 
 bool is_table(const Tape *tape, View view);
+/* i - by on a ring of n. */
+size_t shifted(size_t i, int by, size_t n);
 /* out[i, j] = beta out[i, j] + (alpha / group) sum_g <x[i group + g] y[j group + g]> over the
  * neurons of a population: the one place where they are summed. x has nx rows that are ldx apart, y
  * ny rows; out [nx / group, ny / group]. `scratch` [ny, S] serves weights. Returns the operations.

@@ -90,6 +90,20 @@ static void *begin(Machine *m, int k) {
   return NULL;
 }
 
+/* Independent entries of unit variance become entries (i, j) and (j, i) of correlation tau, with a
+ * diagonal of variance 1 + tau. */
+static void make_symmetric(size_t n, double tau, double *w) {
+  double even = sqrt((1 + tau) / 2), odd = sqrt((1 - tau) / 2);
+  for (size_t i = 0; i < n; i++) {
+    w[i * n + i] *= sqrt(2) * even;
+    for (size_t j = 0; j < i; j++) {
+      double a = even * w[i * n + j], b = odd * w[j * n + i];
+      w[i * n + j] = a + b;
+      w[j * n + i] = a - b;
+    }
+  }
+}
+
 void dense_initial(const Machine *m, int k, double *entries) {
   const Matrix *matrix = &m->p->matrices[k];
   size_t to = tape_columns(m->tape, m->population[matrix->to]),
@@ -98,6 +112,7 @@ void dense_initial(const Machine *m, int k, double *entries) {
   random_normals(m->plan.noise.seed,
                  random_stream(RANDOM_WEIGHTS, m->plan.noise.number, (uint64_t)k, 0), 0, to * from,
                  entries);
+  if (matrix->symmetric) make_symmetric(from, matrix->tau, entries);
   for (size_t i = 0; i < to * from; i++) entries[i] *= scale;
 }
 
@@ -206,4 +221,17 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
   return 8 * (copies * from * to + (from + to + (double)most_rows(p)) * history);
 }
 
-const MatrixKind dense = {"dense", begin, apply, learn, blocks, end, bytes};
+static void take(Machine *m, void *state, View y, View x) {
+  Dense *d = state;
+  if (tape_failed(m->tape)) return;
+  mat_mul_at(d->to, d->from, x.rows, 1.0 / (double)d->from, tape_data(m->tape, y), d->to,
+             tape_data(m->tape, x), d->from, 1, d->w, d->from);
+}
+
+static void decay(Machine *m, void *state, double keep) {
+  Dense *d = state;
+  (void)m;
+  for (size_t i = 0; i < d->to * d->from; i++) d->w[i] *= keep;
+}
+
+const MatrixKind dense = {"dense", begin, apply, learn, blocks, end, bytes, take, decay};

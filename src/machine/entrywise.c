@@ -106,10 +106,10 @@ static double bytes_paths(const Program *p, int matrix, double S, double steps, 
          fmax(bytes_dense(p, matrix, S, steps, record), entries_bytes(S, S));
 }
 
-const MatrixKind entrywise_dense = {"entrywise", begin_dense, apply,      learn,
-                                    blocks,      end,         bytes_dense};
+const MatrixKind entrywise_dense = {"entrywise", begin_dense, apply, learn, blocks,
+                                    end,         bytes_dense, NULL,  NULL};
 const MatrixKind entrywise_paths = {
-    "entrywise sequential", begin_paths, apply, learn, blocks, end, bytes_paths};
+    "entrywise sequential", begin_paths, apply, learn, blocks, end, bytes_paths, NULL, NULL};
 
 const MatrixKind *machine_hidden(const Program *p, bool conditioned) {
   if (is_entrywise(p) && !p->update.polar.on)

@@ -45,7 +45,8 @@ static void mark(const Program *p, bool *read, bool *marked) {
     more = false;
     for (int i = p->op_count - 1; i >= 0; i--) {
       const Op *op = &p->ops[i];
-      if (marked[i] || !(op->kind == OP_LEARN || read[op->dst])) continue;
+      bool acts = op->kind == OP_LEARN || op->kind == OP_OUTER || op->kind == OP_DECAY;
+      if (marked[i] || !(acts || read[op->dst])) continue;
       more = marked[i] = true;
       for (int k = 0; k < op->src_count; k++) read[op->src[k]] = true;
       for (int k = 0; k < p->matrix_count && op->kind == OP_LEARN; k++)
@@ -55,9 +56,22 @@ static void mark(const Program *p, bool *read, bool *marked) {
   }
 }
 
+/* Of a system: states that something reads, what changes matrices, and what is observed. */
+static void find_needed_of_system(Machine *m) {
+  const System *s = m->p->system;
+  bool *read = mem_new((size_t)m->p->variable_count + 1, sizeof *read);
+  for (int i = 0; i < s->field_count; i++) read[s->fields[i].variable] = true;
+  mark(m->p, read, m->needed);
+  free(read);
+}
+
 /* What the updates need, and what besides the observer, and the judge of divergence, need. */
 static void find_needed(Machine *m) {
   const Program *p = m->p;
+  if (p->system) {
+    find_needed_of_system(m);
+    return;
+  }
   bool *read = mem_new((size_t)p->variable_count + 1, sizeof *read);
   read[p->f] = true;
   mark(p, read, m->trains);
@@ -78,6 +92,9 @@ static int collect_blocks(const Machine *m, int space, NoiseBlock *blocks) {
   int n = 0;
   for (int k = 0; k < m->p->matrix_count; k++)
     if (m->state[k]) n += machine_kind(&m->plan, k)->blocks(m, m->state[k], space, blocks + n);
+  View lead = m->lead[space];
+  if (lead.slab >= 0 && lead.rows)
+    blocks[n++] = (NoiseBlock){tape_data(m->tape, lead), (int)lead.rows};
   return n;
 }
 
@@ -91,7 +108,7 @@ bool machine_draw(Machine *m, int space, View *noise, size_t count) {
     if (!noise_row(&m->plan.noise, S, space, m->noise_count[space]++, rows + i * S))
       m->exhausted = true;
   if (m->plan.improve && count) {
-    NoiseBlock *blocks = mem_new((size_t)(MOST_BLOCKS * m->p->matrix_count + 1), sizeof *blocks);
+    NoiseBlock *blocks = mem_new((size_t)(MOST_BLOCKS * m->p->matrix_count + 2), sizeof *blocks);
     int n = collect_blocks(m, space, blocks);
     size_t taken = 0;
     for (int i = 0; i < n; i++) taken += (size_t)blocks[i].count;
@@ -125,6 +142,18 @@ View machine_move_on(Machine *m, View w, double keep, View v, double push) {
   if (keep != 0) tape_copy(m->tape, next, keep, w);
   if (v.slab >= 0 && push != 0) tape_copy(m->tape, next, push, v);
   tape_drop(m->tape, w);
+  return next;
+}
+
+View machine_table_on(Machine *m, size_t rows, size_t cols, View w, double keep, View v,
+                      double push) {
+  Tape *tape = m->tape;
+  View next = tape_keep(tape, tape_table(tape, rows, cols, false));
+  if (w.slab >= 0 && keep != 0)
+    tape_copy(tape, view_cols(view_rows(next, 0, w.rows), 0, w.cols), keep, w);
+  if (v.slab >= 0 && push != 0)
+    tape_copy(tape, view_cols(view_rows(next, 0, v.rows), 0, v.cols), push, v);
+  tape_drop(tape, w);
   return next;
 }
 
@@ -209,6 +238,43 @@ static void run_apply(Machine *m, const Op *op, View out) {
       ->apply(m, m->state[root], op->matrix, op->kind == OP_APPLY_T, m->value[op->src[0]], out);
 }
 
+/* Fresh vectors; those of sample paths stay, so that later noise is orthogonal to them. */
+static View run_noise(Machine *m, const Op *op) {
+  int space = m->p->variables[op->dst].space;
+  size_t rows = rows_of(m->p, op->dst), before;
+  if (!m->plan.improve) return machine_noise(m, space, rows);
+  View *lead = &m->lead[space];
+  if (lead->slab < 0) *lead = tape_keep(m->tape, tape_wide(m->tape, m->population[space], 0, true));
+  before = lead->rows;
+  View noise = *lead;
+  machine_draw(m, space, &noise, rows);
+  *lead = noise;
+  return view_rows(*lead, before, rows);
+}
+
+static void run_fill(Machine *m, View out, double number) {
+  double *x = tape_data(m->tape, out);
+  for (size_t i = 0; i < out.rows * out.cols; i++) x[i] = number;
+}
+
+static void run_stack(Machine *m, const Op *op, View out) {
+  size_t row = 0;
+  for (int k = 0; k < op->src_count; k++) {
+    View part = m->value[op->src[k]];
+    tape_copy(m->tape, view_rows(out, row, part.rows), 1, part);
+    row += part.rows;
+  }
+}
+
+/* What changes a matrix. */
+static void run_change(Machine *m, const Op *op) {
+  const MatrixKind *kind = machine_kind(&m->plan, op->matrix);
+  if (op->kind == OP_DECAY)
+    kind->decay(m, m->state[op->matrix], op->factor);
+  else
+    kind->take(m, m->state[op->matrix], m->value[op->src[0]], m->value[op->src[1]]);
+}
+
 static void run_constant(Machine *m, const Op *op, View out) {
   const Constant *c = &m->p->constants[op->constant];
   size_t n = c->rows * c->cols;
@@ -227,8 +293,8 @@ static void run_start(Machine *m, const Op *op, View out) {
 }
 
 static View block_of(const Op *op, View in, const Variable *dst) {
-  return view_cols(view_rows(in, (size_t)op->first[0], (size_t)dst->rows), (size_t)op->first[1],
-                   (size_t)dst->cols);
+  View rows = view_rows(in, (size_t)op->first[0], (size_t)dst->rows);
+  return dst->space == NO_SPACE ? view_cols(rows, (size_t)op->first[1], (size_t)dst->cols) : rows;
 }
 
 static void compute(Machine *m, int i, const Op *op, View out) {
@@ -257,10 +323,18 @@ static void compute(Machine *m, int i, const Op *op, View out) {
   case OP_MIX: tape_product(m->tape, out, 1, *a, *b, which); break;
   case OP_LSE: tape_lse(m->tape, out, *a); break;
   case OP_START: run_start(m, op, out); break;
+  case OP_FILL: run_fill(m, out, op->factor); break;
+  case OP_CLOCK: run_fill(m, out, m->t); break;
+  case OP_SHIFT: tape_shift(m->tape, out, *a, op->first[0]); break;
+  case OP_STACK: run_stack(m, op, out); break;
+  case OP_RESHAPE: tape_reshape(m->tape, out, *a); break;
   case OP_INPUT:
   case OP_SEED:
   case OP_WEIGH:
   case OP_BLOCK:
+  case OP_NOISE:
+  case OP_OUTER:
+  case OP_DECAY:
   case OP_SET:
   case OP_LEARN: break;
   }
@@ -300,10 +374,15 @@ static void run_op(Machine *m, int i) {
     run_set(m, op);
     return;
   }
+  if (op->kind == OP_OUTER || op->kind == OP_DECAY) {
+    run_change(m, op);
+    return;
+  }
   const Variable *dst = &m->p->variables[op->dst];
   if (op->kind == OP_INPUT || op->kind == OP_SEED) return;
-  if (op->kind == OP_BLOCK) {
-    m->value[op->dst] = block_of(op, m->value[op->src[0]], dst);
+  if (op->kind == OP_BLOCK || op->kind == OP_NOISE) {
+    View made = op->kind == OP_NOISE ? run_noise(m, op) : block_of(op, m->value[op->src[0]], dst);
+    m->value[op->dst] = op->once ? tape_keep(m->tape, made) : made;
     return;
   }
   View out = op->kind == OP_CONST ? tape_table(m->tape, (size_t)dst->rows, (size_t)dst->cols, true)
@@ -358,8 +437,19 @@ static double largest_kernel(const Machine *m) {
   return most;
 }
 
+/* Of a system whether all that is observed, and all states, are numbers. */
+static void judge_system(Machine *m) {
+  const System *s = m->p->system;
+  for (int i = 0; i < s->field_count; i++)
+    if (!is_sane(m, s->fields[i].variable)) m->status = STATUS_NUMERICS;
+}
+
 /* STATUS_NUMERICS when training has diverged (see DIVERGED). */
 static void judge(Machine *m) {
+  if (m->p->system) {
+    judge_system(m);
+    return;
+  }
   int variable = program_observable(m->p, FIELD_LOSS, 0)->variable;
   double loss = *tape_data(m->tape, m->value[variable]);
   if (m->t == 0) {
@@ -386,19 +476,22 @@ static void measure(Machine *m) {
 }
 
 size_t machine_moves(const Program *p) {
-  return (size_t)(p->problem->steps * stages_of(p, p->how.parts));
+  return p->problem ? (size_t)(p->problem->steps * stages_of(p, p->how.parts)) : 0;
 }
 
 size_t machine_move(const Machine *m) {
   return (size_t)(m->t * stages_of(m->p, m->p->how.parts) + m->stage);
 }
 
+/* Where the ops of a step begin: the first step of a system has its start before it. */
+static int first_op(const Machine *m) { return m->t > 0 ? m->p->start_count : 0; }
+
 /* The moves of a step; the last step has none, and is only measured. */
 static void run_step(Machine *m) {
   bool last = m->t == m->plan.steps;
   int stages = last ? 1 : stages_of(m->p, m->p->how.parts);
   for (m->stage = 0; m->stage < stages && m->status == STATUS_OK; m->stage++) {
-    run_ops(m, 0, m->p->train_first);
+    run_ops(m, first_op(m), m->p->train_first);
     if (m->stage == 0 && m->status == STATUS_OK) measure(m);
     if (last || m->status != STATUS_OK) return;
     run_ops(m, m->p->train_first, m->p->op_count);
@@ -409,7 +502,9 @@ static void run_step(Machine *m) {
 /* ---- the whole ---- */
 
 const MatrixKind *machine_kind(const MachinePlan *plan, int matrix) {
-  return is_wide_matrix(plan->program, &plan->program->matrices[matrix]) ? plan->hidden : &boundary;
+  const Matrix *m = &plan->program->matrices[matrix];
+  if (m->symmetric && plan->hidden == &sequential) return &mirrored;
+  return is_wide_matrix(plan->program, m) ? plan->hidden : &boundary;
 }
 
 size_t machine_columns(size_t columns, double ratio) {
@@ -456,6 +551,8 @@ static void prepare(Machine *m) {
   m->state = mem_new((size_t)p->matrix_count + 1, sizeof *m->state);
   m->start = mem_new((size_t)p->matrix_count + 1, sizeof *m->start);
   m->noise_count = mem_new(spaces, sizeof *m->noise_count);
+  m->lead = mem_new(spaces, sizeof *m->lead);
+  for (int s = 0; s < p->space_count; s++) m->lead[s] = NO_VIEW;
   m->scale = mem_new(variables, sizeof *m->scale);
   m->needed = mem_new((size_t)p->op_count + 1, sizeof *m->needed);
   m->trains = mem_new((size_t)p->op_count + 1, sizeof *m->trains);
@@ -503,6 +600,7 @@ void machine_free(Machine *m) {
   free(m->start);
   free(m->population);
   free(m->noise_count);
+  free(m->lead);
   free(m->scale);
   free(m->needed);
   free(m->trains);

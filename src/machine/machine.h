@@ -34,8 +34,13 @@ typedef struct MatrixKind {
   void (*end)(void *state);
   /* Bytes that it takes, an upper bound, in `steps` steps with this many columns. */
   double (*bytes)(const Program *program, int matrix, double columns, double steps, bool record);
+  /* Of systems: W += sum over rows of y x^T / N_from, of as many rows; and W *= keep.
+   * NULL: none. */
+  void (*take)(Machine *m, void *state, View y, View x);
+  void (*decay)(Machine *m, void *state, double keep);
 } MatrixKind;
 
+extern const MatrixKind mirrored; /* sequential, of a symmetric matrix */
 extern const MatrixKind sequential, dense, framed, entrywise_dense, entrywise_paths, polar_dense;
 /* The kind of matrices between populations of a program: conditioned on what they meet, or dense.
  */
@@ -94,6 +99,7 @@ struct Machine {
   void **state;     /* [matrix] */
   int *population;  /* [space]: as the tape numbers them, -1 where it is none */
   int *noise_count; /* [space] */
+  View *lead;       /* [space]: noise of a system that later noise is made orthogonal to */
   double *scale;    /* [variable]: root mean square at t = 0 of the largest row, wide ones */
   bool *trains;     /* [op]: what training needs */
   bool *needed;     /* [op] */
@@ -151,6 +157,10 @@ View machine_move_on(Machine *m, View w, double keep, View v, double push);
 /* x = L q + rest, with new directions in the orthonormal q where they are needed; returns L [rows,
  * q.rows]. `rest` is no view where nothing is left. */
 View machine_meet(Machine *m, View *q, View x, View *rest);
+/* keep w + push v as a new table [rows, cols] that stays: both may be smaller, or no view. w is not
+ * wanted any more. */
+View machine_table_on(Machine *m, size_t rows, size_t cols, View w, double keep, View v,
+                      double push);
 /* What use `use` of a matrix met last: its coordinates in the basis of its side, and the noise of
  * the images on the other side as it was then, whose products with what was met are its response in
  * the other basis. */

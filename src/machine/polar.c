@@ -142,4 +142,4 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
   return 8 * (4 * from * to + 2 * to * to + (double)outer_rows(p, matrix) * to);
 }
 
-const MatrixKind polar_dense = {"polar", begin, apply, learn, blocks, end, bytes};
+const MatrixKind polar_dense = {"polar", begin, apply, learn, blocks, end, bytes, NULL, NULL};

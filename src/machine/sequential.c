@@ -187,19 +187,6 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
   tape_product(tape, out, 1, mixed, other->q, AS_IS);
 }
 
-/* next = keep w + push v, for tables that may have grown since; w is not wanted any more. */
-static View moved_on(Machine *m, size_t rows, size_t cols, View w, double keep, View v,
-                     double push) {
-  Tape *tape = m->tape;
-  View next = tape_keep(tape, tape_table(tape, rows, cols, false));
-  if (w.slab >= 0 && keep != 0)
-    tape_copy(tape, view_cols(view_rows(next, 0, w.rows), 0, w.cols), keep, w);
-  if (v.slab >= 0 && push != 0)
-    tape_copy(tape, view_cols(view_rows(next, 0, v.rows), 0, v.cols), push, v);
-  tape_drop(tape, w);
-  return next;
-}
-
 /* table += rate sum force x^T y in the bases, over the uses. */
 static void take_up(Machine *m, const Sequential *s, double rate, const View *force, View table) {
   Tape *tape = m->tape;
@@ -314,12 +301,12 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   size_t rows = s->x.q.rows, cols = s->y.q.rows;
   if (rows && cols && (learns || s->learned.slab >= 0)) {
     if (move->push != 0) {
-      s->velocity = moved_on(m, rows, cols, s->velocity, move->beta, NO_VIEW, 0);
+      s->velocity = machine_table_on(m, rows, cols, s->velocity, move->beta, NO_VIEW, 0);
       take_up(m, s, 1, force, s->velocity);
     }
     if (move->polar.on && m->t == 0 && !tape_failed(m->tape)) remember_start(m, s, force);
     View taken = move->polar.on ? polar_table(m, s, move, force) : s->velocity;
-    s->learned = moved_on(m, rows, cols, s->learned, move->keep, taken, move->push);
+    s->learned = machine_table_on(m, rows, cols, s->learned, move->keep, taken, move->push);
     if (move->pull != 0) take_up(m, s, move->pull, force, s->learned);
   }
   s->share *= move->keep;
@@ -341,10 +328,29 @@ MetSide sequential_side(const Machine *m, int matrix, bool back) {
 
 static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
   const Matrix *m = &p->matrices[matrix];
-  double rows = (double)most_rows(p), rank = fmin(steps * (double)rows_of(p, m->y), S);
+  double rows = (double)most_rows(p), met_rows = m->y < 0 ? rows : (double)rows_of(p, m->y),
+         rank = fmin(steps * met_rows, S);
   double bases = 2 * 3 * rank * S, tables = 3 * rank * rank + 4 * rows * rank;
   double met = 4 * rows * S;
   return 8 * (2 * bases + (record ? steps : 1) * (tables + met));
 }
 
-const MatrixKind sequential = {"sequential", begin, apply, learn, blocks, end, bytes};
+/* M gains the product of the coordinates. Directions need images when something acts on them. */
+static void take(Machine *m, void *state, View y, View x) {
+  Sequential *s = state;
+  View rest, a = machine_meet(m, &s->x.q, x, &rest), b = machine_meet(m, &s->y.q, y, &rest);
+  if (tape_failed(m->tape)) return;
+  s->learned = machine_table_on(m, s->x.q.rows, s->y.q.rows, s->learned, 1, NO_VIEW, 0);
+  tape_product(m->tape, view_cols(view_rows(s->learned, 0, a.cols), 0, b.cols), 1, a, b,
+               TRANSPOSE_A);
+}
+
+static void decay(Machine *m, void *state, double keep) {
+  Sequential *s = state;
+  s->share *= keep;
+  if (s->learned.slab >= 0)
+    s->learned =
+        machine_table_on(m, s->learned.rows, s->learned.cols, s->learned, keep, NO_VIEW, 0);
+}
+
+const MatrixKind sequential = {"sequential", begin, apply, learn, blocks, end, bytes, take, decay};

@@ -433,6 +433,22 @@ void tape_reshape(Tape *tape, View out, View in) {
         from[i / in.cols * tape_stride(tape, in) + i % in.cols];
 }
 
+size_t shifted(size_t i, int by, size_t n) {
+  return (size_t)(((long long)i - by % (long long)n + (long long)n) % (long long)n);
+}
+
+void tape_shift(Tape *tape, View out, View in, int by) {
+  if (tape->failed) return;
+  TapeOp *op = record(tape, SHIFT, out, 1);
+  op->arg[0] = in;
+  op->by = by;
+  for (size_t r = 0; r < out.rows; r++) {
+    const double *from = tape_data(tape, view_rows(in, r, 1));
+    double *to = tape_data(tape, view_rows(out, r, 1));
+    for (size_t i = 0; i < out.cols; i++) to[i] += from[shifted(i, by, out.cols)];
+  }
+}
+
 void tape_lse(Tape *tape, View out, View in) {
   if (tape->failed) return;
   record(tape, LSE, out, 1)->arg[0] = in;

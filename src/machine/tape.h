@@ -125,6 +125,8 @@ void tape_copy(Tape *tape, View out, double alpha, View in);
 void tape_map(Tape *tape, View out, const TapeMap *map, const View *args);
 /* Tables: out += the numbers of in, in order, in another shape. */
 void tape_reshape(Tape *tape, View out, View in);
+/* Wide: neuron i of out gains what neuron i - by of in has, on a ring. */
+void tape_shift(Tape *tape, View out, View in, int by);
 /* Tables of one column: out[i] = log sum_k exp(in[i group + k]). */
 void tape_lse(Tape *tape, View out, View in);
 /* Tables: every row of out is the softmax of that row of in; with a `period` only over the columns

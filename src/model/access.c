@@ -5,6 +5,7 @@
 #include "model/eval.h"
 #include "model/forward.h"
 #include "model/trail.h"
+#include "model/system.h"
 #include "base/memory.h"
 #include "syntax/habits.h"
 
@@ -273,6 +274,7 @@ Value *eval_index(Eval *eval, const Ast *node) {
   case VALUE_LIST: return index_list(eval, node, base, &subscripts);
   case VALUE_FAMILY: return index_family(eval, node, base, &subscripts);
   case VALUE_SYMBOL:
+    if (eval->system) return system_part(eval, node->span, base, subscripts.count, subscripts.list);
     if (subscripts.count == 1 && subscripts.list[0].kind == SUBSCRIPT_AT)
       return forward_position(eval, node->span, base, subscripts.list[0].at);
     return eval_error(eval, node->span, "x[0] is the first", "a position is one whole number");
@@ -303,6 +305,7 @@ static const char **result_names(const Result *result, bool errors) {
 const char **value_fields(const Value *value, bool errors) {
   if (value->kind == VALUE_STDERR) return result_names(value->result, true);
   if (value->kind == VALUE_RESULT) return result_names(value->result, errors);
+  if (value->kind == VALUE_SYSTEM) return system_keys(value);
   if (value->kind != VALUE_DECLARED) return NULL;
   const char **names = mem_new(DECLARED_MAX_KEYS + 1, sizeof *names);
   for (int i = 0; declared_key(value->declared.kind, i); i++)
@@ -379,6 +382,7 @@ Value *eval_field(Eval *eval, const Ast *node) {
   case VALUE_RESULT: return result_field(eval, node, base->result, false);
   case VALUE_STDERR: return result_field(eval, node, base->result, true);
   case VALUE_DECLARED: return declared_field(eval, node, base);
+  case VALUE_SYSTEM: return system_key(eval, node, base);
   default:
     if (value_is_numeric(base) && strcmp(node->name, "stderr") == 0)
       return error_field(eval, node, base);

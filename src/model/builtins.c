@@ -59,6 +59,9 @@ static Array *take(Call *call, int i) {
   array_drop(array);
   if (value_is_numeric(value))
     eval_starve(call->eval, call->span);
+  else if (value->kind == VALUE_SYMBOL && call->eval->system)
+    eval_error(call->eval, call->span, "averages over neurons are mean(x), dot(x, y), gram(x, y)",
+               "'%s' cannot be used on what a system computes", call->row->name);
   else if (value->kind == VALUE_SYMBOL)
     eval_error(call->eval, call->span,
                "an activation is made of arithmetic, if, and functions such as tanh",
@@ -385,6 +388,20 @@ Value *builtin_softmax(Call *call) {
   return call_give(call, array, why);
 }
 
+/* What belongs in the body of a system and stands elsewhere, or is given something else. */
+static Value *of_systems(Call *call) {
+  return eval_error(call->eval, call->span, "system NAME { population cells ... step { ... } }",
+                    call->eval->system ? "'%s' works on what a system declares"
+                                       : "'%s' belongs in the body of a system",
+                    call->row->name);
+}
+Value *builtin_normal(Call *call) { return of_systems(call); }
+Value *builtin_uniform(Call *call) { return of_systems(call); }
+Value *builtin_two_time(Call *call) { return of_systems(call); }
+Value *builtin_mix(Call *call) { return of_systems(call); }
+Value *builtin_stack(Call *call) { return of_systems(call); }
+Value *builtin_push(Call *call) { return of_systems(call); }
+Value *builtin_shift(Call *call) { return of_systems(call); }
 Value *builtin_solve(Call *call) { return binary(call, array_solve); }
 Value *builtin_inv(Call *call) { return unary(call, array_inverse); }
 Value *builtin_det(Call *call) { return unary(call, array_det); }

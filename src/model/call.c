@@ -6,6 +6,7 @@
 #include "model/draws.h"
 #include "model/forward.h"
 #include "model/trail.h"
+#include "model/system.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -222,7 +223,8 @@ static Value *run_builtin(Eval *eval, Span span, Value *callee, Arguments *argum
                .places = arguments->places,
                .nodes = arguments->nodes,
                .count = arguments->count};
-  Value *value = row->run(&call);
+  Value *value = eval->system ? system_call(&call) : NULL;
+  if (!value) value = row->run(&call);
   if (value->kind == VALUE_OPTIMIZER)
     remember_call(value, callee, arguments->values, arguments->places);
   note_builtin(eval, value, callee, arguments);

@@ -5,6 +5,7 @@
 #include "model/data.h"
 #include "model/forward.h"
 #include "model/optimizer.h"
+#include "model/system.h"
 
 #include <ctype.h>
 #include <limits.h>
@@ -435,9 +436,10 @@ void declare(Eval *eval, const Ast *node) {
 Value *declare_variant(Eval *eval, const Ast *node) {
   Value *base = eval_expression(eval, node->kid[0]);
   if (base->kind == VALUE_BROKEN || base->kind == VALUE_UNKNOWN) return base;
+  if (base->kind == VALUE_SYSTEM) return system_variant(eval, node, base);
   if (base->kind != VALUE_DECLARED)
     return eval_error(eval, node->kid[0]->span, NULL,
-                      "only a dataset, model or training has variants, not %s",
+                      "only a dataset, model, training or system has variants, not %s",
                       value_describe(base));
   const Declared *declared = &base->declared;
   Draft draft = {.kind = declared->kind, .name = declared->name, .span = declared->span};
@@ -449,6 +451,7 @@ Value *declare_variant(Eval *eval, const Ast *node) {
 
 Value *declare_replace(Eval *eval, const Value *base, const char *key, Span key_span, Value *value,
                        Span span) {
+  if (base->kind == VALUE_SYSTEM) return system_replace(eval, base, key, key_span, value, span);
   const Declared *declared = &base->declared;
   Draft draft = {.kind = declared->kind, .name = declared->name, .span = declared->span};
   memcpy(draft.slot, declared->slot, sizeof draft.slot);

@@ -131,6 +131,12 @@ static void take_contents(Digest *digest, const Value *value) {
     take_values(digest, value->optimizer.args, value->optimizer.builtin->builtin.signature->count);
     break;
   case VALUE_DECLARED: take_values(digest, value->declared.slot, DECLARED_MAX_KEYS); break;
+  case VALUE_SYSTEM:
+    take_function(digest, value->dynamics.node);
+    take_values(digest, value->dynamics.key, value->dynamics.count);
+    break;
+  case VALUE_POPULATION: mix(digest, (uint64_t)value->population); break;
+  case VALUE_TERM:
   case VALUE_CURVE:
     take_array(digest, value->curve.x);
     take_array(digest, value->curve.y);

@@ -6,6 +6,7 @@
 #include "base/work.h"
 #include "model/declare.h"
 #include "model/forward.h"
+#include "model/system.h"
 #include "syntax/habits.h"
 
 #include <math.h>
@@ -548,6 +549,7 @@ static void execute(Eval *eval, const Ast *node) {
     if (eval->dry) check_later(eval, node);
     break;
   case AST_DECLARE: declare(eval, node); break;
+  case AST_SYSTEM: declare_system(eval, node); break;
   case AST_IMPORT: eval->host->import(eval, node); break;
   case AST_PRINT: print(eval, node); break;
   case AST_PLOT: plot(eval, node); break;

@@ -132,6 +132,7 @@ struct Eval {
   const Frame *frames;     /* the functions under way */
   struct Forward *forward; /* the layer whose body is evaluated, or NULL */
   Standin *standin;        /* or NULL */
+  struct Builder *system;  /* the system whose body is evaluated, or NULL */
   const Ast **functions;   /* declared in this check: their bodies are still to be checked */
   int function_count;
 };

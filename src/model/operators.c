@@ -3,6 +3,7 @@
 #include "model/eval.h"
 #include "model/forward.h"
 #include "model/trail.h"
+#include "model/system.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -55,6 +56,7 @@ Value *eval_prim(Eval *eval, Span span, Prim prim, Value *a, Value *b) {
   Value *early = broken_or_unknown(eval, a, b);
   if (early) return early;
   if (a->kind == VALUE_SYMBOL || (b && b->kind == VALUE_SYMBOL)) {
+    if (eval->system) return system_prim(eval, span, prim, a, b);
     if (!is_scalar(a) || (b && !is_scalar(b)))
       return eval_error(eval, span, NULL, "cannot combine %s with %s", value_describe(a),
                         value_describe(b));
@@ -94,6 +96,10 @@ static Value *choose_array(Eval *eval, Span span, Value *condition, Value *yes, 
 static Value *choose(Eval *eval, Span span, Value *condition, Value *yes, Value *no) {
   Value *early = broken_or_unknown(eval, yes, no);
   if (early) return early;
+  bool of_system = eval->system && (condition->kind == VALUE_SYMBOL || yes->kind == VALUE_SYMBOL ||
+                                    no->kind == VALUE_SYMBOL);
+  if (of_system && value_is_numeric(condition) + (condition->kind == VALUE_SYMBOL))
+    return system_choose(eval, span, condition, yes, no);
   if (condition->kind == VALUE_SYMBOL) {
     if (!is_scalar(yes) || !is_scalar(no))
       return eval_error(eval, span, NULL, "both branches must be numbers here, not %s",
@@ -158,6 +164,9 @@ static Value *join_strings(Eval *eval, Span span, const Value *a, const Value *b
 static Value *matrix_product(Eval *eval, Span span, Value *a, Value *b) {
   Value *early = broken_or_unknown(eval, a, b);
   if (early) return early;
+  bool of_system = a->kind == VALUE_MATRIX || b->kind == VALUE_MATRIX || a->kind == VALUE_SYMBOL ||
+                   b->kind == VALUE_SYMBOL;
+  if (eval->system && of_system) return system_product(eval, span, a, b);
   if (a->kind == VALUE_MATRIX) return forward_apply(eval, span, a, b);
   if (a->kind == VALUE_SYMBOL && eval->forward) return forward_blend(eval, span, a, b);
   const Value *odd = a->kind != VALUE_ARRAY ? a : b->kind != VALUE_ARRAY ? b : NULL;
@@ -171,6 +180,8 @@ static Value *matrix_product(Eval *eval, Span span, Value *a, Value *b) {
 }
 
 static Value *transpose(Eval *eval, Span span, Value *a) {
+  if (eval->system && (a->kind == VALUE_MATRIX || a->kind == VALUE_SYMBOL))
+    return system_transpose(eval, span, a);
   if (a->kind == VALUE_MATRIX) return forward_transpose(eval, span, a);
   if (a->kind != VALUE_ARRAY) {
     Value *early = broken_or_unknown(eval, a, NULL);
@@ -227,6 +238,9 @@ static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   if (early) return early;
   if (op == '*' && (a->kind == VALUE_CHAIN || b->kind == VALUE_CHAIN))
     return a->kind == VALUE_CHAIN ? chain_repeat(eval, node, b, a) : chain_repeat(eval, node, a, b);
+  if (op == '*' && (a->kind == VALUE_TERM || b->kind == VALUE_TERM))
+    return a->kind == VALUE_TERM ? system_scale_term(eval, node->span, a, b)
+                                 : system_scale_term(eval, node->span, b, a);
   if (op == '*' && a->kind == VALUE_NUMBER && b->kind == VALUE_MATRIX)
     return forward_scale(eval, node->span, b, a);
   if (a->kind == VALUE_STRING && b->kind == VALUE_STRING)
@@ -256,6 +270,8 @@ static Value *operate(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   case '\'': return transpose(eval, node->span, a);
   case AST_NOT: return not(eval, node->span, a);
   case '-':
+    if (!b && a->kind == VALUE_TERM)
+      return system_scale_term(eval, node->span, a, value_number(&eval->heap, -1));
     if (!b) return eval_prim(eval, node->span, PRIM_NEG, a, NULL);
     break;
   }

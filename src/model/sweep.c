@@ -72,7 +72,8 @@ static bool apply(const SweepAxis *axis, Eval *eval, int i) {
   Value *new = declare_replace(eval, old, node->name, node->name_span, value, span);
   if (new->kind == VALUE_BROKEN) return false;
   replace(eval, axis->name, new, node->name_span);
-  if (new->declared.kind == DECLARED_DATASET) replace_dataset(eval, old, new, span);
+  if (new->kind == VALUE_DECLARED &&new->declared.kind == DECLARED_DATASET)
+    replace_dataset(eval, old, new, span);
   return true;
 }
 
@@ -156,10 +157,10 @@ char *sweep_place(const Sweep *sweep, int point) {
 static bool is_declared(Eval *eval, const Ast *argument, const Ast *target) {
   const Binding *binding = target->kind == AST_NAME ? scope_find(eval->scope, target->name) : NULL;
   const Value *value = binding ? binding->value : eval_expression(eval, target);
-  if (binding && value->kind == VALUE_DECLARED) return true;
+  if (binding && (value->kind == VALUE_DECLARED || value->kind == VALUE_SYSTEM)) return true;
   if (value->kind != VALUE_BROKEN && value->kind != VALUE_UNKNOWN)
     eval_error(eval, target->span, NULL,
-               "'%s' is swept, but this is not the name of a dataset, model or training",
+               "'%s' is swept, but this is not the name of a dataset, model, training or system",
                argument->name);
   return false;
 }

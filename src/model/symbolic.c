@@ -136,9 +136,12 @@ const Expr *eval_activation(Eval *eval, Span span, Value *value) {
     return NULL;
   }
   struct Forward *outer = eval->forward;
+  struct Builder *system = eval->system;
+  eval->system = NULL;
   eval->forward = NULL; /* its argument is a number, not a variable of the layer under way */
   Value *image = eval_apply(eval, span, value, argument(eval, 0));
   eval->forward = outer;
+  eval->system = system;
   return as_expr(eval, body_span(value, span), function_name(value), image);
 }
 

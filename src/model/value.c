@@ -42,6 +42,13 @@ static void drop_declared(Declared *declared) {
   for (int i = 0; i < DECLARED_MAX_KEYS; i++) value_drop(declared->slot[i]);
 }
 
+static void drop_dynamics(Dynamics *dynamics) {
+  for (int i = 0; i < dynamics->count; i++) value_drop(dynamics->key[i]);
+  free(dynamics->key);
+  free(dynamics->place);
+  free(dynamics->given);
+}
+
 static void drop_link(Link *link) {
   value_drop(link->maker);
   for (int i = 0; i < link->count; i++) value_drop(link->args[i]);
@@ -68,6 +75,7 @@ static void drop_contents(Value *value) {
   case VALUE_LINK: drop_link(&value->link); break;
   case VALUE_OPTIMIZER: drop_optimizer(&value->optimizer); break;
   case VALUE_DECLARED: drop_declared(&value->declared); break;
+  case VALUE_SYSTEM: drop_dynamics(&value->dynamics); break;
   case VALUE_RESULT:
   case VALUE_STDERR: result_drop(value->result); break;
   case VALUE_CURVE:
@@ -244,6 +252,10 @@ const char *value_describe(const Value *value) {
   case VALUE_DECLARED:
     snprintf(text, ROOM, "a %s", declared_kind_name(value->declared.kind));
     return text;
+  case VALUE_SYSTEM: return "a system";
+  case VALUE_POPULATION: return "a population";
+  case VALUE_TERM:
+    return value->term.kind == TERM_OUTER ? "an outer product" : "a table over pairs of times";
   case VALUE_RESULT: return "a result";
   case VALUE_CURVE: return "a curve";
   case VALUE_STDERR: return "the standard errors of a result";

@@ -32,7 +32,10 @@ typedef enum ValueKind {
   VALUE_MATRIX, /* in the body of a layer */
   VALUE_OPTIMIZER,
   VALUE_DECLARED, /* a dataset, model or training */
-  VALUE_CURVE,    /* y against x, for plot */
+  VALUE_SYSTEM,
+  VALUE_POPULATION, /* in the body of a system */
+  VALUE_TERM,       /* there: what is no vector and no number */
+  VALUE_CURVE,      /* y against x, for plot */
   VALUE_RESULT,
   VALUE_STDERR, /* the standard errors of a result, by field */
   VALUE_FAMILY  /* all layers of one field of a result */
@@ -87,6 +90,25 @@ typedef enum CurveStyle { CURVE_AUTO, CURVE_LINE, CURVE_DASHED, CURVE_POINTS } C
 
 enum { DECLARED_MAX_KEYS = 12 };
 
+/* A system: its declaration, and the values of its keys in their order there. */
+typedef struct Dynamics {
+  const Ast *node;
+  Value **key;
+  Span *place;
+  bool *given; /* rather than computed as the declaration says */
+  int count;
+} Dynamics;
+
+/* What may stand behind += of a matrix, or `observe`. */
+typedef enum TermKind {
+  TERM_OUTER,   /* sum over rows of of[0] of[1]^T */
+  TERM_TWO_TIME /* <x(t) x(s)> of of[0] */
+} TermKind;
+typedef struct Term {
+  TermKind kind;
+  const Expr *of[2];
+} Term;
+
 /* A declaration: the value of every key, in the order of its key table (model/declare.h). */
 typedef struct Declared {
   DeclaredKind kind;
@@ -134,6 +156,9 @@ struct Value {
     } matrix;
     Optimizer optimizer;
     Declared declared;
+    Dynamics dynamics;
+    int population;
+    Term term;
     Result *result;
     struct {
       Array *x, *y; /* [n]; [n], or [n, k] for k curves */

@@ -347,6 +347,7 @@ static void write_call(Writer *w, const Call *call) {
   char *arguments = mem_string("");
   for (int i = 0; i < call->count; i++) {
     const char *name = call_argument_name(call, i);
+    if (call->args[i]->kind == VALUE_NONE) continue;
     char *value = value_text(w, name, call->args[i]);
     mem_append(&arguments, "%s%s = %s", i ? ", " : "", name, value);
     free(value);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Opening and closing a session, and running texts in it. */
 #include "session/session.h"
+#include "model/system.h"
 #include "base/memory.h"
 #include "base/plain.h"
 #include "base/work.h"
@@ -268,6 +269,13 @@ static char *declared_text(const Scope *scope) {
 
 static void check_setting(Dmf *dmf, const Setting *setting, const Scope *scope) {
   const Binding *binding = scope_find(scope, setting->name);
+  if (binding && binding->value->kind == VALUE_SYSTEM) {
+    const char **keys = system_keys(binding->value);
+    diag_error(&dmf->diags, STATUS_USAGE, (Span){0}, suggest_hint(setting->key, keys),
+               "--set: system '%s' has no key '%s'", setting->name, setting->key);
+    free(keys);
+    return;
+  }
   if (binding && binding->value->kind == VALUE_DECLARED) {
     const char *keys[DECLARED_MAX_KEYS + 1] = {NULL};
     for (int i = 0; declared_key(binding->value->declared.kind, i); i++)

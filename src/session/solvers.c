@@ -9,6 +9,7 @@
 #include "solve/observe.h"
 #include "solve/run.h"
 #include "solve/solve.h"
+#include "session/systems.h"
 
 #include <limits.h>
 #include <math.h>
@@ -147,7 +148,7 @@ Status solver_complete(Eval *eval, Result *result, const char *name, char **why)
 }
 
 /* The seed of a call: its own, else that of --seed, else the default. */
-static bool seed_of(Call *call, int i, uint64_t *seed) {
+bool solver_seed(Call *call, int i, uint64_t *seed) {
   double number;
   const Dmf *dmf = session_of(call);
   if (dmf->config.has_seed && !call->nodes[i])
@@ -158,7 +159,7 @@ static bool seed_of(Call *call, int i, uint64_t *seed) {
   return true;
 }
 
-static bool count_of(Call *call, int i, double least, int *count) {
+bool solver_count(Call *call, int i, double least, int *count) {
   double number = least;
   if (call->args[i]->known && !call_whole(call, i, least, INT_MAX / 2, &number)) return false;
   *count = (int)number;
@@ -198,7 +199,7 @@ static void add_equations(Dmf *dmf, const Program *program, Closure closure) {
 }
 
 /* What the session gives every solver. */
-static void surround(const Eval *eval, SolveOptions *options) {
+void solver_surround(const Eval *eval, SolveOptions *options) {
   Dmf *dmf = eval->host->self;
   options->threads = eval->threads;
   options->crew = session_crew(dmf);
@@ -208,8 +209,6 @@ static void surround(const Eval *eval, SolveOptions *options) {
   options->partial = (eval->interactive || dmf->config.partial) && !eval->worker;
   options->unread = dmf->unread;
 }
-
-typedef Status (*Solver)(Program *, const SolveOptions *, Result **, char **);
 
 /* What has not left all bounds (has_diverged) may be on its way there. */
 static void warn_of_growth(Call *call, const Result *result) {
@@ -223,12 +222,12 @@ static void warn_of_growth(Call *call, const Result *result) {
 }
 
 /* Runs a solver of a program, or with none the fluctuations of a theory. */
-static Value *solve(Call *call, Program *program, Solver solver, const Result *theory,
-                    SolveOptions options) {
+Value *solver_run(Call *call, Program *program, Solver solver, const Result *theory,
+                  SolveOptions options) {
   Dmf *dmf = session_of(call);
   Result *result = NULL;
   char *why = NULL;
-  size_t steps = program ? (size_t)program->problem->steps : 0;
+  size_t steps = program && program->problem ? (size_t)program->problem->steps : 0;
   fflush(dmf->results);
   pthread_mutex_unlock(&dmf->lock);
   Status status = solver ? solver(program, &options, &result, &why)
@@ -238,13 +237,13 @@ static Value *solve(Call *call, Program *program, Solver solver, const Result *t
   Value *value;
   if (status == STATUS_OK) {
     result_note(result, "version", "%s", dmf_version());
-    if (solver) recipe_write(call, program->problem, steps, &result->recipe);
+    if (solver && program->problem) recipe_write(call, program->problem, steps, &result->recipe);
     if (solver) warn_of_growth(call, result);
     value = value_result(&call->eval->heap, result);
   } else if (result) { /* what follows the call sees the interruption, too, or its solvers do */
     if (dmf->config.partial) call->eval->stop = &dmf->calm;
     result_note(result, "version", "%s", dmf_version());
-    recipe_write(call, program->problem, steps, &result->recipe);
+    if (program->problem) recipe_write(call, program->problem, steps, &result->recipe);
     diag_warning(call->eval->diags, call->span, NULL, "interrupted: the result is of %s", why);
     value = value_result(&call->eval->heap, result);
   } else if (status == STATUS_LIMIT && !why) {
@@ -299,7 +298,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
     return eval->diags->errors > before ? call_broken(call) : value_new(&eval->heap, VALUE_UNKNOWN);
   Dmf *dmf = session_of(call);
   options.width = program->problem->width;
-  surround(eval, &options);
+  solver_surround(eval, &options);
   bool lazy = options.closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
   if (kind == DMFT && lazy) kind = LAZY;
   const char *refusal = kind == NETS ? NULL : solve_refuses(program, &options);
@@ -315,7 +314,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   } else if (dmf->loading) {
     value = adopt(call, kind, program, options);
   } else if (!eval->dry) {
-    value = solve(call, program, solver, NULL, options);
+    value = solver_run(call, program, solver, NULL, options);
   } else {
     if (dmf->lowering) print_program(call, program);
     if (dmf->equations) add_equations(dmf, program, options.closure);
@@ -351,11 +350,20 @@ static bool closure_of(Call *call, int i, Closure *closure) {
   return which >= 0;
 }
 
+/* A training, which a model needs and a system has not; false after reporting. */
+static bool has_training(Call *call) {
+  if (call->args[1]->kind != VALUE_NONE) return true;
+  eval_error(call->eval, call->span, NULL, "'%s' needs its argument 'training'", call->row->name);
+  return false;
+}
+
 static Value *dmft(Call *call) {
   SolveOptions options = {0};
+  if (call->args[0]->kind == VALUE_SYSTEM) return system_dmft(call);
+  if (!has_training(call)) return call_broken(call);
   const Value *tol = call->args[5];
-  bool sound = count_of(call, 2, FEWEST_SAMPLES, &options.samples) &
-               seed_of(call, 3, &options.seed) & closure_of(call, 4, &options.closure);
+  bool sound = solver_count(call, 2, FEWEST_SAMPLES, &options.samples) &
+               solver_seed(call, 3, &options.seed) & closure_of(call, 4, &options.closure);
   if (tol->kind != VALUE_NUMBER || (tol->known && !(tol->number >= 0 && tol->number < 1))) {
     eval_error(call->eval, call->places[5], "0 lets the solver choose",
                "'tol' must be a number from 0 to 1");
@@ -389,12 +397,12 @@ static Value *fluctuations(Call *call) {
   if (from->kind != VALUE_RESULT)
     return eval_error(eval, call->places[0], NULL, "'fluctuations' takes a result of dmft, not %s",
                       value_describe(from));
-  if (!(count_of(call, 1, 0, &options.samples) & seed_of(call, 2, &options.seed)))
+  if (!(solver_count(call, 1, 0, &options.samples) & solver_seed(call, 2, &options.seed)))
     return call_broken(call);
   const char *refusal = solve_refuses_fluctuations(from->result);
   if (refusal) return eval_error(eval, call->places[0], NULL, "%s", refusal);
   bool expression = call->args[3]->kind != VALUE_NONE;
-  surround(eval, &options);
+  solver_surround(eval, &options);
   if (expression) return slopes_call(call, call->nodes[3], from->result, call->args[3], options);
   if (eval->dry) {
     Origin *origin = from->result->origin;
@@ -404,7 +412,7 @@ static Value *fluctuations(Call *call) {
     return value;
   }
   const Origin *origin = from->result->origin;
-  Value *value = solve(call, NULL, NULL, from->result, options);
+  Value *value = solver_run(call, NULL, NULL, from->result, options);
   int width = origin->program->problem->width;
   if (value->kind == VALUE_RESULT) warn_of_width(call, value->result, width);
   return value;
@@ -513,9 +521,11 @@ static Value *at(Call *call) {
 
 static Value *simulate(Call *call) {
   SolveOptions options = {0};
+  if (call->args[0]->kind == VALUE_SYSTEM) return system_simulate(call);
+  if (!has_training(call)) return call_broken(call);
   static const char *const methods[] = {"trained", "conditioned", NULL};
   int method = word_of(call, 4, methods);
-  bool sound = count_of(call, 2, 1, &options.ensemble) & seed_of(call, 3, &options.seed);
+  bool sound = solver_count(call, 2, 1, &options.ensemble) & solver_seed(call, 3, &options.seed);
   options.conditioned = method == 1;
   return sound && method >= 0 ? ask(call, NETS, solve_networks, options) : call_broken(call);
 }
@@ -615,9 +625,9 @@ static Value *propagate(Call *call) {
   const Value *inputs = call->args[2];
   bool given = inputs->kind != VALUE_NONE;
   if (!call->args[1]->known) return value_new(&eval->heap, VALUE_UNKNOWN);
-  bool sound = (call->args[1]->kind == VALUE_NONE || count_of(call, 1, 1, &depth)) &
-               count_of(call, 3, FEWEST_SAMPLES, &options.samples) &
-               seed_of(call, 4, &options.seed);
+  bool sound = (call->args[1]->kind == VALUE_NONE || solver_count(call, 1, 1, &depth)) &
+               solver_count(call, 3, FEWEST_SAMPLES, &options.samples) &
+               solver_seed(call, 4, &options.seed);
   if (given && (inputs->kind != VALUE_ARRAY || inputs->array->rank < 2 || !inputs->array->size)) {
     eval_error(eval, call->places[2], "one row for each point: [[1, 0], [0, 1]]",
                "'inputs' must be [points, dimensions], not %s", value_describe(inputs));
@@ -632,12 +642,14 @@ static Value *propagate(Call *call) {
     eval->halted |= !eval->dry;
     return call_broken(call);
   }
-  surround(eval, &options);
+  solver_surround(eval, &options);
   options.progress = NULL;
   return untrained(call, program, options);
 }
 
 static Value *ir(Call *call) {
+  if (call->args[0]->kind == VALUE_SYSTEM) return system_ir(call);
+  if (!has_training(call)) return call_broken(call);
   Program *program = program_of(call);
   if (!program)
     return call->eval->diags->errors ? call_broken(call)
@@ -710,7 +722,8 @@ static Array *compare_fields(const ResultField *a, const ResultField *b) {
 }
 
 /* What networks give is what theories are held against. */
-static bool comparable(const char *name) {
+static bool comparable(const Result *result, const char *name) {
+  if (result_attribute(result, "system")) return strcmp(name, "t") != 0;
   FieldId id = field_id(name);
   return id != FIELD_COUNT && id != FIELD_T && field_row(id)->solvers & FROM_NETS;
 }
@@ -719,7 +732,7 @@ static Result *compare_results(const Result *a, const Result *b, bool dry) {
   Result *result = result_new("compare");
   for (int i = 0; i < a->field_count; i++) {
     const ResultField *x = &a->fields[i], *y = result_find(b, x->name, x->layer);
-    if (!comparable(x->name) || !y || !match(x, y, dry)) continue;
+    if (!comparable(a, x->name) || !y || !match(x, y, dry)) continue;
     result_add(result, x->name, x->layer, "summary", "max |a - b|, rms z, max |z|",
                compare_fields(x, y), NULL);
   }
@@ -730,7 +743,7 @@ static Result *compare_results(const Result *a, const Result *b, bool dry) {
 static bool is_small(const Result *result) {
   enum { SMALL = 1000 };
   const Origin *origin = result->origin;
-  if (!origin) return false;
+  if (!origin || !origin->program->problem) return false;
   Sizes sizes = sizes_of(origin->program);
   return sizes.steps * sizes.all <= SMALL;
 }
@@ -747,7 +760,7 @@ static bool complete_shared(Call *call, int i) {
   Status status = STATUS_OK;
   for (int k = 0; k < own->field_count && !call->eval->dry && is_small(own); k++) {
     const ResultField *field = &own->fields[k];
-    bool shared = comparable(field->name) && result_find(other, field->name, field->layer);
+    bool shared = comparable(own, field->name) && result_find(other, field->name, field->layer);
     if (status == STATUS_OK && shared && !field->value)
       status = solver_complete(call->eval, own, field->name, &why);
   }

@@ -31,6 +31,7 @@ typedef struct SolveOptions {
   Closure closure;
   double tol; /* rank truncation, relative to the fields; 0: chosen from gamma */
   /* simulate */
+  int steps;       /* of a system */
   int width;       /* N */
   int ensemble;    /* members, > 1 for error bars */
   FieldSet unread; /* fields that may wait until somebody asks for them */
@@ -51,6 +52,18 @@ const char *solve_refuses(const Program *program, const SolveOptions *options);
  * With `partial`, STATUS_INTERRUPTED may come with a result, of fewer replicates, or of fewer
  * steps, as *why then says; the program has these steps then. */
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why);
+
+/* The mean-field theory of a system, and an ensemble of systems of finite size: what it observes at
+ * t = 0 .. steps - 1, with errors; of systems also N times the variances. Exact where the program
+ * is linear. Failures are told as above. */
+Status solve_system(Program *program, const SolveOptions *options, Result **result, char **why);
+Status solve_system_networks(Program *program, const SolveOptions *options, Result **result,
+                             char **why);
+/* The fields that these give, without values; `sized`: of systems of finite size. */
+Result *solve_system_promise(const Program *program, const SolveOptions *options, bool sized);
+/* The shape of a field over all steps; its rank. */
+int solve_system_shape(const Program *program, int field, size_t steps,
+                       size_t shape[ARRAY_MAX_RANK]);
 
 /* What to know of a result of solve_dmft beside its errors, a sentence to be freed; or NULL. */
 char *solve_caution(const Result *result);

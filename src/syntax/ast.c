@@ -52,7 +52,8 @@ static int weight(const Ast *node) {
 }
 
 static bool holds_statements(const Ast *node) {
-  return node->kind == AST_BLOCK || node->kind == AST_DECLARE;
+  return node->kind == AST_BLOCK || node->kind == AST_DECLARE || node->kind == AST_SYSTEM ||
+         node->kind == AST_STEP;
 }
 
 static int tallest(const Ast *node) {
@@ -181,6 +182,13 @@ static const char *const heads[] = {
     [AST_LOSS] = "loss",
     [AST_LAYER] = "layer",
     [AST_RETURN] = "return",
+    [AST_SYSTEM] = "system",
+    [AST_POPULATION] = "population",
+    [AST_MATRIX] = "matrix",
+    [AST_STATE] = "state",
+    [AST_UPDATE] = "update",
+    [AST_STEP] = "step",
+    [AST_OBSERVE] = "observe",
     [AST_PARAM] = "param",
     [AST_ENTRY] = "=",
     [AST_IMPORT] = "import",

@@ -41,6 +41,15 @@
  *   FOR      name in kid 0, kid 1 = BLOCK
  *   WHILE    while kid 0, kid 1 = BLOCK
  *   WHEN     if kid 0, kid 1 = BLOCK, kid 2 = BLOCK or WHEN or NULL (the statement `if`)
+ *   SYSTEM   name; kids = ASSIGN, POPULATION, MATRIX, STATE, UPDATE, FOR, STEP
+ *   POPULATION
+ *            kids = PARAM
+ *   MATRIX   kid 0 = BLOCK of PARAM (a default is the number of matrices), kid 1 = BLOCK of two
+ *            PARAM (from, to), kid 2 = BLOCK of ARG
+ *   STATE, OBSERVE
+ *            name = kid 0
+ *   UPDATE   op '+' or '*', kid 0 op= kid 1
+ *   STEP     kids = ASSIGN, OBSERVE, UPDATE, FOR, EXPRESSION
  *   EXPRESSION
  *            kid 0, alone on its line: shown by the REPL, an error of style elsewhere
  *   BROKEN   a place where parsing failed and recovered; its error is already reported
@@ -75,6 +84,13 @@ typedef enum AstKind {
   AST_LOSS,
   AST_LAYER,
   AST_RETURN,
+  AST_SYSTEM,
+  AST_POPULATION,
+  AST_MATRIX,
+  AST_STATE,
+  AST_UPDATE,
+  AST_STEP,
+  AST_OBSERVE,
   AST_PARAM,
   AST_DECLARE,
   AST_ENTRY,

@@ -17,6 +17,7 @@ typedef struct Piece {
   bool fresh;     /* begins a statement or an entry */
   bool semicolon; /* stands behind one, on the same line */
   bool prefix;    /* a minus sign that is not between two operands */
+  bool apart;     /* of the declaration of a matrix: blanks stand around it */
 } Piece;
 
 typedef struct Line {
@@ -71,8 +72,8 @@ static void read_pieces(Layout *layout, const Source *source) {
   Tokens *tokens = tokens_open(&build, START_SCRIPT);
   Value value;
   Span span;
-  bool fresh = true;
-  int room = 0, last = START_SCRIPT;
+  bool fresh = true, arrow = false;
+  int room = 0, last = START_SCRIPT, first = 0;
   tokens_next(&value, &span, tokens);
   for (int kind; (kind = tokens_next(&value, &span, tokens)) != FINISH;) {
     if (kind != NEWLINE) {
@@ -80,7 +81,11 @@ static void read_pieces(Layout *layout, const Source *source) {
         layout->pieces =
             mem_grow(layout->pieces, (size_t)(room = 2 * room + 64) * sizeof *layout->pieces);
       bool prefix = kind == '-' && (fresh || !token_ends_operand(last));
-      layout->pieces[layout->piece_count++] = (Piece){kind, span, fresh, false, prefix};
+      layout->pieces[layout->piece_count++] = (Piece){kind, span, fresh, false, prefix, false};
+      if (fresh) first = kind;
+      arrow = !fresh && (arrow || kind == ARROW);
+      if (first == MATRIX && (kind == ':' || (kind == '(' && arrow && last == NAME)))
+        layout->pieces[layout->piece_count - 1].apart = true;
     }
     fresh = kind == NEWLINE;
     last = kind;
@@ -108,7 +113,7 @@ static bool dots_meet(const char *text, const Piece *a, const Piece *b) {
 
 /* Whether a blank stands between neighbours on a line. */
 static bool spaced(const Layout *layout, const Piece *a, const Piece *b) {
-  if (b->semicolon) return true;
+  if (b->semicolon || b->apart || (a->apart && a->kind == ':')) return true;
   if (opens(a->kind) || closes(b->kind) || b->kind == ',' || a->prefix) return false;
   if (opens(b->kind)) return !token_ends_operand(a->kind) && !tight(a->kind) && a->kind != ':';
   if (b->kind == ':') return a->kind == ',';

@@ -114,6 +114,12 @@ static bool soft(int kind) {
   case LOSS:
   case FUNCTION:
   case LAYER:
+  case SYSTEM:
+  case POPULATION:
+  case MATRIX:
+  case STATE:
+  case MOVES:
+  case OBSERVE:
   case OF: return true;
   }
   return false;
@@ -128,6 +134,7 @@ static bool begins_statement(int kind) {
   case LOSS:
   case FUNCTION:
   case LAYER:
+  case SYSTEM:
   case IMPORT:
   case PRINT:
   case PLOT:
@@ -219,7 +226,7 @@ static bool acts(Tokens *tokens, const Token *token) {
   const Token *next = peek(tokens, 1);
   if (next->gap.source || !at_statement(tokens, token)) return false;
   return next->kind == NAME || soft(next->kind) || begins_statement(next->kind) ||
-         (declares(token->kind) && next->kind == '{');
+         ((declares(token->kind) || token->kind == MOVES) && next->kind == '{');
 }
 
 /* Decides what the next token is to the parser. */

@@ -37,8 +37,24 @@ typedef struct Row {
   {"batch", "1"}, {"seed", "4"}, { "fresh", "true" }
 #define PICTURE "plot %s to \"picture.svg\""
 
+#define SYSTEM(what)                                                                               \
+  "system s {\n population a, b = 2\n x = normal(a, 3)\n state u = normal(b, 2)\n step {\n"        \
+  " observe m = " what "\n u = u / 2\n }\n}\n"
+#define ASK_SYSTEM(what) SYSTEM(what) "print str(dmft(s, steps = 2, samples = 64).m)"
+
 static const Row rows[] = {
     {"str", VALUE, {{"x", "pi"}, {"digits", "3"}}, "3.14"},
+    {"normal", ASK_SYSTEM("mean(%s^2)"), {{"population", "a"}, {"rows", "2"}}, NULL},
+    {"uniform", ASK_SYSTEM("mean(%s^2)"), {{"population", "a"}, {"rows", "2"}}, NULL},
+    {"gram", ASK_SYSTEM("%s"), {{"x", "x"}, {"y", "x^2"}}, NULL},
+    {"mix", ASK_SYSTEM("dot(%s, x[0])"), {{"table", "[1, 2, 3]"}, {"x", "x"}}, NULL},
+    {"push", ASK_SYSTEM("dot(%s, x)"), {{"rows", "x"}, {"x", "x[0]"}}, NULL},
+    {"shift", ASK_SYSTEM("dot(%s, x^2)"), {{"x", "x"}, {"k", "2"}}, NULL},
+    {"dmft", SYSTEM("mean(u)") "print str(%s.m)", {{"model", "s"}, {"steps", "3"}}, NULL},
+    {"simulate",
+     SYSTEM("mean(u)") "print str(%s.m)",
+     {{"model", "s"}, {"steps", "3"}, {"ensemble", "2"}, {"size", "20"}},
+     NULL},
     {"mod", VALUE, {{"x", "7"}, {"y", "4"}}, "3"},
     {"min", VALUE, {{"x", "[3, 1]"}, {"y", "2"}}, "[2, 1]"},
     {"min", VALUE, {{"x", "[[3, 1], [2, 5]]"}, {"axis", "1"}}, "[1, 2]"},

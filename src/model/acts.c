@@ -1,0 +1,697 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Operations of systems on symbols: what shape they have, and which acts they are. */
+#include "model/acts.h"
+#include "base/memory.h"
+#include "model/builtins.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_ARGUMENTS = 8, MOST_ACTS = 100000, MOST_ROWS = 1000000 };
+
+/* ---- shapes ---- */
+
+bool is_vector(Shape shape) { return shape.population != NO_POPULATION; }
+
+size_t shape_size(Shape shape) {
+  size_t size = 1;
+  for (int i = 0; i < shape.rank; i++) size *= shape.size[i];
+  return size;
+}
+
+static bool same_size(Shape x, Shape y) {
+  bool same = x.rank == y.rank;
+  for (int i = 0; same && i < x.rank; i++) same = x.size[i] == y.size[i];
+  return same;
+}
+
+static char *shape_text(const Builder *b, Shape shape) {
+  char *text = is_vector(shape)
+                   ? mem_format("%s on %s", shape.rank ? "rows of vectors" : "a vector",
+                                b->system->populations[shape.population].name)
+                   : mem_string(shape.rank ? "numbers" : "a number");
+  if (shape.rank == 1) mem_append(&text, is_vector(shape) ? " (%zu)" : " [%zu]", shape.size[0]);
+  if (shape.rank == 2) mem_append(&text, " [%zu, %zu]", shape.size[0], shape.size[1]);
+  return text;
+}
+
+bool shape_join(const Builder *b, Shape x, Shape y, Shape *joined, char **why) {
+  bool both = is_vector(x) && is_vector(y);
+  bool fits = x.rank == 0 || y.rank == 0 || same_size(x, y);
+  if ((is_vector(x) && y.rank == 2) || (is_vector(y) && x.rank == 2)) fits = false;
+  *joined = x.rank >= y.rank ? x : y;
+  joined->population = is_vector(x) ? x.population : y.population;
+  if (fits && !(both && x.population != y.population)) return true;
+  char *one = shape_text(b, x), *other = shape_text(b, y);
+  *why = mem_format("%s cannot be combined with %s", one, other);
+  free(one);
+  free(other);
+  return false;
+}
+
+Shape shape_of(const Builder *b, const Expr *e) {
+  Shape shape = {.population = NO_POPULATION};
+  if (e->prim == PRIM_ARG) return b->system->variables[e->index].shape;
+  for (int i = 0; i < prim_arity(e->prim); i++) {
+    char *why = NULL;
+    shape_join(b, shape, shape_of(b, e->arg[i]), &shape, &why);
+    free(why);
+  }
+  return shape;
+}
+
+/* ---- acts ---- */
+
+int new_variable(Builder *b, const char *name, Shape shape) {
+  System *s = b->system;
+  s->variables = mem_grow(s->variables, (size_t)(s->variable_count + 1) * sizeof *s->variables);
+  char *own = name ? mem_string(name) : mem_format("v%d", s->variable_count);
+  s->variables[s->variable_count] = (SystemVariable){own, shape};
+  return s->variable_count++;
+}
+
+int add_act(Builder *b, Act act, int count, const int *src) {
+  System *s = b->system;
+  s->acts = mem_grow(s->acts, (size_t)(s->act_count + 1) * sizeof *s->acts);
+  act.count = count;
+  act.src = mem_new((size_t)count + 1, sizeof *act.src);
+  for (int i = 0; i < count; i++) act.src[i] = src[i];
+  s->acts[s->act_count++] = act;
+  return act.dst;
+}
+
+/* The variables in an expression, into list [at most `room`]; how many there are. */
+static int variables_of(const Expr *e, int *list, int count, int room) {
+  if (e->prim == PRIM_ARG) {
+    for (int i = 0; i < count; i++)
+      if (list[i] == e->index) return count;
+    if (count < room) list[count] = e->index;
+    return count + 1;
+  }
+  for (int i = 0; i < prim_arity(e->prim) && count <= room; i++)
+    count = variables_of(e->arg[i], list, count, room);
+  return count;
+}
+
+/* An expression of few variables: operands that have their part of too many become variables. */
+static const Expr *shortened(Builder *b, const Expr *e) {
+  int list[MOST_ARGUMENTS], arity = prim_arity(e->prim);
+  if (variables_of(e, list, 0, MOST_ARGUMENTS) <= MOST_ARGUMENTS) return e;
+  const Expr *arg[3] = {NULL};
+  for (int i = 0; i < arity; i++) {
+    bool heavy = variables_of(e->arg[i], list, 0, MOST_ARGUMENTS) > MOST_ARGUMENTS / arity;
+    arg[i] = heavy ? expr_arg(b->eval->pool, hold(b, e->arg[i])) : e->arg[i];
+  }
+  return expr_call(b->eval->pool, e->prim, arg[0], arg[1], arg[2]);
+}
+
+int hold(Builder *b, const Expr *e) {
+  System *s = b->system;
+  if (e->prim == PRIM_ARG) return e->index;
+  e = shortened(b, e);
+  for (int i = 0; i < s->act_count; i++)
+    if (s->acts[i].kind == ACT_MAP && s->acts[i].expr == e) return s->acts[i].dst;
+  int list[MOST_ARGUMENTS], count = variables_of(e, list, 0, MOST_ARGUMENTS);
+  if (count == 0) {
+    Array *number = array_scalar(e->value);
+    int variable = hold_numbers(b, number);
+    array_drop(number);
+    return variable;
+  }
+  int dst = new_variable(b, NULL, shape_of(b, e));
+  return add_act(b, (Act){.kind = ACT_MAP, .dst = dst, .expr = e}, count, list);
+}
+
+int hold_numbers(Builder *b, Array *numbers) {
+  Shape shape = {.population = NO_POPULATION, .rank = numbers->rank};
+  for (int i = 0; i < numbers->rank; i++) shape.size[i] = numbers->shape[i];
+  int dst = new_variable(b, NULL, shape);
+  return add_act(b, (Act){.kind = ACT_NUMBERS, .dst = dst, .numbers = array_keep(numbers)}, 0,
+                 NULL);
+}
+
+Value *symbol_of(Builder *b, int variable) {
+  Value *value = value_new(&b->eval->heap, VALUE_SYMBOL);
+  value->symbol = expr_arg(b->eval->pool, variable);
+  return value;
+}
+
+const Expr *expression_of(Builder *b, Span span, const Value *value) {
+  switch (value->kind) {
+  case VALUE_SYMBOL: return value->symbol;
+  case VALUE_NUMBER: return expr_const(b->eval->pool, value->number);
+  case VALUE_ARRAY:
+    if (value->array->rank <= 2) return expr_arg(b->eval->pool, hold_numbers(b, value->array));
+    eval_error(b->eval, span, NULL, "numbers of a system have at most two axes");
+    return NULL;
+  case VALUE_UNKNOWN: b->vague = true; return NULL;
+  case VALUE_BROKEN: return NULL;
+  default:
+    eval_error(b->eval, span,
+               value->kind == VALUE_MATRIX ? "a matrix acts on a vector: J @ x" : NULL,
+               "a system computes with vectors and numbers, not with %s", value_describe(value));
+    return NULL;
+  }
+}
+
+/* What a failed operand leaves. */
+static Value *nothing(Builder *b, const Value *x, const Value *y) {
+  bool unknown = x->kind == VALUE_UNKNOWN || (y && y->kind == VALUE_UNKNOWN);
+  bool broken = x->kind == VALUE_BROKEN || (y && y->kind == VALUE_BROKEN);
+  return value_new(&b->eval->heap, unknown && !broken ? VALUE_UNKNOWN : VALUE_BROKEN);
+}
+
+/* ---- elementwise ---- */
+
+static Value *symbol(Builder *b, Span span, const Expr *expr) {
+  if (expr_is_endless(expr))
+    return eval_fail(b->eval, STATUS_LIMIT, span, NULL, "a function of too many operations");
+  Value *value = value_new(&b->eval->heap, VALUE_SYMBOL);
+  value->symbol = expr;
+  return value;
+}
+
+/* Whether expressions go together; reports otherwise. */
+static bool joins(Builder *b, Span span, const Expr *x, const Expr *y) {
+  Shape joined, one = shape_of(b, x), other = shape_of(b, y);
+  char *why = NULL;
+  bool fits = shape_join(b, one, other, &joined, &why);
+  bool apart = is_vector(one) && is_vector(other) && one.population != other.population;
+  if (!fits)
+    eval_error(b->eval, span,
+               apart
+                   ? "a matrix takes a vector to another population, and dot or mean make numbers "
+                     "of it"
+                   : NULL,
+               "%s", why);
+  free(why);
+  return fits;
+}
+
+Value *system_prim(Eval *eval, Span span, Prim prim, Value *a, Value *c) {
+  Builder *b = eval->system;
+  const Expr *x = expression_of(b, span, a), *y = c && x ? expression_of(b, span, c) : NULL;
+  if (!x || (c && !y)) return nothing(b, a, c);
+  if (y && !joins(b, span, x, y)) return value_new(&eval->heap, VALUE_BROKEN);
+  return symbol(b, span, expr_call(eval->pool, prim, x, y, NULL));
+}
+
+Value *system_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *no) {
+  Builder *b = eval->system;
+  const Expr *c = expression_of(b, span, condition), *x = expression_of(b, span, yes),
+             *y = expression_of(b, span, no);
+  if (!c || !x || !y) return nothing(b, yes, no);
+  if (!joins(b, span, c, x) || !joins(b, span, c, y) || !joins(b, span, x, y))
+    return value_new(&eval->heap, VALUE_BROKEN);
+  return symbol(b, span, expr_call(eval->pool, PRIM_SELECT, c, x, y));
+}
+
+/* ---- products ---- */
+
+static Shape row_shape(Shape shape) {
+  return (Shape){.population = shape.population,
+                 .rank = shape.rank ? shape.rank - 1 : 0,
+                 .size = {shape.size[1]}};
+}
+
+static Value *apply_matrix(Builder *b, Span span, const Value *matrix, const Value *x) {
+  Eval *eval = b->eval;
+  if (x->kind == VALUE_MATRIX)
+    return eval_error(eval, span, "set the brackets so that a matrix meets a vector: A @ (B @ x)",
+                      "a product of matrices without a vector");
+  const Expr *e = expression_of(b, span, x);
+  if (!e) return nothing(b, x, NULL);
+  const SystemMatrix *m = &b->system->matrices[matrix->matrix.index];
+  bool back = matrix->matrix.transposed;
+  int from = back ? m->to : m->from, to = back ? m->from : m->to;
+  Shape shape = shape_of(b, e);
+  if (shape.population != from) {
+    char *text = shape_text(b, shape);
+    Value *broken = eval_error(eval, span, NULL, "%s%s acts on vectors on %s, not on %s", m->name,
+                               back ? "'" : "", b->system->populations[from].name, text);
+    free(text);
+    return broken;
+  }
+  int src = hold(b, e);
+  shape.population = to;
+  int dst = new_variable(b, NULL, shape);
+  Act act = {.kind = back ? ACT_APPLY_T : ACT_APPLY, .dst = dst, .matrix = matrix->matrix.index};
+  Value *image = symbol_of(b, add_act(b, act, 1, &src));
+  if (matrix->matrix.factor == 1) return image;
+  return system_prim(eval, span, PRIM_MUL, value_number(&eval->heap, matrix->matrix.factor), image);
+}
+
+static int product_act(Builder *b, int numbers, int x, bool transpose, Shape shape) {
+  int dst = new_variable(b, NULL, shape);
+  return add_act(b, (Act){.kind = ACT_PRODUCT, .dst = dst, .transpose = transpose}, 2,
+                 (int[]){numbers, x});
+}
+
+/* A @ x: rows combined by numbers, or products of numbers. */
+static Value *combine(Builder *b, Span span, const Value *left, const Value *right) {
+  const Expr *e = expression_of(b, span, left), *f = e ? expression_of(b, span, right) : NULL;
+  if (!e || !f) return nothing(b, left, right);
+  Shape a = shape_of(b, e), x = shape_of(b, f);
+  bool fits = !is_vector(a) && a.rank > 0 && x.rank > 0 && a.size[a.rank - 1] == x.size[0];
+  if (!fits) {
+    char *one = shape_text(b, a), *other = shape_text(b, x);
+    Value *broken = eval_error(b->eval, span, is_vector(a) ? "vectors are combined with *" : NULL,
+                               "%s cannot multiply %s", one, other);
+    free(one);
+    free(other);
+    return broken;
+  }
+  if (a.rank == 1 && x.rank == 2) /* a row from the left: x^T a */
+    return symbol_of(
+        b, product_act(b, hold(b, f), hold(b, e), true, (Shape){NO_POPULATION, 1, {x.size[1]}}));
+  Shape shape = row_shape(x);
+  if (a.rank == 2 && x.rank == 2) shape = (Shape){NO_POPULATION, 2, {a.size[0], x.size[1]}};
+  if (a.rank == 2 && x.rank == 1) shape = (Shape){x.population, 1, {a.size[0]}};
+  return symbol_of(b, product_act(b, hold(b, e), hold(b, f), a.rank == 1, shape));
+}
+
+bool is_system_value(const Value *value) {
+  return value->kind == VALUE_SYMBOL || value->kind == VALUE_POPULATION ||
+         value->kind == VALUE_TERM;
+}
+
+Value *system_product(Eval *eval, Span span, Value *a, Value *x) {
+  Builder *b = eval->system;
+  if (a->kind == VALUE_MATRIX) return apply_matrix(b, span, a, x);
+  if (x->kind == VALUE_MATRIX)
+    return eval_error(eval, span, "W' @ x is the transpose on a vector",
+                      "a matrix acts on what stands behind it");
+  return combine(b, span, a, x);
+}
+
+Value *system_transpose(Eval *eval, Span span, Value *a) {
+  Builder *b = eval->system;
+  if (a->kind == VALUE_MATRIX) {
+    Value *value = value_new(&eval->heap, VALUE_MATRIX);
+    value->matrix = a->matrix;
+    value->matrix.transposed = !a->matrix.transposed;
+    return value;
+  }
+  const Expr *e = expression_of(b, span, a);
+  Shape shape = e ? shape_of(b, e) : (Shape){0};
+  if (!e) return nothing(b, a, NULL);
+  if (is_vector(shape))
+    return eval_error(eval, span, "dot(x, y) is the average of a product over neurons",
+                      "vectors are not transposed");
+  if (shape.rank < 2) return a;
+  const char *why = NULL;
+  Array *unit = array_eye(shape.size[0], &why);
+  int eye = hold_numbers(b, unit);
+  array_drop(unit);
+  return symbol_of(b, product_act(b, hold(b, e), eye, true,
+                                  (Shape){NO_POPULATION, 2, {shape.size[1], shape.size[0]}}));
+}
+
+/* ---- parts ---- */
+
+static int reshaped(Builder *b, int variable, Shape shape) {
+  int dst = new_variable(b, NULL, shape);
+  return add_act(b, (Act){.kind = ACT_RESHAPE, .dst = dst}, 1, &variable);
+}
+
+/* first .. first + count of an axis; false after reporting. */
+static bool range_of(Builder *b, Span span, const Subscript *s, size_t length, size_t *first,
+                     size_t *count) {
+  double n = (double)length, begin = s->kind == SUBSCRIPT_AT ? s->at : s->has_begin ? s->begin : 0;
+  double end = s->kind == SUBSCRIPT_AT ? 0 : s->has_end ? s->end : n;
+  if (begin < 0) begin += n;
+  if (end < 0) end += n;
+  if (s->kind == SUBSCRIPT_AT) end = begin + 1;
+  if (end > n && s->kind != SUBSCRIPT_AT) end = n;
+  bool whole = begin == floor(begin) && end == floor(end);
+  *first = (size_t)fmax(begin, 0);
+  *count = (size_t)fmax(end - begin, 0);
+  if (whole && begin >= 0 && end <= n && end > begin) return true;
+  if (s->kind == SUBSCRIPT_AT)
+    eval_error(b->eval, span, NULL, "index %g is not among 0..%zu", s->at, length - 1);
+  else
+    eval_error(b->eval, span, NULL, "this part is empty");
+  return false;
+}
+
+Value *system_part(Eval *eval, Span span, Value *base, int count, const Subscript *list) {
+  Builder *b = eval->system;
+  Shape shape = shape_of(b, base->symbol), part = shape;
+  size_t first[2] = {0, 0};
+  part.rank = 0;
+  if (count > shape.rank)
+    return eval_error(eval, span, shape.rank ? NULL : "neurons have no numbers: mean(x), dot(x, y)",
+                      shape.rank ? "too many indices" : "this has no rows to choose from");
+  for (int i = 0; i < shape.rank; i++) {
+    Subscript all = {.kind = SUBSCRIPT_SLICE};
+    const Subscript *s = i < count ? &list[i] : &all;
+    size_t length = 0;
+    if (s->kind != SUBSCRIPT_AT && s->kind != SUBSCRIPT_SLICE)
+      return eval_error(eval, span, NULL, "rows are chosen by a number or a slice");
+    if (!range_of(b, span, s, shape.size[i], &first[i], &length))
+      return value_new(&eval->heap, VALUE_BROKEN);
+    if (s->kind == SUBSCRIPT_SLICE) part.size[part.rank++] = length;
+    shape.size[i] = length;
+  }
+  int src = hold(b, base->symbol), dst = new_variable(b, NULL, shape);
+  Act act = {.kind = ACT_PART, .dst = dst, .first = {first[0], first[1]}};
+  int chosen = add_act(b, act, 1, &src);
+  b->system->variables[chosen].shape.rank = shape.rank;
+  if (is_vector(shape)) /* a row of one is a vector */
+    b->system->variables[chosen].shape.rank = part.rank;
+  return symbol_of(b, !is_vector(shape) && part.rank < shape.rank ? reshaped(b, chosen, part)
+                                                                  : chosen);
+}
+
+/* ---- functions ---- */
+
+static Value *refused(Call *call, int i, const char *what) {
+  Builder *b = call->eval->system;
+  const Expr *e = call->args[i]->kind == VALUE_SYMBOL ? call->args[i]->symbol : NULL;
+  char *text = e ? shape_text(b, shape_of(b, e)) : mem_string(value_describe(call->args[i]));
+  Value *broken = eval_error(call->eval, call->places[i], NULL, "'%s' takes %s, not %s",
+                             call->row->name, what, text);
+  free(text);
+  return broken;
+}
+
+/* Rows from argument i on: none, or a number. False after reporting. */
+static bool rows_of_call(Call *call, int i, Shape *shape) {
+  double rows;
+  int given = call->count - i;
+  while (given > 0 && call->args[i + given - 1]->kind == VALUE_NONE) given--;
+  if (given <= 0) return true;
+  if (given > 1) {
+    eval_error(call->eval, call->places[i + 1], NULL, "rows of vectors have one axis");
+    return false;
+  }
+  if (!call_whole(call, i, 1, MOST_ROWS, &rows)) return false;
+  shape->rank = 1;
+  shape->size[0] = (size_t)rows;
+  return true;
+}
+
+/* normal(cells), normal(cells, K) */
+static Value *draw(Call *call) {
+  Builder *b = call->eval->system;
+  Shape shape = {.population = call->args[0]->kind == VALUE_POPULATION ? call->args[0]->population
+                                                                       : NO_POPULATION};
+  if (!is_vector(shape)) return refused(call, 0, "a population");
+  if (!rows_of_call(call, 1, &shape)) return call_broken(call);
+  return symbol_of(
+      b, add_act(b, (Act){.kind = ACT_NORMAL, .dst = new_variable(b, NULL, shape)}, 0, NULL));
+}
+
+/* Phi(z) of normal z. */
+static Value *draw_uniform(Call *call) {
+  Eval *eval = call->eval;
+  Value *z = draw(call);
+  if (z->kind != VALUE_SYMBOL) return z;
+  const Expr *scaled =
+      expr_call(eval->pool, PRIM_MUL, expr_const(eval->pool, M_SQRT1_2), z->symbol, NULL);
+  const Expr *phi = expr_call(eval->pool, PRIM_ERF, scaled, NULL, NULL);
+  phi = expr_call(eval->pool, PRIM_ADD, expr_const(eval->pool, 1), phi, NULL);
+  return symbol(eval->system, call->span,
+                expr_call(eval->pool, PRIM_MUL, expr_const(eval->pool, 0.5), phi, NULL));
+}
+
+static Value *fill(Call *call, double number) {
+  Builder *b = call->eval->system;
+  if (call->args[0]->kind != VALUE_POPULATION) return NULL;
+  Shape shape = {.population = call->args[0]->population};
+  if (!rows_of_call(call, 1, &shape)) return call_broken(call);
+  Act act = {.kind = ACT_FILL, .dst = new_variable(b, NULL, shape), .number = number};
+  return symbol_of(b, add_act(b, act, 0, NULL));
+}
+
+static Value *zeros(Call *call) { return fill(call, 0); }
+static Value *ones(Call *call) { return fill(call, 1); }
+
+/* Numbers of one of these shapes, all equal. */
+static int full(Builder *b, size_t count, double number) {
+  const char *why = NULL;
+  Array *numbers = array_full(1, &count, number, &why);
+  int variable = hold_numbers(b, numbers);
+  array_drop(numbers);
+  return variable;
+}
+
+/* Along the first axis. */
+static Value *total(Builder *b, int x, double share) {
+  Shape shape = b->system->variables[x].shape;
+  if (shape.rank == 2)
+    return symbol_of(b, product_act(b, x, full(b, shape.size[0], share), true, row_shape(shape)));
+  return symbol_of(b, product_act(b, full(b, shape.size[0], share), x, true, row_shape(shape)));
+}
+
+static Value *sum(Call *call) {
+  Builder *b = call->eval->system;
+  Shape shape = shape_of(b, call->args[0]->symbol);
+  if (call->args[1]->kind != VALUE_NONE)
+    return eval_error(call->eval, call->places[1], NULL,
+                      "in a system 'sum' runs over the rows of vectors, or over all numbers");
+  if (is_vector(shape) && !shape.rank)
+    return eval_error(call->eval, call->places[0], "mean(x) is the average over neurons",
+                      "'sum' runs over rows, and this is a single vector");
+  if (!shape.rank) return call->args[0];
+  Value *value = total(b, hold(b, call->args[0]->symbol), 1);
+  return shape.rank == 2 ? total(b, value->symbol->index, 1) : value;
+}
+
+static Value *average(Builder *b, int count, const int *src, Shape shape) {
+  shape.population = NO_POPULATION;
+  return symbol_of(
+      b, add_act(b, (Act){.kind = ACT_AVERAGE, .dst = new_variable(b, NULL, shape)}, count, src));
+}
+
+static Value *mean(Call *call) {
+  Builder *b = call->eval->system;
+  Shape shape = shape_of(b, call->args[0]->symbol);
+  int x = hold(b, call->args[0]->symbol);
+  if (is_vector(shape)) return average(b, 1, &x, shape);
+  if (!shape.rank) return call->args[0];
+  Value *value = total(b, x, 1 / (double)shape.size[0]);
+  return shape.rank == 2 ? total(b, value->symbol->index, 1 / (double)shape.size[1]) : value;
+}
+
+/* Two vectors of one population, as variables; false after reporting. */
+static bool pair(Call *call, int *src, Shape *shapes) {
+  Builder *b = call->eval->system;
+  for (int i = 0; i < 2; i++) {
+    const Expr *e = expression_of(b, call->places[i], call->args[i]);
+    if (!e) return false;
+    shapes[i] = shape_of(b, e);
+    if (!is_vector(shapes[i]) && call->row->name[0] != 'd') {
+      refused(call, i, "vectors");
+      return false;
+    }
+    src[i] = hold(b, e);
+  }
+  return true;
+}
+
+static Value *dot_product(Call *call) {
+  Builder *b = call->eval->system;
+  int src[2];
+  Shape shapes[2], shape;
+  char *why = NULL;
+  if (!pair(call, src, shapes)) return nothing(b, call->args[0], call->args[1]);
+  bool fits = shape_join(b, shapes[0], shapes[1], &shape, &why) &&
+              is_vector(shapes[0]) == is_vector(shapes[1]);
+  if (!fits) {
+    Value *broken = eval_error(call->eval, call->span,
+                               "an average over neurons is of one population; a matrix takes a "
+                               "vector to another",
+                               "%s", why ? why : "'dot' takes two vectors");
+    free(why);
+    return broken;
+  }
+  if (is_vector(shape)) return average(b, 2, src, shape);
+  Value *product =
+      system_prim(call->eval, call->span, PRIM_MUL, symbol_of(b, src[0]), symbol_of(b, src[1]));
+  if (product->kind != VALUE_SYMBOL || !shape.rank) return product;
+  Value *value = total(b, hold(b, product->symbol), 1);
+  return shape.rank == 2 ? total(b, value->symbol->index, 1) : value;
+}
+
+static Value *gram(Call *call) {
+  Builder *b = call->eval->system;
+  if (call->args[1]->kind == VALUE_NONE) call->args[1] = call->args[0];
+  int src[2];
+  Shape shapes[2], shape = {.population = NO_POPULATION};
+  if (!pair(call, src, shapes)) return nothing(b, call->args[0], call->args[1]);
+  if (shapes[0].population != shapes[1].population)
+    return eval_error(call->eval, call->span, NULL, "an average over neurons is of one population");
+  for (int i = 0; i < 2; i++)
+    if (shapes[i].rank) shape.size[shape.rank++] = shapes[i].size[0];
+  bool swap = !shapes[0].rank;
+  int order[] = {src[swap], src[!swap]};
+  return symbol_of(
+      b, add_act(b, (Act){.kind = ACT_GRAM, .dst = new_variable(b, NULL, shape)}, 2, order));
+}
+
+/* c * outer(y, x) of a matrix to come. */
+static Value *outer(Call *call) {
+  Builder *b = call->eval->system;
+  int src[2];
+  Shape shapes[2];
+  if (!pair(call, src, shapes)) return nothing(b, call->args[0], call->args[1]);
+  size_t rows[2];
+  for (int i = 0; i < 2; i++) rows[i] = shapes[i].rank ? shapes[i].size[0] : 1;
+  if (rows[0] != rows[1] && rows[0] != 1 && rows[1] != 1)
+    return eval_error(call->eval, call->span, NULL, "outer of %zu rows and %zu rows", rows[0],
+                      rows[1]);
+  Value *value = value_new(&call->eval->heap, VALUE_TERM);
+  value->term.kind = TERM_OUTER;
+  for (int i = 0; i < 2; i++) {
+    bool spread = rows[i] > rows[!i]; /* y (sum_k x_k)^T */
+    value->term.of[i] = spread ? total(b, src[i], 1)->symbol : expr_arg(call->eval->pool, src[i]);
+  }
+  return value;
+}
+
+static Value *two_time(Call *call) {
+  Builder *b = call->eval->system;
+  const Expr *e = expression_of(b, call->places[0], call->args[0]);
+  if (!e) return nothing(b, call->args[0], NULL);
+  if (!is_vector(shape_of(b, e))) return refused(call, 0, "a vector");
+  Value *value = value_new(&call->eval->heap, VALUE_TERM);
+  value->term.kind = TERM_TWO_TIME;
+  value->term.of[0] = expr_arg(call->eval->pool, hold(b, e));
+  return value;
+}
+
+Value *system_scale_term(Eval *eval, Span span, Value *term, Value *factor) {
+  if (term->kind == VALUE_TERM && term->term.kind != TERM_OUTER)
+    return eval_error(eval, span, NULL, "what runs over pairs of times is observed as it is");
+  if (term->kind != VALUE_TERM || factor->kind == VALUE_TERM)
+    return eval_error(eval, span, "write two updates", "outer products are not multiplied");
+  Value *y = value_new(&eval->heap, VALUE_SYMBOL);
+  y->symbol = term->term.of[0];
+  Value *scaled = system_prim(eval, span, PRIM_MUL, factor, y);
+  if (scaled->kind != VALUE_SYMBOL) return scaled;
+  Value *value = value_new(&eval->heap, VALUE_TERM);
+  value->term = term->term;
+  value->term.of[0] = scaled->symbol;
+  return value;
+}
+
+static Value *shift(Call *call) {
+  Builder *b = call->eval->system;
+  double number;
+  const Expr *e = expression_of(b, call->places[0], call->args[0]);
+  if (!e) return nothing(b, call->args[0], NULL);
+  if (!is_vector(shape_of(b, e))) return refused(call, 0, "a vector");
+  if (!call_whole(call, 1, -1e9, 1e9, &number)) return call_broken(call);
+  int src = hold(b, e), dst = new_variable(b, NULL, shape_of(b, e));
+  return symbol_of(b, add_act(b, (Act){.kind = ACT_SHIFT, .dst = dst, .number = number}, 1, &src));
+}
+
+/* Rows of several, one below the other: each a vector or a number, or with `join` rows of them. */
+static Value *stacked(Call *call, int count, const int *parts, Shape row) {
+  Builder *b = call->eval->system;
+  size_t rows = 0;
+  for (int i = 0; i < count; i++) {
+    Shape own = b->system->variables[parts[i]].shape;
+    rows += own.rank > row.rank ? own.size[0] : 1;
+  }
+  Shape shape = {.population = row.population, .rank = row.rank + 1, .size = {rows, row.size[0]}};
+  int dst = new_variable(b, NULL, shape);
+  return symbol_of(b, add_act(b, (Act){.kind = ACT_STACK, .dst = dst}, count, parts));
+}
+
+static bool same_shape(Shape x, Shape y) { return x.population == y.population && same_size(x, y); }
+
+static Value *stack(Call *call) {
+  Builder *b = call->eval->system;
+  int *parts = mem_new((size_t)call->count + 1, sizeof *parts);
+  Value *value = NULL;
+  Shape row = {.population = NO_POPULATION};
+  for (int i = 0; i < call->count && !value; i++) {
+    const Expr *e = expression_of(b, call->places[i], call->args[i]);
+    if (!e) {
+      value = nothing(b, call->args[i], NULL);
+      break;
+    }
+    parts[i] = hold(b, e);
+    Shape shape = b->system->variables[parts[i]].shape;
+    if (i == 0) row = shape;
+    if (row.rank > (is_vector(row) ? 0 : 1))
+      value = refused(call, 0, "vectors, or numbers of one axis");
+    else if (!same_shape(row, shape))
+      value = eval_error(call->eval, call->places[i], NULL, "the parts of a stack are alike");
+  }
+  if (!value) value = stacked(call, call->count, parts, row);
+  free(parts);
+  return value;
+}
+
+/* The first row goes, and x joins at the end. */
+static Value *push(Call *call) {
+  Builder *b = call->eval->system;
+  const Expr *table = expression_of(b, call->places[0], call->args[0]),
+             *e = table ? expression_of(b, call->places[1], call->args[1]) : NULL;
+  if (!table || !e) return nothing(b, call->args[0], call->args[1]);
+  Shape whole = shape_of(b, table), row = shape_of(b, e);
+  if (!whole.rank || !same_shape(row_shape(whole), row))
+    return eval_error(call->eval, call->span, NULL,
+                      "'push' adds a row to rows that are like it, and drops the first");
+  int parts[2] = {-1, hold(b, e)};
+  if (whole.size[0] == 1) return stacked(call, 1, parts + 1, row);
+  Shape rest = whole;
+  rest.size[0]--;
+  int src = hold(b, table), dst = new_variable(b, NULL, rest);
+  parts[0] = add_act(b, (Act){.kind = ACT_PART, .dst = dst, .first = {1, 0}}, 1, &src);
+  return stacked(call, 2, parts, row);
+}
+
+static Value *mix(Call *call) {
+  return combine(call->eval->system, call->span, call->args[0], call->args[1]);
+}
+
+/* exp(x - log sum exp x) along the last axis. */
+static Value *softmax(Call *call) {
+  Builder *b = call->eval->system;
+  if (call->args[1]->number != 0)
+    return eval_error(call->eval, call->places[1], "add large negative numbers to what is not seen",
+                      "in a system 'softmax' sees all columns");
+  Eval *eval = call->eval;
+  const Expr *e = expression_of(b, call->places[0], call->args[0]);
+  if (!e) return nothing(b, call->args[0], NULL);
+  Shape shape = shape_of(b, e);
+  if (is_vector(shape) || !shape.rank) return refused(call, 0, "numbers of one axis or two");
+  int x = hold(b, e);
+  Shape flat = {.population = NO_POPULATION, .rank = 1, .size = {shape_size(shape)}};
+  Shape rows = {.population = NO_POPULATION, .rank = shape.rank - 1, .size = {shape.size[0]}};
+  int src = shape.rank == 2 ? reshaped(b, x, flat) : x, dst = new_variable(b, NULL, rows);
+  int lse = add_act(b, (Act){.kind = ACT_LSE, .dst = dst}, 1, &src);
+  const Expr *rest =
+      expr_call(eval->pool, PRIM_SUB, expr_arg(eval->pool, x), expr_arg(eval->pool, lse), NULL);
+  const Expr *share = expr_call(eval->pool, PRIM_EXP, rest, NULL, NULL);
+  int result = new_variable(b, NULL, shape);
+  return symbol_of(
+      b, add_act(b, (Act){.kind = ACT_MAP, .dst = result, .expr = share}, 2, (int[]){x, lse}));
+}
+
+/* The functions of the language that mean something of their own in a system: with one of its
+ * values among the arguments. */
+static const struct {
+  const char *name;
+  Value *(*run)(Call *call);
+} functions[] = {{"normal", draw},     {"uniform", draw_uniform},
+                 {"zeros", zeros},     {"ones", ones},
+                 {"sum", sum},         {"mean", mean},
+                 {"dot", dot_product}, {"gram", gram},
+                 {"outer", outer},     {"two_time", two_time},
+                 {"shift", shift},     {"stack", stack},
+                 {"push", push},       {"mix", mix},
+                 {"softmax", softmax}};
+
+Value *system_call(Call *call) {
+  bool own = false;
+  for (int i = 0; i < call->count; i++) own |= is_system_value(call->args[i]);
+  for (size_t i = 0; own && i < sizeof functions / sizeof *functions; i++)
+    if (strcmp(functions[i].name, call->row->name) == 0) return functions[i].run(call);
+  return NULL;
+}

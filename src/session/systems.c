@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "session/systems.h"
+#include "base/memory.h"
+#include "model/builtins.h"
+#include "model/system.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The argument of this name, by its position. */
+static int argument(const Call *call, const char *name) {
+  int i = 0;
+  while (strcmp(call->signature->list[i].name, name) != 0) i++;
+  return i;
+}
+
+static bool given(const Call *call, int i) { return call->args[i]->kind != VALUE_NONE; }
+
+/* The steps, and that nothing is given which is for models; false after reporting. */
+static bool steps_of(Call *call, SolveOptions *options) {
+  int steps = argument(call, "steps");
+  if (given(call, 1)) {
+    eval_error(call->eval, call->places[1], "dmft(NAME, steps = 100)",
+               "a system is not trained: it has no argument 'training'");
+    return false;
+  }
+  if (!given(call, steps)) {
+    eval_error(call->eval, call->span, "dmft(NAME, steps = 100)", "'%s' of a system needs 'steps'",
+               call->row->name);
+    return false;
+  }
+  return solver_count(call, steps, 1, &options->steps);
+}
+
+/* The program of the system of a call; NULL after reporting, or where a check does not know it. */
+static Program *program_of(Call *call) {
+  int before = call->eval->diags->errors;
+  System *system = system_build(call->eval, call->args[0]);
+  if (system) return program_of_system(system);
+  if (call->eval->diags->errors > before) {
+    diag_note(call->eval->diags, call->span, "in this call of '%s'", call->row->name);
+    call->eval->halted |= !call->eval->dry;
+  }
+  return NULL;
+}
+
+/* Zeros of the fields' shapes; none where they would be many. */
+static Value *placeholders(Call *call, const Program *program, const SolveOptions *options,
+                           bool sized) {
+  enum { LIMIT = 1000000 };
+  Result *result = solve_system_promise(program, options, sized);
+  for (int i = 0; i < result->field_count; i++) {
+    size_t shape[ARRAY_MAX_RANK], size = 1;
+    ResultField *field = &result->fields[i];
+    const char *name =
+        strncmp(field->name, "var_", 4) == 0 && sized ? field->name + 4 : field->name;
+    for (int k = 0; k < program->system->field_count; k++) {
+      if (strcmp(program->system->fields[k].name, name) != 0 || field->value) continue;
+      int rank = solve_system_shape(program, k, (size_t)options->steps, shape);
+      for (int d = 0; d < rank; d++) size *= shape[d];
+      if (size <= LIMIT) field->value = array_new(rank, shape);
+    }
+  }
+  static const char *const numbers[] = {"seed", "seconds", "samples", "replicates", "tol",
+                                        "rank", "flops",   "width",   "ensemble"};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    result_note(result, numbers[i], "0");
+  result_note(result, "version", "?");
+  Value *value = value_result(&call->eval->heap, result);
+  value->known = false;
+  return value;
+}
+
+static Value *ask(Call *call, bool sized, SolveOptions options) {
+  Eval *eval = call->eval;
+  int before = eval->diags->errors;
+  bool known = call->args[argument(call, "steps")]->known;
+  Program *program = program_of(call);
+  if (!program)
+    return eval->diags->errors > before ? call_broken(call) : value_new(&eval->heap, VALUE_UNKNOWN);
+  solver_surround(eval, &options);
+  Dmf *dmf = eval->host->self;
+  Value *value;
+  if (!eval->dry)
+    value = solver_run(call, program, sized ? solve_system_networks : solve_system, NULL, options);
+  else if (!known)
+    value = value_new(&eval->heap, VALUE_UNKNOWN);
+  else
+    value = placeholders(call, program, &options, sized);
+  if (eval->dry && dmf->lowering) {
+    char *text = program_print(program);
+    fputs(text, dmf->results);
+    free(text);
+  }
+  program_drop(program);
+  return value;
+}
+
+Value *system_dmft(Call *call) {
+  SolveOptions options = {0};
+  int tol = argument(call, "tol"), closure = argument(call, "closure");
+  bool sound = steps_of(call, &options) &&
+               solver_count(call, argument(call, "samples"), FEWEST_SAMPLES, &options.samples) &&
+               solver_seed(call, argument(call, "seed"), &options.seed);
+  const Value *t = call->args[tol], *c = call->args[closure];
+  if (sound && (t->kind != VALUE_NUMBER || (t->known && !(t->number >= 0 && t->number < 1)))) {
+    eval_error(call->eval, call->places[tol], "0 lets the solver choose",
+               "'tol' must be a number from 0 to 1");
+    sound = false;
+  }
+  if (sound && c->kind == VALUE_STRING && strcmp(c->string, "full") != 0) {
+    eval_error(call->eval, call->places[closure], NULL, "a system has the full theory alone");
+    sound = false;
+  }
+  if (!sound) return call_broken(call);
+  options.tol = t->number;
+  return ask(call, false, options);
+}
+
+Value *system_simulate(Call *call) {
+  enum { USUAL = 500 };
+  SolveOptions options = {.width = USUAL};
+  int size = argument(call, "size");
+  const Value *method = call->args[argument(call, "method")];
+  bool sound = steps_of(call, &options) &&
+               solver_count(call, argument(call, "ensemble"), 1, &options.ensemble) &&
+               solver_seed(call, argument(call, "seed"), &options.seed) &&
+               (!given(call, size) || solver_count(call, size, 2, &options.width));
+  if (!sound) return call_broken(call);
+  options.conditioned = method->kind == VALUE_STRING && strcmp(method->string, "conditioned") == 0;
+  return ask(call, true, options);
+}
+
+Value *system_ir(Call *call) {
+  int before = call->eval->diags->errors;
+  Program *program = program_of(call);
+  if (!program)
+    return call->eval->diags->errors > before ? call_broken(call)
+                                              : value_new(&call->eval->heap, VALUE_UNKNOWN);
+  char *text = program_print(program);
+  Value *value = value_string(&call->eval->heap, text);
+  free(text);
+  program_drop(program);
+  return value;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the calls of solvers share, and those that are about systems. */
+#ifndef DMF_SESSION_SYSTEMS_H
+#define DMF_SESSION_SYSTEMS_H
+
+#include "session/session.h"
+#include "solve/solve.h"
+
+typedef Status (*Solver)(Program *, const SolveOptions *, Result **, char **);
+
+/* The seed of a call: its own, else that of --seed, else the default. False after reporting. */
+bool solver_seed(Call *call, int i, uint64_t *seed);
+/* A whole number that is at least `least`; false after reporting. */
+bool solver_count(Call *call, int i, double least, int *count);
+/* What the session gives every solver. */
+void solver_surround(const Eval *eval, SolveOptions *options);
+/* Runs a solver of a program, or with none the fluctuations of a theory. */
+Value *solver_run(Call *call, Program *program, Solver solver, const Result *theory,
+                  SolveOptions options);
+
+/* The calls of dmft, simulate and ir with a system as their first argument. */
+Value *system_dmft(Call *call);
+Value *system_simulate(Call *call);
+Value *system_ir(Call *call);
+
+#endif

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Systems: replicates of a run over sample paths, with companions of fewer paths that tell the bias
+ * (as in dmft.c), or an ensemble of systems of finite size. */
+#include "base/memory.h"
+#include "num/random.h"
+#include "num/linalg.h"
+#include "num/stats.h"
+#include "solve/doubt.h"
+#include "solve/run.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  REPLICATES = MOST_RUNS,
+  FEWER_REPLICATES = 4,
+  FEWEST_PATHS = FEWEST_SAMPLES / 2,
+  FIRST_COORDINATES = 64,
+  COARSER = 4
+};
+
+/* Directions that stand out by less of their vector are dropped; the error is of second order in
+ * it. Of linear systems nothing is. */
+static const double TOLERANCE = 1e-3, EXACT = 1e-10;
+
+/* Noise on a population, with all that it is orthogonal to, should take up no more of sample space:
+ * what is left of it is then still like independent numbers. */
+static const double CROWDED = 0.25;
+
+/* What a run observes. */
+typedef struct Record {
+  double **value;   /* [field]: [T, size], or [T, T] */
+  double **history; /* [field]: of two times the vectors met, [T, rows, neurons]; else NULL */
+  size_t *columns;  /* [field] */
+  double flops;
+  int rank;
+} Record;
+
+typedef struct Solve {
+  const Program *program;
+  SolveOptions options;
+  MachineCode code;
+  size_t T;
+  bool sized;
+  size_t paths[2]; /* of a replicate, and of its companion; the size of systems */
+  uint32_t *sobol[2];
+  double tol[2];
+  int replicates, companions, done;
+  Record *records; /* [runs] */
+  Status status;
+  int failed_at, failed_run;
+} Solve;
+
+typedef struct Run {
+  Solve *solve;
+  Record *record;
+} Run;
+
+/* ---- what is observed ---- */
+
+static const SystemField *field_of(const Program *p, int i) { return &p->system->fields[i]; }
+
+/* Numbers of a field at one step. */
+static size_t step_size(const Program *p, int i, size_t T) {
+  const Variable *v = &p->variables[field_of(p, i)->variable];
+  return field_of(p, i)->form == FORM_TWO_TIME ? T : (size_t)v->rows * (size_t)v->cols;
+}
+
+int solve_system_shape(const Program *p, int i, size_t T, size_t shape[ARRAY_MAX_RANK]) {
+  Shape own = p->system->variables[field_of(p, i)->variable].shape;
+  int rank = 1;
+  shape[0] = T;
+  if (field_of(p, i)->form == FORM_TWO_TIME) {
+    shape[rank++] = T;
+    return rank;
+  }
+  for (int k = 0; k < own.rank; k++) shape[rank++] = own.size[k];
+  return rank;
+}
+
+static bool record_new(const Solve *s, Record *r, size_t paths) {
+  const Program *p = s->program;
+  size_t fields = (size_t)p->system->field_count;
+  *r = (Record){.value = mem_new(fields, sizeof *r->value),
+                .history = mem_new(fields, sizeof *r->history),
+                .columns = mem_new(fields, sizeof *r->columns)};
+  bool fine = true;
+  for (int i = 0; i < (int)fields && fine; i++) {
+    const Variable *v = &p->variables[field_of(p, i)->variable];
+    r->value[i] = mem_block(s->T * step_size(p, i, s->T));
+    fine = r->value[i] != NULL;
+    if (field_of(p, i)->form != FORM_TWO_TIME) continue;
+    r->columns[i] = machine_columns(paths, s->sized ? p->spaces[v->space].ratio : 1);
+    r->history[i] = mem_block(s->T * (size_t)v->rows * r->columns[i]);
+    fine = fine && r->history[i];
+  }
+  return fine;
+}
+
+static void forget_history(const Solve *s, Record *r) {
+  for (int i = 0; i < s->program->system->field_count && r->history; i++) free(r->history[i]);
+  free(r->history);
+  r->history = NULL;
+}
+
+static void record_free(const Solve *s, Record *r) {
+  forget_history(s, r);
+  for (int i = 0; i < s->program->system->field_count && r->value; i++) free(r->value[i]);
+  free(r->value);
+  free(r->columns);
+  *r = (Record){0};
+}
+
+static double record_bytes(const Solve *s, size_t paths, bool history) {
+  const Program *p = s->program;
+  double doubles = 0, T = (double)s->T;
+  for (int i = 0; i < p->system->field_count; i++) {
+    const Variable *v = &p->variables[field_of(p, i)->variable];
+    bool pairs = field_of(p, i)->form == FORM_TWO_TIME;
+    doubles += T * (double)step_size(p, i, s->T);
+    if (history && pairs)
+      doubles += T * v->rows * (double)paths * (s->sized ? p->spaces[v->space].ratio : 1);
+  }
+  return 8 * doubles;
+}
+
+static bool take(void *sink, Machine *m, int t) {
+  Run *run = sink;
+  Solve *s = run->solve;
+  int done;
+  for (int i = 0; i < m->p->system->field_count; i++) {
+    int variable = field_of(m->p, i)->variable;
+    size_t size = rows_of(m->p, variable) * run->record->columns[i];
+    if (run->record->history[i])
+      machine_read(m, variable, run->record->history[i] + (size_t)t * size);
+    else
+      machine_read(m, variable, run->record->value[i] + (size_t)t * step_size(m->p, i, s->T));
+  }
+#pragma omp atomic capture
+  done = ++s->done;
+  if (s->options.progress && omp_get_thread_num() == 0)
+    s->options.progress(s->options.sink, s->sized ? "simulate" : "dmft", done,
+                        (s->replicates + s->companions) * (int)s->T);
+  return true;
+}
+
+/* C(t, s) = <x(t) x(s)>, the mean over rows. */
+static void finish_pairs(const Solve *s, Record *r) {
+  for (int i = 0; i < s->program->system->field_count; i++) {
+    if (!r->history[i]) continue;
+    size_t rows = rows_of(s->program, field_of(s->program, i)->variable), n = r->columns[i];
+    for (size_t k = 0; k < rows; k++)
+      mat_mul_bt(s->T, s->T, n, 1.0 / (double)(n * rows), r->history[i] + k * n, rows * n,
+                 r->history[i] + k * n, rows * n, k > 0, r->value[i], s->T);
+  }
+  forget_history(s, r);
+}
+
+/* ---- running ---- */
+
+static MachinePlan plan_of(const Solve *s, int run) {
+  const Program *p = s->program;
+  int coarse = run >= s->replicates;
+  int number = coarse ? run - s->replicates : run;
+  return (MachinePlan){.program = p,
+                       .code = &s->code,
+                       .hidden = machine_hidden(p, !s->sized || s->options.conditioned),
+                       .noise = {.kind = s->sized    ? NOISE_PLAIN
+                                         : p->linear ? NOISE_COORDINATES
+                                                     : NOISE_SOBOL,
+                                 .seed = s->options.seed,
+                                 .number = (uint64_t)number,
+                                 .sobol = s->sobol[coarse]},
+                       .columns = s->paths[coarse],
+                       .sized = s->sized,
+                       .gamma = 1,
+                       .tol = s->tol[coarse],
+                       .improve = !s->sized && !p->linear,
+                       .steps = (int)s->T - 1,
+                       .stop = s->options.stop,
+                       .observe = take};
+}
+
+static bool shifts(const Program *p) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == OP_SHIFT) return true;
+  return false;
+}
+
+/* Neighbours in the sequence of points are not independent, and of pairs of points the projections
+ * to two dimensions are no more even after a random shift: where a program sees neighbours, each
+ * dimension has its points in an order of its own. To be freed; NULL: as they are. */
+static uint32_t *own_order(const Solve *s, const MachinePlan *plan) {
+  size_t paths = plan->columns;
+  if (plan->noise.kind != NOISE_SOBOL || !shifts(s->program)) return NULL;
+  double *order = mem_new(paths, sizeof *order);
+  uint32_t *points = mem_new(SOBOL_DIMS * paths, sizeof *points);
+  for (size_t d = 0; d < SOBOL_DIMS; d++) {
+    uint64_t stream = random_stream(RANDOM_NEIGHBOURS, plan->noise.number, d, 0);
+    random_permutation(s->options.seed, stream, paths, order);
+    for (size_t i = 0; i < paths; i++)
+      points[d * paths + i] = plan->noise.sobol[d * paths + (size_t)order[i]];
+  }
+  free(order);
+  return points;
+}
+
+static Status run_once(Solve *s, int number, int *failed_at) {
+  Record *r = &s->records[number];
+  Run run = {s, r};
+  MachinePlan plan = plan_of(s, number);
+  Machine m;
+  plan.sink = &run;
+  *failed_at = 0;
+  if (!record_new(s, r, plan.columns)) return STATUS_LIMIT;
+  uint32_t *points = own_order(s, &plan);
+  if (points) plan.noise.sobol = points;
+  Status status = machine_run(&plan, &m, failed_at);
+  free(points);
+  if (status != STATUS_OK) return status;
+  r->flops = tape_flops(m.tape) + m.flops;
+  r->rank = m.rank;
+  finish_pairs(s, r);
+  machine_free(&m);
+  return STATUS_OK;
+}
+
+static void note_failure(Solve *s, int run, Status status, int failed_at) {
+#pragma omp critical
+  if (s->status == STATUS_OK || run < s->failed_run) {
+    s->status = status;
+    s->failed_at = failed_at;
+    s->failed_run = run;
+  }
+}
+
+/* Runs first .. first + count. */
+static void run_several(Solve *s, int first, int count) {
+#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
+  for (int j = first; j < first + count; j++) {
+    int failed_at;
+    bool stopped = s->options.stop && *s->options.stop;
+    Status status = stopped ? STATUS_INTERRUPTED : run_once(s, j, &failed_at);
+    if (status == STATUS_OK) continue;
+    note_failure(s, j, status, stopped ? 0 : failed_at);
+    record_free(s, &s->records[j]);
+  }
+}
+
+static Status explain(const Solve *s, char **why) {
+  switch (s->status) {
+  case STATUS_OK: break;
+  case STATUS_INTERRUPTED: *why = mem_format("interrupted at step %d", s->failed_at); break;
+  case STATUS_NUMERICS:
+    *why = mem_format("the system diverges: what it observes is not finite at step %d%s",
+                      s->failed_at, s->failed_at > 0 ? "; a smaller step of time may help" : "");
+    break;
+  default: *why = mem_format("out of memory at step %d", s->failed_at);
+  }
+  return s->status;
+}
+
+static double bytes_needed(const Solve *s) {
+  MachinePlan plan = plan_of(s, 0);
+  int runs = s->replicates + s->companions;
+  double parallel = fmin(s->options.threads, runs), noise = 0;
+  for (int i = s->program->start_count; i < s->program->op_count && plan.improve; i++)
+    if (s->program->ops[i].kind == OP_NOISE)
+      noise += 8 * (double)s->T * (double)rows_of(s->program, s->program->ops[i].dst) *
+               (double)s->paths[0];
+  return (machine_bytes(&plan, s->T) + noise + record_bytes(s, s->paths[0], true)) * parallel +
+         record_bytes(s, s->paths[0], false) * (s->sized ? 6 + parallel : runs + 4);
+}
+
+static void clean(Solve *s) {
+  for (int j = 0; j < s->replicates + s->companions && s->records; j++)
+    record_free(s, &s->records[j]);
+  free(s->records);
+  free(s->sobol[0]);
+  free(s->sobol[1]);
+  machine_code_free(s->program, &s->code);
+}
+
+/* ---- the theory ---- */
+
+static uint32_t *sobol_points(size_t paths) {
+  uint32_t *points = mem_new(SOBOL_DIMS * paths, sizeof *points);
+  sobol_table(SOBOL_DIMS, paths, points);
+  return points;
+}
+
+/* Rows that matrices meet and noise draws in a run: what sample space has to hold. */
+static double demand(const Solve *s) {
+  const Program *p = s->program;
+  double rows = 0;
+  for (int i = 0; i < p->op_count; i++) {
+    const Op *op = &p->ops[i];
+    double times = i < p->start_count ? 1 : (double)s->T;
+    bool meets = op->kind == OP_APPLY || op->kind == OP_APPLY_T;
+    if (meets) rows += 2 * times * (double)rows_of(p, op->src[0]);
+    if (op->kind == OP_NOISE) rows += times * (double)rows_of(p, op->dst);
+  }
+  return rows;
+}
+
+static void prepare_theory(Solve *s, Program *program, const SolveOptions *options) {
+  *s = (Solve){.program = program, .options = *options, .T = (size_t)options->steps};
+  s->code = machine_compile(program, false, NULL);
+  bool roomy = options->samples * CROWDED / REPLICATES >= demand(s);
+  int replicates = program->linear ? 1 : roomy ? REPLICATES : FEWER_REPLICATES;
+  if (options->samples / FEWEST_PATHS < replicates) replicates = options->samples / FEWEST_PATHS;
+  s->replicates = replicates > 1 || program->linear ? replicates : 2;
+  s->companions = program->linear ? 0 : s->replicates;
+  s->paths[0] = program->linear ? FIRST_COORDINATES
+                                : (size_t)((options->samples + replicates - 1) / replicates);
+  s->paths[1] = s->paths[0] / COARSER > FEWEST_PATHS / 2 ? s->paths[0] / COARSER : FEWEST_PATHS / 2;
+  s->tol[0] = options->tol > 0 ? options->tol : program->linear ? EXACT : TOLERANCE;
+  s->tol[1] = s->tol[0] * COARSER;
+  for (int k = 0; k < 2 && !program->linear; k++) s->sobol[k] = sobol_points(s->paths[k]);
+  s->records = mem_new((size_t)(s->replicates + s->companions), sizeof *s->records);
+}
+
+/* Linear programs: as many coordinates as it takes, found by doubling. */
+static Status run_theory(Solve *s, char **why) {
+  for (;; s->paths[0] *= 2) {
+    double bytes = bytes_needed(s);
+    if (bytes > mem_available()) return run_refuse(why, bytes);
+    s->status = STATUS_OK;
+    run_several(s, 0, s->replicates + s->companions);
+    if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) {
+      s->status = STATUS_OK;
+      s->companions = 0;
+    }
+    bool more = s->program->linear && s->status == STATUS_LIMIT && s->failed_at < 0;
+    if (!more) return explain(s, why);
+  }
+}
+
+static Array *array_of(const Program *p, int i, size_t T, const double *data) {
+  size_t shape[ARRAY_MAX_RANK];
+  Array *array = array_new(solve_system_shape(p, i, T, shape), shape);
+  if (array && data) memcpy(array->data, data, array->size * sizeof *data);
+  return array;
+}
+
+/* The mean of the replicates and its error. */
+static bool fill_theory(Solve *s, Result *result, int i) {
+  const Program *p = s->program;
+  bool pairs = field_of(p, i)->form == FORM_TWO_TIME;
+  size_t size = step_size(p, i, s->T), n = s->T * size;
+  Replicates r = {.count = s->replicates,
+                  .companions = s->companions,
+                  .n = n,
+                  .share = 1 / ((double)s->paths[0] / (double)s->paths[1] - 1)};
+  for (int j = 0; j < s->replicates; j++) r.fine[j] = s->records[j].value[i];
+  for (int j = 0; j < s->companions; j++) r.coarse[j] = s->records[s->replicates + j].value[i];
+  Grouping grouping = pairs ? grouping_of_pairs(s->T, 1) : grouping_of_times(s->T, size);
+  double *value = mem_block(n), *error = mem_block(n);
+  bool fine = value && error;
+  if (fine && p->linear) memcpy(value, r.fine[0], n * sizeof *value);
+  if (fine && !p->linear) fine = doubt(&r, NULL, NULL, n, &grouping, value, error, NULL);
+  ResultField *field = result_find(result, field_of(p, i)->name, 0);
+  if (fine) field->value = array_of(p, i, s->T, value);
+  if (fine) field->error = array_of(p, i, s->T, error);
+  free(value);
+  free(error);
+  return fine && field->value && field->error;
+}
+
+static void note_theory(const Solve *s, Result *result, double seconds) {
+  double flops = 0;
+  int rank = 0;
+  for (int j = 0; j < s->replicates + s->companions; j++) flops += s->records[j].flops;
+  for (int j = 0; j < s->replicates; j++)
+    if (s->records[j].rank > rank) rank = s->records[j].rank;
+  if (!result->exact) {
+    result_note(result, "samples", "%zu", s->paths[0] * (size_t)s->replicates);
+    result_note(result, "replicates", "%d", s->replicates);
+    result_note(result, "seed", "%llu", (unsigned long long)s->options.seed);
+  }
+  result_note(result, "tol", "%.17g", s->tol[0]);
+  result_note(result, "rank", "%d", rank);
+  if (!s->program->linear && !s->companions) result_note(result, "bias", "unknown");
+  result_note(result, "flops", "%.17g", flops);
+  result_note(result, "seconds", "%.6g", seconds);
+}
+
+Status solve_system(Program *program, const SolveOptions *options, Result **result, char **why) {
+  *result = NULL;
+  if (!program->linear && options->samples < FEWEST_SAMPLES) {
+    *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
+    return STATUS_SCRIPT;
+  }
+  double start = run_clock();
+  Solve s;
+  prepare_theory(&s, program, options);
+  Status status = run_theory(&s, why);
+  if (status == STATUS_OK) {
+    Result *r = solve_system_promise(program, options, false);
+    bool fine = true;
+    for (int i = 0; i < program->system->field_count && fine; i++) fine = fill_theory(&s, r, i);
+    note_theory(&s, r, run_clock() - start);
+    if (fine)
+      *result = r;
+    else
+      result_drop(r);
+    if (!fine) status = run_refuse(why, bytes_needed(&s));
+  }
+  clean(&s);
+  return status;
+}
+
+/* ---- systems of finite size ---- */
+
+/* Mean and N times the variance of a field, with their errors. */
+static bool fill_moments(const Solve *s, Result *result, int i, const Moments *moments) {
+  const Program *p = s->program;
+  size_t n = s->T * step_size(p, i, s->T);
+  double *value = mem_block(n), *error = mem_block(n);
+  bool fine = value && error, sampled = moments->count > 1;
+  char *variance = mem_format("var_%s", field_of(p, i)->name);
+  ResultField *field = result_find(result, field_of(p, i)->name, 0);
+  if (fine) {
+    moments_mean(moments, value, error);
+    field->value = array_of(p, i, s->T, value);
+    field->error = sampled ? array_of(p, i, s->T, error) : NULL;
+    fine = field->value && (!sampled || field->error);
+  }
+  if (fine && sampled) {
+    field = result_find(result, variance, 0);
+    moments_variance(moments, (double)s->paths[0], value, error);
+    field->value = array_of(p, i, s->T, value);
+    field->error = array_of(p, i, s->T, error);
+    fine = field->value && field->error;
+  }
+  free(variance);
+  free(value);
+  free(error);
+  return fine;
+}
+
+/* Members run in parallel and are counted in order, so that sums do not depend on the number of
+ * threads. */
+static void run_members(Solve *s, Moments *moments) {
+  int batch = s->options.threads;
+  for (int first = 0; first < s->replicates && s->status == STATUS_OK; first += batch) {
+    int count = s->replicates - first < batch ? s->replicates - first : batch;
+    run_several(s, first, count);
+    for (int j = first; j < first + count; j++) {
+      for (int i = 0; i < s->program->system->field_count && s->status == STATUS_OK; i++)
+        moments_add(&moments[i], s->records[j].value[i]);
+      record_free(s, &s->records[j]);
+    }
+  }
+}
+
+Status solve_system_networks(Program *program, const SolveOptions *options, Result **result,
+                             char **why) {
+  *result = NULL;
+  double start = run_clock();
+  size_t fields = (size_t)program->system->field_count;
+  Solve s = {.program = program,
+             .options = *options,
+             .T = (size_t)options->steps,
+             .sized = true,
+             .paths = {(size_t)options->width, (size_t)options->width},
+             .tol = {1e-7, 1e-7},
+             .replicates = options->ensemble};
+  s.code = machine_compile(program, false, NULL);
+  s.records = mem_new((size_t)s.replicates, sizeof *s.records);
+  Moments *moments = mem_new(fields, sizeof *moments);
+  double bytes = bytes_needed(&s);
+  bool room = bytes <= mem_available();
+  for (int i = 0; i < (int)fields && room; i++)
+    room = moments_start(&moments[i], s.T * step_size(program, i, s.T), 4);
+  if (room) run_members(&s, moments);
+  Status status = room ? explain(&s, why) : run_refuse(why, bytes);
+  if (status == STATUS_OK) {
+    Result *r = solve_system_promise(program, options, true);
+    bool fine = true;
+    for (int i = 0; i < (int)fields && fine; i++) fine = fill_moments(&s, r, i, &moments[i]);
+    result_note(r, "width", "%d", options->width);
+    result_note(r, "ensemble", "%d", options->ensemble);
+    result_note(r, "seed", "%llu", (unsigned long long)options->seed);
+    result_note(r, "seconds", "%.6g", run_clock() - start);
+    if (fine)
+      *result = r;
+    else
+      result_drop(r);
+    if (!fine) status = run_refuse(why, bytes);
+  }
+  for (int i = 0; i < (int)fields; i++) moments_free(&moments[i]);
+  free(moments);
+  clean(&s);
+  return status;
+}
+
+/* ---- results ---- */
+
+static const char *axes_of(const Program *p, int i) {
+  static const char *const axes[] = {"t", "t,k", "t,k,l"};
+  if (field_of(p, i)->form == FORM_TWO_TIME) return "t,s";
+  return axes[p->system->variables[field_of(p, i)->variable].shape.rank];
+}
+
+Result *solve_system_promise(const Program *p, const SolveOptions *options, bool sized) {
+  Result *r = result_new(sized ? "simulate" : "dmft");
+  size_t T = (size_t)options->steps;
+  r->exact = !sized && p->linear;
+  result_note(r, "system", "%s", p->system->name);
+  result_note(r, "steps", "%d", options->steps);
+  Array *t = array_new(1, &T), *error = r->exact ? array_new(1, &T) : NULL;
+  for (size_t k = 0; t && k < T; k++) t->data[k] = (double)k;
+  result_add(r, "t", 0, "t", "the step", t, error);
+  for (int i = 0; i < p->system->field_count; i++) {
+    const SystemField *field = field_of(p, i);
+    result_add(r, field->name, 0, axes_of(p, i), field->about, NULL, NULL);
+    if (!sized || options->ensemble < 2) continue;
+    char *name = mem_format("var_%s", field->name),
+         *about = mem_format("N times the variance of %s over systems", field->name);
+    result_add(r, name, 0, axes_of(p, i), about, NULL, NULL);
+    free(name);
+    free(about);
+  }
+  return r;
+}
