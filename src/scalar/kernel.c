@@ -58,7 +58,7 @@ Kernel *kernel_new(const Expr *e) {
 
 void kernel_free(Kernel *kernel) { free(kernel); }
 
-#if defined __x86_64__ && !defined __SANITIZE_ADDRESS__
+#if defined __x86_64__ && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
 #define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define CLONES

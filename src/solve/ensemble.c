@@ -204,7 +204,10 @@ static bool take(void *sink, Machine *m, int t) {
                         e->options.ensemble * (int)e->sizes.steps);
   if (!trace_take(&member->record, m)) m->status = STATUS_LIMIT;
   snapshot_take(e->snapshot, m, member->number);
-  return m->status == STATUS_OK && e->status == STATUS_OK;
+  Status others;
+#pragma omp atomic read
+  others = e->status;
+  return m->status == STATUS_OK && others == STATUS_OK;
 }
 
 static Status run_member(Ensemble *e, Member *member, int *failed_at) {
@@ -240,6 +243,7 @@ static void count_member(Ensemble *e, int member, const Trace *record) {
 static void finish_member(Ensemble *e, const Member *member, Status status, int failed_at) {
   if (e->status != STATUS_OK) return;
   if (status != STATUS_OK) {
+#pragma omp atomic write
     e->status = status;
     e->failed_at = failed_at;
     e->failed_member = member->number;

@@ -4,11 +4,11 @@
  *
  *   FAULT_KIND  memory or files: what is counted
  *   FAULT_AT    the number of the one that fails, from 1; 0: none
- *   FAULT_HOW   of files: fail (nothing happens), tear (half of it, then the disk is full), kill (half
- *               of it, and the process is gone)
- *   FAULT_WHO   self or child: whether the process itself is counted, or those that it forks
- *   FAULT_LIST  a file that gets the number of every first one of a kind: those of memory that are
- *               reached through the same functions are of one kind, those of files all differ
+ *   FAULT_HOW   of files: fail (nothing happens), tear (half of it, then the disk is full), kill
+ * (half of it, and the process is gone) FAULT_WHO   self or child: whether the process itself is
+ * counted, or those that it forks FAULT_LIST  a file that gets the number of every first one of a
+ * kind: those of memory that are reached through the same functions are of one kind, those of files
+ * all differ
  *
  *   FAULT_TRACE  if not empty, the functions on the way to what fails go to standard error
  *
@@ -227,15 +227,16 @@ __attribute__((constructor)) static void begin(void) {
   const char *kind = given("FAULT_KIND");
   unsetenv("LD_PRELOAD");
   if (!*kind) return;
-  void *frames[DEPTH];
-  backtrace(frames, DEPTH); /* the first one loads a library */
   memory = strcmp(kind, "memory") == 0;
   children = strcmp(given("FAULT_WHO"), "child") == 0;
   fails_at = atol(given("FAULT_AT"));
   if (*given("FAULT_HOW")) how = getenv("FAULT_HOW");
-  if (*given("FAULT_LIST"))
+  if (*given("FAULT_LIST")) {
+    void *frames[DEPTH];
+    backtrace(frames, DEPTH); /* the first one loads a library */
     list = (int)syscall(SYS_openat, AT_FDCWD, getenv("FAULT_LIST"),
                         O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  }
   self = getpid();
   void *shared = mmap(NULL, sizeof *ledger + KINDS * sizeof *kinds, PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
