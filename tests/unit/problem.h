@@ -98,6 +98,7 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
                           .sigma = 1,
                           .rate = 1,
                           .factor = 1,
+                          .parts = 1,
                           .ratio = l < r.depth ? r.ratio[l] : 0,
                           .window = l == 0 ? r.window : 0,
                           .stride = SPHERE_DIM};
