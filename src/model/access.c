@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Indexing, and the fields of results and declarations. */
 #include "model/advice.h"
+#include "model/axes.h"
 #include "model/declare.h"
 #include "model/eval.h"
 #include "model/forward.h"
@@ -151,32 +152,6 @@ static Value *field_value(Eval *eval, Span span, Result *result, const char *nam
   return value;
 }
 
-/* The axes that are left of an array of such axes after indexing. */
-static Axes *index_axes(const Axes *axes, int count, const Subscript *list) {
-  Axes *left = axes_new(0);
-  for (int i = 0; i < axes->count; i++) {
-    const Axis *axis = &axes->list[i];
-    const Subscript *s = i < count ? &list[i] : NULL;
-    const char *why;
-    if (s && s->kind == SUBSCRIPT_AT) continue;
-    Axis *to = &left->list[left->count++];
-    to->name = axis->name ? mem_string(axis->name) : NULL;
-    to->at = s && axis->at ? array_index(axis->at, 1, s, &why) : array_keep(axis->at);
-  }
-  return left;
-}
-
-static bool lists(const Subscript *s) {
-  return s->kind == SUBSCRIPT_LIST || s->kind == SUBSCRIPT_MASK;
-}
-
-/* Whether each subscript takes or leaves one axis. */
-static bool axis_by_axis(int count, const Subscript *list) {
-  for (int i = 0; i < count; i++)
-    if (lists(&list[i]) && list[i].list->rank != 1) return false;
-  return true;
-}
-
 /* Whether the masks among the subscripts, which `nodes` hold, have the shapes of their axes;
  * reports otherwise. */
 static bool masks_fit(Eval *eval, Ast *const *nodes, const Array *array, int count,
@@ -207,8 +182,7 @@ static Value *part(Eval *eval, Span span, Value *base, int count, const Subscrip
   value->truth = base->truth;
   if (base->error && !(value->error = array_index(base->error, count, list, &why)))
     return eval_array(eval, span, NULL, why, base->known && known);
-  if (base->axes && value->kind == VALUE_ARRAY && axis_by_axis(count, list))
-    value->axes = index_axes(base->axes, count, list);
+  axes_index(value, base, count, list);
   return trail_note_part(eval, value, base, count, list, values);
 }
 

@@ -111,6 +111,15 @@ static bool axis_of(Call *call, int i, double *axis) {
   return call_whole(call, i, -ARRAY_MAX_RANK, ARRAY_MAX_RANK, axis);
 }
 
+static bool switch_of(Call *call, int i, bool *on) {
+  const Value *value = call->args[i];
+  *on = value->kind == VALUE_NUMBER && value->number != 0;
+  if (value->kind == VALUE_NUMBER) return true;
+  eval_error(call->eval, call->places[i], NULL, "'%s' must be true or false, not %s",
+             call_argument_name(call, i), value_describe(value));
+  return false;
+}
+
 static Value *along(Call *call, Array *(*f)(const Array *, double, const char **)) {
   double axis;
   Array *x = axis_of(call, 1, &axis) ? take(call, 0) : NULL;
@@ -121,14 +130,19 @@ static Value *along(Call *call, Array *(*f)(const Array *, double, const char **
   return call_give(call, array, why);
 }
 
+/* The slot behind that of the axis says whether only finite elements count. */
 static Value *reduce(Call *call, Reduction reduction, int axis_slot) {
   double axis = 0;
-  if (given(call, axis_slot) && !axis_of(call, axis_slot, &axis)) return call_broken(call);
+  bool all = !given(call, axis_slot), finite = false;
+  if (!all && !axis_of(call, axis_slot, &axis)) return call_broken(call);
+  if (axis_slot + 1 < call->signature->count && !switch_of(call, axis_slot + 1, &finite))
+    return call_broken(call);
   Array *x = take(call, 0);
   if (!x) return call_broken(call);
   const char *why = NULL;
-  Array *array = given(call, axis_slot) ? array_reduce_axis(x, reduction, axis, &why)
-                                        : array_reduce(x, reduction, &why);
+  Array *array = finite ? array_reduce_finite(x, reduction, all ? NULL : &axis, &why)
+                 : all  ? array_reduce(x, reduction, &why)
+                        : array_reduce_axis(x, reduction, axis, &why);
   array_drop(x);
   return call_give(call, array, why);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Calls: arguments to parameters, builtins, functions and activations. */
 #include "model/advice.h"
+#include "model/axes.h"
 #include "model/eval.h"
 #include "base/memory.h"
 #include "model/draws.h"
@@ -198,6 +199,43 @@ static bool leaves_trail(const Builtin *row) {
   return !(row->flags & (BUILTIN_SHAPES | BUILTIN_READS | BUILTIN_SETTLED));
 }
 
+/* The slot of the parameter `axis`, or -1. */
+static int axis_slot(const Signature *signature) {
+  for (int i = 0; i < signature->count; i++)
+    if (strcmp(signature->list[i].name, "axis") == 0) return i;
+  return -1;
+}
+
+/* An axis may be named; false after reporting. */
+static bool resolve_axis(Eval *eval, const Signature *signature, Arguments *arguments) {
+  int slot = axis_slot(signature);
+  Value *axis = slot < 0 || arguments->broken ? NULL : arguments->values[slot];
+  if (!axis || axis->kind != VALUE_STRING || arguments->values[0]->kind == VALUE_UNKNOWN) return true;
+  int found = axes_find(arguments->values[0], axis->string);
+  if (found >= 0) return arguments->values[slot] = value_number(&eval->heap, found), true;
+  const char **names = axes_names(arguments->values[0]);
+  eval_unknown(eval, arguments->places[slot], axis->string, names, "the array has no axis '%s'",
+               axis->string);
+  free(names);
+  return false;
+}
+
+/* The axes of what a function gives, as far as its row tells. */
+static void follow_axes(Value *value, const Builtin *row, const Signature *signature,
+                        const Arguments *arguments) {
+  int slot = axis_slot(signature);
+  const Value *axis = slot >= 0 ? arguments->values[slot] : NULL;
+  if (arguments->count == 0) return;
+  if (row->flags & (BUILTIN_ELEMENTWISE | BUILTIN_PLACES))
+    axes_follow(value, arguments->count, arguments->values);
+  else if (row->flags & BUILTIN_LEADS)
+    axes_lead(value, arguments->values[0]);
+  else if (axis && axis->kind == VALUE_NUMBER && axis->known)
+    axes_reduce(value, arguments->values[0], axis->number);
+  else if (axis) /* of several arrays, such as min(x, y) */
+    axes_follow(value, arguments->count, arguments->values);
+}
+
 static Value *run_again(Eval *eval, const Trail *trail, Value **args);
 
 /* Remembers a call: its arguments, and the function. */
@@ -214,6 +252,8 @@ static void note_builtin(Eval *eval, Value *value, Value *callee, const Argument
 static Value *run_builtin(Eval *eval, Span span, Value *callee, Arguments *arguments) {
   const Builtin *row = callee->builtin.row;
   if (arguments->broken) return value_new(&eval->heap, VALUE_BROKEN);
+  if (!resolve_axis(eval, callee->builtin.signature, arguments))
+    return value_new(&eval->heap, VALUE_BROKEN);
   if (undecided(row, arguments)) return value_new(&eval->heap, VALUE_UNKNOWN);
   Call call = {.eval = eval,
                .row = row,
@@ -227,6 +267,7 @@ static Value *run_builtin(Eval *eval, Span span, Value *callee, Arguments *argum
   if (!value) value = row->run(&call);
   if (value->kind == VALUE_OPTIMIZER)
     remember_call(value, callee, arguments->values, arguments->places);
+  follow_axes(value, row, callee->builtin.signature, arguments);
   note_builtin(eval, value, callee, arguments);
   return arguments->known || (row->flags & BUILTIN_SHAPES) ? value
                                                            : value_forget(&eval->heap, value);

@@ -39,7 +39,9 @@ enum {
   BUILTIN_SAYS = 128,      /* declares, and stands so in the recipes of results */
   BUILTIN_AVERAGES = 256,  /* in a layer an average over neurons, also in those of recipes */
   BUILTIN_SETTLED = 512,   /* what it gives has errors of its own, or none */
-  BUILTIN_WHOLE = 1024     /* reads results as a whole: any of their fields */
+  BUILTIN_WHOLE = 1024,    /* reads results as a whole: any of their fields */
+  BUILTIN_PLACES = 2048,   /* what it gives stands where its arguments stand, along all axes */
+  BUILTIN_LEADS = 4096     /* one outcome for each matrix of a stack [..., n, n] */
 };
 
 /* A row of a table of builtins. The signature reads "a, b = 2, word = \"zero\", rest..."; a default

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/axes.h"
 #include "model/declare.h"
 #include "model/eval.h"
 #include "model/trail.h"
@@ -76,6 +77,7 @@ static Value *assemble(Eval *eval, Elements *e) {
     value = value_array(&eval->heap, stacked);
     value->known = e->known;
     value->truth = e->truth && e->count > 0;
+    axes_stack(value, e->count, e->items);
     trail_note(eval, value, stack_again, 0, e->count, e->items);
   } else {
     value = value_new(&eval->heap, VALUE_LIST);

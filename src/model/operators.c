@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/axes.h"
 #include "model/declare.h"
 #include "model/eval.h"
 #include "model/forward.h"
@@ -122,8 +123,9 @@ static Value *choose_again(Eval *eval, const Trail *trail, Value **args) {
 
 /* if condition then yes else no, where the condition is an array, a symbol, or not known. */
 Value *eval_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *no) {
-  return trail_note(eval, choose(eval, span, condition, yes, no), choose_again, 0, 3,
-                    (Value *[]){condition, yes, no});
+  Value *args[] = {condition, yes, no}, *value = choose(eval, span, condition, yes, no);
+  axes_follow(value, 3, args);
+  return trail_note(eval, value, choose_again, 0, 3, args);
 }
 
 static Value *negated(Eval *eval, Span span, Value *truth) {
@@ -284,5 +286,12 @@ static Value *operate_again(Eval *eval, const Trail *trail, Value **args) {
 }
 
 Value *eval_operator(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
-  return trail_note(eval, operate(eval, node, op, a, b), operate_again, op, 2, (Value *[]){a, b});
+  Value *value = operate(eval, node, op, a, b);
+  if (op == '@')
+    axes_multiply(value, a, b);
+  else if (op == '\'')
+    axes_reverse(value, a);
+  else
+    axes_follow(value, 2, (Value *[]){a, b});
+  return trail_note(eval, value, operate_again, op, 2, (Value *[]){a, b});
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/sweep.h"
+#include "model/axes.h"
 #include "base/memory.h"
 #include "model/declare.h"
 #include "model/digest.h"
@@ -392,10 +393,6 @@ static Array *coordinates(const SweepAxis *axis) {
   const Value *values = axis->values;
   if (values->kind == VALUE_ARRAY && values->array->rank == 1) return array_keep(values->array);
   return array_range(0, axis->count - 1, 1, &why);
-}
-
-static Axis axis_copy(const Axis *axis) {
-  return (Axis){axis->name ? mem_string(axis->name) : NULL, array_keep(axis->at)};
 }
 
 static Axes *axes_of(const Sweep *sweep, int rank, const Value *like) {

@@ -2,6 +2,7 @@
 /* Functions of the script as scalar expressions: their body is evaluated with a symbol for its
  * argument. */
 #include "model/eval.h"
+#include "model/axes.h"
 #include "model/trail.h"
 #include "base/memory.h"
 
@@ -104,6 +105,7 @@ Value *eval_apply(Eval *eval, Span span, Value *function, Value *x) {
     return eval_error(eval, span, NULL, "'%s' works on numbers and arrays, not on %s",
                       function->activation.name, value_describe(x));
   Value *value = evaluate_expr(eval, span, function->activation.expr, x);
+  if (value) axes_follow(value, 1, &x);
   if (value) trail_note(eval, value, apply_again, 0, 2, (Value *[]){function, x});
   return value ? value : eval_starve(eval, span);
 }

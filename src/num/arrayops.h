@@ -96,6 +96,11 @@ Array *array_reduce(const Array *a, Reduction reduction, const char **why);
 /* Along one axis, which disappears. */
 Array *array_reduce_axis(const Array *a, Reduction reduction, double axis, const char **why);
 
+/* The same over finite elements alone, along an axis or, with NULL, over all; nan where there are
+ * none, but for sums (0) and products (1). Not for any and all. */
+Array *array_reduce_finite(const Array *a, Reduction reduction, const double *axis,
+                           const char **why);
+
 /* Along one axis; sorting is ascending and stable, NaN last. */
 Array *array_sort(const Array *a, double axis, const char **why);
 Array *array_argsort(const Array *a, double axis, const char **why);

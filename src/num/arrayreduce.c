@@ -81,6 +81,20 @@ static double reduce(Line x, Reduction reduction) {
   return NAN;
 }
 
+/* Of the finite elements, nan where there are none; `room` and `places` hold as many as the line. */
+static double reduce_finite(Line x, Reduction reduction, double *room, size_t *places) {
+  size_t count = 0;
+  for (size_t i = 0; i < x.count; i++) {
+    if (!isfinite(at(x, i))) continue;
+    places[count] = i;
+    room[count++] = at(x, i);
+  }
+  if (!count && reduction != REDUCE_SUM && reduction != REDUCE_PROD) return NAN;
+  double outcome = reduce((Line){room, count, 1}, reduction);
+  bool place = reduction == REDUCE_ARGMIN || reduction == REDUCE_ARGMAX;
+  return place ? (double)places[(size_t)outcome] : outcome;
+}
+
 static bool reducible(const Array *a, size_t count, Reduction reduction, const char **why) {
   static const char *const needs_one[] = {
       [REDUCE_MEAN] = "mean",     [REDUCE_STD] = "std",          [REDUCE_VAR] = "var",
@@ -130,6 +144,25 @@ Array *array_reduce_axis(const Array *a, Reduction reduction, double axis, const
   for (size_t k = 0; k < out->size; k++)
     out->data[k] =
         reduce((Line){a->data + offset(lines, k), lines.length, lines.stride}, reduction);
+  return out;
+}
+
+Array *array_reduce_finite(const Array *a, Reduction reduction, const double *axis,
+                           const char **why) {
+  int along = axis ? array_axis(a, *axis, why) : 0, rank = 0;
+  size_t shape[ARRAY_MAX_RANK];
+  if (along < 0) return NULL;
+  for (int i = 0; axis && i < a->rank; i++)
+    if (i != along) shape[rank++] = a->shape[i];
+  Lines lines = axis ? lines_along(a, along) : (Lines){1, a->size, 1};
+  double *room = array_scratch(lines.length + 1, sizeof *room, why);
+  size_t *places = room ? array_scratch(lines.length + 1, sizeof *places, why) : NULL;
+  Array *out = places ? array_fresh(rank, shape, why) : NULL;
+  for (size_t k = 0; out && k < out->size; k++)
+    out->data[k] = reduce_finite((Line){a->data + offset(lines, k), lines.length, lines.stride},
+                                 reduction, room, places);
+  free(room);
+  free(places);
   return out;
 }
 

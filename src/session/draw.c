@@ -82,7 +82,8 @@ static bool is_time(const Value *value, int i) {
 
 /* The times that an array from nowhere goes along with: those of the fields it is drawn with. */
 static const Array *borrowed_times(const PlotPart *part, const Value *value) {
-  for (int i = 0; !value->axes && i < part->count; i++) {
+  const Axis *own = axis_of(value, 0);
+  for (int i = 0; !(own && own->name) && i < part->count; i++) {
     const Array *t =
         is_time(part->items[i].value, 0) ? places_along(part->items[i].value, 0) : NULL;
     if (t && t->size == value->array->shape[0]) return t;

@@ -242,6 +242,7 @@ static void test_reductions(void) {
   CHECK(same(array_reduce_axis(m, REDUCE_ARGMIN, 0, &why), VECTOR(1, 0, 0)));
   CHECK(same(array_reduce_axis(holes, REDUCE_SUM, 0, &why), array_scalar(NAN)));
   CHECK(same(array_reduce(holes, REDUCE_MAX, &why), array_scalar(NAN)));
+  CHECK(same(array_reduce_finite(holes, REDUCE_SUM, NULL, &why), array_scalar(1)));
   CHECK(same(array_reduce(none, REDUCE_SUM, &why), array_scalar(0)));
   CHECK(same(array_reduce(none, REDUCE_ALL, &why), array_scalar(1)));
   CHECK(failed(array_reduce(none, REDUCE_MAX, &why), STATUS_SCRIPT, "max of nothing"));
