@@ -80,12 +80,16 @@ static Trace *trace_of(Solve *s, int j) {
   return j < s->replicates ? &s->trace[j] : &s->companion[j - s->replicates];
 }
 
+static void tell(const Solve *s, int done) {
+  if (s->options.progress && omp_get_thread_num() == 0)
+    s->options.progress(s->options.sink, "dmft", done, runs_of(s) * (int)s->sizes.steps);
+}
+
 static void show_progress(Solve *s) {
   int done;
 #pragma omp atomic capture
   done = ++s->done;
-  if (s->options.progress && omp_get_thread_num() == 0)
-    s->options.progress(s->options.sink, "dmft", done, runs_of(s) * (int)s->sizes.steps);
+  tell(s, done);
 }
 
 static bool take(void *sink, Machine *m, int t) {
@@ -411,6 +415,7 @@ static void run_all(Solve *s) {
     int j = (i + s->replicates) % count;
     if (crew_has(crew_of(s), j)) run_one(s, j);
   }
+  tell(s, s->done); /* where others were quicker to take every run, the first thread has not */
   agree_on_failure(s);
   if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) {
     s->status = STATUS_OK;
