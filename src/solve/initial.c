@@ -136,7 +136,7 @@ static const double *known_covariance(Initial *s, const Expr *f, int base, int v
 static double *covariance(Initial *s, int variable) {
   const Form *form = &s->forms[variable];
   size_t width = rows(s, variable), n = width * width;
-  double *out = square(width);
+  double *out = form->nature == COMBINED ? NULL : square(width);
   switch (form->nature) {
   case GAUSSIAN: gaussian_covariance(s, form, width, out); break;
   case FUNCTION:
@@ -152,7 +152,6 @@ static double *covariance(Initial *s, int variable) {
     break;
   case COMBINED: {
     double *inner = covariance(s, form->base);
-    free(out);
     out = combined(s, form->map, inner);
     free(inner);
   }

@@ -323,10 +323,10 @@ static Status solve_means(Lazy *s, const SolveOptions *options, char **why) {
 
 /* What does not depend on f(0) has no error, in a result that has drawn it, too. */
 static bool put(Result *result, FieldId id, int layer, Sizes z, const double *value) {
-  double *none = mem_block(field_size(id, z));
-  bool fine = none && field_fill(result, id, layer, z, value, none);
-  free(none);
-  return fine;
+  bool fine = field_fill(result, id, layer, z, value, NULL);
+  ResultField *field = result_find(result, field_row(id)->name, layer);
+  if (fine && !field->error) field->error = array_new(field->value->rank, field->value->shape);
+  return fine && field->error;
 }
 
 static bool put_new(Result *result, FieldId id, int layer, Sizes z, const double *value) {
@@ -415,16 +415,15 @@ static bool add_curves(Lazy *s, Result *result) {
   size_t P = z.points;
   if (!s->error) s->error = mem_new(outcome_size(z), sizeof *s->error);
   Outcome mean = outcome_of(z, s->mean), error = outcome_of(z, s->error);
-  double *ntk = mem_new(field_size(FIELD_NTK, z), sizeof *ntk);
   bool fine = add_outputs(s, result, mean, error) &&
               field_add(result, FIELD_LOSS, 0, z, mean.loss, error.loss);
   if (fine && s->program->problem->test_targets)
     fine = field_add(result, FIELD_TEST_LOSS, 0, z, mean.test_loss, error.test_loss);
   fine = fine && field_add(result, FIELD_DELTA, 0, z, mean.delta, error.delta);
-  for (size_t t = 0; t < z.steps; t++)
-    for (size_t a = 0; a < P; a++) memcpy(ntk + (t * P + a) * P, s->K + a * z.all, P * sizeof *ntk);
-  fine = fine && put_new(result, FIELD_NTK, 0, z, ntk);
-  free(ntk);
+  fine = fine && put_new(result, FIELD_NTK, 0, z, NULL);
+  double *ntk = fine ? result_find(result, field_row(FIELD_NTK)->name, 0)->value->data : NULL;
+  for (size_t i = 0; fine && i < z.steps * P; i++)
+    memcpy(ntk + i * P, s->K + i % P * z.all, P * sizeof *ntk);
   return fine;
 }
 
