@@ -357,6 +357,16 @@ static bool has_training(Call *call) {
   return false;
 }
 
+bool solver_error(Call *call, int i, double *error) {
+  const Value *value = call->args[i];
+  bool fine = value->kind == VALUE_NUMBER && (!value->known || value->number >= 0);
+  if (!fine)
+    eval_error(call->eval, call->places[i], "0 asks for none, and takes the samples that are given",
+               "'error' must be a number that is not negative");
+  *error = fine && value->known ? value->number : 0;
+  return fine;
+}
+
 static Value *dmft(Call *call) {
   SolveOptions options = {0};
   if (call->args[0]->kind == VALUE_SYSTEM) return system_dmft(call);
@@ -364,6 +374,7 @@ static Value *dmft(Call *call) {
   const Value *tol = call->args[5];
   bool sound = solver_count(call, 2, FEWEST_SAMPLES, &options.samples) &
                solver_seed(call, 3, &options.seed) & closure_of(call, 4, &options.closure);
+  sound &= solver_error(call, 7, &options.error) & solver_count(call, 8, FEWEST_SAMPLES, &options.most);
   if (tol->kind != VALUE_NUMBER || (tol->known && !(tol->number >= 0 && tol->number < 1))) {
     eval_error(call->eval, call->places[5], "0 lets the solver choose",
                "'tol' must be a number from 0 to 1");

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "model/builtins.h"
 #include "model/system.h"
+#include "solve/enough.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +102,9 @@ Value *system_dmft(Call *call) {
   int tol = argument(call, "tol"), closure = argument(call, "closure");
   bool sound = steps_of(call, &options) &&
                solver_count(call, argument(call, "samples"), FEWEST_SAMPLES, &options.samples) &&
-               solver_seed(call, argument(call, "seed"), &options.seed);
+               solver_seed(call, argument(call, "seed"), &options.seed) &&
+               solver_error(call, argument(call, "error"), &options.error) &&
+               solver_count(call, argument(call, "most"), FEWEST_SAMPLES, &options.most);
   const Value *t = call->args[tol], *c = call->args[closure];
   if (sound && (t->kind != VALUE_NUMBER || (t->known && !(t->number >= 0 && t->number < 1)))) {
     eval_error(call->eval, call->places[tol], "0 lets the solver choose",
@@ -114,7 +117,11 @@ Value *system_dmft(Call *call) {
   }
   if (!sound) return call_broken(call);
   options.tol = t->number;
-  return ask(call, false, options);
+  Value *value = ask(call, false, options);
+  char *caution = value->kind == VALUE_RESULT ? enough_caution(value->result) : NULL;
+  if (caution) diag_warning(call->eval->diags, call->span, NULL, "%s", caution);
+  free(caution);
+  return value;
 }
 
 Value *system_simulate(Call *call) {

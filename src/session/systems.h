@@ -12,6 +12,8 @@ typedef Status (*Solver)(Program *, const SolveOptions *, Result **, char **);
 bool solver_seed(Call *call, int i, uint64_t *seed);
 /* A whole number that is at least `least`; false after reporting. */
 bool solver_count(Call *call, int i, double least, int *count);
+/* A standard error that is asked for, 0 for none; false after reporting. */
+bool solver_error(Call *call, int i, double *error);
 /* What the session gives every solver. */
 void solver_surround(const Eval *eval, SolveOptions *options);
 /* Runs a solver of a program, or with none the fluctuations of a theory. */

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "num/random.h"
 #include "solve/doubt.h"
+#include "solve/enough.h"
 #include "solve/flow.h"
 #include "solve/observe.h"
 #include "solve/perturb.h"
@@ -617,11 +618,12 @@ static bool is_probed_whole(const Program *program, const SolveOptions *options)
   return program->linear || is_lazy(program, options);
 }
 
-/* The samples that a result of these options was made from: asked for, doubled as often as the
- * bases filled sample space. */
+/* The samples that a result of these options was made from: as many as an error took, or asked for,
+ * doubled as often as the bases filled sample space. */
 static int samples_of(const Result *result, const SolveOptions *options) {
   const char *taken = result_attribute(result, "samples");
   int samples = options->samples;
+  if (taken && options->error > 0) return atoi(taken);
   while (taken && samples > 0 && 2.0 * samples <= strtod(taken, NULL)) samples *= 2;
   return samples;
 }
@@ -780,6 +782,8 @@ char *solve_caution(const Result *result) {
         "the fields fill sample space (rank %s of %g paths in each of %s replicates): "
         "the stated errors may be too small; more samples than %s are needed",
         rank, paths, replicates, samples);
+  char *lacks = enough_caution(result);
+  if (lacks) return lacks;
   if (result_attribute(result, "bias") && result_attribute(result, "incomplete"))
     return mem_string("this early, the stated errors lack the bias of few samples");
   if (result_attribute(result, "bias"))
@@ -789,20 +793,9 @@ char *solve_caution(const Result *result) {
   return NULL;
 }
 
-Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why) {
-  *result = NULL;
-  const char *refusal = solve_refuses(program, options);
-  if (refusal) {
-    *why = mem_string(refusal);
-    return STATUS_SCRIPT;
-  }
-  if (flow_chooses(program, options))
-    return flow_solve(solve_dmft, is_probed_whole(program, options), program, options, result, why);
-  if (is_lazy(program, options)) return solve_lazy(program, options, result, why);
-  if (!program->linear && options->samples < FEWEST_SAMPLES) {
-    *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
-    return STATUS_SCRIPT;
-  }
+/* The theory from these samples, or a few more; `partial`, what an interruption leaves of it. */
+static Status solve_paths(Program *program, const SolveOptions *options, Result **result,
+                          char **why) {
   double start = run_clock();
   Solve s;
   Status status = run_unfilled(&s, program, options, why);
@@ -824,4 +817,23 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
   }
   clean(&s);
   return status;
+}
+
+Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why) {
+  *result = NULL;
+  const char *refusal = solve_refuses(program, options);
+  if (refusal) {
+    *why = mem_string(refusal);
+    return STATUS_SCRIPT;
+  }
+  if (flow_chooses(program, options))
+    return flow_solve(solve_dmft, is_probed_whole(program, options), program, options, result, why);
+  if (is_lazy(program, options)) return solve_lazy(program, options, result, why);
+  if (!program->linear && options->samples < FEWEST_SAMPLES) {
+    *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
+    return STATUS_SCRIPT;
+  }
+  bool asked = options->error > 0 && !program->linear && !options->probe;
+  return asked ? enough_solve(solve_paths, program, options, result, why)
+               : solve_paths(program, options, result, why);
 }

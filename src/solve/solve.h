@@ -29,7 +29,9 @@ typedef struct SolveOptions {
   int samples;    /* sample paths in all, at least FEWEST_SAMPLES */
   int replicates; /* of these samples; 0: chosen */
   Closure closure;
-  double tol; /* rank truncation, relative to the fields; 0: chosen from gamma */
+  double tol;   /* rank truncation, relative to the fields; 0: chosen from gamma */
+  double error; /* of f, stated, that is asked for: samples grow until it is no larger; 0: none */
+  int most;     /* but not beyond these samples */
   /* simulate */
   int steps;       /* of a system */
   int width;       /* N */
@@ -48,7 +50,8 @@ const char *solve_refuses(const Program *program, const SolveOptions *options);
 /* The infinite-width saddle point of a program: kernels, responses, predictions at t = 0..T, with
  * errors; exact when every map is affine. theory.md section 2, Infinite width. Where so few samples
  * are asked for that the fields fill sample space, twice as many are taken, while that costs
- * little. On failure *result is NULL and *why (to be freed) says what went wrong and at which step.
+ * little. With options->error, samples grow until no stated error of f or f_test is larger, or until
+ * there are `most`, or no memory for more. On failure *result is NULL and *why (to be freed) says what went wrong and at which step.
  * With `partial`, STATUS_INTERRUPTED may come with a result, of fewer replicates, or of fewer
  * steps, as *why then says; the program has these steps then. */
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why);

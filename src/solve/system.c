@@ -6,6 +6,7 @@
 #include "num/linalg.h"
 #include "num/stats.h"
 #include "solve/doubt.h"
+#include "solve/enough.h"
 #include "solve/run.h"
 
 #include <math.h>
@@ -387,12 +388,8 @@ static void note_theory(const Solve *s, Result *result, double seconds) {
   result_note(result, "seconds", "%.6g", seconds);
 }
 
-Status solve_system(Program *program, const SolveOptions *options, Result **result, char **why) {
-  *result = NULL;
-  if (!program->linear && options->samples < FEWEST_SAMPLES) {
-    *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
-    return STATUS_SCRIPT;
-  }
+static Status solve_samples(Program *program, const SolveOptions *options, Result **result,
+                            char **why) {
   double start = run_clock();
   Solve s;
   prepare_theory(&s, program, options);
@@ -410,6 +407,17 @@ Status solve_system(Program *program, const SolveOptions *options, Result **resu
   }
   clean(&s);
   return status;
+}
+
+Status solve_system(Program *program, const SolveOptions *options, Result **result, char **why) {
+  *result = NULL;
+  if (!program->linear && options->samples < FEWEST_SAMPLES) {
+    *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
+    return STATUS_SCRIPT;
+  }
+  return options->error > 0 && !program->linear
+             ? enough_solve(solve_samples, program, options, result, why)
+             : solve_samples(program, options, result, why);
 }
 
 /* ---- systems of finite size ---- */
