@@ -116,6 +116,9 @@ static double number_or_nan(const Value *value) {
   return unknown ? NAN : number_of(value);
 }
 
+/* That of a key without a default: 0 where it is not given. */
+static double amount_or_none(const Value *value) { return value ? number_or_nan(value) : 0; }
+
 static bool fill_model(Eval *eval, const Declared *model, const Chain *chain, Grid inputs,
                        Problem *problem) {
   problem->layers = chain_layers(eval, chain, inputs);
@@ -134,10 +137,11 @@ static bool fill_model(Eval *eval, const Declared *model, const Chain *chain, Gr
 static void fill_training(const Declared *training, Problem *problem) {
   problem->loss = training->slot[TRAINING_LOSS]->loss.expr;
   problem->steps = (int)training->slot[TRAINING_STEPS]->number;
+  problem->until = amount_or_none(training->slot[TRAINING_UNTIL]);
   problem->decay = number_or_nan(training->slot[TRAINING_WEIGHT_DECAY]);
   problem->temperature = number_or_nan(training->slot[TRAINING_TEMPERATURE]);
-  problem->clip = training->slot[TRAINING_CLIP] ? number_or_nan(training->slot[TRAINING_CLIP]) : 0;
-  problem->rho = training->slot[TRAINING_RHO] ? number_or_nan(training->slot[TRAINING_RHO]) : 0;
+  problem->clip = amount_or_none(training->slot[TRAINING_CLIP]);
+  problem->rho = amount_or_none(training->slot[TRAINING_RHO]);
   problem->rule = rule_of(training->slot[TRAINING_RULE]);
   problem->training_name = mem_string(training->name);
   problem->training_span = training->span;

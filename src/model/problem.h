@@ -126,6 +126,7 @@ typedef struct Problem {
   double rho; /* of feedback alignment: the correlation of F with the initial weights, 0 to 1 */
   OptimizerKind optimizer;
   int steps;     /* T */
+  double until;  /* the change of the loss in a step below which it ends before; 0: it does not */
   double *eta;   /* [T]: learning rate of each step */
   double dt;     /* flow only: the time of a step */
   double beta;   /* what the velocity keeps of itself, 0 <= beta < 1 */

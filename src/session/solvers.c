@@ -10,6 +10,7 @@
 #include "solve/run.h"
 #include "solve/solve.h"
 #include "session/systems.h"
+#include "solve/until.h"
 
 #include <limits.h>
 #include <math.h>
@@ -230,8 +231,10 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
   size_t steps = program && program->problem ? (size_t)program->problem->steps : 0;
   fflush(dmf->results);
   pthread_mutex_unlock(&dmf->lock);
-  Status status = solver ? solver(program, &options, &result, &why)
-                         : solve_fluctuations(theory, &options, &result, &why);
+  double until = program ? program->problem->until : 0, change = 0;
+  Status status = !solver     ? solve_fluctuations(theory, &options, &result, &why)
+                  : until > 0 ? solve_until(solver, program, &options, &change, &result, &why)
+                              : solver(program, &options, &result, &why);
   pthread_mutex_lock(&dmf->lock);
   if (options.progress) solver_progress_end(dmf);
   Value *value;
@@ -239,6 +242,10 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
     result_note(result, "version", "%s", dmf_version());
     if (solver && program->problem) recipe_write(call, program->problem, steps, &result->recipe);
     if (solver) warn_of_growth(call, result);
+    if (until > 0 && change >= until)
+      diag_warning(call->eval->diags, call->span, "more steps, or a larger 'until'",
+                   "after %d steps the loss still changes by %.2g in one", program->problem->steps,
+                   change);
     value = value_result(&call->eval->heap, result);
   } else if (result) { /* what follows the call sees the interruption, too, or its solvers do */
     if (dmf->config.partial) call->eval->stop = &dmf->calm;
@@ -260,8 +267,8 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
  * What was not saved can be computed. */
 static Value *adopt(Call *call, int kind, Program *program, SolveOptions options) {
   Result *result = session_of(call)->loading;
-  const char *steps =
-      result_attribute(result, "incomplete") ? result_attribute(result, "steps") : 0;
+  bool shorter = result_attribute(result, "incomplete") || program->problem->until > 0;
+  const char *steps = shorter ? result_attribute(result, "steps") : NULL;
   if (steps && atoi(steps) > 0 && atoi(steps) < program->problem->steps)
     program_shorten(program, atoi(steps));
   Result *wanted = promised(kind, program, &options);
