@@ -231,7 +231,7 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
   size_t steps = program && program->problem ? (size_t)program->problem->steps : 0;
   fflush(dmf->results);
   pthread_mutex_unlock(&dmf->lock);
-  double until = program ? program->problem->until : 0, change = 0;
+  double until = program && program->problem ? program->problem->until : 0, change = 0;
   Status status = !solver     ? solve_fluctuations(theory, &options, &result, &why)
                   : until > 0 ? solve_until(solver, program, &options, &change, &result, &why)
                               : solver(program, &options, &result, &why);
