@@ -66,11 +66,7 @@ static int constant(Tail *k, const char *name, size_t steps, size_t rows, size_t
     free(numbers);
     return value;
   }
-  p->constants = mem_grow(p->constants, (size_t)(p->constant_count + 1) * sizeof *p->constants);
-  p->constants[p->constant_count] = (Constant){rows, cols, steps, false, numbers};
-  return emit(p, (Op){.kind = OP_CONST,
-                      .dst = add_table(p, mem_string(name), rows, cols),
-                      .constant = p->constant_count++});
+  return emit_constant(p, mem_string(name), steps, rows, cols, numbers);
 }
 
 /* rows x cols times one number */
@@ -307,9 +303,9 @@ static void complete_levels(Tail *k) {
   for (int l = 1; l <= p->layers; l++) {
     int x = p->matrices[p->phi_matrix[l]].features, y = p->matrices[p->phi_matrix[l - 1]].y;
     int phi = moment(k, mem_format("Phi%d", l), x, x, group_of(p, x));
-    int g = moment(k, mem_format("G%d", l), y, y, group_of(p, y));
     observe_all(k, FIELD_PHI, l, phi);
-    observe_all(k, FIELD_G, l, g);
+    if (!p->couples)
+      observe_all(k, FIELD_G, l, moment(k, mem_format("G%d", l), y, y, group_of(p, y)));
     if (program_aligns(p)) observe_all(k, FIELD_ALIGNMENT, l, alignment(k, phi));
   }
 }
@@ -490,6 +486,12 @@ static int spread_force(Tail *k, int force, size_t positions) {
   return emit_rows(k->p, mem_string("F.p"), row_map_spread((int)positions), force);
 }
 
+/* Where what flows backward has the errors in it already, there are the shares alone. */
+static int force_on(Tail *k, int root, int force) {
+  if (!k->p->couples || is_readout(k->p, root)) return force;
+  return all_equal(k, "1/P", k->z.points * k->z.outputs, 1, 1.0 / (double)k->z.points);
+}
+
 /* The uses of a matrix on as many positions have one force. */
 static void learn(Tail *k, int root, int force) {
   Program *p = k->p;
@@ -509,7 +511,8 @@ static void complete_step(Tail *k) {
   Program *p = k->p;
   Sizes z = k->z;
   size_t T = z.steps - 1;
-  int K = block(k, mem_string("K."), p->tangent, 0, z.all * z.outputs, 0, z.points * z.outputs);
+  size_t all = z.all * z.outputs, batch = z.points * z.outputs;
+  int K = p->couples ? -1 : block(k, mem_string("K."), p->tangent, 0, all, 0, batch);
   p->train_first = p->op_count;
   if (p->update.weight) {
     double *numbers = mem_new(T * z.points + 1, sizeof *numbers);
@@ -529,7 +532,7 @@ static void complete_step(Tail *k) {
   }
   for (int m = 0; m < p->matrix_count; m++)
     if (p->matrices[m].weights == m && p->matrices[m].rate != 0 && p->matrices[m].x >= 0)
-      learn(k, m, force);
+      learn(k, m, force_on(k, m, force));
 }
 
 /* ---- the whole ---- */
@@ -549,6 +552,7 @@ static Program *sharing(Program *base, Reading how) {
   p->spaces = copy_of(base->spaces, base->space_count, sizeof *p->spaces);
   p->matrices = copy_of(base->matrices, base->matrix_count, sizeof *p->matrices);
   p->variables = copy_of(base->variables, base->variable_count, sizeof *p->variables);
+  p->constants = copy_of(base->constants, base->constant_count, sizeof *p->constants);
   p->row_maps = copy_of(base->row_maps, base->row_map_count, sizeof *p->row_maps);
   p->how = how;
   p->ops = NULL;
@@ -587,7 +591,7 @@ Program *program_complete(Program *base, Reading how) {
   if (base->gradient_count == base->op_count) p->gradient_count = p->op_count;
   int last = p->measure_first = p->op_count;
   complete_levels(&k);
-  complete_tangent(&k);
+  if (!p->couples) complete_tangent(&k);
   for (int i = 0; i < p->op_count && how.lazy; i++)
     if (i < p->forward_count || i >= last || p->ops[i].kind == OP_APPLY_T ||
         is_wide(p, p->variables[p->ops[i].dst].space))

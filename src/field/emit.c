@@ -78,6 +78,13 @@ int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src
   return emit(p, op);
 }
 
+int emit_constant(Program *p, char *name, size_t steps, size_t rows, size_t cols, double *numbers) {
+  p->constants = mem_grow(p->constants, (size_t)(p->constant_count + 1) * sizeof *p->constants);
+  p->constants[p->constant_count] = (Constant){rows, cols, steps, false, numbers};
+  int dst = add_table(p, name, rows, cols);
+  return emit(p, (Op){.kind = OP_CONST, .dst = dst, .constant = p->constant_count++});
+}
+
 /* A table with rows like those of a variable. */
 static int add_table_like(Program *p, char *name, int like, size_t cols) {
   Variable v = p->variables[like];
@@ -100,8 +107,9 @@ int emit_gram(Program *p, char *name, int blocks, double factor, int x, int y) {
 int emit_blend(Program *p, char *name, int blocks, double factor, int table, bool transposed,
                int x) {
   Variable a = p->variables[table], v = p->variables[x];
-  int dst =
-      add_variable(p, name, v.space, a.backward || v.backward, transposed ? a.cols : a.positions);
+  int all = (int)sizes_of(p).all, C = a.backward ? (int)sizes_of(p).outputs : 1,
+      rows = transposed ? a.cols * blocks : a.rows / C;
+  int dst = add_variable(p, name, v.space, a.backward || v.backward, rows / all);
   return emit(p, (Op){.kind = OP_BLEND,
                       .dst = dst,
                       .src = {table, x},

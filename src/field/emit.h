@@ -19,6 +19,8 @@ int emit_apply(Program *p, char *name, int matrix, int x);
 int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src);
 /* factor <src_0>, or factor <src_0 src_1>, row by row. */
 int emit_average(Program *p, char *name, double factor, int count, const int *src);
+/* Known numbers, which are taken over: [rows, cols], or [steps, rows, cols] if there are steps. */
+int emit_constant(Program *p, char *name, size_t steps, size_t rows, size_t cols, double *numbers);
 /* factor <x y> of all pairs of rows of the same one of so many blocks. */
 int emit_gram(Program *p, char *name, int blocks, double factor, int x, int y);
 /* factor A x, or factor A^T x, block by block, for a table A of pairs. Where either has a row for

@@ -368,6 +368,9 @@ const char *equations_refuse(const Program *p) {
            "says how this one moves matrices";
   if (update_scales(&p->update))
     return "the equations are written for gradients as they are: without clipping, not normalized";
+  if (p->couples)
+    return "the equations are written for points that do not depend on each other, without means "
+           "over a batch; ir prints the program";
   for (int i = 0; i < p->forward_count; i++) {
     if (p->ops[i].kind == OP_GRAM)
       return "the equations are written for layers without tables of pairs of positions; ir prints "

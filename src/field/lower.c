@@ -597,6 +597,32 @@ static int lower_blend(Chain *chain, const LayerStep *step, const int *at) {
   return placed(chain, dst, chain->grids[table], false);
 }
 
+/* The mean over the training points and all positions, at every row. */
+static int lower_batch(Chain *chain, int x) {
+  Program *p = chain->p;
+  if (!is_field(chain, x)) return 0;
+  if (p->problem->batch)
+    refuse(chain, STATUS_SCRIPT, "an optimizer without minibatches",
+           "means over a batch are those of all training points, not of minibatches");
+  Sizes z = sizes_of(p);
+  size_t A = (size_t)grid_size(chain->grids[x]), rows = z.all * A, batch = z.points * A;
+  double *numbers = mem_fits(sizeof(double) * (double)rows * (double)rows)
+                        ? mem_try(rows * rows, sizeof *numbers)
+                        : NULL;
+  if (!numbers) {
+    refuse(chain, STATUS_LIMIT, NULL, "out of memory for means over %zu rows", rows);
+    return 0;
+  }
+  for (size_t i = 0; i < rows * batch; i++)
+    numbers[i / batch * rows + i % batch] = 1 / (double)batch;
+  int table = emit_constant(p, mem_string("B"), 0, rows, rows, numbers);
+  p->variables[table].positions = (int)A;
+  p->couples = true;
+  char *name = mem_format("%s.b", p->variables[x].name);
+  return placed(chain, emit_blend(p, name, 1, 1, table, false, x), chain->grids[x],
+                chain->joined[x]);
+}
+
 static int lower_position(Chain *chain, const LayerStep *step, int x) {
   Program *p = chain->p;
   int count = grid_size(chain->grids[x]);
@@ -641,6 +667,7 @@ static void lower_layer(Chain *chain, const Layer *layer) {
     case STEP_GRAM: *out = lower_gram(chain, step, at); break;
     case STEP_SOFTMAX: *out = lower_softmax(chain, step, x); break;
     case STEP_BLEND: *out = lower_blend(chain, step, at); break;
+    case STEP_BATCH: *out = lower_batch(chain, x); break;
     case STEP_AT: *out = lower_position(chain, step, x); break;
     case STEP_BIAS: *out = lower_bias(chain, step); break;
     case STEP_CODES: *out = lower_codes(chain, step, x); break;
@@ -720,6 +747,16 @@ static bool all_linear(const Program *p) {
   return !program_averages(p);
 }
 
+/* Whether means over a batch go with the optimizer. */
+static bool suits_batches(const Program *p, Diags *diags) {
+  if (!p->couples || !update_scales(&p->update)) return true;
+  diag_error(
+      diags, STATUS_SCRIPT, p->problem->training_span, NULL,
+      "where points depend on each other, by means over a batch, the norm of the gradient is "
+      "not known in this version: without clipping, not normalized");
+  return false;
+}
+
 Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   Program *p = mem_new(1, sizeof *p);
   p->references = 1;
@@ -743,6 +780,7 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   if (reached && problem->parameterization == PARAM_STANDARD) reached = learn_by_fan_in(p, diags);
   p->update = update_of(problem);
   if (reached && !follows_gradients(p)) reached = suits_steps(p, diags);
+  if (reached) reached = suits_batches(p, diags);
   find_responses(p);
   find_uniform(p);
   p->linear = all_linear(p);
@@ -771,7 +809,9 @@ static bool has_op(const Program *p, OpKind kind) {
   return false;
 }
 
-bool program_averages(const Program *p) { return has_op(p, OP_AVERAGE) || has_op(p, OP_GRAM); }
+bool program_averages(const Program *p) {
+  return has_op(p, OP_AVERAGE) || has_op(p, OP_GRAM) || has_op(p, OP_BLEND);
+}
 
 bool program_compares(const Program *p) { return has_op(p, OP_GRAM); }
 
@@ -803,7 +843,8 @@ static void drop_parts(Program *p, const Program *base) {
   for (int i = base ? base->matrix_count : 0; i < p->matrix_count; i++) free(p->matrices[i].name);
   for (int i = base ? base->variable_count : 0; i < p->variable_count; i++)
     free(p->variables[i].name);
-  for (int i = 0; i < p->constant_count; i++) free(p->constants[i].numbers);
+  for (int i = base ? base->constant_count : 0; i < p->constant_count; i++)
+    free(p->constants[i].numbers);
   if (base) {
     expr_pool_free(p->pool);
     return;

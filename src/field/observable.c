@@ -28,6 +28,9 @@ FieldId field_that_is(FieldKind kind, FieldId of) {
 }
 
 bool field_is_present(FieldId id, const Program *p) {
+  FieldId of = rows[id].of;
+  if (p->couples && (of == FIELD_NTK || of == FIELD_G || of == FIELD_A || of == FIELD_B))
+    return false;
   switch (rows[id].presence) {
   case PRESENT_TESTED: return p->problem->tests > 0;
   case PRESENT_JUDGED: return p->problem->test_targets != NULL;

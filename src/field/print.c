@@ -110,7 +110,8 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   case OP_AVERAGE: print_average(out, op, names); break;
   case OP_GRAM: fprintf(out, "<%s %sᵀ> of each point\n", names[0], names[1]); break;
   case OP_BLEND:
-    fprintf(out, "%s%s %s of each point\n", names[0], op->transpose_a ? "ᵀ" : "", names[1]);
+    fprintf(out, "%s%s %s%s\n", names[0], op->transpose_a ? "ᵀ" : "", names[1],
+            op->blocks > 1 ? " of each point" : "");
     break;
   case OP_SOFTMAX: fprintf(out, "softmax %s%s\n", names[0], op->causal ? ", causal" : ""); break;
   case OP_SUMS: fprintf(out, "Σ_q %s\n", names[0]); break;

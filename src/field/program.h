@@ -286,6 +286,10 @@ typedef struct Program {
   int *phi_matrix; /* [L+1]: a matrix whose features have the kernel Phi[l], and whose y is that
                       of G[l+1]; entry 0 the input matrix */
   bool linear;     /* every map is linear in its fields: no sampling is needed */
+  /* Outputs depend on the fields of other points, by means over a batch: what flows backward is
+   * then the sum of the derivatives of all outputs, each times its error, and O is a sum of g x^T.
+   * There is no tangent kernel of products of averages. */
+  bool couples;
 } Program;
 
 /* How the saddle point is closed (theory.md section 4, Approximations). */
@@ -386,10 +390,10 @@ size_t training_rows(const Program *program, const Matrix *matrix);
 size_t rows_per_x(const Program *program, const Matrix *matrix);
 /* The most rows that a wide variable has. */
 size_t most_rows(const Program *program);
-/* The matrix by which layer l = 1 .. L-1 has two-time responses, or -1: between populations, with one
- * output, where what is learned follows from kernels, acting forward alone, and on the features as
- * they are, which of a convolution one of the taps does; and how many layers of a result have them,
- * L-1 or none. */
+/* The matrix by which layer l = 1 .. L-1 has two-time responses, or -1: between populations, with
+ * one output, where what is learned follows from kernels, acting forward alone, and on the features
+ * as they are, which of a convolution one of the taps does; and how many layers of a result have
+ * them, L-1 or none. */
 int response_matrix(const Program *program, int layer);
 int response_layers(const Program *program);
 /* Inner products of the vectors on a matrix's input side; NULL: all ones. */

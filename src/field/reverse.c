@@ -144,6 +144,14 @@ static int aligned_feedback(Reverse *r, const Op *op, int y) {
   return emit_map(p, backward_name(r, op->src[0]), sum, 2, parts);
 }
 
+/* What comes back from the outputs times their errors, where points depend on each other. */
+static int weighed(Reverse *r, int features, int z) {
+  Variable v = r->p->variables[z];
+  char *name = mem_format("%s.e", r->p->variables[features].name);
+  int dst = add_variable(r->p, name, v.space, true, v.positions);
+  return emit(r->p, (Op){.kind = OP_WEIGH, .dst = dst, .src = {z}, .src_count = 1});
+}
+
 /* Notes what the matrix meets, or under another rule only learns, and passes it on. */
 static void reverse_apply(Reverse *r, const Op *op, int y) {
   Program *p = r->p;
@@ -160,7 +168,8 @@ static void reverse_apply(Reverse *r, const Op *op, int y) {
     return;
   }
   if (r->rule != RULE_BACKPROP) by = feedback_matrix(r, by, y);
-  accumulate(r, op->src[0], pass_back(r, op, by, y, ""));
+  int z = pass_back(r, op, by, y, "");
+  accumulate(r, op->src[0], p->couples && y == r->seed ? weighed(r, op->src[0], z) : z);
 }
 
 /* The same for a transpose in the forward pass: what flows forward is the y of the matrix, with a
@@ -410,6 +419,11 @@ bool reverse_program(Program *p, int f, Diags *diags) {
     return false;
   }
   if (p->problem->rho > 0 && !aligns_starts(p, diags)) return false;
+  if (rule != RULE_BACKPROP && p->couples) {
+    diag_error(diags, STATUS_SCRIPT, p->problem->training_span, NULL,
+               "this learning rule is for layers without means over a batch");
+    return false;
+  }
   int seed = add_variable(p, mem_string("e"), p->variables[f].space, true, 1);
   emit(p, (Op){.kind = OP_SEED, .dst = seed});
   reverse_pass(p, f, seed, RULE_BACKPROP);

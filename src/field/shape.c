@@ -91,6 +91,7 @@ int response_matrix(const Program *p, int layer) {
 }
 
 int response_layers(const Program *p) {
+  if (p->couples) return 0;
   for (int l = 1; l < p->layers; l++)
     if (response_matrix(p, l) < 0) return 0;
   return p->layers - 1;

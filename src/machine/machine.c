@@ -429,7 +429,8 @@ static bool is_sane(const Machine *m, int variable) {
 
 /* The largest tangent kernel of a point; 0 where it is not known, or cannot change the kernels. */
 static double largest_kernel(const Machine *m) {
-  View K = m->value[program_observable(m->p, FIELD_NTK, 0)->variable];
+  const ProgramObservable *ntk = program_observable(m->p, FIELD_NTK, 0);
+  View K = ntk ? m->value[ntk->variable] : NO_VIEW;
   double most = 0;
   if (K.slab < 0 || m->p->how.lazy) return 0;
   for (size_t a = 0; a < K.rows; a++)

@@ -46,6 +46,7 @@ static Grid grid_of_step(const Forward *f, const LayerStep *step, const Grid *gr
   case STEP_CODES:
   case STEP_GRAM:
   case STEP_SOFTMAX:
+  case STEP_BATCH:
   case STEP_BLEND: return grids[step->source];
   case STEP_BIAS:
   case STEP_POOL:
@@ -452,7 +453,7 @@ static Value *step_from(Call *call, StepKind kind) {
   if (!e) return call_broken(call);
   Forward *f = eval->forward;
   int source = map_step(eval, call->span, e);
-  if (kind == STEP_POOL) refuse_inputs(eval, call->span, source == 0);
+  if (kind != STEP_FLATTEN) refuse_inputs(eval, call->span, source == 0);
   return variable(eval, layer_step(&f->layer, (LayerStep){.kind = kind, .source = source}));
 }
 
@@ -467,6 +468,8 @@ Value *builtin_pooled(Call *call) {
   return eval_error(call->eval, place, "\"mean\"", "'%s' must be a string, not %s", name,
                     value_describe(kind));
 }
+
+Value *builtin_batch_mean(Call *call) { return step_from(call, STEP_BATCH); }
 
 Value *builtin_flattened(Call *call) { return step_from(call, STEP_FLATTEN); }
 

@@ -35,6 +35,7 @@ typedef enum StepKind {
   STEP_GRAM,    /* a table: the averages over neurons of two variables at all pairs of positions */
   STEP_SOFTMAX, /* of a table, along its last axis */
   STEP_BLEND,   /* positions of a variable mixed by a table: sum_q A_pq x_q */
+  STEP_BATCH,   /* the mean over the training points and positions, at every point and position */
   STEP_POOL,    /* the mean over positions */
   STEP_AT,      /* one position */
   STEP_FLATTEN  /* all positions together: what acts next has weights for each of them */

@@ -245,6 +245,7 @@ static void write_step(LayerWriter *l, const char *name, const LayerStep *step) 
     add_line(l, name, mem_format("softmax(%s%s)", source, step->causal ? ", causal = true" : ""));
     break;
   case STEP_BLEND: add_line(l, name, mem_format("%s @ %s", source, l->names[step->other])); break;
+  case STEP_BATCH: add_line(l, name, mem_format("batch_mean(%s)", source)); break;
   case STEP_AT: add_line(l, name, mem_format("%s[%d]", source, step->position)); break;
   case STEP_POOL: add_line(l, name, mem_format("pooled(%s)", source)); break;
   case STEP_FLATTEN: add_line(l, name, mem_format("flattened(%s)", source)); break;

@@ -730,6 +730,9 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
   if ((is_lazy(program, options) || options->closure != CLOSURE_FULL) && program_reuses(program))
     return "where a matrix acts more than once only the full theory is there; take it at a small "
            "gamma";
+  if ((is_lazy(program, options) || options->closure != CLOSURE_FULL) && program->couples)
+    return "where points depend on each other, by means over a batch, only the full theory is "
+           "there; take it at a small gamma";
   if (is_lazy(program, options))
     return update->decay > 0 ? "weight decay has no lazy limit with constant kernels: the initial "
                                "weights shrink at any gamma, and the kernels with them; take the "

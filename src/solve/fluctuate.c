@@ -231,10 +231,11 @@ static double fourth_moments_differ(const Fluctuate *s, size_t t) {
  * about what the variances are made of. */
 static double grids_differ(const Fluctuate *s) {
   if (s->neurons.method != GRID) return 0;
-  int ntk = program_observable(s->complete, FIELD_NTK, 0)->variable;
+  const ProgramObservable *ntk = program_observable(s->complete, FIELD_NTK, 0);
   double worst = 0;
   for (size_t t = 0; t < s->z.steps; t++) {
-    worst = fmax(worst, fmax(difference(s, s->complete->f, t, false), difference(s, ntk, t, true)));
+    worst = fmax(worst, difference(s, s->complete->f, t, false));
+    if (ntk) worst = fmax(worst, difference(s, ntk->variable, t, true));
     worst = fmax(worst, fourth_moments_differ(s, t));
   }
   return worst;
