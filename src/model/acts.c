@@ -137,6 +137,32 @@ Value *symbol_of(Builder *b, int variable) {
   return value;
 }
 
+/* Vectors, or numbers, as the rows of one; NULL after reporting. */
+static const Expr *listed(Builder *b, Span span, const Value *list) {
+  int count = list->list.count, *parts = mem_new((size_t)count + 1, sizeof *parts);
+  bool sound = true;
+  Shape row = {.population = NO_POPULATION};
+  for (int i = 0; i < count && sound; i++) {
+    const Expr *e = expression_of(b, span, list->list.items[i]);
+    parts[i] = e ? hold(b, e) : -1;
+    Shape shape = e ? b->system->variables[parts[i]].shape : row;
+    bool alike = i == 0 || (shape.population == row.population && same_size(shape, row));
+    row = shape;
+    sound = e && alike && row.rank <= (is_vector(row) ? 0 : 1);
+    if (e && !sound)
+      eval_error(b->eval, span, NULL,
+                 "the parts of a list are vectors, or numbers, that are alike");
+  }
+  Shape shape = {row.population, row.rank + 1, {(size_t)count, row.size[0]}};
+  const Expr *e = NULL;
+  if (sound)
+    e = expr_arg(
+        b->eval->pool,
+        add_act(b, (Act){.kind = ACT_STACK, .dst = new_variable(b, NULL, shape)}, count, parts));
+  free(parts);
+  return e;
+}
+
 const Expr *expression_of(Builder *b, Span span, const Value *value) {
   switch (value->kind) {
   case VALUE_SYMBOL: return value->symbol;
@@ -145,6 +171,7 @@ const Expr *expression_of(Builder *b, Span span, const Value *value) {
     if (value->array->rank <= 2) return expr_arg(b->eval->pool, hold_numbers(b, value->array));
     eval_error(b->eval, span, NULL, "numbers of a system have at most two axes");
     return NULL;
+  case VALUE_LIST: return listed(b, span, value);
   case VALUE_UNKNOWN: b->vague = true; return NULL;
   case VALUE_BROKEN: return NULL;
   default:
@@ -685,11 +712,16 @@ static const struct {
                  {"dot", dot_product}, {"gram", gram},
                  {"outer", outer},     {"two_time", two_time},
                  {"shift", shift},     {"stack", stack},
-                 {"push", push},       {"mix", mix},
-                 {"softmax", softmax}};
+                 {"push", push},       {"descend", system_descend},
+                 {"mix", mix},         {"softmax", softmax}};
 
 Value *system_call(Call *call) {
   bool own = false;
+  if (strcmp(call->row->name, "lyapunov") == 0) {
+    Value *value = value_new(&call->eval->heap, VALUE_TERM);
+    value->term.kind = TERM_EXPONENT;
+    return value;
+  }
   for (int i = 0; i < call->count; i++) own |= is_system_value(call->args[i]);
   for (size_t i = 0; own && i < sizeof functions / sizeof *functions; i++)
     if (strcmp(functions[i].name, call->row->name) == 0) return functions[i].run(call);

@@ -15,6 +15,8 @@ typedef struct Builder {
   int *states;        /* variables that are carried on */
   const Ast **places; /* where they are declared */
   bool *assigned;     /* in the step */
+  int *directions;    /* what carries on a derivative of each; NULL: nothing does */
+  int exponent;       /* the field that is the growth of these, or -1 */
   int state_count;
 } Builder;
 
@@ -36,5 +38,12 @@ int hold_numbers(Builder *b, Array *numbers);
 Value *symbol_of(Builder *b, int variable);
 /* The expression of a symbol, a number, or an array of at most two axes; NULL after reporting. */
 const Expr *expression_of(Builder *b, Span span, const Value *value);
+
+/* derive.c: the call of `descend`; and the derivative of a step along directions, one for each
+ * state
+ * (-1: none), which become `next`: adds what carries them on, and the growth of their length as the
+ * variable of a field. */
+Value *system_descend(Call *call);
+void system_lyapunov(Builder *b, const int *directions, const int *next, int field);
 
 #endif

@@ -409,6 +409,8 @@ static Value *of_systems(Call *call) {
                                        : "'%s' belongs in the body of a system",
                     call->row->name);
 }
+Value *builtin_descend(Call *call) { return of_systems(call); }
+Value *builtin_lyapunov(Call *call) { return of_systems(call); }
 Value *builtin_normal(Call *call) { return of_systems(call); }
 Value *builtin_uniform(Call *call) { return of_systems(call); }
 Value *builtin_two_time(Call *call) { return of_systems(call); }

@@ -414,9 +414,10 @@ static DeclaredKind kind_of(const Ast *node) {
   }
 }
 
-static bool declared_before(Eval *eval, const Ast *node) {
+bool declared_before(Eval *eval, const Ast *node) {
   const Binding *first = scope_own(eval->globals, node->name);
-  if (eval->interactive || !first || first->value->kind != VALUE_DECLARED) return false;
+  if (eval->interactive || !first) return false;
+  if (first->value->kind != VALUE_DECLARED && first->value->kind != VALUE_SYSTEM) return false;
   if (first->span.source != node->name_span.source || first->span.begin == node->name_span.begin)
     return false;
   eval_error(eval, node->name_span, NULL, "'%s' is declared twice", node->name);

@@ -23,6 +23,8 @@ enum {
 /* The name of a key of a kind of declaration, in the order of the slots; NULL past the end. */
 const char *declared_key(DeclaredKind kind, int index);
 
+/* Whether a script declares this name for the second time, which is reported. */
+bool declared_before(Eval *eval, const Ast *node);
 /* Evaluates a declaration and gives its name the value. */
 void declare(Eval *eval, const Ast *node);
 /* net with { gamma = 2 } */

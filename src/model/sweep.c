@@ -73,7 +73,8 @@ static bool apply(const SweepAxis *axis, Eval *eval, int i) {
   Value *new = declare_replace(eval, old, node->name, node->name_span, value, span);
   if (new->kind == VALUE_BROKEN) return false;
   replace(eval, axis->name, new, node->name_span);
-  if (new->kind == VALUE_DECLARED &&new->declared.kind == DECLARED_DATASET)
+  bool declared = new->kind == VALUE_DECLARED;
+  if (declared ? new->declared.kind == DECLARED_DATASET : false)
     replace_dataset(eval, old, new, span);
   return true;
 }

@@ -3,6 +3,7 @@
 #include "model/acts.h"
 #include "base/memory.h"
 #include "model/builtins.h"
+#include "model/declare.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -456,6 +457,13 @@ static void observe(Builder *b, const Ast *node) {
     add_field(b, node, FORM_TWO_TIME, hold(b, value->term.of[0]));
     return;
   }
+  if (value->kind == VALUE_TERM && value->term.kind == TERM_EXPONENT) {
+    if (b->exponent >= 0)
+      eval_error(eval, node->kid[0]->span, NULL, "a system has one largest exponent");
+    b->exponent = b->system->field_count;
+    add_field(b, node, FORM_VALUE, -1);
+    return;
+  }
   const Expr *e = expression_of(b, node->kid[0]->span, value);
   if (!e) return;
   if (is_vector(shape_of(b, e))) {
@@ -510,8 +518,36 @@ static void statements(Builder *b, const Ast *block) {
     statement(b, block->kid[i]);
 }
 
+/* A direction in the space of every vector that is a state, where an exponent is asked for. */
+static void add_directions(Builder *b, const Ast *node) {
+  static const char *const name[] = {"lyapunov"};
+  if (!mentions(node, name, 1)) return;
+  b->directions = mem_new((size_t)b->state_count + 1, sizeof *b->directions);
+  for (int i = 0; i < b->state_count; i++) {
+    Shape shape = b->system->variables[b->states[i]].shape;
+    b->directions[i] = -1;
+    if (!is_vector(shape)) continue;
+    int noise = add_act(b, (Act){.kind = ACT_NORMAL, .dst = new_variable(b, NULL, shape)}, 0, NULL);
+    b->directions[i] = new_variable(b, NULL, shape);
+    add_act(b, (Act){.kind = ACT_SET, .dst = b->directions[i]}, 1, &noise);
+  }
+}
+
+/* Carries the directions on; what a matrix learns has no derivative here. */
+static void follow_directions(Builder *b, const Ast *node, const int *next) {
+  const System *s = b->system;
+  for (int i = s->start_count; i < s->act_count; i++)
+    if (s->acts[i].kind == ACT_OUTER) {
+      eval_error(b->eval, node->span, NULL,
+                 "an exponent is that of a step that leaves its matrices as they are");
+      return;
+    }
+  system_lyapunov(b, b->directions, next, b->exponent);
+}
+
 /* The step t, and the states as they are at its beginning. */
 static void begin_step(Builder *b, const Ast *node) {
+  add_directions(b, node);
   b->step = true;
   b->system->start_count = b->system->act_count;
   Shape number = {.population = NO_POPULATION};
@@ -557,10 +593,12 @@ static void run_step(Builder *b, const Ast *node) {
     eval_error(b->eval, node->span, NULL, "a system has one step");
     return;
   }
+  int before = b->eval->diags->errors;
   begin_step(b, node);
   statements(b, node);
   int *next = mem_new((size_t)b->state_count + 1, sizeof *next);
   for (int i = 0; i < b->state_count; i++) next[i] = b->assigned[i] ? next_of(b, i) : -1;
+  if (b->exponent >= 0 && b->eval->diags->errors == before) follow_directions(b, node, next);
   for (int i = 0; i < b->state_count; i++)
     if (next[i] >= 0) add_act(b, (Act){.kind = ACT_SET, .dst = b->states[i]}, 1, &next[i]);
   free(next);
@@ -611,7 +649,7 @@ static System *build(Eval *eval, const Value *value, bool declared) {
   int before = eval->diags->errors;
   System *system = mem_new(1, sizeof *system);
   *system = (System){.name = mem_string(d->node->name), .span = d->node->name_span};
-  Builder b = {.system = system, .eval = eval}, *outer = eval->system;
+  Builder b = {.system = system, .eval = eval, .exponent = -1}, *outer = eval->system;
   struct Forward *forward = eval->forward;
   Scope *caller = eval->scope;
   size_t mark = eval->heap.count;
@@ -629,6 +667,7 @@ static System *build(Eval *eval, const Value *value, bool declared) {
   free(b.states);
   free(b.places);
   free(b.assigned);
+  free(b.directions);
   if (sound) return system;
   system_free(system);
   return NULL;
@@ -657,6 +696,7 @@ static void take_overrides(Eval *eval, Dynamics *d) {
 }
 
 void declare_system(Eval *eval, const Ast *node) {
+  bool again = declared_before(eval, node);
   Value *value = value_new(&eval->heap, is_broken(node) ? VALUE_BROKEN : VALUE_SYSTEM);
   if (value->kind == VALUE_SYSTEM) {
     int count;
@@ -671,5 +711,5 @@ void declare_system(Eval *eval, const Ast *node) {
     system_free(build(eval, value, true));
     if (eval->diags->errors > before) value = value_new(&eval->heap, VALUE_BROKEN);
   }
-  eval_assign(eval, node->name, value, node->name_span);
+  if (!again) eval_assign(eval, node->name, value, node->name_span);
 }

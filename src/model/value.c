@@ -255,7 +255,9 @@ const char *value_describe(const Value *value) {
   case VALUE_SYSTEM: return "a system";
   case VALUE_POPULATION: return "a population";
   case VALUE_TERM:
-    return value->term.kind == TERM_OUTER ? "an outer product" : "a table over pairs of times";
+    return value->term.kind == TERM_OUTER      ? "an outer product"
+           : value->term.kind == TERM_EXPONENT ? "an exponent"
+                                               : "a table over pairs of times";
   case VALUE_RESULT: return "a result";
   case VALUE_CURVE: return "a curve";
   case VALUE_STDERR: return "the standard errors of a result";

@@ -101,8 +101,9 @@ typedef struct Dynamics {
 
 /* What may stand behind += of a matrix, or `observe`. */
 typedef enum TermKind {
-  TERM_OUTER,   /* sum over rows of of[0] of[1]^T */
-  TERM_TWO_TIME /* <x(t) x(s)> of of[0] */
+  TERM_OUTER,    /* sum over rows of of[0] of[1]^T */
+  TERM_TWO_TIME, /* <x(t) x(s)> of of[0] */
+  TERM_EXPONENT  /* how fast neighbours part */
 } TermKind;
 typedef struct Term {
   TermKind kind;

@@ -292,7 +292,8 @@ static const Ast *statement_of(const Dmf *dmf, const char *name) {
     const Ast *root = script_tree(dmf->scripts[k]);
     for (int i = root->kind == AST_BLOCK ? root->count - 1 : -1; i >= 0; i--) {
       const Ast *node = root->kid[i];
-      bool gives = declares_function(node) || node->kind == AST_DECLARE || node->kind == AST_ASSIGN;
+      bool gives = declares_function(node) || node->kind == AST_DECLARE ||
+                   node->kind == AST_SYSTEM || node->kind == AST_ASSIGN;
       if (gives && strcmp(node->name, name) == 0) return node;
     }
   }
@@ -313,6 +314,7 @@ static const Ast *function_of(const Value *value) {
 static const char *own_usage(Arena *arena, const Ast *node, const char *name) {
   enum { LONGEST = 60 };
   if (node && declares_function(node)) return declared_usage(arena, node);
+  if (node && node->kind == AST_SYSTEM) return arena_format(arena, "system %s", name);
   if (node && node->kind == AST_DECLARE)
     return arena_format(arena, "%s %s", ast_operator(node->op), name);
   char *source = node ? ast_source(node) : NULL;

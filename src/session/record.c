@@ -131,7 +131,8 @@ static void write_node(Writer *w, const Ast *node) {
   if (!node) return;
   const Ast *file = node->kind == AST_CALL ? file_of(w, node) : NULL;
   if (node->kind == AST_IMPORT) write_file(w, node, node->name, "import ");
-  if (node->kind == AST_DECLARE) write_declaration(w, node);
+  if (node->kind == AST_DECLARE || node->kind == AST_SYSTEM) write_declaration(w, node);
+  if (node->kind == AST_SYSTEM) return; /* what stands alone in a step is no print */
   if (node->kind == AST_EXPRESSION) {
     copy_to(w, node->span.begin);
     fputs("print ", w->out);

@@ -5,6 +5,7 @@
 #include "base/plain.h"
 #include "file/file.h"
 #include "model/declare.h"
+#include "model/system.h"
 #include "model/trail.h"
 #include "output/text.h"
 
@@ -69,6 +70,7 @@ static char *brief(const Value *value) {
   case VALUE_OPTIMIZER: return optimizer_text(&value->optimizer);
   case VALUE_LOSS: return mem_string(value->loss.name);
   case VALUE_DECLARED: return mem_string(value->declared.name);
+  case VALUE_SYSTEM: return mem_string(value->dynamics.node->name);
   case VALUE_ACTIVATION: return mem_string(value->activation.name);
   case VALUE_FUNCTION: return mem_string(value->function->name);
   case VALUE_BUILTIN: return mem_string(value->builtin.row->name);
@@ -87,6 +89,18 @@ static char *card_text(const Declared *declared) {
     mem_append(&text, "\n  %-16s = %s", key, value);
     free(value);
   }
+  return text;
+}
+
+static char *system_text(const Value *value) {
+  const char **keys = system_keys(value);
+  char *text = mem_format("system %s", value->dynamics.node->name);
+  for (int i = 0; keys[i]; i++) {
+    char *own = brief(value->dynamics.key[i]);
+    mem_append(&text, "\n  %-16s = %s", keys[i], own);
+    free(own);
+  }
+  free(keys);
   return text;
 }
 
@@ -133,6 +147,7 @@ char *show_text(const Value *value, int columns) {
   case VALUE_ARRAY: return array_text(value->array, value->truth ? NULL : value->error, columns);
   case VALUE_RESULT: return text_result(value->result, columns);
   case VALUE_DECLARED: return card_text(&value->declared);
+  case VALUE_SYSTEM: return system_text(value);
   case VALUE_LIST: return list_text(value);
   case VALUE_FUNCTION:
   case VALUE_BUILTIN:

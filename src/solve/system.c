@@ -346,6 +346,25 @@ static Array *array_of(const Program *p, int i, size_t T, const double *data) {
   return array;
 }
 
+/* How runs (or blocks of members), and with `common` all of them together, move a field: [runs, n],
+ * [n]. Fields of very many numbers keep none. */
+static bool add_moves(const Solve *s, ResultField *field, const char *kind, int i, int runs,
+                      const double *moves, const double *common) {
+  const Program *p = s->program;
+  size_t n = s->T * step_size(p, i, s->T);
+  Scatter *scatter = scatter_new();
+  bool fine = true;
+  for (int j = 0; j < runs + (common != NULL) && fine; j++) {
+    bool all = j == runs;
+    Array *move = array_of(p, i, s->T, all ? common : moves + (size_t)j * n);
+    uint64_t id = all ? scatter_id(kind, 0, 0, 0) : scatter_id(kind, s->options.seed, runs, j);
+    if (move) scatter_add(scatter, id, all ? 1 : 1.0 / runs, move);
+    fine = move != NULL;
+  }
+  field->scatter = scatter;
+  return fine;
+}
+
 /* The mean of the replicates and its error. */
 static bool fill_theory(Solve *s, Result *result, int i) {
   const Program *p = s->program;
@@ -359,14 +378,20 @@ static bool fill_theory(Solve *s, Result *result, int i) {
   for (int j = 0; j < s->companions; j++) r.coarse[j] = s->records[s->replicates + j].value[i];
   Grouping grouping = pairs ? grouping_of_pairs(s->T, 1) : grouping_of_times(s->T, size);
   double *value = mem_block(n), *error = mem_block(n);
+  bool keeps = !p->linear && n <= SCATTER_LARGEST && s->replicates > 1;
+  double *moves = keeps ? mem_block((size_t)(s->replicates + 1) * n) : NULL;
   bool fine = value && error;
   if (fine && p->linear) memcpy(value, r.fine[0], n * sizeof *value);
-  if (fine && !p->linear) fine = doubt(&r, NULL, NULL, n, &grouping, value, error, NULL);
+  if (fine && !p->linear) fine = doubt(&r, NULL, NULL, n, &grouping, value, error, moves);
   ResultField *field = result_find(result, field_of(p, i)->name, 0);
   if (fine) field->value = array_of(p, i, s->T, value);
   if (fine) field->error = array_of(p, i, s->T, error);
+  if (fine && moves)
+    fine = add_moves(s, field, result->kind, i, s->replicates, moves,
+                     s->companions ? moves + (size_t)s->replicates * n : NULL);
   free(value);
   free(error);
+  free(moves);
   return fine && field->value && field->error;
 }
 
@@ -422,6 +447,18 @@ Status solve_system(Program *program, const SolveOptions *options, Result **resu
 
 /* ---- systems of finite size ---- */
 
+/* The moves of blocks of members; scale 0: of the mean. */
+static bool add_blocks(const Solve *s, ResultField *field, int i, const Moments *moments,
+                       double scale) {
+  size_t blocks = moments_blocks(moments), n = moments->size;
+  if (!blocks) return true;
+  double *moves = mem_block(blocks * n);
+  for (size_t k = 0; moves && k < blocks; k++) moments_move(moments, scale, k, moves + k * n);
+  bool fine = moves && add_moves(s, field, "simulate", i, (int)blocks, moves, NULL);
+  free(moves);
+  return fine;
+}
+
 /* Mean and N times the variance of a field, with their errors. */
 static bool fill_moments(const Solve *s, Result *result, int i, const Moments *moments) {
   const Program *p = s->program;
@@ -435,13 +472,14 @@ static bool fill_moments(const Solve *s, Result *result, int i, const Moments *m
     field->value = array_of(p, i, s->T, value);
     field->error = sampled ? array_of(p, i, s->T, error) : NULL;
     fine = field->value && (!sampled || field->error);
+    fine = fine && (!sampled || add_blocks(s, field, i, moments, 0));
   }
   if (fine && sampled) {
     field = result_find(result, variance, 0);
     moments_variance(moments, (double)s->paths[0], value, error);
     field->value = array_of(p, i, s->T, value);
     field->error = array_of(p, i, s->T, error);
-    fine = field->value && field->error;
+    fine = field->value && field->error && add_blocks(s, field, i, moments, (double)s->paths[0]);
   }
   free(variance);
   free(value);
@@ -482,7 +520,9 @@ Status solve_system_networks(Program *program, const SolveOptions *options, Resu
   double bytes = bytes_needed(&s);
   bool room = bytes <= mem_available();
   for (int i = 0; i < (int)fields && room; i++)
-    room = moments_start(&moments[i], s.T * step_size(program, i, s.T), 4);
+    room = moments_start(&moments[i], s.T * step_size(program, i, s.T), 4) &&
+           (options->ensemble < 2 || s.T * step_size(program, i, s.T) > SCATTER_LARGEST ||
+            moments_divide(&moments[i], (size_t)options->ensemble));
   if (room) run_members(&s, moments);
   Status status = room ? explain(&s, why) : run_refuse(why, bytes);
   if (status == STATUS_OK) {

@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Derivatives of the step of a system, as further acts of it.
+ *
+ * Backward, for `descend`: of a loss, the adjoint of a vector x on population a is x~ = N_a
+ * dloss/dx and that of numbers m is m~ = dloss/dm. With rho = N_a / N_b of W : b -> a,
+ *
+ *     z = W x        x~ += W' z~ / rho,   W -= eta outer(z~, x)
+ *     s = W' y       y~ += rho W s~,      W -= eta rho outer(y, s~)
+ *     m = <x y>      x~ += m~ y,          y~ += m~ x
+ *     u = f(x, m)    x~ += f_x u~,        m~ += <f_m u~>
+ *
+ * so that dW = -eta rho dloss/dW, and dv = -eta N_a dloss/dv of a vector v.
+ *
+ * Forward, for `lyapunov`: the derivative of everything along a direction that is carried on, with
+ * the same matrices, and brought back to length one in every step. */
+#include "model/acts.h"
+#include "base/memory.h"
+#include "model/builtins.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- expressions ---- */
+
+static const Expr *number(Builder *b, double x) { return expr_const(b->eval->pool, x); }
+static const Expr *variable(Builder *b, int v) { return expr_arg(b->eval->pool, v); }
+
+static const Expr *two(Builder *b, Prim prim, const Expr *x, const Expr *y) {
+  return expr_call(b->eval->pool, prim, x, y, NULL);
+}
+
+static const Expr *times(Builder *b, const Expr *x, const Expr *y) {
+  return two(b, PRIM_MUL, x, y);
+}
+
+static const Expr *sum_of(Builder *b, const Expr *x, const Expr *y) {
+  return !x ? y : !y ? x : two(b, PRIM_ADD, x, y);
+}
+
+static Shape own_shape(const Builder *b, int v) { return b->system->variables[v].shape; }
+
+static size_t rows_in(Shape shape) { return shape.rank ? shape.size[0] : 1; }
+
+/* A new act and its variable as an expression. */
+static const Expr *made(Builder *b, ActKind kind, Shape shape, Act act, int count, const int *src) {
+  act.kind = kind;
+  act.dst = new_variable(b, NULL, shape);
+  return variable(b, add_act(b, act, count, src));
+}
+
+static int ones(Builder *b, size_t count) {
+  const char *why = NULL;
+  Array *array = array_full(1, &count, 1, &why);
+  int v = hold_numbers(b, array);
+  array_drop(array);
+  return v;
+}
+
+/* Numbers [rows, cols] that are 1 at (i, i + first), or transposed. */
+static int selection(Builder *b, size_t rows, size_t cols, size_t first, bool transpose) {
+  size_t shape[2] = {transpose ? cols : rows, transpose ? rows : cols};
+  const char *why = NULL;
+  Array *array = array_full(2, shape, 0, &why);
+  for (size_t i = 0; i < rows; i++)
+    array->data[transpose ? (i + first) * rows + i : i * cols + i + first] = 1;
+  int v = hold_numbers(b, array);
+  array_drop(array);
+  return v;
+}
+
+static const Expr *product(Builder *b, int table, int x, bool transpose, Shape shape) {
+  return made(b, ACT_PRODUCT, shape, (Act){.transpose = transpose}, 2, (int[]){table, x});
+}
+
+static bool same_size(Shape x, Shape y) {
+  bool same = x.rank == y.rank;
+  for (int i = 0; same && i < x.rank; i++) same = x.size[i] == y.size[i];
+  return same;
+}
+
+/* The sum of the entries that an argument of this shape served. */
+static const Expr *gathered(Builder *b, const Expr *e, Shape target) {
+  Shape shape = shape_of(b, e);
+  if (same_size(shape, target)) return e;
+  int v = hold(b, e);
+  if (shape.rank == 2 && target.rank == 1)
+    return product(b, v, ones(b, shape.size[1]), false, target);
+  if (shape.rank == 2) {
+    Shape cols = {.population = NO_POPULATION, .rank = 1, .size = {shape.size[1]}};
+    v = hold(b, product(b, v, ones(b, shape.size[0]), true, cols));
+    shape = cols;
+  }
+  target.population = shape.population;
+  return product(b, ones(b, shape.size[0]), v, true, target);
+}
+
+static const Expr *averaged(Builder *b, const Expr *x, const Expr *y, Shape shape) {
+  int src[2] = {hold(b, x), y ? hold(b, y) : -1};
+  shape.population = NO_POPULATION;
+  return made(b, ACT_AVERAGE, shape, (Act){0}, y ? 2 : 1, src);
+}
+
+/* ---- backward ---- */
+
+/* What is known of the loss: the adjoint of each variable, or NULL. */
+typedef struct Backward {
+  Builder *b;
+  const Expr **bar;
+  int count;   /* variables when the loss was there */
+  bool *lives; /* depends on a parameter */
+} Backward;
+
+static void add_bar(Backward *r, int v, const Expr *e) {
+  if (!r->lives[v] || !e) return;
+  e = gathered(r->b, e, own_shape(r->b, v));
+  r->bar[v] = variable(r->b, hold(r->b, sum_of(r->b, r->bar[v], e)));
+}
+
+static void back_map(Backward *r, const Act *act, const Expr *bar) {
+  Builder *b = r->b;
+  Shape out = own_shape(b, act->dst);
+  for (int i = 0; i < act->count; i++) {
+    int v = act->src[i];
+    if (!r->lives[v]) continue;
+    const Expr *e = times(b, expr_diff(b->eval->pool, act->expr, v), bar);
+    bool crosses = is_vector(out) && !is_vector(own_shape(b, v));
+    if (e->prim == PRIM_CONST && e->value == 0) continue;
+    add_bar(r, v, crosses ? averaged(b, e, NULL, out) : e);
+  }
+}
+
+/* A vector of ones, or rows, on a population. */
+static const Expr *constant_vector(Builder *b, Shape shape) {
+  shape.rank = 0;
+  return made(b, ACT_FILL, shape, (Act){.number = 1}, 0, NULL);
+}
+
+static void back_average(Backward *r, const Act *act, const Expr *bar) {
+  Builder *b = r->b;
+  for (int i = 0; i < act->count; i++) {
+    const Expr *other = act->count > 1 ? variable(b, act->src[1 - i])
+                                       : constant_vector(b, own_shape(b, act->src[0]));
+    add_bar(r, act->src[i], times(b, bar, other));
+  }
+}
+
+/* <x_i y_j>, where y may be a single vector. */
+static void back_gram(Backward *r, const Act *act, const Expr *bar) {
+  Builder *b = r->b;
+  int x = act->src[0], y = act->src[1], m = hold(b, bar);
+  Shape xs = own_shape(b, x), ys = own_shape(b, y);
+  if (!ys.rank) {
+    add_bar(r, x, times(b, bar, variable(b, y)));
+    add_bar(r, y, xs.rank ? product(b, m, x, true, ys) : times(b, bar, variable(b, x)));
+    return;
+  }
+  add_bar(r, x, product(b, m, y, false, xs));
+  add_bar(r, y, product(b, m, x, true, ys));
+}
+
+/* out = A x or A^T x */
+static void back_product(Backward *r, const Act *act, const Expr *bar) {
+  Builder *b = r->b;
+  int a = act->src[0], x = act->src[1], o = hold(b, bar);
+  Shape as = own_shape(b, a), xs = own_shape(b, x), os = own_shape(b, act->dst);
+  if (r->lives[x]) { /* of one row in the result: the rows of A times it */
+    bool single = !os.rank || (as.rank == 1 && act->transpose);
+    add_bar(r, x,
+            single && as.rank == 1 ? times(b, variable(b, a), bar)
+                                   : product(b, a, o, !act->transpose, xs));
+  }
+  if (!r->lives[a]) return;
+  int left = act->transpose ? x : o, right = act->transpose ? o : x;
+  if (is_vector(xs)) {
+    bool swap = as.rank == 1;
+    add_bar(r, a, made(b, ACT_GRAM, as, (Act){0}, 2, (int[]){swap ? x : left, swap ? o : right}));
+    return;
+  }
+  if (as.rank == 1 && xs.rank == 1) {
+    add_bar(r, a, times(b, bar, variable(b, x)));
+    return;
+  }
+  if (xs.rank == 1) { /* A x = o: o x^T, by the unit matrix of one column */
+    Shape column = {.population = NO_POPULATION, .rank = 2, .size = {xs.size[0], 1}};
+    Shape row = {.population = NO_POPULATION, .rank = 2, .size = {1, 0}};
+    int l = left, q = right;
+    row.size[1] = own_shape(b, q).size[0];
+    column.size[0] = own_shape(b, l).size[0];
+    l = hold(b, made(b, ACT_RESHAPE, column, (Act){0}, 1, &l));
+    q = hold(b, made(b, ACT_RESHAPE, row, (Act){0}, 1, &q));
+    add_bar(r, a, product(b, l, q, false, as));
+    return;
+  }
+  Shape turned = {.population = NO_POPULATION, .rank = 2, .size = {0, 0}};
+  Shape rs = own_shape(b, right);
+  turned.size[0] = rs.size[1];
+  turned.size[1] = rs.size[0];
+  int unit = selection(b, rs.size[0], rs.size[0], 0, false);
+  add_bar(r, a, product(b, left, hold(b, product(b, right, unit, true, turned)), false, as));
+}
+
+static void back_part(Backward *r, const Act *act, const Expr *bar) {
+  Builder *b = r->b;
+  int x = act->src[0], o = hold(b, bar);
+  Shape xs = own_shape(b, x), os = own_shape(b, act->dst);
+  if (os.rank == 2 && os.size[1] < xs.size[1]) { /* columns first */
+    Shape wide = {.population = NO_POPULATION, .rank = 2, .size = {os.size[0], xs.size[1]}};
+    o = hold(
+        b, product(b, o, selection(b, os.size[1], xs.size[1], act->first[1], false), false, wide));
+  }
+  int back = selection(b, rows_in(os), xs.size[0], act->first[0], true);
+  if (!os.rank) { /* a single row */
+    Shape column = {.population = NO_POPULATION, .rank = 1, .size = {xs.size[0]}};
+    back = hold(b, made(b, ACT_RESHAPE, column, (Act){0}, 1, &back));
+    add_bar(r, x, times(b, variable(b, back), variable(b, o)));
+    return;
+  }
+  add_bar(r, x, product(b, back, o, false, xs));
+}
+
+static void back_stack(Backward *r, const Act *act, const Expr *bar) {
+  Builder *b = r->b;
+  int o = hold(b, bar);
+  size_t row = 0;
+  for (int i = 0; i < act->count; i++) {
+    Shape part = own_shape(b, act->src[i]), whole = own_shape(b, act->dst), cut = whole;
+    bool rows = part.rank == whole.rank;
+    size_t count = rows ? part.size[0] : 1;
+    cut.size[0] = count;
+    if (!rows && is_vector(whole)) cut.rank = 0;
+    const Expr *e = made(b, ACT_PART, cut, (Act){.first = {row, 0}}, 1, &o);
+    if (!rows && !is_vector(whole)) {
+      int v = hold(b, e);
+      e = made(b, ACT_RESHAPE, part, (Act){0}, 1, &v);
+    }
+    add_bar(r, act->src[i], e);
+    row += count;
+  }
+}
+
+/* x~ += out~ exp(x - out), where the entries of x stand in rows of one out each. */
+static void back_lse(Backward *r, const Act *act, const Expr *bar) {
+  Builder *b = r->b;
+  int x = act->src[0], o = act->dst;
+  Shape xs = own_shape(b, x), os = own_shape(b, o), rows = xs;
+  if (os.rank)
+    rows = (Shape){
+        .population = NO_POPULATION, .rank = 2, .size = {os.size[0], xs.size[0] / os.size[0]}};
+  int v = os.rank ? hold(b, made(b, ACT_RESHAPE, rows, (Act){0}, 1, &x)) : x;
+  const Expr *share = expr_call(b->eval->pool, PRIM_EXP,
+                                two(b, PRIM_SUB, variable(b, v), variable(b, o)), NULL, NULL);
+  int e = hold(b, times(b, share, bar));
+  add_bar(r, x, os.rank ? made(b, ACT_RESHAPE, xs, (Act){0}, 1, &e) : variable(b, e));
+}
+
+static double ratio_of(const Builder *b, int matrix) {
+  const System *s = b->system;
+  return s->populations[s->matrices[matrix].to].ratio /
+         s->populations[s->matrices[matrix].from].ratio;
+}
+
+static void back_apply(Backward *r, const Act *act, const Expr *bar) {
+  Builder *b = r->b;
+  bool back = act->kind == ACT_APPLY_T;
+  if (!r->lives[act->src[0]]) return;
+  double rho = ratio_of(b, act->matrix);
+  int o = hold(b, bar);
+  const Expr *image = made(b, back ? ACT_APPLY : ACT_APPLY_T, own_shape(b, act->src[0]),
+                           (Act){.matrix = act->matrix}, 1, &o);
+  add_bar(r, act->src[0], times(b, number(b, back ? rho : 1 / rho), image));
+}
+
+static void back_act(Backward *r, const Act *act) {
+  Builder *b = r->b;
+  const Expr *bar = r->bar[act->dst];
+  int o;
+  switch (act->kind) {
+  case ACT_MAP: back_map(r, act, bar); break;
+  case ACT_AVERAGE: back_average(r, act, bar); break;
+  case ACT_GRAM: back_gram(r, act, bar); break;
+  case ACT_PRODUCT: back_product(r, act, bar); break;
+  case ACT_PART: back_part(r, act, bar); break;
+  case ACT_STACK: back_stack(r, act, bar); break;
+  case ACT_RESHAPE:
+    o = hold(b, bar);
+    add_bar(r, act->src[0], made(b, ACT_RESHAPE, own_shape(b, act->src[0]), (Act){0}, 1, &o));
+    break;
+  case ACT_LSE: back_lse(r, act, bar); break;
+  case ACT_SHIFT:
+    o = hold(b, bar);
+    add_bar(r, act->src[0],
+            made(b, ACT_SHIFT, own_shape(b, act->src[0]), (Act){.number = -act->number}, 1, &o));
+    break;
+  case ACT_APPLY:
+  case ACT_APPLY_T: back_apply(r, act, bar); break;
+  default: break;
+  }
+}
+
+/* ---- descend ---- */
+
+static bool is_parameter(const Call *call, const Act *act) {
+  for (int i = 2; i < call->count; i++)
+    if (call->args[i]->kind == VALUE_MATRIX && call->args[i]->matrix.index == act->matrix &&
+        (act->kind == ACT_APPLY || act->kind == ACT_APPLY_T))
+      return true;
+  return false;
+}
+
+/* Whether all parameters are matrices, or names of vectors or numbers; reports otherwise. */
+static bool sound_parameters(Call *call) {
+  for (int i = 2; i < call->count; i++) {
+    const Value *value = call->args[i];
+    bool named = call->nodes[i] && call->nodes[i]->kind == AST_NAME;
+    bool matrix = value->kind == VALUE_MATRIX && !value->matrix.transposed;
+    if (matrix || (value->kind == VALUE_SYMBOL && named && value->symbol->prim == PRIM_ARG))
+      continue;
+    eval_error(call->eval, call->places[i], "descend(loss, eta, W, v)",
+               "what descends is a matrix, or the name of a vector");
+    return false;
+  }
+  return true;
+}
+
+static void find_living(Backward *r, const Call *call) {
+  const System *s = r->b->system;
+  for (int i = 2; i < call->count; i++)
+    if (call->args[i]->kind == VALUE_SYMBOL) r->lives[call->args[i]->symbol->index] = true;
+  for (int i = s->start_count; i < s->act_count; i++) {
+    const Act *act = &s->acts[i];
+    if (act->dst < 0 || act->kind == ACT_SET) continue;
+    for (int k = 0; k < act->count; k++) r->lives[act->dst] |= r->lives[act->src[k]];
+    r->lives[act->dst] |= is_parameter(call, act);
+  }
+}
+
+/* -c outer(y, x) for a matrix. */
+typedef struct Update {
+  int matrix, y, x;
+} Update;
+
+/* The updates of the matrices among the parameters, at every use; their number. */
+static int find_updates(Backward *r, const Call *call, const Expr *eta, int acts, Update *updates) {
+  Builder *b = r->b;
+  int count = 0;
+  for (int i = b->system->start_count; i < acts; i++) {
+    Act act = b->system->acts[i];
+    if (act.dst < 0 || !is_parameter(call, &act) || !r->bar[act.dst]) continue;
+    bool back = act.kind == ACT_APPLY_T;
+    double rate = back ? -ratio_of(b, act.matrix) : -1;
+    int g = hold(b, times(b, times(b, number(b, rate), eta), r->bar[act.dst]));
+    updates[count++] = (Update){act.matrix, back ? act.src[0] : g, back ? g : act.src[0]};
+  }
+  return count;
+}
+
+/* v -= eta v~ of the vectors. False after reporting. */
+static bool move_vectors(Backward *r, Call *call, const Expr *eta) {
+  Builder *b = r->b;
+  for (int i = 2; i < call->count; i++) {
+    if (call->args[i]->kind != VALUE_SYMBOL) continue;
+    int v = call->args[i]->symbol->index;
+    const char *name = call->nodes[i]->name;
+    if (!r->bar[v]) {
+      eval_error(call->eval, call->places[i], NULL, "the loss does not depend on '%s'", name);
+      return false;
+    }
+    const Expr *next = two(b, PRIM_SUB, variable(b, v), times(b, eta, r->bar[v]));
+    for (int k = 0; k < b->state_count; k++)
+      if (strcmp(b->places[k]->name, name) == 0) b->assigned[k] = true;
+    scope_set(call->eval->scope, name, symbol_of(b, hold(b, next)), call->places[i]);
+  }
+  return true;
+}
+
+static bool descend(Builder *b, Call *call, const Expr *loss, const Expr *eta) {
+  int top = hold(b, loss), acts = b->system->act_count;
+  size_t room = (size_t)b->system->variable_count;
+  Backward r = {b, NULL, (int)room, mem_new(room, sizeof(bool))};
+  r.bar = mem_new(room, sizeof *r.bar);
+  find_living(&r, call);
+  r.bar[top] = number(b, 1);
+  for (int i = acts - 1; i >= b->system->start_count; i--) {
+    Act act = b->system->acts[i];
+    if (act.dst >= 0 && act.kind != ACT_SET && r.bar[act.dst] && r.lives[act.dst])
+      back_act(&r, &act);
+  }
+  Update *updates = mem_new((size_t)acts + 1, sizeof *updates);
+  int count = find_updates(&r, call, eta, acts, updates);
+  bool sound = move_vectors(&r, call, eta);
+  for (int i = 0; i < count; i++)
+    add_act(b, (Act){.kind = ACT_OUTER, .dst = -1, .matrix = updates[i].matrix}, 2,
+            (int[]){updates[i].y, updates[i].x});
+  free(updates);
+  free(r.bar);
+  free(r.lives);
+  return sound;
+}
+
+Value *system_descend(Call *call) {
+  Builder *b = call->eval->system;
+  const Expr *loss = expression_of(b, call->places[0], call->args[0]);
+  const Expr *eta = loss ? expression_of(b, call->places[1], call->args[1]) : NULL;
+  if (!loss || !eta) return call_broken(call);
+  Shape shape = shape_of(b, loss), rate = shape_of(b, eta);
+  if (is_vector(shape) || shape.rank || is_vector(rate) || rate.rank)
+    return eval_error(call->eval, call->places[is_vector(rate) || rate.rank ? 1 : 0],
+                      "mean(x) is the average over neurons, or of numbers",
+                      "a loss and a rate are single numbers");
+  if (!b->step) return eval_error(call->eval, call->span, NULL, "'descend' belongs in the step");
+  if (!sound_parameters(call) || !descend(b, call, loss, eta)) return call_broken(call);
+  return value_new(&call->eval->heap, VALUE_NONE);
+}
+
+/* ---- forward ---- */
+
+typedef struct Forward {
+  Builder *b;
+  const Expr **dot; /* [variable]: its derivative along the direction, or NULL */
+} Forward;
+
+static const Expr *along_map(Forward *f, const Act *act) {
+  Builder *b = f->b;
+  const Expr *sum = NULL;
+  for (int i = 0; i < act->count; i++) {
+    int v = act->src[i];
+    const Expr *slope = f->dot[v] ? expr_diff(b->eval->pool, act->expr, v) : NULL;
+    if (slope && !(slope->prim == PRIM_CONST && slope->value == 0))
+      sum = sum_of(b, sum, times(b, slope, f->dot[v]));
+  }
+  return sum;
+}
+
+/* The same act with its source i replaced by the derivative of it. */
+static const Expr *replaced(Forward *f, const Act *act, int i) {
+  if (!f->dot[act->src[i]]) return NULL;
+  int src[2] = {act->src[0], act->count > 1 ? act->src[1] : -1};
+  Act copy = *act;
+  src[i] = hold(f->b, f->dot[act->src[i]]);
+  copy.src = NULL;
+  return made(f->b, act->kind, own_shape(f->b, act->dst), copy, act->count, src);
+}
+
+static int zeros_like(Builder *b, int v) {
+  Shape shape = own_shape(b, v);
+  if (is_vector(shape)) return hold(b, made(b, ACT_FILL, shape, (Act){0}, 0, NULL));
+  const char *why = NULL;
+  Array *array = array_full(shape.rank, shape.size, 0, &why);
+  int zero = hold_numbers(b, array);
+  array_drop(array);
+  return zero;
+}
+
+static const Expr *along_stack(Forward *f, const Act *act) {
+  Builder *b = f->b;
+  int *src = mem_new((size_t)act->count + 1, sizeof *src);
+  bool any = false;
+  for (int i = 0; i < act->count; i++) {
+    const Expr *dot = f->dot[act->src[i]];
+    any |= dot != NULL;
+    src[i] = dot ? hold(b, dot) : zeros_like(b, act->src[i]);
+  }
+  const Expr *e =
+      any ? made(b, ACT_STACK, own_shape(b, act->dst), (Act){0}, act->count, src) : NULL;
+  free(src);
+  return e;
+}
+
+static const Expr *along_lse(Forward *f, const Act *act) {
+  Builder *b = f->b;
+  int x = act->src[0];
+  Shape xs = own_shape(b, x), os = own_shape(b, act->dst);
+  if (!f->dot[x]) return NULL;
+  Shape rows = os.rank ? (Shape){NO_POPULATION, 2, {os.size[0], xs.size[0] / os.size[0]}} : xs;
+  int dx = hold(b, f->dot[x]), v = x;
+  if (os.rank) {
+    v = hold(b, made(b, ACT_RESHAPE, rows, (Act){0}, 1, &x));
+    dx = hold(b, made(b, ACT_RESHAPE, rows, (Act){0}, 1, &dx));
+  }
+  const Expr *share = expr_call(
+      b->eval->pool, PRIM_EXP, two(b, PRIM_SUB, variable(b, v), variable(b, act->dst)), NULL, NULL);
+  return gathered(b, times(b, share, variable(b, dx)), os);
+}
+
+static const Expr *along(Forward *f, const Act *act) {
+  switch (act->kind) {
+  case ACT_MAP: return along_map(f, act);
+  case ACT_STACK: return along_stack(f, act);
+  case ACT_LSE: return along_lse(f, act);
+  case ACT_AVERAGE:
+  case ACT_GRAM:
+  case ACT_PRODUCT:
+    return sum_of(f->b, replaced(f, act, 0), act->count > 1 ? replaced(f, act, 1) : NULL);
+  case ACT_APPLY:
+  case ACT_APPLY_T:
+  case ACT_PART:
+  case ACT_RESHAPE:
+  case ACT_SHIFT: return replaced(f, act, 0);
+  default: return NULL;
+  }
+}
+
+/* The squared length of the direction over all populations, in units of N. */
+static const Expr *length_of(Builder *b, const Expr *const *parts, int count) {
+  const Expr *sum = NULL;
+  for (int i = 0; i < count; i++) {
+    if (!parts[i]) continue;
+    Shape shape = shape_of(b, parts[i]);
+    if (!is_vector(shape)) continue;
+    const Expr *square =
+        gathered(b, averaged(b, parts[i], parts[i], shape), (Shape){.population = NO_POPULATION});
+    double ratio = b->system->populations[shape.population].ratio;
+    sum = sum_of(b, sum, times(b, number(b, ratio), square));
+  }
+  return sum;
+}
+
+void system_lyapunov(Builder *b, const int *directions, const int *next, int field) {
+  int acts = b->system->act_count, count = b->state_count;
+  size_t room = (size_t)b->system->variable_count;
+  Forward f = {b, mem_new(room, sizeof *f.dot)};
+  const Expr **from = mem_new((size_t)count + 1, sizeof *from),
+             **to = mem_new((size_t)count + 1, sizeof *to);
+  for (int i = 0; i < count; i++)
+    if (directions[i] >= 0) from[i] = f.dot[b->states[i]] = variable(b, directions[i]);
+  for (int i = b->system->start_count; i < acts; i++) {
+    Act act = b->system->acts[i];
+    if (act.dst < 0 || act.kind == ACT_SET) continue;
+    const Expr *e = along(&f, &act);
+    if (e) f.dot[act.dst] = variable(b, hold(b, e));
+  }
+  for (int i = 0; i < count; i++)
+    if (directions[i] >= 0 && next[i] >= 0) to[i] = f.dot[next[i]];
+  const Expr *before = length_of(b, from, count), *after = length_of(b, to, count);
+  const Expr *growth = two(b, PRIM_DIV, after ? after : number(b, 0), before);
+  const Expr *root = expr_call(b->eval->pool, PRIM_SQRT, growth, NULL, NULL);
+  int r = hold(b, root);
+  b->system->fields[field].variable =
+      hold(b, expr_call(b->eval->pool, PRIM_LOG, variable(b, r), NULL, NULL));
+  for (int i = 0; i < count; i++) {
+    if (directions[i] < 0) continue;
+    const Expr *e = to[i] ? two(b, PRIM_DIV, to[i], variable(b, r)) : from[i];
+    int v = hold(b, e);
+    add_act(b, (Act){.kind = ACT_SET, .dst = directions[i]}, 1, &v);
+  }
+  free(f.dot);
+  free(from);
+  free(to);
+}
