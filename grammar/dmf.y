@@ -53,7 +53,7 @@ static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *me
 %token <number> NUMBER "a number"
 %token <text> STRING "a string"
 %token AND "'and'" OR "'or'" NOT "'not'" IF "'if'" THEN "'then'" ELSE "'else'" FOR "'for'" IN "'in'"
-%token WITH "'with'" IMPORT "'import'" PRINT "'print'" PLOT "'plot'" SAVE "'save'"
+%token WITH "'with'" IMPORT "'import'" PRINT "'print'" PLOT "'plot'" SAVE "'save'" REPORT "'report'"
 %token ASSERT "'assert'" TO "'to'" DATASET "'dataset'" MODEL "'model'" TRAINING "'training'"
 %token ACTIVATION "'activation'" LOSS "'loss'" FUNCTION "'function'" LAYER "'layer'" OF "'of'"
 %token RETURN "'return'" WHILE "'while'"
@@ -107,6 +107,7 @@ statement:
 | PLOT items                            { $$ = NODE(AST_PLOT, ADD($2, NULL)); }
 | PLOT items TO expr                    { $$ = NODE(AST_PLOT, ADD($2, $4)); }
 | SAVE expr TO expr                     { $$ = NODE(AST_SAVE, KIDS(2, $2, $4)); }
+| REPORT items TO expr                  { $$ = NODE(AST_REPORT, ADD($2, $4)); }
 | ASSERT expr                           { $$ = NODE(AST_ASSERT, KIDS(2, $2, NO_NODE)); }
 | ASSERT expr ',' expr                  { $$ = NODE(AST_ASSERT, KIDS(2, $2, $4)); }
 | FOR NAME IN expr block                { $$ = NAMED(AST_FOR, $2, KIDS(2, $4, $5)); }
@@ -331,8 +332,8 @@ typedef struct Expected {
   bool complete;           /* an expression may end here */
 } Expected;
 
-static const int statement_starts[] = {IMPORT, PLOT, SAVE, ASSERT, FOR, WHILE, RETURN, DATASET, MODEL, TRAINING,
-                                       ACTIVATION, LOSS, FUNCTION, LAYER, SYSTEM, NUMBER, 0};
+static const int statement_starts[] = {IMPORT, PLOT, SAVE, REPORT, ASSERT, FOR, WHILE, RETURN, DATASET, MODEL,
+                                       TRAINING, ACTIVATION, LOSS, FUNCTION, LAYER, SYSTEM, NUMBER, 0};
 static const int operand_starts[] = {NAME, STRING, '(', '[', '-', NOT, IF, 0};
 static const int operators[] = {ARROW, OR, AND, '<', '>', LE, GE, EQ, NE, DOTDOT, '+', '-', '*',
                                 '/', '@', '^', '(', '[', '.', TRANSPOSE, WITH, FOR, '=', 0};

@@ -459,6 +459,33 @@ expect 5 'missing.dmf' shell 'echo ":load missing.dmf" | "$1" -i'
 expect 2 'nothing has been loaded' shell 'echo ":reload" | "$1" -i'
 expect 0 3 shell 'printf "dmf> x = 3\ndmf> x\n" | "$1" -i'
 
+# A page about results: the verdict, and nothing from elsewhere
+cat >page.dmf <<'END'
+# a < b & "c"
+dataset d { inputs = [[1, 1], [1, -1]]; targets = [1, -1] }
+model m { layers = input -> 2 * dense(tanh, sigma_b = 0.5) -> readout; width = 64 }
+training t { dataset = d; optimizer = gd(eta = 0.1); steps = 4 }
+theory = dmft(m, t)
+nets = simulate(m, t)
+other = simulate(m with { gamma = 9 }, t)
+report theory, nets, other to "page.html"
+END
+expect 0 '' "$DMF" page.dmf
+expect 0 'theory and nets agree within their errors' cat page.html
+expect 0 'theory and other differ</strong>: ' cat page.html
+expect 0 '# a &lt; b &amp; &quot;c&quot;' cat page.html
+expect 0 'class="band c1"' cat page.html
+expect 0 '<title>theory.loss' cat page.html
+expect 0 '<figure class="map">' cat page.html
+expect 0 '<mfrac><mrow><mn>1</mn></mrow><mrow><msqrt><mi>N</mi></msqrt></mrow></mfrac>' cat page.html
+loads() { ! grep -o 'https\{0,1\}:[^"]*\|@import[^;]*\|url([^)]*' page.html; }
+expect 0 '' loads
+tex_left() { ! sed -n '/<math/,/<\/math>/p' page.html | grep -n '[\\$]'; }
+expect 0 '' tex_left
+if [ -n "${PYTHON:-}" ]; then
+  expect 0 '' "$PYTHON" "$srcdir/tests/python/page.py" page.html
+fi
+
 # The REPL on a terminal: it survives Ctrl-C, completes names, takes pasted prompts, and remembers
 # statements as a whole. No shell may stay between: one that was interrupted too ends with 130.
 # typed [TEXT SHOWN]... TEXT: types each text and waits for what is shown after it

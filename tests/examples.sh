@@ -9,6 +9,13 @@ trap 'rm -rf "$scratch"' EXIT
 passed=0
 failed=0
 
+# The equations of every example can be written, or it is said why not.
+for script in "$srcdir"/examples/*.dmf; do
+  "$DMF" equations --latex "$script" >/dev/null 2>&1
+  [ $? -le 1 ] && passed=$((passed + 1)) && continue
+  failed=$((failed + 1))
+  echo "FAIL equations of $(basename "$script")"
+done
 for script in "$srcdir"/examples/*.dmf; do
   if "$DMF" --quiet --out "$scratch" "$script" >"$scratch/log" 2>&1; then
     passed=$((passed + 1))

@@ -134,8 +134,8 @@ static void put_direction(const Anatomy *a, int matrix) {
   put(a->w, again ? "{ }(" : "{ }");
   for (int k = matrix; k < a->p->matrix_count; k++) {
     const Matrix *m = &a->p->matrices[k];
-    bool constant = is_unit(a, m->x) && !readout;
     if (m->weights != matrix || m->x < 0) continue;
+    bool constant = is_unit(a, m->x) && !readout;
     if (!first) put(a->w, " + ");
     first = false;
     if (!readout) put_variable(a, m->learns, at, WHOLE);

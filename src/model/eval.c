@@ -414,6 +414,29 @@ static void save(Eval *eval, const Ast *node) {
   free(name);
 }
 
+/* Whether a report can be about it; reports otherwise. */
+static bool reportable(Eval *eval, const Item *item) {
+  ValueKind kind = item->value->kind;
+  if (kind == VALUE_RESULT || kind == VALUE_UNKNOWN || kind == VALUE_BROKEN) return true;
+  eval_error(eval, item->node->span, "such as a theory, networks, or fluctuations",
+             "a report is about results, not %s", value_describe(item->value));
+  return false;
+}
+
+static void report_on(Eval *eval, const Ast *node) {
+  int count = node->count - 1;
+  const Ast *file = node->kid[count];
+  Item *items = mem_new((size_t)count, sizeof *items);
+  bool certain, sound = items_of(eval, node, count, items);
+  for (int i = 0; i < count; i++) {
+    sound &= reportable(eval, &items[i]);
+    sound &= items[i].value->kind == VALUE_RESULT; /* not known in a check: nothing to look at */
+  }
+  const char *path = file_name(eval, file, &certain);
+  if (sound && path && !eval->halted) eval->host->report(eval, items, count, path, file->span);
+  items_free(items, count);
+}
+
 static bool is_comparison(const Ast *node) {
   return node->kind == AST_BINARY &&
          (node->op == '<' || node->op == '>' || (node->op >= AST_LE && node->op <= AST_NE));
@@ -554,6 +577,7 @@ static void execute(Eval *eval, const Ast *node) {
   case AST_PRINT: print(eval, node); break;
   case AST_PLOT: plot(eval, node); break;
   case AST_SAVE: save(eval, node); break;
+  case AST_REPORT: report_on(eval, node); break;
   case AST_ASSERT: assertion(eval, node); break;
   case AST_FOR: loop(eval, node); break;
   case AST_WHILE: repeat(eval, node); break;

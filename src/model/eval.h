@@ -82,6 +82,8 @@ typedef struct Host {
   void (*plot)(Eval *eval, const PlotPart *parts, int count, const char *path, Span span);
   void (*save)(Eval *eval, Value *value, const char *name, const char *path, bool certain,
                Span span);
+  /* Writes a page about results. */
+  void (*report)(Eval *eval, const Item *items, int count, const char *path, Span span);
   /* Shows the value of an expression that stands alone. */
   void (*show)(Eval *eval, const Ast *node, Value *value);
   void (*import)(Eval *eval, const Ast *node);

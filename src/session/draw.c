@@ -3,6 +3,7 @@
 #include "session/session.h"
 #include "base/memory.h"
 #include "model/trail.h"
+#include "output/figure.h"
 #include "output/plot.h"
 #include "output/text.h"
 
@@ -434,6 +435,14 @@ static Status draw(const Dmf *dmf, const PlotPart *parts, int count, const char 
                                   : draw_text(dmf, &plot, dmf->results, HIGHEST_TEXT, why);
   drawing_free(&drawing);
   return status;
+}
+
+void draw_figure(const PlotPart *part, FILE *out) {
+  Drawing drawing = {0};
+  add_part(&drawing, part);
+  for (int i = 0; i < drawing.count && !drawing.starved; i++)
+    if (!drawing.panels[i].heat) figure_curves(out, &drawing.panels[i]);
+  drawing_free(&drawing);
 }
 
 Status draw_file(const PlotPart *part, const char *path, char **why) {

@@ -366,7 +366,7 @@ static bool mentions(const char *usage, const char *name) {
 
 /* The calls that take an argument of this name: all that is known of a few, of many the names. */
 static bool put_calls(Dmf *dmf, FILE *out, const char *name) {
-  enum { MOST = 8 };
+  enum { MOST = 12 };
   const char *names = "";
   int count = 0;
   for (int i = 0; i < dmf->topic_count; i++) {

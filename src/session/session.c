@@ -122,7 +122,7 @@ Dmf *dmf_open(const DmfConfig *config) {
   dmf->pool = expr_pool_new();
   pthread_mutex_init(&dmf->lock, NULL);
   pthread_cond_init(&dmf->idle, NULL);
-  dmf->host = (Host){dmf,        show_print, draw_plot,  files_save,   show_value,
+  dmf->host = (Host){dmf,        show_print, draw_plot,  files_save,   report_results, show_value,
                      import_run, override,   files_read, solver_lacks, solver_complete};
   openblas_set_num_threads(1);
   open_scopes(dmf);
@@ -339,7 +339,8 @@ static bool reads_whole(const Dmf *dmf, const Ast *node) {
 static FieldSet fields_read(const Dmf *dmf, const Ast *node) {
   if (!node) return 0;
   FieldSet read = 0;
-  if (node->kind == AST_SAVE || node->kind == AST_IMPORT || reads_whole(dmf, node))
+  if (node->kind == AST_SAVE || node->kind == AST_REPORT || node->kind == AST_IMPORT ||
+      reads_whole(dmf, node))
     return ALL_FIELDS;
   for (FieldId id = 0; id < FIELD_COUNT && node->kind == AST_FIELD; id++)
     if (strcmp(field_row(id)->name, node->name) == 0) read |= field_bit(id);

@@ -212,6 +212,8 @@ char *name_spelled(Dmf *dmf, const char *name);
 /* view.c: a curve or a matrix at the prompt, as a picture of characters. False where results do not
  * go to a terminal, or the value is better shown as text. */
 bool view_value(Eval *eval, const Ast *node, Value *value);
+/* A field of a result that has been computed, with its errors and times; else NULL. */
+Value *view_field(Eval *eval, Result *result, const char *name, int layer);
 /* Draws a value of a run into a file, over the end of its times. */
 Status view_picture(Eval *eval, const char *name, Value *value, const char *path, char **why);
 
@@ -228,8 +230,18 @@ void files_expect_none(Dmf *dmf);
 char *files_target(Eval *eval, const char *path, Span span);
 void files_free(Dmf *dmf);
 
+/* report.c */
+void report_results(Eval *eval, const Item *items, int count, const char *path, Span span);
+
+/* solvers.c: what a result of dmft was made by, as equations in LaTeX, to be freed; NULL where there is
+ * nothing to say. And two results compared, which the check of `compare` would take; NULL else. */
+char *solver_equations(const Result *result);
+Result *solver_compared(Eval *eval, Result *a, Result *b);
+
 /* draw.c */
 void draw_plot(Eval *eval, const PlotPart *parts, int count, const char *path, Span span);
+/* The curves of a part as a figure of a page. */
+void draw_figure(const PlotPart *part, FILE *out);
 /* One panel into a file. */
 Status draw_file(const PlotPart *part, const char *path, char **why);
 /* Tells who wants to know it that a file was written. */

@@ -199,6 +199,13 @@ static void add_equations(Dmf *dmf, const Program *program, Closure closure) {
   free(text);
 }
 
+char *solver_equations(const Result *result) {
+  const Origin *origin = result->origin;
+  bool theory = origin && strcmp(result->kind, "dmft") == 0;
+  if (!theory || equations_refuse(origin->program)) return NULL;
+  return equations_print(origin->program, origin->options.closure, true);
+}
+
 /* What the session gives every solver. */
 void solver_surround(const Eval *eval, SolveOptions *options) {
   Dmf *dmf = eval->host->self;
@@ -787,6 +794,13 @@ static bool complete_shared(Call *call, int i) {
               why ? why : "the result is incomplete");
   free(why);
   return status == STATUS_OK;
+}
+
+Result *solver_compared(Eval *eval, Result *a, Result *b) {
+  Result *result = compare_results(a, b, eval->dry);
+  if (result->field_count) return result;
+  result_drop(result);
+  return NULL;
 }
 
 static Value *compare(Call *call) {

@@ -104,23 +104,30 @@ bool view_value(Eval *eval, const Ast *node, Value *value) {
   return drawn;
 }
 
+Value *view_field(Eval *eval, Result *result, const char *name, int layer) {
+  const ResultField *field = result_find(result, name, layer), *t = result_find(result, "t", 0);
+  if (!field || !field->value) return NULL;
+  Value *value = value_array(&eval->heap, array_keep(field->value));
+  if (value->kind != VALUE_ARRAY) return value;
+  value->source = result_keep(result);
+  value->error = array_keep(field->error);
+  value->field = mem_string(field->name);
+  value->layer = layer;
+  value->axes = axes_new(value->array->rank);
+  bool timed = field->axes[0] == 't' && t && t->value && t->value->size == field->value->shape[0];
+  if (timed) value->axes->list[0] = (Axis){mem_string("t"), array_keep(t->value)};
+  return value;
+}
+
 /* The losses of a result, of fluctuations theirs, as items of a panel; how many there are. */
 static int losses(Eval *eval, Result *result, Item *items) {
   static const char *const names[][2] = {{"loss", "test_loss"}, {"var_loss", "var_test_loss"}};
   int count = 0;
   for (int kind = 0; kind < 2 && !count; kind++)
     for (int i = 0; i < 2; i++) {
-      const ResultField *field = result_find(result, names[kind][i], 0);
-      const ResultField *t = result_find(result, "t", 0);
-      if (!field || !field->value || !t || !t->value) continue;
-      Value *value = value_array(&eval->heap, array_keep(field->value));
-      if (value->kind != VALUE_ARRAY) continue;
-      value->source = result_keep(result);
-      value->error = array_keep(field->error);
-      value->field = mem_string(field->name);
-      value->axes = axes_new(1);
-      value->axes->list[0] = (Axis){mem_string("t"), array_keep(t->value)};
-      items[count++] = (Item){.name = field->name, .value = value};
+      Value *value = view_field(eval, result, names[kind][i], 0);
+      if (value && value->kind == VALUE_ARRAY)
+        items[count++] = (Item){.name = names[kind][i], .value = value};
     }
   return count;
 }

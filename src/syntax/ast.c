@@ -195,6 +195,7 @@ static const char *const heads[] = {
     [AST_PRINT] = "print",
     [AST_PLOT] = "plot",
     [AST_SAVE] = "save",
+    [AST_REPORT] = "report",
     [AST_ASSERT] = "assert",
     [AST_FOR] = "for",
     [AST_WHILE] = "while",

@@ -37,6 +37,7 @@
  *   PRINT    kids = expressions, or ARG for `label = expression`
  *   PLOT     kids 0..count-2 = expressions or ARG, kid count-1 = file expression or NULL
  *   SAVE     kid 0 = value, kid 1 = file expression
+ *   REPORT   kids 0..count-2 = expressions or ARG, kid count-1 = file expression
  *   ASSERT   kid 0 = condition, kid 1 = message expression or NULL
  *   FOR      name in kid 0, kid 1 = BLOCK
  *   WHILE    while kid 0, kid 1 = BLOCK
@@ -98,6 +99,7 @@ typedef enum AstKind {
   AST_PRINT,
   AST_PLOT,
   AST_SAVE,
+  AST_REPORT,
   AST_ASSERT,
   AST_FOR,
   AST_WHILE,

@@ -120,6 +120,7 @@ static bool soft(int kind) {
   case STATE:
   case MOVES:
   case OBSERVE:
+  case REPORT:
   case OF: return true;
   }
   return false;
@@ -139,6 +140,7 @@ static bool begins_statement(int kind) {
   case PRINT:
   case PLOT:
   case SAVE:
+  case REPORT:
   case ASSERT:
   case FOR:
   case WHILE:
