@@ -142,7 +142,8 @@ static Status put_npy(FILE *stream, void *context, char **why) {
   size_t length = 0;
   FILE *memory = open_memstream(&text, &length);
   if (memory) put_dictionary(memory, a);
-  if (!memory || fclose(memory)) return free(text), *why = mem_refusal(0), STATUS_LIMIT;
+  bool whole = memory && !ferror(memory); /* closing may succeed where writing did not */
+  if (!memory || fclose(memory) || !whole) return free(text), *why = mem_refusal(0), STATUS_LIMIT;
   size_t padded = (10 + length + 1 + 63) / 64 * 64 - 10;
   fprintf(stream, "\x93NUMPY%c%c%c%c%-*s\n", 1, 0, (int)(padded & 255), (int)(padded >> 8),
           (int)padded - 1, text);

@@ -347,7 +347,8 @@ char *script_compose(const Plot *plot, PictureKind kind, size_t *length) {
   FILE *out = open_memstream(&script, length);
   if (!out) return NULL;
   put_script(out, plot, kind);
-  if (fclose(out) == 0) return script;
+  bool whole = !ferror(out); /* closing may succeed where writing did not */
+  if (fclose(out) == 0 && whole) return script;
   free(script);
   return NULL;
 }

@@ -91,7 +91,8 @@ bool view_value(Eval *eval, const Ast *node, Value *value) {
   PlotPart part = {.items = &item, .count = 1};
   bool drawn =
       out && draw_characters(dmf, &part, out, map ? MAP_LINES : CURVE_LINES, &why) == STATUS_OK;
-  if (out) fclose(out);
+  drawn = drawn && !ferror(out);
+  if (out && fclose(out) != 0) drawn = false;
   if (drawn) {
     char *text = caption(eval, node->span, value, shown);
     fprintf(dmf->results, "= %s\n%s", text, picture);
