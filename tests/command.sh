@@ -281,7 +281,7 @@ expect 0 'strength of feature learning' "$DMF" help gamma
 expect 0 'strength of feature learning' "$DMF" help γ
 expect 0 'import "std/observables.dmf"' "$DMF" help effective_rank
 expect 0 'normal below h' "$DMF" help gelu
-expect 0 'Layers' "$DMF" help sigma_w
+expect 0 'readout, dense, residual' "$DMF" help sigma_w
 expect 0 'preactivations' "$DMF" help
 expect 2 "did you mean 'gamma'" "$DMF" help gama
 expect 2 '--reference' "$DMF" --reference book

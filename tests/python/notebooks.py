@@ -100,7 +100,7 @@ class Notebooks(unittest.TestCase):
             found = client.inspect("print sqrt(2)", 8, **ask)["content"]
             self.assertIn("sqrt(x)", found["data"]["text/plain"])
             found = client.inspect("y = dmft(net, ", 14, **ask)["content"]
-            self.assertIn("dmft(model, training, samples = 2000", found["data"]["text/plain"])
+            self.assertIn("dmft(model, training = none, samples = 2000", found["data"]["text/plain"])
             self.assertEqual(answer(client, client.is_complete("x = [1,"))["content"]["status"], "incomplete")
             self.assertEqual(answer(client, client.is_complete("x = [1]"))["content"]["status"], "complete")
         finally:
