@@ -543,6 +543,8 @@ static void prepare(Machine *m) {
   for (int v = 0; v < p->variable_count; v++) m->value[v] = NO_VIEW;
   m->past = mem_new(variables, sizeof *m->past);
   for (int i = 0; i < p->observable_count; i++) keep_past(m, p->observables[i].variable);
+  for (int i = 0; p->system && i < p->system->field_count; i++)
+    keep_past(m, p->system->fields[i].variable);
   for (int k = 0; k < p->matrix_count; k++)
     if (p->matrices[k].x >= 0) {
       keep_past(m, p->matrices[k].features);

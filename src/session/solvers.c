@@ -424,6 +424,7 @@ static Value *fluctuations(Call *call) {
                       value_describe(from));
   if (!(solver_count(call, 1, 0, &options.samples) & solver_seed(call, 2, &options.seed)))
     return call_broken(call);
+  if (result_attribute(from->result, "system")) return system_fluctuations(call, options);
   const char *refusal = solve_refuses_fluctuations(from->result);
   if (refusal) return eval_error(eval, call->places[0], NULL, "%s", refusal);
   bool expression = call->args[3]->kind != VALUE_NONE;

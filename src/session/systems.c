@@ -4,6 +4,7 @@
 #include "model/builtins.h"
 #include "model/system.h"
 #include "solve/enough.h"
+#include "solve/run.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,55 @@ Value *system_simulate(Call *call) {
   if (!sound) return call_broken(call);
   options.conditioned = method->kind == VALUE_STRING && strcmp(method->string, "conditioned") == 0;
   return ask(call, true, options);
+}
+
+/* The fields of fluctuations without values, of the theory of a check. */
+static Value *noise_placeholders(Call *call, const Result *theory) {
+  Result *result = result_new("fluctuations");
+  for (int i = 0; i < theory->field_count; i++) {
+    const ResultField *field = &theory->fields[i];
+    bool time = strcmp(field->name, "t") == 0;
+    if (strcmp(field->axes, "t,s") == 0) continue;
+    char *name = mem_format(time ? "%s" : "var_%s", field->name);
+    result_add(result, name, 0, field->axes, field->about, array_keep(field->value), NULL);
+    free(name);
+  }
+  static const char *const numbers[] = {"seed", "seconds", "samples", "steps"};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    result_note(result, numbers[i], "0");
+  result_note(result, "system", "?");
+  Value *value = value_result(&call->eval->heap, result);
+  value->known = false;
+  return value;
+}
+
+Value *system_fluctuations(Call *call, SolveOptions options) {
+  Eval *eval = call->eval;
+  const Result *theory = call->args[0]->result;
+  const Origin *origin = theory->origin;
+  if (call->args[3]->kind != VALUE_NONE)
+    return eval_error(eval, call->places[3], NULL,
+                      "variances of expressions are those of models, in this version");
+  if (strcmp(theory->kind, "dmft") != 0)
+    return eval_error(eval, call->places[0], "fluctuations(dmft(...))",
+                      "'fluctuations' takes a result of dmft");
+  if (eval->dry) return noise_placeholders(call, theory);
+  const char *refusal = origin ? solve_system_refuses_fluctuations(origin->program) : run_no_origin;
+  if (refusal) return eval_error(eval, call->places[0], NULL, "%s", refusal);
+  options.steps = origin->options.steps;
+  solver_surround(eval, &options);
+  Dmf *dmf = eval->host->self;
+  Result *result = NULL;
+  char *why = NULL;
+  pthread_mutex_unlock(&dmf->lock);
+  Status status = solve_system_fluctuations(origin->program, &options, &result, &why);
+  pthread_mutex_lock(&dmf->lock);
+  if (status == STATUS_OK) result_note(result, "version", "%s", dmf_version());
+  Value *value = status == STATUS_OK ? value_result(&eval->heap, result)
+                                     : eval_fail(eval, status, call->span, NULL, "%s",
+                                                 why ? why : "not enough memory");
+  free(why);
+  return value;
 }
 
 Value *system_ir(Call *call) {

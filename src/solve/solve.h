@@ -50,10 +50,11 @@ const char *solve_refuses(const Program *program, const SolveOptions *options);
 /* The infinite-width saddle point of a program: kernels, responses, predictions at t = 0..T, with
  * errors; exact when every map is affine. theory.md section 2, Infinite width. Where so few samples
  * are asked for that the fields fill sample space, twice as many are taken, while that costs
- * little. With options->error, samples grow until no stated error of f or f_test is larger, or until
- * there are `most`, or no memory for more. On failure *result is NULL and *why (to be freed) says what went wrong and at which step.
- * With `partial`, STATUS_INTERRUPTED may come with a result, of fewer replicates, or of fewer
- * steps, as *why then says; the program has these steps then. */
+ * little. With options->error, samples grow until no stated error of f or f_test is larger, or
+ * until there are `most`, or no memory for more. On failure *result is NULL and *why (to be freed)
+ * says what went wrong and at which step. With `partial`, STATUS_INTERRUPTED may come with a
+ * result, of fewer replicates, or of fewer steps, as *why then says; the program has these steps
+ * then. */
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why);
 
 /* The mean-field theory of a system, and an ensemble of systems of finite size: what it observes at
@@ -62,6 +63,12 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
 Status solve_system(Program *program, const SolveOptions *options, Result **result, char **why);
 Status solve_system_networks(Program *program, const SolveOptions *options, Result **result,
                              char **why);
+/* N times the variances of what systems of finite size observe, to leading order: of the same
+ * program over options->steps; options->samples = 0 chooses. solve_system_refuses_fluctuations says
+ * why there are none, or NULL. */
+const char *solve_system_refuses_fluctuations(const Program *program);
+Status solve_system_fluctuations(const Program *program, const SolveOptions *options,
+                                 Result **result, char **why);
 /* The fields that these give, without values; `sized`: of systems of finite size. */
 Result *solve_system_promise(const Program *program, const SolveOptions *options, bool sized);
 /* The shape of a field over all steps; its rank. */

@@ -424,6 +424,7 @@ static Status solve_samples(Program *program, const SolveOptions *options, Resul
     bool fine = true;
     for (int i = 0; i < program->system->field_count && fine; i++) fine = fill_theory(&s, r, i);
     note_theory(&s, r, run_clock() - start);
+    run_origin(r, program, options);
     if (fine)
       *result = r;
     else
