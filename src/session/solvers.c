@@ -313,8 +313,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   Dmf *dmf = session_of(call);
   options.width = program->problem->width;
   solver_surround(eval, &options);
-  bool lazy = options.closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
-  if (kind == DMFT && lazy) kind = LAZY;
+  if (kind == DMFT && solve_is_lazy(program, &options)) kind = LAZY;
   const char *refusal = kind == NETS ? NULL : solve_refuses(program, &options);
   if (!refusal && session_of(call)->equations) refusal = equations_refuse(program);
   Value *value;
@@ -388,7 +387,8 @@ static Value *dmft(Call *call) {
   const Value *tol = call->args[5];
   bool sound = solver_count(call, 2, FEWEST_SAMPLES, &options.samples) &
                solver_seed(call, 3, &options.seed) & closure_of(call, 4, &options.closure);
-  sound &= solver_error(call, 7, &options.error) & solver_count(call, 8, FEWEST_SAMPLES, &options.most);
+  sound &=
+      solver_error(call, 7, &options.error) & solver_count(call, 8, FEWEST_SAMPLES, &options.most);
   if (tol->kind != VALUE_NUMBER || (tol->known && !(tol->number >= 0 && tol->number < 1))) {
     eval_error(call->eval, call->places[5], "0 lets the solver choose",
                "'tol' must be a number from 0 to 1");

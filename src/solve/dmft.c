@@ -609,13 +609,13 @@ static void give_origin(const Solve *s, Result *result) {
   result->complete = complete;
 }
 
-static bool is_lazy(const Program *program, const SolveOptions *options) {
+bool solve_is_lazy(const Program *program, const SolveOptions *options) {
   return options->closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
 }
 
 /* Whether what is deterministic has nothing beyond its probe. */
 static bool is_probed_whole(const Program *program, const SolveOptions *options) {
-  return program->linear || is_lazy(program, options);
+  return program->linear || solve_is_lazy(program, options);
 }
 
 /* The samples that a result of these options was made from: as many as an error took, or asked for,
@@ -644,7 +644,7 @@ static void take_attributes(const Result *result, SolveOptions *options) {
 }
 
 void solve_dmft_origin(Result *result, Program *program, const SolveOptions *options) {
-  if (is_lazy(program, options)) {
+  if (solve_is_lazy(program, options)) {
     solve_lazy_origin(result, program, options);
   } else {
     Solve s;
@@ -714,26 +714,28 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
     return "the standard parameterization has no infinite-width limit: at a learning rate of order "
            "one a step moves f by order N, and at rates of order 1/N the limit is that of "
            "parameterization = ntk; mup has a limit with feature learning";
-  if (update->temperature > 0 && (is_lazy(program, options) || options->closure != CLOSURE_FULL))
+  if (update->temperature > 0 &&
+      (solve_is_lazy(program, options) || options->closure != CLOSURE_FULL))
     return "at a temperature the weights move by their noise at any gamma, which no closure but "
            "\"full\" follows";
   if (!follows_gradients(program) &&
-      (is_lazy(program, options) || options->closure != CLOSURE_FULL))
+      (solve_is_lazy(program, options) || options->closure != CLOSURE_FULL))
     return "this optimizer does not move f by its tangent kernel: its steps have a size of their "
            "own, "
            "whatever the gradients, which no closure but \"full\" follows";
   if (update_scales(update) &&
-      (is_lazy(program, options) || options->closure == CLOSURE_PERTURBATIVE))
+      (solve_is_lazy(program, options) || options->closure == CLOSURE_PERTURBATIVE))
     return "the lazy limit and the expansion around it are solved for gradients as they are, not "
            "for "
            "clipped or normalized ones; take the full theory at a small gamma";
-  if ((is_lazy(program, options) || options->closure != CLOSURE_FULL) && program_reuses(program))
+  if ((solve_is_lazy(program, options) || options->closure != CLOSURE_FULL) &&
+      program_reuses(program))
     return "where a matrix acts more than once only the full theory is there; take it at a small "
            "gamma";
-  if ((is_lazy(program, options) || options->closure != CLOSURE_FULL) && program->couples)
+  if ((solve_is_lazy(program, options) || options->closure != CLOSURE_FULL) && program->couples)
     return "where points depend on each other, by means over a batch, only the full theory is "
            "there; take it at a small gamma";
-  if (is_lazy(program, options))
+  if (solve_is_lazy(program, options))
     return update->decay > 0 ? "weight decay has no lazy limit with constant kernels: the initial "
                                "weights shrink at any gamma, and the kernels with them; take the "
                                "full theory at a small gamma"
@@ -831,7 +833,7 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
   }
   if (flow_chooses(program, options))
     return flow_solve(solve_dmft, is_probed_whole(program, options), program, options, result, why);
-  if (is_lazy(program, options)) return solve_lazy(program, options, result, why);
+  if (solve_is_lazy(program, options)) return solve_lazy(program, options, result, why);
   if (!program->linear && options->samples < FEWEST_SAMPLES) {
     *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
     return STATUS_SCRIPT;

@@ -43,6 +43,9 @@ typedef struct SolveOptions {
   bool conditioned; /* products of matrices are sampled as they are met; the same law */
 } SolveOptions;
 
+/* Whether these options ask for the lazy limit. */
+bool solve_is_lazy(const Program *program, const SolveOptions *options);
+
 /* Why solve_dmft would refuse these options, known before anything is solved; NULL when it would
  * not. */
 const char *solve_refuses(const Program *program, const SolveOptions *options);

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/influences.h"
+#include "base/memory.h"
+#include "num/linalg.h"
+#include "solve/run.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* <y g> is no symmetric kernel where a matrix learns something else than its gradient. */
+static bool ntk_is_symmetric(const Program *p) {
+  for (int k = 0; k < p->matrix_count; k++)
+    if (p->matrices[k].rate != 0 && p->matrices[k].learns != p->matrices[k].y) return false;
+  return true;
+}
+
+Family family_of(const Recorded *s, FieldId id, int layer, bool whole) {
+  Sizes z = s->z;
+  Family family = {field_size(id, z), id, layer, false, NULL};
+  if (whole || id != FIELD_VAR_NTK || !ntk_is_symmetric(s->program)) return family;
+  family.count = z.steps * (z.points * (z.points + 1) / 2);
+  family.triangle = true;
+  return family;
+}
+
+/* The entry that is number i of a family at its time. */
+static Seed seed(const Recorded *s, const Machine *m, const Family *family, size_t t, size_t i) {
+  const Program *p = s->complete;
+  const ProgramObservable *o = program_observable(p, (int)field_row(family->id)->of, family->layer);
+  View table = recorded_value(m, o->variable, t);
+  size_t row = i / table.cols, col = i % table.cols;
+  if (family->id == FIELD_VAR_PHI || family->id == FIELD_VAR_G) row = col = i;
+  if (family->triangle) { /* the lower triangle in order */
+    row = 0;
+    while (i > row) i -= ++row;
+    col = i;
+  }
+  return (Seed){table, (size_t)o->first + row, col, 1};
+}
+
+/* The second run in coordinates is read at some steps only, these and the last. */
+static size_t check_stride(const Recorded *s) {
+  enum { CHECKS = 8 };
+  size_t stride = (s->z.steps - 1) / CHECKS;
+  return stride ? stride : 1;
+}
+
+static bool checks_only(const Recorded *s, const Family *family, int replicate) {
+  return s->neurons.method == COORDINATES && replicate == 1 && !family->sums;
+}
+
+/* How many numbers of a family are read from a run, and the k-th of them. */
+static size_t numbers_read(const Recorded *s, const Family *family, int replicate) {
+  size_t last = s->z.steps - 1, stride = check_stride(s);
+  if (!checks_only(s, family, replicate)) return family->count;
+  return family->count / s->z.steps * ((last + stride - 1) / stride + 1);
+}
+
+static size_t number_read(const Recorded *s, const Family *family, int replicate, size_t k) {
+  if (!checks_only(s, family, replicate)) return k;
+  size_t per_step = family->count / s->z.steps, t = k / per_step * check_stride(s);
+  return (t < s->z.steps ? t : s->z.steps - 1) * per_step + k % per_step;
+}
+
+/* What is done with the influence of a number in one run. */
+typedef void Use(void *sink, size_t run, size_t number, const double *influence, size_t size);
+
+static size_t influence_size(const Recorded *s, size_t run) {
+  return tape_influence_size(recorded_of(s, run)->tape);
+}
+
+enum { MOST_CHUNK = 64 };
+
+/* Observables that are read together: as many as keep their derivatives in a cache of
+ * some 4 MB. */
+static size_t chunk_size(const Recorded *s) {
+  const Machine *m = &s->pass[0].run[0];
+  double rows = 4.0 * m->rank * s->program->matrix_count +
+                2.0 * (double)most_rows(s->program) * s->program->variable_count;
+  double size =
+      4e6 / (8 * rows * (double)m->plan.columns + 8 * (double)tape_influence_size(m->tape));
+  return size < 1 ? 1 : size > MOST_CHUNK ? MOST_CHUNK : (size_t)size;
+}
+
+/* The observables of these numbers of a run, with room for a seed each; from which mark they are
+ * read. */
+static int observables_of(const Recorded *s, size_t run, const Family *family,
+                          const size_t *numbers, size_t count, Seed *seeds, Observable *out) {
+  const Machine *m = recorded_of(s, run);
+  const Sums *sums = family->sums;
+  size_t last = 0, per_step = family->count / s->z.steps;
+  for (size_t k = 0; k < count && sums; k++) {
+    size_t first = sums->first[numbers[k]];
+    out[k] = (Observable){sums->seeds[run] + first, sums->first[numbers[k] + 1] - first};
+  }
+  for (size_t k = 0; k < count && !sums; k++) {
+    size_t t = numbers[k] / per_step;
+    seeds[k] = seed(s, m, family, t, numbers[k] % per_step);
+    out[k] = (Observable){&seeds[k], 1};
+    if (t > last) last = t;
+  }
+  return sums ? sums->mark[run] : m->mark[last];
+}
+
+static bool read_chunk(Recorded *s, size_t run, const Family *family, const size_t *numbers,
+                       size_t count, double *influences) {
+  Seed *seeds = mem_new(count, sizeof *seeds);
+  Observable *observables = mem_new(count, sizeof *observables);
+  int mark = observables_of(s, run, family, numbers, count, seeds, observables);
+  bool fine = tape_influences(recorded_of(s, run)->tape, mark, observables, count, s->options.stop,
+                              influences);
+  free(observables);
+  free(seeds);
+  return fine;
+}
+
+/* Uses these numbers of a run; false where that failed. */
+static bool use_chunk(Recorded *s, size_t run, const Family *family, const size_t *numbers,
+                      size_t count, Use *use, void *sink) {
+  size_t size = influence_size(s, run);
+  double *influences = mem_block(count * size);
+  bool fine = influences && read_chunk(s, run, family, numbers, count, influences);
+  for (size_t k = 0; k < count && fine; k++)
+    use(sink, run, numbers[k], influences + k * size, size);
+  free(influences);
+  return fine;
+}
+
+/* Reads every number of a family from every run; the order of use is that of threads, and `use`
+ * must not depend on it. */
+static Status read_family(Recorded *s, const Family *family, Use *use, void *sink, char **why) {
+  size_t chunk = chunk_size(s), chunks = (family->count + chunk - 1) / chunk,
+         runs = recorded_count(s);
+  s->done = 0;
+  s->total = (int)(chunks * runs);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
+  for (size_t i = 0; i < chunks * runs; i++) {
+    size_t run = i % runs, numbers[MOST_CHUNK], count = 0;
+    int replicate = (int)run % s->neurons.replicates;
+    size_t all = numbers_read(s, family, replicate);
+    for (size_t k = i / runs * chunk; count < chunk && k < all; k++)
+      numbers[count++] = number_read(s, family, replicate, k);
+    if (s->status != STATUS_OK || !count) continue;
+    if (!use_chunk(s, run, family, numbers, count, use, sink)) {
+#pragma omp critical
+      s->status = s->options.stop && *s->options.stop ? STATUS_INTERRUPTED : STATUS_LIMIT;
+    }
+    int done;
+#pragma omp atomic capture
+    done = ++s->done;
+    if (s->options.progress && omp_get_thread_num() == 0)
+      s->options.progress(s->options.sink, "fluctuations", done, s->total);
+  }
+  return recorded_explain(s, why);
+}
+
+/* ---- errors ---- */
+
+/* In coordinates: the numbers [steps, n, others, m] of the first run, and by how much those of the
+ * second differ, at most, at the nearest steps that were read before and after. */
+static void compare_runs(const Recorded *s, size_t steps, const double *first, size_t n,
+                         size_t others, size_t m, double *value, double *error) {
+  size_t stride = check_stride(s), row = n * others * m;
+  const double *second = first + steps * row;
+  double *most = mem_new(steps * others, sizeof *most);
+  for (size_t i = 0; i < steps * row; i++) {
+    double *own = &most[i / row * others + i / m % others], d = fabs(first[i] - second[i]);
+    bool read = (i / row % stride == 0 || i / row == steps - 1) &&
+                (i / m % others % stride == 0 || i / m % others == others - 1);
+    if (read && !(d <= *own)) *own = d;
+  }
+  for (size_t i = 0; i < steps * row; i++) {
+    size_t t = i / row, u = i / m % others, t0 = t - t % stride, u0 = u - u % stride,
+           t1 = t0 + stride < steps ? t0 + stride : steps - 1,
+           u1 = u0 + stride < others ? u0 + stride : others - 1;
+    value[i] = first[i];
+    error[i] = fmax(fmax(most[t0 * others + u0], most[t0 * others + u1]),
+                    fmax(most[t1 * others + u0], most[t1 * others + u1]));
+  }
+  free(most);
+}
+
+/* Mean over replicates and its error [n], of part[pass][replicate][n] extrapolated over passes; the
+ * error of an entry is averaged with those of the others at its time. The numbers [steps, ..] are
+ * variances (side 0), or covariances [.., side]. Half of what the last order of the extrapolation
+ * contributes is added to the error. */
+static void combine(const Recorded *s, const double *parts, size_t steps, size_t n, size_t side,
+                    double *value, double *error) {
+  int R = s->neurons.replicates;
+  if (s->neurons.method == COORDINATES) {
+    size_t m = side ? side / steps : 1, others = side ? steps : 1;
+    compare_runs(s, steps, parts, n / steps / others / m, others, m, value, error);
+    return;
+  }
+  double *last = mem_new(n, sizeof *last);
+  memset(error, 0, n * sizeof *error);
+  for (size_t i = 0; i < n; i++) {
+    double x[MOST_REPLICATES] = {0}, mean = 0, squares = 0;
+    for (int j = 0; j < R; j++) {
+      for (int k = 0; k < s->passes; k++) {
+        double part = parts[(size_t)(k * R + j) * n + i];
+        x[j] += s->passes > 1 ? recorded_weight[k] * part : part;
+        last[i] += s->passes > 1 ? (recorded_weight[k] - recorded_first_order[k]) * part / R : 0;
+      }
+      mean += x[j] / R;
+    }
+    for (int j = 0; j < R; j++) squares += (x[j] - mean) * (x[j] - mean);
+    value[i] = mean;
+    if (R > 1) error[i] = sqrt(squares / R / (R - 1)) * run_student(R);
+  }
+  if (R > 1) run_moderate(steps, n / steps, side ? NULL : value, error);
+  for (size_t i = 0; i < n; i++) error[i] = hypot(error[i], last[i] / 2);
+  free(last);
+}
+
+/* ---- variances and covariances ---- */
+
+static void take(void *sink, size_t run, size_t number, const double *influence, size_t size) {
+  Spread *q = sink;
+  q->var[run * q->family.count + number] = dot(size, influence, influence);
+  if (q->side && number % q->stride == 0)
+    memcpy(q->kept[run] + number / q->stride * size, influence, size * sizeof *influence);
+}
+
+double spread_bytes(const Spread *q, size_t other) {
+  double side = (double)q->side, count = (double)q->family.count,
+         all = 2 * side * (double)other + 4 * count;
+  for (size_t i = 0; i < recorded_count(q->s); i++)
+    all += count + side * ((double)other + (double)influence_size(q->s, i));
+  return 8 * all;
+}
+
+void spread_free(Spread *q) {
+  for (size_t i = 0; i < recorded_count(q->s); i++) free(q->kept[i]);
+  free(q->var);
+}
+
+Status spread_read(Spread *q, Recorded *s, Family family, size_t side, char **why) {
+  *q = (Spread){s, family, side, side ? family.count / side : 1, NULL, {NULL}};
+  size_t runs = recorded_count(s);
+  double bytes = spread_bytes(q, side);
+  if (bytes > mem_available()) return run_refuse(why, bytes);
+  bool fine = (q->var = mem_block(runs * family.count)) != NULL;
+  for (size_t i = 0; i < runs && side && fine; i++)
+    fine = (q->kept[i] = mem_block(side * influence_size(s, i))) != NULL;
+  return fine ? read_family(s, &q->family, take, q, why) : run_refuse(why, bytes);
+}
+
+void spread_variances(const Spread *q, size_t steps, double *value, double *error) {
+  combine(q->s, q->var, steps, q->family.count, 0, value, error);
+}
+
+/* In a run, the inner products of influences. */
+bool spread_covariances(const Spread *x, const Spread *y, double *value, double *error) {
+  const Recorded *s = x->s;
+  size_t runs = recorded_count(s), n = x->side * y->side;
+  double *parts = mem_block(runs * n);
+  for (size_t i = 0; i < runs && parts; i++) {
+    size_t size = influence_size(s, i);
+    mat_mul_bt(x->side, y->side, size, 1, x->kept[i], size, y->kept[i], size, 0, parts + i * n,
+               y->side);
+  }
+  if (parts) combine(s, parts, s->z.steps, n, y->side, value, error);
+  if (parts && x == y) run_symmetrize(x->side, error);
+  free(parts);
+  return parts != NULL;
+}

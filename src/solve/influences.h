@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Influences of neurons on families of observables, read backward from recorded runs: N times a
+ * covariance is the inner product of two influences. */
+#ifndef DMF_SOLVE_INFLUENCES_H
+#define DMF_SOLVE_INFLUENCES_H
+
+#include "solve/observe.h"
+#include "solve/recorded.h"
+
+enum { MOST_RECORDS = MAX_PASSES * MOST_REPLICATES };
+
+/* Numbers as sums over entries of tables: [count], number i has the seeds first[i] .. first[i+1] of
+ * a run, which are read backward from its mark. */
+typedef struct Sums {
+  size_t *first;
+  Seed *seeds[MOST_RECORDS];
+  int mark[MOST_RECORDS];
+} Sums;
+
+/* Which numbers are asked for: those whose variances a field has, at all times; or sums. */
+typedef struct Family {
+  size_t count; /* over all times */
+  FieldId id;   /* of the variances */
+  int layer;
+  bool triangle;    /* of a symmetric table, of which one triangle will do */
+  const Sums *sums; /* or NULL */
+} Family;
+
+/* `whole`: with both triangles. */
+Family family_of(const Recorded *s, FieldId id, int layer, bool whole);
+
+/* What is made of the influences of a family in every run: their squares, and some are kept, every
+ * stride-th, where covariances are wanted. */
+typedef struct Spread {
+  const Recorded *s;
+  Family family;
+  size_t side, stride;        /* how many are kept */
+  double *var;                /* [run][count] */
+  double *kept[MOST_RECORDS]; /* [side, size] */
+} Spread;
+
+/* Reads a family, and keeps `side` of its influences; to be freed in any case. */
+Status spread_read(Spread *q, Recorded *s, Family family, size_t side, char **why);
+void spread_free(Spread *q);
+/* Of the families and, with the sides of covariances, of these. */
+double spread_bytes(const Spread *q, size_t other);
+/* N Var of the family, [steps, ..], and its error. */
+void spread_variances(const Spread *q, size_t steps, double *value, double *error);
+/* N Cov of what two families kept, value and error [x.side, y.side]. False if memory ran out. */
+bool spread_covariances(const Spread *x, const Spread *y, double *value, double *error);
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/recorded.h"
+#include "base/memory.h"
+#include "solve/initial.h"
+#include "solve/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+bool recorded_is_independent(const Recorded *s) {
+  return s->options.closure == CLOSURE_GRADIENT_INDEPENDENCE && !s->lazy;
+}
+
+Reading recorded_reading(const Recorded *s, bool theory) {
+  return (Reading){.theory = theory,
+                   .integrates = recorded_is_independent(s),
+                   .lazy = s->lazy,
+                   .parts = s->options.parts};
+}
+
+/* ---- the forward runs ---- */
+
+/* What a table of pairs sends back to what it is made of may vanish in the mean, as scores of
+ * attention do at the start. Among orthogonal noise it would be rounding, but it fluctuates, and
+ * what it then multiplies has to be among the directions of a run: plain noise leaves it there. */
+static MachinePlan plan_of(Recorded *s, const MachineCode *code, int replicate) {
+  const Problem *problem = s->program->problem;
+  MachinePlan plan = {.program = s->complete,
+                      .code = code,
+                      .hidden = &sequential,
+                      .noise = neurons_noise(&s->neurons, s->options.seed, replicate),
+                      .columns = s->neurons.columns,
+                      .weights = neurons_weights(&s->neurons, replicate),
+                      .gamma = problem->gamma,
+                      .tol = 1e-2,
+                      .improve = s->neurons.method == SAMPLES && !program_compares(s->program),
+                      .independent = recorded_is_independent(s),
+                      .record = true,
+                      /* an uncentred output has mean zero at the start: what it is here is sampling
+                         error, but its fluctuation counts */
+                      .fixed_start = !problem->centered,
+                      .steps = problem->steps,
+                      .stop = s->options.stop};
+  if (s->neurons.method == COORDINATES && s->frame[replicate].columns) {
+    plan.hidden = &framed;
+    plan.frame = &s->frame[replicate];
+    /* numbers carry a factor sqrt(S): another S changes all rounding */
+    plan.columns = plan.frame->columns + (size_t)replicate;
+  }
+  return plan;
+}
+
+/* What is left out of a basis is an error of that order. The second run, of a coarser basis and
+ * other rounding, is there for its difference from the first. */
+static const double frame_tol[2] = {1e-8, 1e-7};
+
+static Status scout(Recorded *s, int replicate, int *failed_at) {
+  MachinePlan plan = plan_of(s, &s->pass[0].code, replicate);
+  Frame frame;
+  plan.tol = frame_tol[replicate];
+  Status status = framed_scout(&plan, &frame, failed_at);
+  while (status == STATUS_LIMIT && *failed_at < 0) {
+    frame_free(&frame);
+    plan.columns *= 2;
+    status = framed_scout(&plan, &frame, failed_at);
+  }
+  s->frame[replicate] = frame;
+  return status;
+}
+
+/* The widths over which kinks are rounded, as fractions of what they read, and the weights that
+ * extrapolate to zero width to second order; and to first order, for the error. */
+static const double fraction[MAX_PASSES] = {0.1, 0.2, 0.4};
+const double recorded_weight[MAX_PASSES] = {8. / 3, -2, 1. / 3},
+             recorded_first_order[MAX_PASSES] = {2, -1, 0};
+
+/* Kinks are rounded over a fraction of what they read, as it is at t = 0. */
+static Status compile_rounded(Recorded *s) {
+  const Program *p = s->complete;
+  MachineCode plain = machine_compile(p, false, NULL);
+  MachinePlan plan = plan_of(s, &plain, 0);
+  plan.steps = 0;
+  plan.record = false;
+  Machine run;
+  Status status = machine_run(&plan, &run, &s->failed_at);
+  double *rounding = mem_new((size_t)p->op_count, sizeof *rounding);
+  for (s->passes = 0; s->passes < MAX_PASSES && status == STATUS_OK; s->passes++) {
+    for (int i = 0; i < p->op_count; i++) {
+      double scale = p->ops[i].kind == OP_MAP ? run.scale[p->ops[i].src[0]] : 0;
+      rounding[i] = fraction[s->passes] * (scale > 0 ? scale : 1);
+    }
+    s->pass[s->passes].code = machine_compile(p, true, rounding);
+  }
+  free(rounding);
+  machine_code_free(p, &plain);
+  if (status == STATUS_OK) machine_free(&run);
+  return status;
+}
+
+static Status run_one(Recorded *s, int pass, int replicate, int *failed_at) {
+  Status status = STATUS_OK;
+  if (s->neurons.method == COORDINATES) status = scout(s, replicate, failed_at);
+  if (status != STATUS_OK) return status;
+  MachinePlan plan = plan_of(s, &s->pass[pass].code, replicate);
+  return machine_run(&plan, &s->pass[pass].run[replicate], failed_at);
+}
+
+static void run_all(Recorded *s) {
+  int tasks = s->passes * s->neurons.replicates;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
+  for (int i = 0; i < tasks; i++) {
+    int failed_at = 0;
+    Status status = run_one(s, i / s->neurons.replicates, i % s->neurons.replicates, &failed_at);
+    if (status != STATUS_OK) {
+#pragma omp critical
+      {
+        s->status = status;
+        s->failed_at = failed_at;
+      }
+    }
+  }
+}
+
+static void forget_runs(Recorded *s) {
+  for (int k = 0; k < s->passes; k++)
+    for (int j = 0; j < s->neurons.replicates; j++) machine_free(&s->pass[k].run[j]);
+}
+
+double recorded_bytes(Recorded *s) {
+  double runs = s->neurons.replicates * (s->neurons.kinks ? MAX_PASSES : 1);
+  MachinePlan plan = plan_of(s, NULL, 0);
+  return runs * machine_bytes(&plan, s->lazy ? 1 : s->z.steps);
+}
+
+Status recorded_explain(Recorded *s, char **why) {
+  switch (s->status) {
+  case STATUS_OK: break;
+  case STATUS_INTERRUPTED: *why = mem_format("interrupted"); break;
+  case STATUS_NUMERICS:
+    return run_diverged(why, "training", s->failed_at, s->program, s->options.threads);
+  default: return run_refuse(why, recorded_bytes(s));
+  }
+  return s->status;
+}
+
+/* The value of a program at a time of a run. */
+View recorded_value(const Machine *m, int variable, size_t t) { return m->past[variable][t]; }
+
+static double entry(const Machine *m, View table, size_t row, size_t col) {
+  return tape_data(m->tape, table)[row * tape_stride(m->tape, table) + col];
+}
+
+/* The largest difference of a table between the two grids, relative to its first entry. */
+static double difference(const Recorded *s, int variable, size_t t, bool relative) {
+  const Machine *a = &s->pass[0].run[0], *b = &s->pass[0].run[1];
+  View x = recorded_value(a, variable, t), y = recorded_value(b, variable, t);
+  double worst = 0, unit = relative ? fabs(entry(a, x, 0, 0)) + 1e-300 : 1;
+  for (size_t i = 0; i < x.rows; i++)
+    for (size_t j = 0; j < x.cols; j++)
+      worst = fmax(worst, fabs(entry(a, x, i, j) - entry(b, y, i, j)) / unit);
+  return worst;
+}
+
+/* <x^4> of every row of a wide field, summed, over the neurons of one run. */
+static double fourth_moment(const Recorded *s, int replicate, View field) {
+  const Tape *tape = s->pass[0].run[replicate].tape;
+  const double *x = tape_data(tape, field), *w = neurons_weights(&s->neurons, replicate);
+  double sum = 0;
+  for (size_t r = 0; r < field.rows; r++, x += tape_stride(tape, field))
+    for (size_t i = 0; i < s->neurons.columns; i++) sum += w[i] * x[i] * x[i] * x[i] * x[i];
+  return sum;
+}
+
+/* Variances of kernels are averages of fourth powers, of twice the frequencies: how far the grids
+ * disagree about those, of all that the matrices meet at step t, relative to them. */
+static double fourth_moments_differ(const Recorded *s, size_t t) {
+  const Program *p = s->program;
+  const Machine *run = s->pass[0].run;
+  double worst = 0;
+  for (int k = 0; k < 2 * p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k / 2];
+    bool x = k % 2 == 0;
+    if (m->x < 0 || !is_wide(p, x ? m->from : m->to)) continue;
+    double moment[2];
+    for (int j = 0; j < 2; j++)
+      moment[j] = fourth_moment(s, j, recorded_value(&run[j], x ? m->features : m->y, t));
+    worst = fmax(worst, fabs(moment[0] - moment[1]) / (fabs(moment[0]) + 1e-300));
+  }
+  return worst;
+}
+
+/* How far two grids disagree about f or the tangent kernel, relative to their largest entries, or
+ * about what the variances are made of. */
+static double grids_differ(const Recorded *s) {
+  if (s->neurons.method != GRID) return 0;
+  const ProgramObservable *ntk = program_observable(s->complete, FIELD_NTK, 0);
+  double worst = 0;
+  for (size_t t = 0; t < s->z.steps; t++) {
+    worst = fmax(worst, difference(s, s->complete->f, t, false));
+    if (ntk) worst = fmax(worst, difference(s, ntk->variable, t, true));
+    worst = fmax(worst, fourth_moments_differ(s, t));
+  }
+  return worst;
+}
+
+/* Relative to its largest entry, how far the tangent kernel at t = 0 is from what it is known to
+ * be: neurons that miss what the activation does miss it there. 0 where it is not known. */
+static double initial_mismatch(const Recorded *s) {
+  const Program *p = s->program;
+  InitialKernels kernels;
+  char *unknown = NULL;
+  if (initial_kernels(p, s->options.threads, &kernels, &unknown) != STATUS_OK) {
+    free(unknown);
+    return 0;
+  }
+  size_t P = s->z.points, R = s->z.all;
+  double *exact = initial_tangent(p, &kernels), worst = 0, largest = 0;
+  double *mean = mem_new(P * P, sizeof *mean);
+  int ntk = program_observable(s->complete, FIELD_NTK, 0)->variable;
+  for (int k = 0; k < s->passes; k++)
+    for (int j = 0; j < s->neurons.replicates; j++) {
+      const Machine *m = &s->pass[k].run[j];
+      double share = (s->passes > 1 ? recorded_weight[k] : 1) / s->neurons.replicates;
+      for (size_t i = 0; i < P * P; i++)
+        mean[i] += share * entry(m, recorded_value(m, ntk, 0), i / P, i % P);
+    }
+  for (size_t a = 0; a < P; a++)
+    for (size_t b = 0; b < P; b++) {
+      largest = fmax(largest, fabs(exact[a * R + b]));
+      worst = fmax(worst, fabs(exact[a * R + b] - mean[a * P + b]));
+    }
+  free(exact);
+  free(mean);
+  initial_free(p, &kernels);
+  return largest > 0 ? worst / largest : 0;
+}
+
+/* Grids that miss something, and cannot be refined, give way to samples; where those miss it too,
+ * nothing is known. */
+static Status hold_to_start(Recorded *s, char **why) {
+  static const double OF_GRIDS = 1e-2, OF_SAMPLES = 0.1;
+  if (s->neurons.method == COORDINATES) return STATUS_OK;
+  if (s->neurons.method == GRID && (grids_differ(s) > OF_GRIDS || initial_mismatch(s) > OF_GRIDS)) {
+    forget_runs(s);
+    neurons_sample(&s->neurons, s->options.samples);
+    if (recorded_bytes(s) > mem_available()) return run_refuse(why, recorded_bytes(s));
+    run_all(s);
+    if (s->status != STATUS_OK) return recorded_explain(s, why);
+  }
+  double miss = s->neurons.method == SAMPLES ? initial_mismatch(s) : 0;
+  if (miss <= OF_SAMPLES) return STATUS_OK;
+  *why = mem_format("the tangent kernel at the start comes out wrong by %.0f %%: an activation "
+                    "changes over distances that are small against its field",
+                    100 * miss);
+  return STATUS_NUMERICS;
+}
+
+Status recorded_run(Recorded *s, char **why) {
+  static const double SAME = 1e-9;
+  if (!neurons_choose(&s->neurons, s->program, s->lazy, s->options.samples))
+    return run_refuse(why, 16 * (double)s->neurons.columns * (s->neurons.axes + 1));
+  if (s->neurons.method == SAMPLES && s->options.probe) s->neurons.replicates = 1;
+  if (s->neurons.method != COORDINATES && recorded_bytes(s) > mem_available())
+    return run_refuse(why, recorded_bytes(s));
+  if (has_kinks(s->program)) {
+    s->status = compile_rounded(s);
+    if (s->status != STATUS_OK) return recorded_explain(s, why);
+  } else {
+    s->passes = 1;
+    s->pass[0].code = machine_compile(s->complete, true, NULL);
+  }
+  run_all(s);
+  while (s->status == STATUS_OK && grids_differ(s) > SAME && neurons_refine(&s->neurons)) {
+    forget_runs(s);
+    run_all(s);
+  }
+  return s->status == STATUS_OK ? hold_to_start(s, why) : recorded_explain(s, why);
+}
+
+void recorded_prepare(Recorded *s, Program *program, const SolveOptions *options) {
+  *s = (Recorded){.program = program, .options = *options, .z = sizes_of(program)};
+  s->lazy = solve_is_lazy(program, options);
+  s->complete = program_complete(program, recorded_reading(s, true));
+}
+
+void recorded_free(Recorded *s) {
+  forget_runs(s);
+  for (int k = 0; k < s->passes; k++) machine_code_free(s->complete, &s->pass[k].code);
+  program_drop(s->complete);
+  for (int j = 0; j < 2; j++) frame_free(&s->frame[j]);
+  neurons_free(&s->neurons);
+}
+
+size_t recorded_count(const Recorded *s) { return (size_t)(s->passes * s->neurons.replicates); }
+
+const Machine *recorded_of(const Recorded *s, size_t run) {
+  size_t R = (size_t)s->neurons.replicates;
+  return &s->pass[run / R].run[run % R];
+}

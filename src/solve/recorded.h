@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The runs of which fluctuations are read: the machine in its sequential form, recorded, over the
+ * neurons that neurons.h chooses. In derivatives, kinks of activations are rounded over small
+ * distances, which are extrapolated to zero: one pass for each distance. */
+#ifndef DMF_SOLVE_RECORDED_H
+#define DMF_SOLVE_RECORDED_H
+
+#include "machine/framed.h"
+#include "solve/neurons.h"
+#include "solve/solve.h"
+
+enum { MAX_PASSES = 3 };
+
+/* One way of rounding kinks. */
+typedef struct Pass {
+  MachineCode code;
+  Machine run[MOST_REPLICATES];
+} Pass;
+
+typedef struct Recorded {
+  Program *program;  /* as it was lowered */
+  Program *complete; /* as it is run */
+  SolveOptions options;
+  Sizes z;
+  bool lazy;
+  Neurons neurons;
+  Frame frame[2]; /* of coordinates, one for each replicate */
+  int passes;
+  Pass pass[MAX_PASSES];
+  Status status;
+  int failed_at;
+  int done, total; /* tasks, for progress */
+} Recorded;
+
+/* For a program and options, of which no run is made yet. */
+void recorded_prepare(Recorded *s, Program *program, const SolveOptions *options);
+/* All runs; grids are refined, or give way to samples, where they miss something. */
+Status recorded_run(Recorded *s, char **why);
+void recorded_free(Recorded *s);
+/* The status, and *why where it is not STATUS_OK. */
+Status recorded_explain(Recorded *s, char **why);
+/* An upper bound of what the tapes hold. */
+double recorded_bytes(Recorded *s);
+/* Whether the backward pass meets matrices of its own. */
+bool recorded_is_independent(const Recorded *s);
+/* How the program is completed, as theory or as a network. */
+Reading recorded_reading(const Recorded *s, bool theory);
+/* Runs are passes times replicates. */
+size_t recorded_count(const Recorded *s);
+const Machine *recorded_of(const Recorded *s, size_t run);
+/* The value of a program at a time of a run. */
+View recorded_value(const Machine *m, int variable, size_t t);
+/* The weights of the passes that extrapolate to no rounding, to second order; and to first order,
+ * for the error. */
+extern const double recorded_weight[MAX_PASSES], recorded_first_order[MAX_PASSES];
+
+#endif
