@@ -62,6 +62,14 @@ static void put_scatter(int to, const Scatter *scatter) {
   }
 }
 
+static void put_axes(int to, const Axes *axes) {
+  put_size(to, axes ? (size_t)axes->count : 0);
+  for (int i = 0; axes && i < axes->count; i++) {
+    put_text(to, axes->list[i].name);
+    file_send_array(to, axes->list[i].at);
+  }
+}
+
 void file_send_result(int to, const Result *result) {
   put_text(to, result->kind);
   put_size(to, result->exact);
@@ -80,6 +88,7 @@ void file_send_result(int to, const Result *result) {
     file_send_array(to, field->value);
     file_send_array(to, field->error);
     put_scatter(to, field->scatter);
+    put_axes(to, field->along);
   }
   put_recipe(to, &result->recipe);
 }
@@ -172,22 +181,42 @@ static Status take_scatter(int from, const char *path, Scatter **scatter, char *
   return STATUS_OK;
 }
 
+/* *axes stays NULL where none were sent. */
+static Status take_axes(int from, const char *path, Axes **axes, char **why) {
+  size_t count;
+  *axes = NULL;
+  if (!take_size(from, &count) || count > ARRAY_MAX_RANK) return STATUS_FILE;
+  if (count) *axes = axes_new((int)count);
+  Status status = STATUS_OK;
+  for (size_t i = 0; i < count && !status; i++) {
+    Axis *axis = &(*axes)->list[i];
+    status =
+        take_text(from, &axis->name) ? file_take_array(from, path, &axis->at, why) : STATUS_FILE;
+  }
+  return status;
+}
+
 static Status take_field(int from, const char *path, Result *result, char **why) {
   char *name, *axes = NULL, *about = NULL;
   size_t layer;
   Array *value = NULL, *error = NULL;
   Scatter *scatter = NULL;
+  Axes *along = NULL;
   bool good = take_text(from, &name) && name && take_size(from, &layer) && layer <= INT32_MAX &&
               take_text(from, &axes) && axes && take_text(from, &about) && about;
   Status status = good ? file_take_array(from, path, &value, why) : STATUS_FILE;
   if (!status) status = file_take_array(from, path, &error, why);
   if (!status) status = take_scatter(from, path, &scatter, why);
+  if (!status) status = take_axes(from, path, &along, why);
   if (!status) {
-    result_add(result, name, (int)layer, axes, about, value, error)->scatter = scatter;
+    ResultField *field = result_add(result, name, (int)layer, axes, about, value, error);
+    field->scatter = scatter;
+    field->along = along;
   } else {
     array_drop(value);
     array_drop(error);
     scatter_drop(scatter);
+    axes_drop(along);
   }
   free(name);
   free(axes);

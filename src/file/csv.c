@@ -301,6 +301,70 @@ Status file_write_array_csv(const char *path, const char *name, const Array *arr
   return file_replace_stream(path, put_rows, &(Table){name, array}, why);
 }
 
+/* Arrays with errors, and with places along their axes */
+
+static void put_axis_name(FILE *stream, const Axes *axes, int i) {
+  const char *name = i < axes->count ? axes->list[i].name : NULL;
+  if (name && column_name(name) == name)
+    fputs(name, stream);
+  else
+    fprintf(stream, "axis_%d", i);
+}
+
+/* Every number on a line of its own, behind the places that it has along the axes. */
+static void put_long(FILE *stream, const ResultField *field) {
+  const Array *a = field->value;
+  for (int i = 0; i < a->rank; i++) {
+    put_axis_name(stream, field->along, i);
+    fputc(',', stream);
+  }
+  fprintf(stream, field->error ? "%s,stderr\n" : "%s\n", column_name(field->name));
+  for (size_t k = 0; k < a->size; k++) {
+    size_t below = a->size;
+    for (int i = 0; i < a->rank; i++) {
+      const Array *at = i < field->along->count ? field->along->list[i].at : NULL;
+      size_t rest = k % below;
+      below /= a->shape[i];
+      size_t place = rest / below;
+      fprintf(stream, "%.17g,", at ? plain_number(at->data[place]) : (double)place);
+    }
+    fprintf(stream, "%.17g", plain_number(a->data[k]));
+    if (field->error) fprintf(stream, ",%.17g", plain_number(field->error->data[k]));
+    fputc('\n', stream);
+  }
+}
+
+/* Rows as they are, every number with its error behind it. */
+static void put_pairs(FILE *stream, const ResultField *field) {
+  const Array *a = field->value;
+  const char *name = column_name(field->name);
+  size_t columns = a->rank == 2 ? a->shape[1] : 1;
+  if (a->rank < 2) fprintf(stream, "%s,stderr\n", name);
+  for (size_t j = 0; a->rank == 2 && j < columns; j++)
+    fprintf(stream, "%s_%zu,stderr_%zu%c", name, j, j, j + 1 < columns ? ',' : '\n');
+  for (size_t i = 0; i < a->size; i++) {
+    fprintf(stream, "%.17g,%.17g", plain_number(a->data[i]), plain_number(field->error->data[i]));
+    fputc((i + 1) % columns ? ',' : '\n', stream);
+  }
+}
+
+static Status put_field_long(FILE *stream, void *context, char **why) {
+  (void)why;
+  put_long(stream, context);
+  return STATUS_OK;
+}
+
+static Status put_field_pairs(FILE *stream, void *context, char **why) {
+  (void)why;
+  put_pairs(stream, context);
+  return STATUS_OK;
+}
+
+Status file_write_field_csv(const char *path, const ResultField *field, bool is_long, char **why) {
+  if (!is_long && !field->error) return file_write_array_csv(path, field->name, field->value, why);
+  return file_replace_stream(path, is_long ? put_field_long : put_field_pairs, (void *)field, why);
+}
+
 /* Axes of curves in t: "t", "t,POINTS" or "t,POINTS,c", but not those of kernels, which have two
  * axes of points, and of two-time fields. */
 static bool are_curve_axes(const char *axes) {

@@ -325,8 +325,9 @@ Status file_read_hdf5(const char *path, const char *dataset, Array **array, char
 /* Reading results */
 
 /* The groups beside the fields, and what they hold. */
-static const char errors_group[] = "stderr", scatter_group[] = "scatter", recipe_group[] = "recipe";
-typedef enum Part { PART_VALUES, PART_ERRORS, PART_SCATTER, PART_RECIPE } Part;
+static const char errors_group[] = "stderr", scatter_group[] = "scatter", recipe_group[] = "recipe",
+                  axes_group[] = "axes", array_kind[] = "array";
+typedef enum Part { PART_VALUES, PART_ERRORS, PART_SCATTER, PART_RECIPE, PART_AXES } Part;
 
 /* A result under way from a file. */
 typedef struct Reader {
@@ -335,6 +336,7 @@ typedef struct Reader {
   Status status;
   char **why;
   Part part;
+  Axes *axes;         /* of an array, one after the other */
   const char *family; /* of layered fields, whose group this is; or NULL */
 } Reader;
 
@@ -405,6 +407,16 @@ static int layer_of(const char *name) {
   return *end || layer < 1 || layer > 1000000 ? 0 : (int)layer;
 }
 
+/* What an axis of this name runs over. */
+static void place_axis(Reader *r, const char *name, Array *at) {
+  const Array *a = r->result->fields[0].value;
+  for (int i = 0; i < r->axes->count; i++) {
+    Axis *axis = &r->axes->list[i];
+    bool suits = axis->name && strcmp(axis->name, name) == 0 && at->rank == 1;
+    if (suits && !axis->at && at->size == a->shape[i]) axis->at = array_keep(at);
+  }
+}
+
 /* Takes over the array. */
 static herr_t take_array(Reader *r, hid_t dataset, const char *name, Array *array) {
   const char *field_name = r->family ? r->family : name;
@@ -412,12 +424,16 @@ static herr_t take_array(Reader *r, hid_t dataset, const char *name, Array *arra
   ResultField *field = result_find(r->result, field_name, layer);
   bool wanted = r->part == PART_ERRORS    ? field && !field->error
                 : r->part == PART_SCATTER ? field && !field->scatter
+                : r->part == PART_AXES    ? r->axes != NULL
                                           : !field;
   if ((r->family && !layer) || !wanted) {
     array_drop(array);
     return damaged(r, name);
   }
-  if (r->part == PART_RECIPE) {
+  if (r->part == PART_AXES) {
+    place_axis(r, name, array);
+    array_drop(array);
+  } else if (r->part == PART_RECIPE) {
     recipe_add(&r->result->recipe, name, array);
   } else if (r->part == PART_ERRORS) {
     field->error = array;
@@ -459,7 +475,8 @@ static herr_t take_object(Reader *r, hid_t object, const char *name) {
 
 static herr_t take_link(hid_t group, const char *name, const H5L_info_t *info, void *context) {
   Reader *r = context;
-  bool other = listed(name, (const char *const[]){errors_group, scatter_group, recipe_group, NULL});
+  bool other = listed(
+      name, (const char *const[]){errors_group, scatter_group, recipe_group, axes_group, NULL});
   if (other && r->part == PART_VALUES && !r->family) return 0;
   bool hard = info->type == H5L_TYPE_HARD;
   hid_t object = hard ? H5Oopen(group, name, H5P_DEFAULT) : H5I_INVALID_HID;
@@ -479,12 +496,26 @@ static bool take_group(Reader *r, hid_t file, Part part, const char *name) {
   return good;
 }
 
+/* The names of the axes of an array that was saved by itself, and what they run over. */
+static bool take_axes(Reader *r, hid_t file) {
+  ResultField *field = r->result->field_count == 1 ? &r->result->fields[0] : NULL;
+  if (!field || strcmp(r->result->kind, array_kind) != 0 || !*field->axes) return true;
+  field->along = r->axes = axes_new(field->value->rank);
+  const char *name = field->axes;
+  for (int i = 0; i < r->axes->count; i++, name += *name == ',') {
+    size_t length = strcspn(name, ",");
+    if (length) r->axes->list[i].name = mem_format("%.*s", (int)length, name);
+    name += length;
+  }
+  return take_group(r, file, PART_AXES, axes_group);
+}
+
 static bool take_result(Reader *r, hid_t file) {
   bool good = H5Aiterate2(file, H5_INDEX_CRT_ORDER, H5_ITER_INC, NULL, take_attribute, r) >= 0 &&
               H5Literate(file, H5_INDEX_CRT_ORDER, H5_ITER_INC, NULL, take_link, r) >= 0 &&
               take_group(r, file, PART_ERRORS, errors_group) &&
               take_group(r, file, PART_SCATTER, scatter_group) &&
-              take_group(r, file, PART_RECIPE, recipe_group);
+              take_group(r, file, PART_RECIPE, recipe_group) && take_axes(r, file);
   for (int i = 0; good && i < r->result->field_count; i++) {
     const Array *a = r->result->fields[i].value, *e = r->result->fields[i].error;
     good = !e || array_same_shape(a, e);
@@ -670,9 +701,10 @@ static bool put_recipe(hid_t file, const ResultRecipe *recipe) {
 
 typedef struct Content {
   const char *path, *name, *script;
-  const char *temporary; /* what is filled */
-  const Array *array;    /* one dataset, */
-  const Result *result;  /* or a result */
+  const char *temporary;    /* what is filled */
+  const Array *array;       /* one dataset, */
+  const Result *result;     /* or a result, */
+  const ResultField *field; /* or an array with its errors and axes */
 } Content;
 
 static const char axes_legend[] =
@@ -694,16 +726,79 @@ static bool put_result(hid_t file, const Content *content) {
   return good && put_recipe(file, &result->recipe);
 }
 
-/* A name that can be one link of a path. */
-static bool put_array(hid_t file, const Content *content) {
-  hid_t dataset;
-  char *name = mem_string(*content->name && strcmp(content->name, ".") ? content->name : "data");
+/* A name that can be one link of a path, to be freed. */
+static char *link_name(const char *text) {
+  char *name = mem_string(*text && strcmp(text, ".") ? text : "data");
   for (char *c = name; *c; c++)
     if (*c == '/') *c = '_';
+  return name;
+}
+
+static bool put_array(hid_t file, const Content *content) {
+  hid_t dataset;
+  char *name = link_name(content->name);
   bool good = put_dataset(file, name, content->array, &dataset);
   if (dataset >= 0) H5Dclose(dataset);
   free(name);
   return good;
+}
+
+/* A dimension scale, unless there is one of this name; a reference to it. */
+static bool put_scale(hid_t file, const Axis *axis, hobj_ref_t *reference) {
+  hid_t dataset;
+  char *name = mem_format("%s/%s", axes_group, axis->name);
+  bool there =
+           H5Lexists(file, axes_group, H5P_DEFAULT) > 0 && H5Lexists(file, name, H5P_DEFAULT) > 0,
+       good = there;
+  if (!there) {
+    good = put_dataset(file, name, axis->at, &dataset) &&
+           put_text(dataset, "CLASS", "DIMENSION_SCALE") && put_text(dataset, "NAME", axis->name);
+    if (dataset >= 0) H5Dclose(dataset);
+  }
+  good = good && H5Rcreate(reference, file, name, H5R_OBJECT, -1) >= 0;
+  free(name);
+  return good;
+}
+
+/* The scales of a dataset, one for each axis that has places. */
+static bool put_scales(hid_t file, const char *name, const Axes *axes) {
+  hobj_ref_t references[ARRAY_MAX_RANK];
+  hvl_t lists[ARRAY_MAX_RANK] = {{0}};
+  hsize_t count = (hsize_t)axes->count;
+  bool good = true;
+  for (int i = 0; i < axes->count && good; i++) {
+    if (!axes->list[i].name || !axes->list[i].at) continue;
+    good = put_scale(file, &axes->list[i], &references[i]);
+    lists[i] = (hvl_t){1, &references[i]};
+  }
+  hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT), type = H5Tvlen_create(H5T_STD_REF_OBJ),
+        space = H5Screate_simple(1, &count, NULL);
+  hid_t attribute = H5Acreate2(dataset, "DIMENSION_LIST", type, space, H5P_DEFAULT, H5P_DEFAULT);
+  good = good && attribute >= 0 && H5Awrite(attribute, type, lists) >= 0;
+  if (attribute >= 0) H5Aclose(attribute);
+  if (space >= 0) H5Sclose(space);
+  if (type >= 0) H5Tclose(type);
+  if (dataset >= 0) H5Dclose(dataset);
+  return good;
+}
+
+/* An array with its errors, and its axes with their places. */
+static bool put_numbers(hid_t file, const ResultField *given) {
+  ResultField field = *given;
+  field.name = link_name(given->name);
+  char *errors = mem_format("%s/%s", errors_group, field.name);
+  bool good = put_text(file, "kind", array_kind) && put_field(file, &field);
+  if (good && field.along) good = put_scales(file, field.name, field.along);
+  if (good && field.along && field.error) good = put_scales(file, errors, field.along);
+  free(errors);
+  free(field.name);
+  return good;
+}
+
+static bool put_content(hid_t file, const Content *content) {
+  return content->result  ? put_result(file, content)
+         : content->field ? put_numbers(file, content->field)
+                          : put_array(file, content);
 }
 
 /* The library cannot live with a disk that fills up (it fails to close the file and crashes at
@@ -736,13 +831,16 @@ static void *image_of(hid_t file, size_t *size) {
   return NULL;
 }
 
+static double count_of(const ResultField *field) {
+  double moves = field->scatter ? field->scatter->count : 0;
+  return field->value ? (double)field->value->size * ((field->error ? 2 : 1) + moves) : 0;
+}
+
 static double bytes_of(const Content *content) {
   double count = content->array ? (double)content->array->size : 0;
-  for (int i = 0; content->result && i < content->result->field_count; i++) {
-    const ResultField *field = &content->result->fields[i];
-    double moves = field->scatter ? field->scatter->count : 0;
-    if (field->value) count += (double)field->value->size * ((field->error ? 2 : 1) + moves);
-  }
+  if (content->field) count += count_of(content->field);
+  for (int i = 0; content->result && i < content->result->field_count; i++)
+    count += count_of(&content->result->fields[i]);
   return count * sizeof(double);
 }
 
@@ -764,8 +862,7 @@ static Status put_image(FILE *stream, void *context, char **why) {
 /* Nothing but a lack of memory stands in the way of a file that is made there. */
 static Status build(const Content *content, Image *image, char **why) {
   hid_t file = create_in_memory();
-  if (file >= 0 && (content->result ? put_result(file, content) : put_array(file, content)))
-    image->bytes = image_of(file, &image->size);
+  if (file >= 0 && put_content(file, content)) image->bytes = image_of(file, &image->size);
   if (file >= 0) H5Fclose(file);
   return image->bytes ? STATUS_OK : file_starve(why, content->path, 2 * bytes_of(content));
 }
@@ -802,6 +899,10 @@ static Status write_file(Content content, char **why) {
 
 Status file_write_array_hdf5(const char *path, const char *name, const Array *array, char **why) {
   return write_file((Content){.path = path, .name = name, .array = array}, why);
+}
+
+Status file_write_field_hdf5(const char *path, const ResultField *field, char **why) {
+  return write_file((Content){.path = path, .field = field}, why);
 }
 
 Status file_write_result_hdf5(const char *path, Result *result, const char *script, char **why) {

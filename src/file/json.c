@@ -83,6 +83,40 @@ Status file_write_array_json(const char *path, const char *name, const Array *ar
   return file_replace_stream(path, put_line, &(Named){name, array}, why);
 }
 
+/* The names and places of axes. */
+static void put_axes(FILE *stream, const Axes *axes) {
+  fputs(", \"axes\": [", stream);
+  for (int i = 0; i < axes->count; i++) {
+    const Axis *axis = &axes->list[i];
+    fputs(i ? ", {\"name\": " : "{\"name\": ", stream);
+    put_string(stream, axis->name ? axis->name : "");
+    if (axis->at) fputs(", \"at\": ", stream);
+    if (axis->at) put_data(stream, axis->at);
+    fputc('}', stream);
+  }
+  fputc(']', stream);
+}
+
+static Status put_numbers(FILE *stream, void *context, char **why) {
+  (void)why;
+  const ResultField *field = context;
+  fputs("{\"name\": ", stream);
+  put_string(stream, field->name);
+  fputs(", ", stream);
+  put_shape(stream, field->value);
+  fputs(", \"data\": ", stream);
+  put_data(stream, field->value);
+  if (field->error) fputs(", \"stderr\": ", stream);
+  if (field->error) put_data(stream, field->error);
+  if (field->along) put_axes(stream, field->along);
+  fputs("}\n", stream);
+  return STATUS_OK;
+}
+
+Status file_write_field_json(const char *path, const ResultField *field, char **why) {
+  return file_replace_stream(path, put_numbers, (void *)field, why);
+}
+
 static void put_field(FILE *stream, const ResultField *field) {
   fputs("    {\"name\": ", stream);
   put_string(stream, field->name);

@@ -21,7 +21,7 @@ static Format format_of(const char *path) {
   return FORMAT_UNKNOWN;
 }
 
-Status file_check_target(const char *path, const Array *array, char **why) {
+static Status check(const char *path, const Array *array, bool is_long, char **why) {
   Format format = format_of(path);
   if (format == FORMAT_UNKNOWN)
     return file_fail(why, path, STATUS_FILE,
@@ -29,7 +29,7 @@ Status file_check_target(const char *path, const Array *array, char **why) {
   if (format == FORMAT_NPY && !array)
     return file_fail(why, path, STATUS_FILE,
                      ".npy holds one array: save one field of the result, or use .h5");
-  if (format == FORMAT_CSV && array && array->rank > 2)
+  if (format == FORMAT_CSV && array && array->rank > 2 && !is_long)
     return file_fail(why, path, STATUS_FILE,
                      "an array of %d axes does not fit into .csv: use .h5 or .npy", array->rank);
   if (format == FORMAT_CSV && array && array->size == 0)
@@ -37,6 +37,31 @@ Status file_check_target(const char *path, const Array *array, char **why) {
                      "an array without numbers cannot be read from .csv "
                      "again: use .h5 or .npy");
   return STATUS_OK;
+}
+
+Status file_check_target(const char *path, const Array *array, char **why) {
+  return check(path, array, false, why);
+}
+
+Status file_check_long(const char *path, const Array *array, char **why) {
+  return check(path, array, true, why);
+}
+
+static bool has_places(const ResultField *field) {
+  for (int i = 0; field->along && i < field->along->count; i++)
+    if (field->along->list[i].at) return true;
+  return false;
+}
+
+Status file_write_field(const char *path, const ResultField *field, char **why) {
+  Status status = check(path, field->value, has_places(field), why);
+  if (status) return status;
+  switch (format_of(path)) {
+  case FORMAT_HDF5: return file_write_field_hdf5(path, field, why);
+  case FORMAT_NPY: return file_write_array_npy(path, field->value, why);
+  case FORMAT_CSV: return file_write_field_csv(path, field, has_places(field), why);
+  default: return file_write_field_json(path, field, why);
+  }
 }
 
 Status file_write_array(const char *path, const char *name, const Array *array, char **why) {

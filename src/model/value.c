@@ -102,22 +102,6 @@ void value_drop(Value *value) {
   free(value);
 }
 
-Axes *axes_new(int count) {
-  Axes *axes = mem_new(1, sizeof *axes);
-  axes->references = 1;
-  axes->count = count;
-  return axes;
-}
-
-void axes_drop(Axes *axes) {
-  if (!axes || --axes->references > 0) return;
-  for (int i = 0; i < axes->count; i++) {
-    free(axes->list[i].name);
-    array_drop(axes->list[i].at);
-  }
-  free(axes);
-}
-
 static void heap_add(Heap *heap, Value *value) {
   if (heap->count == heap->capacity) {
     heap->capacity = heap->capacity ? 2 * heap->capacity : 64;

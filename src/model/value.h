@@ -42,7 +42,6 @@ typedef enum ValueKind {
 } ValueKind;
 
 typedef struct Value Value;
-typedef struct Axes Axes;
 typedef struct Builtin Builtin;
 typedef struct Trail Trail;
 
@@ -185,18 +184,6 @@ struct Value {
   Axes *axes; /* of fields, swept arrays and their parts, one for each axis; else NULL */
 };
 
-/* What an axis runs over; both NULL where that is not known. */
-typedef struct Axis {
-  char *name; /* "net.gamma", "t" */
-  Array *at;  /* [n] */
-} Axis;
-
-/* The axes of an array, shared by reference count. */
-struct Axes {
-  int references, count;
-  Axis list[ARRAY_MAX_RANK];
-};
-
 typedef struct Heap {
   Value **items;
   size_t count, capacity;
@@ -230,10 +217,6 @@ const char *value_describe(const Value *value);
 /* Why a list is no array, as a hint; NULL for other values. */
 const char *value_list_hint(const Value *value);
 const char *declared_kind_name(DeclaredKind kind);
-
-/* Axes of which nothing is known yet. */
-Axes *axes_new(int count);
-void axes_drop(Axes *axes); /* NULL is allowed */
 
 void signature_free(Signature *signature);
 

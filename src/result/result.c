@@ -6,6 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+Axes *axes_new(int count) {
+  Axes *axes = mem_new(1, sizeof *axes);
+  axes->references = 1;
+  axes->count = count;
+  return axes;
+}
+
+void axes_drop(Axes *axes) {
+  if (!axes || --axes->references > 0) return;
+  for (int i = 0; i < axes->count; i++) {
+    free(axes->list[i].name);
+    array_drop(axes->list[i].at);
+  }
+  free(axes);
+}
+
 Result *result_new(const char *kind) {
   Result *result = mem_new(1, sizeof *result);
   result->references = 1;
@@ -27,6 +43,7 @@ void result_drop(Result *result) {
     array_drop(result->fields[i].value);
     array_drop(result->fields[i].error);
     scatter_drop(result->fields[i].scatter);
+    axes_drop(result->fields[i].along);
   }
   for (int i = 0; i < result->attribute_count; i++) {
     free(result->attributes[i].name);
@@ -46,7 +63,7 @@ ResultField *result_add(Result *result, const char *name, int layer, const char 
   result->fields = mem_grow(result->fields, count * sizeof *result->fields);
   ResultField *field = &result->fields[result->field_count++];
   *field = (ResultField){
-      mem_string(name), layer, mem_string(axes), mem_string(about), value, error, NULL};
+      mem_string(name), layer, mem_string(axes), mem_string(about), value, error, NULL, NULL};
   return field;
 }
 

@@ -10,6 +10,22 @@
 
 #include <stdbool.h>
 
+/* What an axis runs over; both NULL where that is not known. */
+typedef struct Axis {
+  char *name; /* "net.gamma", "t" */
+  Array *at;  /* [n] */
+} Axis;
+
+/* The axes of an array, shared by reference count. */
+typedef struct Axes {
+  int references, count;
+  Axis list[ARRAY_MAX_RANK];
+} Axes;
+
+/* Axes of which nothing is known yet. */
+Axes *axes_new(int count);
+void axes_drop(Axes *axes); /* NULL is allowed */
+
 /* One observable. Layered observables ("Phi", "G", ...) have one entry per layer l = 1..L; plain
  * ones have layer 0. */
 typedef struct ResultField {
@@ -20,6 +36,7 @@ typedef struct ResultField {
   Array *value;     /* NULL until computed: see result_complete */
   Array *error;     /* standard error, same shape; NULL where nothing was sampled */
   Scatter *scatter; /* how its numbers are off together; NULL where that is not kept */
+  Axes *along;      /* the axes of an array that is no observable, with their places; else NULL */
 } ResultField;
 
 typedef struct ResultAttribute {

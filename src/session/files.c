@@ -3,6 +3,7 @@
 #include "session/session.h"
 #include "base/memory.h"
 #include "file/file.h"
+#include "model/trail.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -241,7 +242,47 @@ static Status complete_for_file(Eval *eval, Result *result, char **why) {
                              : solver_complete(eval, result, NULL, why);
 }
 
-static Status write_value(Eval *eval, const Value *value, const char *name, const char *target,
+static bool has_places(const Value *value) {
+  for (int i = 0; value->axes && i < value->axes->count; i++)
+    if (value->axes->list[i].at) return true;
+  return false;
+}
+
+/* "net.gamma,t", to be freed. */
+static char *axes_text(const Axes *axes) {
+  char *text = mem_string("");
+  for (int i = 0; axes && i < axes->count; i++)
+    mem_append(&text, "%s%s", i ? "," : "", axes->list[i].name ? axes->list[i].name : "");
+  return text;
+}
+
+/* Numbers, with their errors and axes where they have such. */
+static Status write_numbers(Eval *eval, Value *value, const char *name, const char *target,
+                            char **why) {
+  trail_settle(eval, value);
+  bool sampled = trail_error(eval, value) != NULL, leads = session_leads(eval->host->self);
+  Array *array = value_as_array(value);
+  if (!array || !leads) return array_drop(array), array ? STATUS_OK : STATUS_LIMIT;
+  Status status;
+  if (sampled || has_places(value)) {
+    char *axes = axes_text(value->axes);
+    ResultField field = {.name = (char *)name,
+                         .axes = axes,
+                         .about = "",
+                         .value = array,
+                         .error = value->error,
+                         .scatter = value->trail ? value->trail->scatter : NULL,
+                         .along = value->axes};
+    status = file_write_field(target, &field, why);
+    free(axes);
+  } else {
+    status = file_write_array(target, name, array, why);
+  }
+  array_drop(array);
+  return status;
+}
+
+static Status write_value(Eval *eval, Value *value, const char *name, const char *target,
                           char **why) {
   const Dmf *dmf = eval->host->self;
   if (value->kind == VALUE_RESULT) {
@@ -251,10 +292,7 @@ static Status write_value(Eval *eval, const Value *value, const char *name, cons
       status = file_write_result(target, value->result, script, why);
     return session_agree(dmf, status, why);
   }
-  Array *array = value_as_array(value);
-  Status status = array ? STATUS_OK : STATUS_LIMIT;
-  if (array && session_leads(dmf)) status = file_write_array(target, name, array, why);
-  array_drop(array);
+  Status status = write_numbers(eval, value, name, target, why);
   return session_agree(dmf, status, why);
 }
 
@@ -281,7 +319,9 @@ void files_save(Eval *eval, Value *value, const char *name, const char *path, bo
   if (!target) return;
   Array *array = value_as_array(value);
   bool unknown = value->kind == VALUE_UNKNOWN || value->kind == VALUE_BROKEN;
-  Status status = unknown ? STATUS_OK : file_check_target(target, array, &why);
+  Status status = unknown             ? STATUS_OK
+                  : has_places(value) ? file_check_long(target, array, &why)
+                                      : file_check_target(target, array, &why);
   array_drop(array);
   if (eval->dry)
     names_add(&dmf->expected, target);

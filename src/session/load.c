@@ -7,6 +7,7 @@
 #include "base/work.h"
 #include "file/file.h"
 #include "file/io.h"
+#include "model/trail.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,24 @@ static Status read_result(Dmf *dmf, const char *path, Result **result, char **wh
   return status;
 }
 
+/* An array that was saved by itself, with its errors and axes; takes over the result. */
+static Value *numbers_of(Eval *eval, Result *result) {
+  const ResultField *field = &result->fields[0];
+  Value *value = value_array(&eval->heap, array_keep(field->value));
+  value->error = array_keep(field->error);
+  if (field->error) trail_begin(value, array_keep(field->error), scatter_keep(field->scatter));
+  if (field->along && value->kind == VALUE_ARRAY) {
+    value->axes = field->along;
+    value->axes->references++;
+  }
+  result_drop(result);
+  return value;
+}
+
+static bool is_array(const Result *result) {
+  return strcmp(result->kind, "array") == 0 && result->field_count == 1;
+}
+
 Value *load(Call *call) {
   Eval *eval = call->eval;
   Dmf *dmf = eval->host->self;
@@ -101,8 +120,9 @@ Value *load(Call *call) {
     value = value_new(&eval->heap, VALUE_UNKNOWN);
   } else {
     Status status = read_result(dmf, path, &result, &why);
-    value = result ? value_result(&eval->heap, result)
-                   : eval_fail(eval, status, call->places[0], NULL, "%s", why);
+    value = result && is_array(result) ? numbers_of(eval, result)
+            : result                   ? value_result(&eval->heap, result)
+                                       : eval_fail(eval, status, call->places[0], NULL, "%s", why);
     value->known &= !eval->dry;
   }
   free(why);
