@@ -44,7 +44,7 @@ verdict "a path of somebody's machine" "$(grep -rsnE "$private" bootstrap README
   configure.ac Makefile.am src grammar stdlib examples editors tests man .ci | grep -v '^tests/layers.sh:')"
 
 [ -z "${DMF:-}" ] || verdict "scripts that 'dmf fmt -i' would change" \
-  "$("$DMF" fmt --check examples/*.dmf stdlib/*.dmf 2>&1)"
+  "$("$DMF" fmt --check examples/*.dmf examples/gallery/*/*.dmf stdlib/*.dmf 2>&1)"
 
 if [ -n "${COMPILE:-}" ]; then
   for header in src/dmf.h src/*/*.h; do
