@@ -242,11 +242,14 @@ typedef struct DmfTopic {
   const char *usage;  /* how it is written: "gd(eta)", "gamma = 1", "Phi[l]  [T+1, Q, T+1, Q]" */
   const char *about;  /* what it means */
   const char *import; /* the file of the standard library that must be imported first, or NULL */
+  const char *example; /* statements, behind those of dmf_examples_begin; or NULL */
 } DmfTopic;
 
 /* The i-th topic of the reference, group by group, or NULL past the end; valid until the next call
  * with i = 0. A name may have several. */
 const DmfTopic *dmf_topic(Dmf *dmf, int i);
+/* The statements that examples rest on. */
+const char *dmf_examples_begin(void);
 /* What is known about a name, with the functions of this session, as lines of text; a name that is
  * only an argument leads to the calls that take it. Of NULL: the list of all names. To be freed;
  * NULL when the name is not known. */

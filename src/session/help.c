@@ -56,7 +56,37 @@ static const struct {
 #include "session/arguments.def"
 };
 
+static const struct {
+  const char *name, *code;
+} examples[] = {
+#define EXAMPLE(name, code) {name, code},
+#include "session/examples.def"
+};
+
+const char *dmf_examples_begin(void) {
+  return "dataset pair { inputs = [[1, 1, 1, -1], [1, -1, 1, 1]]; targets = [1, -1] }\n"
+         "model net { layers = input -> 2 * dense(tanh) -> readout; gamma = 2; width = 64 }\n"
+         "training descent { dataset = pair; optimizer = gd(eta = 0.1); steps = 10 }\n"
+         "theory = dmft(net, descent, samples = 400)\n"
+         "nets = simulate(net, descent, ensemble = 4)\n"
+         "noise = fluctuations(theory)\n"
+         "x = [3, 1, 2]; A = [[2, 1], [1, 3]]\n";
+}
+
+/* Functions of one number are all used alike. */
+static const char *example_of(Dmf *dmf, const DmfTopic *topic) {
+  bool named =
+      topic->kind == DMF_FUNCTION || topic->kind == DMF_KEYWORD || topic->kind == DMF_CONSTANT;
+  for (size_t i = 0; named && i < sizeof examples / sizeof *examples; i++)
+    if (strcmp(examples[i].name, topic->name) == 0) return examples[i].code;
+  bool alike = strcmp(topic->group, "Elementwise functions") == 0 ||
+               strcmp(topic->group, "std/activations.dmf") == 0;
+  if (!named || !alike) return NULL;
+  return arena_format(dmf->topic_arena, "print %s([0.5, 1, 2])", topic->name);
+}
+
 static void add(Dmf *dmf, DmfTopic topic) {
+  topic.example = example_of(dmf, &topic);
   size_t count = (size_t)dmf->topic_count + 1;
   dmf->topics = mem_grow(dmf->topics, count * sizeof *dmf->topics);
   dmf->topics[dmf->topic_count++] = topic;
@@ -71,7 +101,7 @@ static void add_rows(Dmf *dmf, const Row *rows, size_t count) {
     if (row->kind == DMF_KEYWORD) usage = row->signature;
     if (row->kind == DMF_FUNCTION)
       usage = arena_format(dmf->topic_arena, "%s(%s)", row->name, row->signature);
-    add(dmf, (DmfTopic){row->kind, group, row->name, usage, row->about, NULL});
+    add(dmf, (DmfTopic){row->kind, group, row->name, usage, row->about, NULL, NULL});
   }
 }
 
@@ -79,7 +109,7 @@ static void add_key(Dmf *dmf, const char *group, const char *name, bool required
                     const char *fallback, const char *about) {
   const char *usage = arena_format(dmf->topic_arena, "%s = %s%s", name, fallback ? fallback : "...",
                                    required || fallback ? "" : ", optional");
-  add(dmf, (DmfTopic){DMF_KEY, group, name, usage, about, NULL});
+  add(dmf, (DmfTopic){DMF_KEY, group, name, usage, about, NULL, NULL});
 }
 
 static void add_keys(Dmf *dmf) {
@@ -115,13 +145,13 @@ static void add_field(Dmf *dmf, FieldId id) {
   const char *usage = arena_format(dmf->topic_arena, "%s%s  %s", row->name,
                                    row->extent == EXTENT_PLAIN ? "" : "[l]",
                                    shape_text(dmf->topic_arena, row->axes));
-  add(dmf, (DmfTopic){DMF_FIELD, "Fields of a result", row->name, usage, row->about, NULL});
+  add(dmf, (DmfTopic){DMF_FIELD, "Fields of a result", row->name, usage, row->about, NULL, NULL});
 }
 
 static void add_fields(Dmf *dmf) {
   for (FieldId id = 0; id < FIELD_COUNT; id++) add_field(dmf, id);
 #define ATTRIBUTE(name, kind, solvers, about)                                                      \
-  add(dmf, (DmfTopic){DMF_FIELD, "Fields of a result", name, name, about, NULL});
+  add(dmf, (DmfTopic){DMF_FIELD, "Fields of a result", name, name, about, NULL, NULL});
 #include "session/attributes.def"
 #undef ATTRIBUTE
 }
@@ -144,9 +174,9 @@ static const char *declared_usage(Arena *arena, const Ast *node) {
 static void add_declared(Dmf *dmf, const Ast *node, const char *group, const char *import) {
   char *comment = ast_comment(node);
   Arena *arena = dmf->topic_arena;
-  add(dmf,
-      (DmfTopic){DMF_FUNCTION, group, arena_copy(arena, node->name, strlen(node->name)),
-                 declared_usage(arena, node), arena_copy(arena, comment, strlen(comment)), import});
+  add(dmf, (DmfTopic){DMF_FUNCTION, group, arena_copy(arena, node->name, strlen(node->name)),
+                      declared_usage(arena, node), arena_copy(arena, comment, strlen(comment)),
+                      import, NULL});
   free(comment);
 }
 
@@ -167,7 +197,7 @@ static void add_library(Dmf *dmf, const char *directory, const char *file) {
     char *about = source_comment(source);
     const char *usage = arena_format(dmf->topic_arena, "import \"%s\"", name);
     add(dmf, (DmfTopic){DMF_LIBRARY, name, name, usage,
-                        arena_copy(dmf->topic_arena, about, strlen(about)), NULL});
+                        arena_copy(dmf->topic_arena, about, strlen(about)), NULL, NULL});
     free(about);
     for (int i = 0; i < script->root->count; i++) {
       const Ast *node = script->root->kid[i];
@@ -211,7 +241,7 @@ static void add_more(Dmf *dmf, DmfKind kind, const char *group) {
     const char *name = bare_word(dmf->topic_arena, more_rows[i].name), *usage = more_rows[i].usage;
     if (!usage)
       usage = arena_format(dmf->topic_arena, "%s = %s", more_rows[i].argument, more_rows[i].name);
-    add(dmf, (DmfTopic){kind, group, name, usage, more_rows[i].about, NULL});
+    add(dmf, (DmfTopic){kind, group, name, usage, more_rows[i].about, NULL, NULL});
   }
 }
 
@@ -257,6 +287,7 @@ static void put_topic(FILE *out, const DmfTopic *topic, int columns) {
   fprintf(out, "%s  -- %s\n", topic->usage, topic->group);
   if (*topic->about) text_wrap(out, topic->about, 4, columns);
   if (topic->import) fprintf(out, "    import \"%s\"\n", topic->import);
+  if (topic->example) fprintf(out, "    example: %s\n", topic->example);
 }
 
 /* All names, group by group. */

@@ -64,6 +64,13 @@ static void put_usage(FILE *out, const DmfTopic *topic) {
   fputc('\n', out);
 }
 
+static void put_example(FILE *out, const DmfTopic *topic) {
+  if (!topic->example) return;
+  fputs(".Bd -literal -offset indent -compact\n\\&", out);
+  for (const char *at = topic->example; *at; at++) put_escaped(out, *at);
+  fputs("\n.Ed\n", out);
+}
+
 static const char preamble[] =
     ".\\\" Made by dmf --reference man; see src/session/manual.c.\n"
     ".Dd November 22, 2026\n.Dt DMF-STDLIB 7\n.Os\n"
@@ -77,7 +84,9 @@ static const char preamble[] =
     "In shapes, T is the number of steps, P that of the training points, P* that of the test\n"
     "points, and Q = P + P*; l counts layers from 1.\n"
     "With C > 1 outputs, fields of the output have a last axis C.\n"
-    "An argument with a default may be left out;\n.Li none\nstands for no value.\n";
+    "An argument with a default may be left out;\n.Li none\nstands for no value.\n"
+    ".Pp\nExamples are statements; they stand behind these:\n"
+    ".Bd -literal -offset indent\n";
 
 char *dmf_manual(Dmf *dmf) {
   PLAIN_LOCALE;
@@ -88,6 +97,12 @@ char *dmf_manual(Dmf *dmf) {
   const DmfTopic *topic;
   const char *group = "";
   fputs(preamble, out);
+  for (const char *at = dmf_examples_begin(); *at; at++)
+    if (*at == '\n')
+      fputc('\n', out);
+    else
+      put_escaped(out, *at);
+  fputs(".Ed\n", out);
   for (int i = 0; (topic = dmf_topic(dmf, i)); i++) {
     if (strcmp(group, topic->group) != 0) {
       fprintf(out, "%s.Sh %s\n", *group ? ".El\n" : "", topic->group);
@@ -98,6 +113,7 @@ char *dmf_manual(Dmf *dmf) {
     if (topic->kind == DMF_LIBRARY) continue;
     put_usage(out, topic);
     put_text(out, topic->about);
+    put_example(out, topic);
   }
   fprintf(out, "%s.Sh SEE ALSO\n.Xr dmf 1 ,\n.Xr dmf-language 7\n", *group ? ".El\n" : "");
   mem_stream_end(out);

@@ -273,6 +273,50 @@ static void explained(void) {
   finish(&b);
 }
 
+/* Files in the formats of MNIST and CIFAR-10, which nothing here writes. */
+static void write_images(void) {
+  static const unsigned char idx[] = {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 7, 8};
+  static const unsigned char batch[3073];
+  FILE *images = fopen("images-idx3-ubyte", "wb"), *cifar = fopen("data_batch_1.bin", "wb");
+  CHECK(images && fwrite(idx, sizeof idx, 1, images) == 1 && fclose(images) == 0);
+  CHECK(cifar && fwrite(batch, sizeof batch, 1, cifar) == 1 && fclose(cifar) == 0);
+}
+
+/* What the reference shows can be typed; functions, words and constants of the language have an
+ * example. */
+static void examples(void) {
+  char directory[] = "/tmp/dmf-examples-XXXXXX", *home = getcwd(NULL, 0);
+  char *std = mem_format("%s:%s", home, getenv("DMF_PATH"));
+  CHECK(mkdtemp(directory) && chdir(directory) == 0);
+  setenv("DMF_PATH", std, 1);
+  Bench b;
+  begin(&b, true);
+  write_images();
+  CHECK(run(&b, dmf_examples_begin()) == DMF_OK);
+  const DmfTopic *topic;
+  int count = 0;
+  while (dmf_topic(b.dmf, count)) count++;
+  for (int i = 1; i < count; i++) {
+    topic = dmf_topic(b.dmf, i);
+    bool own = topic->kind == DMF_FUNCTION || topic->kind == DMF_KEYWORD;
+    bool must = own && strncmp(topic->group, "std/", 4) != 0;
+    if (must && !topic->example) fprintf(stderr, "no example of '%s'\n", topic->name);
+    CHECK(topic->example || !must);
+    if (!topic->example) continue;
+    int status = run(&b, topic->example);
+    fflush(b.err);
+    if (status) fprintf(stderr, "%s: %s\n%s\n", topic->name, topic->example, b.messages);
+    CHECK(status == DMF_OK);
+  }
+  finish(&b);
+  char *remove_all = mem_format("rm -rf %s", directory);
+  CHECK(chdir(home) == 0 && system(remove_all) == 0);
+  setenv("DMF_PATH", ".", 1);
+  free(remove_all);
+  free(std);
+  free(home);
+}
+
 static void recording(void) {
   Bench a, b;
   char path[] = "/tmp/dmf-session-XXXXXX";
@@ -673,6 +717,7 @@ int main(void) {
   completion();
   asked();
   explained();
+  examples();
   recording();
   help();
   apart();
