@@ -100,9 +100,16 @@ static bool fits_grid(const Program *program, int axes) {
   return axes >= 0 && axes <= (has_kinks(program) ? 2 : MAX_AXES);
 }
 
+/* Whether coordinates will do. The directions of a matrix between populations are found beforehand,
+ * and do not know of noise that it takes up later. */
+static bool fits_coordinates(const Program *p, bool lazy) {
+  bool meets = false;
+  for (int k = 0; k < p->matrix_count; k++) meets |= is_wide_matrix(p, &p->matrices[k]);
+  return p->linear && !(meets && is_shaken(p, lazy));
+}
+
 bool neurons_are_sampled(const Program *program, bool lazy) {
-  bool coordinates = program->linear && !is_shaken(program, lazy);
-  return !coordinates && !fits_grid(program, noise_directions(program, lazy));
+  return !fits_coordinates(program, lazy) && !fits_grid(program, noise_directions(program, lazy));
 }
 
 bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) {
@@ -112,7 +119,7 @@ bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) 
                  .replicates = 2,
                  .kinks = has_kinks(program),
                  .refined = 1};
-  if (program->linear && !is_shaken(program, lazy)) return true;
+  if (fits_coordinates(program, lazy)) return true;
   if (fits_grid(program, axes)) return make_grids(s, axes);
   neurons_sample(s, samples);
   return true;
