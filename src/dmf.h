@@ -110,6 +110,9 @@ int dmf_check_file(Dmf *dmf, const char *path);
 int dmf_check_text(Dmf *dmf, const char *name, const char *text, size_t length);
 /* Prints the lowered field program of every solver call in the script, without solving. */
 int dmf_ir_file(Dmf *dmf, const char *path);
+/* Prints what every solver call in the script will take, memory, operations and seconds, without
+ * solving: it begins each, and stops after a part of a second. */
+int dmf_plan_file(Dmf *dmf, const char *path);
 /* Prints the equations of every solver call in the script, without solving; `latex`: as one document
  * of LaTeX. */
 int dmf_equations_file(Dmf *dmf, const char *path, bool latex);

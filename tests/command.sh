@@ -144,6 +144,22 @@ expect 0 'Tangent kernel' "$DMF" equations problem.dmf
 expect 0 'γ = 3' "$DMF" equations problem.dmf --set net.gamma=3
 expect 0 '' "$DMF" equations two.dmf
 expect 1 'syntax.dmf:1:' "$DMF" equations syntax.dmf
+cat >planned.dmf <<'EOF'
+dataset d { inputs = sphere(points = 3, dim = 12, seed = 1); targets = [1, -1, 1] }
+model net { layers = input -> 2 * dense(tanh) -> readout; width = 32 }
+training descent { dataset = d; optimizer = gd(eta = 0.3); steps = 4 }
+curves = sweep(dmft(net, descent, samples = 256).loss, net.gamma = [0.5, 1, 2])
+nets = simulate(net, descent, ensemble = 4)
+lazy = dmft(net, descent, closure = "ntk")
+linear = dmft(net with { layers = input -> 3 * dense(linear) -> readout }, descent)
+print nets.loss
+EOF
+expect 0 'Gflop' shell '"$1" plan planned.dmf >plan.txt && cat plan.txt' "$DMF"
+expect 0 '' shell 'grep -q "^planned.dmf:4: dmft .* MB .* Gflop .* s, 3 times$" plan.txt &&
+  grep -q "^planned.dmf:5: simulate .* MB .* Gflop .* s$" plan.txt &&
+  grep -q "^planned.dmf:6: dmft .* MB$" plan.txt && grep -q "^planned.dmf:7: dmft .* Gflop" plan.txt &&
+  grep -q "^in all .* Gflop, .* s$" plan.txt && [ "$(wc -l <plan.txt)" = 5 ]'
+expect 1 'syntax.dmf:1:' "$DMF" plan syntax.dmf
 expect 0 '\end{document}' "$DMF" equations --latex problem.dmf
 if command -v pdflatex >/dev/null; then
   cat >every.dmf <<'END'

@@ -387,6 +387,7 @@ static int run_file(Dmf *dmf, const Request *request, const char *file) {
   case COMMAND_CHECK: return dmf_check_file(dmf, file);
   case COMMAND_FORMAT: return dmf_format_file(dmf, file, format);
   case COMMAND_IR: return dmf_ir_file(dmf, file);
+  case COMMAND_PLAN: return dmf_plan_file(dmf, file);
   case COMMAND_EQUATIONS: return dmf_equations_file(dmf, file, request->latex);
   default: return dmf_run_file(dmf, file);
   }

@@ -123,32 +123,32 @@ static void apply(Machine *m, void *state, int use, bool back, View in, View ima
   size_t rows = in.rows, own = back ? d->to : d->from, far = back ? d->from : d->to, n = d->learned;
   const double *x = tape_data(m->tape, in), *met = back ? d->y : d->x, *made = back ? d->x : d->y;
   double *out = tape_data(m->tape, image);
-  if (back)
-    mat_mul(rows, far, own, d->keep, x, own, d->w, d->from, 0, out, far);
-  else
-    mat_mul_bt(rows, far, own, d->keep, x, own, d->w, d->from, 0, out, far);
+  m->flops += back ? mat_mul(rows, far, own, d->keep, x, own, d->w, d->from, 0, out, far)
+                   : mat_mul_bt(rows, far, own, d->keep, x, own, d->w, d->from, 0, out, far);
   if (!n) return;
-  mat_mul_bt(rows, n, own, 1.0 / (double)d->from, x, own, met, own, 0, d->coef, n);
+  m->flops += mat_mul_bt(rows, n, own, 1.0 / (double)d->from, x, own, met, own, 0, d->coef, n);
   for (size_t i = 0; i < rows * n; i++) d->coef[i] *= d->past[i % n];
-  mat_mul(rows, far, n, 1, d->coef, n, made, far, 1, out, far);
+  m->flops += mat_mul(rows, far, n, 1, d->coef, n, made, far, 1, out, far);
 }
 
-/* into <- keep into + (1/N_from) sum_k share_k y_k x_k^T */
-static void fold_into(const Dense *d, double keep, const double *share, double *into) {
+/* into <- keep into + (1/N_from) sum_k share_k y_k x_k^T; returns the operations. */
+static double fold_into(const Dense *d, double keep, const double *share, double *into) {
   size_t to = d->to, from = d->from;
+  double flops = 0;
   for (size_t first = 0; first < d->learned; first += FOLD_ROWS) {
     size_t rows = d->learned - first < FOLD_ROWS ? d->learned - first : FOLD_ROWS;
     for (size_t i = 0; i < rows * to; i++)
       d->scaled[i] = share[first + i / to] * d->y[first * to + i];
-    mat_mul_at(to, from, rows, 1.0 / (double)from, d->scaled, to, d->x + first * from, from, keep,
-               into, from);
+    flops += mat_mul_at(to, from, rows, 1.0 / (double)from, d->scaled, to, d->x + first * from,
+                        from, keep, into, from);
     keep = 1;
   }
+  return flops;
 }
 
-static void fold(Dense *d) {
-  fold_into(d, d->keep, d->past, d->w);
-  if (d->v) fold_into(d, d->lag, d->recent, d->v);
+static void fold(Machine *m, Dense *d) {
+  m->flops += fold_into(d, d->keep, d->past, d->w);
+  if (d->v) m->flops += fold_into(d, d->lag, d->recent, d->v);
   d->keep = d->lag = 1;
   d->learned = 0;
 }
@@ -199,7 +199,7 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   const Program *p = m->p;
   int root = d->matrix->weights;
   (void)uses;
-  if (d->learned + batch_of(p, root) > d->history) fold(d);
+  if (d->learned + batch_of(p, root) > d->history) fold(m, d);
   age(d, move);
   for (int use = root, k = 0; use < p->matrix_count; use++)
     if (p->matrices[use].weights == root && p->matrices[use].x >= 0)

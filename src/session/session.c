@@ -306,11 +306,11 @@ bool session_on_terminal(const Dmf *dmf) {
 
 /* Running */
 
-typedef enum Task { TASK_RUN, TASK_CHECK, TASK_LOWER, TASK_EQUATIONS } Task;
+typedef enum Task { TASK_RUN, TASK_CHECK, TASK_LOWER, TASK_EQUATIONS, TASK_PLAN } Task;
 
-/* To print programs or equations is the work itself, and has no bounds. */
+/* To print programs, equations or plans is the work itself, and has no bounds. */
 static void check(Dmf *dmf, const Script *script) {
-  bool prints = dmf->lowering || dmf->equations;
+  bool prints = dmf->lowering || dmf->equations || dmf->planning;
   Work before = work_allow(prints ? work_unlimited : (Work){CHECK_WORK, false});
   Scope *overlay = dmf->config.learns ? dmf->user : scope_new(dmf->user);
   Eval eval = evaluator(dmf, overlay, true);
@@ -384,9 +384,15 @@ static int work(Dmf *dmf, Source *source, const char *file, Task task) {
   dmf->stop = 0;
   dmf->text = source;
   dmf->lowering = task == TASK_LOWER;
+  dmf->planning = task == TASK_PLAN;
+  memset(&dmf->planned, 0, sizeof dmf->planned);
+  dmf->planned.times = 1;
   dmf->equations = task == TASK_EQUATIONS ? mem_string("") : NULL;
   check(dmf, script);
   if (dmf->equations) print_equations(dmf);
+  if (dmf->planned.calls > 1)
+    fprintf(dmf->results, "in all %.3g Gflop, %.2g s\n", dmf->planned.flops * 1e-9,
+            dmf->planned.seconds);
   bool runs = task == TASK_RUN && !dmf->diags.errors;
   if (runs) {
     session_report(dmf);
@@ -445,6 +451,8 @@ bool dmf_unfinished(Dmf *dmf, const char *text) {
 int dmf_run_file(Dmf *dmf, const char *path) { return work_file(dmf, path, TASK_RUN); }
 int dmf_check_file(Dmf *dmf, const char *path) { return work_file(dmf, path, TASK_CHECK); }
 int dmf_ir_file(Dmf *dmf, const char *path) { return work_file(dmf, path, TASK_LOWER); }
+
+int dmf_plan_file(Dmf *dmf, const char *path) { return work_file(dmf, path, TASK_PLAN); }
 
 int dmf_equations_file(Dmf *dmf, const char *path, bool latex) {
   dmf->latex = latex;

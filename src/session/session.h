@@ -80,9 +80,14 @@ struct Dmf {
   int pass;           /* counts checks and runs */
   Result *loading;    /* the result whose recipe is read, or NULL */
   bool lowering;      /* solver calls print their lowered program */
-  char *equations;    /* of the solver calls so far, where these are asked for; else NULL */
-  bool latex;         /* in the notation of LaTeX */
-  Script **scripts;   /* all that were run: spans and functions point into them */
+  bool planning;      /* they print what they will take */
+  struct {
+    int calls;
+    double times, flops, seconds; /* times: that the call at hand will be made */
+  } planned;
+  char *equations;  /* of the solver calls so far, where these are asked for; else NULL */
+  bool latex;       /* in the notation of LaTeX */
+  Script **scripts; /* all that were run: spans and functions point into them */
   int script_count;
   Setting *settings;
   int setting_count;

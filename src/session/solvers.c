@@ -303,6 +303,28 @@ static Value *adopt(Call *call, int kind, Program *program, SolveOptions options
   return value_result(&call->eval->heap, result_keep(result));
 }
 
+/* What a call will take; that of a sweep counts for all its points. */
+static void print_plan(Call *call, Program *program, bool networks, const SolveOptions *options) {
+  Dmf *dmf = session_of(call);
+  SolveOptions quiet = *options;
+  SolvePlan plan;
+  int line, column;
+  quiet.progress = NULL;
+  (networks ? solve_plan_networks : solve_plan_dmft)(program, &quiet, &plan);
+  span_locate(call->span, &line, &column);
+  double times = dmf->planned.times;
+  fprintf(dmf->results, "%s:%d: %-8s %10.3g MB", call->span.source->name, line, call->row->name,
+          plan.bytes * 1e-6);
+  if (plan.seconds > 0)
+    fprintf(dmf->results, " %10.3g Gflop %10.2g s", times * plan.flops * 1e-9,
+            times * plan.seconds);
+  if (times > 1) fprintf(dmf->results, ", %g times", times);
+  fputc('\n', dmf->results);
+  dmf->planned.calls++;
+  dmf->planned.flops += times * plan.flops;
+  dmf->planned.seconds += times * plan.seconds;
+}
+
 /* Checks a call, or solves it. */
 static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   Eval *eval = call->eval;
@@ -330,6 +352,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
     value = solver_run(call, program, solver, NULL, options);
   } else {
     if (dmf->lowering) print_program(call, program);
+    if (dmf->planning) print_plan(call, program, kind == NETS, &options);
     if (dmf->equations) add_equations(dmf, program, options.closure);
     value = value_result(&eval->heap, placeholders(kind, program, &options));
     value->known = false;

@@ -459,10 +459,14 @@ static Value *zeros(Eval *eval, const Sweep *sweep, Value *like) {
 
 static Value *check(Eval *eval, const Sweep *sweep) {
   enum { MANY = 1000000 };
+  Dmf *dmf = eval->host->self;
+  double times = dmf->planned.times;
+  dmf->planned.times *= sweep->points;
   Value *like = sweep_point(sweep, eval, 0);
+  dmf->planned.times = times;
   if (!value_is_numeric(like)) return like;
   double size = like->kind == VALUE_ARRAY ? (double)like->array->size : 1;
-  bool printing = ((Dmf *)eval->host->self)->lowering;
+  bool printing = dmf->lowering || dmf->planning;
   if (!printing && !check_ends(eval, sweep, like)) return value_new(&eval->heap, VALUE_BROKEN);
   if (size * sweep->points > MANY) return value_new(&eval->heap, VALUE_UNKNOWN);
   return zeros(eval, sweep, like);

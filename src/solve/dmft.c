@@ -13,8 +13,10 @@
 #include "solve/doubt.h"
 #include "solve/enough.h"
 #include "solve/flow.h"
+#include "solve/lazy.h"
 #include "solve/observe.h"
 #include "solve/perturb.h"
+#include "solve/plan.h"
 #include "solve/run.h"
 #include "solve/trace.h"
 
@@ -841,4 +843,43 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
   bool asked = options->error > 0 && !program->linear && !options->probe;
   return asked ? enough_solve(solve_paths, program, options, result, why)
                : solve_paths(program, options, result, why);
+}
+
+/* ---- plans ---- */
+
+/* One replicate, as far as it gets, to the coordinates of a linear program doubled as often as it
+ * takes. */
+static bool plan_replicate(Solve *s, RunCost *cost) {
+  Trace trace;
+  Run run = {.solve = s, .resolution = &s->fine};
+  bool fine = trace_new(&trace, s->complete, s->sizes.steps, ALL_FIELDS, 0);
+  bool *wanted = trace_wants(&trace);
+  MachinePlan plan = plan_of(s, &run, s->program->problem->gamma);
+  plan.wanted = wanted;
+  fine = fine && plan_run(&plan, cost);
+  free(wanted);
+  trace_free(&trace);
+  return fine;
+}
+
+void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *plan) {
+  *plan = (SolvePlan){0};
+  if (solve_is_lazy(program, options)) {
+    plan->bytes = lazy_bytes(program);
+    return;
+  }
+  Solve s;
+  RunCost cost;
+  prepare(&s, program, options, 0);
+  if (program->linear) s.fine.paths = s.sizes.steps * most_rows(program) + FIRST_COORDINATES;
+  plan->bytes = bytes_needed(&s);
+  if (!program->linear) s.fine.sobol = sobol_points(s.fine.paths);
+  if (plan->bytes < mem_available() && plan_replicate(&s, &cost)) {
+    double runs = s.replicates + s.companions * ((double)s.coarse.paths / (double)s.fine.paths);
+    int threads = s.options.threads < runs_of(&s) ? s.options.threads : runs_of(&s);
+    plan->flops = cost.flops * runs;
+    plan->seconds = cost.seconds * runs / threads;
+  }
+  free(s.fine.sobol);
+  clean(&s);
 }

@@ -6,6 +6,7 @@
 #include "num/stats.h"
 #include "solve/flow.h"
 #include "solve/observe.h"
+#include "solve/plan.h"
 #include "solve/trace.h"
 #include "solve/run.h"
 
@@ -537,4 +538,27 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
   }
   clean(&e);
   return status;
+}
+
+void solve_plan_networks(Program *program, const SolveOptions *options, SolvePlan *plan) {
+  *plan = (SolvePlan){0};
+  Ensemble e;
+  Member member = {.ensemble = &e};
+  RunCost cost;
+  prepare(&e, program, options, at_once(options, sizes_of(program)));
+  plan->bytes = bytes_needed(&e);
+  bool fine = plan->bytes < mem_available() &&
+              trace_new(&member.record, e.complete, e.sizes.steps, values_of(&e), pairs_of(&e));
+  if (fine) {
+    MachinePlan one = plan_of(&e, &member);
+    bool *wanted = trace_wants(&member.record);
+    one.wanted = wanted;
+    if (plan_run(&one, &cost)) {
+      plan->flops = cost.flops * options->ensemble;
+      plan->seconds = cost.seconds * options->ensemble / threads_for(&e);
+    }
+    free(wanted);
+  }
+  trace_free(&member.record);
+  clean(&e);
 }

@@ -429,17 +429,22 @@ static bool add_curves(Lazy *s, Result *result) {
 
 /* ---- running ---- */
 
-static Status start(Lazy *s, Program *program, const InitialKernels *given, int threads,
-                    char **why) {
-  *s = (Lazy){.program = program, .sizes = sizes_of(program)};
-  Sizes z = s->sizes;
+double lazy_bytes(const Program *program) {
+  Sizes z = sizes_of(program);
   double kernels = 0,
          curves = 8 * (double)z.steps * (double)(z.all * z.outputs + z.points * z.points);
   for (int k = 0; k < program->op_count; k++) {
     int v = program->ops[k].dst;
     kernels += 4 * pow((double)z.all * program->variables[v].positions, 2);
   }
-  double bytes = 8 * (kernels + curves);
+  return 8 * (kernels + curves);
+}
+
+static Status start(Lazy *s, Program *program, const InitialKernels *given, int threads,
+                    char **why) {
+  *s = (Lazy){.program = program, .sizes = sizes_of(program)};
+  Sizes z = s->sizes;
+  double bytes = lazy_bytes(program);
   if (bytes > mem_available()) return run_refuse(why, bytes);
   s->complete = program_complete(program, (Reading){.theory = true, .lazy = true, .parts = 1});
   s->code = machine_compile(s->complete, false, NULL);

@@ -19,4 +19,7 @@ double *lazy_kernel(const Program *program, const InitialKernels *kernels, Field
 bool lazy_fill(Result *result, Sizes sizes, FieldId id, int layer, const double *kernel,
                const double *error);
 
+/* An upper bound of what a lazy solve holds. */
+double lazy_bytes(const Program *program);
+
 #endif

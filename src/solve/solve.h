@@ -78,6 +78,15 @@ Result *solve_system_promise(const Program *program, const SolveOptions *options
 int solve_system_shape(const Program *program, int field, size_t steps,
                        size_t shape[ARRAY_MAX_RANK]);
 
+/* What a solve takes on this machine: an upper bound of its memory, and about how many operations
+ * and seconds (plan.h); these are 0 where nothing is sampled or trained, or nothing is known of them.
+ * Gradient flow takes several times as much, as its error asks for. */
+typedef struct SolvePlan {
+  double bytes, flops, seconds;
+} SolvePlan;
+void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *plan);
+void solve_plan_networks(Program *program, const SolveOptions *options, SolvePlan *plan);
+
 /* What to know of a result of solve_dmft beside its errors, a sentence to be freed; or NULL. */
 char *solve_caution(const Result *result);
 

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/plan.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+/* Seconds that a run is given to show its pace. */
+static const double BUDGET = 0.4;
+
+/* Of this thread alone: what others do on the machine does not count. */
+static double busy(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The time and the operations when each step was measured. */
+typedef struct Pace {
+  double start, *seconds, *flops; /* [T+1] */
+  int seen;
+} Pace;
+
+static bool look(void *sink, Machine *m, int t) {
+  Pace *pace = sink;
+  pace->seconds[t] = busy() - pace->start;
+  pace->flops[t] = tape_flops(m->tape) + m->flops;
+  pace->seen = t + 1;
+  return pace->seconds[t] < BUDGET;
+}
+
+/* What it comes to at the end, when the steps that are left go on as the last quarter of those that
+ * were seen. */
+static double extrapolated(const double *at, int seen, int steps) {
+  int last = seen - 1, first = last - last / 4 - 1;
+  if (last == 0) return at[0] * (steps + 1);
+  if (first < 0) first = 0;
+  return at[last] + (at[last] - at[first]) / (last - first) * (steps - last);
+}
+
+bool plan_run(const MachinePlan *plan, RunCost *cost) {
+  size_t steps = (size_t)plan->steps + 1;
+  Pace pace = {.start = busy(),
+               .seconds = mem_new(steps, sizeof *pace.seconds),
+               .flops = mem_new(steps, sizeof *pace.flops)};
+  MachinePlan begun = *plan;
+  begun.observe = look;
+  begun.sink = &pace;
+  Machine m;
+  int failed_at;
+  if (machine_run(&begun, &m, &failed_at) == STATUS_OK) machine_free(&m);
+  if (pace.seen)
+    *cost = (RunCost){extrapolated(pace.flops, pace.seen, plan->steps),
+                      extrapolated(pace.seconds, pace.seen, plan->steps)};
+  free(pace.seconds);
+  free(pace.flops);
+  return pace.seen > 0;
+}
