@@ -44,6 +44,7 @@ static DmfRole role_of(const Ast *node) {
   case AST_LOSS: return DMF_IS_LOSS;
   case AST_LAYER: return DMF_IS_LAYER;
   case AST_PARAM: return DMF_IS_PARAMETER;
+  case AST_SYSTEM: return DMF_IS_MODEL;
   case AST_DECLARE:
     return node->op == AST_DATASET ? DMF_IS_DATASET
            : node->op == AST_MODEL ? DMF_IS_MODEL
@@ -54,15 +55,22 @@ static DmfRole role_of(const Ast *node) {
 
 static bool has_own_names(const Ast *node) {
   return node->kind == AST_FUNCTION || node->kind == AST_ACTIVATION || node->kind == AST_LOSS ||
-         node->kind == AST_LAYER || node->kind == AST_EACH;
+         node->kind == AST_LAYER || node->kind == AST_SYSTEM || node->kind == AST_EACH;
+}
+
+/* The populations or the matrices that a line of a system names. */
+static void learn_all(Walk *walk, const Ast *parameters) {
+  for (int i = 0; i < parameters->count; i++) learn(walk, parameters->kid[i], DMF_IS_VARIABLE);
 }
 
 /* What the statements below a node define, but for what is a name of functions alone. */
 static void collect(Walk *walk, const Ast *node) {
   bool own = has_own_names(node);
   if ((own && node->kind != AST_EACH) || node->kind == AST_DECLARE || node->kind == AST_ASSIGN ||
-      node->kind == AST_FOR)
+      node->kind == AST_FOR || node->kind == AST_STATE)
     learn(walk, node, role_of(node));
+  if (node->kind == AST_POPULATION) learn_all(walk, node);
+  if (node->kind == AST_MATRIX) learn_all(walk, node->kid[0]);
   for (int i = 0; !own && i < node->count; i++)
     if (node->kid[i]) collect(walk, node->kid[i]);
 }
@@ -86,9 +94,9 @@ static void define(Walk *walk, const Ast *node) {
   name->to = node->span.end;
 }
 
-static void use(Walk *walk, const Ast *node) {
-  const Known *known = find(walk, node->name);
-  add(walk, known ? known->role : DMF_IS_KNOWN, node->span, known ? known->origin : SIZE_MAX);
+static void use(Walk *walk, const char *word, Span span) {
+  const Known *known = find(walk, word);
+  add(walk, known ? known->role : DMF_IS_KNOWN, span, known ? known->origin : SIZE_MAX);
 }
 
 static void visit(Walk *walk, const Ast *node);
@@ -108,7 +116,7 @@ static void visit_inner(Walk *walk, const Ast *node) {
   for (int i = 0; i < node->count; i++) {
     const Ast *kid = node->kid[i];
     if (kid->kind == AST_PARAM) learn(walk, kid, DMF_IS_PARAMETER);
-    if (kid->kind == AST_BLOCK) collect(walk, kid);
+    if (kid->kind == AST_BLOCK || node->kind == AST_SYSTEM) collect(walk, kid);
   }
   visit_kids(walk, node);
   walk->known_count = outer;
@@ -122,23 +130,35 @@ static void visit_argument(Walk *walk, const Ast *node) {
 
 static void visit(Walk *walk, const Ast *node) {
   switch (node->kind) {
-  case AST_NAME: use(walk, node); break;
+  case AST_NAME: use(walk, node->name, node->span); break;
   case AST_FUNCTION:
   case AST_ACTIVATION:
   case AST_LOSS:
   case AST_LAYER:
+  case AST_SYSTEM:
     define(walk, node);
     visit_inner(walk, node);
+    break;
+  case AST_MATRIX:
+    visit(walk, node->kid[0]);
+    for (int i = 0; i < node->kid[1]->count; i++)
+      use(walk, node->kid[1]->kid[i]->name, node->kid[1]->kid[i]->name_span);
+    visit(walk, node->kid[2]);
     break;
   case AST_EACH: visit_inner(walk, node); break;
   case AST_PARAM:
   case AST_DECLARE:
   case AST_ASSIGN:
   case AST_FOR:
+  case AST_STATE:
     define(walk, node);
     visit_kids(walk, node);
     break;
   case AST_ARG: visit_argument(walk, node); break;
+  case AST_OBSERVE:
+    add(walk, DMF_IS_FIELD, node->name_span, SIZE_MAX);
+    visit_kids(walk, node);
+    break;
   case AST_ENTRY:
     add(walk, DMF_IS_KEY, node->name_span, SIZE_MAX);
     visit_kids(walk, node);

@@ -317,6 +317,43 @@ static void examples(void) {
   free(home);
 }
 
+/* The name that begins at this word of a text, counted from 0; NULL where there is none. */
+static const DmfName *named(Bench *b, const char *text, const char *word, int which) {
+  const DmfName *name;
+  size_t length = strlen(word);
+  for (int i = 0; (name = dmf_name(b->dmf, text, strlen(text), i)); i++)
+    if (name->end - name->begin == length && strncmp(text + name->begin, word, length) == 0 &&
+        !which--)
+      return name;
+  return NULL;
+}
+
+static void scopes(void) {
+  Bench b;
+  begin(&b, false);
+  const char *text =
+      "x = 1; function f(x) { y = x; return y + z }\nz = [x for x in 1..2] + x; y = 2\n"
+      "layer l(phi) of u { W = matrix(); return W @ phi(u) }; print f(x = x).loss +";
+  size_t first = 0, parameter = (size_t)(strstr(text, "(x)") + 1 - text),
+         bound = (size_t)(strstr(text, "for x") + 4 - text);
+  CHECK(named(&b, text, "x", 0)->defines && named(&b, text, "x", 0)->outermost);
+  CHECK(named(&b, text, "x", 1)->origin == parameter && !named(&b, text, "x", 1)->outermost);
+  CHECK(named(&b, text, "x", 2)->origin == parameter && named(&b, text, "x", 3)->origin == bound);
+  CHECK(named(&b, text, "x", 5)->origin == first && !named(&b, text, "x", 5)->defines);
+  CHECK(named(&b, text, "z", 0)->origin == (size_t)(strstr(text, "z = ") - text));
+  CHECK(named(&b, text, "y", 1)->origin == named(&b, text, "y", 0)->begin);
+  CHECK(named(&b, text, "y", 2)->outermost && named(&b, text, "matrix", 0)->role == DMF_IS_KNOWN);
+  CHECK(named(&b, text, "W", 1)->origin == named(&b, text, "W", 0)->begin);
+  text = "system s { g = 1; population a, b; matrix J : a -> b; state v = normal(a)\n"
+         "step { observe C = dot(v, v); v = g * v } }\nv = s";
+  CHECK(named(&b, text, "s", 1)->origin == named(&b, text, "s", 0)->begin);
+  CHECK(named(&b, text, "a", 1)->origin == named(&b, text, "a", 0)->begin);
+  CHECK(named(&b, text, "g", 1)->origin == named(&b, text, "g", 0)->begin);
+  CHECK(named(&b, text, "v", 1)->origin == named(&b, text, "v", 0)->begin);
+  CHECK(named(&b, text, "v", 5)->outermost && named(&b, text, "C", 0)->role == DMF_IS_FIELD);
+  finish(&b);
+}
+
 static void recording(void) {
   Bench a, b;
   char path[] = "/tmp/dmf-session-XXXXXX";
@@ -718,6 +755,7 @@ int main(void) {
   asked();
   explained();
   examples();
+  scopes();
   recording();
   help();
   apart();
