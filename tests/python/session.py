@@ -54,6 +54,13 @@ class Values(unittest.TestCase):
         phi = self.session["theory.Phi[1]"]
         self.assertEqual([axis.name for axis in phi[:, 0].axes], ["t", "s", "b"])
 
+    def test_errors_travel(self):
+        difference = self.session["theory.loss - nets.loss"]
+        both = self.session["theory"].loss.stderr, self.session["nets"].loss.stderr
+        self.assertTrue((difference.stderr[1:] >= numpy.maximum(*both)[1:] * 0.99).all())
+        self.assertEqual(difference.axes[0].name, "t")
+        self.assertGreater(self.session["mean(theory.loss)"].stderr, 0)
+
     def test_layers_count_from_one(self):
         phi = self.session["theory"].Phi
         self.assertEqual(len(phi), 2)
