@@ -214,7 +214,8 @@ void solver_surround(const Eval *eval, SolveOptions *options) {
   options->stop = &dmf->stop;
   options->progress = !eval->worker && solver_shows_progress(dmf) ? solver_progress : NULL;
   options->sink = dmf;
-  options->partial = (eval->interactive || dmf->config.partial) && !eval->worker;
+  options->partial =
+      (eval->interactive || dmf->config.partial) && !eval->worker && crew_size(options->crew) == 1;
   options->unread = dmf->unread;
 }
 

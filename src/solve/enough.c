@@ -38,6 +38,13 @@ static int samples_towards(const Result *result, const SolveOptions *options) {
   return samples < options->most ? (int)samples : options->most;
 }
 
+/* What there is of an interrupted search: the last result that was whole. */
+static void note_interruption(Result *result, char **why) {
+  free(*why);
+  *why = mem_format("%g samples", samples_of(result));
+  result_note(result, "incomplete", "%s", *why);
+}
+
 Status enough_solve(EnoughSolver *solver, Program *program, const SolveOptions *options,
                     Result **result, char **why) {
   SolveOptions now = *options;
@@ -50,6 +57,7 @@ Status enough_solve(EnoughSolver *solver, Program *program, const SolveOptions *
     result_drop(before);
     before = *result;
     *result = NULL;
+    now.partial = false;
     status = solver(program, &now, result, why);
   }
   if (status == STATUS_LIMIT && before) {
@@ -57,6 +65,10 @@ Status enough_solve(EnoughSolver *solver, Program *program, const SolveOptions *
     *why = NULL;
     *result = result_keep(before);
     status = STATUS_OK;
+  }
+  if (status == STATUS_INTERRUPTED && before && options->partial) {
+    *result = result_keep(before);
+    note_interruption(*result, why);
   }
   result_drop(before);
   if (status == STATUS_OK) result_note(*result, "error", "%.17g", options->error);

@@ -562,6 +562,9 @@ static void partial_theory(void) {
   CHECK(run(&b, "assert short.steps == 2 and short.replicates == 2 and short.t[-1] == 2\n"
                 "assert all(short.f == few.f[:3])\n"
                 "assert all(short.Phi[1] == few.Phi[1][:3, :, :3])") == DMF_OK);
+  /* the first of several rounds */
+  CHECK(warned(&b, &w, 60, "found = dmft(net, fit, samples = 64, error = 1e-9)", "of 64 samples"));
+  CHECK(run(&b, "assert found.incomplete == \"64 samples\" and all(found.f == whole.f)") == DMF_OK);
   CHECK(warned(&b, &w, 3, "brief = dmft(linear_net, fit)", "of 2 of 5 steps"));
   CHECK(run(&b, "assert all(brief.f == exact.f[:3]) and brief.exact") == DMF_OK);
   char name[64], *text = NULL;
