@@ -11,6 +11,8 @@
 const char *equations_refuse(const Program *program);
 /* As text for a terminal, or as the body of a document of LaTeX; to be freed. */
 char *equations_print(const Program *program, Closure closure, bool latex);
+/* The same of a system, whose closure is the full theory. */
+char *equations_of_system(const Program *program, bool latex);
 /* A complete document of LaTeX around such bodies; to be freed. */
 char *equations_document(const char *bodies);
 

@@ -106,12 +106,21 @@ static const Expr *shortened(Builder *b, const Expr *e) {
   return expr_call(b->eval->pool, e->prim, arg[0], arg[1], arg[2]);
 }
 
+/* Where the variable of an expression is noted. */
+static int *noted(Builder *b, const Expr *e) {
+  if (e->id >= b->held_room) {
+    unsigned room = 2 * e->id + 64;
+    b->held = mem_grow(b->held, room * sizeof *b->held);
+    memset(b->held + b->held_room, 0, (room - b->held_room) * sizeof *b->held);
+    b->held_room = room;
+  }
+  return &b->held[e->id];
+}
+
 int hold(Builder *b, const Expr *e) {
-  System *s = b->system;
   if (e->prim == PRIM_ARG) return e->index;
   e = shortened(b, e);
-  for (int i = 0; i < s->act_count; i++)
-    if (s->acts[i].kind == ACT_MAP && s->acts[i].expr == e) return s->acts[i].dst;
+  if (*noted(b, e)) return *noted(b, e) - 1;
   int list[MOST_ARGUMENTS], count = variables_of(e, list, 0, MOST_ARGUMENTS);
   if (count == 0) {
     Array *number = array_scalar(e->value);
@@ -120,6 +129,7 @@ int hold(Builder *b, const Expr *e) {
     return variable;
   }
   int dst = new_variable(b, NULL, shape_of(b, e));
+  *noted(b, e) = dst + 1;
   return add_act(b, (Act){.kind = ACT_MAP, .dst = dst, .expr = e}, count, list);
 }
 
@@ -701,19 +711,67 @@ static Value *softmax(Call *call) {
       b, add_act(b, (Act){.kind = ACT_MAP, .dst = result, .expr = share}, 2, (int[]){x, lse}));
 }
 
+/* The quantile of known numbers at a vector of ranks, as of numbers: between order statistics it is
+ * linear, a sum of as many steps. */
+static Value *quantile(Call *call) {
+  enum { MOST = 1000 };
+  Eval *eval = call->eval;
+  const Value *from = call->args[0];
+  if (from->kind != VALUE_ARRAY || from->array->rank != 1 || call->args[1]->kind != VALUE_SYMBOL)
+    return NULL;
+  if (from->array->size > MOST)
+    return eval_error(eval, call->places[0], NULL, "at most %d quantiles", MOST);
+  const char *why = NULL;
+  Array *sorted = array_sort(from->array, 0, &why);
+  if (!sorted) return call_give(call, NULL, why);
+  size_t n = sorted->size;
+  ExprPool *pool = eval->pool;
+  const Expr *sum = expr_const(pool, sorted->data[0]),
+             *at = expr_call(pool, PRIM_MUL, expr_const(pool, (double)n - 1), call->args[1]->symbol,
+                             NULL);
+  at = expr_arg(pool, hold(eval->system, at));
+  for (size_t i = 0; i + 1 < n; i++) {
+    const Expr *part = expr_call(pool, PRIM_SUB, at, expr_const(pool, (double)i), NULL);
+    part = expr_call(pool, PRIM_MIN, expr_call(pool, PRIM_RELU, part, NULL, NULL),
+                     expr_const(pool, 1), NULL);
+    part = expr_call(pool, PRIM_MUL, expr_const(pool, sorted->data[i + 1] - sorted->data[i]), part,
+                     NULL);
+    sum = expr_call(pool, PRIM_ADD, sum, part, NULL);
+  }
+  array_drop(sorted);
+  return symbol(eval->system, call->span, sum);
+}
+
+Value *system_list(Eval *eval, Span span, Value *list) {
+  bool symbols = false;
+  for (int i = 0; i < list->list.count; i++) symbols |= list->list.items[i]->kind == VALUE_SYMBOL;
+  if (!symbols) return list;
+  const Expr *e = listed(eval->system, span, list);
+  return e ? symbol(eval->system, span, e) : value_new(&eval->heap, VALUE_BROKEN);
+}
+
 /* The functions of the language that mean something of their own in a system: with one of its
  * values among the arguments. */
 static const struct {
   const char *name;
   Value *(*run)(Call *call);
-} functions[] = {{"normal", draw},     {"uniform", draw_uniform},
-                 {"zeros", zeros},     {"ones", ones},
-                 {"sum", sum},         {"mean", mean},
-                 {"dot", dot_product}, {"gram", gram},
-                 {"outer", outer},     {"two_time", two_time},
-                 {"shift", shift},     {"stack", stack},
-                 {"push", push},       {"descend", system_descend},
-                 {"mix", mix},         {"softmax", softmax}};
+} functions[] = {{"normal", draw},
+                 {"uniform", draw_uniform},
+                 {"zeros", zeros},
+                 {"ones", ones},
+                 {"sum", sum},
+                 {"mean", mean},
+                 {"dot", dot_product},
+                 {"gram", gram},
+                 {"outer", outer},
+                 {"two_time", two_time},
+                 {"shift", shift},
+                 {"stack", stack},
+                 {"push", push},
+                 {"quantile", quantile},
+                 {"descend", system_descend},
+                 {"mix", mix},
+                 {"softmax", softmax}};
 
 Value *system_call(Call *call) {
   bool own = false;

@@ -15,6 +15,8 @@ typedef struct Builder {
   int *states;        /* variables that are carried on */
   const Ast **places; /* where they are declared */
   bool *assigned;     /* in the step */
+  int *held;          /* [expression's id]: the variable that holds it, plus one, or 0 */
+  unsigned held_room;
   int *directions;    /* what carries on a derivative of each; NULL: nothing does */
   int exponent;       /* the field that is the growth of these, or -1 */
   int state_count;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/axes.h"
 #include "model/declare.h"
+#include "model/system.h"
 #include "model/eval.h"
 #include "model/trail.h"
 #include "base/memory.h"
@@ -90,11 +91,16 @@ static Value *assemble(Eval *eval, Elements *e) {
   return value;
 }
 
+/* In a system vectors and its numbers make rows. */
+static Value *of_system(Eval *eval, Span span, Value *value) {
+  return eval->system && value->kind == VALUE_LIST ? system_list(eval, span, value) : value;
+}
+
 static Value *literal(Eval *eval, const Ast *node) {
   Elements e = elements_new((size_t)node->count);
   if (!e.items) return eval_starve(eval, node->span);
   for (int i = 0; i < node->count; i++) element_add(&e, eval_expression(eval, node->kid[i]));
-  return assemble(eval, &e);
+  return of_system(eval, node->span, assemble(eval, &e));
 }
 
 /* [expression for x in values]: x is a name of the expression alone. */
@@ -118,7 +124,7 @@ static Value *each(Eval *eval, const Ast *node) {
   }
   scope_free(eval->scope);
   eval->scope = outer;
-  return assemble(eval, &e);
+  return of_system(eval, node->span, assemble(eval, &e));
 }
 
 static Value *range(Eval *eval, const Ast *node) {

@@ -668,6 +668,7 @@ static System *build(Eval *eval, const Value *value, bool declared) {
   free(b.places);
   free(b.assigned);
   free(b.directions);
+  free(b.held);
   if (sound) return system;
   system_free(system);
   return NULL;

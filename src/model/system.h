@@ -39,6 +39,8 @@ Value *system_part(Eval *eval, Span span, Value *base, int count, const Subscrip
 Value *system_scale_term(Eval *eval, Span span, Value *term, Value *factor);
 /* sum, mean, dot, zeros, ones, outer of a system; NULL where the call is no matter of one. */
 Value *system_call(Call *call);
+/* A list of vectors, or of numbers, as their rows; a list without any as it is. */
+Value *system_list(Eval *eval, Span span, Value *list);
 bool is_system_value(const Value *value);
 
 #endif

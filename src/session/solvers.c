@@ -714,6 +714,8 @@ static Value *ir(Call *call) {
 static Value *equations(Call *call) {
   static const char *const formats[] = {"text", "latex", NULL};
   Closure closure = CLOSURE_FULL;
+  if (call->args[0]->kind == VALUE_SYSTEM) return system_equations(call);
+  if (!has_training(call)) return call_broken(call);
   int format = word_of(call, 2, formats), before = call->eval->diags->errors;
   if (!closure_of(call, 3, &closure) || format < 0) return call_broken(call);
   Program *program = program_of(call);

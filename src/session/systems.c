@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "session/systems.h"
+#include "field/equations.h"
 #include "base/memory.h"
 #include "model/builtins.h"
 #include "model/system.h"
@@ -73,6 +74,16 @@ static Value *placeholders(Call *call, const Program *program, const SolveOption
   return value;
 }
 
+/* Adds the equations of a system to those of the script, each only once. */
+static void add_equations(Dmf *dmf, const Program *program) {
+  char *text = equations_of_system(program, dmf->latex), *all = dmf->equations;
+  if (!strstr(all, text)) {
+    dmf->equations = mem_format("%s%s%s", all, *all ? "\n" : "", text);
+    free(all);
+  }
+  free(text);
+}
+
 static Value *ask(Call *call, bool sized, SolveOptions options) {
   Eval *eval = call->eval;
   int before = eval->diags->errors;
@@ -94,6 +105,7 @@ static Value *ask(Call *call, bool sized, SolveOptions options) {
     fputs(text, dmf->results);
     free(text);
   }
+  if (eval->dry && dmf->equations) add_equations(dmf, program);
   program_drop(program);
   return value;
 }
@@ -137,6 +149,26 @@ Value *system_simulate(Call *call) {
   if (!sound) return call_broken(call);
   options.conditioned = method->kind == VALUE_STRING && strcmp(method->string, "conditioned") == 0;
   return ask(call, true, options);
+}
+
+Value *system_equations(Call *call) {
+  Eval *eval = call->eval;
+  const Value *format = call->args[argument(call, "format")];
+  bool latex = format->kind == VALUE_STRING && strcmp(format->string, "latex") == 0;
+  int before = eval->diags->errors;
+  if (!latex && (format->kind != VALUE_STRING || strcmp(format->string, "text") != 0))
+    return eval_error(eval, call->places[argument(call, "format")], NULL,
+                      "the equations of a system are \"text\" or \"latex\"");
+  Program *program = program_of(call);
+  if (!program)
+    return eval->diags->errors > before ? call_broken(call) : value_new(&eval->heap, VALUE_UNKNOWN);
+  char *text = equations_of_system(program, latex);
+  char *whole = latex ? equations_document(text) : mem_string(text);
+  Value *value = value_string(&eval->heap, whole);
+  free(text);
+  free(whole);
+  program_drop(program);
+  return value;
 }
 
 /* The fields of fluctuations without values, of the theory of a check. */

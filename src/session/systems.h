@@ -24,6 +24,7 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
 Value *system_dmft(Call *call);
 Value *system_simulate(Call *call);
 Value *system_ir(Call *call);
+Value *system_equations(Call *call);
 /* That of fluctuations, with a theory of a system. */
 Value *system_fluctuations(Call *call, SolveOptions options);
 

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The mean-field theory of a system as mathematics: its program, in which what a matrix makes of a
+ * vector has become a Gaussian source, what the matrix answers to what it met before, and what it
+ * has taken up. */
+#include "base/memory.h"
+#include "field/equations.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Sheet {
+  const Program *p;
+  FILE *out;
+  bool latex;
+  char **names; /* [variable] */
+} Sheet;
+
+/* A name as mathematics: letters are italic, digits behind a letter an index; to be freed. */
+static char *symbol(const Sheet *s, const char *name) {
+  if (!s->latex) return mem_string(name);
+  bool indexed = isalpha((unsigned char)name[0]) && isdigit((unsigned char)name[1]);
+  if (!name[1]) return mem_string(name);
+  if (indexed) return mem_format("%c_{%s}", name[0], name + 1);
+  char *text = mem_string("\\mathit{");
+  for (; *name; name++) mem_append(&text, strchr("_[]#", *name) ? "\\%c" : "%c", *name);
+  mem_append(&text, "}");
+  return text;
+}
+
+static void title(const Sheet *s, const char *text) {
+  fprintf(s->out, s->latex ? "\\section*{%s}\n" : "%s\n\n", text);
+}
+
+static void row(const Sheet *s, const char *left, const char *right) {
+  if (s->latex)
+    fprintf(s->out, "\\begin{equation*}\n%s = %s\n\\end{equation*}\n", left, right);
+  else
+    fprintf(s->out, "  %s = %s\n", left, right);
+}
+
+/* <x(t) y(s)>, in this notation; to be freed. */
+static char *average(const Sheet *s, const char *x, const char *y) {
+  return mem_format(s->latex ? "\\langle %s(t)\\, %s(s) \\rangle" : "<%s(t) %s(s)>", x, y);
+}
+
+static char *source_of(const Sheet *s, const char *name) {
+  return mem_format(s->latex ? "\\eta_{%s}" : "η_%s", name);
+}
+
+/* The response of what a matrix meets to the source of another of its results. */
+static char *response(const Sheet *s, const char *met, const char *source) {
+  return mem_format(s->latex ? "\\left\\langle \\frac{\\partial %s(t)}{\\partial %s(s)} "
+                               "\\right\\rangle"
+                             : "<∂%s(t)/∂%s(s)>",
+                    met, source);
+}
+
+static const Op *applies(const Program *p, int i) {
+  const Op *op = &p->ops[i];
+  return op->kind == OP_APPLY || op->kind == OP_APPLY_T ? op : NULL;
+}
+
+static double ratio_of(const Program *p, const Matrix *m) {
+  return p->spaces[m->to].ratio / p->spaces[m->from].ratio;
+}
+
+/* What the matrix answers to its other results: with independent entries the transposed ones, of a
+ * symmetric one all, with tau. */
+static void add_responses(const Sheet *s, const Op *op, char **text) {
+  const Program *p = s->p;
+  const Matrix *m = &p->matrices[op->matrix];
+  for (int i = 0; i < p->op_count; i++) {
+    const Op *other = applies(p, i);
+    if (!other || other->matrix != op->matrix) continue;
+    bool turned = other->kind != op->kind;
+    double c = m->sigma * m->sigma * (m->symmetric && !turned ? m->tau : 1) *
+               (op->kind == OP_APPLY_T ? ratio_of(p, m) : 1);
+    if ((!m->symmetric && !turned) || !(fabs(c) > 0)) continue;
+    char *source = source_of(s, s->names[other->dst]),
+         *r = response(s, s->names[op->src[0]], source);
+    if (c < 1 || c > 1)
+      mem_append(text, " + %g ", c);
+    else
+      mem_append(text, " + ");
+    mem_append(text, s->latex ? "\\sum_{s \\le t} %s\\, %s(s)" : "Σ_{s≤t} %s %s(s)", r,
+               s->names[other->src[0]]);
+    free(source);
+    free(r);
+  }
+}
+
+static void add_learned(const Sheet *s, const Op *op, char **text) {
+  const Program *p = s->p;
+  bool back = op->kind == OP_APPLY_T;
+  for (int i = 0; i < p->op_count; i++) {
+    const Op *other = &p->ops[i];
+    if (other->kind != OP_OUTER || other->matrix != op->matrix) continue;
+    double c = back ? ratio_of(p, &p->matrices[op->matrix]) : 1;
+    char *overlap = average(s, s->names[op->src[0]], s->names[other->src[back ? 0 : 1]]);
+    if (c < 1 || c > 1)
+      mem_append(text, " + %g ", c);
+    else
+      mem_append(text, " + ");
+    mem_append(text, s->latex ? "\\sum_{s < t} %s\\, %s(s)" : "Σ_{s<t} %s %s(s)", overlap,
+               s->names[other->src[back ? 1 : 0]]);
+    free(overlap);
+  }
+}
+
+static void write_apply(const Sheet *s, const Op *op) {
+  char *text = source_of(s, s->names[op->dst]);
+  add_responses(s, op, &text);
+  add_learned(s, op, &text);
+  row(s, s->names[op->dst], text);
+  free(text);
+}
+
+static void write_map(const Sheet *s, const Op *op) {
+  const char *names[OP_MAX_ARGS];
+  for (int i = 0; i < op->src_count; i++) names[i] = s->names[op->src[i]];
+  char *text = s->latex ? expr_latex(op->expr, names) : expr_print(op->expr, names);
+  row(s, s->names[op->dst], text);
+  free(text);
+}
+
+static void write_plain(const Sheet *s, const Op *op) {
+  const char *a = op->src_count ? s->names[op->src[0]] : "",
+             *b = op->src_count > 1 ? s->names[op->src[1]] : "", *l = s->latex ? "\\langle " : "<",
+             *r = s->latex ? " \\rangle" : ">", *gap = s->latex ? "\\, " : " ";
+  char *text = NULL;
+  switch (op->kind) {
+  case OP_NOISE: text = mem_string(s->latex ? "\\mathcal{N}(0, 1)" : "N(0, 1), fresh"); break;
+  case OP_FILL: text = mem_format("%g", op->factor); break;
+  case OP_CLOCK: text = mem_string("t"); break;
+  case OP_AVERAGE: text = mem_format("%s%s%s%s%s", l, a, *b ? gap : "", b, r); break;
+  case OP_MOMENT:
+    text = mem_format("%s%s%s%s%s%s", l, a, gap, b, s->latex ? "^\\top" : "ᵀ", r);
+    break;
+  case OP_MIX:
+    text = mem_format("%s%s%s%s", a, !op->transpose_a ? "" : s->latex ? "^\\top" : "ᵀ", gap, b);
+    break;
+  case OP_SHIFT: text = mem_format("%s, %d neurons on", a, op->first[0]); break;
+  case OP_LSE: text = mem_format(s->latex ? "\\log \\sum e^{%s}" : "log Σ exp %s", a); break;
+  case OP_STACK:
+    text = mem_format("[%s%s%s%s]", a, *b ? ", " : "", b, op->src_count > 2 ? ", ..." : "");
+    break;
+  case OP_BLOCK: text = mem_format("%s[%d]", a, op->first[0]); break;
+  case OP_CONST: text = mem_string(s->latex ? "\\text{given}" : "given"); break;
+  default: text = mem_string(a);
+  }
+  row(s, s->names[op->dst], text);
+  free(text);
+}
+
+static void write_op(const Sheet *s, const Op *op) {
+  if (op->kind == OP_APPLY || op->kind == OP_APPLY_T)
+    write_apply(s, op);
+  else if (op->kind == OP_MAP)
+    write_map(s, op);
+  else if (op->dst >= 0 &&
+           !(op->kind == OP_SET && strcmp(s->names[op->dst], s->names[op->src[0]]) == 0))
+    write_plain(s, op);
+}
+
+/* The covariances of the sources of one matrix and one direction. */
+static void write_sources(const Sheet *s) {
+  const Program *p = s->p;
+  for (int i = 0; i < p->op_count; i++)
+    for (int k = 0; k <= i; k++) {
+      const Op *a = applies(p, i), *b = applies(p, k);
+      if (!a || !b || a->matrix != b->matrix || a->kind != b->kind) continue;
+      const Matrix *m = &p->matrices[a->matrix];
+      double c = m->sigma * m->sigma * (a->kind == OP_APPLY_T ? ratio_of(p, m) : 1);
+      char *x = source_of(s, s->names[a->dst]), *y = source_of(s, s->names[b->dst]),
+           *left = average(s, x, y), *plain = average(s, s->names[a->src[0]], s->names[b->src[0]]),
+           *right = c < 1 || c > 1 ? mem_format("%g %s", c, plain) : mem_string(plain);
+      row(s, left, right);
+      free(x);
+      free(y);
+      free(left);
+      free(plain);
+      free(right);
+    }
+}
+
+static bool has_matrices(const Program *p) {
+  for (int i = 0; i < p->op_count; i++)
+    if (applies(p, i)) return true;
+  return false;
+}
+
+char *equations_of_system(const Program *p, bool latex) {
+  char *text = NULL;
+  size_t length = 0;
+  Sheet s = {p, mem_stream(&text, &length), latex,
+             mem_new((size_t)p->variable_count + 1, sizeof(char *))};
+  for (int v = 0; v < p->variable_count; v++) s.names[v] = symbol(&s, p->variables[v].name);
+  char *head = mem_format("System %s, one neuron of each population", p->system->name);
+  title(&s, head);
+  free(head);
+  fprintf(s.out, latex ? "At the start:\n" : "At the start:\n");
+  for (int i = 0; i < p->start_count; i++) write_op(&s, &p->ops[i]);
+  fprintf(s.out, latex ? "\nIn step $t$, in order:\n" : "\nIn step t, in order:\n");
+  for (int i = p->start_count; i < p->op_count; i++) write_op(&s, &p->ops[i]);
+  if (has_matrices(p)) {
+    fprintf(s.out, latex ? "\nGaussian sources $\\eta$, of mean zero:\n"
+                         : "\nGaussian sources η, of mean zero:\n");
+    write_sources(&s);
+  }
+  for (int v = 0; v < p->variable_count; v++) free(s.names[v]);
+  free(s.names);
+  fclose(s.out);
+  return text;
+}
