@@ -366,6 +366,7 @@ const char *equations_refuse(const Program *p) {
   if (p->update.polar.on)
     return "the equations are written for optimizers that move each weight by its own history; ir "
            "says how this one moves matrices";
+  if (program_draws(p)) return "the equations are written for layers without random numbers";
   if (update_scales(&p->update))
     return "the equations are written for gradients as they are: without clipping, not normalized";
   if (p->couples)

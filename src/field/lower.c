@@ -9,6 +9,7 @@
 #include "field/rows.h"
 #include "num/linalg.h"
 
+#include <gsl/gsl_cdf.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -650,6 +651,43 @@ static int lower_flatten(Chain *chain, int x) {
   return x;
 }
 
+/* 1 at test points, and at training points 1 / (1 - share) where a normal number is above its
+ * quantile, 0 elsewhere: [rows] of a variable. */
+static int lower_mask(Chain *chain, double share, int x) {
+  Program *p = chain->p;
+  ExprPool *pool = p->pool;
+  int A = p->variables[x].positions;
+  size_t rows = rows_of(p, x), batch = sizes_of(p).points * (size_t)A;
+  double *numbers = mem_new(rows, sizeof *numbers);
+  for (size_t i = 0; i < batch; i++) numbers[i] = 1;
+  int train = emit_constant(p, mem_string("t"), 0, rows, 1, numbers);
+  p->variables[train].positions = A;
+  int noise = add_variable(p, mem_format("n%d", chain->maps), p->variables[x].space, false, A);
+  emit(p, (Op){.kind = OP_NOISE, .dst = noise});
+  const Expr *above = expr_call(pool, PRIM_SUB, expr_arg(pool, 0),
+                                expr_const(pool, gsl_cdf_ugaussian_Pinv(share)), NULL),
+             *kept = expr_call(pool, PRIM_DIV, expr_call(pool, PRIM_STEP, above, NULL, NULL),
+                               expr_const(pool, 1 - share), NULL),
+             *mask = expr_call(pool, PRIM_SELECT, expr_arg(pool, 1), kept, expr_const(pool, 1));
+  return emit_map(p, mem_format("m%d", chain->maps), mask, 2, (int[]){noise, train});
+}
+
+static int lower_drop(Chain *chain, double share, int x) {
+  Program *p = chain->p;
+  if (!is_field(chain, x) || share == 0) return x;
+  if (p->problem->optimizer == OPT_FLOW) {
+    refuse(chain, STATUS_SCRIPT, "gd, or another optimizer with steps",
+           "neurons are left out anew at every step, and a flow has none");
+    return 0;
+  }
+  chain->maps++;
+  int src[] = {x, lower_mask(chain, share, x)};
+  const Expr *product =
+      expr_call(p->pool, PRIM_MUL, expr_arg(p->pool, 0), expr_arg(p->pool, 1), NULL);
+  int dst = emit_map(p, mem_format("x%d", chain->maps), product, 2, src);
+  return placed(chain, dst, chain->grids[x], chain->joined[x]);
+}
+
 static void lower_layer(Chain *chain, const Layer *layer) {
   int *at = mem_new((size_t)layer->step_count + 1, sizeof *at);
   chain->layer = layer;
@@ -674,6 +712,7 @@ static void lower_layer(Chain *chain, const Layer *layer) {
     case STEP_MAP: *out = lower_map(chain, step, at, i + 1); break;
     case STEP_POOL: *out = lower_pool(chain, x); break;
     case STEP_FLATTEN: *out = lower_flatten(chain, x); break;
+    case STEP_DROP: *out = lower_drop(chain, step->share, x); break;
     }
   }
   chain->x = at[layer->result];
@@ -812,6 +851,8 @@ static bool has_op(const Program *p, OpKind kind) {
 bool program_averages(const Program *p) {
   return has_op(p, OP_AVERAGE) || has_op(p, OP_GRAM) || has_op(p, OP_BLEND);
 }
+
+bool program_draws(const Program *p) { return has_op(p, OP_NOISE); }
 
 bool program_compares(const Program *p) { return has_op(p, OP_GRAM); }
 

@@ -344,6 +344,8 @@ void program_tie(Program *program, int matrix, int again);
 bool program_reuses(const Program *program);
 /* Whether averages over neurons stand in its passes. */
 bool program_averages(const Program *program);
+/* Whether random numbers are drawn in its passes, as for neurons that are left out. */
+bool program_draws(const Program *program);
 /* Whether tables of pairs of rows stand in its passes. */
 bool program_compares(const Program *program);
 /* Whether a matrix takes features to the outputs. */

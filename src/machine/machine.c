@@ -660,6 +660,8 @@ double machine_bytes(const MachinePlan *plan, size_t steps) {
     double own = (double)rows_of(p, v) * (wide ? S : p->variables[v].cols);
     doubles += own * (plan->record ? T : 1);
   }
+  for (int i = 0; i < p->op_count && p->problem && plan->improve; i++)
+    if (p->ops[i].kind == OP_NOISE) doubles += T * S * (double)rows_of(p, p->ops[i].dst);
   double bytes = 8 * doubles;
   for (int k = 0; k < p->matrix_count; k++)
     if (p->matrices[k].weights == k)

@@ -47,7 +47,8 @@ static Grid grid_of_step(const Forward *f, const LayerStep *step, const Grid *gr
   case STEP_GRAM:
   case STEP_SOFTMAX:
   case STEP_BATCH:
-  case STEP_BLEND: return grids[step->source];
+  case STEP_BLEND:
+  case STEP_DROP: return grids[step->source];
   case STEP_BIAS:
   case STEP_POOL:
   case STEP_AT:
@@ -445,16 +446,16 @@ Value *builtin_positions(Call *call) {
 }
 
 /* A step from one variable, of the argument of a call. */
-static Value *step_from(Call *call, StepKind kind) {
+static Value *step_from(Call *call, LayerStep step) {
   Eval *eval = call->eval;
   if (!forward_of(call)) return outside(call);
   const Expr *e = field_of(eval, call->places[0],
                            "this takes what enters the layer or is made of it", call->args[0]);
   if (!e) return call_broken(call);
   Forward *f = eval->forward;
-  int source = map_step(eval, call->span, e);
-  if (kind != STEP_FLATTEN) refuse_inputs(eval, call->span, source == 0);
-  return variable(eval, layer_step(&f->layer, (LayerStep){.kind = kind, .source = source}));
+  step.source = map_step(eval, call->span, e);
+  if (step.kind != STEP_FLATTEN) refuse_inputs(eval, call->span, step.source == 0);
+  return variable(eval, layer_step(&f->layer, step));
 }
 
 Value *builtin_pooled(Call *call) {
@@ -462,16 +463,27 @@ Value *builtin_pooled(Call *call) {
   const Value *kind = call->args[1];
   const char *name, *word = kind->kind == VALUE_STRING ? kind->string : NULL;
   Span place = origin(call, 1, &name);
-  if (word && strcmp(word, "mean") == 0) return step_from(call, STEP_POOL);
+  if (word && strcmp(word, "mean") == 0) return step_from(call, (LayerStep){.kind = STEP_POOL});
   if (word)
     return eval_unknown(call->eval, place, word, kinds, "unknown %s of pooling '%s'", name, word);
   return eval_error(call->eval, place, "\"mean\"", "'%s' must be a string, not %s", name,
                     value_describe(kind));
 }
 
-Value *builtin_batch_mean(Call *call) { return step_from(call, STEP_BATCH); }
+Value *builtin_batch_mean(Call *call) { return step_from(call, (LayerStep){.kind = STEP_BATCH}); }
 
-Value *builtin_flattened(Call *call) { return step_from(call, STEP_FLATTEN); }
+Value *builtin_flattened(Call *call) { return step_from(call, (LayerStep){.kind = STEP_FLATTEN}); }
+
+Value *builtin_dropped(Call *call) {
+  LayerStep step = {.kind = STEP_DROP};
+  const char *name;
+  Span place = origin(call, 1, &name);
+  if (!magnitude(call, 1, &step.share)) return call_broken(call);
+  if (!call->args[1]->known) step.share = 0;
+  if (step.share < 1) return step_from(call, step);
+  return eval_error(call->eval, place, "0.1 leaves out a tenth of the neurons",
+                    "'%s' must be below 1, not %g", name, step.share);
+}
 
 /* ---- bodies ---- */
 

@@ -38,6 +38,7 @@ typedef enum StepKind {
   STEP_BATCH,   /* the mean over the training points and positions, at every point and position */
   STEP_POOL,    /* the mean over positions */
   STEP_AT,      /* one position */
+  STEP_DROP,    /* without a share of its neurons, drawn at every step, at training points */
   STEP_FLATTEN  /* all positions together: what acts next has weights for each of them */
 } StepKind;
 
@@ -48,6 +49,7 @@ typedef struct LayerStep {
   int other;    /* STEP_AVERAGE: the variable that multiplies it, or -1; STEP_GRAM, STEP_BLEND */
   int position; /* STEP_AT */
   bool causal;  /* STEP_SOFTMAX: position p sees positions up to p */
+  double share; /* STEP_DROP: of the neurons that are left out, below 1 */
   const Expr *expr; /* STEP_MAP: argument i stands for variable i */
 } LayerStep;
 

@@ -248,6 +248,7 @@ static void write_step(LayerWriter *l, const char *name, const LayerStep *step) 
   case STEP_BATCH: add_line(l, name, mem_format("batch_mean(%s)", source)); break;
   case STEP_AT: add_line(l, name, mem_format("%s[%d]", source, step->position)); break;
   case STEP_POOL: add_line(l, name, mem_format("pooled(%s)", source)); break;
+  case STEP_DROP: add_line(l, name, mem_format("dropped(%s, %.17g)", source, step->share)); break;
   case STEP_FLATTEN: add_line(l, name, mem_format("flattened(%s)", source)); break;
   }
 }

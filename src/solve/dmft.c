@@ -725,6 +725,10 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
     return "this optimizer does not move f by its tangent kernel: its steps have a size of their "
            "own, "
            "whatever the gradients, which no closure but \"full\" follows";
+  if (program_draws(program) &&
+      (solve_is_lazy(program, options) || options->closure != CLOSURE_FULL))
+    return "where neurons are left out at random kernels are others at every step: only the full "
+           "theory follows them; take it at a small gamma";
   if (update_scales(update) &&
       (solve_is_lazy(program, options) || options->closure == CLOSURE_PERTURBATIVE))
     return "the lazy limit and the expansion around it are solved for gradients as they are, not "

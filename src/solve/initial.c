@@ -333,6 +333,10 @@ static InitialKernels tables(const Program *p) {
 
 Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, char **why) {
   *kernels = (InitialKernels){0};
+  if (program_draws(p)) {
+    *why = mem_string("neurons that are left out at random are for training, not for propagation");
+    return STATUS_SCRIPT;
+  }
   if (program_averages(p) || program_reuses(p)) {
     *why = mem_string("averages in a layer, and matrices that act again, are left to samples");
     return STATUS_SCRIPT;

@@ -142,6 +142,11 @@ static const Row rows[] = {
      "layer own() of x {\n W = matrix(window = 1)\n return W @ x + %s\n}\n" WORDS("own() -> last"),
      {{"x", "x"}, {"sigma", "2"}, {"rate", "3"}, {"train", "false"}},
      "N(0, 4), frozen"},
+    {"dropped",
+     "layer own() of x {\n return %s\n}\n"
+     "print ir(net with { layers = input -> dense(linear) -> own() -> readout }, fit)",
+     {{"x", "x"}, {"share", "0.75"}},
+     "then 4*step"},
     {"pooled",
      "layer own() of x {\n return %s\n}\n"
      "print ir(net with { layers = input -> conv(tanh) -> own() -> readout }, fit with { dataset = "
@@ -269,6 +274,7 @@ static const Row rows[] = {
      "layer own() of x {\n return x - %s\n}\n" ASK("dense(linear) -> own"),
      {{"x", "x"}},
      NULL},
+    {"dropout", ASK("dense(linear) -> %s"), {{"share", "0.75"}}, "then 4*step"},
     {"layer_norm", ASK("dense(linear) -> %s"), {{"eps", "3"}}, "sqrt(m2 + 3)"},
     {"rms_norm", ASK("dense(linear) -> %s"), {{"eps", "3"}}, "sqrt(m1 + 3)"},
     {"flow", OPTIMIZER, {{"eta", "0.25"}, {"dt", "0.5"}}, "η = 0.25"},
