@@ -303,6 +303,20 @@ expect 2 "did you mean 'gamma'" "$DMF" help gama
 expect 2 '--reference' "$DMF" --reference book
 expect 0 'function dmft' "$DMF" --reference words
 
+# Options of pictures are in the script that draws them, which is a picture, too
+expect 0 'set yrange [0:2]' shell '"$1" -e "plot [1, 2], ylim = [0, 2] to \"options.gp\"" && cat options.gp'
+expect 0 'from first 1.5, graph 0 to first 1.5, graph 1' shell '"$1" -e "plot [1, 2], vline = [0.5, 1.5] to \"options.gp\"" && cat options.gp'
+expect 0 'set key on inside vertical bottom left' shell '"$1" -e "plot [1, 2], legend = \"bottom left\" to \"options.gp\"" && cat options.gp'
+expect 0 'size 8.6cm,5.848cm' shell '"$1" -e "plot [1, 2], size = \"column\" to \"options.gp\"" && cat options.gp'
+expect 0 "'K_{0}' enhanced" shell '"$1" -e "plot [1, 2], ylabel = \"K_{0}\" to \"options.gp\"" && cat options.gp'
+expect 0 "'K_0' noenhanced" shell '"$1" -e "plot [1, 2], ylabel = \"K_0\" to \"options.gp\"" && cat options.gp'
+expect 0 "'a, k = 3'" shell '"$1" -e "a = sweep(k + m, k = [1, 3], m = 1..4)" -e "plot a, by = \"k\" to \"options.gp\"" && cat options.gp'
+expect 0 'set yrange [-0.5:1.5]' shell '"$1" -e "a = sweep(k + m, k = [1, 3], m = 1..4)" -e "plot a to \"options.gp\"" && cat options.gp'
+expect 0 '3' shell '"$1" -e "plot [1, 2] to [\"o.gp\", \"o.txt\", \"p.gp\"]" && ls o.gp o.txt p.gp | wc -l'
+if command -v gnuplot >/dev/null && gnuplot -e 'set terminal tikz' 2>/dev/null; then
+  expect 0 '$\gamma$\_1' shell '"$1" -e "plot [1, 2], xlabel = \"γ_1\" to \"options.tex\"" && cat options.tex'
+fi
+
 # Whatever a result tells of its making, a script may name
 for made in 'r = dmft(net, fit, samples = 64)' 'r = dmft(net, fit, closure = "ntk")' \
   'r = simulate(net, fit, ensemble = 2)' 'r = fluctuations(dmft(net, fit, samples = 64))' \

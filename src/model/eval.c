@@ -298,42 +298,17 @@ static void print(Eval *eval, const Ast *node) {
 }
 
 /* The text of a file name; NULL when it is none, or not known. */
-static const char *file_name(Eval *eval, const Ast *node, bool *certain) {
-  Value *value = eval_expression(eval, node);
-  *certain = value->known && value->kind == VALUE_STRING;
+static const char *name_of_file(Eval *eval, const Ast *node, const Value *value) {
   if (value->kind == VALUE_STRING) return value->string;
   if (value->kind != VALUE_BROKEN && value->kind != VALUE_UNKNOWN)
     eval_error(eval, node->span, NULL, "a file name is a string, not %s", value_describe(value));
   return NULL;
 }
 
-/* An item NAME = string or NAME = number is an option of its panel, any other labelled item a curve
- * of that name. */
-static bool is_option(const Item *item) {
-  return item->labelled && (item->value->kind == VALUE_STRING || item->value->kind == VALUE_NUMBER);
-}
-
-const char *const plot_options[] = {"title", "xlabel", "ylabel", "logx", "logy", "panel", NULL};
-
-static void take_option(Eval *eval, const Item *item, PlotPart *part) {
-  const char **texts[] = {&part->title, &part->x_label, &part->y_label};
-  bool *switches[] = {&part->x_log, &part->y_log};
-  enum { TEXTS = sizeof texts / sizeof *texts, PANEL = 5 };
-  const Value *value = item->value;
-  int i = 0;
-  while (plot_options[i] && strcmp(plot_options[i], item->name) != 0) i++;
-  bool text = i < TEXTS || i == PANEL;
-  if (!plot_options[i])
-    eval_unknown(eval, item->node->span, item->name, plot_options,
-                 "cannot plot %s, and 'plot' has no option '%s'", value_describe(value),
-                 item->name);
-  else if (text != (value->kind == VALUE_STRING))
-    eval_error(eval, item->node->span, NULL, "'%s' must be %s, not %s", item->name,
-               text ? "a string" : "true or false", value_describe(value));
-  else if (text)
-    *texts[i % PANEL] = value->string;
-  else
-    *switches[i - TEXTS] = value->number != 0;
+static const char *file_name(Eval *eval, const Ast *node, bool *certain) {
+  const Value *value = eval_expression(eval, node);
+  *certain = value->known && value->kind == VALUE_STRING;
+  return name_of_file(eval, node, value);
 }
 
 /* Whether the item may be plotted; reports otherwise. */
@@ -354,11 +329,11 @@ static int parts_of(Eval *eval, const Item *items, int count, Item *drawn, PlotP
   PlotPart *part = parts;
   *part = (PlotPart){.items = drawn};
   for (int i = 0; i < count; i++) {
-    bool option = is_option(&items[i]);
+    bool option = plot_is_option(&items[i]);
     if (option && strcmp(items[i].name, "panel") == 0 && part->count)
       *++part = (PlotPart){.items = drawn};
     if (option) {
-      take_option(eval, &items[i], part);
+      plot_take_option(eval, &items[i], part);
     } else {
       *drawn++ = items[i];
       part->count++;
@@ -388,10 +363,14 @@ static void plot(Eval *eval, const Ast *node) {
   bool sound = items_of(eval, node, count, items);
   int panels = parts_of(eval, items, count, drawn, parts);
   sound &= plottables(eval, node, parts, panels);
-  bool certain;
-  const char *path = file ? file_name(eval, file, &certain) : NULL;
-  if (sound && !eval->halted && (path || !file))
-    eval->host->plot(eval, parts, panels, path, file ? file->span : node->span);
+  Value *names = file ? eval_expression(eval, file) : NULL;
+  int files = names && names->kind == VALUE_LIST ? names->list.count : 1;
+  for (int i = 0; i < files; i++) {
+    const Value *name = names && names->kind == VALUE_LIST ? names->list.items[i] : names;
+    const char *path = name ? name_of_file(eval, file, name) : NULL;
+    if (sound && !eval->halted && (path || !file))
+      eval->host->plot(eval, parts, panels, path, file ? file->span : node->span);
+  }
   free(parts);
   free(drawn);
   items_free(items, count);

@@ -61,16 +61,28 @@ typedef struct Item {
   Value *value;
 } Item;
 
+/* The ends of an axis. */
+typedef struct PlotLimits {
+  bool given;
+  double low, high;
+} PlotLimits;
+
 /* A panel of a plot: its options, NULL where none was given, and what it shows. */
 typedef struct PlotPart {
-  const char *title, *x_label, *y_label;
+  const char *title, *x_label, *y_label, *by, *legend, *size, *text;
   bool x_log, y_log;
+  PlotLimits x_lim, y_lim;
+  const Value *v_lines, *h_lines; /* a number or a vector */
   Item *items;
   int count;
 } PlotPart;
 
 /* The names of the options, ending with NULL. */
 extern const char *const plot_options[];
+/* Whether an item NAME = value is an option of its panel, and not a curve of that name. */
+bool plot_is_option(const Item *item);
+/* Puts the option into its panel, or reports what is wrong with it. */
+void plot_take_option(Eval *eval, const Item *item, PlotPart *part);
 
 /* What the evaluator asks of the session. */
 typedef struct Host {

@@ -299,7 +299,7 @@ static void heat(const Sheet *sheet, const Plot *plot, const PlotPanel *panel) {
   if (wide > n) wide = n;
   put_title(sheet, panel);
   for (size_t i = 0; i < high; i++) {
-    size_t row = i * m / high;
+    size_t row = (panel->upward ? high - 1 - i : i) * m / high;
     fprintf(sheet->out, "%*.4g ", MARGIN - 1, panel->rows ? panel->rows->data[row] : (double)row);
     for (size_t j = 0; j < wide; j++)
       put_shade(sheet, panel->heat->data[row * n + j * n / wide], range);

@@ -215,7 +215,7 @@ static void put_frames(FILE *out, const Array *maps, const double *times, Range 
 void figure_maps(FILE *out, const char *title, const Array *maps, const double *times) {
   size_t count = maps->shape[0], n = maps->shape[1];
   PlotPanel panel = {.heat = maps};
-  Range range = frame_heat(&(Plot){&panel, 1}, &panel);
+  Range range = frame_heat(&(Plot){.panels = &panel, .count = 1}, &panel);
   if (!count || !n || !frame_drawable(range, false)) return;
   fprintf(out, "<figure class=\"map\"><svg viewBox=\"0 0 %d %d\" role=\"img\">\n", MAP, MAP);
   put_entries(out, maps->data + (count - 1) * n * n, n, range);

@@ -16,6 +16,7 @@ static void stretch(Range *range, double value, bool positive) {
 
 Range frame_x(const PlotPanel *panel) {
   Range range = nothing;
+  if (panel->x_span.given) return (Range){panel->x_span.low, panel->x_span.high};
   for (int k = 0; k < panel->curve_count; k++)
     for (size_t i = 0; i < panel->curves[k].count; i++)
       if (isfinite(panel->curves[k].y[i])) stretch(&range, panel->curves[k].x[i], panel->x_log);
@@ -24,6 +25,7 @@ Range frame_x(const PlotPanel *panel) {
 
 Range frame_y(const PlotPanel *panel) {
   Range range = nothing;
+  if (panel->y_span.given) return (Range){panel->y_span.low, panel->y_span.high};
   for (int k = 0; k < panel->curve_count; k++) {
     const PlotCurve *curve = &panel->curves[k];
     for (size_t i = 0; i < curve->count; i++) {

@@ -6,6 +6,7 @@
 #include "output/frame.h"
 #include "output/gnuplot.h"
 #include "output/script.h"
+#include "output/tex.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@ static bool is_text(const char *path) { return strcasecmp(file_extension(path), 
 
 /* PICTURE_KINDS when the extension names none. */
 static PictureKind kind_of(const char *path) {
-  static const char *const extensions[] = {"svg", "pdf", "png"};
+  static const char *const extensions[] = {"svg", "pdf", "png", "gp", "tex"};
   int kind = 0;
   while (kind < PICTURE_KINDS && strcasecmp(file_extension(path), extensions[kind]) != 0) kind++;
   return (PictureKind)kind;
@@ -26,7 +27,7 @@ static PictureKind kind_of(const char *path) {
 Status plot_check_target(const char *path, char **why) {
   if (kind_of(path) != PICTURE_KINDS || is_text(path)) return STATUS_OK;
   return file_fail(why, path, STATUS_FILE,
-                   "the extension names no known picture: use .svg, .pdf, .png or .txt");
+                   "the extension names no known picture: use .svg, .pdf, .png, .tex, .gp or .txt");
 }
 
 static bool empty(Range range) { return range.low > range.high; }
@@ -61,10 +62,68 @@ typedef struct Picture {
   size_t size;
 } Picture;
 
+/* A copy of the plot whose texts are LaTeX, and what it has to free. */
+typedef struct Typeset {
+  Plot plot;
+  PlotPanel *panels;
+  PlotCurve **curves; /* by panel */
+  char **texts;
+  int count;
+} Typeset;
+
+static const char *set(Typeset *set, const char *text) {
+  if (!text) return NULL;
+  set->texts = mem_grow(set->texts, ((size_t)set->count + 1) * sizeof *set->texts);
+  return set->texts[set->count++] = tex_text(text);
+}
+
+static Typeset typeset(const Plot *plot) {
+  size_t count = (size_t)plot->count;
+  Typeset t = {.plot = *plot,
+               .panels = mem_new(count, sizeof(PlotPanel)),
+               .curves = mem_new(count, sizeof(PlotCurve *))};
+  for (size_t i = 0; i < count; i++) {
+    PlotPanel *panel = &t.panels[i];
+    *panel = plot->panels[i];
+    const char **texts[] = {&panel->title, &panel->x_label, &panel->y_label, &panel->text,
+                            &panel->z_label};
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) *texts[k] = set(&t, *texts[k]);
+    t.curves[i] = mem_new((size_t)panel->curve_count + 1, sizeof(PlotCurve));
+    for (int k = 0; k < panel->curve_count; k++) {
+      t.curves[i][k] = panel->curves[k];
+      t.curves[i][k].label = set(&t, panel->curves[k].label);
+    }
+    panel->curves = t.curves[i];
+  }
+  t.plot.panels = t.panels;
+  return t;
+}
+
+static void typeset_free(Typeset *t) {
+  for (int i = 0; i < t->count; i++) free(t->texts[i]);
+  for (int i = 0; i < t->plot.count; i++) free(t->curves[i]);
+  free(t->texts);
+  free(t->curves);
+  free(t->panels);
+}
+
+static char *compose(const Plot *plot, PictureKind kind, size_t *length) {
+  if (kind != PICTURE_TEX) return script_compose(plot, kind, length);
+  Typeset t = typeset(plot);
+  char *script = script_compose(&t.plot, kind, length);
+  typeset_free(&t);
+  return script;
+}
+
+/* The script of gnuplot is a picture by itself. */
 static Status draw(const Plot *plot, PictureKind kind, Picture *picture, bool *missing,
                    char **why) {
   size_t length = 0;
-  char *script = script_compose(plot, kind, &length);
+  char *script = compose(plot, kind, &length);
+  if (script && kind == PICTURE_GP) {
+    *picture = (Picture){script, length};
+    return STATUS_OK;
+  }
   if (!script) return *why = mem_refusal(0), STATUS_LIMIT;
   Status status = gnuplot_run(script, length, &picture->bytes, &picture->size, missing, why);
   free(script);

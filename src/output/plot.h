@@ -24,9 +24,21 @@ typedef struct PlotCurve {
   double shade;  /* where color is 0: 0..1 along a sequence of colours, for a large family */
 } PlotCurve;
 
+/* The ends of an axis, where they were asked for. */
+typedef struct PlotSpan {
+  bool given;
+  double low, high;
+} PlotSpan;
+
 /* Curves, or one heat map when `heat` (a matrix, row 0 at the top) is set. Any text may be NULL. */
 typedef struct PlotPanel {
-  const char *title, *x_label, *y_label;
+  const char *title, *x_label, *y_label, *text; /* text: a line at the upper right */
+  const char
+      *legend; /* where it is: "top", "right", "top left", ..., "none"; NULL: above or beside */
+  PlotSpan x_span, y_span;
+  const double *v_lines, *h_lines; /* places of straight lines */
+  size_t v_count, h_count;
+  bool upward; /* of a heat map: row 0 at the bottom */
   const PlotCurve *curves;
   int curve_count;
   const Array *heat;
@@ -38,6 +50,7 @@ typedef struct PlotPanel {
 typedef struct Plot {
   const PlotPanel *panels; /* at least one */
   int count;
+  const char *size; /* "column" or "page" of a paper; NULL or "screen": for a screen */
 } Plot;
 
 /* So many letters of a label fit into the legend of a picture that gnuplot draws; titles and the
@@ -46,10 +59,12 @@ enum { PLOT_LABEL = 48 };
 
 /* Whether the extension names a kind of picture; STATUS_FILE otherwise. */
 Status plot_check_target(const char *path, char **why);
-/* Draws to a file by extension: .svg .pdf .png .txt. STATUS_SCRIPT when there are no numbers to
- * draw, or too large ones; STATUS_FILE when the extension is not one of these, the file cannot be
- * written, or gnuplot is missing or fails; `*why` (to be freed) gives the reason. Without gnuplot
- * the numbers are left beside `path` with the extension .dat. */
+/* Draws to a file by extension: .svg .pdf .png .txt, or writes .gp, the script
+ * that makes gnuplot draw it, with the numbers, and .tex, a picture in the commands of TikZ.
+ * STATUS_SCRIPT when there are no numbers to draw, or too large ones; STATUS_FILE when the
+ * extension is not one of these, the file cannot be written, or gnuplot is missing or fails; `*why`
+ * (to be freed) gives the reason. Without gnuplot the numbers are left beside `path` with the
+ * extension .dat. */
 Status plot_write(const Plot *plot, const char *path, char **why);
 /* Draws with characters of so many columns and lines for each panel. */
 Status plot_draw(const Plot *plot, FILE *stream, int columns, int lines, bool color, char **why);

@@ -91,11 +91,16 @@ static void put_lines(FILE *out, const char *text) {
   put_quoted(out, text, strlen(text), "");
 }
 
+/* K_{12} and e^{-t} are set as they are meant; what has no braces behind these signs is literal. */
+static const char *mode_of(const char *text) {
+  return strstr(text, "_{") || strstr(text, "^{") ? " enhanced" : " noenhanced";
+}
+
 /* What the panel before may have set is unset. */
 static void put_label(FILE *out, const char *setting, const char *text) {
   fprintf(out, "set %s ", setting);
   put_lines(out, text ? text : "");
-  fputs(" noenhanced\n", out);
+  fprintf(out, "%s\n", mode_of(text ? text : ""));
 }
 
 static void put_color(FILE *out, Color color) {
@@ -210,16 +215,41 @@ static void put_axis(FILE *out, char axis, Range range, bool logarithmic) {
   fprintf(out, "set %crange [%.*g:%.*g]\n", axis, DIGITS, range.low, DIGITS, range.high);
 }
 
-/* Above the data while it is short, else beside them; the title heads it. */
+/* Above the data while it is short, else beside them, unless it was asked for elsewhere. */
+static const char *legend_place(const char *wanted, int entries) {
+  if (wanted && (strchr(wanted, ' ') || strcmp(wanted, "none") == 0)) return wanted;
+  bool above = wanted ? strcmp(wanted, "top") == 0 : entries <= FAMILY_TABLE;
+  return above ? "outside top left horizontal" : "outside right top vertical";
+}
+
+/* The title heads it. */
 static void put_legend(FILE *out, const PlotPanel *panel) {
   int entries = 0;
   for (int i = 0; i < panel->curve_count; i++) entries += panel->curves[i].label != NULL;
-  fprintf(out, "set key %s outside %s Left reverse noenhanced samplen 1.6 title ",
-          entries ? "on" : "off",
-          entries <= FAMILY_TABLE ? "top left horizontal" : "right top vertical");
+  const char *place = legend_place(panel->legend, entries);
+  bool inside = strncmp(place, "outside", 7) != 0;
+  if (strcmp(place, "none") == 0) entries = 0;
+  fprintf(out, "set key %s %s%s Left reverse noenhanced samplen 1.6 title ", entries ? "on" : "off",
+          inside ? "inside vertical " : "", entries ? place : "");
   put_lines(out, entries && panel->title ? panel->title : "");
   fputs(" noenhanced left\n", out);
   put_label(out, "title", entries ? NULL : panel->title);
+}
+
+/* Straight lines and a text, behind the curves; those of the panel before go. */
+static void put_marks(FILE *out, const PlotPanel *panel) {
+  static const char look[] = "nohead back linewidth 1 dashtype 2 linecolor '#888888'";
+  fputs("unset arrow\nunset label\n", out);
+  for (size_t i = 0; i < panel->v_count; i++)
+    fprintf(out, "set arrow from first %.*g, graph 0 to first %.*g, graph 1 %s\n", DIGITS,
+            panel->v_lines[i], DIGITS, panel->v_lines[i], look);
+  for (size_t i = 0; i < panel->h_count; i++)
+    fprintf(out, "set arrow from graph 0, first %.*g to graph 1, first %.*g %s\n", DIGITS,
+            panel->h_lines[i], DIGITS, panel->h_lines[i], look);
+  if (!panel->text) return;
+  fputs("set label ", out);
+  put_lines(out, panel->text);
+  fprintf(out, " at graph 0.97, graph 0.94 right front%s\n", mode_of(panel->text));
 }
 
 static void put_curve_panel(FILE *out, const PlotPanel *panel) {
@@ -230,8 +260,10 @@ static void put_curve_panel(FILE *out, const PlotPanel *panel) {
         "set size noratio\n",
         out);
   put_legend(out, panel);
-  put_axis(out, 'x', frame_pad(frame_x(panel), panel->x_log, 0.015), panel->x_log);
-  put_axis(out, 'y', frame_pad(frame_y(panel), panel->y_log, 0.05), panel->y_log);
+  Range x = frame_x(panel), y = frame_y(panel);
+  put_axis(out, 'x', panel->x_span.given ? x : frame_pad(x, panel->x_log, 0.015), panel->x_log);
+  put_axis(out, 'y', panel->y_span.given ? y : frame_pad(y, panel->y_log, 0.05), panel->y_log);
+  put_marks(out, panel);
   fputs("plot \\\n", out);
   for (int i = 0; i < panel->curve_count; i++) {
     if (!panel->curves[i].error) continue;
@@ -282,7 +314,9 @@ static void put_heat_panel(FILE *out, const Plot *plot, const PlotPanel *panel) 
   put_label(out, "title", panel->title);
   fputs("set key off title ''\n", out);
   put_label(out, "cblabel", panel->z_label);
-  fprintf(out, "set xrange [-0.5:%zu.5]\nset yrange [%zu.5:-0.5]\n", columns - 1, rows - 1);
+  fprintf(out, "set xrange [-0.5:%zu.5]\n", columns - 1);
+  fprintf(out, panel->upward ? "set yrange [-0.5:%zu.5]\n" : "set yrange [%zu.5:-0.5]\n", rows - 1);
+  put_marks(out, panel);
   fputs("unset logscale\n", out);
   put_places(out, 'x', columns, panel->columns);
   put_places(out, 'y', rows, panel->rows);
@@ -305,31 +339,59 @@ static Layout layout_of(int panels) {
   return (Layout){(panels + columns - 1) / columns, columns};
 }
 
-/* One panel is wide; several are smaller, in letters of the same size. */
-static void put_terminal(FILE *out, PictureKind kind, Layout layout) {
+/* Of a picture: for a screen in pixels of an SVG, 60 to a centimetre; on paper of the width of a
+ * column or a page. One panel is wide; several are smaller, in letters of the same size. */
+typedef struct Paper {
+  double wide, high; /* cm */
+  double letters;    /* points */
+} Paper;
+
+static Paper paper_of(const Plot *plot, Layout layout) {
+  static const double column = 8.6, page = 17.8, flat = 0.68;
   bool single = layout.rows * layout.columns == 1;
-  double wide = layout.columns * (single ? 720 : 480), high = layout.rows * (single ? 480 : 380);
+  if (plot->size && strcmp(plot->size, "screen") != 0) {
+    double wide = strcmp(plot->size, "column") == 0 ? column : page;
+    return (Paper){wide,
+                   wide / layout.columns * layout.rows * (wide > column && single ? 0.5 : flat), 8};
+  }
+  return (Paper){layout.columns * (single ? 720 : 480) / 60.0,
+                 layout.rows * (single ? 480 : 380) / 60.0, 9};
+}
+
+static void put_terminal(FILE *out, PictureKind kind, Paper paper) {
+  const double pixels = 60, dense = 120; /* in a centimetre */
+  double scale = paper.letters / 9;
   switch (kind) {
   case PICTURE_SVG:
-    fprintf(out, "set terminal svg size %g,%g dynamic font 'Helvetica,15' background '#ffffff'\n",
-            wide, high);
+    fprintf(out, "set terminal svg size %g,%g dynamic font 'Helvetica,%g' background '#ffffff'\n",
+            paper.wide * pixels, paper.high * pixels, round(15 * scale));
     break;
   case PICTURE_PDF:
-    fprintf(out, "set terminal pdfcairo size %gcm,%gcm font 'Helvetica,9' rounded\n", wide / 60,
-            high / 60);
+    fprintf(out, "set terminal pdfcairo size %gcm,%gcm font 'Helvetica,%g' rounded\n", paper.wide,
+            paper.high, paper.letters);
+    break;
+  case PICTURE_GP:
+    fprintf(out,
+            "# set terminal pdfcairo size %gcm,%gcm font 'Helvetica,%g' rounded\n"
+            "# set output 'picture.pdf'\n",
+            paper.wide, paper.high, paper.letters);
+    break;
+  case PICTURE_TEX:
+    fprintf(out, "set terminal tikz size %gcm,%gcm font '\\footnotesize'\n", paper.wide,
+            paper.high);
     break;
   default:
     fprintf(out,
-            "set terminal pngcairo size %g,%g font 'Helvetica,23' linewidth 2 pointscale 2 rounded "
+            "set terminal pngcairo size %g,%g font 'Helvetica,%g' linewidth 2 pointscale 2 rounded "
             "background '#ffffff'\n",
-            2 * wide, 2 * high);
+            round(paper.wide * dense), round(paper.high * dense), round(23 * scale));
   }
 }
 
 static void put_script(FILE *out, const Plot *plot, PictureKind kind) {
   Layout layout = layout_of(plot->count);
   fputs("set encoding utf8\nset format cb '%h'\n", out);
-  put_terminal(out, kind, layout);
+  put_terminal(out, kind, paper_of(plot, layout));
   if (plot->count > 1) fprintf(out, "set multiplot layout %d,%d\n", layout.rows, layout.columns);
   for (int i = 0; i < plot->count; i++) {
     const PlotPanel *panel = &plot->panels[i];

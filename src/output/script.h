@@ -4,8 +4,15 @@
 
 #include "output/plot.h"
 
-/* The kinds of picture that gnuplot draws. */
-typedef enum PictureKind { PICTURE_SVG, PICTURE_PDF, PICTURE_PNG, PICTURE_KINDS } PictureKind;
+/* The kinds of picture that gnuplot draws, and its script itself. */
+typedef enum PictureKind {
+  PICTURE_SVG,
+  PICTURE_PDF,
+  PICTURE_PNG,
+  PICTURE_GP,
+  PICTURE_TEX,
+  PICTURE_KINDS
+} PictureKind;
 
 /* The gnuplot script that draws a plot to standard output, to be freed; NULL without memory. */
 char *script_compose(const Plot *plot, PictureKind kind, size_t *length);

@@ -2,6 +2,7 @@
 /* From the items of a `plot` statement to panels of curves and heat maps. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "model/axes.h"
 #include "model/trail.h"
 #include "output/figure.h"
 #include "output/plot.h"
@@ -97,6 +98,8 @@ static const Array *borrowed_times(const PlotPart *part, const Value *value) {
  * array is a map. */
 static int abscissa(const PlotPart *part, const Value *value) {
   if (value->kind == VALUE_CURVE || value->array->rank == 1) return 0;
+  int family = part->by ? axes_find(value, part->by) : -1;
+  if (family >= 0) return 1 - family;
   const Array *down = places_along(value, 0), *across = places_along(value, 1);
   if (down && across)
     return is_time(value, 0) == is_time(value, 1) ? -1 : is_time(value, 0) ? 0 : 1;
@@ -311,8 +314,27 @@ static const char *common(const char *so_far, const char *next, bool first) {
   return first || (so_far && next && strcmp(so_far, next) == 0) ? next : NULL;
 }
 
+/* The numbers of an option that gives places. */
+static const double *numbers_of(const Value *value, size_t *count) {
+  *count = !value ? 0 : value->kind == VALUE_ARRAY ? value->array->size : 1;
+  return !value ? NULL : value->kind == VALUE_ARRAY ? value->array->data : &value->number;
+}
+
+/* A panel of which nothing is known but its options. */
+static PlotPanel options_of(const PlotPart *part) {
+  PlotPanel panel = {.x_log = part->x_log,
+                     .y_log = part->y_log,
+                     .legend = part->legend,
+                     .text = part->text,
+                     .x_span = {part->x_lim.given, part->x_lim.low, part->x_lim.high},
+                     .y_span = {part->y_lim.given, part->y_lim.low, part->y_lim.high}};
+  panel.v_lines = numbers_of(part->v_lines, &panel.v_count);
+  panel.h_lines = numbers_of(part->h_lines, &panel.h_count);
+  return panel;
+}
+
 static void add_curves(Drawing *drawing, const PlotPart *part) {
-  PlotPanel panel = {.x_log = part->x_log, .y_log = part->y_log};
+  PlotPanel panel = options_of(part);
   const char *symbol = NULL, *name = NULL, *axis = NULL;
   size_t count = 0;
   bool first = true;
@@ -356,6 +378,8 @@ static void add_map(Drawing *drawing, const PlotPart *part, const Item *item) {
                   .heat = value->array,
                   .columns = places_along(value, 1),
                   .rows = places_along(value, 0),
+                  .upward = places_along(value, 0) && !is_time(value, 0),
+                  .text = part->text,
                   .z_label = symbol ? keep(drawing, symbol) : NULL};
 }
 
@@ -372,8 +396,21 @@ static void add_part(Drawing *drawing, const PlotPart *part) {
 
 /* The statement */
 
+/* Whether an item of two axes has the one that is to make a family; reports otherwise. */
+static bool has_family(Eval *eval, const PlotPart *part, const Item *item) {
+  const Value *value = item->value;
+  if (!part->by || value->kind != VALUE_ARRAY || value->array->rank != 2) return true;
+  if (axes_find(value, part->by) >= 0) return true;
+  const char **names = axes_names(value);
+  eval_unknown(eval, item->node->span, part->by, names, "the array has no axis '%s'", part->by);
+  free(names);
+  return false;
+}
+
 /* A check passes over what it does not know. */
 static bool drawable(Eval *eval, const PlotPart *part) {
+  for (int i = 0; i < part->count; i++)
+    if (!has_family(eval, part, &part->items[i])) return false;
   for (int i = 0; i < part->count; i++) {
     const Value *value = part->items[i].value;
     bool empty = value->kind == VALUE_ARRAY && value->array->size == 0;
@@ -429,7 +466,7 @@ static Status draw(const Dmf *dmf, const PlotPart *parts, int count, const char 
                    char **why) {
   Drawing drawing = {0};
   for (int i = 0; i < count; i++) add_part(&drawing, &parts[i]);
-  Plot plot = {drawing.panels, drawing.count};
+  Plot plot = {drawing.panels, drawing.count, parts->size};
   Status status = drawing.starved ? starve(why)
                   : target        ? write_picture(dmf, &plot, target, why)
                                   : draw_text(dmf, &plot, dmf->results, HIGHEST_TEXT, why);
@@ -448,7 +485,7 @@ void draw_figure(const PlotPart *part, FILE *out) {
 Status draw_file(const PlotPart *part, const char *path, char **why) {
   Drawing drawing = {0};
   add_part(&drawing, part);
-  Plot plot = {drawing.panels, drawing.count};
+  Plot plot = {drawing.panels, drawing.count, part->size};
   Status status = drawing.starved ? starve(why) : plot_write(&plot, path, why);
   drawing_free(&drawing);
   return status;
@@ -457,7 +494,7 @@ Status draw_file(const PlotPart *part, const char *path, char **why) {
 Status draw_characters(const Dmf *dmf, const PlotPart *part, FILE *out, int lines, char **why) {
   Drawing drawing = {0};
   add_part(&drawing, part);
-  Plot plot = {drawing.panels, drawing.count};
+  Plot plot = {drawing.panels, drawing.count, part->size};
   Status status = drawing.starved ? starve(why) : draw_text(dmf, &plot, out, lines, why);
   drawing_free(&drawing);
   return status;
