@@ -61,6 +61,21 @@ static char *optimizer_text(const Optimizer *optimizer) {
   return text;
 }
 
+/* Its name, and the parameters that a call gave it. */
+static char *activation_text(const Value *value) {
+  const Ast *node = value->activation.node;
+  char *text = mem_string(value->activation.name);
+  int given = 0;
+  for (int i = 0; node && value->activation.bound && i + 2 < node->count; i++) {
+    if (!value->activation.bound[i]) continue;
+    char *entry = brief(value->activation.bound[i]);
+    mem_append(&text, "%s%s = %s", given++ ? ", " : "(", node->kid[i + 1]->name, entry);
+    free(entry);
+  }
+  if (given) mem_append(&text, ")");
+  return text;
+}
+
 /* A value on one line, as a key of a card. */
 static char *brief(const Value *value) {
   switch (value->kind) {
@@ -71,7 +86,7 @@ static char *brief(const Value *value) {
   case VALUE_LOSS: return mem_string(value->loss.name);
   case VALUE_DECLARED: return mem_string(value->declared.name);
   case VALUE_SYSTEM: return mem_string(value->dynamics.node->name);
-  case VALUE_ACTIVATION: return mem_string(value->activation.name);
+  case VALUE_ACTIVATION: return activation_text(value);
   case VALUE_FUNCTION: return mem_string(value->function->name);
   case VALUE_BUILTIN: return mem_string(value->builtin.row->name);
   default: return mem_string(value_describe(value));
