@@ -275,6 +275,7 @@ if command -v gnuplot >/dev/null; then
   echo 'set output "stolen"' >.gnuplot
   expect 0 '<svg' shell '"$1" -e "plot [1, 2] to \"own.svg\"" && cat own.svg && ! cat stolen'
   rm .gnuplot
+  expect 0 '<svg' shell 'trap "" CHLD; "$1" -e "plot [1, 2] to \"alone.svg\"" && cat alone.svg' # who waits for no child
 fi
 
 # Layout
@@ -483,6 +484,8 @@ expect 0 '= 32' "$DMF" again.dmf
 expect 0 '= 32' shell 'cd elsewhere && "$1" again.dmf'
 expect 0 'threads  2' shell 'printf ":set threads 2\n:set\n" | "$1" -i'
 expect 0 '"shape": [6]' shell 'printf ":set fit.steps=5\n:load problem.dmf\n" | "$1" -i --json'
+expect 2 'from 0 to 2^53' shell 'echo ":set seed 9007199254740993" | "$1" -i'
+expect 2 'seed     5' shell 'printf ":set seed 5\n:set seed x\n:set\n" | "$1" -i'
 expect 2 'on or off' shell 'echo ":set time perhaps" | "$1" -i'
 expect 0 'of all processors' shell 'echo ":time print 1 + 1" | "$1" -i'
 expect 5 'missing.dmf' shell 'echo ":load missing.dmf" | "$1" -i'

@@ -302,7 +302,6 @@ static int unknown_name(Dmf *dmf, const char *name) {
   int count = 0;
   while (dmf_topic(dmf, count)) count++;
   const char **names = claim(calloc((size_t)count + 1, sizeof *names));
-  if (!names) abort();
   for (int i = 0; i < count; i++) names[i] = dmf_topic(dmf, i)->name;
   const char *near = dmf_suggest(name, names);
   free(names);

@@ -136,8 +136,7 @@ static Command command_of(const char *word, size_t length) {
 }
 
 static void unknown_command(Repl *repl, const char *word, size_t length) {
-  char *name = strndup(word, length);
-  if (!name) abort();
+  char *name = claim(strndup(word, length));
   const char *near = dmf_suggest(name, command_names);
   if (near)
     complain(repl, "unknown command ':%s'; did you mean ':%s'?", name, near);
@@ -210,9 +209,11 @@ static void set(Repl *repl, char *text) {
     else
       complain(repl, "threads is a number from 1 to 4096, or auto");
   } else if (!strcmp(name, "seed")) {
-    config->has_seed = read_number(value, 0, ULLONG_MAX, &config->seed);
-    if (!config->has_seed && strcmp(value, "none"))
-      complain(repl, "seed is a whole number from 0, or none");
+    bool none = !strcmp(value, "none");
+    if (none || read_number(value, 0, 1ull << 53, &number))
+      config->has_seed = !none, config->seed = none ? 0 : number;
+    else
+      complain(repl, "seed is a whole number from 0 to 2^53, or none");
   } else if (!strcmp(name, "time") || !strcmp(name, "quiet")) {
     bool on;
     if (!read_switch(value, &on))
