@@ -49,12 +49,36 @@ void mem_append(char **text, const char *format, ...) {
   *text = whole;
 }
 
-FILE *mem_stream(char **text, size_t *length) {
-  *text = NULL;
-  return mem_insist(open_memstream(text, length));
+/* The C library has such streams, too, but those lose their text when memory runs out at the end.
+ */
+typedef struct Growing {
+  char **text;
+  size_t *length, room;
+} Growing;
+
+static ssize_t grow_text(void *cookie, const char *bytes, size_t size) {
+  Growing *g = cookie;
+  if (g->room - *g->length <= size) *g->text = mem_grow(*g->text, g->room = 2 * g->room + size + 1);
+  memcpy(*g->text + *g->length, bytes, size);
+  (*g->text)[ *g->length += size] = 0;
+  return (ssize_t)size;
 }
 
-/* A stream that once lacked memory forgets it at the next success, but for its mark. */
+static int end_text(void *cookie) {
+  free(cookie);
+  return 0;
+}
+
+FILE *mem_stream(char **text, size_t *length) {
+  Growing *growing = mem_new(1, sizeof *growing);
+  *growing = (Growing){text, length, 1};
+  *text = mem_new(1, 1);
+  *length = 0;
+  return mem_insist(
+      fopencookie(growing, "w", (cookie_io_functions_t){.write = grow_text, .close = end_text}));
+}
+
+/* What lacked memory left its mark. */
 void mem_stream_end(FILE *stream) {
   bool whole = !ferror(stream);
   mem_insist(fclose(stream) == 0 && whole ? stream : NULL);

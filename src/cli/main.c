@@ -500,7 +500,18 @@ static void keep_memory(void) {
 
 static void *claim_bytes(size_t size) { return claim(malloc(size)); }
 
+/* Who ends the process but main has run out of memory: libgomp and OpenBLAS, with statuses of their
+ * own. */
+static void leave(int status, void *ended) {
+  if (*(bool *)ended || status == DMF_LIMIT) return;
+  fflush(NULL);
+  fputs("dmf: out of memory\n", stderr);
+  _exit(DMF_LIMIT);
+}
+
 int main(int argc, char **argv) {
+  static bool ended;
+  on_exit(leave, &ended);
   hold_standard_streams();
   keep_memory();
   json_set_alloc_funcs(claim_bytes, free);
@@ -514,5 +525,7 @@ int main(int argc, char **argv) {
   if (!status) status = run_request(&request);
   free(request.settings);
   free(request.code);
-  return close_output(status);
+  status = close_output(status);
+  ended = true;
+  return status;
 }

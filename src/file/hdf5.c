@@ -278,6 +278,7 @@ static Status starve(const Reading *r, Status status, char **why) {
 static Status inspect(const char *path, Apart *apart, char **why) {
   struct stat about;
   FILE *stream = stat(path, &about) == 0 && S_ISREG(about.st_mode) ? fopen(path, "rbe") : NULL;
+  if (!stream && errno == ENOMEM) return file_starve(why, path, 0);
   if (!stream && errno) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
   if (!stream) return file_fail(why, path, STATUS_FILE, "this is not a regular file");
   Seal seal = seal_of(stream);

@@ -36,12 +36,18 @@ Status file_starve(char **why, const char *path, double bytes) {
   return STATUS_LIMIT;
 }
 
+/* What the system says; that it has no memory is a limit. */
+static Status file_break(char **why, const char *path, int error) {
+  return error == ENOMEM ? file_starve(why, path, 0)
+                         : file_fail(why, path, STATUS_FILE, "%s", strerror(error));
+}
+
 static Status read_all(int fd, const char *path, FileBytes *bytes, char **why) {
   size_t got = 0;
   while (got < bytes->length) {
     ssize_t n = read(fd, bytes->data + got, bytes->length - got);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+    if (n < 0) return file_break(why, path, errno);
     if (n == 0)
       return file_fail(why, path, STATUS_FILE, "the file became shorter while it was read");
     got += (size_t)n;
@@ -51,7 +57,7 @@ static Status read_all(int fd, const char *path, FileBytes *bytes, char **why) {
 
 static Status load(int fd, const char *path, FileBytes *bytes, char **why) {
   struct stat info;
-  if (fstat(fd, &info) < 0) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  if (fstat(fd, &info) < 0) return file_break(why, path, errno);
   if (S_ISDIR(info.st_mode)) return file_fail(why, path, STATUS_FILE, "this is a directory");
   if (!S_ISREG(info.st_mode))
     return file_fail(why, path, STATUS_FILE, "this is not a regular file");
@@ -66,7 +72,7 @@ Status file_read(const char *path, FileReader *read, void *context, Array **arra
   FileBytes bytes = {0};
   *array = NULL;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  if (fd < 0) return file_break(why, path, errno);
   Status status = load(fd, path, &bytes, why);
   close(fd);
   if (!status && file_is_gzip(bytes)) status = file_gunzip(path, &bytes, why);
@@ -213,15 +219,13 @@ static Status sync_directory(const char *path, const char *target, char **why) {
   int error = errno;
   free(directory);
   if (fd >= 0) close(fd);
-  return failed ? file_fail(why, path, STATUS_FILE, "%s", strerror(error)) : STATUS_OK;
+  return failed ? file_break(why, path, error) : STATUS_OK;
 }
 
 static Status finish(const char *path, const char *target, const char *temporary, int fd,
                      char **why) {
-  if (fsync(fd) < 0 && errno != EINVAL)
-    return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
-  if (rename(temporary, target) < 0)
-    return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  if (fsync(fd) < 0 && errno != EINVAL) return file_break(why, path, errno);
+  if (rename(temporary, target) < 0) return file_break(why, path, errno);
   return sync_directory(path, target, why);
 }
 
@@ -236,7 +240,7 @@ Status file_replace(const char *path,
   int fd = create_beside(target, &temporary);
   if (fd < 0) {
     free(temporary);
-    return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+    return file_break(why, path, errno);
   }
   Status status = write(temporary, context, why);
   if (!status) status = finish(path, target, temporary, fd, why);
@@ -250,13 +254,13 @@ Status file_fill_stream(const char *path, const char *temporary,
                         Status (*write)(FILE *stream, void *context, char **why), void *context,
                         char **why) {
   FILE *stream = fopen(temporary, "we");
-  if (!stream) return file_fail(why, path, STATUS_FILE, "%s", strerror(errno));
+  if (!stream) return file_break(why, path, errno);
   errno = 0;
   Status status = write(stream, context, why);
   bool failed = ferror(stream);
   failed = fclose(stream) != 0 || failed;
   if (status || !failed) return status;
-  return file_fail(why, path, STATUS_FILE, "%s", strerror(errno ? errno : EIO));
+  return file_break(why, path, errno ? errno : EIO);
 }
 
 typedef struct StreamWriter {

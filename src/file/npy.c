@@ -140,7 +140,7 @@ static Status put_npy(FILE *stream, void *context, char **why) {
   const Array *a = context;
   char *text = NULL;
   size_t length = 0;
-  FILE *memory = open_memstream(&text, &length);
+  FILE *memory = mem_stream(&text, &length);
   if (memory) put_dictionary(memory, a);
   bool whole = memory && !ferror(memory); /* closing may succeed where writing did not */
   if (!memory || fclose(memory) || !whole) return free(text), *why = mem_refusal(0), STATUS_LIMIT;

@@ -61,8 +61,8 @@ double entries_bound(const Entries *e, const Move *move, const Outer *products, 
 double entries_learn(Entries *e, const Move *move, double step, const Outer *products, int count,
                      double *squares) {
   size_t from = e->from;
-  double flops = 0, *O = mem_block(BLOCK_ROWS * from + 1);
-  for (size_t i = 0; O && i < e->to; i += BLOCK_ROWS) {
+  double flops = 0, *O = mem_insist(mem_block(BLOCK_ROWS * from + 1));
+  for (size_t i = 0; i < e->to; i += BLOCK_ROWS) {
     size_t rows = e->to - i < BLOCK_ROWS ? e->to - i : BLOCK_ROWS, n = rows * from, at = i * from;
     for (int k = 0; k < count; k++)
       flops += mat_mul_at(rows, from, products[k].rows, move->factor, products[k].y + i, e->to,

@@ -249,7 +249,7 @@ Value *builtin_standard_error(Call *call) {
   const Array *known_error = trail_error(call->eval, call->args[0]);
   error = known_error ? array_keep((Array *)known_error) : array_new(x->rank, x->shape);
   array_drop(x);
-  return call_give(call, error, "not enough memory");
+  return call_give(call, error, NULL);
 }
 
 /* Curves for plot */

@@ -248,12 +248,13 @@ static bool fill_arrays(Data data, Problem *problem, const char **why) {
   if (!gram) problem->vectors = vectors_of(array_of(data, DATASET_INPUTS), tests, why);
   problem->gram = gram ? array_reshape(gram, 2, (double[]){(double)gram->shape[0], -1}, why)
                        : gram_of(problem->vectors, why);
+  if (!problem->gram) return false;
   problem->inputs = positions_of(array_of(data, DATASET_INPUTS), tests, why);
   problem->plane = problem->inputs && array_of(data, DATASET_INPUTS)->rank == 4;
   if (!problem->inputs && *why) return false;
   problem->targets = flatten(targets, why);
   if (expected) problem->test_targets = flatten(expected, why);
-  return problem->gram && problem->targets && (!expected || problem->test_targets);
+  return problem->targets && (!expected || problem->test_targets);
 }
 
 bool data_fill(Eval *eval, const Declared *dataset, Problem *problem) {
@@ -287,13 +288,15 @@ bool data_points(const Array *inputs, Problem *problem, const char **why) {
   *why = "out of memory";
   if (inputs) problem->vectors = vectors_of(inputs, NULL, why);
   problem->gram = inputs ? gram_of(problem->vectors, why) : two_points();
+  if (!problem->gram) return false;
   problem->inputs = positions_of(inputs, NULL, why);
   problem->plane = problem->inputs && inputs->rank == 4;
   problem->dimension = inputs ? (int)dimension(inputs) : 0;
-  if (!problem->gram || (!problem->inputs && *why && inputs)) return false;
+  if (!problem->inputs && *why) return false;
   problem->points = (int)problem->gram->shape[0];
   problem->outputs = 1;
   problem->targets = array_new(2, (size_t[]){problem->gram->shape[0], 1});
   problem->dataset_name = mem_string("points");
+  *why = "out of memory";
   return problem->targets;
 }

@@ -64,6 +64,7 @@ Value *eval_unknown(Eval *eval, Span span, const char *name, const char *const *
 
 Value *eval_array(Eval *eval, Span span, Array *array, const char *why, bool known) {
   if (!array) {
+    if (!why) return eval_starve(eval, span);
     if (!known && array_failure() == STATUS_NUMERICS) return value_new(&eval->heap, VALUE_UNKNOWN);
     return eval_fail(eval, array_failure(), span, NULL, "%s", why);
   }

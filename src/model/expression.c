@@ -51,7 +51,8 @@ static void element_add(Elements *e, Value *item) {
   e->truth &= item->truth;
 }
 
-/* Numbers or arrays as one array; NULL when they have different shapes. */
+/* Numbers or arrays as one array; NULL when they have different shapes, or (array_failure) for want
+ * of memory. */
 static Array *stack(int count, Value *const *items) {
   Array **parts = mem_new((size_t)count, sizeof *parts);
   for (int i = 0; i < count; i++) parts[i] = value_as_array(items[i]);
@@ -68,11 +69,13 @@ static Value *stack_again(Eval *eval, const Trail *trail, Value **args) {
 }
 
 /* Elements become an array when they are numbers or arrays of one shape, else a list. */
-static Value *assemble(Eval *eval, Elements *e) {
-  bool whole = !e->broken && !e->unknown;
-  Array *stacked = whole && e->numeric ? stack(e->count, e->items) : NULL;
+static Value *assemble(Eval *eval, Span span, Elements *e) {
+  bool whole = !e->broken && !e->unknown, tried = whole && e->numeric;
+  Array *stacked = tried ? stack(e->count, e->items) : NULL;
   Value *value;
-  if (!whole) {
+  if (tried && !stacked && array_failure() == STATUS_LIMIT) {
+    value = eval_starve(eval, span);
+  } else if (!whole) {
     value = value_new(&eval->heap, e->broken ? VALUE_BROKEN : VALUE_UNKNOWN);
   } else if (stacked) {
     value = value_array(&eval->heap, stacked);
@@ -100,7 +103,7 @@ static Value *literal(Eval *eval, const Ast *node) {
   Elements e = elements_new((size_t)node->count);
   if (!e.items) return eval_starve(eval, node->span);
   for (int i = 0; i < node->count; i++) element_add(&e, eval_expression(eval, node->kid[i]));
-  return of_system(eval, node->span, assemble(eval, &e));
+  return of_system(eval, node->span, assemble(eval, node->span, &e));
 }
 
 /* [expression for x in values]: x is a name of the expression alone. */
@@ -124,7 +127,7 @@ static Value *each(Eval *eval, const Ast *node) {
   }
   scope_free(eval->scope);
   eval->scope = outer;
-  return of_system(eval, node->span, assemble(eval, &e));
+  return of_system(eval, node->span, assemble(eval, node->span, &e));
 }
 
 static Value *range(Eval *eval, const Ast *node) {

@@ -374,7 +374,7 @@ static Value *shape_of(const Sweep *sweep, Eval *eval, const Value *first) {
 static Value *gathered(const Sweep *sweep, Eval *eval, Value *const *points) {
   size_t count = (size_t)sweep->points;
   Value *shape = shape_of(sweep, eval, points[0]), **args = mem_try(count + 1, sizeof *args);
-  const char *why = "not enough memory";
+  const char *why = NULL;
   Array *array = NULL;
   if (shape && args)
     array = stack(sweep->points, points, (int)shape->array->size, shape->array->data, &why);

@@ -161,6 +161,7 @@ Value *trail_note_part(Eval *eval, Value *value, Value *base, int count, const S
 
 /* The operations behind a value in an order in which each follows its arguments. */
 typedef struct Play {
+  bool starved;
   Eval eval; /* which reports to nobody */
   Diags diags;
   Trail **nodes;
@@ -224,7 +225,7 @@ static bool list_directions(Play *play) {
 /* Sampled numbers off by a direction, once in this `sense`; NULL where it does not concern them. */
 static Value *off_by(Play *play, const Trail *leaf, uint64_t id, int sense) {
   const Direction *d = scatter_find(leaf->scatter, id);
-  Array *array = d ? array_new(leaf->value->rank, leaf->value->shape) : NULL;
+  Array *array = d ? mem_insist(array_new(leaf->value->rank, leaf->value->shape)) : NULL;
   if (!array) return NULL;
   bool first = d == leaf->scatter->list && leaf->rest;
   for (size_t i = 0; i < array->size; i++) {
@@ -245,13 +246,19 @@ static Value *do_again(Play *play, const Trail *trail, Value *const *values) {
   return value;
 }
 
+/* An operation that had no memory when it was done again does not leave a number without its error.
+ */
+static void note_starved(Play *play) {
+  play->starved |= play->diags.errors > 0 && play->diags.status == STATUS_LIMIT;
+}
+
 /* Whether there are numbers at the end; arguments that failed must not be looked at. */
 static bool play_base(Play *play) {
   for (int i = 0; i < play->count; i++) {
     Trail *trail = play->nodes[i];
     play->base[i] = trail->again ? do_again(play, trail, play->base)
                                  : value_array(&play->eval.heap, array_keep(trail->value));
-    if (!value_is_numeric(play->base[i])) return false;
+    if (!value_is_numeric(play->base[i])) return note_starved(play), false;
   }
   return true;
 }
@@ -321,6 +328,7 @@ static void play_direction(Play *play, int k, const Array *value, Array *error, 
     }
     array_drop(off);
     heap_release(&play->eval.heap, mark, NULL);
+    note_starved(play);
     diags_clear(&play->diags);
     play->eval.halted = false;
   }
@@ -332,10 +340,10 @@ static Array *play_all(Play *play, Scatter *scatter) {
   play->eval.diags = &play->diags;
   if (!list_directions(play) || !play_base(play)) return NULL;
   Array *value = value_as_array(play->base[play->count - 1]),
-        *error = value ? array_new(value->rank, value->shape) : NULL;
+        *error = value ? mem_insist(array_new(value->rank, value->shape)) : NULL;
   for (int k = 0; error && k < play->direction_count; k++) {
     bool stopped = play->eval.stop && *play->eval.stop;
-    Array *move = scatter && !stopped ? array_new(value->rank, value->shape) : NULL;
+    Array *move = scatter && !stopped ? mem_insist(array_new(value->rank, value->shape)) : NULL;
     if (stopped || (scatter && !move)) {
       array_drop(error);
       error = NULL;
@@ -356,6 +364,7 @@ const Array *trail_error(Eval *eval, Value *value) {
   Play play = play_begin(eval, trail);
   value->error = play_all(&play, NULL);
   play_end(&play);
+  if (play.starved) eval_starve(eval, (Span){0});
   return value->error;
 }
 
@@ -365,6 +374,7 @@ void trail_settle(Eval *eval, Value *value) {
   Play play = play_begin(eval, value->trail);
   Array *error = play_all(&play, scatter);
   play_end(&play);
+  if (play.starved) eval_starve(eval, (Span){0});
   if (!error) {
     scatter_drop(scatter);
     return;

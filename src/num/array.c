@@ -24,8 +24,8 @@ Array *array_new(int rank, const size_t *shape) {
 }
 
 Array *array_scalar(double value) {
-  Array *array = array_new(0, NULL);
-  if (array) array->data[0] = value;
+  Array *array = mem_insist(array_new(0, NULL));
+  array->data[0] = value;
   return array;
 }
 

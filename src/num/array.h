@@ -20,6 +20,7 @@ typedef struct Array {
 
 /* A zeroed array; NULL if the memory cannot be had (or the size overflows). */
 Array *array_new(int rank, const size_t *shape);
+/* Never NULL, as all that is small. */
 Array *array_scalar(double value);
 Array *array_keep(Array *array);
 void array_drop(Array *array); /* NULL is allowed */

@@ -16,6 +16,9 @@ bool array_affords(double numbers, const char **why);
 /* A zeroed array, refused beforehand when it is larger than the memory available. */
 Array *array_fresh(int rank, const size_t *shape, const char **why);
 
+/* Fails for want of so many bytes (0: not known how many), and says who bounds them. */
+Array *array_starve(double bytes, const char **why);
+
 /* `count` zeroed objects of `size` bytes to work with, to be freed; NULL after failing. */
 void *array_scratch(size_t count, size_t size, const char **why);
 

@@ -126,7 +126,7 @@ static Array *solve_in_place(const Array *a, Array *x, const char **why) {
   Array *lu = affordable ? copy(a, why) : NULL;
   int failed =
       lu ? lapack_solve(a->shape[0], lu->data, x->rank == 2 ? x->shape[1] : 1, x->data) : 0;
-  if (failed < 0) array_fail(why, STATUS_LIMIT, "no memory for the factors of the matrix");
+  if (failed < 0) array_starve(0, why);
   if (failed > 0) array_fail(why, STATUS_NUMERICS, "the matrix is singular");
   bool solved = lu && !failed;
   array_drop(lu);

@@ -62,14 +62,17 @@ Array *array_fresh(int rank, const size_t *shape, const char **why) {
   return NULL;
 }
 
-void *array_scratch(size_t count, size_t size, const char **why) {
-  double bytes = (double)count * (double)size;
-  void *block = mem_fits(bytes) ? mem_try(count, size) : NULL;
-  if (block) return block;
+Array *array_starve(double bytes, const char **why) {
   char *refusal = mem_refusal(bytes);
   array_fail(why, STATUS_LIMIT, "%s", refusal);
   free(refusal);
   return NULL;
+}
+
+void *array_scratch(size_t count, size_t size, const char **why) {
+  double bytes = (double)count * (double)size;
+  void *block = mem_fits(bytes) ? mem_try(count, size) : NULL;
+  return block ? block : (void *)array_starve(bytes, why);
 }
 
 bool array_whole(double value) { return trunc(value) == value && fabs(value) < 1e15; }

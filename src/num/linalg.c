@@ -75,13 +75,13 @@ int mat_root(size_t n, const double *a, double *f) {
   for (size_t i = 0; i < n * n; i++) {
     if (!isfinite(a[i])) {
       free(w);
-      return -1;
+      return MAT_FAILED;
     }
     f[i] = a[i];
   }
-  int rank = -1;
   /* eigenvalues ascend, eigenvectors come as columns */
-  if (lapack_eigen(true, 'U', n, f, w) == 0 && w[0] >= -1e-8 * fabs(w[n - 1])) {
+  int failed = lapack_eigen(true, 'U', n, f, w), rank = failed < 0 ? MAT_STARVED : MAT_FAILED;
+  if (failed == 0 && w[0] >= -1e-8 * fabs(w[n - 1])) {
     rank = 0;
     for (size_t k = 0; k < n; k++) rank += w[k] > 1e-14 * w[n - 1] && w[k] > 0;
     double row[n];
@@ -98,12 +98,13 @@ int mat_solve_least(size_t m, size_t k, const double *a, size_t lda, size_t coun
                     size_t ldb, double rcond, double *x, size_t ldx) {
   size_t longest = m > k ? m : k;
   double *copy = mem_block(m * k), *side = mem_block(longest * count);
-  int status = -1;
+  int status = MAT_STARVED;
   if (copy && side) {
     for (size_t i = 0; i < m; i++)
       for (size_t j = 0; j < k; j++) copy[j * m + i] = a[i * lda + j];
     for (size_t c = 0; c < count; c++) memcpy(side + c * longest, b + c * ldb, m * sizeof *side);
-    status = lapack_least(m, k, copy, count, side, rcond) ? -1 : 0;
+    int failed = lapack_least(m, k, copy, count, side, rcond);
+    status = failed < 0 ? MAT_STARVED : failed ? MAT_FAILED : 0;
     for (size_t c = 0; c < count; c++) memcpy(x + c * ldx, side + c * longest, k * sizeof *side);
   }
   free(copy);

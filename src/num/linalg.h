@@ -25,14 +25,17 @@ void axpy(size_t n, double a, const double *x, double *y);
 /* exp(x_k) over the sum of exp(x_j) for the first `count` of n numbers, and 0 beyond. */
 void softmax(size_t n, size_t count, const double *x, double *out);
 
+/* How these two fail: LAPACK finds no answer, or there is no memory for it. */
+enum { MAT_FAILED = -1, MAT_STARVED = -2 };
+
 /* A factor F[n, rank] of a symmetric positive semidefinite A[n, n] = F F^T; eigenvalues below
- * 1e-14 of the largest are left out. Returns the rank, or -1 if A has an eigenvalue below -1e-8 of
- * the largest or is not finite. F has n columns of storage. */
+ * 1e-14 of the largest are left out. Returns the rank, or MAT_FAILED if A has an eigenvalue below
+ * -1e-8 of the largest or is not finite, or MAT_STARVED. F has n columns of storage. */
 int mat_root(size_t n, const double *a, double *f);
 
 /* The smallest x[k] with A[m, k] x = b[m] (least squares when there is none), for `count`
  * right-hand sides: X[count, k], B[count, m], all row major. Singular directions below rcond are
- * left out. Returns 0, or -1 if LAPACK or the memory fails. */
+ * left out. Returns 0, MAT_FAILED or MAT_STARVED. */
 int mat_solve_least(size_t m, size_t k, const double *a, size_t lda, size_t count, const double *b,
                     size_t ldb, double rcond, double *x, size_t ldx);
 

@@ -29,6 +29,7 @@ static FILE *open_source(const char *path, bool regular, char **why) {
     reason = "this is not a regular file";
   FILE *file = reason ? NULL : fdopen(descriptor, "rb");
   if (file) return file;
+  if (!reason && errno == ENOMEM) mem_insist(NULL);
   *why = mem_format("cannot read '%s': %s", path, reason ? reason : strerror(errno));
   if (descriptor >= 0) close(descriptor);
   return NULL;

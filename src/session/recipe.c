@@ -358,9 +358,9 @@ static void write_call(Writer *w, const Call *call) {
   free(arguments);
 }
 
-/* The first `steps` of these rates; NULL where there are none, or no memory. */
+/* The first `steps` of these rates; NULL where there are none. */
 static Array *first_rates(const double *rates, size_t steps) {
-  Array *array = rates ? array_new(1, &steps) : NULL;
+  Array *array = rates ? mem_insist(array_new(1, &steps)) : NULL;
   if (array) memcpy(array->data, rates, steps * sizeof *rates);
   return array;
 }

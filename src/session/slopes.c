@@ -168,7 +168,7 @@ static bool vary_field(Function *f, int number) {
   const Array *field = f->theory->fields[number].value;
   Varied v = {named(&f->theory->fields[number]), array_new(field->rank, field->shape), 0};
   if (!v.array) {
-    eval_fail(f->eval, STATUS_LIMIT, f->node->span, NULL, "not enough memory");
+    eval_starve(f->eval, f->node->span);
     return false;
   }
   memcpy(v.array->data, field->data, field->size * sizeof *field->data);
@@ -251,7 +251,8 @@ static Value *variance(Call *call, Function *f, SolveOptions *options, const Arr
   } else {
     array_drop(numbers);
     array_drop(error);
-    value = eval_fail(eval, status, call->span, NULL, "%s", why ? why : "not enough memory");
+    value =
+        why ? eval_fail(eval, status, call->span, NULL, "%s", why) : eval_starve(eval, call->span);
   }
   free(why);
   return value;

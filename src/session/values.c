@@ -81,8 +81,7 @@ static void evaluate(Dmf *dmf, const Ast *node, const DmfValue *it, DmfValue *ou
   eval.scope = scope;
   Value *value = eval_expression(&eval, node);
   show_errors(&eval, value);
-  if (!dmf->diags.errors && !give(value, out))
-    eval_fail(&eval, STATUS_LIMIT, node->span, NULL, "not enough memory");
+  if (!dmf->diags.errors && !give(value, out)) eval_starve(&eval, node->span);
   session_end(dmf, &eval);
   scope_free(scope);
 }

@@ -84,15 +84,13 @@ bool view_value(Eval *eval, const Ast *node, Value *value) {
   if (!drawable(shown)) return false;
   char *picture = NULL, *why = NULL, *name = ast_source(node);
   size_t length;
-  FILE *out = open_memstream(&picture, &length);
+  FILE *out = mem_stream(&picture, &length);
   bool map = shown->kind == VALUE_ARRAY && shown->array->rank == 2 &&
              is_time(shown, 0) == is_time(shown, 1);
   Item item = {.node = node, .name = name, .value = shown};
   PlotPart part = {.items = &item, .count = 1};
-  bool drawn =
-      out && draw_characters(dmf, &part, out, map ? MAP_LINES : CURVE_LINES, &why) == STATUS_OK;
-  drawn = drawn && !ferror(out);
-  if (out && fclose(out) != 0) drawn = false;
+  bool drawn = draw_characters(dmf, &part, out, map ? MAP_LINES : CURVE_LINES, &why) == STATUS_OK;
+  mem_stream_end(out);
   if (drawn) {
     char *text = caption(eval, node->span, value, shown);
     fprintf(dmf->results, "= %s\n%s", text, picture);

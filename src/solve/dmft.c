@@ -173,7 +173,8 @@ static Replicates collect(Solve *s, FieldId id, int layer, bool pairs, size_t n)
  * of each other. */
 static double *new_moves(const Solve *s, FieldId id) {
   bool kept = s->replicates > 1 && field_has_moves(id, s->sizes);
-  return kept ? mem_block((size_t)(s->replicates + 1) * field_size(id, s->sizes)) : NULL;
+  return kept ? mem_insist(mem_block((size_t)(s->replicates + 1) * field_size(id, s->sizes)))
+              : NULL;
 }
 
 static bool add_moves(const Solve *s, Result *result, FieldId id, int layer, const double *moves) {

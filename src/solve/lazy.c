@@ -167,7 +167,9 @@ static bool diagonalise(Lazy *s) {
   s->U = mem_new(P * P, sizeof *s->U);
   s->lambda = mem_new(P, sizeof *s->lambda);
   for (size_t a = 0; a < P; a++) memcpy(s->U + a * P, s->K + a * z.all, P * sizeof *s->U);
-  if (lapack_eigen(true, 'U', P, s->U, s->lambda)) return false;
+  int failed = lapack_eigen(true, 'U', P, s->U, s->lambda);
+  if (failed < 0) mem_insist(NULL);
+  if (failed) return false;
   double largest = 0;
   for (size_t t = 0; t + 1 < z.steps; t++) largest = fmax(largest, mean_rate(s, t));
   const Update *update = &s->program->update;
@@ -228,6 +230,7 @@ static double *start_root(const Lazy *s, int *rank) {
            p->matrices[k].sigma * p->matrices[k].sigma / p->spaces[p->matrices[k].from].ratio,
            s->kernels.x[k], covariance);
   *rank = mat_root(R, covariance, root);
+  if (*rank == MAT_STARVED) mem_insist(NULL);
   free(covariance);
   return root;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/neurons.h"
 #include "base/memory.h"
+#include "num/linalg.h"
 #include "num/random.h"
 
 #include <math.h>
@@ -33,6 +34,7 @@ static int noise_directions(const Program *p, bool lazy) {
         size_t n = thin_vectors(p, m);
         double *root = mem_new(n * n, sizeof *root);
         int rank = thin_root(p, m, root);
+        if (rank == MAT_STARVED) mem_insist(NULL);
         count += rank > 0 ? rank : 0;
         free(root);
       }

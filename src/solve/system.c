@@ -379,7 +379,7 @@ static bool fill_theory(Solve *s, Result *result, int i) {
   Grouping grouping = pairs ? grouping_of_pairs(s->T, 1) : grouping_of_times(s->T, size);
   double *value = mem_block(n), *error = mem_block(n);
   bool keeps = !p->linear && n <= SCATTER_LARGEST && s->replicates > 1;
-  double *moves = keeps ? mem_block((size_t)(s->replicates + 1) * n) : NULL;
+  double *moves = keeps ? mem_insist(mem_block((size_t)(s->replicates + 1) * n)) : NULL;
   bool fine = value && error;
   if (fine && p->linear) memcpy(value, r.fine[0], n * sizeof *value);
   if (fine && !p->linear) fine = doubt(&r, NULL, NULL, n, &grouping, value, error, moves);

@@ -315,8 +315,8 @@ static Status fill_response(const Trace *r, int matrix, bool x_side, double *res
     for (size_t i = 0; i < R * A; i++) axpy(now, share, rho->L[t] + i * now, rhs + i / A * now);
     memset(L, 0, now * width * sizeof *L);
     for (size_t s = 0; s < met; s++) gather(r, matrix, side, s, now, width, L + s * rows, &own);
-    if (mat_solve_least(now, width, L, width, R, rhs, now, 1e-9, x, width))
-      status = STATUS_NUMERICS;
+    int failed = mat_solve_least(now, width, L, width, R, rhs, now, 1e-9, x, width);
+    if (failed) status = failed == MAT_STARVED ? STATUS_LIMIT : STATUS_NUMERICS;
     for (size_t a = 0; a < R; a++)
       for (size_t s = 0; s < met; s++)
         for (size_t b = 0; b < R * A; b++)

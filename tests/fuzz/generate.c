@@ -15,11 +15,14 @@ enum { STATEMENTS = 12, DEEPEST = 4 };
 static const char preamble[] =
     "dataset d { inputs = [[1, 1, 1, -1], [1, -1, 1, 1]]; targets = [1, -1]; "
     "test_inputs = [[1, 1, 1, 1]]; test_targets = [1] }\n"
+    "dataset dp { inputs = reshape(0..11, 2, 3, 2); targets = [1, -1] }\n"
     "model m { layers = input -> dense(tanh) -> readout; gamma = 2; width = 4 }\n"
     "model m2 { layers = input -> 2 * dense(relu) -> readout; width = 4 }\n"
     "training tr { dataset = d; optimizer = gd(eta = 0.1); steps = 2 }\n"
+    "training tp { dataset = dp; optimizer = gd(eta = 0.1); steps = 2 }\n"
     "th = dmft(m, tr, samples = 64)\nne = simulate(m, tr, ensemble = 2)\n"
-    "function f(x, k = 2) = x*k\nfunction g(x) = g(x)\nfunction fam(a, b = 1) of t, T = a*t/T + b\nactivation act(h, a = 1) = tanh(a*h)\n"
+    "function f(x, k = 2) = x*k\nfunction g(x) = g(x)\nfunction fam(a, b = 1) of t, T = a*t/T + "
+    "b\nactivation act(h, a = 1) = tanh(a*h)\n"
     "loss lo(f, y) = (f - y)^2\n"
     "a1 = [1, 2, 3]; a2 = [[1, 2], [3, 4]]; a3 = zeros(2, 2, 2); e = zeros(0); s = \"str\"; n = "
     "3\n";
@@ -177,15 +180,107 @@ static void expression(Choice *c, int depth) {
   }
 }
 
-/* A statement with expressions in the places of its percent signs, keys in those of its dollars. */
-static void fill(Choice *c, const char *form) {
+/* What a line of a layer computes: each & is again such a thing. */
+static void vector(Choice *c, int depth) {
+  static const char *const simple[] = {
+      "x",         "h",        "W @ x",         "0.5",  "k",    "depth",        "p",
+      "a1",        "W",        "x[-1]",         "h[0]", "h[p]", "positions(x)", "1e9",
+      "bias(0.5)", "codes(x)", "codes(h, 0.1)", "0",    "-1"};
+  static const char *const forms[] = {"W @ (&)",
+                                      "V @ (&)",
+                                      "W' @ (&)",
+                                      "activation(&)",
+                                      "tanh(&)",
+                                      "sqrt(&)",
+                                      "(& + &)",
+                                      "(& * &)",
+                                      "(& - &)",
+                                      "(& / &)",
+                                      "mean(&)",
+                                      "dot(&, &)",
+                                      "gram(&, &)",
+                                      "softmax(&)",
+                                      "softmax(gram(&, &), true)",
+                                      "(&) @ (&)",
+                                      "pooled(&, \"mean\")",
+                                      "flattened(&)",
+                                      "(&)[&]",
+                                      "(if & > 0 then & else &)",
+                                      "layer_normed(&)",
+                                      "attended(&, 2)",
+                                      "exp(&)",
+                                      "(&)^2",
+                                      "%"};
+  const char *form = depth < DEEPEST && pick(c, 3) ? ONE_OF(c, forms) : ONE_OF(c, simple);
   for (; *form; form++)
-    if (*form == '%')
-      expression(c, 0);
-    else if (*form == '$')
-      fputs(name_of(c, 1 << DMF_KEY), c->out);
+    if (*form == '&')
+      vector(c, depth + 1);
+    else if (*form == '%')
+      expression(c, DEEPEST - 1);
     else
       fputc(*form, c->out);
+}
+
+/* A layer of a chain, with an arrow behind it, or none. */
+static void link(Choice *c) {
+  static const char *const links[] = {"",
+                                      "own(tanh) -> ",
+                                      "own(relu, 2) -> ",
+                                      "own(act) -> ",
+                                      "conv(tanh, window = 2) -> ",
+                                      "embed() -> ",
+                                      "embed(sigma_c = 1) -> ",
+                                      "recurrent(tanh) -> ",
+                                      "last -> ",
+                                      "pool(\"mean\") -> ",
+                                      "flatten -> ",
+                                      "layer_norm() -> ",
+                                      "rms_norm() -> ",
+                                      "attention(2) -> ",
+                                      "block(relu) -> ",
+                                      "residual(tanh) -> ",
+                                      "dense(relu, width = 2) -> ",
+                                      "activate(erf) -> ",
+                                      "2 * own(tanh) -> "};
+  fputs(ONE_OF(c, links), c->out);
+}
+
+/* The optimizers and schedules of the language with all that they may be told. */
+static void optimizer(Choice *c, int depth) {
+  static const char *const names[] = {"gd",    "flow",    "momentum", "nesterov", "adam",
+                                      "adamw", "rmsprop", "signum",   "lion",     "normalized",
+                                      "muon",  "sgd",     "online"};
+  static const char *const keys[] = {"eta",   "beta",  "beta1",    "beta2",        "eps",
+                                     "dt",    "batch", "seed",     "weight_decay", "nesterov",
+                                     "other", "exact", "schedule", "fresh"};
+  static const char *const values[] = {"0.1",        "0",    "-1", "0.9",    "1",   "1e300", "0/0",
+                                       "[0.1, 0.2]", "true", "a2", "fam(1)", "act", "\"x\"", "2"};
+  fprintf(c->out, "%s(", ONE_OF(c, names));
+  size_t count = pick(c, 5);
+  for (size_t i = 0; i < count; i++) {
+    fprintf(c->out, i ? ", %s = " : "%s = ",
+            i            ? ONE_OF(c, keys)
+            : pick(c, 4) ? "eta"
+                         : ONE_OF(c, keys));
+    if (depth < 2 && pick(c, 8) == 1)
+      optimizer(c, depth + 1);
+    else
+      fputs(ONE_OF(c, values), c->out);
+  }
+  fputc(')', c->out);
+}
+
+/* A statement in which other things stand in the places of signs: expressions of %, keys of $, what
+ * layers compute of &, layers of a chain of ~, optimizers of !. */
+static void fill(Choice *c, const char *form) {
+  for (; *form; form++) switch (*form) {
+    case '%': expression(c, 0); break;
+    case '$': fputs(name_of(c, 1 << DMF_KEY), c->out); break;
+    case '&': vector(c, 0); break;
+    case '~': link(c); break;
+    case '!': optimizer(c, 0); break;
+    default: fputc(*form, c->out);
+    }
 }
 
 static void statement(Choice *c) {
@@ -209,6 +304,24 @@ static void statement(Choice *c) {
       "model mm { layers = input -> dense(act, $ = %) -> readout; $ = % }; print equations(mm, tr)",
       "training tt { dataset = d; optimizer = %; steps = 2 }; print dmft(m, tt, samples = 64).loss",
       "dataset dd { inputs = %; targets = %; $ = % }",
+      "layer own(activation, k = 1) of x { W = matrix(); V = matrix(width = %); h = &; return & }",
+      "layer own(activation, k = 1) of x { W = matrix($ = %); V = matrix(2); h = &; h = &; return "
+      "& }",
+      "layer own(activation, k = 1) of x { W = matrix(); V = matrix(parts = 2); h = W @ x; for p "
+      "in 0..& { h = & }; return & }",
+      "layer own(activation, k = 1) of x { W = matrix(window = 1); V = matrix(); h = W @ x; for p "
+      "in [1, 2] { h = &; for q in 1..k { h = & } }; return & }",
+      "model mm { layers = input -> ~~own(tanh) -> ~readout; width = 4 }; print simulate(mm, tp, "
+      "ensemble = 2).loss",
+      "model mm { layers = input -> ~~~~readout; width = 4; $ = % }; print simulate(mm, tp, "
+      "ensemble = 2).loss, dmft(mm, tp, samples = 64).f",
+      "model mm { layers = input -> ~~readout; width = 4 }; print ir(mm, tp), equations(mm, tp)",
+      "training tt { dataset = d; optimizer = !; steps = 2 }; print simulate(m, tt, ensemble = "
+      "2).loss",
+      "training tt { dataset = d; optimizer = !; steps = 3 }; print dmft(m2, tt, samples = "
+      "64).loss",
+      "training tt { dataset = dp; optimizer = !; steps = 2; $ = % }; model mm { layers = input -> "
+      "~~readout; width = 4 }; print simulate(mm, tt, ensemble = 2).f[-1]",
       "print sweep(%, n = %)",
       "print sweep(dmft(m, tr, samples = 64).loss, m.$ = %)"};
   fill(c, ONE_OF(c, forms));
