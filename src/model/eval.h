@@ -38,6 +38,7 @@ enum {
   BUILTIN_OPTIMIZER = 64,  /* gives an optimizer */
   BUILTIN_SAYS = 128,      /* declares, and stands so in the recipes of results */
   BUILTIN_AVERAGES = 256,  /* in a layer an average over neurons, also in those of recipes */
+  BUILTIN_DYNAMICS = 8192, /* means something in a system, and stands so in recipes */
   BUILTIN_SETTLED = 512,   /* what it gives has errors of its own, or none */
   BUILTIN_WHOLE = 1024,    /* reads results as a whole: any of their fields */
   BUILTIN_PLACES = 2048,   /* what it gives stands where its arguments stand, along all axes */

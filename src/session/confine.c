@@ -10,7 +10,8 @@ typedef struct Confine {
   const Scope *base;
   const Ast *root;
   const ResultRecipe *recipe;
-  bool body; /* inside a layer or a loss, where names are variables of a symbolic expression */
+  bool body;   /* inside a layer or a loss, where names are variables of a symbolic expression */
+  bool system; /* inside a system, which may have named arrays as well */
 } Confine;
 
 static bool is_own_layer(const Confine *c, const char *name) {
@@ -30,7 +31,7 @@ static bool may_call(const Confine *c, const Ast *callee) {
   if (is_own_layer(c, callee->name)) return !c->body;
   const Binding *known = scope_find(c->base, callee->name);
   int flags = BUILTIN_ELEMENTWISE | BUILTIN_LAYER | BUILTIN_OPTIMIZER | BUILTIN_SAYS |
-              (c->body ? BUILTIN_AVERAGES : 0);
+              (c->body ? BUILTIN_AVERAGES : 0) | (c->system ? BUILTIN_DYNAMICS : 0);
   return known && known->value->kind == VALUE_BUILTIN && known->value->builtin.row->flags & flags;
 }
 
@@ -46,8 +47,9 @@ static bool may_stand(const Confine *c, const Ast *node) {
   case AST_STRING:
   case AST_ARRAY:
   case AST_ARG: return true;
-  case AST_NAME: return !c->body || !is_array(c, node->name);
-  case AST_UNARY: return node->op == '-' || (c->body && node->op == '\'');
+  case AST_NAME: return !c->body || c->system || !is_array(c, node->name);
+  case AST_UNARY:
+    return node->op == '-' || (c->body && node->op == '\'') || (c->system && node->op == AST_NOT);
   case AST_BINARY: return may_join(c, node);
   case AST_INDEX:
   case AST_IF:
@@ -55,6 +57,14 @@ static bool may_stand(const Confine *c, const Ast *node) {
   case AST_ASSIGN:
   case AST_RETURN:
   case AST_PARAM: return c->body;
+  case AST_SLICE:
+  case AST_POPULATION:
+  case AST_MATRIX:
+  case AST_STATE:
+  case AST_UPDATE:
+  case AST_STEP:
+  case AST_OBSERVE:
+  case AST_EXPRESSION: return c->system;
   case AST_ENTRY: return !c->body;
   case AST_CALL: return may_call(c, node->kid[0]);
   default: return false;
@@ -86,11 +96,12 @@ static const Ast *trespass_in_call(const Confine *c, const Ast *node, const char
 }
 
 const Ast *recipe_trespass(const Scope *base, const Script *script, const Result *result) {
-  Confine c = {base, script->root, &result->recipe, false};
+  Confine c = {base, script->root, &result->recipe, false, false};
   const Ast *found = script->root->count ? NULL : script->root;
   for (int i = 0; i < script->root->count && !found; i++) {
     const Ast *node = script->root->kid[i];
-    c.body = node->kind == AST_LAYER || node->kind == AST_LOSS;
+    c.system = node->kind == AST_SYSTEM;
+    c.body = c.system || node->kind == AST_LAYER || node->kind == AST_LOSS;
     if (i + 1 == script->root->count)
       found = trespass_in_call(&c, node, result->kind);
     else

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "model/builtins.h"
 #include "model/declare.h"
+#include "model/system.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -70,6 +71,7 @@ static const char *array_name(Writer *w, const char *wish, Array *array) {
 }
 
 static const char *declaration(Writer *w, const Declared *declared);
+static const char *system_name(Writer *w, const Value *system);
 
 /* The texts joined as a list; they are freed, and so is the list to be. */
 static char *list_of(char **items, size_t count) {
@@ -109,6 +111,7 @@ static char *value_text(Writer *w, const char *name, const Value *value) {
   case VALUE_ARRAY: return list_or_name(w, name, value->array);
   case VALUE_DECLARED: return mem_string(declaration(w, &value->declared));
   case VALUE_OPTIMIZER: return optimizer_text(w, &value->optimizer, true);
+  case VALUE_SYSTEM: return mem_string(system_name(w, value));
   case VALUE_LIST: {
     char **items = mem_new((size_t)value->list.count + 1, sizeof *items);
     for (int i = 0; i < value->list.count; i++)
@@ -343,6 +346,32 @@ static const char *declaration(Writer *w, const Declared *declared) {
   return name;
 }
 
+/* Writes a system: its keys as the values that they have, all else as it stands; gives its name. */
+static const char *system_name(Writer *w, const Value *system) {
+  const Dynamics *d = &system->dynamics;
+  const char **keys = system_keys(system);
+  char *body = mem_string("");
+  for (int i = 0; keys[i]; i++) {
+    char *value = value_text(w, keys[i], d->key[i]);
+    mem_append(&body, "  %s = %s\n", keys[i], value);
+    free(value);
+  }
+  for (int i = 0; i < d->node->count; i++) {
+    const Ast *part = d->node->kid[i];
+    bool key = false;
+    for (int k = 0; keys[k] && part->kind == AST_ASSIGN; k++)
+      key |= strcmp(keys[k], part->name) == 0;
+    if (!key)
+      mem_append(&body, "  %.*s\n", (int)(part->span.end - part->span.begin),
+                 part->span.source->text + part->span.begin);
+  }
+  free(keys);
+  const char *name = take_name(w, d->node->name);
+  mem_append(&w->text, "system %s {\n%s}\n", name, body);
+  free(body);
+  return name;
+}
+
 /* The call */
 
 static void write_call(Writer *w, const Call *call) {
@@ -363,6 +392,64 @@ static Array *first_rates(const double *rates, size_t steps) {
   Array *array = rates ? mem_insist(array_new(1, &steps)) : NULL;
   if (array) memcpy(array->data, rates, steps * sizeof *rates);
   return array;
+}
+
+/* Whether the tree gives something this name. */
+static bool gives(const Ast *node, const char *name) {
+  if (!node) return false;
+  bool own = node->kind != AST_NAME && node->kind != AST_ARG && node->name &&
+             strcmp(node->name, name) == 0;
+  for (int i = 0; i < node->count && !own; i++) own = gives(node->kid[i], name);
+  return own;
+}
+
+/* Whether it has names that are neither of the system nor of the language. */
+static bool is_foreign(const Scope *base, const Ast *node, const Ast *system) {
+  if (!node) return false;
+  if (node->kind == AST_NAME && strcmp(node->name, "t") != 0 && !scope_find(base, node->name) &&
+      !gives(system, node->name))
+    return true;
+  for (int i = 0; i < node->count; i++)
+    if (is_foreign(base, node->kid[i], system)) return true;
+  return false;
+}
+
+/* Whether what was written is what a recipe may say. */
+static bool is_confined(const Dmf *dmf, const char *text, Result *result) {
+  Diags diags = {0};
+  Script *script = NULL;
+  Source *source = source_new("recipe", text, strlen(text));
+  bool sound = script_parse(source, false, &script, &diags) == PARSE_OK &&
+               !recipe_trespass(dmf->base, script, result);
+  script_free(script);
+  source_drop(source);
+  diags_clear(&diags);
+  return sound;
+}
+
+void recipe_write_system(const Call *call, Result *result) {
+  const Dmf *dmf = call->eval->host->self;
+  const Dynamics *d = &call->args[0]->dynamics;
+  Writer w = {
+      .base = dmf->base, .text = mem_string(""), .recipe = &result->recipe, .sayable = true};
+  const char **keys = system_keys(call->args[0]);
+  for (int i = 0; i < d->node->count; i++) {
+    const Ast *part = d->node->kid[i];
+    bool key = false;
+    for (int k = 0; keys[k] && part->kind == AST_ASSIGN; k++)
+      key |= strcmp(keys[k], part->name) == 0;
+    if (!key && is_foreign(dmf->base, part, d->node)) w.sayable = false;
+  }
+  free(keys);
+  write_call(&w, call);
+  if (w.sayable && is_confined(dmf, w.text, result))
+    result->recipe.text = w.text;
+  else {
+    free(w.text);
+    recipe_clear(&result->recipe);
+  }
+  for (int i = 0; i < w.taken_count; i++) free(w.taken[i]);
+  free(w.taken);
 }
 
 void recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe) {

@@ -84,6 +84,23 @@ static void add_equations(Dmf *dmf, const Program *program) {
   free(text);
 }
 
+/* A call in the recipe of a result from a file gives this very result, which has here its origin.
+ */
+static Value *adopt(Call *call, Program *program, SolveOptions options, bool sized) {
+  Result *result = ((Dmf *)call->eval->host->self)->loading;
+  bool fits = !result->origin && strcmp(result->kind, sized ? "simulate" : "dmft") == 0;
+  for (int i = 0; fits && i < program->system->field_count; i++) {
+    const ResultField *own = result_find(result, program->system->fields[i].name, 0);
+    Array shape;
+    shape.rank = solve_system_shape(program, i, (size_t)options.steps, shape.shape);
+    fits = !own || array_same_shape(own->value, &shape);
+  }
+  if (!fits)
+    return eval_error(call->eval, call->span, NULL, "the fields are not those of this call");
+  run_origin(result, program, &options);
+  return value_result(&call->eval->heap, result_keep(result));
+}
+
 static Value *ask(Call *call, bool sized, SolveOptions options) {
   Eval *eval = call->eval;
   int before = eval->diags->errors;
@@ -94,12 +111,16 @@ static Value *ask(Call *call, bool sized, SolveOptions options) {
   solver_surround(eval, &options);
   Dmf *dmf = eval->host->self;
   Value *value;
-  if (!eval->dry)
+  if (dmf->loading)
+    value = adopt(call, program, options, sized);
+  else if (!eval->dry)
     value = solver_run(call, program, sized ? solve_system_networks : solve_system, NULL, options);
   else if (!known)
     value = value_new(&eval->heap, VALUE_UNKNOWN);
   else
     value = placeholders(call, program, &options, sized);
+  if (!eval->dry && !dmf->loading && value->kind == VALUE_RESULT)
+    recipe_write_system(call, value->result);
   if (eval->dry && dmf->lowering) {
     char *text = program_print(program);
     fputs(text, dmf->results);
