@@ -30,11 +30,32 @@ static void mirror(const double *triangle, size_t n, size_t P, double *full) {
       for (size_t a = 0; a <= b; a++) full[a * P + b] = full[b * P + a] = *triangle++;
 }
 
+/* Room for how far replicates are off, where that is kept. */
+static double *new_moves(const Spread *q) {
+  bool kept = spread_runs(q) > 1 && field_has_moves(q->family.id, q->s->z);
+  return kept ? mem_block((size_t)spread_runs(q) * q->family.count) : NULL;
+}
+
+static bool add_moves(const Spread *q, Result *result, double *moves) {
+  size_t P = q->s->z.points, n = q->family.count, all = q->s->z.steps * P * P;
+  int runs = spread_runs(q), layer = q->family.layer;
+  uint64_t seed = q->s->options.seed;
+  if (!moves) return true;
+  if (!q->family.triangle)
+    return field_moves(result, q->family.id, layer, q->s->z, seed, runs, moves, NULL);
+  double *full = mem_block((size_t)runs * all);
+  for (int j = 0; j < runs && full; j++)
+    mirror(moves + (size_t)j * n, q->s->z.steps, P, full + (size_t)j * all);
+  bool fine = full && field_moves(result, q->family.id, layer, q->s->z, seed, runs, full, NULL);
+  free(full);
+  return fine;
+}
+
 static bool fill_variances(const Spread *q, Result *result) {
   size_t n = q->family.count, P = q->s->z.points, steps = q->s->z.steps, all = steps * P * P;
-  double *value = mem_block(2 * n);
+  double *value = mem_block(2 * n), *moves = new_moves(q);
   bool fine = value != NULL;
-  if (fine) spread_variances(q, steps, value, value + n);
+  if (fine) spread_variances(q, steps, value, value + n, moves);
   if (fine && q->family.triangle) {
     double *full = mem_block(2 * all);
     fine = full != NULL;
@@ -45,6 +66,8 @@ static bool fill_variances(const Spread *q, Result *result) {
   } else if (fine) {
     fine = fill(q, result, q->family.id, value, value + n);
   }
+  fine = fine && add_moves(q, result, moves);
+  free(moves);
   free(value);
   return fine;
 }
@@ -415,7 +438,7 @@ static Status vary(Recorded *s, const Sums *sums, size_t n, double *value, doubl
   double *both = mem_block(4 * n);
   Status status = spread_read(&q, s, (Family){.count = 2 * n, .sums = sums}, 0, why);
   if (status == STATUS_OK && !both) status = run_refuse(why, spread_bytes(&q, 0));
-  if (status == STATUS_OK) spread_variances(&q, 1, both, both + 2 * n);
+  if (status == STATUS_OK) spread_variances(&q, 1, both, both + 2 * n, NULL);
   for (size_t i = 0; i < n && status == STATUS_OK; i++) {
     value[i] = both[i];
     error[i] = hypot(both[2 * n + i], 2 * sqrt(fabs(both[i] * both[n + i])));

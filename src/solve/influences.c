@@ -185,9 +185,10 @@ static void compare_runs(const Recorded *s, size_t steps, const double *first, s
 /* Mean over replicates and its error [n], of part[pass][replicate][n] extrapolated over passes; the
  * error of an entry is averaged with those of the others at its time. The numbers [steps, ..] are
  * variances (side 0), or covariances [.., side]. Half of what the last order of the extrapolation
- * contributes is added to the error. */
+ * contributes is added to the error. `moves` [replicate, n], unless NULL, takes how far each is
+ * from the mean, in units of the error. */
 static void combine(const Recorded *s, const double *parts, size_t steps, size_t n, size_t side,
-                    double *value, double *error) {
+                    double *value, double *error, double *moves) {
   int R = s->neurons.replicates;
   if (s->neurons.method == COORDINATES) {
     size_t m = side ? side / steps : 1, others = side ? steps : 1;
@@ -208,6 +209,8 @@ static void combine(const Recorded *s, const double *parts, size_t steps, size_t
     }
     for (int j = 0; j < R; j++) squares += (x[j] - mean) * (x[j] - mean);
     value[i] = mean;
+    for (int j = 0; j < R && R > 1 && moves; j++)
+      moves[(size_t)j * n + i] = (x[j] - mean) / sqrt(R - 1.0);
     if (R > 1) error[i] = sqrt(squares / R / (R - 1)) * run_student(R);
   }
   if (R > 1) run_moderate(steps, n / steps, side ? NULL : value, error);
@@ -248,8 +251,12 @@ Status spread_read(Spread *q, Recorded *s, Family family, size_t side, char **wh
   return fine ? read_family(s, &q->family, take, q, why) : run_refuse(why, bytes);
 }
 
-void spread_variances(const Spread *q, size_t steps, double *value, double *error) {
-  combine(q->s, q->var, steps, q->family.count, 0, value, error);
+int spread_runs(const Spread *q) {
+  return q->s->neurons.method == COORDINATES ? 1 : q->s->neurons.replicates;
+}
+
+void spread_variances(const Spread *q, size_t steps, double *value, double *error, double *moves) {
+  combine(q->s, q->var, steps, q->family.count, 0, value, error, moves);
 }
 
 /* In a run, the inner products of influences. */
@@ -262,7 +269,7 @@ bool spread_covariances(const Spread *x, const Spread *y, double *value, double 
     mat_mul_bt(x->side, y->side, size, 1, x->kept[i], size, y->kept[i], size, 0, parts + i * n,
                y->side);
   }
-  if (parts) combine(s, parts, s->z.steps, n, y->side, value, error);
+  if (parts) combine(s, parts, s->z.steps, n, y->side, value, error, NULL);
   if (parts && x == y) run_symmetrize(x->side, error);
   free(parts);
   return parts != NULL;

@@ -45,7 +45,9 @@ void spread_free(Spread *q);
 /* Of the families and, with the sides of covariances, of these. */
 double spread_bytes(const Spread *q, size_t other);
 /* N Var of the family, [steps, ..], and its error. */
-void spread_variances(const Spread *q, size_t steps, double *value, double *error);
+void spread_variances(const Spread *q, size_t steps, double *value, double *error, double *moves);
+/* How many replicates move: 1 where the runs are not independent. */
+int spread_runs(const Spread *q);
 /* N Cov of what two families kept, value and error [x.side, y.side]. False if memory ran out. */
 bool spread_covariances(const Spread *x, const Spread *y, double *value, double *error);
 
