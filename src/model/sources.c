@@ -173,20 +173,23 @@ Value *builtin_one_hot(Call *call) {
   double classes;
   const Value *labels = call->args[0];
   if (!call_whole(call, 1, 1, 1e6, &classes)) return call_broken(call);
-  if (labels->kind != VALUE_ARRAY || labels->array->rank != 1)
-    return eval_error(call->eval, call->places[0], NULL, "'labels' must be a vector, not %s",
+  int rank = labels->kind == VALUE_ARRAY ? labels->array->rank : 0;
+  if (rank < 1 || rank == ARRAY_MAX_RANK)
+    return eval_error(call->eval, call->places[0], NULL, "'labels' must be an array, not %s",
                       value_describe(labels));
-  size_t shape[] = {labels->array->size, (size_t)classes};
+  size_t shape[ARRAY_MAX_RANK];
+  memcpy(shape, labels->array->shape, (size_t)rank * sizeof *shape);
+  shape[rank] = (size_t)classes;
   const char *why = NULL;
-  Array *array = array_full(2, shape, 0, &why);
-  for (size_t i = 0; array && labels->known && i < shape[0]; i++) {
+  Array *array = array_full(rank + 1, shape, 0, &why);
+  for (size_t i = 0; array && labels->known && i < labels->array->size; i++) {
     double label = labels->array->data[i];
     if (!(label >= 0 && label < classes && label == floor(label))) {
       array_drop(array);
       return eval_error(call->eval, call->places[0], NULL, "labels[%zu] = %g is not one of 0..%g",
                         i, label, classes - 1);
     }
-    array->data[i * shape[1] + (size_t)label] = 1;
+    array->data[i * shape[rank] + (size_t)label] = 1;
   }
   return call_give(call, array, why);
 }
