@@ -135,7 +135,8 @@ static bool patch_gram(Chain *chain, const LayerMatrix *m, Array **vectors, Arra
 
 static bool same_window(const LayerMatrix *a, const LayerMatrix *b) {
   return a->window == b->window &&
-         (!a->window || (a->stride == b->stride && a->circular == b->circular));
+         (!a->window ||
+          (a->stride == b->stride && a->circular == b->circular && a->dilation == b->dilation));
 }
 
 /* The variable of the inputs for a matrix with this window; INPUTS after reporting. */
@@ -637,12 +638,49 @@ static int lower_position(Chain *chain, const LayerStep *step, int x) {
   return placed(chain, emit_rows(p, name, row_map_one(count, step->position), x), single, false);
 }
 
-static int lower_pool(Chain *chain, int x) {
+/* The largest of variables of one population, neuron by neuron. */
+static int largest(Chain *chain, int count, const int *src) {
   Program *p = chain->p;
-  if (grid_size(chain->grids[x]) == 1) return x;
+  int most = src[0];
+  for (int done = 1; done < count;) {
+    int args[OP_MAX_ARGS - 1] = {most}, n = 1;
+    const Expr *e = expr_arg(p->pool, 0);
+    for (; n < OP_MAX_ARGS - 1 && done < count; n++) {
+      args[n] = src[done++];
+      e = expr_call(p->pool, PRIM_MAX, e, expr_arg(p->pool, n), NULL);
+    }
+    most = emit_map(p, mem_format("x%d", ++chain->maps), e, n, args);
+  }
+  return most;
+}
+
+static int lower_largest(Chain *chain, Grid grid, int window, int stride, int x) {
+  Program *p = chain->p;
+  int taps = grid_taps(grid, window), *pixels = mem_new((size_t)taps, sizeof *pixels);
+  for (int tap = 0; tap < taps; tap++)
+    pixels[tap] = emit_rows(p, mem_format("%s.%d", p->variables[x].name, tap),
+                            row_map_pixel(grid, window, stride, tap), x);
+  int most = largest(chain, taps, pixels);
+  free(pixels);
+  return most;
+}
+
+/* All positions are one window on a line of them. */
+static int lower_pool(Chain *chain, const LayerStep *step, int x) {
+  Program *p = chain->p;
+  Grid grid = chain->grids[x];
+  if (chain->joined[x] || grid_size(grid) == 1) return x;
+  if (!step->window) grid = (Grid){1, grid_size(grid), false};
+  int window = step->window ? step->window : grid.width, stride = step->window ? step->stride : 1;
+  Grid out = grid_pooled(grid, window, stride);
+  if (grid_size(out) == 0) {
+    refuse(chain, STATUS_SCRIPT, NULL, "a window of %d does not fit into %d x %d positions", window,
+           grid.height, grid.width);
+    return 0;
+  }
+  if (step->most) return placed(chain, lower_largest(chain, grid, window, stride, x), out, false);
   char *name = mem_format("%s.m", p->variables[x].name);
-  return placed(chain, emit_rows(p, name, row_map_mean(grid_size(chain->grids[x])), x), single,
-                false);
+  return placed(chain, emit_rows(p, name, row_map_mean(grid, window, stride), x), out, false);
 }
 
 /* The same rows, which the next matrix takes together. */
@@ -710,7 +748,7 @@ static void lower_layer(Chain *chain, const Layer *layer) {
     case STEP_BIAS: *out = lower_bias(chain, step); break;
     case STEP_CODES: *out = lower_codes(chain, step, x); break;
     case STEP_MAP: *out = lower_map(chain, step, at, i + 1); break;
-    case STEP_POOL: *out = lower_pool(chain, x); break;
+    case STEP_POOL: *out = lower_pool(chain, step, x); break;
     case STEP_FLATTEN: *out = lower_flatten(chain, x); break;
     case STEP_DROP: *out = lower_drop(chain, step->share, x); break;
     }

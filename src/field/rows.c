@@ -44,11 +44,33 @@ void row_map_clear(RowMap *map) {
   free(map->back);
 }
 
-RowMap row_map_mean(int positions) {
-  RowMap map = row_map_new(1, positions, positions, mem_string("averaged over p"),
-                           mem_format("/ %d at every p", positions));
-  begin_row(&map, 0);
-  for (int q = 0; q < positions; q++) put_entry(&map, 0, q, 1.0 / positions);
+/* Where pixel `tap` of window p lies. */
+static int pooled_pixel(Grid grid, int window, int stride, int tap, int p) {
+  int across = grid_pooled(grid, window, stride).width, i = p / across, j = p % across;
+  int di = grid.plane ? tap / window : 0, dj = tap % window;
+  return (i * stride + di) * grid.width + j * stride + dj;
+}
+
+RowMap row_map_mean(Grid grid, int window, int stride) {
+  int count = grid_size(grid_pooled(grid, window, stride)), taps = grid_taps(grid, window);
+  RowMap map = row_map_new(count, grid_size(grid), count * taps, mem_string("averaged over p"),
+                           mem_format("/ %d at every p", taps));
+  for (int p = 0; p < count; p++) {
+    begin_row(&map, p);
+    for (int tap = 0; tap < taps; tap++)
+      put_entry(&map, p, pooled_pixel(grid, window, stride, tap, p), 1.0 / taps);
+  }
+  return map;
+}
+
+RowMap row_map_pixel(Grid grid, int window, int stride, int tap) {
+  int count = grid_size(grid_pooled(grid, window, stride));
+  RowMap map = row_map_new(count, grid_size(grid), count, mem_format("pixel %d of window p", tap),
+                           mem_format("put at pixel %d of window p", tap));
+  for (int p = 0; p < count; p++) {
+    begin_row(&map, p);
+    put_entry(&map, p, pooled_pixel(grid, window, stride, tap, p), 1);
+  }
   return map;
 }
 
@@ -80,7 +102,8 @@ static int wrapped(int i, int length, bool circular) {
 int grid_seen(Grid grid, const LayerMatrix *m, int tap, int p) {
   Grid out = grid_strided(grid, m->stride);
   int first = -((m->window - 1) / 2), i = p / out.width, j = p % out.width;
-  int di = grid.plane ? first + tap / m->window : 0, dj = first + tap % m->window;
+  int di = grid.plane ? (first + tap / m->window) * m->dilation : 0,
+      dj = (first + tap % m->window) * m->dilation;
   int y = wrapped(i * (grid.plane ? m->stride : 1) + di, grid.height, m->circular);
   int x = wrapped(j * m->stride + dj, grid.width, m->circular);
   return y < 0 || x < 0 ? -1 : y * grid.width + x;
@@ -88,7 +111,8 @@ int grid_seen(Grid grid, const LayerMatrix *m, int tap, int p) {
 
 /* "at 2 p + 1", or "at p + (-1, 0)". */
 static char *tap_text(Grid grid, const LayerMatrix *m, int tap) {
-  int first = -((m->window - 1) / 2), di = first + tap / m->window, dj = first + tap % m->window;
+  int first = -((m->window - 1) / 2), di = (first + tap / m->window) * m->dilation,
+      dj = (first + tap % m->window) * m->dilation;
   char *at = m->stride > 1 ? mem_format("at %d p", m->stride) : mem_string("at p"), *text;
   if (grid.plane)
     text = di || dj ? mem_format("%s + (%d, %d)", at, di, dj) : mem_string(at);

@@ -14,8 +14,10 @@ int grid_seen(Grid grid, const LayerMatrix *m, int tap, int p);
 
 /* The rows that pixel `tap` of a window sees; no entries where it lies outside everywhere. */
 RowMap row_map_seen(Grid grid, const LayerMatrix *m, int tap);
-/* The mean of all positions. */
-RowMap row_map_mean(int positions);
+/* The mean over each of the windows that fit. */
+RowMap row_map_mean(Grid grid, int window, int stride);
+/* Pixel `tap` of each. */
+RowMap row_map_pixel(Grid grid, int window, int stride, int tap);
 /* The single row at every one of the positions. */
 RowMap row_map_spread(int positions);
 /* Position q alone. */

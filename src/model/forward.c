@@ -49,8 +49,9 @@ static Grid grid_of_step(const Forward *f, const LayerStep *step, const Grid *gr
   case STEP_BATCH:
   case STEP_BLEND:
   case STEP_DROP: return grids[step->source];
-  case STEP_BIAS:
   case STEP_POOL:
+    return step->window ? grid_pooled(grids[step->source], step->window, step->stride) : single;
+  case STEP_BIAS:
   case STEP_AT:
   case STEP_FLATTEN: break;
   }
@@ -199,11 +200,12 @@ static bool window_of(Call *call, LayerMatrix *matrix) {
                  padding->string);
     return false;
   }
-  return pixels(call, 3, &matrix->window) & pixels(call, 5, &matrix->stride);
+  return pixels(call, 3, &matrix->window) & pixels(call, 5, &matrix->stride) &
+         pixels(call, argument_of(call, "dilation"), &matrix->dilation);
 }
 
 Value *builtin_matrix(Call *call) {
-  LayerMatrix matrix = {.stride = 1, .parts = 1};
+  LayerMatrix matrix = {.stride = 1, .dilation = 1, .parts = 1};
   if (!forward_of(call) || !weights_of(call, 0, &matrix.sigma, &matrix.rate) ||
       !window_of(call, &matrix) || !ratio_of(call, &matrix.ratio) ||
       !pixels(call, argument_of(call, "parts"), &matrix.parts))
@@ -458,16 +460,31 @@ static Value *step_from(Call *call, LayerStep step) {
   return variable(eval, layer_step(&f->layer, step));
 }
 
+static bool is_zero(const Value *value) {
+  return value->kind == VALUE_NUMBER && value->known && value->number == 0;
+}
+
+/* The window, 0 for all positions, and the stride, which is the window if it is 0. */
+static bool pooling_window(Call *call, LayerStep *step) {
+  step->window = step->stride = 0;
+  if (is_zero(call->args[2])) return true;
+  if (!pixels(call, 2, &step->window)) return false;
+  step->stride = step->window;
+  return is_zero(call->args[3]) || pixels(call, 3, &step->stride);
+}
+
 Value *builtin_pooled(Call *call) {
-  static const char *const kinds[] = {"mean", NULL};
+  static const char *const kinds[] = {"mean", "max", NULL};
   const Value *kind = call->args[1];
   const char *name, *word = kind->kind == VALUE_STRING ? kind->string : NULL;
   Span place = origin(call, 1, &name);
-  if (word && strcmp(word, "mean") == 0) return step_from(call, (LayerStep){.kind = STEP_POOL});
-  if (word)
+  LayerStep step = {.kind = STEP_POOL, .most = word && strcmp(word, "max") == 0};
+  if (!word)
+    return eval_error(call->eval, place, "\"mean\" or \"max\"", "'%s' must be a string, not %s",
+                      name, value_describe(kind));
+  if (!step.most && strcmp(word, "mean") != 0)
     return eval_unknown(call->eval, place, word, kinds, "unknown %s of pooling '%s'", name, word);
-  return eval_error(call->eval, place, "\"mean\"", "'%s' must be a string, not %s", name,
-                    value_describe(kind));
+  return pooling_window(call, &step) ? step_from(call, step) : call_broken(call);
 }
 
 Value *builtin_batch_mean(Call *call) { return step_from(call, (LayerStep){.kind = STEP_BATCH}); }

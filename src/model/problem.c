@@ -19,6 +19,13 @@ Grid grid_strided(Grid grid, int stride) {
   return out;
 }
 
+Grid grid_pooled(Grid grid, int window, int stride) {
+  Grid out = grid;
+  if (grid.plane) out.height = grid.height < window ? 0 : (grid.height - window) / stride + 1;
+  out.width = grid.width < window ? 0 : (grid.width - window) / stride + 1;
+  return out;
+}
+
 Grid grid_of_inputs(const Array *inputs) {
   if (inputs->rank == 3) return (Grid){1, (int)inputs->shape[1], false};
   if (inputs->rank == 4) return (Grid){(int)inputs->shape[1], (int)inputs->shape[2], true};

@@ -19,6 +19,8 @@ typedef struct Grid {
 int grid_size(Grid grid);
 /* The positions on which a window stands. */
 Grid grid_strided(Grid grid, int stride);
+/* The positions of windows that lie inside, every stride-th; none where a window does not fit. */
+Grid grid_pooled(Grid grid, int window, int stride);
 /* Those of inputs [points, D], [points, positions, channels] or [points, height, width, channels].
  */
 Grid grid_of_inputs(const Array *inputs);
@@ -36,7 +38,7 @@ typedef enum StepKind {
   STEP_SOFTMAX, /* of a table, along its last axis */
   STEP_BLEND,   /* positions of a variable mixed by a table: sum_q A_pq x_q */
   STEP_BATCH,   /* the mean over the training points and positions, at every point and position */
-  STEP_POOL,    /* the mean over positions */
+  STEP_POOL,    /* the mean, or the largest, over positions, or over those of windows */
   STEP_AT,      /* one position */
   STEP_DROP,    /* without a share of its neurons, drawn at every step, at training points */
   STEP_FLATTEN  /* all positions together: what acts next has weights for each of them */
@@ -50,6 +52,9 @@ typedef struct LayerStep {
   int position; /* STEP_AT */
   bool causal;  /* STEP_SOFTMAX: position p sees positions up to p */
   double share; /* STEP_DROP: of the neurons that are left out, below 1 */
+  bool most;    /* STEP_POOL: the largest, of each neuron */
+  int window;   /* STEP_POOL: pixels on a side, 0 for all positions */
+  int stride;   /* STEP_POOL, of its windows */
   const Expr *expr; /* STEP_MAP: argument i stands for variable i */
 } LayerStep;
 
@@ -63,7 +68,7 @@ typedef struct LayerMatrix {
   int parts; /* it is one of so many that act as one matrix on all that they act on together */
   /* of a convolution: pixels on a side of the window, 0 for a matrix on whole vectors; it is
    * centred on every stride-th position, and what lies outside comes from the other side or is 0 */
-  int window, stride;
+  int window, stride, dilation; /* pixels of the window are `dilation` apart */
   bool circular;
 } LayerMatrix;
 

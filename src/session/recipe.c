@@ -186,9 +186,10 @@ static char *weights(const char *maker, const char *first, const LayerMatrix *ma
     mem_append(&text, ", width = %s)", ratio);
     free(ratio);
   }
-  if (matrix->parts > 1) {
+  if (matrix->parts > 1 || matrix->dilation > 1) {
     text[strlen(text) - 1] = 0;
-    mem_append(&text, ", parts = %d)", matrix->parts);
+    mem_append(&text, ", parts = %d, dilation = %d)", matrix->parts,
+               matrix->dilation > 1 ? matrix->dilation : 1);
   }
   free(sigma);
   free(rate);
@@ -214,6 +215,13 @@ static char *product(const LayerWriter *l, const LayerStep *step) {
   free(number);
   free(front);
   return text;
+}
+
+/* To be freed. */
+static char *pooling(const LayerStep *step, const char *source) {
+  const char *kind = step->most ? "max" : "mean";
+  if (!step->window) return mem_format("pooled(%s, \"%s\")", source, kind);
+  return mem_format("pooled(%s, \"%s\", %d, %d)", source, kind, step->window, step->stride);
 }
 
 static void write_step(LayerWriter *l, const char *name, const LayerStep *step) {
@@ -250,7 +258,7 @@ static void write_step(LayerWriter *l, const char *name, const LayerStep *step) 
   case STEP_BLEND: add_line(l, name, mem_format("%s @ %s", source, l->names[step->other])); break;
   case STEP_BATCH: add_line(l, name, mem_format("batch_mean(%s)", source)); break;
   case STEP_AT: add_line(l, name, mem_format("%s[%d]", source, step->position)); break;
-  case STEP_POOL: add_line(l, name, mem_format("pooled(%s)", source)); break;
+  case STEP_POOL: add_line(l, name, pooling(step, source)); break;
   case STEP_DROP: add_line(l, name, mem_format("dropped(%s, %.17g)", source, step->share)); break;
   case STEP_FLATTEN: add_line(l, name, mem_format("flattened(%s)", source)); break;
   }

@@ -122,6 +122,10 @@ static const Row rows[] = {
       {"stride", "2"},
       {"width", "3"}},
      NULL},
+    {"matrix",
+     WEIGHTS IMAGE("own()"),
+     {{"window", "3"}, {"padding", "\"zero\""}, {"dilation", "2"}},
+     NULL},
     {"bias",
      SHIFT ASK("own()"),
      {{"sigma", "2"}, {"rate", "3"}, {"train", "true"}},
@@ -151,8 +155,20 @@ static const Row rows[] = {
      "layer own() of x {\n return %s\n}\n"
      "print ir(net with { layers = input -> conv(tanh) -> own() -> readout }, fit with { dataset = "
      "i })",
-     {{"x", "x"}, {"kind", "\"mean\""}},
-     NULL},
+     {{"x", "x"}, {"kind", "\"max\""}},
+     "max("},
+    {"pooled",
+     "layer own() of x {\n return %s\n}\n"
+     "print ir(net with { layers = input -> conv(tanh) -> own() -> flatten -> readout }, fit with "
+     "{ "
+     "dataset = i })",
+     {{"x", "x"}, {"kind", "\"mean\""}, {"window", "2"}, {"stride", "1"}},
+     "averaged over p"},
+    {"pool",
+     "print ir(net with { layers = input -> conv(tanh) -> %s -> flatten -> readout }, fit with { "
+     "dataset = i })",
+     {{"kind", "\"max\""}, {"window", "2"}, {"stride", "1"}},
+     "max("},
     {"readout",
      "print ir(net with { layers = input -> dense(linear) -> %s }, fit)",
      {{"sigma_w", "2"}, {"train", "true"}, {"rate", "3"}},
@@ -198,6 +214,7 @@ static const Row rows[] = {
       {"rate", "5"},
       {"width", "7"}},
      "N(0, 9), trained at rate 5"},
+    {"conv", IMAGE("%s"), {{"activation", "tanh"}, {"dilation", "2"}}, NULL},
     {"conv", IMAGE("%s"), {{"activation", "tanh"}, {"train", "false"}, {"rate", "5"}}, "frozen"},
     {"recurrent",
      WORDS("%s"),
@@ -392,12 +409,6 @@ static const Row rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
-/* What has one value only, its default. */
-static bool settled(const char *name, const char *argument) {
-  bool pool = !strcmp(name, "pooled") || !strcmp(name, "pool");
-  return pool && !strcmp(argument, "kind");
-}
-
 /* ---- signatures ---- */
 
 typedef struct Signature {
@@ -508,8 +519,7 @@ static void try_row(const Row *row, const Signature *s, bool matters[MOST]) {
     for (int k = 0; k < s->count; k++) {
       if (strcmp(s->name[k], row->arguments[i][0]) != 0 || matters[k]) continue;
       char *without = s->optional[k] ? outcome(row, true, i) : NULL;
-      matters[k] = !s->optional[k] || settled(row->name, s->name[k]) || !without ||
-                   (named && strcmp(named, without) != 0);
+      matters[k] = !s->optional[k] || !without || (named && strcmp(named, without) != 0);
       free(without);
     }
   free(named);
