@@ -395,9 +395,9 @@ static bool mentions(const char *usage, const char *name) {
   return false;
 }
 
-/* The calls that take an argument of this name: all that is known of a few, of many the names. */
-static bool put_calls(Dmf *dmf, FILE *out, const char *name) {
-  enum { MOST = 12 };
+/* The calls that take an argument of this name: all that is known of at most so many, else their
+ * names. */
+static bool put_calls(Dmf *dmf, FILE *out, const char *name, int most) {
   const char *names = "";
   int count = 0;
   for (int i = 0; i < dmf->topic_count; i++) {
@@ -405,11 +405,11 @@ static bool put_calls(Dmf *dmf, FILE *out, const char *name) {
     if (topic->kind != DMF_FUNCTION || !mentions(strchr(topic->usage, '('), name)) continue;
     names = arena_format(dmf->topic_arena, "%s%s%s", names, count++ ? ", " : "", topic->name);
   }
-  if (count > MOST) {
+  if (count > most) {
     fprintf(out, "%s  -- argument of\n", name);
     text_wrap(out, names, 4, help_columns(dmf));
   }
-  for (int i = 0; i < dmf->topic_count && count <= MOST; i++)
+  for (int i = 0; i < dmf->topic_count && count <= most; i++)
     if (dmf->topics[i].kind == DMF_FUNCTION && mentions(strchr(dmf->topics[i].usage, '('), name))
       put_topic(out, &dmf->topics[i], help_columns(dmf));
   return count > 0;
@@ -422,10 +422,11 @@ static bool put_name(Dmf *dmf, FILE *out, const char *name) {
     put_topic(out, &dmf->topics[i], help_columns(dmf));
     found = true;
   }
+  enum { FEW = 8 };
   for (int i = 0; i < dmf->topic_count; i++)
     if (dmf->topics[i].kind == DMF_ARGUMENT && strcmp(dmf->topics[i].name, name) == 0)
-      return put_calls(dmf, out, name) || found;
-  return found || put_calls(dmf, out, name);
+      return put_calls(dmf, out, name, 0) || found;
+  return found || put_calls(dmf, out, name, FEW);
 }
 
 char *dmf_help(Dmf *dmf, const char *name) {
