@@ -440,9 +440,7 @@ static int rest(Tail *k, const char *name, int like) {
   return state(k, name, all_equal(k, "0", rows_of(k->p, like), 1, 0));
 }
 
-/* Whether weights learn along gradients and all at one rate: the tangent kernel knows their norm.
- */
-static bool tangent_is_norm(const Program *p) {
+bool tangent_is_norm(const Program *p) {
   for (int i = 0; i < p->matrix_count; i++) {
     const Matrix *m = &p->matrices[i];
     if (m->rate != 0 && m->x >= 0 && (m->learns != m->y || m->decay < 1 || m->decay > 1))

@@ -318,6 +318,9 @@ int stages_of(const Program *program, int parts);
 bool update_remembers(const Update *update);
 /* Whether the gradients of a step are scaled by their norm. */
 bool update_scales(const Update *update);
+/* Whether weights learn along gradients and all at one rate: the tangent kernel knows their norm.
+ */
+bool tangent_is_norm(const Program *program);
 /* Whether weights move by psi of their own history, those between populations unless polar. */
 bool is_entrywise(const Program *program);
 /* Whether all of them move along gradients, present and past. */

@@ -730,11 +730,12 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
       (solve_is_lazy(program, options) || options->closure != CLOSURE_FULL))
     return "where neurons are left out at random kernels are others at every step: only the full "
            "theory follows them; take it at a small gamma";
-  if (update_scales(update) &&
-      (solve_is_lazy(program, options) || options->closure == CLOSURE_PERTURBATIVE))
-    return "the lazy limit and the expansion around it are solved for gradients as they are, not "
-           "for "
-           "clipped or normalized ones; take the full theory at a small gamma";
+  if (update_scales(update) && options->closure == CLOSURE_PERTURBATIVE)
+    return "the expansion in gamma is written for gradients as they are, not for clipped or "
+           "normalized ones";
+  if (update_scales(update) && solve_is_lazy(program, options) && !tangent_is_norm(program))
+    return "the lazy limit knows the norm of the gradient from the tangent kernel alone, where all "
+           "matrices have one rate and learn by backprop";
   if ((solve_is_lazy(program, options) || options->closure != CLOSURE_FULL) &&
       program_reuses(program))
     return "where a matrix acts more than once only the full theory is there; take it at a small "

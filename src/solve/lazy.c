@@ -82,6 +82,17 @@ static double loss_at(Lazy *s, bool test, const double *f) {
   return loss;
 }
 
+/* The factor of the force F [P, C] under a norm sqrt(F' K F) of the gradient. */
+static double scale_of(const Lazy *s, const double *force) {
+  Sizes z = s->sizes;
+  const Update *update = &s->program->update;
+  double square = 1e-300;
+  for (size_t a = 0; a < z.points; a++)
+    for (size_t b = 0; b < z.points; b++)
+      square += s->K[a * z.all + b] * dot(z.outputs, force + a * z.outputs, force + b * z.outputs);
+  return update->normalized ? 1 / sqrt(square) : fmin(1, update->clip / sqrt(square));
+}
+
 /* One move of c[P, C] and its velocity from where f is now, which they take to `next`. */
 static void move_on(Lazy *s, Instant now, const double *f, double *c, double *v, double *next) {
   Sizes z = s->sizes;
@@ -93,6 +104,10 @@ static void move_on(Lazy *s, Instant now, const double *f, double *c, double *v,
   for (size_t i = 0; i < n; i++) {
     size_t mu = i / z.outputs;
     force[i] *= weight ? weight[(size_t)now.t * z.points + mu] : 1 / (double)z.points;
+  }
+  double scale = update_scales(&s->program->update) ? scale_of(s, force) : 1;
+  for (size_t i = 0; i < n; i++) {
+    force[i] *= scale;
     v[i] = move.beta * v[i] + force[i];
     c[i] += move.push * v[i] + move.pull * force[i];
   }
@@ -174,14 +189,15 @@ static bool diagonalise(Lazy *s) {
   for (size_t t = 0; t + 1 < z.steps; t++) largest = fmax(largest, mean_rate(s, t));
   const Update *update = &s->program->update;
   bool stable = largest * s->c * s->lambda[P - 1] < 2 && !update->weight && update->momentum == 0;
-  if (update->flow || stable) s->limit = mem_new(z.all * z.outputs, sizeof *s->limit);
+  if (!update_scales(update) && (update->flow || stable))
+    s->limit = mem_new(z.all * z.outputs, sizeof *s->limit);
   return true;
 }
 
 /* f at all times from s->start. Returns the step at which it diverges, or -1. */
 static int trace(Lazy *s) {
   Sizes z = s->sizes;
-  bool solved = s->linear && s->program->update.flow;
+  bool solved = s->linear && s->program->update.flow && !update_scales(&s->program->update);
   double tau = 0;
   if (s->limit) spectral(s, INFINITY, s->limit);
   for (size_t t = 0; solved && t < z.steps; t++) {
@@ -507,8 +523,9 @@ const char *solve_lacks_limit(const Result *theory) {
   double c;
   const Program *p = origin->program;
   if (!is_linear_loss(p, &c)) return "it is known for losses with Delta linear in f, such as mse";
-  if (p->update.momentum > 0 || p->update.weight)
-    return "it is known for gradient descent on all points, without momentum";
+  if (p->update.momentum > 0 || p->update.weight || update_scales(&p->update))
+    return "it is known for gradient descent on all points, without momentum, by gradients as they "
+           "are";
   return "the learning rate is unstable, and f has no limit";
 }
 
