@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Where data come from: random points, files, and the usual preparations. */
 #include "model/builtins.h"
+#include "base/memory.h"
+#include "base/work.h"
+#include "num/arrayfail.h"
+#include "num/linalg.h"
 #include "num/random.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Random points */
@@ -46,9 +51,49 @@ static size_t scale_rows(Array *array) {
   return rows;
 }
 
+/* To 1e-10 of its largest entry, as where eigenvalues are taken. */
+static bool is_symmetric(const Array *c) {
+  size_t n = c->rank == 2 ? c->shape[0] : 0;
+  double largest = 0, apart = 0;
+  if (!n || c->shape[1] != n) return false;
+  for (size_t i = 0; i < n * n; i++) {
+    largest = fmax(largest, fabs(c->data[i]));
+    apart = fmax(apart, fabs(c->data[i] - c->data[i % n * n + i / n]));
+  }
+  return apart <= 1e-10 * largest;
+}
+
+/* The rows of `points` times a root of the covariance [dim, dim]; NULL after reporting. */
+static Array *correlated(Call *call, int i, const Array *points, const char **why) {
+  const Value *value = call->args[i];
+  size_t P = points->shape[0], n = points->shape[1];
+  bool fits =
+      value->kind == VALUE_ARRAY && is_symmetric(value->array) && value->array->shape[0] == n;
+  if (fits && !array_affords((double)n * (double)n * (double)(n + P) / WORK_PRODUCTS, why))
+    return NULL;
+  double *root = fits ? mem_block(n * n) : NULL;
+  int rank = root ? mat_root(n, value->array->data, root) : -1;
+  Array *array = rank >= 0 ? array_full(2, points->shape, 0, why) : NULL;
+  if (array)
+    mat_mul_bt(P, n, (size_t)rank, 1, points->data, n, root, n, 0, array->data, n);
+  else if (rank < 0)
+    eval_error(call->eval, call->places[i], NULL,
+               "'covariance' must be symmetric and positive semidefinite, [%zu, %zu], as many as "
+               "there are dimensions",
+               n, n);
+  free(root);
+  return array;
+}
+
 Value *builtin_gaussian(Call *call) {
   const char *why = NULL;
   Array *array = normal_points(call, RANDOM_GAUSSIAN, &why);
+  if (array && call->args[4]->kind != VALUE_NONE) {
+    Array *plain = array;
+    bool vague = !call->args[4]->known || call->args[4]->kind == VALUE_UNKNOWN;
+    array = vague ? array_keep(plain) : correlated(call, 4, plain, &why);
+    array_drop(plain);
+  }
   return array || why ? call_give(call, array, why) : call_broken(call);
 }
 
