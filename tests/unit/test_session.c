@@ -468,14 +468,22 @@ static void watch(void *sink, const char *stage, int done, int total) {
   if (w->dmf && done >= (w->at ? w->at : total / 2)) dmf_interrupt(w->dmf);
 }
 
+/* A session of this configuration, on one thread, whose progress is watched. */
+static void begin_watched(Bench *b, Watch *w, DmfConfig config) {
+  begin(b, false);
+  dmf_close(b->dmf);
+  config.results = b->out;
+  config.diagnostics = b->err;
+  config.progress = watch;
+  config.sink = w;
+  config.threads = 1;
+  b->dmf = dmf_open(&config);
+}
+
 static void progress(void) {
   Bench b;
   Watch w = {0};
-  begin(&b, false);
-  dmf_close(b.dmf);
-  DmfConfig config = {
-      .results = b.out, .diagnostics = b.err, .progress = watch, .sink = &w, .threads = 1};
-  b.dmf = dmf_open(&config);
+  begin_watched(&b, &w, (DmfConfig){0});
   const char *script = "dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }\n"
                        "model net { layers = input -> dense(tanh) -> readout }\n"
                        "training fit { dataset = d; optimizer = gd(0.1); steps = 5 }\n"
@@ -497,15 +505,8 @@ static void progress(void) {
 static void partial(void) {
   Bench b;
   Watch w = {0};
-  begin(&b, true);
-  dmf_close(b.dmf);
-  DmfConfig config = {.results = b.out,
-                      .diagnostics = b.err,
-                      .progress = watch,
-                      .sink = &w,
-                      .threads = 1,
-                      .interactive = true};
-  b.dmf = w.dmf = dmf_open(&config);
+  begin_watched(&b, &w, (DmfConfig){.interactive = true});
+  w.dmf = b.dmf;
   CHECK(run(&b, "dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }\n"
                 "model net { layers = input -> dense(tanh) -> readout; width = 8 }\n"
                 "training fit { dataset = d; optimizer = gd(0.1); steps = 5 }") == DMF_OK);
@@ -534,15 +535,7 @@ static bool warned(Bench *b, Watch *w, int at, const char *text, const char *of)
 static void partial_theory(void) {
   Bench b;
   Watch w = {0};
-  begin(&b, true);
-  dmf_close(b.dmf);
-  DmfConfig config = {.results = b.out,
-                      .diagnostics = b.err,
-                      .progress = watch,
-                      .sink = &w,
-                      .threads = 1,
-                      .interactive = true};
-  b.dmf = dmf_open(&config);
+  begin_watched(&b, &w, (DmfConfig){.interactive = true});
   CHECK(run(&b, "dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }\n"
                 "model net { layers = input -> 2 * dense(tanh) -> readout }\n"
                 "model linear_net { layers = input -> 2 * dense(linear) -> readout }\n"
@@ -585,15 +578,8 @@ static void partial_theory(void) {
 static void partial_script(void) {
   Bench b;
   Watch w = {.at = 36};
-  begin(&b, false);
-  dmf_close(b.dmf);
-  DmfConfig config = {.results = b.out,
-                      .diagnostics = b.err,
-                      .progress = watch,
-                      .sink = &w,
-                      .threads = 1,
-                      .partial = true};
-  b.dmf = w.dmf = dmf_open(&config);
+  begin_watched(&b, &w, (DmfConfig){.partial = true});
+  w.dmf = b.dmf;
   const char *script = "dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }\n"
                        "model net { layers = input -> dense(tanh) -> readout }\n"
                        "training fit { dataset = d; optimizer = gd(0.1); steps = 5 }\n"
@@ -617,11 +603,7 @@ static void partial_script(void) {
 static void comparing(void) {
   Bench b;
   Watch w = {0};
-  begin(&b, false);
-  dmf_close(b.dmf);
-  DmfConfig config = {
-      .results = b.out, .diagnostics = b.err, .progress = watch, .sink = &w, .threads = 1};
-  b.dmf = dmf_open(&config);
+  begin_watched(&b, &w, (DmfConfig){0});
   CHECK(run(&b, "dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }\n"
                 "model net { layers = input -> dense(linear) -> readout; width = 8 }\n"
                 "training fit { dataset = d; optimizer = gd(0.1); steps = 2 }\n"
