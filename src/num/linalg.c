@@ -10,11 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* OpenBLAS for processors with vectors of eight has kernels of its own for inner products of up to a
+ * million multiplications, which turn rows into columns on their way. */
+static bool blas_pays(size_t m, size_t n, size_t k) {
+  static const char *const wide[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
+  const char *core = openblas_get_corename();
+  bool has = false;
+  for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) has = has || strcmp(core, wide[i]) == 0;
+  return has && m >= 4 && m * n * k <= 1000000;
+}
+
 static double product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k,
                       double alpha, const double *a, size_t lda, const double *b, size_t ldb,
                       double beta, double *c, size_t ldc) {
   if (m == 0 || n == 0) return 0;
-  int lanes = thin_lanes(m, n, k);
+  int lanes = tb == CblasTrans && blas_pays(m, n, k) ? 0 : thin_lanes(m, n, k);
   if (!lanes)
     cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb,
                 beta, c, (int)ldc);
