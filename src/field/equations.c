@@ -380,6 +380,10 @@ const char *equations_refuse(const Program *p) {
       return "the equations are written for matrices that act forward, not as their transposes; ir "
              "prints the program";
   }
+  for (int i = 0; i < p->space_count; i++)
+    if (p->spaces[i].kind == SPACE_INPUT && !p->spaces[i].data && p->spaces[i].gram)
+      return "the equations are written for layers without codes of positions; ir prints the "
+             "program";
   if (is_entrywise(p) && (program_reuses(p) || p->problem->parameterization != PARAM_MUP))
     return "for this optimizer the equations are written for matrices that act once, in the units "
            "of mup; ir prints the program";

@@ -291,7 +291,7 @@ char *program_print(Program *base) {
   FILE *out = mem_stream(&text, &length);
   if (base->system) {
     print_system(out, base);
-    fclose(out);
+    mem_stream_end(out);
     return text;
   }
   Program *p = program_complete(base, (Reading){.parts = 1});

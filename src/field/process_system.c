@@ -211,6 +211,6 @@ char *equations_of_system(const Program *p, bool latex) {
   }
   for (int v = 0; v < p->variable_count; v++) free(s.names[v]);
   free(s.names);
-  fclose(s.out);
+  mem_stream_end(s.out);
   return text;
 }

@@ -189,7 +189,9 @@ static bool diagonalize(bool vectors, double *a, size_t n, double *values, const
   if (!symmetric(a, n))
     return array_fail(why, STATUS_NUMERICS, "eig takes a symmetric matrix, and this one is not"),
            false;
-  if (lapack_eigen(vectors, 'L', n, a, values) == 0) return true;
+  int failed = lapack_eigen(vectors, 'L', n, a, values);
+  if (failed == 0) return true;
+  if (failed < 0) return array_starve(0, why), false;
   return array_fail(why, STATUS_NUMERICS, "the eigenvalues did not converge"), false;
 }
 
@@ -222,7 +224,8 @@ Array *array_svd(const Array *a, const char **why) {
   int failed = 0;
   if (work && out && n) failed = lapack_svd(rows, columns, work->data, out->data, NULL, NULL);
   bool good = work && out && !failed;
-  if (failed) array_fail(why, STATUS_NUMERICS, "the singular values did not converge");
+  if (failed < 0) array_starve(0, why);
+  if (failed > 0) array_fail(why, STATUS_NUMERICS, "the singular values did not converge");
   array_drop(work);
   if (good) return out;
   array_drop(out);
