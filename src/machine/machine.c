@@ -232,8 +232,32 @@ static void run_sums(Machine *m, View in, View out) {
   free(ones);
 }
 
+/* The field that a backward variable is blended from, by a table that flows backward; -1 for
+ * others.
+ */
+static int blended_from(const Program *p, int variable) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].dst == variable)
+      return p->ops[i].kind == OP_BLEND && p->variables[p->ops[i].src[0]].backward
+                 ? p->ops[i].src[1]
+                 : -1;
+  return -1;
+}
+
+/* What comes back to a table of pairs may vanish in the mean, but fluctuate, and then in any
+ * combination of the field that it multiplies: in a run that is read backward the matrix meets all
+ * of these first, so that the directions of its basis are not those of rounding. */
+static void meet_blended(Machine *m, const Op *op, int root) {
+  int field = m->plan.record && m->plan.hidden == &sequential ? blended_from(m->p, op->src[0]) : -1;
+  if (field < 0 || !is_wide_matrix(m->p, &m->p->matrices[root])) return;
+  View x = m->value[field];
+  View image = tape_wide(m->tape, m->population[m->p->matrices[root].from], x.rows, false);
+  sequential.apply(m, m->state[root], op->matrix, true, x, image);
+}
+
 static void run_apply(Machine *m, const Op *op, View out) {
   int root = m->p->matrices[op->matrix].weights;
+  if (op->kind == OP_APPLY_T) meet_blended(m, op, root);
   machine_kind(&m->plan, root)
       ->apply(m, m->state[root], op->matrix, op->kind == OP_APPLY_T, m->value[op->src[0]], out);
 }
