@@ -43,6 +43,8 @@ model net { layers = input -> 2 * dense(tanh) -> readout; gamma = 1.5; width = 3
 training fit { dataset = d; optimizer = gd(eta = 0.3); steps = 8 }
 END
 cat problem.dmf - >all.dmf <<'END'
+import "std/systems.dmf"
+print dmft(sompolinsky, steps = 6, samples = 200).C, simulate(sompolinsky, steps = 6, size = 20, ensemble = 3).C
 theory = dmft(net, fit, samples = 600)
 nets = simulate(net, fit, ensemble = 7)
 print theory.loss, nets.loss, nets.var_f[8], theory.f[8], theory.rank
