@@ -47,10 +47,11 @@ static Program *program_of(Call *call) {
   return NULL;
 }
 
+enum { PLACEHOLDER_LIMIT = 1000000 };
+
 /* Zeros of the fields' shapes; none where they would be many. */
 static Value *placeholders(Call *call, const Program *program, const SolveOptions *options,
                            bool sized) {
-  enum { LIMIT = 1000000 };
   Result *result = solve_system_promise(program, options, sized);
   for (int i = 0; i < result->field_count; i++) {
     size_t shape[ARRAY_MAX_RANK], size = 1;
@@ -61,7 +62,7 @@ static Value *placeholders(Call *call, const Program *program, const SolveOption
       if (strcmp(program->system->fields[k].name, name) != 0 || field->value) continue;
       int rank = solve_system_shape(program, k, (size_t)options->steps, shape);
       for (int d = 0; d < rank; d++) size *= shape[d];
-      if (size <= LIMIT) field->value = array_new(rank, shape);
+      if (size <= PLACEHOLDER_LIMIT) field->value = array_new(rank, shape);
     }
   }
   static const char *const numbers[] = {"seed", "seconds", "samples", "replicates", "tol",
@@ -115,7 +116,7 @@ static Value *ask(Call *call, bool sized, SolveOptions options) {
     value = adopt(call, program, options, sized);
   else if (!eval->dry)
     value = solver_run(call, program, sized ? solve_system_networks : solve_system, NULL, options);
-  else if (!known)
+  else if (!known || options.steps > PLACEHOLDER_LIMIT)
     value = value_new(&eval->heap, VALUE_UNKNOWN);
   else
     value = placeholders(call, program, &options, sized);
