@@ -169,11 +169,11 @@ static int add_row_map(Program *p, RowMap map) {
 }
 
 int emit_rows(Program *p, char *name, RowMap map, int src) {
-  const Variable *v = &p->variables[src];
-  int rows = v->rows / map.from * map.to; /* of a table */
-  int dst = add_variable(p, name, v->space, v->backward, map.to);
+  Variable v = p->variables[src];
+  int rows = v.rows / map.from * map.to; /* of a table */
+  int dst = add_variable(p, name, v.space, v.backward, map.to);
   p->variables[dst].rows = rows;
-  p->variables[dst].cols = v->cols;
+  p->variables[dst].cols = v.cols;
   return emit(
       p,
       (Op){.kind = OP_ROWS, .dst = dst, .src = {src}, .src_count = 1, .rows = add_row_map(p, map)});

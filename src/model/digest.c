@@ -136,7 +136,6 @@ static void take_contents(Digest *digest, const Value *value) {
     take_values(digest, value->dynamics.key, value->dynamics.count);
     break;
   case VALUE_POPULATION: mix(digest, (uint64_t)value->population); break;
-  case VALUE_TERM:
   case VALUE_CURVE:
     take_array(digest, value->curve.x);
     take_array(digest, value->curve.y);
@@ -147,6 +146,7 @@ static void take_contents(Digest *digest, const Value *value) {
     take_result(digest, value->family.result);
     digest_text(digest, value->family.name);
     break;
+  case VALUE_TERM:
   case VALUE_BROKEN:
   case VALUE_UNKNOWN:
   case VALUE_NONE: break;
