@@ -83,10 +83,16 @@ expect "a script from a pipe reaches one process alone" test "$(status_of - </de
 
 # A process that is killed ends the others.
 (cat problem.dmf; echo 'print simulate(net, fit with { steps = 100000 }, ensemble = 1000).loss[8]') >long.dmf
-ranks 2 long.dmf >/dev/null 2>&1 &
+at_work() { # the processes that run it
+  for process in /proc/[0-9]*; do
+    [ "$(readlink "$process/exe")" = "$(readlink -f "$DMF")" ] && grep -qs "$PWD/long.dmf" "$process/cmdline" &&
+      echo "${process#/proc/}"
+  done
+}
+ranks 2 "$PWD/long.dmf" >/dev/null 2>&1 &
 mpi=$!
-until [ "$(pgrep -cf "$DMF long.dmf")" -ge 3 ]; do kill -0 $mpi || break; done
-pkill -KILL -nf "$DMF long.dmf"
+until [ "$(at_work | wc -l)" = 2 ] || ! kill -0 $mpi; do :; done
+kill -KILL "$(at_work | tail -n 1)"
 wait $mpi
 expect "the end of one process is the end of all" test $? != 0
 
