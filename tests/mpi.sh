@@ -17,6 +17,9 @@ if [ ! -e "$(dirname "$DMF")/dmf-mpi.so" ] || ! command -v mpirun >/dev/null; th
   exit $failed
 fi
 
+# What MPI keeps to the end is its own affair.
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+
 # ranks N ARGUMENTS...: dmf as N processes
 ranks() {
   local count=$1
