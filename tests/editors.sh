@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What is installed for editors and shells, as far as these are there to try it.
 set -u
+# The search for leaks, which other tests make, may wait for ever below a shell that completes.
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
 srcdir=${srcdir:-$(cd "$(dirname "$0")/.." && pwd)}
 DMF=${DMF:-$srcdir/dmf}
 build=$(dirname "$DMF")/editors
