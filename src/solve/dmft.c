@@ -51,6 +51,12 @@ typedef struct Resolution {
   uint32_t *sobol; /* [SOBOL_DIMS, paths] */
 } Resolution;
 
+/* How a run ended. */
+typedef struct Outcome {
+  Status status;
+  int failed_at;
+} Outcome;
+
 /* One solve. */
 typedef struct Solve {
   Program *program;  /* as it was lowered */
@@ -63,6 +69,7 @@ typedef struct Solve {
   const Snapshot *snapshot;
   int replicates, companions, done; /* steps done, by all runs */
   Trace trace[REPLICATES], companion[REPLICATES];
+  Outcome outcome[2 * REPLICATES]; /* of the runs of this process */
   /* of the failed run with the lowest number */
   Status status;
   int failed_at, failed_run;
@@ -359,18 +366,22 @@ static Status run_once(void *sink, double gamma, Trace *trace, int *failed_at) {
 }
 
 static void run_one(Solve *s, int j) {
-  int failed_at;
+  int failed_at = 0;
   Run run = {.solve = s,
              .resolution = j < s->replicates ? &s->fine : &s->coarse,
              .number = j % s->replicates};
   Status status = s->options.closure == CLOSURE_PERTURBATIVE
                       ? perturb_run(s->program, run_once, &run, trace_of(s, j), &failed_at)
                       : run_once(&run, s->program->problem->gamma, trace_of(s, j), &failed_at);
-  if (status == STATUS_OK) return;
-#pragma omp critical
-  if (s->status == STATUS_OK || j < s->failed_run) {
-    s->status = status;
-    s->failed_at = failed_at;
+  s->outcome[j] = (Outcome){status, failed_at};
+}
+
+/* The first of the runs that failed. */
+static void find_failure(Solve *s) {
+  for (int j = 0; j < runs_of(s) && s->status == STATUS_OK; j++) {
+    if (s->outcome[j].status == STATUS_OK) continue;
+    s->status = s->outcome[j].status;
+    s->failed_at = s->outcome[j].failed_at;
     s->failed_run = j;
   }
 }
@@ -420,6 +431,7 @@ static void run_all(Solve *s) {
     if (crew_has(crew_of(s), j)) run_one(s, j);
   }
   tell(s, s->done); /* where others were quicker to take every run, the first thread has not */
+  find_failure(s);
   agree_on_failure(s);
   if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) {
     s->status = STATUS_OK;
