@@ -37,6 +37,7 @@ if [ -z "${PYTHON:-}" ]; then
 else
   run "$srcdir/tests/python/session.py"
   run "$srcdir/tests/python/documents.py"
+  OPENBLAS_NUM_THREADS=1 run "$srcdir/tests/python/literal.py"
   if "$PYTHON" -c 'import ipykernel, nbclient' 2>/dev/null; then
     run "$srcdir/tests/python/notebooks.py" "$build"
   else
