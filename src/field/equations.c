@@ -34,7 +34,7 @@ static void put_expansion(const Anatomy *a, int v) {
 
 static void row_of_kernel(const Anatomy *a, int v) {
   bool seed = !is_wide_variable(a->p, v) && a->p->variables[v].backward;
-  if (is_unit(a, v) && !seed) return;
+  if ((is_unit(a, v) && !seed) || is_code(a, v)) return;
   put_kernel_name(a, v, here, there, WHOLE);
   row_piece(a->w);
   put(a->w, "= ");
@@ -59,32 +59,38 @@ static void row_of_kernel(const Anatomy *a, int v) {
 
 static void row_of_response(const Anatomy *a, int matrix, bool x_side) {
   const Matrix *m = &a->p->matrices[matrix];
-  int order = is_expanded(a) ? 1 : WHOLE;
+  const Op *noise = op_of(a->p, matrix, x_side ? OP_APPLY_T : OP_APPLY);
+  int order = is_expanded(a) ? 1 : WHOLE, own = x_side ? m->x : m->y;
   put_response(a, matrix, x_side, is_expanded(a) ? 0 : WHOLE);
   row_piece(a->w);
   put(a->w, "= ");
   if (order == WHOLE) put_fraction(a->w, "1", "{gamma}");
   put(a->w, "{<}{d}");
-  put_variable(a, x_side ? m->x : m->y, here, order);
+  put_variable(a, own, here, order);
   put(a->w, " / {d}");
-  put_source(a, op_of(a->p, matrix, x_side ? OP_APPLY_T : OP_APPLY), there);
+  put_source(a, noise, there);
   put(a->w, "{>},");
   row_piece(a->w);
-  put(a->w, !x_side && a->instant[m->y] ? "{quad}s {le} t" : "{quad}s < t");
+  put(a->w, is_moved(a, noise, own) ? "{quad}s {le} t" : "{quad}s < t");
   row_end(a->w);
 }
 
 /* Nothing is met by what never acts on that side. */
-static bool met_before(const Program *p, int matrix, int v) {
+static bool met_before(const Anatomy *a, int matrix, int v) {
   if (v < 0) return true;
-  for (int m = 0; m < matrix; m++)
-    if (p->matrices[m].x == v || p->matrices[m].y == v) return true;
+  for (int k = 0; k < matrix; k++) {
+    const Matrix *m = &a->p->matrices[k];
+    if ((m->x >= 0 && a->same[m->x] == a->same[v]) || (m->y >= 0 && a->same[m->y] == a->same[v]))
+      return true;
+  }
   return false;
 }
 
 /* Averages in layers, what follows of them, and their adjoints. */
 static void write_numbers(const Anatomy *a) {
-  if (program_averages(a->p)) write_prose(a->w, "Averages in layers, numbers for each point:");
+  if (program_averages(a->p))
+    write_prose(a->w, "Averages in layers, numbers for each point%s:",
+                program_compares(a->p) ? " or each pair of its positions" : "");
   for (int i = 0; i < a->p->op_count; i++) {
     const Op *op = &a->p->ops[i];
     if (!is_number(a->p, op->dst)) continue;
@@ -98,7 +104,7 @@ static void write_numbers(const Anatomy *a) {
 
 static void write_order_parameters(const Anatomy *a) {
   const Program *p = a->p;
-  bool responses = false, constant = false;
+  bool responses = false, constant = false, codes = false;
   write_heading(a->w, "Order parameters");
   write_prose(
       a->w,
@@ -106,13 +112,17 @@ static void write_order_parameters(const Anatomy *a) {
           ? "Averages over the neurons of a population at initialisation, which nothing moves:"
           : "Averages over the neurons of a population, that is over its single-site process:");
   for (int m = 0; m < p->matrix_count; m++) {
-    if (!met_before(p, m, p->matrices[m].x)) row_of_kernel(a, p->matrices[m].x);
-    constant |=
-        p->spaces[p->matrices[m].from].kind == SPACE_INPUT && !p->spaces[p->matrices[m].from].data;
+    if (!met_before(a, m, p->matrices[m].x)) row_of_kernel(a, p->matrices[m].x);
+    bool code = p->matrices[m].x >= 0 && is_code(a, p->matrices[m].x);
+    const Space *from = &p->spaces[p->matrices[m].from];
+    codes |= code;
+    constant |= from->kind == SPACE_INPUT && !from->data && !code;
   }
   for (int m = 0; m < p->matrix_count; m++)
-    if (!met_before(p, m, p->matrices[m].y)) row_of_kernel(a, p->matrices[m].y);
+    if (!met_before(a, m, p->matrices[m].y)) row_of_kernel(a, p->matrices[m].y);
   if (constant) write_prose(a->w, "The constant input of the biases has kernel 1.");
+  if (codes)
+    write_prose(a->w, "The unit vectors $e_p$ of positions have the kernel ${delta}_{pq}$.");
   write_numbers(a);
   for (int m = 0; m < p->matrix_count; m++)
     responses |= !acts_again(p, m) && (a->responds_x[m] || a->responds_y[m]);
@@ -173,14 +183,15 @@ static void row_of_tangent(const Anatomy *a) {
 
 static void put_tangent_sum(const Anatomy *a, const char *time) {
   put_sum(a, "", "{alpha}", output_index(a, "c'"));
-  put_weight(a, (Place){there.point, there.output, time, NULL});
+  const Place past = {.point = there.point, .output = there.output, .time = time};
+  put_weight(a, past);
   put_tangent_name(a, "t,t");
   put(a->w, "{ }");
-  put_delta(a, (Place){there.point, there.output, time, NULL}, WHOLE);
+  put_delta(a, past, WHOLE);
   put(a->w, ",");
   row_piece(a->w);
   put(a->w, "{quad}");
-  put_output(a, "f", (Place){here.point, here.output, "0", NULL}, WHOLE);
+  put_output(a, "f", (Place){.point = here.point, .output = here.output, .time = "0"}, WHOLE);
   put(a->w, " = 0");
 }
 
@@ -189,9 +200,9 @@ static void row_of_past(const Anatomy *a) {
   put_output(a, "f", here, WHOLE);
   row_piece(a->w);
   put(a->w, "= ");
-  put_rate(a, 1, false, "", NULL);
+  put_rate(a, NULL, 1, false, "", NULL);
   put_sum(a, "s<t", "{alpha}", output_index(a, "c'"));
-  put_summed_rate(a, "s");
+  put_summed_rate(a, NULL, "s");
   put_weight(a, there);
   put_tangent_name(a, "t,s");
   put(a->w, "{ }");
@@ -206,13 +217,13 @@ static void row_of_past(const Anatomy *a) {
 }
 
 static void row_of_increment(const Anatomy *a) {
-  put_output(a, "f", (Place){here.point, here.output, "t+1", NULL}, WHOLE);
+  put_output(a, "f", (Place){.point = here.point, .output = here.output, .time = "t+1"}, WHOLE);
   row_piece(a->w);
   put(a->w, "= ");
   put_output(a, "f", here, WHOLE);
   row_piece(a->w);
   put(a->w, "+ ");
-  put_rate(a, 1, false, "", "t");
+  put_rate(a, NULL, 1, false, "", "t");
   put_tangent_sum(a, "t");
   row_end(a->w);
 }
@@ -224,7 +235,7 @@ static void row_of_flow(const Anatomy *a) {
   put(a->w, "/d{tau}");
   row_piece(a->w);
   put(a->w, "= ");
-  put_fraction(a->w, eta_varies(a->p->problem) ? "{eta}({tau})" : "{eta}", "P");
+  put_fraction(a->w, eta_varies(a, NULL) ? "{eta}({tau})" : "{eta}", "P");
   put_tangent_sum(a, a->frozen ? NULL : "t");
   put(a->w, ",{quad} {tau} = t{ }dt");
   row_end(a->w);
@@ -314,7 +325,8 @@ static void write_parameters(const Anatomy *a) {
   const Problem *problem = a->p->problem;
   bool lazy = problem->parameterization == PARAM_NTK;
   char *gamma = lazy ? mem_string(" = 1/{sqrt}N") : equal_to(problem->gamma);
-  char *eta = eta_varies(problem) ? mem_string("(t)") : equal_to(problem->eta[0]);
+  char *eta = eta_varies(a, NULL) ? mem_string("(t)") : equal_to(problem->eta[0]);
+  char *other = problem->other_eta ? equal_to(problem->other_eta[0]) : mem_string("");
   char *step = equal_to(problem->dt);
   char *dt = problem->optimizer == OPT_FLOW ? mem_format(", $dt%s$", step) : mem_string("");
   char *parts[] = {
@@ -322,7 +334,7 @@ static void write_parameters(const Anatomy *a) {
       memory_text(", ${beta}_2%s$", problem->beta2), memory_text(", ${epsilon}%s$", problem->eps),
       memory_text(", ${lambda}%s$", problem->decay), memory_text(", $T%s$", problem->temperature)};
   enum { PARTS = sizeof parts / sizeof *parts };
-  char *memory = mem_string("");
+  char *memory = problem->other_eta ? mem_format(", ${eta}'%s$", other) : mem_string("");
   for (int i = 0; i < PARTS; i++) mem_append(&memory, "%s", parts[i]);
   char *tests = problem->tests ? mem_format(", %d for tests", problem->tests) : mem_string("");
   char *outputs = problem->outputs > 1
@@ -333,7 +345,7 @@ static void write_parameters(const Anatomy *a) {
               "$P = %d$ for training%s%s.",
               gamma, eta, dt, memory, problem->steps, problem->points, tests, outputs);
   for (int i = 0; i < PARTS; i++) free(parts[i]);
-  char *used[] = {gamma, eta, step, dt, memory, tests, outputs};
+  char *used[] = {gamma, eta, other, step, dt, memory, tests, outputs};
   for (size_t i = 0; i < sizeof used / sizeof *used; i++) free(used[i]);
 }
 
@@ -363,30 +375,18 @@ static void write_closure(const Anatomy *a) {
 }
 
 const char *equations_refuse(const Program *p) {
-  if (p->update.polar.on)
-    return "the equations are written for optimizers that move each weight by its own history; ir "
-           "says how this one moves matrices";
   if (program_draws(p)) return "the equations are written for layers without random numbers";
   if (update_scales(&p->update))
     return "the equations are written for gradients as they are: without clipping, not normalized";
   if (p->couples)
     return "the equations are written for points that do not depend on each other, without means "
            "over a batch; ir prints the program";
-  for (int i = 0; i < p->forward_count; i++) {
-    if (p->ops[i].kind == OP_GRAM)
-      return "the equations are written for layers without tables of pairs of positions; ir prints "
-             "the program";
-    if (p->ops[i].kind == OP_APPLY_T)
-      return "the equations are written for matrices that act forward, not as their transposes; ir "
-             "prints the program";
-  }
-  for (int i = 0; i < p->space_count; i++)
-    if (p->spaces[i].kind == SPACE_INPUT && !p->spaces[i].data && p->spaces[i].gram)
-      return "the equations are written for layers without codes of positions; ir prints the "
-             "program";
-  if (is_entrywise(p) && (program_reuses(p) || p->problem->parameterization != PARAM_MUP))
-    return "for this optimizer the equations are written for matrices that act once, in the units "
-           "of mup; ir prints the program";
+  if (p->update.polar.on && program_reuses(p))
+    return "for this optimizer the equations are written for matrices that act once; ir prints the "
+           "program";
+  if (!follows_gradients(p) && p->problem->parameterization != PARAM_MUP)
+    return "for this optimizer the equations are written in the units of mup; ir prints the "
+           "program";
   return NULL;
 }
 

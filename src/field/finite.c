@@ -26,8 +26,7 @@ static void put_weights(const Anatomy *a, int matrix) {
 
 static void put_apply(const Anatomy *a, const Op *op) {
   const Matrix *m = &a->p->matrices[op->matrix];
-  bool readout = !is_wide(a->p, m->to);
-  bool forward = op->kind == OP_APPLY;
+  bool readout = !is_wide(a->p, m->to), forward = op->kind == OP_APPLY;
   double ratio = a->p->spaces[m->from].ratio;
   char root[ROOT], *below = ratio == 1 ? mem_string("{gamma} N") : mem_format("%g{gamma} N", ratio);
   root_of_sum(a, m, root);
@@ -37,13 +36,13 @@ static void put_apply(const Anatomy *a, const Op *op) {
   if (*root && !readout) put_fraction(a->w, "1", root);
   put_weights(a, op->matrix);
   if (!forward && !readout) put(a->w, "{top}");
-  if (!*root || (readout && !forward)) return;
+  if ((!*root && !is_code(a, m->x)) || (readout && !forward)) return;
   put(a->w, readout ? " {dot} " : "{ }");
   put_variable(a, op->src[0], still, WHOLE);
 }
 
 static void row_of_network(const Anatomy *a, const Op *op) {
-  if (op->kind == OP_INPUT || op->kind == OP_SEED) return;
+  if (op->kind == OP_INPUT || op->kind == OP_SEED || a->same[op->dst] != op->dst) return;
   if (is_wide_variable(a->p, op->dst) || is_number(a->p, op->dst))
     put_variable(a, op->dst, still, WHOLE);
   else
@@ -60,9 +59,7 @@ static void row_of_network(const Anatomy *a, const Op *op) {
 /* The matrix, or under this letter its direction of descent or its velocity. */
 static void put_moved(const Anatomy *a, int matrix, const char *letter) {
   if (!letter) return put_weights(a, matrix);
-  const char *name = a->p->matrices[matrix].name;
-  put(a->w, "%s", letter);
-  put_above(a->w, *name == 'W' ? "%s" : "b%s", suffix_of(name));
+  put_letter(a, letter, matrix);
   if (is_readout(a->p, matrix) && output_index(a, "c")) put_below(a->w, "c");
 }
 
@@ -72,7 +69,7 @@ static void put_kept(const Anatomy *a, int matrix) {
   if (decays(a, m)) {
     put(a->w, "(1 - {lambda}{ }");
     if (m->decay != 1) put(a->w, "%g{ }", m->decay);
-    put(a->w, "{eta}%s%s){ }", eta_varies(a->p->problem) ? "(t)" : "",
+    put(a->w, "%s%s%s){ }", eta_of(a, m), eta_varies(a, m) ? "(t)" : "",
         a->p->problem->optimizer == OPT_FLOW ? "{ }dt" : "");
   }
   put_weights(a, matrix);
@@ -91,13 +88,21 @@ static void put_noise(const Anatomy *a, const Matrix *m) {
   row_piece(a->w);
   put(a->w, "+ {sqrt}{[}");
   put_factor(a, 2 * m->rate);
-  put(a->w, "{eta}%s%s{ }T{]}{ }{Xi}", eta_varies(a->p->problem) ? "(t)" : "",
+  put(a->w, "{eta}%s%s{ }T{]}{ }{Xi}", eta_varies(a, m) ? "(t)" : "",
       a->p->problem->optimizer == OPT_FLOW ? "{ }dt" : "");
+}
+
+/* rate eta(t) gamma, of a step that is no gradient. */
+static void put_step(const Anatomy *a, const Matrix *m, double rate) {
+  put_factor(a, rate);
+  put(a->w, "%s%s{gamma}{ }", eta_of(a, m), eta_varies(a, m) ? "(t)" : "");
 }
 
 static void rows_of_velocity(const Anatomy *a, int matrix) {
   const Matrix *m = &a->p->matrices[matrix];
-  bool ahead = a->p->update.nesterov;
+  bool ahead = a->p->update.nesterov, polar = is_polar(a, m);
+  char root[ROOT] = "";
+  if (polar) root_of_sum(a, m, root);
   if (ahead) {
     put_moved(a, matrix, "V");
     row_piece(a->w);
@@ -112,14 +117,14 @@ static void rows_of_velocity(const Anatomy *a, int matrix) {
   put(a->w, "{to} ");
   put_kept(a, matrix);
   put(a->w, " + ");
-  if (m->rate != 1) put(a->w, "%g{ }", m->rate);
-  put(a->w, "{eta}%s{gamma}{ }%s", eta_varies(a->p->problem) ? "(t)" : "", ahead ? "(" : "");
+  put_step(a, m, polar ? m->decay * m->factor : m->rate);
+  put(a->w, "%s%s", root, polar ? " polar(" : ahead ? "(" : "");
   if (ahead) {
     put_moved(a, matrix, "O");
     put(a->w, " + {beta}{ }");
   }
   put_moved(a, matrix, "V");
-  if (ahead) put(a->w, ")");
+  if (ahead || polar) put(a->w, ")");
   put_noise(a, m);
   row_end(a->w);
 }
@@ -127,8 +132,10 @@ static void rows_of_velocity(const Anatomy *a, int matrix) {
 /* Sum of Delta g x^T over the uses of a matrix. */
 static void put_direction(const Anatomy *a, int matrix) {
   bool readout = is_readout(a->p, matrix), first = true, again = acts_again(a->p, matrix);
-  const Place at = {there.point, "c", NULL, there.position};
-  put_sum(a, "", "{alpha}", readout ? NULL : output_index(a, "c"));
+  const Place at = {.point = there.point, .output = "c", .position = there.position};
+  const char *positions = a->p->variables[a->p->matrices[matrix].x].positions > 1 ? "q" : NULL;
+  put_sum(a, positions ? "{alpha},q" : "", positions ? NULL : "{alpha}",
+          readout ? NULL : output_index(a, "c"));
   put_weight(a, at);
   put_delta(a, at, WHOLE);
   put(a->w, again ? "{ }(" : "{ }");
@@ -190,7 +197,8 @@ static void rows_of_entrywise(const Anatomy *a, int matrix) {
   put_moved(a, matrix, "O");
   row_piece(a->w);
   put(a->w, "= ");
-  put_factor(a, m->factor * (readout ? 1 / a->p->spaces[m->from].ratio : 1));
+  double factor = is_code(a, m->x) ? 1 : m->factor; /* its entries are numbers that are added */
+  put_factor(a, factor * (readout ? 1 / a->p->spaces[m->from].ratio : 1));
   put_direction_rate(a, "");
   put_direction(a, matrix);
   row_end(a->w);
@@ -202,8 +210,7 @@ static void rows_of_entrywise(const Anatomy *a, int matrix) {
   put(a->w, "{to} ");
   put_kept(a, matrix);
   put(a->w, " + ");
-  put_factor(a, m->rate / m->factor);
-  put(a->w, "{eta}%s{gamma}{ }", eta_varies(a->p->problem) ? "(t)" : "");
+  put_step(a, m, m->rate / factor);
   if (*root) put_fraction(a->w, "1", root);
   put_psi_of_moments(a, matrix);
   row_end(a->w);
@@ -213,11 +220,12 @@ static void rows_of_entrywise(const Anatomy *a, int matrix) {
 static void row_of_update(const Anatomy *a, int matrix) {
   const Matrix *m = &a->p->matrices[matrix];
   if (m->rate == 0 || m->weights != matrix) return;
-  if (is_entrywise(a->p)) return rows_of_entrywise(a, matrix);
-  bool readout = is_readout(a->p, matrix), velocity = a->p->update.momentum > 0,
+  if (is_by_entries(a, m)) return rows_of_entrywise(a, matrix);
+  bool readout = is_readout(a->p, matrix), polar = is_polar(a, m),
+       velocity = polar || (a->p->update.momentum > 0 && !a->p->update.polar.on),
        ahead = velocity && a->p->update.nesterov;
   char root[ROOT] = "";
-  if (!readout) root_of_sum(a, m, root);
+  if (!readout && !polar) root_of_sum(a, m, root);
   char *below = mem_format(*root ? " %s" : "%s", root);
   put_moved(a, matrix, velocity ? (ahead ? "O" : "V") : NULL);
   row_piece(a->w);
@@ -235,7 +243,7 @@ static void row_of_update(const Anatomy *a, int matrix) {
     put_factor(a, share);
     put_direction_rate(a, below);
   } else {
-    put_rate(a, m->rate * share, true, below, "t");
+    put_rate(a, m, m->rate * share, true, below, "t");
   }
   put_direction(a, matrix);
   if (!velocity) put_noise(a, m);
@@ -292,12 +300,12 @@ static void put_softmax(const Anatomy *a, Place place) {
   put_exponential(a, place);
   put(a->w, " / ");
   put_sum(a, "", NULL, "k");
-  put_exponential(a, (Place){place.point, "k", place.time, NULL});
+  put_exponential(a, (Place){.point = place.point, .output = "k", .time = place.time});
 }
 
 /* y_c - sum_k y_k softmax_c, with targets of sum 1 */
 static void put_softmax_delta(const Anatomy *a, Place place) {
-  put_output(a, "y", (Place){place.point, place.output, NULL, NULL}, WHOLE);
+  put_output(a, "y", (Place){.point = place.point, .output = place.output}, WHOLE);
   put(a->w, " - ");
   put_softmax(a, place);
 }
@@ -352,6 +360,17 @@ static void rows_of_loss(const Anatomy *a) {
   row_end(a->w);
 }
 
+static void write_polar(const Anatomy *a) {
+  const Polar *polar = &a->p->update.polar;
+  char *size = polar->eps > 0
+                   ? mem_format("$s / {sqrt}{[}s{squared} + %g n n'{]}$ in the place of $s$, for n "
+                                "rows and n' columns",
+                                polar->eps * polar->eps)
+                   : mem_string(polar->exact ? "1" : "near 1, by Newton-Schulz steps");
+  write_prose(a->w, "polar(V) has the singular vectors of V and singular values %s.", size);
+  free(size);
+}
+
 void write_network(const Anatomy *a) {
   const Program *p = a->p;
   write_heading(a->w, "The network and its training");
@@ -364,14 +383,19 @@ void write_network(const Anatomy *a) {
   }
   write_prose(a->w, "Initial entries, independent:");
   for (int m = 0; m < p->matrix_count; m++) row_of_initial(a, m);
-  write_prose(
-      a->w, p->problem->optimizer == OPT_FLOW ? "Gradient flow, to first order in a short $dt$:"
-            : a->p->update.weight ? "A step of gradient descent on a minibatch, in whose mean loss "
-                                    "point ${alpha}$ has the weight $w$:"
-            : is_entrywise(p)     ? "A step of the optimizer, entry by entry:"
-                                  : "A step of gradient descent:");
+  if (p->problem->optimizer == OPT_FLOW)
+    write_prose(a->w, "Gradient flow, to first order in a short $dt$:");
+  else
+    write_prose(a->w, "A step of %s%s:",
+                p->update.polar.on ? "the optimizer"
+                : is_entrywise(p)  ? "the optimizer, entry by entry"
+                                   : "gradient descent",
+                p->update.weight
+                    ? " on a minibatch, in whose mean loss point ${alpha}$ has the weight $w$"
+                    : "");
   rows_of_loss(a);
   for (int m = 0; m < p->matrix_count; m++) row_of_update(a, m);
+  if (has_polar(a)) write_polar(a);
   if (p->update.temperature > 0)
     write_prose(a->w, "${Xi}$ has independent normal entries of variance 1, fresh in every step.");
 }

@@ -892,6 +892,12 @@ bool program_averages(const Program *p) {
 
 bool program_draws(const Program *p) { return has_op(p, OP_NOISE); }
 
+bool program_spreads(const Program *p) {
+  for (int v = 0; v < p->variable_count; v++)
+    if (p->variables[v].positions > 1) return true;
+  return false;
+}
+
 bool program_compares(const Program *p) { return has_op(p, OP_GRAM); }
 
 bool is_readout(const Program *p, int matrix) {

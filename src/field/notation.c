@@ -29,6 +29,7 @@ static const struct {
     {"GP", "GP", "\\mathcal{GP}"},
     {"N", "N", "\\mathcal{N}"},
     {"Phi", "Φ", "\\Phi "},
+    {"Pi", "Π", "\\Pi "},
     {"alpha", "α", "\\alpha "},
     {"d", "∂", "\\partial "},
     {"delta", "δ", "\\delta "},

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "field/symbols.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static void row_of_source(const Anatomy *a, const Op *op) {
@@ -14,8 +15,7 @@ static void row_of_source(const Anatomy *a, const Op *op) {
   row_piece(a->w);
   put(a->w, moves ? "{sim} {GP}(0, " : "{sim} {N}(0, ");
   if (!is_unit(a, op->src[0])) {
-    put_factor(a, share);
-    put_variance(a, m);
+    put_variance(a, m, share);
     put_kernel(a, op->src[0], here, there, WHOLE);
   } else if (is_heated(a, m)) {
     put_factor(a, share);
@@ -39,19 +39,23 @@ static const char *points_of(const Anatomy *a, int variable) {
 static void piece_of_answer(const Anatomy *a, const Op *op, int use, int order) {
   const Matrix *m = &a->p->matrices[op->matrix], *other = &a->p->matrices[use];
   bool forward = op->kind == OP_APPLY, again = acts_again(a->p, op->matrix);
-  int met = op->src[0], partner = forward ? other->y : other->x;
-  if (decays(a, m) && !is_heated(a, m)) put(a->w, "a(t){ }");
-  if (!forward) put_factor(a, backward_share(a->p, m));
-  if (!is_heated(a, m)) put_variance(a, m);
+  const Op *noise = op_of(a->p, use, forward ? OP_APPLY_T : OP_APPLY);
+  int met = op->src[0], partner = a->same[forward ? other->y : other->x];
+  if (decays(a, m) && !is_heated(a, m)) put(a->w, "a%s(t){ }", prime_of(a, m));
+  double share = forward ? 1 : backward_share(a->p, m);
+  if (is_heated(a, m))
+    put_factor(a, share);
+  else
+    put_variance(a, m, share);
   if (order == WHOLE && !again) put(a->w, "{gamma}{ }");
-  put_sum(a, !forward && a->instant[met] ? "s{le}t" : "s<t", points_of(a, partner),
+  put_sum(a, is_moved(a, noise, met) ? "s{le}t" : "s<t", points_of(a, partner),
           a->p->variables[partner].backward ? output_index(a, "c'") : NULL);
-  if (is_heated(a, m)) put_variance(a, m);
+  if (is_heated(a, m)) put_variance(a, m, 1);
   if (again) {
     put(a->w, "{<}{d}");
     put_variable(a, met, here, WHOLE);
     put(a->w, " / {d}");
-    put_source(a, op_of(a->p, use, forward ? OP_APPLY_T : OP_APPLY), there);
+    put_source(a, noise, there);
     put(a->w, "{>}");
   } else {
     put_response(a, op->matrix, forward, order == WHOLE ? WHOLE : 0);
@@ -67,15 +71,12 @@ static void piece_of_entries(const Anatomy *a, const Op *op) {
   bool forward = op->kind == OP_APPLY, wide = is_wide_matrix(a->p, m);
   bool readout = !is_wide(a->p, m->to), constant = is_unit(a, m->x) && !readout;
   double share = forward ? 1 : readout ? 1 / a->p->spaces[m->from].ratio : backward_share(a->p, m);
-  put_factor(a, m->rate / m->factor * share);
-  if (!has_memory(a) && !eta_varies(a->p->problem)) put(a->w, "{eta}");
-  put(a->w, "{gamma}{ }");
-  put_sum(a, "s<t", NULL, NULL);
-  put_summed_rate(a, "s");
+  bool code = is_code(a, m->x);
+  put_factor(a, m->rate / (code ? 1 : m->factor) * share);
+  put_steps(a, m);
   if (wide) put(a->w, "{<}");
-  if (!wide && !readout && !constant) put_fraction(a->w, "1", "D");
-  put(a->w, "{psi}");
-  put_above(a->w, "%s", suffix_of(m->name));
+  if (!wide && !readout && !constant && !code) put_fraction(a->w, "1", "D");
+  put_letter(a, "{psi}", op->matrix);
   put(a->w, "(s)");
   if (readout || constant) return;
   put(a->w, wide ? "{ }" : " {dot} ");
@@ -83,28 +84,76 @@ static void piece_of_entries(const Anatomy *a, const Op *op) {
   if (wide) put(a->w, "{>}");
 }
 
+/* What the polar factors have learned: tables Pi between what a matrix met on both sides. As a real
+ * matrix a polar factor is sum_ab y_a Pi_ab x_b^T / sqrt(N_to N_from). */
+static void piece_of_polar(const Anatomy *a, const Op *op) {
+  const Matrix *m = &a->p->matrices[op->matrix];
+  bool forward = op->kind == OP_APPLY;
+  double share = forward ? 1 : backward_share(a->p, m),
+         ratio = a->p->spaces[m->to].ratio / a->p->spaces[m->from].ratio;
+  put_factor(a, m->decay * m->factor * share / sqrt(ratio));
+  put_steps(a, m);
+  put_sum(a, "a,b", NULL, NULL);
+  put_letter(a, "{Pi}", op->matrix);
+  put_below(a->w, "ab");
+  put(a->w, "(s){ }{<}");
+  put_indexed(a, forward ? m->x : m->learns, forward ? "b" : "a");
+  put(a->w, "{ }");
+  put_variable(a, op->src[0], here, WHOLE);
+  put(a->w, "{>}{ }");
+  put_indexed(a, forward ? m->learns : m->x, forward ? "a" : "b");
+}
+
+static void write_polar_table(const Anatomy *a) {
+  const Update *update = &a->p->update;
+  const char *share = update->momentum == 0 ? "[s' = s]{ }"
+                      : update->nesterov    ? "({beta}^{s-s'+1} + [s' = s]){ }"
+                                            : "{beta}^{s-s'}{ }";
+  bool outputs = output_index(a, "c"), positions = program_spreads(a->p);
+  write_prose(
+      a->w,
+      "${Pi}(s) = G^{-1/2}{ }polar(G^{1/2} D(s){ }{Phi}^{1/2}){ }{Phi}^{-1/2}$ is what the polar "
+      "factor of a matrix is between the x and g it has met: a and b are a step $s' {le} s$, a "
+      "training point ${alpha}$%s%s, ${Phi}_{ab} = {<}x_a x_b{>}$, $G_{ab} = {<}g_a g_b{>}$, and "
+      "D(s) has $%s%s{Delta}_%s(s')$ where step%s are the same.%s Powers leave out "
+      "directions "
+      "that vanish.",
+      positions ? ", a position" : "", outputs ? ", and of g an output c" : "", share,
+      update->weight ? "w_{alpha}(s'){ }" : "(1/P){ }", outputs ? "{{alpha}c}" : "{alpha}",
+      positions ? ", point and position" : " and point", update->polar.eps > 0 ? " Here n n' = 1." : "");
+}
+
+static bool has_matrix_again(const Program *p) {
+  bool again = false;
+  for (int m = 0; m < p->matrix_count; m++) again |= acts_again(p, m);
+  return again;
+}
+
 /* What psi is made of. */
 static void write_entries(const Anatomy *a) {
   write_prose(
       a->w,
       "${psi}(s)$ is what the optimizer makes of $O$ up to step s, with $O(s) = %s {sum}_{alpha} "
-      "%s{Delta}_{alpha}(s){ }g_{alpha}(s){ }x_{alpha}(s)$ of the neuron at hand and one of the "
-      "population on the other side of the matrix, over which the average with it runs.",
-      a->p->update.weight ? "" : "(1/P)", a->p->update.weight ? "w_{alpha}(s){ }" : "");
+      "%s{Delta}_{alpha}(s){ }g_{alpha}(s){ }x_{alpha}(s)$%s of the neuron at hand and one of "
+      "the population on the other side of the matrix, over which the average with it runs.",
+      a->p->update.weight ? "" : "(1/P)", a->p->update.weight ? "w_{alpha}(s){ }" : "",
+      program_spreads(a->p) || has_matrix_again(a->p)
+          ? ", summed over the positions and places where the matrix acts,"
+          : "");
 }
 
 /* What it has learned along a use. */
 static void piece_of_learning(const Anatomy *a, const Op *op, int use, int order) {
   const Matrix *m = &a->p->matrices[op->matrix], *other = &a->p->matrices[use];
   bool forward = op->kind == OP_APPLY, whole = order == WHOLE;
-  int met = op->src[0], partner = forward ? other->learns : other->x;
+  int met = op->src[0], partner = a->same[forward ? other->learns : other->x];
   bool seed = a->p->variables[met].backward && !is_wide_variable(a->p, met);
   Place past = there;
   if (seed) past.output = here.output;
-  put_rate(a, m->rate * (forward ? 1 : backward_share(a->p, m)), whole, "", NULL);
+  put_rate(a, m, m->rate * (forward ? 1 : backward_share(a->p, m)), whole, "", NULL);
   put_sum(a, "s<t", a->p->variables[partner].positions > 1 ? "{alpha},q" : "{alpha}",
           seed ? NULL : output_index(a, "c'"));
-  put_summed_rate(a, "s");
+  put_summed_rate(a, m, "s");
   put_weight(a, past);
   put_delta(a, past, whole ? WHOLE : 0);
   put(a->w, "{ }");
@@ -126,14 +175,15 @@ static void pieces_of_drift(const Anatomy *a, const Op *op, int order, const cha
     for (int learned = 0; learned < 2; learned++) {
       int partner = !forward ? m->x : learned ? m->learns : m->y;
       bool moves = partner >= 0 && (order == WHOLE || order == 1 || a->drifts[partner]);
-      if (learned && is_entrywise(a->p) && use != op->matrix) continue;
+      bool polar = learned && is_polar(a, m), entries = learned && is_by_entries(a, m);
+      if ((polar || entries) && use != op->matrix) continue;
       bool there_is = learned ? m->rate != 0 && !a->frozen : use != op->matrix || responds[use];
       if (!moves || !there_is) continue;
       row_piece(a->w);
       put(a->w, "%s ", joint);
       joint = "+";
-      if (learned && is_entrywise(a->p))
-        piece_of_entries(a, op);
+      if (polar || entries)
+        (polar ? piece_of_polar : piece_of_entries)(a, op);
       else
         (learned ? piece_of_learning : piece_of_answer)(a, op, use, order);
     }
@@ -164,7 +214,7 @@ static const Expr *expanded(const Anatomy *a, const Op *op, int order) {
 }
 
 static void row_of_map(const Anatomy *a, const Op *op, int order) {
-  const Place bare = {NULL, NULL, NULL, NULL}, place = order == WHOLE ? here : bare;
+  const Place bare = {0}, place = order == WHOLE ? here : bare;
   put_variable(a, op->dst, place, order);
   row_piece(a->w);
   put(a->w, "= ");
@@ -181,7 +231,7 @@ static void row_of_product(const Anatomy *a, const Op *op, int order) {
     row_piece(a->w);
     put(a->w, "= ");
     const Matrix *m = &a->p->matrices[op->matrix];
-    if (decays(a, m) && !is_heated(a, m)) put(a->w, "a(t){ }");
+    if (decays(a, m) && !is_heated(a, m)) put(a->w, "a%s(t){ }", prime_of(a, m));
     put_source(a, op, here);
   }
   if (order != 0) pieces_of_drift(a, op, order, order == WHOLE ? "+" : "=");
@@ -195,13 +245,8 @@ static void rows_of_process(const Anatomy *a, const Op *op) {
 }
 
 static bool lives_on(const Anatomy *a, const Op *op, int space) {
-  return a->p->variables[op->dst].space == space && op->kind != OP_INPUT && op->kind != OP_SEED;
-}
-
-static bool has_matrix_again(const Program *p) {
-  bool again = false;
-  for (int m = 0; m < p->matrix_count; m++) again |= acts_again(p, m);
-  return again;
+  return a->p->variables[op->dst].space == space && op->kind != OP_INPUT && op->kind != OP_SEED &&
+         a->same[op->dst] == op->dst;
 }
 
 static void write_population(const Anatomy *a, int space) {
@@ -219,12 +264,12 @@ static void write_population(const Anatomy *a, int space) {
 /* What is left at step t of what step s did, and of the initial weights. */
 static void write_memory(const Anatomy *a) {
   const Update *update = &a->p->update;
-  const char *eta = eta_varies(a->p->problem) ? "{eta}(t)" : "{eta}",
+  const char *eta = eta_varies(a, NULL) ? "{eta}(t)" : "{eta}",
              *dt = a->p->problem->optimizer == OPT_FLOW ? "dt" : "";
   char *keep = update->decay > 0 ? mem_format("(1 - {lambda}%s%s)", eta, dt) : mem_string("");
-  const char *push = update->momentum == 0 ? "[s = t]"
-                     : update->nesterov    ? "({beta}^{t-s+1} + [s = t])"
-                                           : "{beta}^{t-s}";
+  const char *push = update->momentum == 0 || update->polar.on ? "[s = t]"
+                     : update->nesterov                        ? "({beta}^{t-s+1} + [s = t])"
+                                                               : "{beta}^{t-s}";
   char *added = mem_format("%s%s{ }%s", eta, dt, push);
   write_prose(a->w,
               "Of what step s does, the share c(t,s) is left at step t: $c(t+1,s) = %sc(t,s) + %s$ "
@@ -236,13 +281,13 @@ static void write_memory(const Anatomy *a) {
                 "variance, $C(t+1,s) = %sC(t,s)$ for $s {le} t$, and $C(t+1,t+1) = "
                 "%sC(t+1,t) + 2{eta}%s%sT$. In a layer of another rate that rate multiplies "
                 "${eta}$.",
-                keep, keep, eta_varies(a->p->problem) ? "(t)" : "", dt);
+                keep, keep, eta_varies(a, NULL) ? "(t)" : "", dt);
   else if (update->decay > 0)
     write_prose(a->w,
                 "Of the initial weights the share a(t) is left: $a(0) = 1$, $a(t+1) = %sa(t)$. In "
-                "a layer of "
-                "another rate that rate multiplies ${lambda}$.",
-                keep);
+                "a layer of another rate that rate multiplies ${lambda}$.%s",
+                keep,
+                update->polar.on ? " The shares c'(t,s) and a'(t) are those of ${eta}'$." : "");
   free(keep);
   free(added);
 }
@@ -251,6 +296,7 @@ void write_process(const Anatomy *a) {
   const Program *p = a->p;
   write_heading(a->w, "One neuron of each population");
   if (is_entrywise(p)) write_entries(a);
+  if (has_polar(a)) write_polar_table(a);
   if ((has_memory(a) || a->p->update.temperature > 0) && !a->frozen) write_memory(a);
   for (int s = 0; s < p->space_count; s++)
     if (p->spaces[s].kind == SPACE_WIDE) write_population(a, s);

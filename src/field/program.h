@@ -349,6 +349,8 @@ bool program_reuses(const Program *program);
 bool program_averages(const Program *program);
 /* Whether random numbers are drawn in its passes, as for neurons that are left out. */
 bool program_draws(const Program *program);
+/* Whether points have several positions somewhere. */
+bool program_spreads(const Program *program);
 /* Whether tables of pairs of rows stand in its passes. */
 bool program_compares(const Program *program);
 /* Whether a matrix takes features to the outputs. */

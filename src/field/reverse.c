@@ -385,12 +385,6 @@ static bool reach_all(Program *p, Diags *diags) {
   return true;
 }
 
-static bool has_positions(const Program *p) {
-  for (int v = 0; v < p->variable_count; v++)
-    if (p->variables[v].positions > 1) return true;
-  return false;
-}
-
 /* Whether feedback can be aligned with initial weights, which then stand apart; reports otherwise.
  */
 static bool aligns_starts(Program *p, Diags *diags) {
@@ -408,7 +402,7 @@ static bool aligns_starts(Program *p, Diags *diags) {
 
 bool reverse_program(Program *p, int f, Diags *diags) {
   Rule rule = p->problem->rule;
-  if ((rule == RULE_HEBB || rule == RULE_DIRECT_FEEDBACK_ALIGNMENT) && has_positions(p)) {
+  if ((rule == RULE_HEBB || rule == RULE_DIRECT_FEEDBACK_ALIGNMENT) && program_spreads(p)) {
     diag_error(diags, STATUS_SCRIPT, p->problem->training_span, NULL,
                "this learning rule is for layers without positions");
     return false;

@@ -6,14 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-const Place here = {"{mu}", "c", "t", "p"}, there = {"{alpha}", "c'", "s", "q"},
-            still = {"{mu}", "c", NULL, "p"};
+const Place here = {"{mu}", "c", "t", "p", "p'"}, there = {"{alpha}", "c'", "s", "q", "q'"},
+            still = {"{mu}", "c", NULL, "p", "p'"};
 
 /* ---- what exists ---- */
 
 bool is_product(const Op *op) { return op->kind == OP_APPLY || op->kind == OP_APPLY_T; }
 
 bool is_number(const Program *p, int v) { return p->variables[v].space == NO_SPACE; }
+
+bool is_pairs(const Program *p, int v) { return is_number(p, v) && p->variables[v].cols > 1; }
+
+bool is_moved(const Anatomy *a, const Op *product, int variable) {
+  return a->moved[(product - a->p->ops) * a->p->variable_count + variable];
+}
+
+bool is_polar(const Anatomy *a, const Matrix *m) {
+  return a->p->update.polar.on && is_wide_matrix(a->p, m);
+}
+
+bool has_polar(const Anatomy *a) {
+  for (int m = 0; m < a->p->matrix_count; m++)
+    if (is_polar(a, &a->p->matrices[m])) return true;
+  return false;
+}
+
+bool is_by_entries(const Anatomy *a, const Matrix *m) {
+  return is_entrywise(a->p) && !is_polar(a, m);
+}
 
 /* What is used more than once, and by which other uses. */
 bool acts_again(const Program *p, int matrix) {
@@ -24,37 +44,62 @@ bool acts_again(const Program *p, int matrix) {
 
 static void find_apply(Anatomy *a, const Op *op) {
   const Matrix *m = &a->p->matrices[op->matrix];
-  bool forward = op->kind == OP_APPLY, wide = is_wide_matrix(a->p, m);
+  bool forward = op->kind == OP_APPLY;
   int met = op->src[0];
   bool *responds = forward ? &a->responds_x[op->matrix] : &a->responds_y[op->matrix];
   bool closed = a->frozen || a->closure == CLOSURE_GRADIENT_INDEPENDENCE;
   *responds = !closed && (forward ? m->responds_x : m->responds_y);
   a->carries[op->dst] = a->carries[met];
   a->drifts[op->dst] = !a->frozen && (m->rate != 0 || *responds);
-  a->depends[op->dst] = a->drifts[op->dst];
-  a->instant[op->dst] = wide && a->instant[met];
+}
+
+/* A copy of what flows forward, with a row for each output. */
+static bool is_copy(const Program *p, const Op *op) {
+  return op->kind == OP_MAP && op->src_count == 1 && op->expr->prim == PRIM_ARG &&
+         p->variables[op->dst].backward && !p->variables[op->src[0]].backward;
 }
 
 static void find_map(Anatomy *a, const Op *op) {
-  bool backward = a->p->variables[op->dst].backward;
+  if (is_copy(a->p, op)) a->same[op->dst] = op->src[0];
   if (op->kind == OP_WEIGH) a->carries[op->dst] = a->drifts[op->dst] = true; /* as Delta does */
   for (int i = 0; i < op->src_count; i++) {
-    int src = op->src[i];
-    bool across = backward && !a->p->variables[src].backward && !is_number(a->p, src);
-    a->carries[op->dst] |= a->carries[src];
-    a->drifts[op->dst] |= a->drifts[src];
-    if (op->kind == OP_AVERAGE) continue;
-    a->depends[op->dst] |= a->depends[src] || across;
-    a->instant[op->dst] |= a->instant[src] || across;
+    a->carries[op->dst] |= a->carries[op->src[i]];
+    a->drifts[op->dst] |= a->drifts[op->src[i]];
   }
+}
+
+/* Whether the noise of a product moves what another op makes of its arguments, through what a
+ * matrix answers at equal times too: W^T y = r + sum <dy / du> x. */
+static bool passes_on(const Anatomy *a, const Op *source, const Op *op) {
+  const Program *p = a->p;
+  if (is_number(p, op->dst)) return false;
+  for (int i = 0; i < op->src_count && !is_product(op); i++)
+    if (is_moved(a, source, op->src[i])) return true;
+  for (const Op *other = p->ops; is_product(op) && other < op; other++)
+    if (is_product(other) && other->kind != op->kind &&
+        p->matrices[other->matrix].weights == p->matrices[op->matrix].weights &&
+        is_moved(a, other, op->src[0]) && is_moved(a, source, other->src[0]))
+      return true;
+  return false;
+}
+
+static void find_moved(Anatomy *a) {
+  const Program *p = a->p;
+  a->moved = mem_new((size_t)p->op_count * (size_t)p->variable_count, sizeof *a->moved);
+  for (const Op *op = p->ops; op < p->ops + p->op_count; op++)
+    for (const Op *source = p->ops; source <= op; source++)
+      if (is_product(source))
+        a->moved[(source - p->ops) * p->variable_count + op->dst] =
+            source == op || passes_on(a, source, op);
 }
 
 Anatomy anatomy_of(Writer *w, const Program *p, Closure closure) {
   Anatomy a = {.w = w, .p = p, .closure = closure, .frozen = closure == CLOSURE_NTK};
-  bool **variables[] = {&a.carries, &a.drifts, &a.depends, &a.instant};
-  bool **matrices[] = {&a.responds_x, &a.responds_y};
-  for (int i = 0; i < 4; i++) *variables[i] = mem_new((size_t)p->variable_count, sizeof(bool));
+  bool **variables[] = {&a.carries, &a.drifts}, **matrices[] = {&a.responds_x, &a.responds_y};
+  for (int i = 0; i < 2; i++) *variables[i] = mem_new((size_t)p->variable_count, sizeof(bool));
   for (int i = 0; i < 2; i++) *matrices[i] = mem_new((size_t)p->matrix_count, sizeof(bool));
+  a.same = mem_new((size_t)p->variable_count, sizeof *a.same);
+  for (int v = 0; v < p->variable_count; v++) a.same[v] = v;
   for (int i = 0; i < p->op_count; i++) {
     const Op *op = &p->ops[i];
     if (op->kind == OP_INPUT) a.carries[op->dst] = p->spaces[p->variables[op->dst].space].data;
@@ -63,14 +108,16 @@ Anatomy anatomy_of(Writer *w, const Program *p, Closure closure) {
     else if (op->src_count)
       find_map(&a, op);
   }
+  find_moved(&a);
   return a;
 }
 
 bool is_expanded(const Anatomy *a) { return a->closure == CLOSURE_PERTURBATIVE; }
 
 void anatomy_free(Anatomy *a) {
-  bool *blocks[] = {a->carries, a->drifts, a->depends, a->instant, a->responds_x, a->responds_y};
+  bool *blocks[] = {a->carries, a->drifts, a->moved, a->responds_x, a->responds_y};
   for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+  free(a->same);
 }
 
 const Op *op_of(const Program *p, int matrix, OpKind kind) {
@@ -88,7 +135,13 @@ static SpaceKind kind_of(const Anatomy *a, int variable) {
 }
 
 static bool is_constant_input(const Anatomy *a, int variable) {
-  return kind_of(a, variable) == SPACE_INPUT && !a->p->spaces[a->p->variables[variable].space].data;
+  return kind_of(a, variable) == SPACE_INPUT &&
+         !a->p->spaces[a->p->variables[variable].space].data && !is_code(a, variable);
+}
+
+bool is_code(const Anatomy *a, int variable) {
+  const Variable *v = &a->p->variables[variable];
+  return kind_of(a, variable) == SPACE_INPUT && !a->p->spaces[v->space].data && v->positions > 1;
 }
 
 bool is_unit(const Anatomy *a, int variable) {
@@ -111,7 +164,7 @@ static int level_of(const Anatomy *a, int matrix) {
 static char *kernel_label(const Anatomy *a, int variable) {
   for (int l = 0; l <= a->p->layers; l++) {
     const Matrix *m = &a->p->matrices[a->p->phi_matrix[l]];
-    if (m->features == variable) return mem_format("%d", l);
+    if (a->same[m->features] == variable) return mem_format("%d", l);
     if (m->y == variable) return mem_format("%d", l + 1);
   }
   return mem_string(a->p->variables[variable].name);
@@ -121,12 +174,14 @@ const char *output_index(const Anatomy *a, const char *output) {
   return a->p->problem->outputs > 1 ? output : NULL;
 }
 
-/* point and output of a row of a variable */
+/* point, position and output of a row of a variable */
 static char *row_index(const Anatomy *a, int variable, Place place) {
-  const char *output = a->p->variables[variable].backward ? output_index(a, place.output) : NULL;
-  const char *position = a->p->variables[variable].positions > 1 ? place.position : NULL;
-  return mem_format("%s%s%s", a->carries[variable] && place.point ? place.point : "",
-                    position ? position : "", output ? output : "");
+  const Variable *v = &a->p->variables[a->same[variable]];
+  const char *output = v->backward ? output_index(a, place.output) : NULL,
+             *position = v->positions > 1 ? place.position : NULL,
+             *column = is_pairs(a->p, variable) ? place.column : NULL;
+  return mem_format("%s%s%s%s", a->carries[variable] && place.point ? place.point : "",
+                    position ? position : "", column ? column : "", output ? output : "");
 }
 
 void put_order(const Anatomy *a, const char *label, int order) {
@@ -144,17 +199,27 @@ static void put_times(const Anatomy *a, Place one, Place other) {
     put(a->w, "(%s)", one.time);
 }
 
-void put_variable(const Anatomy *a, int variable, Place place, int order) {
-  const char *name = a->p->variables[variable].name, *suffix = suffix_of(name);
-  char *index = row_index(a, variable, place);
+void put_name(const Anatomy *a, const char *name, int order) {
+  const char *suffix = suffix_of(name);
   put(a->w, "%.*s", (int)(suffix - name), name);
   put_order(a, suffix, order);
+}
+
+void put_variable(const Anatomy *a, int variable, Place place, int order) {
+  char *index = row_index(a, variable, place);
+  put_name(a, is_code(a, variable) ? "e" : a->p->variables[a->same[variable]].name, order);
   put_below(a->w, "%s", index);
   if (kind_of(a, variable) == SPACE_WIDE || is_number(a->p, variable)) put_times(a, place, still);
   free(index);
 }
 
+void put_indexed(const Anatomy *a, int variable, const char *index) {
+  put_name(a, a->p->variables[a->same[variable]].name, WHOLE);
+  put_below(a->w, "%s", index);
+}
+
 void put_kernel_name(const Anatomy *a, int variable, Place one, Place other, int order) {
+  variable = a->same[variable];
   char *label = kernel_label(a, variable), *first = row_index(a, variable, one),
        *second = row_index(a, variable, other);
   bool backward = a->p->variables[variable].backward, wide = is_wide_variable(a->p, variable);
@@ -168,13 +233,15 @@ void put_kernel_name(const Anatomy *a, int variable, Place one, Place other, int
 }
 
 void put_kernel(const Anatomy *a, int variable, Place one, Place other, int order) {
-  if (kind_of(a, variable) != SPACE_OUTPUT) return put_kernel_name(a, variable, one, other, order);
+  bool code = is_code(a, variable);
+  if (!code && kind_of(a, variable) != SPACE_OUTPUT)
+    return put_kernel_name(a, variable, one, other, order);
   put(a->w, "{delta}");
-  put_below(a->w, "%s%s", one.output, other.output);
+  put_below(a->w, "%s%s", code ? one.position : one.output, code ? other.position : other.output);
 }
 
 void put_overlap(const Anatomy *a, int v, int w, int order) {
-  if (v == w) return put_kernel(a, v, here, there, order);
+  if (a->same[v] == a->same[w]) return put_kernel(a, v, here, there, order);
   put(a->w, "{<}");
   put_variable(a, v, here, order);
   put(a->w, "{ }");
@@ -183,9 +250,13 @@ void put_overlap(const Anatomy *a, int v, int w, int order) {
 }
 
 void put_matrix(const Anatomy *a, int matrix) {
-  const char *name = a->p->matrices[a->p->matrices[matrix].weights].name, *suffix = suffix_of(name);
-  put(a->w, "%.*s", (int)(suffix - name), name);
-  put_above(a->w, "%s", suffix);
+  put_name(a, a->p->matrices[a->p->matrices[matrix].weights].name, WHOLE);
+}
+
+void put_letter(const Anatomy *a, const char *letter, int matrix) {
+  const char *name = a->p->matrices[a->p->matrices[matrix].weights].name;
+  put(a->w, "%s", letter);
+  put_above(a->w, "%s", *name == 'W' ? suffix_of(name) : name);
 }
 
 void put_response(const Anatomy *a, int matrix, bool x_side, int order) {
@@ -263,20 +334,33 @@ void put_factor(const Anatomy *a, double factor) {
   put(a->w, "{ }");
 }
 
-void put_variance(const Anatomy *a, const Matrix *m) {
-  if (is_heated(a, m))
-    put(a->w, "C(t,s){ }");
-  else
-    put_factor(a, m->sigma * m->sigma);
+void put_variance(const Anatomy *a, const Matrix *m, double share) {
+  put_factor(a, is_heated(a, m) ? share : share * m->sigma * m->sigma);
+  if (is_heated(a, m)) put(a->w, "C(t,s){ }");
 }
 
-bool eta_varies(const Problem *problem) {
+static bool moves_otherwise(const Anatomy *a, const Matrix *m) {
+  return m && a->p->update.polar.on && !is_polar(a, m);
+}
+
+const char *eta_of(const Anatomy *a, const Matrix *m) {
+  return moves_otherwise(a, m) ? "{eta}'" : "{eta}";
+}
+
+const char *prime_of(const Anatomy *a, const Matrix *m) { return moves_otherwise(a, m) ? "'" : ""; }
+
+bool eta_varies(const Anatomy *a, const Matrix *m) {
+  const Problem *problem = a->p->problem;
+  const double *eta = moves_otherwise(a, m) ? problem->other_eta : problem->eta;
   for (int t = 1; t < problem->steps; t++)
-    if (fabs(problem->eta[t] - problem->eta[0]) > 0) return true;
+    if (fabs(eta[t] - eta[0]) > 0) return true;
   return false;
 }
 
-bool has_memory(const Anatomy *a) { return a->p->update.momentum > 0 || a->p->update.decay > 0; }
+bool has_memory(const Anatomy *a) {
+  const Update *update = &a->p->update;
+  return (update->momentum > 0 && !update->polar.on) || update->decay > 0;
+}
 
 bool is_heated(const Anatomy *a, const Matrix *m) {
   return a->p->update.temperature > 0 && m->rate != 0;
@@ -284,14 +368,15 @@ bool is_heated(const Anatomy *a, const Matrix *m) {
 
 bool decays(const Anatomy *a, const Matrix *m) { return a->p->update.decay > 0 && m->decay != 0; }
 
-void put_rate(const Anatomy *a, double rate, bool gamma, const char *below, const char *time) {
+void put_rate(const Anatomy *a, const Matrix *m, double rate, bool gamma, const char *below,
+              const char *time) {
   const Problem *problem = a->p->problem;
   bool summed = !time && has_memory(a);
   char *own = rate == 1 ? mem_string("") : mem_format("%g{ }", rate);
-  char *eta = summed                 ? mem_string("")
-              : !eta_varies(problem) ? mem_string("{eta}")
-              : time                 ? mem_format("{eta}(%s)", time)
-                                     : mem_string("");
+  char *eta = summed              ? mem_string("")
+              : !eta_varies(a, m) ? mem_string(eta_of(a, m))
+              : time              ? mem_format("%s(%s)", eta_of(a, m), time)
+                                  : mem_string("");
   const char *dt = problem->optimizer == OPT_FLOW && !summed ? "{ }dt{ }" : "";
   char *top = mem_format("%s%s%s%s", own, eta, dt, gamma ? "{gamma}" : "");
   char *bottom = mem_format("%s%s", a->p->update.weight ? "" : "P", below);
@@ -308,11 +393,18 @@ void put_rate(const Anatomy *a, double rate, bool gamma, const char *below, cons
   free(bottom);
 }
 
-void put_summed_rate(const Anatomy *a, const char *time) {
+void put_summed_rate(const Anatomy *a, const Matrix *m, const char *time) {
   if (has_memory(a))
-    put(a->w, "c(t,%s){ }", time);
-  else if (eta_varies(a->p->problem))
-    put(a->w, "{eta}(%s){ }", time);
+    put(a->w, "c%s(t,%s){ }", prime_of(a, m), time);
+  else if (eta_varies(a, m))
+    put(a->w, "%s(%s){ }", eta_of(a, m), time);
+}
+
+void put_steps(const Anatomy *a, const Matrix *m) {
+  if (!has_memory(a) && !eta_varies(a, m)) put(a->w, "%s", eta_of(a, m));
+  put(a->w, "{gamma}{ }");
+  put_sum(a, "s<t", NULL, NULL);
+  put_summed_rate(a, m, "s");
 }
 
 void put_weight(const Anatomy *a, Place place) {
@@ -336,6 +428,45 @@ static char **argument_names(const Anatomy *a, const Op *op, Place place, int fi
   return names;
 }
 
+/* exp(s) over its sum along the row, up to the number of the row where it is causal. */
+static void put_softmax_of(const Anatomy *a, const Op *op, Place place) {
+  Place summed = place;
+  if (is_pairs(a->p, op->src[0])) summed.column = "k";
+  put(a->w, "exp(");
+  put_variable(a, op->src[0], place, WHOLE);
+  put(a->w, ") / ");
+  put_sum(a, op->causal ? "k{le}p" : "k", NULL, NULL);
+  put(a->w, "exp(");
+  put_variable(a, op->src[0], summed, WHOLE);
+  put(a->w, op->causal ? "),{ }p' {le} p" : ")");
+}
+
+/* A sum over positions p' of a table times rows, which the transposed one has at (p', p). */
+static void put_blend(const Anatomy *a, const Op *op, Place place) {
+  Place table = place, rows = place;
+  rows.position = place.column;
+  if (op->transpose_a) table.position = place.column, table.column = place.position;
+  put_factor(a, op->factor);
+  if (is_pairs(a->p, op->src[0])) put_sum(a, place.column, NULL, NULL);
+  put_variable(a, op->src[0], table, WHOLE);
+  put(a->w, "{ }");
+  put_variable(a, op->src[1], rows, WHOLE);
+}
+
+/* <x>, or <x y>; of a table of pairs y is at another position. */
+static void put_mean(const Anatomy *a, const Op *op, Place place) {
+  Place second = place;
+  if (op->kind == OP_GRAM) second.position = place.column;
+  put_factor(a, op->factor);
+  put(a->w, "{<}");
+  put_variable(a, op->src[0], place, WHOLE);
+  if (op->src_count > 1) {
+    put(a->w, "{ }");
+    put_variable(a, op->src[1], second, WHOLE);
+  }
+  put(a->w, "{>}");
+}
+
 void put_made(const Anatomy *a, const Op *op, Place place, int order) {
   switch (op->kind) {
   case OP_MAP: put_map(a, op, op->expr, place, WHOLE, 1); break;
@@ -349,14 +480,13 @@ void put_made(const Anatomy *a, const Op *op, Place place, int order) {
     put(a->w, "{ }");
     put_variable(a, op->src[0], place, WHOLE);
     break;
-  default:
-    put_factor(a, op->factor);
-    put(a->w, "{<}");
-    for (int i = 0; i < op->src_count; i++) {
-      if (i) put(a->w, "{ }");
-      put_variable(a, op->src[i], place, WHOLE);
-    }
-    put(a->w, "{>}");
+  case OP_SOFTMAX: put_softmax_of(a, op, place); break;
+  case OP_BLEND: put_blend(a, op, place); break;
+  case OP_SUMS:
+    put_sum(a, place.column, NULL, NULL);
+    put_variable(a, op->src[0], place, WHOLE);
+    break;
+  default: put_mean(a, op, place);
   }
 }
 

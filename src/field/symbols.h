@@ -15,8 +15,8 @@ typedef struct Anatomy {
   /* per variable */
   bool *carries; /* it depends on the point; else one vector serves all points */
   bool *drifts;  /* its matrices change it in time */
-  bool *depends; /* forward: on noise that flows backward, and the other way round */
-  bool *instant; /* backward: it depends on forward noise of its own step */
+  int *same;     /* what it is a copy of, under whose name it is written; or itself */
+  bool *moved;   /* [op, variable]: by the noise of that product in the same step */
   /* per matrix: the response of what it meets on that side to its own noise exists */
   bool *responds_x, *responds_y;
 } Anatomy;
@@ -26,12 +26,12 @@ void anatomy_free(Anatomy *a);
 /* Fields are written order by order in gamma. */
 bool is_expanded(const Anatomy *a);
 
-/* Where an index stands; `position` is written when there are several, `output` is written when
- * there are several outputs. NULL leaves out. */
+/* Where an index stands; `position` is written when there are several, `column` of tables of pairs
+ * of positions, `output` when there are several outputs. NULL leaves out. */
 typedef struct Place {
-  const char *point, *output, *time, *position;
+  const char *point, *output, *time, *position, *column;
 } Place;
-extern const Place here, there, still; /* (mu p c, t), (alpha q c', s), (mu p c) */
+extern const Place here, there, still; /* (mu p p' c, t), (alpha q q' c', s), (mu p p' c) */
 
 enum { WHOLE = -1 }; /* not a term of the expansion in gamma, but all of it */
 
@@ -40,10 +40,23 @@ bool is_product(const Op *op);
 /* Whether a variable is a number for each point, an average over neurons or what follows of such.
  */
 bool is_number(const Program *p, int variable);
+/* Whether it is a number for each pair of positions of a point. */
+bool is_pairs(const Program *p, int variable);
+/* Whether the noise that arrives in a product moves a variable in the same step. */
+bool is_moved(const Anatomy *a, const Op *product, int variable);
+/* Whether it moves by polar factors, or by psi of what each of its entries has seen. */
+bool is_polar(const Anatomy *a, const Matrix *m);
+bool has_polar(const Anatomy *a);
+bool is_by_entries(const Anatomy *a, const Matrix *m);
 /* Whether there is another use of the entries of a matrix. */
 bool acts_again(const Program *p, int matrix);
 bool is_wide_variable(const Program *p, int variable);
-bool eta_varies(const Problem *problem);
+/* The learning rate of a matrix, or with NULL of all: its name, and whether it varies. */
+const char *eta_of(const Anatomy *a, const Matrix *m);
+bool eta_varies(const Anatomy *a, const Matrix *m);
+/* Whether that is another one than of matrices between populations, and what is left of earlier
+ * steps has another name: c' for c. */
+const char *prime_of(const Anatomy *a, const Matrix *m);
 /* Momentum or decay: what an earlier step did changes later; c(t,s) says how much of it is left. */
 bool has_memory(const Anatomy *a);
 bool decays(const Anatomy *a, const Matrix *m);
@@ -51,19 +64,27 @@ bool decays(const Anatomy *a, const Matrix *m);
 bool is_heated(const Anatomy *a, const Matrix *m);
 /* The kernel is 1 and is not written: a constant input, a single output. */
 bool is_unit(const Anatomy *a, int variable);
+/* Unit vectors of positions, whose kernel is a delta. */
+bool is_code(const Anatomy *a, int variable);
 /* The op that applies the matrix in this direction, or NULL. */
 const Op *op_of(const Program *p, int matrix, OpKind kind);
 const char *suffix_of(const char *name); /* "1" of "h1" */
 
+/* The letters of a name, with its numbers and an order of an expansion above. */
+void put_name(const Anatomy *a, const char *name, int order);
 /* A superscript, with the order of an expansion behind it. */
 void put_order(const Anatomy *a, const char *label, int order);
 void put_variable(const Anatomy *a, int variable, Place place, int order);
+/* The variable at some row and time that one index stands for. */
+void put_indexed(const Anatomy *a, int variable, const char *index);
 void put_kernel_name(const Anatomy *a, int variable, Place one, Place other, int order);
 /* The kernel as it stands in formulas: of outputs it is a delta. */
 void put_kernel(const Anatomy *a, int variable, Place one, Place other, int order);
 /* <v(t) w(s)>, by the name of the kernel where they are one. */
 void put_overlap(const Anatomy *a, int v, int w, int order);
 void put_matrix(const Anatomy *a, int matrix);
+/* What belongs to a matrix, under this letter. */
+void put_letter(const Anatomy *a, const char *letter, int matrix);
 /* A or B: the response on the x or the y side of a matrix. */
 void put_response(const Anatomy *a, int matrix, bool x_side, int order);
 /* The Gaussian field that a matrix contributes to the result of an op. */
@@ -76,14 +97,17 @@ void put_sum(const Anatomy *a, const char *times, const char *point, const char 
 const char *output_index(const Anatomy *a, const char *output);
 /* A number in front of something, when it is not 1. */
 void put_factor(const Anatomy *a, double factor);
-/* The covariance of an entry of the initial matrix, or of its random part at two times, when it is
- * not 1. */
-void put_variance(const Anatomy *a, const Matrix *m);
-/* rate eta dt gamma / (P below), without P where points have their own weights; time NULL when
- * steps are summed over, and what depends on them is left out. */
-void put_rate(const Anatomy *a, double rate, bool gamma, const char *below, const char *time);
+/* `share` times the covariance of an entry of the initial matrix, or of its random part at two
+ * times, when it is not 1. */
+void put_variance(const Anatomy *a, const Matrix *m, double share);
+/* rate eta dt gamma / (P below) of a matrix or of all, without P where points have their own
+ * weights; time NULL when steps are summed over, and what depends on them is left out. */
+void put_rate(const Anatomy *a, const Matrix *m, double rate, bool gamma, const char *below,
+              const char *time);
 /* What put_rate left out: eta(s), or c(t,s). */
-void put_summed_rate(const Anatomy *a, const char *time);
+void put_summed_rate(const Anatomy *a, const Matrix *m, const char *time);
+/* Sum over steps s < t of that, times gamma: what stands before a step that is no gradient. */
+void put_steps(const Anatomy *a, const Matrix *m);
 /* The weight of a point in the mean loss, where it is not 1/P. */
 void put_weight(const Anatomy *a, Place place);
 /* What an op makes of its arguments, where it applies no matrix. */

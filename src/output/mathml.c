@@ -25,14 +25,15 @@ static const struct {
     {"omega", "mi", "ω"},  {"theta", "mi", "θ"},      {"pi", "mi", "π"},
     {"Gamma", "mi", "Γ"},  {"Delta", "mi", "Δ"},      {"Theta", "mi", "Θ"},
     {"Lambda", "mi", "Λ"}, {"Xi", "mi", "Ξ"},         {"Sigma", "mi", "Σ"},
-    {"Phi", "mi", "Φ"},    {"Psi", "mi", "Ψ"},        {"Omega", "mi", "Ω"},
-    {"ell", "mi", "ℓ"},    {"partial", "mi", "∂"},    {"infty", "mi", "∞"},
-    {"top", "mo", "⊤"},    {"sum", "mo", "∑"},        {"cdot", "mo", "·"},
-    {"times", "mo", "×"},  {"odot", "mo", "⊙"},       {"circ", "mo", "∘"},
-    {"sim", "mo", "∼"},    {"leftarrow", "mo", "←"},  {"to", "mo", "→"},
-    {"le", "mo", "≤"},     {"ge", "mo", "≥"},         {"ne", "mo", "≠"},
-    {"langle", "mo", "⟨"}, {"rangle", "mo", "⟩"},     {"dots", "mo", "…"},
-    {"in", "mo", "∈"},     {"pm", "mo", "±"},         {"approx", "mo", "≈"},
+    {"Phi", "mi", "Φ"},    {"Pi", "mi", "Π"},         {"Psi", "mi", "Ψ"},
+    {"Omega", "mi", "Ω"},  {"ell", "mi", "ℓ"},        {"partial", "mi", "∂"},
+    {"infty", "mi", "∞"},  {"top", "mo", "⊤"},        {"sum", "mo", "∑"},
+    {"cdot", "mo", "·"},   {"times", "mo", "×"},      {"odot", "mo", "⊙"},
+    {"circ", "mo", "∘"},   {"sim", "mo", "∼"},        {"leftarrow", "mo", "←"},
+    {"to", "mo", "→"},     {"le", "mo", "≤"},         {"ge", "mo", "≥"},
+    {"ne", "mo", "≠"},     {"langle", "mo", "⟨"},     {"rangle", "mo", "⟩"},
+    {"dots", "mo", "…"},   {"in", "mo", "∈"},         {"pm", "mo", "±"},
+    {"approx", "mo", "≈"},
 };
 
 static void put(FILE *out, const char *element, const char *text, size_t length) {
