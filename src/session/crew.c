@@ -15,29 +15,49 @@ struct DmfCrew {
 static const char *const launchers[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS",
                                         NULL};
 
-static bool is_launched(void) {
+/* The variable that tells of other processes, or NULL. */
+static const char *launcher(void) {
   for (int i = 0; launchers[i]; i++) {
     const char *count = getenv(launchers[i]);
-    if (count && atoi(count) > 1) return true;
+    if (count && atoi(count) > 1) return launchers[i];
   }
-  return false;
+  return NULL;
 }
 
-DmfCrew *dmf_crew_join(char **why) {
-  *why = NULL;
-  if (!is_launched()) return NULL;
+/* Joins the others through the module; *why says what stands against it. */
+static bool join(Crew *crew, char **why) {
   char *path = import_installed("dmf-mpi.so");
-  void *module = dlopen(path, RTLD_NOW | RTLD_GLOBAL); /* what MPI loads looks for MPI there */
-  void *join = module && access(path, F_OK) == 0 ? dlsym(module, "crew_join") : NULL;
-  DmfCrew *crew = mem_new(1, sizeof *crew);
+  void *module =
+      path ? dlopen(path, RTLD_NOW | RTLD_GLOBAL) : NULL; /* what MPI loads looks there */
+  void *found = module ? dlsym(module, "crew_join") : NULL;
   bool (*call)(Crew *) = NULL;
-  memcpy(&call, &join, sizeof call);
-  if (!join)
-    *why = mem_format("this dmf was built without MPI (./configure --with-mpi): %s", dlerror());
-  else if (!call(&crew->crew))
+  memcpy(&call, &found, sizeof call);
+  if (!path)
+    *why = mem_string("this dmf was built without MPI (./configure --with-mpi)");
+  else if (!found)
+    *why = mem_string(dlerror());
+  else if (!call(crew))
     *why = mem_string("MPI does not start");
   free(path);
-  if (!*why) return crew;
+  if (!*why && crew->size == 1) {
+    crew->leave();
+    *why = mem_string("the MPI of this dmf sees one, and that launcher belongs to another MPI");
+  }
+  return !*why;
+}
+
+/* Processes that do not know of each other would each do all of the work and write the same files.
+ */
+DmfCrew *dmf_crew_join(char **why) {
+  *why = NULL;
+  const char *variable = launcher();
+  if (!variable) return NULL;
+  char *reason = NULL;
+  DmfCrew *crew = mem_new(1, sizeof *crew);
+  if (join(&crew->crew, &reason)) return crew;
+  *why = mem_format("one of several processes (%s=%s), but %s; 'env -u %s dmf' is alone", variable,
+                    getenv(variable), reason, variable);
+  free(reason);
   free(crew);
   return NULL;
 }
