@@ -151,17 +151,20 @@ cat >planned.dmf <<'EOF'
 dataset d { inputs = sphere(points = 3, dim = 12, seed = 1); targets = [1, -1, 1] }
 model net { layers = input -> 2 * dense(tanh) -> readout; width = 32 }
 training descent { dataset = d; optimizer = gd(eta = 0.3); steps = 4 }
+training stream { dataset = d; optimizer = flow(eta = 0.3, dt = 0.5); steps = 4 }
 curves = sweep(dmft(net, descent, samples = 256).loss, net.gamma = [0.5, 1, 2])
 nets = simulate(net, descent, ensemble = 4)
 lazy = dmft(net, descent, closure = "ntk")
 linear = dmft(net with { layers = input -> 3 * dense(linear) -> readout }, descent)
+flows = [dmft(net, stream).loss, simulate(net, stream).loss]
 print nets.loss
 EOF
 expect 0 'Gflop' shell '"$1" plan planned.dmf >plan.txt && cat plan.txt' "$DMF"
-expect 0 '' shell 'grep -q "^planned.dmf:4: dmft .* MB .* Gflop .* s, 3 times$" plan.txt &&
-  grep -q "^planned.dmf:5: simulate .* MB .* Gflop .* s$" plan.txt &&
-  grep -q "^planned.dmf:6: dmft .* MB$" plan.txt && grep -q "^planned.dmf:7: dmft .* Gflop" plan.txt &&
-  grep -q "^in all .* Gflop, .* s$" plan.txt && [ "$(wc -l <plan.txt)" = 5 ]'
+expect 0 '' shell 'grep -q "^planned.dmf:5: dmft .* MB .* Gflop .* s, 3 times$" plan.txt &&
+  grep -q "^planned.dmf:6: simulate .* MB .* Gflop .* s$" plan.txt &&
+  grep -q "^planned.dmf:7: dmft .* MB$" plan.txt && grep -q "^planned.dmf:8: dmft .* Gflop" plan.txt &&
+  [ "$(grep -c "^planned.dmf:9: .* Gflop" plan.txt)" = 2 ] &&
+  grep -q "^in all .* Gflop, .* s$" plan.txt && [ "$(wc -l <plan.txt)" = 7 ]'
 expect 1 'syntax.dmf:1:' "$DMF" plan syntax.dmf
 expect 0 '\end{document}' "$DMF" equations --latex problem.dmf
 if command -v pdflatex >/dev/null; then

@@ -888,7 +888,8 @@ void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *p
   }
   Solve s;
   RunCost cost;
-  prepare(&s, program, options, 0);
+  const SolveOptions plain = flow_plain(program, options);
+  prepare(&s, program, &plain, 0);
   if (program->linear) s.fine.paths = s.sizes.steps * most_rows(program) + FIRST_COORDINATES;
   plan->bytes = bytes_needed(&s);
   if (!program->linear) s.fine.sobol = sobol_points(s.fine.paths);

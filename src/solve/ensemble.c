@@ -545,7 +545,8 @@ void solve_plan_networks(Program *program, const SolveOptions *options, SolvePla
   Ensemble e;
   Member member = {.ensemble = &e};
   RunCost cost;
-  prepare(&e, program, options, at_once(options, sizes_of(program)));
+  const SolveOptions plain = flow_plain(program, options);
+  prepare(&e, program, &plain, at_once(options, sizes_of(program)));
   plan->bytes = bytes_needed(&e);
   bool fine = plan->bytes < mem_available() &&
               trace_new(&member.record, e.complete, e.sizes.steps, values_of(&e), pairs_of(&e));

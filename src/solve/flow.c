@@ -22,6 +22,12 @@ bool flow_chooses(const Program *program, const SolveOptions *options) {
   return is_flow(program) && options->parts == 0;
 }
 
+SolveOptions flow_plain(const Program *program, const SolveOptions *options) {
+  SolveOptions plain = *options;
+  if (flow_chooses(program, options)) plain.parts = 1;
+  return plain;
+}
+
 /* The fields whose error is to be small: of theories and networks, and of fluctuations. */
 static const char *const judged[] = {"f", "ntk", "var_f"};
 

@@ -7,6 +7,8 @@
 
 /* Whether a solver has to choose the parts first, by flow_solve. */
 bool flow_chooses(const Program *program, const SolveOptions *options);
+/* The options of a single run, in steps of one part where nothing is chosen yet. */
+SolveOptions flow_plain(const Program *program, const SolveOptions *options);
 
 /* Calls the solver with parts that are halved until a probe of it (options->probe) no longer
  * changes by more than a thousandth, and adds to all errors what the last halving says of the error

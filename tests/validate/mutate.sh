@@ -65,7 +65,7 @@ prepare() {
 killed() {
   local unit script
   $make -s dmf >log 2>&1 || { echo compiler; return; }
-  for unit in tape solve average fluctuations; do
+  for unit in tape bounds solve average fluctuations; do
     $make -s "tests/unit/test_$unit" >log 2>&1 || { echo compiler; return; }
     timeout $longest "tests/unit/test_$unit" >log 2>&1 || { echo "test_$unit"; return; }
   done

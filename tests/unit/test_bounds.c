@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What a solve is said to take, against what it takes: the linker leads every allocation of dmf's
+ * own code through the functions below (Makefile.am), which keep the most that was held at once. */
+#include "check.h"
+#include "problem.h"
+
+#include <malloc.h>
+#include <stdatomic.h>
+
+static atomic_llong held, most;
+
+static void count(const void *block, long long sign) {
+  long long now = sign * (long long)malloc_usable_size((void *)block);
+  now += atomic_fetch_add(&held, now);
+  for (long long before = most; now > before && !atomic_compare_exchange_weak(&most, &before, now);)
+    ;
+}
+
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t number, size_t bytes);
+void *__real_realloc(void *block, size_t bytes);
+int __real_posix_memalign(void **block, size_t alignment, size_t bytes);
+void __real_free(void *block);
+
+void *__wrap_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes) {
+  void *block = __real_malloc(bytes);
+  count(block, 1);
+  return block;
+}
+
+void *__wrap_calloc(size_t number, size_t bytes);
+void *__wrap_calloc(size_t number, size_t bytes) {
+  void *block = __real_calloc(number, bytes);
+  count(block, 1);
+  return block;
+}
+
+void *__wrap_realloc(void *block, size_t bytes);
+void *__wrap_realloc(void *block, size_t bytes) {
+  count(block, -1);
+  void *moved = __real_realloc(block, bytes);
+  count(moved ? moved : block, 1);
+  return moved;
+}
+
+int __wrap_posix_memalign(void **block, size_t alignment, size_t bytes);
+int __wrap_posix_memalign(void **block, size_t alignment, size_t bytes) {
+  int refused = __real_posix_memalign(block, alignment, bytes);
+  if (!refused) count(*block, 1);
+  return refused;
+}
+
+void __wrap_free(void *block);
+void __wrap_free(void *block) {
+  count(block, -1);
+  __real_free(block);
+}
+
+static ExprPool *pool;
+
+typedef Status Solver(Program *program, const SolveOptions *options, Result **result, char **why);
+typedef void Planner(Program *program, const SolveOptions *options, SolvePlan *plan);
+
+/* The bound holds, and of one thread, where what is held at once does not depend on chance, it is
+ * no more than `slack` times what was taken: bases are bounded by histories, and hold less. */
+static void check_bound(Solver *solve, Planner *foresee, Recipe recipe, SolveOptions options,
+                        double slack) {
+  for (options.threads = 1; options.threads <= 2; options.threads++) {
+    Program *program = recipe_program(pool, recipe);
+    SolvePlan plan;
+    foresee(program, &options, &plan);
+    long long before = most = held;
+    result_drop(solve_or_die(solve, program, options));
+    double taken = (double)(most - before);
+    CHECK(taken > 0);
+    CHECK(plan.bytes >= taken);
+    CHECK(options.threads > 1 || plan.bytes <= slack * taken);
+    program_drop(program);
+  }
+}
+
+int main(void) {
+  openblas_set_num_threads(1);
+  pool = expr_pool_new();
+  const SolveOptions theory = {.samples = 3000}, few = {.samples = 256},
+                     parts = {.samples = 3000, .parts = 2},
+                     lazy = {.samples = 256, .closure = CLOSURE_NTK},
+                     nets = {.width = 200, .ensemble = 8}, small = {.width = 20, .ensemble = 8};
+  const Recipe deep = {
+      .phi = PRIM_TANH, .depth = 2, .points = 4, .tests = 2, .steps = 12, .eta = 0.2};
+  Recipe points = deep, outputs = deep, flow = deep, linear = deep;
+  points.points = 40;
+  outputs.outputs = 3;
+  flow.dt = 1;
+  linear.phi = PRIM_CONST;
+  check_bound(solve_dmft, solve_plan_dmft, deep, theory, 2.5);
+  check_bound(solve_dmft, solve_plan_dmft, points, few, 1.5);
+  check_bound(solve_dmft, solve_plan_dmft, outputs, theory, 3.5);
+  check_bound(solve_dmft, solve_plan_dmft, flow, parts, 10);
+  check_bound(solve_dmft, solve_plan_dmft, linear, few, 6);
+  check_bound(solve_dmft, solve_plan_dmft, points, lazy, 3);
+  check_bound(solve_networks, solve_plan_networks, deep, nets, 3.5);
+  check_bound(solve_networks, solve_plan_networks, points, small, 2);
+  expr_pool_free(pool);
+  return check_done();
+}
