@@ -193,10 +193,24 @@ static void find_matrix_responses(Program *p) {
   }
 }
 
-/* Whether a map is linear in its vectors, with coefficients that are numbers: its slopes do not
- * depend on them, and it vanishes with them, whatever the coefficients. */
+/* Whether a jump of the map, between which its slopes are flat, is one in its vectors. */
+static bool jumps_in_vectors(const Program *p, const Op *op, const Expr *e) {
+  bool jump = e->prim == PRIM_SIGN || e->prim == PRIM_STEP || e->prim == PRIM_LT ||
+              e->prim == PRIM_LE || e->prim == PRIM_EQ || e->prim == PRIM_SELECT;
+  for (int k = 0; jump && k < op->src_count; k++)
+    if (is_wide(p, p->variables[op->src[k]].space) &&
+        (e->prim == PRIM_SELECT ? expr_depends(e->arg[0], k) : expr_depends(e, k)))
+      return true;
+  for (int i = 0; i < prim_arity(e->prim); i++)
+    if (jumps_in_vectors(p, op, e->arg[i])) return true;
+  return false;
+}
+
+/* Whether a map is linear in its vectors, with coefficients that are numbers: it has no jumps in
+ * them, its slopes do not depend on them, and it vanishes with them, whatever the coefficients. */
 static bool is_linear_map(const Program *p, const Op *op) {
   double at[OP_MAX_ARGS];
+  if (jumps_in_vectors(p, op, op->expr)) return false;
   for (int i = 0; i < op->src_count; i++) {
     bool wide = is_wide(p, p->variables[op->src[i]].space);
     at[i] = wide ? 0 : 1.37 + 0.11 * i;
