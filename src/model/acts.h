@@ -17,8 +17,8 @@ typedef struct Builder {
   bool *assigned;     /* in the step */
   int *held;          /* [expression's id]: the variable that holds it, plus one, or 0 */
   unsigned held_room;
-  int *directions;    /* what carries on a derivative of each; NULL: nothing does */
-  int exponent;       /* the field that is the growth of these, or -1 */
+  int *directions; /* what carries on a derivative of each; NULL: nothing does */
+  int exponent;    /* the field that is the growth of these, or -1 */
   int state_count;
 } Builder;
 
@@ -41,11 +41,11 @@ Value *symbol_of(Builder *b, int variable);
 /* The expression of a symbol, a number, or an array of at most two axes; NULL after reporting. */
 const Expr *expression_of(Builder *b, Span span, const Value *value);
 
-/* derive.c: the call of `descend`; and the derivative of a step along directions, one for each
- * state
- * (-1: none), which become `next`: adds what carries them on, and the growth of their length as the
- * variable of a field. */
+/* derive.c: the call of `descend`; how the direction of numbers begins; and the derivative of a
+ * step along directions, one for each state, which become `next`: adds what carries them on, and
+ * the growth of their length as the variable of a field. */
 Value *system_descend(Call *call);
+int system_direction(Builder *b, Shape shape);
 void system_lyapunov(Builder *b, const int *directions, const int *next, int field);
 
 #endif

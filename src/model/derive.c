@@ -501,16 +501,28 @@ static const Expr *along(Forward *f, const Act *act) {
   }
 }
 
-/* The squared length of the direction over all populations, in units of N. */
+/* What a direction has of numbers at first: no two alike, so that no symmetry of a step keeps it
+ * from the one that grows. */
+int system_direction(Builder *b, Shape shape) {
+  const char *why = NULL;
+  Array *array = array_full(shape.rank, shape.size, 0, &why);
+  for (size_t i = 0; i < array->size; i++) array->data[i] = cos(1 + (double)i);
+  int v = hold_numbers(b, array);
+  array_drop(array);
+  return v;
+}
+
+/* The squared length of the direction: of vectors over all populations, in units of N, and of
+ * numbers. */
 static const Expr *length_of(Builder *b, const Expr *const *parts, int count) {
   const Expr *sum = NULL;
   for (int i = 0; i < count; i++) {
     if (!parts[i]) continue;
     Shape shape = shape_of(b, parts[i]);
-    if (!is_vector(shape)) continue;
+    double ratio = is_vector(shape) ? b->system->populations[shape.population].ratio : 1;
     const Expr *square =
-        gathered(b, averaged(b, parts[i], parts[i], shape), (Shape){.population = NO_POPULATION});
-    double ratio = b->system->populations[shape.population].ratio;
+        is_vector(shape) ? averaged(b, parts[i], parts[i], shape) : times(b, parts[i], parts[i]);
+    square = gathered(b, square, (Shape){.population = NO_POPULATION});
     sum = sum_of(b, sum, times(b, number(b, ratio), square));
   }
   return sum;
@@ -523,7 +535,7 @@ void system_lyapunov(Builder *b, const int *directions, const int *next, int fie
   const Expr **from = mem_new((size_t)count + 1, sizeof *from),
              **to = mem_new((size_t)count + 1, sizeof *to);
   for (int i = 0; i < count; i++)
-    if (directions[i] >= 0) from[i] = f.dot[b->states[i]] = variable(b, directions[i]);
+    if (next[i] >= 0) from[i] = f.dot[b->states[i]] = variable(b, directions[i]);
   for (int i = b->system->start_count; i < acts; i++) {
     Act act = b->system->acts[i];
     if (act.dst < 0 || act.kind == ACT_SET) continue;
@@ -531,17 +543,16 @@ void system_lyapunov(Builder *b, const int *directions, const int *next, int fie
     if (e) f.dot[act.dst] = variable(b, hold(b, e));
   }
   for (int i = 0; i < count; i++)
-    if (directions[i] >= 0 && next[i] >= 0) to[i] = f.dot[next[i]];
+    if (next[i] >= 0) to[i] = f.dot[next[i]];
   const Expr *before = length_of(b, from, count), *after = length_of(b, to, count);
-  const Expr *growth = two(b, PRIM_DIV, after ? after : number(b, 0), before);
+  const Expr *growth = after ? two(b, PRIM_DIV, after, before) : number(b, 0);
   const Expr *root = expr_call(b->eval->pool, PRIM_SQRT, growth, NULL, NULL);
   int r = hold(b, root);
   b->system->fields[field].variable =
       hold(b, expr_call(b->eval->pool, PRIM_LOG, variable(b, r), NULL, NULL));
   for (int i = 0; i < count; i++) {
-    if (directions[i] < 0) continue;
-    const Expr *e = to[i] ? two(b, PRIM_DIV, to[i], variable(b, r)) : from[i];
-    int v = hold(b, e);
+    if (next[i] < 0) continue;
+    int v = to[i] ? hold(b, two(b, PRIM_DIV, to[i], variable(b, r))) : zeros_like(b, next[i]);
     add_act(b, (Act){.kind = ACT_SET, .dst = directions[i]}, 1, &v);
   }
   free(f.dot);

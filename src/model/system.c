@@ -518,24 +518,31 @@ static void statements(Builder *b, const Ast *block) {
     statement(b, block->kid[i]);
 }
 
-/* A direction in the space of every vector that is a state, where an exponent is asked for. */
+/* A direction in the space of all states, where an exponent is asked for. */
 static void add_directions(Builder *b, const Ast *node) {
   static const char *const name[] = {"lyapunov"};
   if (!mentions(node, name, 1)) return;
   b->directions = mem_new((size_t)b->state_count + 1, sizeof *b->directions);
   for (int i = 0; i < b->state_count; i++) {
     Shape shape = b->system->variables[b->states[i]].shape;
-    b->directions[i] = -1;
-    if (!is_vector(shape)) continue;
-    int noise = add_act(b, (Act){.kind = ACT_NORMAL, .dst = new_variable(b, NULL, shape)}, 0, NULL);
+    int first =
+        is_vector(shape)
+            ? add_act(b, (Act){.kind = ACT_NORMAL, .dst = new_variable(b, NULL, shape)}, 0, NULL)
+            : system_direction(b, shape);
     b->directions[i] = new_variable(b, NULL, shape);
-    add_act(b, (Act){.kind = ACT_SET, .dst = b->directions[i]}, 1, &noise);
+    add_act(b, (Act){.kind = ACT_SET, .dst = b->directions[i]}, 1, &first);
   }
 }
 
 /* Carries the directions on; what a matrix learns has no derivative here. */
 static void follow_directions(Builder *b, const Ast *node, const int *next) {
   const System *s = b->system;
+  bool moves = false;
+  for (int i = 0; i < b->state_count; i++) moves |= b->assigned[i];
+  if (!moves) {
+    eval_error(b->eval, node->span, NULL, "an exponent is that of states, and no state moves");
+    return;
+  }
   for (int i = s->start_count; i < s->act_count; i++)
     if (s->acts[i].kind == ACT_OUTER) {
       eval_error(b->eval, node->span, NULL,
