@@ -312,6 +312,7 @@ expect 0 'function dmft' "$DMF" --reference words
 
 # Options of pictures are in the script that draws them, which is a picture, too
 expect 0 'set yrange [0:2]' shell '"$1" -e "plot [1, 2], ylim = [0, 2] to \"options.gp\"" && cat options.gp'
+expect 0 'set xtics 0.005' shell '"$1" -e "plot curve([0.001, 0.02], [1, 2]) to \"options.gp\"" && cat options.gp'
 expect 0 'from first 1.5, graph 0 to first 1.5, graph 1' shell '"$1" -e "plot [1, 2], vline = [0.5, 1.5] to \"options.gp\"" && cat options.gp'
 expect 0 'set key on inside vertical bottom left' shell '"$1" -e "plot [1, 2], legend = \"bottom left\" to \"options.gp\"" && cat options.gp'
 expect 0 'size 8.6cm,5.848cm' shell '"$1" -e "plot [1, 2], size = \"column\" to \"options.gp\"" && cat options.gp'

@@ -202,10 +202,25 @@ static void put_decades(FILE *out, char axis, Range range) {
   fputs(")\n", out);
 }
 
+/* The distance of ticks whose numbers, side by side below an axis, would touch; 0: they do not. */
+static double wide_step(Range range) {
+  enum { MANY = 10, FEW = 5, SHORT = 4 };
+  double step = frame_step(range, MANY);
+  int longest = 0;
+  for (double k = ceil(range.low / step); k * step <= range.high; k++) {
+    int length = snprintf(NULL, 0, "%.*g", TICK_DIGITS, k * step);
+    if (length > longest) longest = length;
+  }
+  return longest > SHORT ? frame_step(range, FEW) : 0;
+}
+
 static void put_axis(FILE *out, char axis, Range range, bool logarithmic) {
   int digits = frame_digits(range, TICK_DIGITS);
+  double step = axis == 'x' && !logarithmic ? wide_step(range) : 0;
   if (logarithmic)
     put_decades(out, axis, range);
+  else if (step > 0)
+    fprintf(out, "unset logscale x\nset xtics %.*g\n", DIGITS, step);
   else
     fprintf(out, "unset logscale %c\nset %ctics autofreq\n", axis, axis);
   if (digits > TICK_DIGITS)
