@@ -253,6 +253,31 @@ static void observe_outputs(Tail *k) {
   observe_all(k, FIELD_DELTA, 0, p->delta);
 }
 
+/* The same of the network of averaged weights, whose output starts where that of the weights does.
+ */
+static void observe_averages(Tail *k) {
+  Program *p = k->p;
+  size_t batch = k->z.points * k->z.outputs, tests = k->z.all * k->z.outputs - batch;
+  int raw = p->output, f = emit_averaged(p), start = -1;
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == OP_START && p->ops[i].src[0] == raw) start = p->ops[i].dst;
+  if (start >= 0)
+    f = map(k, mem_string("fc.mean"), call(k, PRIM_SUB, arg(k, 0), arg(k, 1)), 2,
+            (int[]){f, start});
+  int train = block(k, mem_string("f.mean.train"), f, 0, batch, 0, 1);
+  observe_all(k, FIELD_F_EMA, 0, train);
+  observe_all(k, FIELD_LOSS_EMA, 0,
+              total(k, "loss.mean", losses(k, train, k->targets), 1.0 / (double)k->z.points));
+  if (!tests) return;
+  int test = block(k, mem_string("f.mean.test"), f, batch, tests, 0, 1);
+  observe_all(k, FIELD_F_TEST_EMA, 0, test);
+  if (!p->problem->test_targets) return;
+  int y = copied(k, "y.test", p->problem->test_targets, tests, 1);
+  observe_all(
+      k, FIELD_TEST_LOSS_EMA, 0,
+      total(k, "test_loss.mean", losses(k, test, y), 1.0 / (double)(k->z.all - k->z.points)));
+}
+
 /* ---- kernels ---- */
 
 static int group_of(const Program *p, int variable) {
@@ -595,6 +620,7 @@ Program *program_complete(Program *base, Reading how) {
         is_wide(p, p->variables[p->ops[i].dst].space))
       p->ops[i].once = true;
   observe_outputs(&k);
+  if (p->update.average > 0 && !how.lazy && !how.integrates) observe_averages(&k);
   complete_step(&k);
   return p;
 }

@@ -32,6 +32,8 @@ int emit_softmax(Program *p, char *name, int blocks, bool causal, int table);
 int emit_sums(Program *p, char *name, int table);
 /* The sum of any number of variables. */
 int emit_sum(Program *p, char *name, int count, const int *src);
+/* The forward pass of a completed program once more, with the averages of the weights; f. */
+int emit_averaged(Program *p);
 /* Takes over the map. */
 int emit_rows(Program *p, char *name, RowMap map, int src);
 

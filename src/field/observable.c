@@ -35,6 +35,9 @@ bool field_is_present(FieldId id, const Program *p) {
   case PRESENT_TESTED: return p->problem->tests > 0;
   case PRESENT_JUDGED: return p->problem->test_targets != NULL;
   case PRESENT_ALIGNED: return program_aligns(p);
+  case PRESENT_AVERAGED: return p->update.average > 0;
+  case PRESENT_AVERAGED_TESTED: return p->update.average > 0 && p->problem->tests > 0;
+  case PRESENT_AVERAGED_JUDGED: return p->update.average > 0 && p->problem->test_targets;
   default: return true;
   }
 }

@@ -25,7 +25,10 @@ typedef enum FieldPresence {
   PRESENT_ALWAYS,
   PRESENT_TESTED,
   PRESENT_JUDGED,
-  PRESENT_ALIGNED
+  PRESENT_ALIGNED,
+  PRESENT_AVERAGED, /* where weights are averaged; and with test points, or targets for them */
+  PRESENT_AVERAGED_TESTED,
+  PRESENT_AVERAGED_JUDGED
 } FieldPresence;
 typedef enum FieldKind {
   KIND_VALUE,

@@ -40,7 +40,9 @@ static void print_matrices(FILE *out, const Program *p) {
   for (int i = 0; i < p->matrix_count; i++) {
     const Matrix *m = &p->matrices[i];
     if (m->weights != i) {
-      fprintf(out, "  %-6s the same as %s\n", m->name, p->matrices[m->weights].name);
+      fprintf(out, "  %-6s %s %s\n", m->name,
+              m->averaged ? "the average over steps of" : "the same as",
+              p->matrices[m->weights].name);
       continue;
     }
     fprintf(out, "  %-6s %s → %s, entries N(0, %g), ", m->name, p->spaces[m->from].name,

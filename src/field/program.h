@@ -59,6 +59,7 @@ typedef struct Matrix {
   bool grown;    /* what another one has learned, apart from its start: feedback passes it by */
   double factor; /* a positive number in front of it, which is part of sigma, and squared of rate */
   int weights;   /* the matrix whose entries it is: itself, or an earlier one that is used again */
+  bool averaged; /* a use of the average of the entries over the steps so far, not of these */
   /* the variables it meets forward (source side, -1: never) and backward (target side); of a
    * transpose in the forward pass y flows forward, with its rows once for each output, and x
    * backward */
@@ -213,6 +214,8 @@ typedef struct Polar {
  * entries O_ij = sum w Delta g_i x_j: -gamma N sqrt(fan) d loss / d theta of the weight theta, with
  * fan the fan-in, or 1 for readouts and biases. theta moves by eta gamma psi / sqrt(fan).
  *
+ * Averages of the weights are A <- average A + (1 - average) W behind each step, from A = W.
+ *
  * The gradients of a step may be scaled together first, by what their norm says,
  *
  *     n = gamma sqrt(N) |d loss / d theta|,   n^2 = sum w Delta w' Delta' K,   K <g g'> <x x'>
@@ -234,6 +237,7 @@ typedef struct Update {
   bool normalized;
   double decay;       /* lambda */
   double temperature; /* T */
+  double average; /* what averages of the weights keep of themselves in a step; 0: there are none */
   bool flow;
   Psi psi; /* of an entrywise optimizer, without momentum, temperature, or flow */
   /* of matrices between populations, with the momentum; others move by psi at rates of their own */
@@ -308,7 +312,9 @@ typedef enum Closure {
  * psi(factor O) in the place of O, and pull is that of psi. */
 typedef struct Move {
   double beta, keep, push, pull, noise, factor;
-  bool nesterov; /* with polar: it takes O + beta V */
+  double average; /* what the average of W then keeps of itself; 1 between steps, and where there is
+                     none */
+  bool nesterov;  /* with polar: it takes O + beta V */
   Psi psi;
   Polar polar; /* on: push is that of the polar factor of V, as an operator */
 } Move;

@@ -39,6 +39,7 @@ Update update_of(const Problem *problem) {
                    .normalized = problem->optimizer == OPT_NORMALIZED,
                    .decay = problem->decay,
                    .temperature = problem->temperature,
+                   .average = problem->ema,
                    .flow = flow,
                    .psi = psi_of(problem),
                    .polar = {problem->optimizer == OPT_MUON, problem->exact, problem->polar_eps},
@@ -119,7 +120,7 @@ static Move flow_move(double part, double decay, double temperature, int k, doub
                 .push = keep * B[k] * part * gamma};
 }
 
-Move move_of(const Program *program, const Matrix *matrix, Instant at, double gamma) {
+static Move move_itself(const Program *program, const Matrix *matrix, Instant at, double gamma) {
   const Update *update = &program->update;
   bool other = update->polar.on && !is_wide_matrix(program, matrix);
   double eta = other ? update->other_rate[at.t] : update->rate[at.t], rate = eta * matrix->rate,
@@ -135,6 +136,13 @@ Move move_of(const Program *program, const Matrix *matrix, Instant at, double ga
                 .keep = 1 - decay,
                 .push = plain ? 0 : rate * gamma * (update->nesterov ? beta : 1),
                 .pull = plain || update->nesterov ? rate * gamma : 0};
+}
+
+Move move_of(const Program *program, const Matrix *matrix, Instant at, double gamma) {
+  Move move = move_itself(program, matrix, at, gamma);
+  bool behind = at.stage == stages_of(program, at.parts) - 1;
+  move.average = behind && program->update.average > 0 ? program->update.average : 1;
+  return move;
 }
 
 void program_shorten(Program *p, int steps) { p->update.steps = p->problem->steps = steps; }

@@ -18,6 +18,7 @@ typedef struct Boundary {
   bool input;           /* from the inputs, rather than to the outputs */
   int space;            /* the population of the images */
   View table, velocity; /* [vectors, S] */
+  View average;         /* of the table over the steps, or none */
   View root;            /* F [vectors, rank], constant */
   View noise;           /* n [rank, S] */
   View gram;            /* [vectors, P A C]: inner products with the trained vectors, one for each
@@ -68,7 +69,8 @@ static bool begin_entries(Machine *m, Boundary *b) {
   b->ones = mem_block(rows);
   for (size_t i = 0; b->ones && i < rows; i++) b->ones[i] = 1;
   b->e = mem_new(1, sizeof *b->e);
-  return (b->input ? entries_new(b->e, S, D) : entries_new(b->e, b->table.rows, S)) && b->ones;
+  return (b->input ? entries_new(b->e, S, D, false) : entries_new(b->e, b->table.rows, S, false)) &&
+         b->ones;
 }
 
 static void *begin(Machine *m, int k) {
@@ -81,6 +83,7 @@ static void *begin(Machine *m, int k) {
                   .input = input,
                   .space = space,
                   .velocity = NO_VIEW,
+                  .average = NO_VIEW,
                   .root = root_table(m, matrix),
                   .gram = NO_VIEW,
                   .share = 1};
@@ -91,6 +94,10 @@ static void *begin(Machine *m, int k) {
   if (m->status == STATUS_OK && !m->exhausted)
     tape_product(m->tape, b->table, matrix->sigma, b->root, b->noise, AS_IS);
   b->start = b->table;
+  if (p->update.average > 0 && matrix->rate != 0) {
+    b->average = tape_keep(m->tape, tape_same(m->tape, b->table));
+    tape_copy(m->tape, b->average, 1, b->table);
+  }
   if (!entrywise || begin_entries(m, b)) return b;
   end(b);
   return NULL;
@@ -100,14 +107,14 @@ static void *begin(Machine *m, int k) {
 static void apply(Machine *m, void *state, int use, bool back, View x, View out) {
   const Boundary *b = state;
   Tape *tape = m->tape;
-  (void)use;
+  View table = m->p->matrices[use].averaged && b->average.slab >= 0 ? b->average : b->table;
   if (b->input) {
-    tape_copy(tape, out, 1, b->table);
+    tape_copy(tape, out, 1, table);
   } else if (back) {
-    tape_copy(tape, out, 1 / m->p->spaces[b->space].ratio, b->table);
+    tape_copy(tape, out, 1 / m->p->spaces[b->space].ratio, table);
   } else {
-    View f = tape_table(tape, x.rows, b->table.rows, false);
-    tape_average(tape, f, 1 / m->plan.gamma, x, b->table, 1);
+    View f = tape_table(tape, x.rows, table.rows, false);
+    tape_average(tape, f, 1 / m->plan.gamma, x, table, 1);
     tape_reshape(tape, out, f);
   }
 }
@@ -175,9 +182,7 @@ static void learn_entries(Machine *m, Boundary *b, const Move *move, View force)
     axpy(next.rows * S, 1, b->e->w, table);
 }
 
-static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
-  Boundary *b = state;
-  (void)uses;
+static void learn_itself(Machine *m, Boundary *b, const Move *move, const View *force) {
   if (b->e) {
     learn_entries(m, b, move, *force);
     return;
@@ -195,6 +200,14 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   }
 }
 
+static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
+  Boundary *b = state;
+  (void)uses;
+  learn_itself(m, b, move, force);
+  if (move->average < 1)
+    b->average = machine_move_on(m, b->average, move->average, b->table, 1 - move->average);
+}
+
 static int blocks(const Machine *m, const void *state, int space, NoiseBlock *out) {
   const Boundary *b = state;
   if (b->space != space || !b->noise.rows) return 0;
@@ -207,6 +220,7 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
   size_t D;
   vectors_of(p, &p->matrices[matrix], &D);
   if (is_entrywise(p)) vectors += fmax((double)D, vectors) * 3 / 2;
+  if (p->update.average > 0) vectors *= 3. / 2;
   return 8 * (vectors * (vectors + 2 * S) + (record ? steps : 1) * 2 * vectors * S);
 }
 

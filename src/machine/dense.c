@@ -8,6 +8,7 @@
  *
  * Decay and momentum act on the coefficients of the products. */
 #include "base/memory.h"
+#include "machine/entries.h"
 #include "machine/machine.h"
 #include "num/linalg.h"
 #include "num/random.h"
@@ -22,6 +23,7 @@ typedef struct Dense {
   const Matrix *matrix;
   size_t to, from; /* neurons */
   double *w, *v;   /* v: NULL when there is no velocity, or none that was folded */
+  double *average; /* of W, for which every step is folded; or NULL */
   double keep, lag;
   double *x, *y;         /* [history, N] */
   double *past, *recent; /* [history] */
@@ -47,16 +49,21 @@ static size_t history_length(const Program *p, int matrix, size_t N) {
   return whole < room ? whole : room;
 }
 
+static bool averages(const Program *p, int matrix) {
+  return p->update.average > 0 && p->matrices[matrix].rate != 0;
+}
+
 /* A velocity is folded with its matrix. */
 static bool folds_velocity(const Program *p, int matrix, size_t N) {
   size_t whole = batch_of(p, matrix) * machine_moves(p);
   return update_remembers(&p->update) && p->matrices[matrix].rate != 0 &&
-         history_length(p, matrix, N) < whole;
+         (averages(p, matrix) || history_length(p, matrix, N) < whole);
 }
 
 static void end(void *state) {
   Dense *d = state;
-  double *const blocks[] = {d->w, d->v, d->x, d->y, d->past, d->recent, d->coef, d->scaled};
+  double *const blocks[] = {d->w,    d->v,      d->average, d->x,     d->y,
+                            d->past, d->recent, d->coef,    d->scaled};
   for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
   free(d);
 }
@@ -73,6 +80,7 @@ static void *begin(Machine *m, int k) {
                .from = from,
                .w = mem_block(to * from),
                .v = folds_velocity(p, k, from) ? mem_block(to * from) : NULL,
+               .average = averages(p, k) ? mem_block(to * from) : NULL,
                .keep = 1,
                .x = mem_block(history * from + 1),
                .y = mem_block(history * to + 1),
@@ -82,8 +90,9 @@ static void *begin(Machine *m, int k) {
                .scaled = mem_block(FOLD_ROWS * (to > from ? to : from)),
                .history = history};
   if (d->w && d->x && d->y && d->past && d->recent && d->coef && d->scaled &&
-      (d->v || !folds_velocity(p, k, from))) {
+      (d->v || !folds_velocity(p, k, from)) && (d->average || !averages(p, k))) {
     dense_initial(m, k, d->w);
+    if (d->average) memcpy(d->average, d->w, to * from * sizeof *d->w);
     return d;
   }
   end(d);
@@ -118,13 +127,16 @@ void dense_initial(const Machine *m, int k, double *entries) {
 
 static void apply(Machine *m, void *state, int use, bool back, View in, View image) {
   const Dense *d = state;
-  (void)use;
   if (tape_failed(m->tape)) return;
-  size_t rows = in.rows, own = back ? d->to : d->from, far = back ? d->from : d->to, n = d->learned;
+  bool mean = m->p->matrices[use].averaged && d->average;
+  size_t rows = in.rows, own = back ? d->to : d->from, far = back ? d->from : d->to,
+         n = mean ? 0 : d->learned;
   const double *x = tape_data(m->tape, in), *met = back ? d->y : d->x, *made = back ? d->x : d->y;
   double *out = tape_data(m->tape, image);
-  m->flops += back ? mat_mul(rows, far, own, d->keep, x, own, d->w, d->from, 0, out, far)
-                   : mat_mul_bt(rows, far, own, d->keep, x, own, d->w, d->from, 0, out, far);
+  const double *w = mean ? d->average : d->w;
+  double keep = mean ? 1 : d->keep;
+  m->flops += back ? mat_mul(rows, far, own, keep, x, own, w, d->from, 0, out, far)
+                   : mat_mul_bt(rows, far, own, keep, x, own, w, d->from, 0, out, far);
   if (!n) return;
   m->flops += mat_mul_bt(rows, n, own, 1.0 / (double)d->from, x, own, met, own, 0, d->coef, n);
   for (size_t i = 0; i < rows * n; i++) d->coef[i] *= d->past[i % n];
@@ -182,10 +194,15 @@ static void take_up(Machine *m, Dense *d, const Matrix *use, const Move *move, V
   }
 }
 
+/* w is all of W that is not in the products. */
+static void settle(Dense *d) {
+  for (size_t i = 0; i < d->to * d->from && d->keep < 1; i++) d->w[i] *= d->keep;
+  d->keep = 1;
+}
+
 /* What a step adds at a temperature: the entries of one more matrix. */
 static void shake(Machine *m, Dense *d, int k, double noise) {
-  for (size_t i = 0; i < d->to * d->from; i++) d->w[i] *= d->keep;
-  d->keep = 1;
+  settle(d);
   uint64_t stream = random_stream(RANDOM_LANGEVIN, m->plan.noise.number, (uint64_t)k, 0);
   for (size_t i = 0; i < d->to; i++) {
     random_normals(m->plan.noise.seed, stream, (machine_move(m) * d->to + i) * d->from, d->from,
@@ -205,6 +222,11 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
     if (p->matrices[use].weights == root && p->matrices[use].x >= 0)
       take_up(m, d, &p->matrices[use], move, force[k++]);
   if (move->noise > 0) shake(m, d, root, move->noise);
+  if (d->average && move->average < 1) {
+    fold(m, d);
+    settle(d);
+    entries_average(d->to * d->from, move->average, d->w, d->average);
+  }
 }
 
 static int blocks(const Machine *m, const void *state, int space, NoiseBlock *out) {
@@ -217,7 +239,7 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
   const Matrix *m = &p->matrices[matrix];
   double from = S * p->spaces[m->from].ratio, to = S * p->spaces[m->to].ratio,
          history = (double)history_length(p, matrix, (size_t)from);
-  double copies = folds_velocity(p, matrix, (size_t)from) ? 2 : 1;
+  double copies = 1 + folds_velocity(p, matrix, (size_t)from) + averages(p, matrix);
   return 8 * (copies * from * to + (from + to + (double)most_rows(p)) * history);
 }
 

@@ -8,22 +8,31 @@
 
 enum { BLOCK_ROWS = 16 }; /* of O at a time, so that it stays in the cache */
 
-bool entries_new(Entries *e, size_t to, size_t from) {
+bool entries_new(Entries *e, size_t to, size_t from, bool averaged) {
   *e = (Entries){.to = to,
                  .from = from,
                  .w = mem_block(to * from + 1),
                  .mean = mem_block(to * from + 1),
-                 .square = mem_block(to * from + 1)};
-  return e->w && e->mean && e->square;
+                 .square = mem_block(to * from + 1),
+                 .average = averaged ? mem_block(to * from + 1) : NULL};
+  return e->w && e->mean && e->square && (e->average || !averaged);
 }
 
 void entries_free(Entries *e) {
   free(e->w);
   free(e->mean);
   free(e->square);
+  free(e->average);
 }
 
-double entries_bytes(double to, double from) { return 8 * from * (3 * to + BLOCK_ROWS); }
+double entries_bytes(double to, double from, bool averaged) {
+  return 8 * from * ((averaged ? 4 : 3) * to + BLOCK_ROWS);
+}
+
+void entries_average(size_t n, double keep, const double *w, double *average) {
+  for (size_t i = 0; i < n && average && keep < 1; i++)
+    average[i] = keep * average[i] + (1 - keep) * w[i];
+}
 
 static void move_by_root(size_t n, const Move *move, double step, const double *O, double *mean,
                          double *square, double *w) {
@@ -73,6 +82,7 @@ double entries_learn(Entries *e, const Move *move, double step, const Outer *pro
     else
       move_by_root(n, move, step, O, e->mean + at, e->square + at, e->w + at);
   }
+  entries_average(e->to * from, move->average, e->w, e->average);
   free(O);
   return flops;
 }

@@ -9,6 +9,7 @@
 typedef struct Entries {
   size_t to, from;
   double *w, *mean, *square;
+  double *average; /* of w, or NULL */
 } Entries;
 
 /* A sum over rows of y x^T: y [rows, to], x [rows, from]. */
@@ -18,9 +19,11 @@ typedef struct Outer {
 } Outer;
 
 /* Zeros; false if memory ran out. */
-bool entries_new(Entries *entries, size_t to, size_t from);
+bool entries_new(Entries *entries, size_t to, size_t from, bool averaged);
 void entries_free(Entries *entries);
-double entries_bytes(double to, double from);
+double entries_bytes(double to, double from, bool averaged);
+/* average <- keep average + (1 - keep) w, of n numbers; without an average, nothing. */
+void entries_average(size_t n, double keep, const double *w, double *average);
 /* w <- keep w + step psi(O), with the psi of the move, O = factor sum of the products. Adds the
  * squares of the O_ij to *squares, if that is not NULL. Returns the floating point operations; 0 if
  * memory ran out. */

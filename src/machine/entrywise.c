@@ -38,14 +38,16 @@ static Entrywise *begin_entries(Machine *m, int k) {
          from = tape_columns(m->tape, m->population[matrix->from]);
   Entrywise *w = mem_new(1, sizeof *w);
   *w = (Entrywise){.root = k, .back = 1, .y = mem_block(outer_rows(m->p, k) * to + 1)};
-  if (entries_new(&w->e, to, from) && w->y) return w;
+  if (entries_new(&w->e, to, from, m->p->update.average > 0) && w->y) return w;
   end(w);
   return NULL;
 }
 
 static void *begin_dense(Machine *m, int k) {
   Entrywise *w = begin_entries(m, k);
-  if (w) dense_initial(m, k, w->e.w);
+  if (!w) return NULL;
+  dense_initial(m, k, w->e.w);
+  if (w->e.average) memcpy(w->e.average, w->e.w, w->e.to * w->e.from * sizeof *w->e.w);
   return w;
 }
 
@@ -66,9 +68,10 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
   if (tape_failed(m->tape) || m->exhausted) return;
   size_t to = w->e.to, from = w->e.from;
   const double *in = tape_data(m->tape, x);
+  const double *entries = m->p->matrices[use].averaged ? w->e.average : w->e.w;
   double *image = tape_data(m->tape, out);
-  m->flops += back ? mat_mul(x.rows, from, to, w->back, in, to, w->e.w, from, 1, image, from)
-                   : mat_mul_bt(x.rows, to, from, 1, in, from, w->e.w, from, 1, image, to);
+  m->flops += back ? mat_mul(x.rows, from, to, w->back, in, to, entries, from, 1, image, from)
+                   : mat_mul_bt(x.rows, to, from, 1, in, from, entries, from, 1, image, to);
 }
 
 /* The first gradient is remembered: whether there is one at infinite width. */
@@ -83,7 +86,9 @@ static void take_step(Machine *m, Entrywise *w, const Move *move, const Outer *p
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
   Entrywise *w = state;
   Outer *products = mem_new((size_t)uses + 1, sizeof *products);
-  if (w->start) sequential.learn(m, w->start, &(Move){.keep = move->keep}, force, uses);
+  if (w->start)
+    sequential.learn(m, w->start, &(Move){.keep = move->keep, .average = move->average}, force,
+                     uses);
   outer_products(m, w->root, force, uses, w->y, products);
   if (!tape_failed(m->tape) && !m->exhausted) take_step(m, w, move, products, uses);
   free(products);
@@ -98,12 +103,12 @@ static double bytes_dense(const Program *p, int matrix, double S, double steps, 
   const Matrix *m = &p->matrices[matrix];
   double from = S * p->spaces[m->from].ratio, to = S * p->spaces[m->to].ratio;
   (void)steps, (void)record;
-  return entries_bytes(to, from) + 8 * (double)outer_rows(p, matrix) * to;
+  return entries_bytes(to, from, p->update.average > 0) + 8 * (double)outer_rows(p, matrix) * to;
 }
 
 static double bytes_paths(const Program *p, int matrix, double S, double steps, bool record) {
   return sequential.bytes(p, matrix, S, steps, record) +
-         fmax(bytes_dense(p, matrix, S, steps, record), entries_bytes(S, S));
+         fmax(bytes_dense(p, matrix, S, steps, record), entries_bytes(S, S, p->update.average > 0));
 }
 
 const MatrixKind entrywise_dense = {"entrywise", begin_dense, apply, learn, blocks,

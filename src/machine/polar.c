@@ -63,6 +63,7 @@ typedef struct Orthogonal {
   int root;
   size_t to, from;
   double *w, *v, *step; /* [to, from]: operator entries, momentum, workspace */
+  double *average;      /* of w, or NULL */
   double *y;            /* [outer_rows, to]: workspace */
 } Orthogonal;
 
@@ -70,6 +71,7 @@ static void end(void *state) {
   Orthogonal *o = state;
   free(o->w);
   free(o->v);
+  free(o->average);
   free(o->step);
   free(o->y);
   free(o);
@@ -80,15 +82,18 @@ static void *begin(Machine *m, int k) {
   size_t to = tape_columns(m->tape, m->population[matrix->to]),
          from = tape_columns(m->tape, m->population[matrix->from]), n = to * from;
   Orthogonal *o = mem_new(1, sizeof *o);
+  bool averaged = m->p->update.average > 0;
   *o = (Orthogonal){k,
                     to,
                     from,
                     mem_block(n),
                     mem_block(n),
                     mem_block(n),
+                    averaged ? mem_block(n) : NULL,
                     mem_block(outer_rows(m->p, k) * to + 1)};
-  if (o->w && o->v && o->step && o->y) {
+  if (o->w && o->v && o->step && o->y && (o->average || !averaged)) {
     dense_initial(m, k, o->w);
+    if (averaged) memcpy(o->average, o->w, n * sizeof *o->w);
     return o;
   }
   end(o);
@@ -97,13 +102,13 @@ static void *begin(Machine *m, int k) {
 
 static void apply(Machine *m, void *state, int use, bool back, View x, View out) {
   const Orthogonal *o = state;
-  (void)use;
+  const double *w = m->p->matrices[use].averaged ? o->average : o->w;
   if (tape_failed(m->tape)) return;
   const double *in = tape_data(m->tape, x);
   double *image = tape_data(m->tape, out);
-  m->flops +=
-      back ? mat_mul(x.rows, o->from, o->to, 1, in, o->to, o->w, o->from, 1, image, o->from)
-           : mat_mul_bt(x.rows, o->to, o->from, 1, in, o->from, o->w, o->from, 1, image, o->to);
+  m->flops += back
+                  ? mat_mul(x.rows, o->from, o->to, 1, in, o->to, w, o->from, 1, image, o->from)
+                  : mat_mul_bt(x.rows, o->to, o->from, 1, in, o->from, w, o->from, 1, image, o->to);
 }
 
 /* step = O + beta V */
@@ -128,6 +133,7 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   Status status = polar_factor(&move->polar, floor, to, from, o->step);
   if (status != STATUS_OK) m->status = status;
   for (size_t i = 0; i < n; i++) o->w[i] = move->keep * o->w[i] + move->push * o->step[i];
+  entries_average(n, move->average, o->w, o->average);
 }
 
 static int blocks(const Machine *m, const void *state, int space, NoiseBlock *out) {
@@ -139,7 +145,8 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
   const Matrix *m = &p->matrices[matrix];
   double from = S * p->spaces[m->from].ratio, to = S * p->spaces[m->to].ratio;
   (void)steps, (void)record;
-  return 8 * (4 * from * to + 2 * to * to + (double)outer_rows(p, matrix) * to);
+  return 8 * ((p->update.average > 0 ? 5 : 4) * from * to + 2 * to * to +
+              (double)outer_rows(p, matrix) * to);
 }
 
 const MatrixKind polar_dense = {"polar", begin, apply, learn, blocks, end, bytes, NULL, NULL};

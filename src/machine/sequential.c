@@ -33,16 +33,18 @@ typedef struct Side {
 
 typedef struct Sequential {
   const Matrix *matrix;
-  double rho;      /* N_to / N_from */
-  double spread;   /* standard deviation of the entries of the random part, as decay and noise leave
-                      it   but for `share` */
-  double share;    /* what decay has left of it since */
-  bool transposed; /* it acts backward somewhere */
+  double rho;    /* N_to / N_from */
+  double spread; /* standard deviation of the entries of the random part, as decay and noise leave
+                    it   but for `share` */
+  double share;  /* what decay has left of it since */
+  double mean_share;           /* of the average over the steps */
+  bool transposed;             /* it acts backward somewhere */
   bool responds_x, responds_y; /* what it meets on that side depends on its own noise */
   Side x, y;
   View *x_now, *y_now;     /* [use]: coordinates of what was met last */
   View *x_noise, *y_noise; /* [use]: the noise in the images of the other side by then */
   View learned, velocity;  /* M [x.q.rows, y.q.rows] as of the last update, and its velocity */
+  View mean_learned;       /* its average over the steps */
 } Sequential;
 
 static bool acts_backward(const Program *p, int matrix) {
@@ -79,6 +81,7 @@ static void *begin(Machine *m, int k) {
                     .rho = p->spaces[matrix->to].ratio / p->spaces[matrix->from].ratio,
                     .spread = matrix->sigma,
                     .share = 1,
+                    .mean_share = 1,
                     .transposed = acts_backward(p, k),
                     .responds_x = responds(m, k, false),
                     .responds_y = responds(m, k, true),
@@ -89,6 +92,7 @@ static void *begin(Machine *m, int k) {
                     .x_noise = mem_new(uses, sizeof(View)),
                     .y_noise = mem_new(uses, sizeof(View)),
                     .learned = NO_VIEW,
+                    .mean_learned = NO_VIEW,
                     .velocity = NO_VIEW};
   return s;
 }
@@ -169,17 +173,18 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
   Sequential *s = state;
   Tape *tape = m->tape;
   Side *own = back ? &s->y : &s->x, *other = back ? &s->x : &s->y;
-  double cross = back ? s->rho : 1 / s->rho;
-  View rest, L = machine_meet(m, &own->q, x, &rest), M = s->learned;
+  bool mean = m->p->matrices[use].averaged;
+  double cross = back ? s->rho : 1 / s->rho, share = mean ? s->mean_share : s->share;
+  View rest, L = machine_meet(m, &own->q, x, &rest), M = mean ? s->mean_learned : s->learned;
   make_images(m, s, own, other, back);
   *(back ? &s->y_now[use] : &s->x_now[use]) = L;
   *(back ? &s->y_noise[use] : &s->x_noise[use]) = other->noise;
   if (tape_failed(tape) || m->exhausted) return;
-  tape_product(tape, out, s->share, L, own->image, AS_IS);
+  tape_product(tape, out, share, L, own->image, AS_IS);
   if (!other->q.rows) return;
   View mixed = tape_table(tape, x.rows, other->q.rows, false);
   if (rest.slab >= 0 && other->image.rows && (back ? s->responds_y : s->responds_x))
-    tape_average(tape, view_cols(mixed, 0, other->image.rows), s->share * cross, rest, other->image,
+    tape_average(tape, view_cols(mixed, 0, other->image.rows), share * cross, rest, other->image,
                  1);
   if (M.slab >= 0)
     tape_product(tape, view_cols(mixed, 0, back ? M.rows : M.cols), back ? s->rho : 1,
@@ -292,6 +297,14 @@ static View polar_table(Machine *m, const Sequential *s, const Move *move, const
   return table;
 }
 
+/* The average over the steps, one step on. */
+static void average(Machine *m, Sequential *s, double keep) {
+  View M = s->learned;
+  s->mean_share = keep * s->mean_share + (1 - keep) * s->share;
+  if (M.slab >= 0)
+    s->mean_learned = machine_table_on(m, M.rows, M.cols, s->mean_learned, keep, M, 1 - keep);
+}
+
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
   Sequential *s = state;
   (void)uses;
@@ -311,6 +324,7 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   }
   s->share *= move->keep;
   if (move->noise > 0) shake(m, s, move->noise);
+  if (move->average < 1) average(m, s, move->average);
 }
 
 Met sequential_met(const Machine *m, int use, bool back) {

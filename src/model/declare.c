@@ -22,6 +22,7 @@ typedef enum KeyType {
   KEY_POSITIVE, /* a finite number > 0 */
   KEY_COUNT,    /* a whole number >= 1 */
   KEY_AMOUNT,   /* a finite number >= 0 */
+  KEY_SHARE,    /* a number between 0 and 1 */
   KEY_TRUTH,
   KEY_DATASET,
   KEY_LOSS,
@@ -145,6 +146,14 @@ static Value *check_amount(Slot slot, Value *value) {
   return value;
 }
 
+static Value *check_share(Slot slot, Value *value) {
+  if (value->kind != VALUE_NUMBER) return refuse(slot, "a number", value);
+  if (value->known && !(value->number > 0 && value->number < 1))
+    return eval_error(slot.eval, slot.span, NULL, "'%s' must be between 0 and 1, not %g",
+                      slot.key->name, value->number);
+  return value;
+}
+
 static Value *check_truth(Slot slot, Value *value) {
   if (value->kind != VALUE_NUMBER || (value->known && value->number != 0 && value->number != 1))
     return refuse(slot, "true or false", value);
@@ -203,6 +212,7 @@ static Value *check_slot(Slot slot, Value *value) {
   case KEY_POSITIVE: return check_positive(slot, value);
   case KEY_COUNT: return check_count(slot, value);
   case KEY_AMOUNT: return check_amount(slot, value);
+  case KEY_SHARE: return check_share(slot, value);
   case KEY_TRUTH: return check_truth(slot, value);
   case KEY_DATASET: return check_dataset_slot(slot, value);
   case KEY_LOSS: return check_kind(slot, value, VALUE_LOSS, "a loss");

@@ -147,6 +147,7 @@ static void fill_training(const Declared *training, Problem *problem) {
   problem->until = amount_or_none(training->slot[TRAINING_UNTIL]);
   problem->decay = number_or_nan(training->slot[TRAINING_WEIGHT_DECAY]);
   problem->temperature = number_or_nan(training->slot[TRAINING_TEMPERATURE]);
+  problem->ema = amount_or_none(training->slot[TRAINING_EMA]);
   problem->clip = amount_or_none(training->slot[TRAINING_CLIP]);
   problem->rho = amount_or_none(training->slot[TRAINING_RHO]);
   problem->rule = rule_of(training->slot[TRAINING_RULE]);

@@ -150,7 +150,8 @@ typedef struct Problem {
   bool exact;
   double decay;       /* lambda of the weight decay, >= 0 */
   double temperature; /* of the noise that a step adds to the weights, >= 0 */
-  double *batch;      /* [T, P], the share of each point in the mean loss of each step, or NULL */
+  double ema;    /* what averages of the weights keep of themselves in a step; 0: there are none */
+  double *batch; /* [T, P], the share of each point in the mean loss of each step, or NULL */
   /* names, for printing and provenance */
   char *model_name, *training_name, *dataset_name;
   Span model_span, training_span;

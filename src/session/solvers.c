@@ -106,6 +106,9 @@ static const char *lack(const FieldRow *row, int solver, const Result *result) {
   case PRESENT_TESTED: return "the dataset has no test points";
   case PRESENT_JUDGED: return "the dataset has no 'test_targets'";
   case PRESENT_ALIGNED: return "all targets are equal";
+  case PRESENT_AVERAGED: return "weights are averaged where the training has the key 'ema'";
+  case PRESENT_AVERAGED_TESTED: return "it takes the key 'ema' of the training, and test points";
+  case PRESENT_AVERAGED_JUDGED: return "it takes the key 'ema' of the training, and 'test_targets'";
   default:
     return row->extent == EXTENT_GAPS
                ? "the chain has a single layer, several outputs, a stride or a transpose, "

@@ -215,10 +215,17 @@ static bool add(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
 }
 
 static bool add_small(Solve *s, Result *result) {
-  static const FieldId small[][2] = {{FIELD_F, FIELD_F},          {FIELD_LOSS, FIELD_F},
-                                     {FIELD_DELTA, FIELD_F},      {FIELD_NTK, FIELD_NTK},
-                                     {FIELD_F_TEST, FIELD_F},     {FIELD_TEST_LOSS, FIELD_F},
-                                     {FIELD_ALIGNMENT, FIELD_PHI}};
+  static const FieldId small[][2] = {{FIELD_F, FIELD_F},
+                                     {FIELD_LOSS, FIELD_F},
+                                     {FIELD_DELTA, FIELD_F},
+                                     {FIELD_NTK, FIELD_NTK},
+                                     {FIELD_F_TEST, FIELD_F},
+                                     {FIELD_TEST_LOSS, FIELD_F},
+                                     {FIELD_ALIGNMENT, FIELD_PHI},
+                                     {FIELD_F_EMA, FIELD_F_EMA},
+                                     {FIELD_LOSS_EMA, FIELD_F_EMA},
+                                     {FIELD_F_TEST_EMA, FIELD_F_TEST_EMA},
+                                     {FIELD_TEST_LOSS_EMA, FIELD_F_TEST_EMA}};
   bool fine = true;
   for (size_t i = 0; i < sizeof small / sizeof *small; i++)
     for (int l = 0; l <= s->program->layers && fine; l++)
@@ -742,6 +749,11 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
       (solve_is_lazy(program, options) || options->closure != CLOSURE_FULL))
     return "where neurons are left out at random kernels are others at every step: only the full "
            "theory follows them; take it at a small gamma";
+  if (update->average > 0 && (solve_is_lazy(program, options) || options->closure != CLOSURE_FULL))
+    return "only the full theory has averages of weights; in the lazy limit, where f is linear in "
+           "them, f_ema is the same average of f";
+  if (update->average > 0 && update->temperature > 0)
+    return "averages of weights that are noisy themselves are there for networks alone";
   if (update_scales(update) && options->closure == CLOSURE_PERTURBATIVE)
     return "the expansion in gamma is written for gradients as they are, not for clipped or "
            "normalized ones";

@@ -179,18 +179,31 @@ class Network:
         differentiate(self.raw, self.error(f, share)[1][:, :, None])
         return {name: self.leaf(w).slope for name, w in self.weights.items()}
 
-    def train(self, steps, rule, batch=None):
-        """f [networks, T + 1, P, C] and the loss; `rule(weights, O, t)` gives the change of W / sqrt(fan) over gamma."""
+    def of_averages(self, average):
+        """f of the network whose weights are these."""
+        own = {name: w.value for name, w in self.weights.items()}
+        for name, w in self.weights.items():
+            w.value = average[name]
+        f = self.forward().value
+        for name, w in self.weights.items():
+            w.value = own[name]
+        return f
+
+    def train(self, steps, rule, batch=None, ema=0.0):
+        """f [networks, T + 1, P, C], the loss, and f of averaged weights; rule(weights, O, t, gamma) moves weights."""
         P = len(self.x)
-        all_points, f, loss = np.full(P, 1 / P), [], []
+        all_points, f, loss, means = np.full(P, 1 / P), [], [], []
+        average = {name: w.value.copy() for name, w in self.weights.items()}
         for t in range(steps + 1):
             f.append(self.forward().value)
             loss.append(self.error(f[-1], all_points)[0])
+            means.append(self.of_averages(average))
             if t < steps:
                 slopes = self.slopes(all_points if batch is None else batch[t])
                 for name, w in self.weights.items():
                     rule(w, -self.gamma * self.N * math.sqrt(w.fan) * slopes[name], t, self.gamma)
-        return np.stack(f, 1), np.stack(loss, 1)
+                    average[name] = ema * average[name] + (1 - ema) * w.value
+        return np.stack(f, 1), np.stack(loss, 1), np.stack(means, 1)
 
 
 # ---- optimizers: theta <- keep theta + eta gamma psi / sqrt(fan), O = -gamma N sqrt(fan) d loss / d theta ----
@@ -307,7 +320,7 @@ CASES = {
     "lion": ("lion(0.03, 0.7, 0.9)", lion(0.03, 0.7, 0.9)),
     "muon": ("muon(0.1, 0.6, other = gd(0.2), eps = 0.1)", muon(0.1, 0.6, gd(0.2), 0.1)),
 }
-STEPS, GAMMA = 5, 1.3
+STEPS, GAMMA, EMA = 5, 1.3, 0.6
 
 
 def problem(body):
@@ -318,13 +331,13 @@ def script(body, optimizer, more=""):
     inputs, targets = problem(body)
     return ATTEND + f"""dataset points {{ inputs = {inputs.tolist()}; targets = {targets} }}
 model net {{ layers = input -> {LAYERS[body]} -> readout; gamma = {GAMMA}; width = 8 }}
-training fit {{ dataset = points; optimizer = {optimizer}; steps = {STEPS}{more} }}
+training fit {{ dataset = points; optimizer = {optimizer}; steps = {STEPS}; ema = {EMA}{more} }}
 """
 
 
 def literally(body, rule, width, count, seed):
     inputs, targets = problem(body)
-    return Network(body, inputs, targets, width, count, seed, GAMMA).train(STEPS, rule)
+    return Network(body, inputs, targets, width, count, seed, GAMMA).train(STEPS, rule, ema=EMA)
 
 
 def mean_and_error(values):
@@ -359,11 +372,13 @@ class Law(unittest.TestCase):
         session = dmf.Session(threads=2)
         session.run(script(body, text, "; weight_decay = 0.3" if name == "decay" else "") +
                     f"nets = simulate(net, fit, ensemble = {count})")
-        f, loss = literally(body, rule, 8, count, [len(name), len(LAYERS[body])])
+        f, loss, means = literally(body, rule, 8, count, [len(name), len(LAYERS[body])])
         nets = session["nets"]
         mean, error = mean_and_error(f[:, 1:, :, 0])
         z = rms_z(nets.f[1:], nets.f.stderr[1:], mean, error)
         self.assertLess(z, 1.8, (body.__name__, name, "f"))
+        mean, error = mean_and_error(means[:, 1:, :, 0])
+        self.assertLess(rms_z(nets.f_ema[1:], nets.f_ema.stderr[1:], mean, error), 1.8, (body.__name__, name, "f_ema"))
         mean, error = mean_and_error(loss[:, 1:])
         self.assertLess(rms_z(nets.loss[1:], nets.loss.stderr[1:], mean, error), 2.2, (body.__name__, name, "loss"))
         square, error = mean_and_error(8 * (f[:, 1:, :, 0] - f[:, 1:, :, 0].mean(0))**2)
