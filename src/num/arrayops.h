@@ -154,8 +154,11 @@ enum { ARRAY_SHAPE_TEXT = 24 * ARRAY_MAX_RANK };
 char *array_shape_text(const Array *a, char text[ARRAY_SHAPE_TEXT]);
 /* For people, to be freed, lines without a final newline: six digits, or as many as tell the
  * numbers apart; a vector wrapped to `columns`, a matrix in aligned rows, higher ranks as their
- * matrices. What is large is cut to the first and last few entries, with the shape on a line
- * before. With errors of the same shape, or NULL, 0.1234(56) is a number that is off by 0.0056. */
+ * matrices. What is large is cut to the first and last few entries. With errors of the same shape,
+ * or NULL, 0.1234(56) is a number that is off by 0.0056. */
+char *array_numbers(const Array *a, const Array *error, int columns);
+/* The same; what is cut has its shape on a line before. */
 char *array_text(const Array *a, const Array *error, int columns);
+bool array_shown_whole(const Array *a, const Array *error, int columns);
 
 #endif

@@ -218,18 +218,24 @@ static void put_pages(FILE *out, const Array *a, const Style *style, int columns
   }
 }
 
-static bool shown_whole(const Array *a, const Style *style, int columns) {
-  if (a->rank < 2) return a->size <= VECTOR_WHOLE;
-  return !elided(matrix_rows(a)) && !elided(matrix_columns(a, style, columns)) &&
+static Style style_of(const Array *a, const Array *error) {
+  return (Style){digits_for(a), a->data, error ? error->data : NULL};
+}
+
+bool array_shown_whole(const Array *a, const Array *error, int columns) {
+  Style style = style_of(a, error);
+  if (a->rank < 2 || !a->size) return a->size <= VECTOR_WHOLE;
+  return !elided(matrix_rows(a)) && !elided(matrix_columns(a, &style, columns)) &&
          a->size <= PAGES_WHOLE * a->shape[a->rank - 2] * a->shape[a->rank - 1];
 }
 
 static void put_array(FILE *out, const Array *a, const Array *error, int columns) {
   char text[ARRAY_SHAPE_TEXT];
-  const Style own = {digits_for(a), a->data, error ? error->data : NULL}, *style = &own;
-  if (a->rank > 0 && (!a->size || !shown_whole(a, style, columns)))
-    fprintf(out, "%s%s", array_shape_text(a, text), a->size ? "\n" : " empty");
-  if (!a->size) return;
+  const Style own = style_of(a, error), *style = &own;
+  if (!a->size) {
+    fprintf(out, "%s empty", array_shape_text(a, text));
+    return;
+  }
   switch (a->rank) {
   case 0: put_cell(out, a->data, window(1, 1, 0, 0), 0, style, 0); break;
   case 1: put_vector(out, a->data, a->size, style, columns); break;
@@ -238,7 +244,7 @@ static void put_array(FILE *out, const Array *a, const Array *error, int columns
   }
 }
 
-char *array_text(const Array *a, const Array *error, int columns) {
+char *array_numbers(const Array *a, const Array *error, int columns) {
   char *text = NULL;
   size_t length;
   FILE *out = mem_stream(&text, &length);
@@ -246,4 +252,12 @@ char *array_text(const Array *a, const Array *error, int columns) {
   put_array(out, a, error, columns);
   mem_stream_end(out);
   return text;
+}
+
+char *array_text(const Array *a, const Array *error, int columns) {
+  char shape[ARRAY_SHAPE_TEXT], *text = array_numbers(a, error, columns);
+  if (array_shown_whole(a, error, columns)) return text;
+  char *headed = mem_format("%s\n%s", array_shape_text(a, shape), text);
+  free(text);
+  return headed;
 }

@@ -157,9 +157,42 @@ void show_errors(Eval *eval, Value *value) {
     show_errors(eval, value->list.items[i]);
 }
 
+/* Places that are not 0, 1, 2, ... say more than subscripts do. */
+static bool telling(const Axis *axis) {
+  for (size_t i = 0; axis->name && axis->at && i < axis->at->size; i++)
+    if (axis->at->data[i] != (double)i) return true;
+  return false;
+}
+
+/* "[5, 21], net.gamma = 0.1 .. 5" of an array that is shown cut, else its shape alone. */
+static char *heading(const Value *value, bool cut) {
+  char shape[ARRAY_SHAPE_TEXT];
+  char *text = mem_string(array_shape_text(value->array, shape));
+  for (int i = 0; cut && value->axes && i < value->axes->count; i++) {
+    const Axis *axis = &value->axes->list[i];
+    if (telling(axis))
+      mem_append(&text, ", %s = %.6g .. %.6g", axis->name, axis->at->data[0],
+                 axis->at->data[axis->at->size - 1]);
+  }
+  return text;
+}
+
+/* An array and its heading, titled with its name; without one, what is cut has a heading alone. */
+static char *numbers_text(const Value *value, int columns, const char *name) {
+  const Array *error = value->truth ? NULL : value->error;
+  bool cut = !array_shown_whole(value->array, error, columns);
+  char *text = array_numbers(value->array, error, columns);
+  if (!name && !cut) return text;
+  char *head = heading(value, cut), *both = name ? mem_format("%s, shape %s:\n%s", name, head, text)
+                                                 : mem_format("%s\n%s", head, text);
+  free(head);
+  free(text);
+  return both;
+}
+
 char *show_text(const Value *value, int columns) {
   switch (value->kind) {
-  case VALUE_ARRAY: return array_text(value->array, value->truth ? NULL : value->error, columns);
+  case VALUE_ARRAY: return numbers_text(value, columns, NULL);
   case VALUE_RESULT: return text_result(value->result, columns);
   case VALUE_DECLARED: return card_text(&value->declared);
   case VALUE_SYSTEM: return system_text(value);
@@ -201,17 +234,13 @@ static void print_short(Eval *eval, const Item *item) {
 
 static void print_long(Eval *eval, const Item *item) {
   FILE *out = session_of(eval)->results;
-  char *text = value_text(eval, item->value);
-  bool array = item->value->kind == VALUE_ARRAY,
-       title = item->labelled || item->node->kind != AST_ARRAY;
-  char shape[ARRAY_SHAPE_TEXT];
-  if (array && title)
-    fprintf(out, "%s, shape %s:\n%s\n", item->name, array_shape_text(item->value->array, shape),
-            text);
-  else if (item->value->kind == VALUE_RESULT && title)
-    fprintf(out, "%s:\n%s\n", item->name, text);
-  else
-    fprintf(out, "%s\n", text);
+  const Value *value = item->value;
+  bool title = item->labelled || item->node->kind != AST_ARRAY;
+  char *text = value->kind == VALUE_ARRAY && title
+                   ? numbers_text(value, text_columns(out), item->name)
+                   : value_text(eval, value);
+  if (value->kind == VALUE_RESULT && title) fprintf(out, "%s:\n", item->name);
+  fprintf(out, "%s\n", text);
   free(text);
 }
 
