@@ -61,6 +61,8 @@ static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *me
 %token STATE "'state'" MOVES "'step'" OBSERVE "'observe'" GAIN "'+='" SCALE "'*='"
 %token ARROW "'->'" DOTDOT "'..'" LE "'<='" GE "'>='" EQ "'=='" NE "'!='" TRANSPOSE "a single quote"
 
+%precedence LISTED
+%precedence ','
 %left ARROW
 %precedence ELSE
 %left OR
@@ -74,8 +76,8 @@ static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *me
 %right '^'
 
 %type <node> signal step line statement when otherwise block entry_line expr primary item argument subscript bound
-%type <node> param part move
-%type <kids> lines parts moves names matrix_names traits steps entries items exprs arguments argument_list subscripts params param_list signals
+%type <node> param part move fact
+%type <kids> lines parts moves facts names matrix_names traits steps entries items exprs arguments argument_list subscripts params param_list signals
 %type <code> declarer definer
 
 %%
@@ -115,6 +117,7 @@ statement:
 | RETURN expr                           { $$ = NODE(AST_RETURN, KIDS(1, $2)); }
 | when
 | declarer NAME '{' entries '}'         { $$ = build_declare(build, @$, $1, $2, $4); }
+| DATASET NAME '{' facts '}'            { $$ = build_dataset(build, @$, $2, $4); }
 | definer NAME '(' params ')' '=' expr  { $$ = NAMED((AstKind)$1, $2, ADD($4, $7)); }
 | definer NAME '(' params ')' block     { $$ = NAMED((AstKind)$1, $2, ADD($4, $6)); }
 | FUNCTION NAME '(' params ')' '=' expr { $$ = NAMED(AST_FUNCTION, $2, ADD($4, $7)); }
@@ -207,14 +210,27 @@ otherwise:
 ;
 
 declarer:
-  DATASET                               { $$ = AST_DATASET; }
-| MODEL                                 { $$ = AST_MODEL; }
+  MODEL                                 { $$ = AST_MODEL; }
 | TRAINING                              { $$ = AST_TRAINING; }
 ;
 
 entries:
   entry_line                            { $$ = $1 ? KIDS(1, $1) : KIDS(0); }
 | entries separator entry_line          { $$ = $3 ? ADD($1, $3) : $1; }
+;
+
+facts:
+  fact                                  { $$ = $1 ? KIDS(1, $1) : KIDS(0); }
+| facts separator fact                  { $$ = $3 ? ADD($1, $3) : $1; }
+;
+
+fact:
+  %empty                                { $$ = NULL; }
+| NAME '=' expr                         { $$ = NAMED(AST_ENTRY, $1, KIDS(1, $3)); }
+| POPULATION param_list  %prec LISTED   { $$ = NODE(AST_POPULATION, $2); }
+| MATRIX matrix_names ':' names traits  { $$ = NODE(AST_MATRIX, KIDS(3, build_node(build, AST_BLOCK, @2, $2), build_node(build, AST_BLOCK, @4, $4), build_node(build, AST_BLOCK, @5, $5))); }
+| primary GAIN expr                     { $$ = OP(AST_UPDATE, '+', KIDS(2, $1, $3)); }
+| error RESUME                          { yyerrok; $$ = NODE(AST_BROKEN, KIDS(0)); }
 ;
 
 separator: NEWLINE | ',';

@@ -440,6 +440,19 @@ static Value *draw(Call *call) {
       b, add_act(b, (Act){.kind = ACT_NORMAL, .dst = new_variable(b, NULL, shape)}, 0, NULL));
 }
 
+/* gaussian(points = P, dim = D): a matrix from D to P, a row for each point. */
+static Value *points(Call *call) {
+  const Value *to = call->args[0], *from = call->args[1];
+  for (int i = 0; i < 2; i++)
+    if (call->args[i]->kind != VALUE_POPULATION) return refused(call, i, "populations");
+  for (int i = 2; i < call->count; i++)
+    if (call->nodes[i])
+      return eval_error(call->eval, call->places[i], NULL,
+                        "of populations these are all points, with independent entries");
+  SystemMatrix matrix = {.from = from->population, .to = to->population, .sigma = 1};
+  return new_matrix(call->eval->system, "gaussian", matrix);
+}
+
 /* Phi(z) of normal z. */
 static Value *draw_uniform(Call *call) {
   Eval *eval = call->eval;
@@ -755,23 +768,15 @@ Value *system_list(Eval *eval, Span span, Value *list) {
 static const struct {
   const char *name;
   Value *(*run)(Call *call);
-} functions[] = {{"normal", draw},
-                 {"uniform", draw_uniform},
-                 {"zeros", zeros},
-                 {"ones", ones},
-                 {"sum", sum},
-                 {"mean", mean},
-                 {"dot", dot_product},
-                 {"gram", gram},
-                 {"outer", outer},
-                 {"two_time", two_time},
-                 {"shift", shift},
-                 {"stack", stack},
-                 {"push", push},
-                 {"quantile", quantile},
-                 {"descend", system_descend},
-                 {"mix", mix},
-                 {"softmax", softmax}};
+} functions[] = {{"normal", draw},       {"uniform", draw_uniform},
+                 {"gaussian", points},   {"zeros", zeros},
+                 {"ones", ones},         {"sum", sum},
+                 {"mean", mean},         {"dot", dot_product},
+                 {"gram", gram},         {"outer", outer},
+                 {"two_time", two_time}, {"shift", shift},
+                 {"stack", stack},       {"push", push},
+                 {"quantile", quantile}, {"descend", system_descend},
+                 {"mix", mix},           {"softmax", softmax}};
 
 Value *system_call(Call *call) {
   bool own = false;

@@ -196,9 +196,8 @@ static Value *check_optimizer(Slot slot, Value *value) {
 }
 
 static Value *check_dataset_slot(Slot slot, Value *value) {
-  if (value->kind != VALUE_DECLARED || value->declared.kind != DECLARED_DATASET)
-    return refuse(slot, "a dataset", value);
-  return value;
+  bool fixed = value->kind == VALUE_DECLARED && value->declared.kind == DECLARED_DATASET;
+  return fixed || system_is_data(value) ? value : refuse(slot, "a dataset", value);
 }
 
 static Value *check_slot(Slot slot, Value *value) {

@@ -16,6 +16,7 @@
 #include "model/acts.h"
 #include "base/memory.h"
 #include "model/builtins.h"
+#include "model/descent.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -107,8 +108,8 @@ static const Expr *averaged(Builder *b, const Expr *x, const Expr *y, Shape shap
 typedef struct Backward {
   Builder *b;
   const Expr **bar;
-  int count;   /* variables when the loss was there */
-  bool *lives; /* depends on a parameter */
+  bool *lives;  /* depends on a parameter */
+  bool *learns; /* [matrix]: is a parameter */
 } Backward;
 
 static void add_bar(Backward *r, int v, const Expr *e) {
@@ -300,12 +301,9 @@ static void back_act(Backward *r, const Act *act) {
 
 /* ---- descend ---- */
 
-static bool is_parameter(const Call *call, const Act *act) {
-  for (int i = 2; i < call->count; i++)
-    if (call->args[i]->kind == VALUE_MATRIX && call->args[i]->matrix.index == act->matrix &&
-        (act->kind == ACT_APPLY || act->kind == ACT_APPLY_T))
-      return true;
-  return false;
+/* Whether an act is a use of a matrix that is a parameter. */
+static bool is_use(const Backward *r, const Act *act) {
+  return (act->kind == ACT_APPLY || act->kind == ACT_APPLY_T) && r->learns[act->matrix];
 }
 
 /* Whether all parameters are matrices, or names of vectors or numbers; reports otherwise. */
@@ -323,16 +321,45 @@ static bool sound_parameters(Call *call) {
   return true;
 }
 
-static void find_living(Backward *r, const Call *call) {
+static Backward backward_new(Builder *b) {
+  size_t room = (size_t)b->system->variable_count + 1;
+  return (Backward){b, mem_new(room, sizeof(const Expr *)), mem_new(room, sizeof(bool)),
+                    mem_new((size_t)b->system->matrix_count + 1, sizeof(bool))};
+}
+
+static void backward_free(Backward *r) {
+  free(r->bar);
+  free(r->lives);
+  free(r->learns);
+}
+
+/* The adjoints of what the number `top` depends on, through the acts of the step so far: `lives` of
+ * the parameters and `learns` are set. */
+static void run_backward(Backward *r, int top) {
   const System *s = r->b->system;
-  for (int i = 2; i < call->count; i++)
-    if (call->args[i]->kind == VALUE_SYMBOL) r->lives[call->args[i]->symbol->index] = true;
-  for (int i = s->start_count; i < s->act_count; i++) {
+  int acts = s->act_count;
+  for (int i = s->start_count; i < acts; i++) {
     const Act *act = &s->acts[i];
     if (act->dst < 0 || act->kind == ACT_SET) continue;
     for (int k = 0; k < act->count; k++) r->lives[act->dst] |= r->lives[act->src[k]];
-    r->lives[act->dst] |= is_parameter(call, act);
+    r->lives[act->dst] |= is_use(r, act);
   }
+  r->bar[top] = number(r->b, 1);
+  for (int i = acts - 1; i >= s->start_count; i--) {
+    Act act = s->acts[i];
+    if (act.dst >= 0 && act.kind != ACT_SET && r->bar[act.dst] && r->lives[act.dst])
+      back_act(r, &act);
+  }
+}
+
+const Expr **system_gradients(Builder *b, int top, int count, const int *variables) {
+  Backward r = backward_new(b);
+  const Expr **gradients = mem_new((size_t)count + 1, sizeof *gradients);
+  for (int i = 0; i < count; i++) r.lives[variables[i]] = true;
+  run_backward(&r, top);
+  for (int i = 0; i < count; i++) gradients[i] = r.bar[variables[i]];
+  backward_free(&r);
+  return gradients;
 }
 
 /* -c outer(y, x) for a matrix. */
@@ -341,12 +368,12 @@ typedef struct Update {
 } Update;
 
 /* The updates of the matrices among the parameters, at every use; their number. */
-static int find_updates(Backward *r, const Call *call, const Expr *eta, int acts, Update *updates) {
+static int find_updates(Backward *r, const Expr *eta, int acts, Update *updates) {
   Builder *b = r->b;
   int count = 0;
   for (int i = b->system->start_count; i < acts; i++) {
     Act act = b->system->acts[i];
-    if (act.dst < 0 || !is_parameter(call, &act) || !r->bar[act.dst]) continue;
+    if (act.dst < 0 || !is_use(r, &act) || !r->bar[act.dst]) continue;
     bool back = act.kind == ACT_APPLY_T;
     double rate = back ? -ratio_of(b, act.matrix) : -1;
     int g = hold(b, times(b, times(b, number(b, rate), eta), r->bar[act.dst]));
@@ -355,8 +382,9 @@ static int find_updates(Backward *r, const Call *call, const Expr *eta, int acts
   return count;
 }
 
-/* v -= eta v~ of the vectors. False after reporting. */
-static bool move_vectors(Backward *r, Call *call, const Expr *eta) {
+/* The vectors and numbers move as the optimizer says. False after reporting. */
+static bool move_vectors(Backward *r, Call *call, const Descent *d) {
+  static const Units units = {.in = 1, .out = 1, .rate = 1};
   Builder *b = r->b;
   for (int i = 2; i < call->count; i++) {
     if (call->args[i]->kind != VALUE_SYMBOL) continue;
@@ -366,50 +394,58 @@ static bool move_vectors(Backward *r, Call *call, const Expr *eta) {
       eval_error(call->eval, call->places[i], NULL, "the loss does not depend on '%s'", name);
       return false;
     }
-    const Expr *next = two(b, PRIM_SUB, variable(b, v), times(b, eta, r->bar[v]));
+    const Expr *next = descent_move(b, d, units, variable(b, v), r->bar[v]);
     for (int k = 0; k < b->state_count; k++)
       if (strcmp(b->places[k]->name, name) == 0) b->assigned[k] = true;
-    scope_set(call->eval->scope, name, symbol_of(b, hold(b, next)), call->places[i]);
+    scope_set(call->eval->scope, name, symbol_of(b, next->index), call->places[i]);
   }
   return true;
 }
 
-static bool descend(Builder *b, Call *call, const Expr *loss, const Expr *eta) {
-  int top = hold(b, loss), acts = b->system->act_count;
-  size_t room = (size_t)b->system->variable_count;
-  Backward r = {b, NULL, (int)room, mem_new(room, sizeof(bool))};
-  r.bar = mem_new(room, sizeof *r.bar);
-  find_living(&r, call);
-  r.bar[top] = number(b, 1);
-  for (int i = acts - 1; i >= b->system->start_count; i--) {
-    Act act = b->system->acts[i];
-    if (act.dst >= 0 && act.kind != ACT_SET && r.bar[act.dst] && r.lives[act.dst])
-      back_act(&r, &act);
+/* Marks the parameters; false after reporting. */
+static bool mark_parameters(Backward *r, Call *call, const Descent *d) {
+  for (int i = 2; i < call->count; i++) {
+    if (call->args[i]->kind == VALUE_SYMBOL) {
+      r->lives[call->args[i]->symbol->index] = true;
+      continue;
+    }
+    r->learns[call->args[i]->matrix.index] = true;
+    if (d->kind == OPT_GD && !(d->decay > 0)) continue;
+    eval_error(call->eval, call->places[i], "descend(loss, eta, W)",
+               "matrices between populations follow their gradients: they take a rate, or gd");
+    return false;
   }
+  return true;
+}
+
+static bool descend(Builder *b, Call *call, const Expr *loss, const Descent *d) {
+  int top = hold(b, loss), acts = b->system->act_count;
+  Backward r = backward_new(b);
+  bool sound = mark_parameters(&r, call, d);
+  if (sound) run_backward(&r, top);
   Update *updates = mem_new((size_t)acts + 1, sizeof *updates);
-  int count = find_updates(&r, call, eta, acts, updates);
-  bool sound = move_vectors(&r, call, eta);
+  int count = sound ? find_updates(&r, d->eta, acts, updates) : 0;
+  sound = sound && move_vectors(&r, call, d);
   for (int i = 0; i < count; i++)
     add_act(b, (Act){.kind = ACT_OUTER, .dst = -1, .matrix = updates[i].matrix}, 2,
             (int[]){updates[i].y, updates[i].x});
   free(updates);
-  free(r.bar);
-  free(r.lives);
+  backward_free(&r);
   return sound;
 }
 
 Value *system_descend(Call *call) {
   Builder *b = call->eval->system;
+  Descent d;
+  if (!b->step) return eval_error(call->eval, call->span, NULL, "'descend' belongs in the step");
   const Expr *loss = expression_of(b, call->places[0], call->args[0]);
-  const Expr *eta = loss ? expression_of(b, call->places[1], call->args[1]) : NULL;
-  if (!loss || !eta) return call_broken(call);
-  Shape shape = shape_of(b, loss), rate = shape_of(b, eta);
+  if (!loss || !descent_of_call(call, 1, &d)) return call_broken(call);
+  Shape shape = shape_of(b, loss), rate = shape_of(b, d.eta);
   if (is_vector(shape) || shape.rank || is_vector(rate) || rate.rank)
     return eval_error(call->eval, call->places[is_vector(rate) || rate.rank ? 1 : 0],
                       "mean(x) is the average over neurons, or of numbers",
                       "a loss and a rate are single numbers");
-  if (!b->step) return eval_error(call->eval, call->span, NULL, "'descend' belongs in the step");
-  if (!sound_parameters(call) || !descend(b, call, loss, eta)) return call_broken(call);
+  if (!sound_parameters(call) || !descend(b, call, loss, &d)) return call_broken(call);
   return value_new(&call->eval->heap, VALUE_NONE);
 }
 

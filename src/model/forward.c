@@ -666,7 +666,14 @@ static bool run_readout(Eval *eval, const Link *link) {
                .count = link->count};
   Forward *f = eval->forward;
   LayerMatrix matrix = {.factor = 1, .parts = 1};
+  int mean = argument_of(&call, "mean");
   if (!weights_of(&call, 0, &matrix.sigma, &matrix.rate)) return false;
+  if (call.args[mean]->kind != VALUE_NUMBER || !isfinite(call.args[mean]->number)) {
+    eval_error(eval, call.places[mean], NULL, "'mean' must be a finite number, not %s",
+               value_describe(call.args[mean]));
+    return false;
+  }
+  matrix.mean = call.args[mean]->number;
   matrix.name = mem_string("W");
   layer_matrix(&f->layer, matrix);
   f->layer.result = layer_step(&f->layer, (LayerStep){.kind = STEP_APPLY});

@@ -78,6 +78,11 @@ static bool is_schedule(const Value *value) {
   return value->kind == VALUE_LIST || value->kind == VALUE_ARRAY;
 }
 
+/* A minibatch that is a part of a dataset that grows. */
+static bool is_share(const Value *value) {
+  return value->kind == VALUE_NUMBER && value->known && value->number > 0 && value->number < 1;
+}
+
 static bool sound(Call *call, int i) {
   const char *name = call_argument_name(call, i);
   if (call->args[i]->kind == VALUE_NONE) return true;
@@ -90,6 +95,7 @@ static bool sound(Call *call, int i) {
   if (strcmp(name, "eps") == 0 || strcmp(name, "weight_decay") == 0) return sound_amount(call, i);
   if (strcmp(name, "seed") == 0) return whole(call, i, 0, 9007199254740992.0);
   if (strcmp(name, "schedule") == 0 || is_schedule(call->args[i])) return sound_schedule(call, i);
+  if (strcmp(name, "batch") == 0 && is_share(call->args[i])) return true;
   return whole(call, i, 1, 1e9);
 }
 
@@ -279,6 +285,12 @@ static bool check_batch(Eval *eval, const Optimizer *optimizer, size_t steps, si
   Argument batch = batch_size(optimizer);
   double size = batch.value->number, all = size * (double)steps;
   if (!batch.value->known || !points) return true;
+  if (is_share(batch.value)) {
+    eval_error(eval, batch.span, NULL,
+               "a share of the points is for datasets that grow: "
+               "here a minibatch has a whole number of them");
+    return false;
+  }
   if (is_fresh(optimizer) && all > (double)points) {
     eval_error(eval, batch.span, "such as inputs = gaussian(points = steps * batch, dim = ...)",
                "%zu steps on %g fresh points each need %g points, and the dataset has %zu", steps,
@@ -390,6 +402,16 @@ static double *rates_of(const Value *eta, size_t steps) {
   for (size_t t = 0; t < steps && rate; t++)
     rate[t] = !eta->known ? NAN : eta->kind == VALUE_ARRAY ? eta->array->data[t] : eta->number;
   return rate;
+}
+
+Array *optimizer_rates(Eval *eval, const Optimizer *optimizer, size_t steps) {
+  const Value *eta = rates(eval, optimizer, steps);
+  double *rate = eta ? rates_of(eta, steps) : NULL;
+  Array *array = rate ? array_new(1, &steps) : NULL;
+  if (array) memcpy(array->data, rate, steps * sizeof *rate);
+  if (eta && !array) eval_starve(eval, argument(optimizer, "eta").span);
+  free(rate);
+  return array;
 }
 
 /* What muon says of matrices between populations, and of others. False after reporting, or without

@@ -11,4 +11,7 @@ bool optimizer_check(Eval *eval, const Optimizer *optimizer, size_t steps, size_
 /* Fills in the optimizer of a problem whose steps and points are known; false after reporting. */
 bool optimizer_fill(Eval *eval, const Optimizer *optimizer, Problem *problem);
 
+/* The learning rates of so many steps, [steps], to be dropped; NULL after reporting. */
+Array *optimizer_rates(Eval *eval, const Optimizer *optimizer, size_t steps);
+
 #endif

@@ -126,6 +126,16 @@ static double number_or_nan(const Value *value) {
 /* That of a key without a default: 0 where it is not given. */
 static double amount_or_none(const Value *value) { return value ? number_or_nan(value) : 0; }
 
+/* Whether the readout starts around zero; reports otherwise. */
+static bool is_centred(Eval *eval, const Layer *readout) {
+  double mean = readout->matrices[0].mean;
+  if (!(fabs(mean) > 0)) return true;
+  eval_error(eval, readout->span, "a dataset with populations, and few neurons",
+             "weights of a readout with the mean %g are for data that grow with their dimension",
+             mean);
+  return false;
+}
+
 static bool fill_model(Eval *eval, const Declared *model, const Chain *chain, Grid inputs,
                        Problem *problem) {
   problem->layers = chain_layers(eval, chain, inputs);
@@ -138,7 +148,7 @@ static bool fill_model(Eval *eval, const Declared *model, const Chain *chain, Gr
   problem->centered = number_of(model->slot[MODEL_CENTERED]) != 0;
   problem->model_name = mem_string(model->name);
   problem->model_span = model->span;
-  return problem->layers;
+  return problem->layers && is_centred(eval, &problem->layers[problem->layer_count - 1]);
 }
 
 static void fill_training(const Declared *training, Problem *problem) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/sweep.h"
+#include "model/system.h"
 #include "model/axes.h"
 #include "base/memory.h"
 #include "model/declare.h"
@@ -74,7 +75,7 @@ static bool apply(const SweepAxis *axis, Eval *eval, int i) {
   if (new->kind == VALUE_BROKEN) return false;
   replace(eval, axis->name, new, node->name_span);
   bool declared = new->kind == VALUE_DECLARED;
-  if (declared ? new->declared.kind == DECLARED_DATASET : false)
+  if (declared ? new->declared.kind == DECLARED_DATASET : system_is_data(new))
     replace_dataset(eval, old, new, span);
   return true;
 }

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "model/builtins.h"
 #include "model/declare.h"
+#include "model/learn.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -154,8 +155,8 @@ static void give_key(Dynamics *d, int index, Value *value, Span span) {
 
 static Value *unknown_key(Eval *eval, const Value *system, const char *name, Span span) {
   const char **names = system_keys(system);
-  Value *broken = eval_unknown(eval, span, name, names, "system '%s' has no key '%s'",
-                               system->dynamics.node->name, name);
+  Value *broken = eval_unknown(eval, span, name, names, "%s '%s' has no key '%s'",
+                               system_kind(system), system->dynamics.node->name, name);
   free(names);
   return broken;
 }
@@ -296,7 +297,7 @@ static bool take_traits(Builder *b, const Ast *traits, SystemMatrix *m) {
   return true;
 }
 
-static Value *new_matrix(Builder *b, const char *name, SystemMatrix matrix) {
+Value *new_matrix(Builder *b, const char *name, SystemMatrix matrix) {
   System *s = b->system;
   matrix.name = mem_string(name);
   s->matrices = mem_grow(s->matrices, (size_t)(s->matrix_count + 1) * sizeof *s->matrices);
@@ -383,6 +384,14 @@ static void add_state(Builder *b, const Ast *node) {
 
 /* ---- statements ---- */
 
+/* A matrix that a function made is called as the line that made it. */
+static void name_matrix(Builder *b, const Value *value, const char *name) {
+  SystemMatrix *m = &b->system->matrices[value->matrix.index];
+  if (strcmp(m->name, "gaussian") != 0) return;
+  free(m->name);
+  m->name = mem_string(name);
+}
+
 static void assign(Builder *b, const Ast *node) {
   Value *value = eval_expression(b->eval, node->kid[0]);
   for (int i = 0; i < b->state_count && b->step; i++)
@@ -391,6 +400,7 @@ static void assign(Builder *b, const Ast *node) {
     int variable = named(b, node->kid[0]->span, node->name, value);
     value = variable < 0 ? value_new(&b->eval->heap, VALUE_BROKEN) : symbol_of(b, variable);
   }
+  if (value->kind == VALUE_MATRIX) name_matrix(b, value, node->name);
   b->vague |= value->kind == VALUE_UNKNOWN;
   bind(b, node->name, value, node->name_span);
 }
@@ -432,11 +442,17 @@ static void update(Builder *b, const Ast *node) {
   add_act(b, act, 2, src);
 }
 
-static void add_field(Builder *b, const Ast *node, FieldForm form, int variable) {
+void add_field(Builder *b, const char *name, const char *about, FieldForm form, int variable) {
   System *s = b->system;
   s->fields = mem_grow(s->fields, (size_t)(s->field_count + 1) * sizeof *s->fields);
-  s->fields[s->field_count++] =
-      (SystemField){mem_string(node->name), ast_source(node->kid[0]), form, variable};
+  s->fields[s->field_count++] = (SystemField){mem_string(name), mem_string(about), form, variable};
+}
+
+/* observe NAME = expression */
+static void add_observed(Builder *b, const Ast *node, FieldForm form, int variable) {
+  char *source = ast_source(node->kid[0]);
+  add_field(b, node->name, source, form, variable);
+  free(source);
 }
 
 static void observe(Builder *b, const Ast *node) {
@@ -454,14 +470,14 @@ static void observe(Builder *b, const Ast *node) {
       return;
     }
   if (value->kind == VALUE_TERM && value->term.kind == TERM_TWO_TIME) {
-    add_field(b, node, FORM_TWO_TIME, hold(b, value->term.of[0]));
+    add_observed(b, node, FORM_TWO_TIME, hold(b, value->term.of[0]));
     return;
   }
   if (value->kind == VALUE_TERM && value->term.kind == TERM_EXPONENT) {
     if (b->exponent >= 0)
       eval_error(eval, node->kid[0]->span, NULL, "a system has one largest exponent");
     b->exponent = b->system->field_count;
-    add_field(b, node, FORM_VALUE, -1);
+    add_observed(b, node, FORM_VALUE, -1);
     return;
   }
   const Expr *e = expression_of(b, node->kid[0]->span, value);
@@ -472,7 +488,7 @@ static void observe(Builder *b, const Ast *node) {
     return;
   }
   int variable = hold(b, e);
-  add_field(b, node, FORM_VALUE, variable);
+  add_observed(b, node, FORM_VALUE, variable);
 }
 
 static void statements(Builder *b, const Ast *block);
@@ -543,6 +559,11 @@ static void follow_directions(Builder *b, const Ast *node, const int *next) {
     eval_error(b->eval, node->span, NULL, "an exponent is that of states, and no state moves");
     return;
   }
+  if (b->carried_count) {
+    eval_error(b->eval, node->span, "descend(loss, eta, v)",
+               "an exponent is that of a step whose optimizer remembers nothing");
+    return;
+  }
   for (int i = s->start_count; i < s->act_count; i++)
     if (s->acts[i].kind == ACT_OUTER) {
       eval_error(b->eval, node->span, NULL,
@@ -552,17 +573,68 @@ static void follow_directions(Builder *b, const Ast *node, const int *next) {
   system_lyapunov(b, b->directions, next, b->exponent);
 }
 
+/* ---- states without a name ---- */
+
+void begin_acts(Builder *b) {
+  Shape number = {.population = NO_POPULATION};
+  b->step = true;
+  b->system->start_count = b->system->act_count;
+  add_act(b, (Act){.kind = ACT_CLOCK, .dst = new_variable(b, "t", number)}, 0, NULL);
+}
+
+const Expr *clock_of(const Builder *b) {
+  return expr_arg(b->eval->pool, b->system->acts[b->system->start_count].dst);
+}
+
+/* Brings the acts from `first` on, which read nothing of the step, to the end of the start. */
+static void bring_forward(Builder *b, int first) {
+  System *s = b->system;
+  int count = s->act_count - first;
+  for (int i = 0; i < count; i++) {
+    Act act = s->acts[first + i];
+    memmove(s->acts + s->start_count + 1, s->acts + s->start_count,
+            (size_t)(first + i - s->start_count) * sizeof *s->acts);
+    s->acts[s->start_count++] = act;
+  }
+}
+
+int carry(Builder *b, Shape shape, int first) {
+  int state = new_variable(b, NULL, shape), before = b->system->act_count;
+  if (first < 0 && is_vector(shape)) {
+    first = add_act(b, (Act){.kind = ACT_FILL, .dst = new_variable(b, NULL, shape)}, 0, NULL);
+  } else if (first < 0) {
+    const char *why = NULL;
+    Array *zeros = array_full(shape.rank, shape.size, 0, &why);
+    first = hold_numbers(b, zeros);
+    array_drop(zeros);
+  }
+  add_act(b, (Act){.kind = ACT_SET, .dst = state}, 1, &first);
+  if (b->step) bring_forward(b, before);
+  return state;
+}
+
+void carry_on(Builder *b, int state, const Expr *next) {
+  size_t count = (size_t)b->carried_count + 1;
+  b->carried = mem_grow(b->carried, count * sizeof *b->carried);
+  b->next = mem_grow(b->next, count * sizeof *b->next);
+  b->carried[b->carried_count] = state;
+  b->next[b->carried_count++] = hold(b, next);
+}
+
+void end_acts(Builder *b) {
+  for (int i = 0; i < b->carried_count; i++)
+    add_act(b, (Act){.kind = ACT_SET, .dst = b->carried[i]}, 1, &b->next[i]);
+}
+
 /* The step t, and the states as they are at its beginning. */
 static void begin_step(Builder *b, const Ast *node) {
   add_directions(b, node);
-  b->step = true;
-  b->system->start_count = b->system->act_count;
-  Shape number = {.population = NO_POPULATION};
-  if (!scope_own(b->eval->scope, "t"))
-    bind(b, "t",
-         symbol_of(
-             b, add_act(b, (Act){.kind = ACT_CLOCK, .dst = new_variable(b, "t", number)}, 0, NULL)),
-         node->span);
+  begin_acts(b);
+  if (!scope_own(b->eval->scope, "t")) {
+    Value *t = value_new(&b->eval->heap, VALUE_SYMBOL);
+    t->symbol = clock_of(b);
+    bind(b, "t", t, node->span);
+  }
   for (int i = 0; i < b->state_count; i++)
     bind(b, b->places[i]->name, symbol_of(b, b->states[i]), b->places[i]->name_span);
 }
@@ -608,6 +680,7 @@ static void run_step(Builder *b, const Ast *node) {
   if (b->exponent >= 0 && b->eval->diags->errors == before) follow_directions(b, node, next);
   for (int i = 0; i < b->state_count; i++)
     if (next[i] >= 0) add_act(b, (Act){.kind = ACT_SET, .dst = b->states[i]}, 1, &next[i]);
+  end_acts(b);
   free(next);
 }
 
@@ -643,6 +716,7 @@ static void run_body(Builder *b, const Dynamics *d) {
   }
   free(keys);
   Span span = d->node->name_span;
+  if (d->node->op == AST_DATASET) return;
   if (!b->step && !b->eval->halted)
     eval_error(b->eval, span, "step { observe m = mean(x) ... }", "system '%s' has no step",
                d->node->name);
@@ -651,7 +725,13 @@ static void run_body(Builder *b, const Dynamics *d) {
                d->node->name);
 }
 
-static System *build(Eval *eval, const Value *value, bool declared) {
+/* What is added behind the lines of a declaration. */
+typedef struct Extension {
+  bool (*extend)(Builder *b, void *sink);
+  void *sink;
+} Extension;
+
+static System *build(Eval *eval, const Value *value, bool declared, Extension more) {
   const Dynamics *d = &value->dynamics;
   int before = eval->diags->errors;
   System *system = mem_new(1, sizeof *system);
@@ -664,24 +744,43 @@ static System *build(Eval *eval, const Value *value, bool declared) {
   eval->system = &b;
   eval->forward = NULL;
   run_body(&b, d);
+  bool open = eval->diags->errors == before && !eval->halted && !b.vague;
+  bool whole = !more.extend || (open && more.extend(&b, more.sink));
   scope_free(eval->scope);
   heap_release(&eval->heap, mark, NULL);
   eval->scope = caller;
   eval->system = outer;
   eval->forward = forward;
-  bool sound = eval->diags->errors == before && !b.vague && !eval->halted;
+  bool sound = whole && eval->diags->errors == before && !b.vague && !eval->halted;
   if (declared && sound) warn_of_states(&b);
   free(b.states);
   free(b.places);
   free(b.assigned);
   free(b.directions);
   free(b.held);
+  free(b.carried);
+  free(b.next);
   if (sound) return system;
   system_free(system);
   return NULL;
 }
 
-System *system_build(Eval *eval, const Value *system) { return build(eval, system, false); }
+System *system_build(Eval *eval, const Value *system) {
+  return build(eval, system, false, (Extension){0});
+}
+
+System *system_extended(Eval *eval, const Value *dataset, bool (*extend)(Builder *b, void *sink),
+                        void *sink) {
+  return build(eval, dataset, false, (Extension){extend, sink});
+}
+
+const char *system_kind(const Value *system) {
+  return system_is_data(system) ? "dataset" : "system";
+}
+
+bool system_is_data(const Value *value) {
+  return value->kind == VALUE_SYSTEM && value->dynamics.node->op == AST_DATASET;
+}
 
 /* ---- declarations ---- */
 
@@ -716,7 +815,8 @@ void declare_system(Eval *eval, const Ast *node) {
   }
   if (value->kind == VALUE_SYSTEM && eval->dry) {
     int before = eval->diags->errors;
-    system_free(build(eval, value, true));
+    bool data = system_is_data(value);
+    system_free(build(eval, value, true, (Extension){data ? learn_data_sound : NULL, NULL}));
     if (eval->diags->errors > before) value = value_new(&eval->heap, VALUE_BROKEN);
   }
   if (!again) eval_assign(eval, node->name, value, node->name_span);

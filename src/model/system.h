@@ -21,6 +21,10 @@ Value *system_replace(Eval *eval, const Value *base, const char *key, Span key_s
                       Span span);
 /* The value of a key. */
 Value *system_key(Eval *eval, const Ast *node, const Value *system);
+/* Whether it is a dataset that grows: it has no step, and is learned (model/learn.h). */
+bool system_is_data(const Value *value);
+/* "system", or "dataset" */
+const char *system_kind(const Value *system);
 /* The names of its keys, ending with NULL; to be freed. */
 const char **system_keys(const Value *system);
 /* The dynamics of a system; NULL after reporting, or where a check does not know all of it. */

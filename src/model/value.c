@@ -236,7 +236,7 @@ const char *value_describe(const Value *value) {
   case VALUE_DECLARED:
     snprintf(text, ROOM, "a %s", declared_kind_name(value->declared.kind));
     return text;
-  case VALUE_SYSTEM: return "a system";
+  case VALUE_SYSTEM: return value->dynamics.node->op == AST_DATASET ? "a dataset" : "a system";
   case VALUE_POPULATION: return "a population";
   case VALUE_TERM:
     return value->term.kind == TERM_OUTER      ? "an outer product"

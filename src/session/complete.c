@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/plain.h"
 #include "model/declare.h"
+#include "model/system.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -335,7 +336,8 @@ static bool is_declared(const Value *value, DeclaredKind kind) {
 static bool suits(const Value *value, const char *argument) {
   bool builtin = value->kind == VALUE_BUILTIN;
   int flags = builtin ? value->builtin.row->flags : 0;
-  if (strcmp(argument, "dataset") == 0) return is_declared(value, DECLARED_DATASET);
+  if (strcmp(argument, "dataset") == 0)
+    return is_declared(value, DECLARED_DATASET) || system_is_data(value);
   if (strcmp(argument, "model") == 0) return is_declared(value, DECLARED_MODEL);
   if (strcmp(argument, "training") == 0) return is_declared(value, DECLARED_TRAINING);
   if (strcmp(argument, "loss") == 0) return value->kind == VALUE_LOSS;

@@ -345,7 +345,8 @@ static const Ast *function_of(const Value *value) {
 static const char *own_usage(Arena *arena, const Ast *node, const char *name) {
   enum { LONGEST = 60 };
   if (node && declares_function(node)) return declared_usage(arena, node);
-  if (node && node->kind == AST_SYSTEM) return arena_format(arena, "system %s", name);
+  if (node && node->kind == AST_SYSTEM)
+    return arena_format(arena, "%s %s", node->op == AST_DATASET ? "dataset" : "system", name);
   if (node && node->kind == AST_DECLARE)
     return arena_format(arena, "%s %s", ast_operator(node->op), name);
   char *source = node ? ast_source(node) : NULL;

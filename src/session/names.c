@@ -44,7 +44,7 @@ static DmfRole role_of(const Ast *node) {
   case AST_LOSS: return DMF_IS_LOSS;
   case AST_LAYER: return DMF_IS_LAYER;
   case AST_PARAM: return DMF_IS_PARAMETER;
-  case AST_SYSTEM: return DMF_IS_MODEL;
+  case AST_SYSTEM: return node->op == AST_DATASET ? DMF_IS_DATASET : DMF_IS_MODEL;
   case AST_DECLARE:
     return node->op == AST_DATASET ? DMF_IS_DATASET
            : node->op == AST_MODEL ? DMF_IS_MODEL

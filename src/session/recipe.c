@@ -7,6 +7,8 @@
 #include "base/memory.h"
 #include "model/builtins.h"
 #include "model/declare.h"
+#include "model/forward.h"
+#include "model/optimizer.h"
 #include "model/system.h"
 
 #include <ctype.h>
@@ -281,9 +283,13 @@ static const char *layer_name(Writer *w, const char *wish, const Layer *layer) {
 
 static char *readout_text(const Layer *layer) {
   char *sigma = mem_number(layer->matrices[0].sigma), *rate = mem_number(layer->matrices[0].rate);
-  char *text = mem_format("readout(sigma_w = %s, rate = %s)", sigma, rate);
+  char *mean = mem_number(layer->matrices[0].mean);
+  bool plain = !(fabs(layer->matrices[0].mean) > 0);
+  char *text = mem_format("readout(sigma_w = %s, rate = %s%s%s)", sigma, rate,
+                          plain ? "" : ", mean = ", plain ? "" : mean);
   free(sigma);
   free(rate);
+  free(mean);
   return text;
 }
 
@@ -375,7 +381,7 @@ static const char *system_name(Writer *w, const Value *system) {
   }
   free(keys);
   const char *name = take_name(w, d->node->name);
-  mem_append(&w->text, "system %s {\n%s}\n", name, body);
+  mem_append(&w->text, "%s %s {\n%s}\n", system_kind(system), name, body);
   free(body);
   return name;
 }
@@ -435,29 +441,54 @@ static bool is_confined(const Dmf *dmf, const char *text, Result *result) {
   return sound;
 }
 
-void recipe_write_system(const Call *call, Result *result) {
-  const Dmf *dmf = call->eval->host->self;
-  const Dynamics *d = &call->args[0]->dynamics;
-  Writer w = {
-      .base = dmf->base, .text = mem_string(""), .recipe = &result->recipe, .sayable = true};
-  const char **keys = system_keys(call->args[0]);
+/* Whether the lines of a system, but for its keys, say all by themselves. */
+static bool stands_alone(const Scope *base, const Value *system) {
+  const Dynamics *d = &system->dynamics;
+  const char **keys = system_keys(system);
+  bool alone = true;
   for (int i = 0; i < d->node->count; i++) {
     const Ast *part = d->node->kid[i];
     bool key = false;
     for (int k = 0; keys[k] && part->kind == AST_ASSIGN; k++)
       key |= strcmp(keys[k], part->name) == 0;
-    if (!key && is_foreign(dmf->base, part, d->node)) w.sayable = false;
+    alone &= key || !is_foreign(base, part, d->node);
   }
   free(keys);
-  write_call(&w, call);
+  return alone;
+}
+
+/* The layers and the rates of a model that learns a dataset which grows; false after reporting. */
+static bool take_learner(Writer *w, const Call *call, Layer **layers) {
+  const Declared *model = &call->args[0]->declared, *training = &call->args[1]->declared;
+  const Value *optimizer = training->slot[TRAINING_OPTIMIZER];
+  size_t steps = (size_t)training->slot[TRAINING_STEPS]->number;
+  *layers = chain_layers(call->eval, &model->slot[MODEL_LAYERS]->chain, (Grid){1, 1, false});
+  w->layers = *layers;
+  w->rates = *layers ? optimizer_rates(call->eval, &optimizer->optimizer, steps) : NULL;
+  return w->rates;
+}
+
+void recipe_write_system(const Call *call, Result *result) {
+  const Dmf *dmf = call->eval->host->self;
+  bool learns = call->args[0]->kind != VALUE_SYSTEM;
+  Layer *layers = NULL;
+  Writer w = {
+      .base = dmf->base, .text = mem_string(""), .recipe = &result->recipe, .sayable = true};
+  const Value *system = learns ? call->args[1]->declared.slot[TRAINING_DATASET] : call->args[0];
+  w.sayable = stands_alone(dmf->base, system) && (!learns || take_learner(&w, call, &layers));
+  if (w.sayable) write_call(&w, call);
   if (w.sayable && is_confined(dmf, w.text, result))
     result->recipe.text = w.text;
   else {
     free(w.text);
     recipe_clear(&result->recipe);
   }
+  for (int i = 0; i < w.definition_count; i++) free(w.definitions[i].body);
   for (int i = 0; i < w.taken_count; i++) free(w.taken[i]);
+  free(w.definitions);
   free(w.taken);
+  array_drop(w.rates);
+  if (layers) layers_free(layers, call->args[0]->declared.slot[MODEL_LAYERS]->chain.count);
 }
 
 void recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe) {

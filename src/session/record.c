@@ -153,7 +153,8 @@ static void write_statements(Writer *w, Script *script) {
 /* Whether there is something that the setting is about. */
 static bool holds(const Dmf *dmf, const Setting *setting) {
   const Binding *binding = scope_own(dmf->user, setting->name);
-  return binding && binding->value->kind == VALUE_DECLARED;
+  return binding &&
+         (binding->value->kind == VALUE_DECLARED || binding->value->kind == VALUE_SYSTEM);
 }
 
 static void write_header(const Dmf *dmf, FILE *out) {

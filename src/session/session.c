@@ -272,7 +272,8 @@ static void check_setting(Dmf *dmf, const Setting *setting, const Scope *scope) 
   if (binding && binding->value->kind == VALUE_SYSTEM) {
     const char **keys = system_keys(binding->value);
     diag_error(&dmf->diags, STATUS_USAGE, (Span){0}, suggest_hint(setting->key, keys),
-               "--set: system '%s' has no key '%s'", setting->name, setting->key);
+               "--set: %s '%s' has no key '%s'", system_kind(binding->value), setting->name,
+               setting->key);
     free(keys);
     return;
   }

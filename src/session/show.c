@@ -109,7 +109,7 @@ static char *card_text(const Declared *declared) {
 
 static char *system_text(const Value *value) {
   const char **keys = system_keys(value);
-  char *text = mem_format("system %s", value->dynamics.node->name);
+  char *text = mem_format("%s %s", system_kind(value), value->dynamics.node->name);
   for (int i = 0; keys[i]; i++) {
     char *own = brief(value->dynamics.key[i]);
     mem_append(&text, "\n  %-16s = %s", keys[i], own);

@@ -409,7 +409,7 @@ bool solver_error(Call *call, int i, double *error) {
 
 static Value *dmft(Call *call) {
   SolveOptions options = {0};
-  if (call->args[0]->kind == VALUE_SYSTEM) return system_dmft(call);
+  if (system_is_asked(call)) return system_dmft(call);
   if (!has_training(call)) return call_broken(call);
   const Value *tol = call->args[5];
   bool sound = solver_count(call, 2, FEWEST_SAMPLES, &options.samples) &
@@ -574,7 +574,7 @@ static Value *at(Call *call) {
 
 static Value *simulate(Call *call) {
   SolveOptions options = {0};
-  if (call->args[0]->kind == VALUE_SYSTEM) return system_simulate(call);
+  if (system_is_asked(call)) return system_simulate(call);
   if (!has_training(call)) return call_broken(call);
   static const char *const methods[] = {"trained", "conditioned", NULL};
   int method = word_of(call, 4, methods);
@@ -701,7 +701,7 @@ static Value *propagate(Call *call) {
 }
 
 static Value *ir(Call *call) {
-  if (call->args[0]->kind == VALUE_SYSTEM) return system_ir(call);
+  if (system_is_asked(call)) return system_ir(call);
   if (!has_training(call)) return call_broken(call);
   Program *program = program_of(call);
   if (!program)
@@ -717,7 +717,7 @@ static Value *ir(Call *call) {
 static Value *equations(Call *call) {
   static const char *const formats[] = {"text", "latex", NULL};
   Closure closure = CLOSURE_FULL;
-  if (call->args[0]->kind == VALUE_SYSTEM) return system_equations(call);
+  if (system_is_asked(call)) return system_equations(call);
   if (!has_training(call)) return call_broken(call);
   int format = word_of(call, 2, formats), before = call->eval->diags->errors;
   if (!closure_of(call, 3, &closure) || format < 0) return call_broken(call);

@@ -3,6 +3,8 @@
 #include "field/equations.h"
 #include "base/memory.h"
 #include "model/builtins.h"
+#include "model/declare.h"
+#include "model/learn.h"
 #include "model/system.h"
 #include "solve/enough.h"
 #include "solve/run.h"
@@ -19,9 +21,26 @@ static int argument(const Call *call, const char *name) {
 
 static bool given(const Call *call, int i) { return call->args[i]->kind != VALUE_NONE; }
 
+bool system_is_asked(const Call *call) {
+  return call->args[0]->kind == VALUE_SYSTEM || learn_grows(call->args[1]);
+}
+
+/* A training has its steps: what is observed is so after 0 .. T of them. */
+static bool training_steps(Call *call, SolveOptions *options) {
+  int steps = argument(call, "steps");
+  const Value *own = call->args[1]->declared.slot[TRAINING_STEPS];
+  if (given(call, steps)) {
+    eval_error(call->eval, call->places[steps], NULL, "the training says how many steps it takes");
+    return false;
+  }
+  options->steps = own->kind == VALUE_NUMBER && own->known ? (int)own->number + 1 : 1;
+  return true;
+}
+
 /* The steps, and that nothing is given which is for models; false after reporting. */
 static bool steps_of(Call *call, SolveOptions *options) {
   int steps = argument(call, "steps");
+  if (call->args[0]->kind != VALUE_SYSTEM) return training_steps(call, options);
   if (given(call, 1)) {
     eval_error(call->eval, call->places[1], "dmft(NAME, steps = 100)",
                "a system is not trained: it has no argument 'training'");
@@ -35,10 +54,21 @@ static bool steps_of(Call *call, SolveOptions *options) {
   return solver_count(call, steps, 1, &options->steps);
 }
 
+/* The system of a call, or the one that a model is. */
+static System *system_of(Call *call) {
+  Value **args = call->args;
+  if (args[0]->kind != VALUE_SYSTEM)
+    return learn_build(call->eval, args[0], call->places[0], args[1], call->places[1]);
+  if (!system_is_data(args[0])) return system_build(call->eval, args[0]);
+  eval_error(call->eval, call->places[0], "dmft(model, training)",
+             "a dataset is learned by a model: it has no dynamics of its own");
+  return NULL;
+}
+
 /* The program of the system of a call; NULL after reporting, or where a check does not know it. */
 static Program *program_of(Call *call) {
   int before = call->eval->diags->errors;
-  System *system = system_build(call->eval, call->args[0]);
+  System *system = system_of(call);
   if (system) return program_of_system(system);
   if (call->eval->diags->errors > before) {
     diag_note(call->eval->diags, call->span, "in this call of '%s'", call->row->name);
@@ -105,7 +135,7 @@ static Value *adopt(Call *call, Program *program, SolveOptions options, bool siz
 static Value *ask(Call *call, bool sized, SolveOptions options) {
   Eval *eval = call->eval;
   int before = eval->diags->errors;
-  bool known = call->args[argument(call, "steps")]->known;
+  bool known = call->args[argument(call, "steps")]->known && options.steps > 0;
   Program *program = program_of(call);
   if (!program)
     return eval->diags->errors > before ? call_broken(call) : value_new(&eval->heap, VALUE_UNKNOWN);

@@ -20,7 +20,10 @@ void solver_surround(const Eval *eval, SolveOptions *options);
 Value *solver_run(Call *call, Program *program, Solver solver, const Result *theory,
                   SolveOptions options);
 
-/* The calls of dmft, simulate and ir with a system as their first argument. */
+/* Whether a call is about a system: its first argument is one, or its training learns a dataset
+ * that grows. */
+bool system_is_asked(const Call *call);
+/* The calls of dmft, simulate, ir and equations about a system. */
 Value *system_dmft(Call *call);
 Value *system_simulate(Call *call);
 Value *system_ir(Call *call);

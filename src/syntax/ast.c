@@ -113,6 +113,20 @@ Ast *build_declare(Build *build, Span span, int op, Name name, Kids *entries) {
   return node;
 }
 
+Ast *build_dataset(Build *build, Span span, Name name, Kids *facts) {
+  bool grows = false;
+  for (int i = 0; i < facts->count; i++) {
+    AstKind kind = facts->item[i]->kind;
+    grows |= kind == AST_POPULATION || kind == AST_MATRIX || kind == AST_UPDATE;
+  }
+  if (!grows) return build_declare(build, span, AST_DATASET, name, facts);
+  for (int i = 0; i < facts->count; i++)
+    if (facts->item[i]->kind == AST_ENTRY) facts->item[i]->kind = AST_ASSIGN;
+  Ast *node = build_named(build, AST_SYSTEM, span, name, facts);
+  node->op = AST_DATASET;
+  return node;
+}
+
 Ast *build_family(Build *build, Span span, Name name, Kids *arguments, Kids *parameters,
                   Ast *body) {
   double count = arguments->count;

@@ -42,7 +42,8 @@
  *   FOR      name in kid 0, kid 1 = BLOCK
  *   WHILE    while kid 0, kid 1 = BLOCK
  *   WHEN     if kid 0, kid 1 = BLOCK, kid 2 = BLOCK or WHEN or NULL (the statement `if`)
- *   SYSTEM   name; kids = ASSIGN, POPULATION, MATRIX, STATE, UPDATE, FOR, STEP
+ *   SYSTEM   name; kids = ASSIGN, POPULATION, MATRIX, STATE, UPDATE, FOR, STEP; op = AST_DATASET of
+ *            a dataset that grows, which has ASSIGN, POPULATION, MATRIX, UPDATE
  *   POPULATION
  *            kids = PARAM
  *   MATRIX   kid 0 = BLOCK of PARAM (a default is the number of matrices), kid 1 = BLOCK of two

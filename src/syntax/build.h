@@ -50,6 +50,8 @@ Ast *build_node(Build *build, AstKind kind, Span span, Kids *kids);
 Ast *build_named(Build *build, AstKind kind, Span span, Name name, Kids *kids);
 Ast *build_op(Build *build, AstKind kind, Span span, int op, Kids *kids);
 Ast *build_declare(Build *build, Span span, int op, Name name, Kids *entries);
+/* A DECLARE of entries; where populations are among them, a SYSTEM. */
+Ast *build_dataset(Build *build, Span span, Name name, Kids *facts);
 /* function NAME(parameters) of arguments: a FUNCTION with its arguments before its parameters, and
  * their number in `number`. */
 Ast *build_family(Build *build, Span span, Name name, Kids *arguments, Kids *parameters, Ast *body);

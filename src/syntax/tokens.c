@@ -219,6 +219,14 @@ static bool at_statement(const Tokens *tokens, const Token *token) {
   return !bracket || !bracket->entries || (token->newline && token->column <= bracket->indent);
 }
 
+/* Whether the next token begins a line of a dataset that grows. */
+static bool at_fact(const Tokens *tokens, const Token *token) {
+  const Bracket *bracket = innermost(tokens);
+  bool begins = tokens->last.kind == NEWLINE || tokens->last.kind == '{';
+  return begins && bracket && bracket->entries && tokens->statement == DATASET &&
+         (token->kind == POPULATION || token->kind == MATRIX);
+}
+
 /* Whether the next token, a soft word, is a keyword here. */
 static bool acts(Tokens *tokens, const Token *token) {
   if (token->kind == TO) return token_ends_operand(tokens->last.kind);
@@ -226,7 +234,7 @@ static bool acts(Tokens *tokens, const Token *token) {
     return (tokens->statement == LAYER || tokens->statement == FUNCTION) &&
            tokens->last.kind == ')';
   const Token *next = peek(tokens, 1);
-  if (next->gap.source || !at_statement(tokens, token)) return false;
+  if (next->gap.source || (!at_statement(tokens, token) && !at_fact(tokens, token))) return false;
   return next->kind == NAME || soft(next->kind) || begins_statement(next->kind) ||
          ((declares(token->kind) || token->kind == MOVES) && next->kind == '{');
 }

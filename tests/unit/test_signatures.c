@@ -181,6 +181,13 @@ static const Row rows[] = {
      "print ir(net with { layers = input -> dense(linear) -> %s }, fit)",
      {{"sigma_w", "2"}, {"train", "false"}, {"rate", "3"}},
      "N(0, 4), frozen"},
+    {"readout",
+     "dataset grown {\n population D, P = 2\n matrix inputs : D -> P\n targets = inputs @ "
+     "normal(D)\n}\n"
+     "v = net with { layers = input -> dense(erf) -> %s, width = 2 }\n"
+     "print str(dmft(v, fit with { dataset = grown }, samples = 64).q)",
+     {{"sigma_w", "2"}, {"train", "true"}, {"rate", "3"}, {"mean", "1"}},
+     NULL},
     {"dense",
      ASK("%s"),
      {{"activation", "tanh"},
