@@ -236,6 +236,74 @@ static void complete_outputs(Tail *k) {
   p->delta = errors(k, trained(k, p->f));
 }
 
+/* ---- classes ---- */
+
+size_t class_of(const double *y, size_t outputs) {
+  if (outputs == 1) return y[0] > 0;
+  size_t largest = 0;
+  for (size_t c = 1; c < outputs; c++)
+    if (y[c] > y[largest]) largest = c;
+  return largest;
+}
+
+/* Whether every row of y says a class by the same two numbers, and how many classes there are. */
+static bool says_classes(const Array *y, size_t outputs, size_t *classes) {
+  size_t first = class_of(y->data, outputs), other = outputs > 1 && first == 0;
+  double high = outputs == 1 ? fabs(y->data[0]) : y->data[first],
+         low = outputs == 1 ? -high : y->data[other];
+  bool said = high > low;
+  *classes = 1;
+  for (size_t i = 0; i < y->size && said; i++) {
+    const double *row = y->data + i / outputs * outputs;
+    size_t own = class_of(row, outputs);
+    bool up = outputs == 1 ? own : own == i % outputs;
+    said = y->data[i] == (up ? high : low);
+    if (own != first) *classes = 2;
+  }
+  return said;
+}
+
+bool program_classes(const Program *p, bool test) {
+  const Problem *q = p->problem;
+  size_t outputs = (size_t)q->outputs, classes, any;
+  return says_classes(q->targets, outputs, &classes) && classes > 1 &&
+         (!test || (q->test_targets && says_classes(q->test_targets, outputs, &any)));
+}
+
+/* The mean over n points, of counts exactly. */
+static int mean_over(Tail *k, const char *name, int v, size_t n) {
+  const Expr *e = call(k, PRIM_DIV, arg(k, 0), number(k, (double)n));
+  int sum = total(k, "count", v, 1);
+  return map(k, mem_string(name), e, 1, &sum);
+}
+
+/* A gap between outputs in units of which the largest is the only one. */
+static const double SHARP = 1e-12;
+
+/* The share of rows of f whose class the outputs say: by sign, or the largest; outputs that are
+ * equal are as good as a guess among them. */
+static int accuracy(Tail *k, const char *name, int f, const Array *targets) {
+  Program *p = k->p;
+  size_t C = k->z.outputs, n = rows_of(p, f) / C;
+  if (C == 1) {
+    const Expr *sign = call(k, PRIM_SIGN, product(k, 1, 2), NULL);
+    const Expr *right = call(k, PRIM_MUL, number(k, 0.5), call(k, PRIM_ADD, number(k, 1), sign));
+    int y = copied(k, "y", targets, n, 1);
+    return mean_over(k, name, map(k, mem_string("right"), right, 2, (int[]){f, y}), n);
+  }
+  double *classes = mem_new(n * C, sizeof *classes);
+  for (size_t a = 0; a < n; a++) classes[a * C + class_of(targets->data + a * C, C)] = 1;
+  int table = emit(p, (Op){.kind = OP_RESHAPE,
+                           .dst = add_table(p, mem_string("f.rows"), n, C),
+                           .src = {f},
+                           .src_count = 1});
+  int sharp = map(k, mem_string("f.sharp"), product(k, 1 / SHARP, 1), 1, &table);
+  int said = emit_softmax(p, mem_string("said"), 1, false, sharp);
+  int own = constant(k, "class", 0, n, C, classes);
+  int right = map(k, mem_string("right"), product(k, 1, 2), 2, (int[]){said, own});
+  return mean_over(k, name, right, n);
+}
+
 static void observe_outputs(Tail *k) {
   Program *p = k->p;
   Sizes z = k->z;
@@ -249,7 +317,13 @@ static void observe_outputs(Tail *k) {
         y = copied(k, "y.test", p->problem->test_targets, all - batch, 1);
     observe_all(k, FIELD_TEST_LOSS, 0,
                 total(k, "test_loss", losses(k, f, y), 1.0 / (double)(z.all - z.points)));
+    if (program_classes(p, true))
+      observe_all(k, FIELD_TEST_ACCURACY, 0,
+                  accuracy(k, "test_accuracy", f, p->problem->test_targets));
   }
+  if (program_classes(p, false))
+    observe_all(k, FIELD_ACCURACY, 0,
+                accuracy(k, "accuracy", trained(k, p->f), p->problem->targets));
   observe_all(k, FIELD_DELTA, 0, p->delta);
 }
 

@@ -38,6 +38,8 @@ bool field_is_present(FieldId id, const Program *p) {
   case PRESENT_AVERAGED: return p->update.average > 0;
   case PRESENT_AVERAGED_TESTED: return p->update.average > 0 && p->problem->tests > 0;
   case PRESENT_AVERAGED_JUDGED: return p->update.average > 0 && p->problem->test_targets;
+  case PRESENT_CLASSED: return program_classes(p, false);
+  case PRESENT_EXAMINED: return program_classes(p, true);
   default: return true;
   }
 }

@@ -20,7 +20,8 @@ typedef enum FieldId {
 enum { FROM_DMFT = 1, FROM_NETS = 2, FROM_LAZY = 4, FROM_NOISE = 8, FROM_AT = 16 };
 
 typedef enum FieldExtent { EXTENT_PLAIN, EXTENT_LAYERS, EXTENT_GAPS } FieldExtent;
-/* Always; with test points, with targets for them, or where targets differ. */
+/* Always; with test points, with targets for them, where targets differ, or where they say classes,
+ * those of test points too. */
 typedef enum FieldPresence {
   PRESENT_ALWAYS,
   PRESENT_TESTED,
@@ -28,7 +29,9 @@ typedef enum FieldPresence {
   PRESENT_ALIGNED,
   PRESENT_AVERAGED, /* where weights are averaged; and with test points, or targets for them */
   PRESENT_AVERAGED_TESTED,
-  PRESENT_AVERAGED_JUDGED
+  PRESENT_AVERAGED_JUDGED,
+  PRESENT_CLASSED,
+  PRESENT_EXAMINED
 } FieldPresence;
 typedef enum FieldKind {
   KIND_VALUE,

@@ -371,6 +371,11 @@ void program_drop(Program *program);
 Program *program_complete(Program *base, Reading how);
 /* Whether the targets of two points differ: the alignment of a kernel with them is then defined. */
 bool program_aligns(const Program *program);
+/* Whether the targets, with `test` those of the test points too, say classes: a sign of one output,
+ * or one of several outputs, by the same two numbers for all points; and not all the same class. */
+bool program_classes(const Program *program, bool test);
+/* The class that the targets of one point say: of one output, whether it is positive. */
+size_t class_of(const double *targets, size_t outputs);
 /* The observable of a field and layer; NULL if the program has none. */
 const ProgramObservable *program_observable(const Program *program, int field, int layer);
 

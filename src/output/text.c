@@ -121,11 +121,11 @@ static void put_final_loss(FILE *out, const Result *result) {
 }
 
 /* The largest standard error of the output. */
-static void put_accuracy(FILE *out, const Result *result) {
+static void put_error(FILE *out, const Result *result) {
   const ResultField *f = result_find(result, "f", 0);
   double most = 0;
   for (size_t i = 0; f && f->error && i < f->error->size; i++) most = fmax(most, f->error->data[i]);
-  if (most > 0) fprintf(out, "\n  %-12sf ± %.2g or less", "accuracy", most);
+  if (most > 0) fprintf(out, "\n  %-12sf ± %.2g or less", "error", most);
 }
 
 static void put_field(FILE *out, const Result *result, const ResultField *field, int columns) {
@@ -142,7 +142,7 @@ static void put_card(FILE *out, const Result *result, int columns) {
   for (int i = 0; i < result->attribute_count; i++)
     if (!in_heading(&result->attributes[i])) put_attribute(out, &result->attributes[i], columns);
   put_final_loss(out, result);
-  put_accuracy(out, result);
+  put_error(out, result);
   fprintf(out, "\n  %-16s  shape", "field");
   for (int i = 0; i < result->field_count; i++)
     if (result->fields[i].layer <= 1) put_field(out, result, &result->fields[i], columns);

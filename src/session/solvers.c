@@ -109,6 +109,8 @@ static const char *lack(const FieldRow *row, int solver, const Result *result) {
   case PRESENT_AVERAGED: return "weights are averaged where the training has the key 'ema'";
   case PRESENT_AVERAGED_TESTED: return "it takes the key 'ema' of the training, and test points";
   case PRESENT_AVERAGED_JUDGED: return "it takes the key 'ema' of the training, and 'test_targets'";
+  case PRESENT_CLASSED:
+  case PRESENT_EXAMINED: return "the targets do not say classes";
   default:
     return row->extent == EXTENT_GAPS
                ? "the chain has a single layer, several outputs, a stride or a transpose, "
@@ -776,11 +778,13 @@ static Array *compare_fields(const ResultField *a, const ResultField *b) {
   return summary;
 }
 
-/* What networks give is what theories are held against. */
+/* What networks give is what theories are held against, but for the shares of points in classes,
+ * which jump where f crosses a threshold: networks then differ by 1/sqrt(N), and not as f does. */
 static bool comparable(const Result *result, const char *name) {
   if (result_attribute(result, "system")) return strcmp(name, "t") != 0;
   FieldId id = field_id(name);
-  return id != FIELD_COUNT && id != FIELD_T && field_row(id)->solvers & FROM_NETS;
+  if (id == FIELD_T || id == FIELD_ACCURACY || id == FIELD_TEST_ACCURACY) return false;
+  return id != FIELD_COUNT && field_row(id)->solvers & FROM_NETS;
 }
 
 static Result *compare_results(const Result *a, const Result *b, bool dry) {

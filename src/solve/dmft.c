@@ -221,6 +221,8 @@ static bool add_small(Solve *s, Result *result) {
                                      {FIELD_NTK, FIELD_NTK},
                                      {FIELD_F_TEST, FIELD_F},
                                      {FIELD_TEST_LOSS, FIELD_F},
+                                     {FIELD_ACCURACY, FIELD_F},
+                                     {FIELD_TEST_ACCURACY, FIELD_F},
                                      {FIELD_ALIGNMENT, FIELD_PHI},
                                      {FIELD_F_EMA, FIELD_F_EMA},
                                      {FIELD_LOSS_EMA, FIELD_F_EMA},

@@ -25,11 +25,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is one number at every time, where a program has it. */
+enum { LOSS, TEST_LOSS, ACCURACY, TEST_ACCURACY, CURVES };
+static const FieldId curve_ids[CURVES] = {FIELD_LOSS, FIELD_TEST_LOSS, FIELD_ACCURACY,
+                                          FIELD_TEST_ACCURACY};
+
 typedef struct Lazy {
   Program *program, *complete; /* as it was lowered, and with its outputs */
   Sizes sizes;
   MachineCode code;
-  Machine errors, losses, test_losses; /* as functions of f [R, C]; the last where there are some */
+  Machine errors, curve[CURVES]; /* as functions of f [R, C] */
   InitialKernels kernels;
   bool borrowed; /* the kernels are those of the caller */
   double *K;     /* [R, R] */
@@ -69,17 +74,16 @@ static void errors_of(Lazy *s, const double *f, double *delta) {
   machine_call(&s->errors, s->complete->f, f, s->complete->delta, delta);
 }
 
-static const ProgramObservable *loss_of(const Lazy *s, bool test) {
-  return program_observable(s->complete, test ? FIELD_TEST_LOSS : FIELD_LOSS, 0);
+static const ProgramObservable *curve_of(const Lazy *s, int k) {
+  return program_observable(s->complete, (int)curve_ids[k], 0);
 }
 
-/* The loss of training or test points at f [R, C]; 0 where there is none. */
-static double loss_at(Lazy *s, bool test, const double *f) {
-  double loss = 0;
-  if (loss_of(s, test))
-    machine_call(test ? &s->test_losses : &s->losses, s->complete->f, f, loss_of(s, test)->variable,
-                 &loss);
-  return loss;
+/* A curve at f [R, C]; 0 where there is none. */
+static double curve_at(Lazy *s, int k, const double *f) {
+  double value = 0;
+  if (curve_of(s, k))
+    machine_call(&s->curve[k], s->complete->f, f, curve_of(s, k)->variable, &value);
+  return value;
 }
 
 /* The factor of the force F [P, C] under a norm sqrt(F' K F) of the gradient. */
@@ -122,13 +126,13 @@ static int iterate(Lazy *s) {
   double *c = s->scratch + n, *v = c + n, limit;
   int stages = stages_of(s->program, s->parts);
   memcpy(s->f, s->start, row * sizeof *s->f);
-  limit = DIVERGED * loss_at(s, false, s->f);
+  limit = DIVERGED * curve_at(s, LOSS, s->f);
   memset(c, 0, 2 * n * sizeof *c);
   for (size_t t = 0; t + 1 < z.steps; t++) {
     double *next = s->f + (t + 1) * row;
     for (int stage = 0; stage < stages; stage++)
       move_on(s, (Instant){(int)t, stage, s->parts}, stage ? next : s->f + t * row, c, v, next);
-    double loss = loss_at(s, false, next);
+    double loss = curve_at(s, LOSS, next);
     if (!isfinite(loss) || (limit > 0 && loss > limit)) return (int)t + 1;
   }
   return -1;
@@ -209,17 +213,19 @@ static int trace(Lazy *s) {
 
 /* ---- means over f(0) ---- */
 
-/* f [T+1, R, C], the losses of training and test points [T+1], and Delta [T+1, P, C]. */
+/* f [T+1, R, C], curves [T+1], and Delta [T+1, P, C]. */
 typedef struct Outcome {
-  double *f, *loss, *test_loss, *delta;
+  double *f, *curve[CURVES], *delta;
 } Outcome;
 
 static Outcome outcome_of(Sizes z, double *block) {
-  double *loss = block + z.steps * z.all * z.outputs;
-  return (Outcome){block, loss, loss + z.steps, loss + 2 * z.steps};
+  double *first = block + z.steps * z.all * z.outputs;
+  Outcome o = {.f = block, .delta = first + CURVES * z.steps};
+  for (size_t k = 0; k < CURVES; k++) o.curve[k] = first + k * z.steps;
+  return o;
 }
 
-static size_t outcome_size(Sizes z) { return z.steps * ((z.all + z.points) * z.outputs + 2); }
+static size_t outcome_size(Sizes z) { return z.steps * ((z.all + z.points) * z.outputs + CURVES); }
 
 static void measure(Lazy *s, double *block) {
   Sizes z = s->sizes;
@@ -227,8 +233,7 @@ static void measure(Lazy *s, double *block) {
   size_t row = z.all * z.outputs;
   memcpy(o.f, s->f, z.steps * row * sizeof *o.f);
   for (size_t t = 0; t < z.steps; t++) {
-    o.loss[t] = loss_at(s, false, s->f + t * row);
-    o.test_loss[t] = loss_at(s, true, s->f + t * row);
+    for (int k = 0; k < CURVES; k++) o.curve[k][t] = curve_at(s, k, s->f + t * row);
     errors_of(s, s->f + t * row, o.delta + t * z.points * z.outputs);
   }
 }
@@ -258,12 +263,51 @@ static double mean_square(Sizes z, const double *a, const double *b, size_t firs
   return end > first ? sum / (double)(end - first) : 0;
 }
 
+/* The chance that output `own` is the largest, or that one output has the sign of its class, where
+ * outputs are independent normal numbers of these means and one deviation: int Dx prod_c P(f_c <
+ * f_own), by the trapezoidal rule, which is exact to rounding on the whole line. */
+static double chance(size_t outputs, const double *mean, size_t own, double deviation) {
+  enum { POINTS = 201 };
+  const double reach = 10;
+  if (outputs == 1) return erfc((own ? -1 : 1) * mean[0] / (deviation * sqrt(2))) / 2;
+  double sum = 0, step = 2 * reach / (POINTS - 1);
+  for (int i = 0; i < POINTS; i++) {
+    double x = i * step - reach, product = step * exp(-x * x / 2) / sqrt(2 * M_PI);
+    for (size_t c = 0; c < outputs; c++)
+      if (c != own) product *= erfc(-(x + (mean[own] - mean[c]) / deviation) / sqrt(2)) / 2;
+    sum += product;
+  }
+  return sum;
+}
+
+/* Accuracies where f scatters about its mean with these variances [T+1, R]. */
+static void scatter_classes(Lazy *s, Outcome mean, const double *variance) {
+  Sizes z = s->sizes;
+  for (int test = 0; test < 2; test++) {
+    int k = test ? TEST_ACCURACY : ACCURACY;
+    if (!curve_of(s, k)) continue;
+    const Problem *p = s->program->problem;
+    const double *y = (test ? p->test_targets : p->targets)->data;
+    size_t first = test ? z.points : 0, count = test ? z.all - z.points : z.points;
+    for (size_t t = 0; t < z.steps; t++) {
+      double sum = 0;
+      for (size_t a = 0; a < count; a++)
+        sum += chance(z.outputs, mean.f + (t * z.all + first + a) * z.outputs,
+                      class_of(y + a * z.outputs, z.outputs),
+                      sqrt(variance[t * z.all + first + a] + 1e-300));
+      mean.curve[k][t] = sum / (double)count;
+    }
+  }
+}
+
 /* Where Delta is linear in f, f - <f> is linear in f(0), and ell has the constant curvature c: a
- * column of F adds (c/2) (f - <f>)^2 to the loss, for f from f(0) = that column. */
+ * column of F adds (c/2) (f - <f>)^2 to the loss, for f from f(0) = that column, and f - <f> to the
+ * deviations of every output, which are independent. */
 static int add_columns(Lazy *s, const double *root, int rank) {
   Sizes z = s->sizes;
   Outcome mean = outcome_of(z, s->mean);
   size_t row = z.all * z.outputs;
+  double *variance = mem_new(z.steps * z.all, sizeof *variance);
   double *limit = s->limit ? mem_new(row, sizeof *limit) : NULL;
   int failed_at = -1;
   if (limit) memcpy(limit, s->limit, row * sizeof *limit);
@@ -272,14 +316,20 @@ static int add_columns(Lazy *s, const double *root, int rank) {
     failed_at = trace(s);
     for (size_t t = 0; t < z.steps; t++) {
       const double *f = s->f + t * row, *centre = mean.f + t * row;
-      mean.loss[t] += s->c / 2 * mean_square(z, f, centre, 0, z.points);
-      mean.test_loss[t] += s->c / 2 * mean_square(z, f, centre, z.points, z.all);
+      mean.curve[LOSS][t] += s->c / 2 * mean_square(z, f, centre, 0, z.points);
+      mean.curve[TEST_LOSS][t] += s->c / 2 * mean_square(z, f, centre, z.points, z.all);
+      for (size_t a = 0; a < z.all; a++) {
+        double off = f[a * z.outputs] - centre[a * z.outputs];
+        variance[t * z.all + a] += off * off;
+      }
     }
     for (int test = 0; test < 2 && limit; test++)
       s->limit_loss[test] +=
           s->c / 2 * mean_square(z, s->limit, limit, test ? z.points : 0, test ? z.all : z.points);
   }
+  if (failed_at < 0) scatter_classes(s, mean, variance);
   if (limit) memcpy(s->limit, limit, row * sizeof *limit);
+  free(variance);
   free(limit);
   return failed_at;
 }
@@ -324,7 +374,8 @@ static Status solve_means(Lazy *s, const SolveOptions *options, char **why) {
   s->mean = mem_new(outcome_size(z), sizeof *s->mean);
   double *root = failed_at < 0 ? start_root(s, &rank) : NULL;
   measure(s, s->mean);
-  for (int test = 0; test < 2 && s->limit; test++) s->limit_loss[test] = loss_at(s, test, s->limit);
+  for (int test = 0; test < 2 && s->limit; test++)
+    s->limit_loss[test] = curve_at(s, test ? TEST_LOSS : LOSS, s->limit);
   if (rank < 0)
     failed_at = 0;
   else if (root && s->linear)
@@ -434,10 +485,9 @@ static bool add_curves(Lazy *s, Result *result) {
   size_t P = z.points;
   if (!s->error) s->error = mem_new(outcome_size(z), sizeof *s->error);
   Outcome mean = outcome_of(z, s->mean), error = outcome_of(z, s->error);
-  bool fine = add_outputs(s, result, mean, error) &&
-              field_add(result, FIELD_LOSS, 0, z, mean.loss, error.loss);
-  if (fine && s->program->problem->test_targets)
-    fine = field_add(result, FIELD_TEST_LOSS, 0, z, mean.test_loss, error.test_loss);
+  bool fine = add_outputs(s, result, mean, error);
+  for (int k = 0; k < CURVES && fine; k++)
+    if (curve_of(s, k)) fine = field_add(result, curve_ids[k], 0, z, mean.curve[k], error.curve[k]);
   fine = fine && field_add(result, FIELD_DELTA, 0, z, mean.delta, error.delta);
   fine = fine && put_new(result, FIELD_NTK, 0, z, NULL);
   double *ntk = fine ? result_find(result, field_row(FIELD_NTK)->name, 0)->value->data : NULL;
@@ -469,9 +519,9 @@ static Status start(Lazy *s, Program *program, const InitialKernels *given, int 
   s->code = machine_compile(s->complete, false, NULL);
   int f = s->complete->f;
   machine_function(&s->errors, s->complete, &s->code, f, s->complete->delta);
-  machine_function(&s->losses, s->complete, &s->code, f, loss_of(s, false)->variable);
-  if (loss_of(s, true))
-    machine_function(&s->test_losses, s->complete, &s->code, f, loss_of(s, true)->variable);
+  for (int k = 0; k < CURVES; k++)
+    if (curve_of(s, k))
+      machine_function(&s->curve[k], s->complete, &s->code, f, curve_of(s, k)->variable);
   s->borrowed = given != NULL;
   Status status = STATUS_OK;
   if (given)
@@ -488,16 +538,16 @@ static Status start(Lazy *s, Program *program, const InitialKernels *given, int 
 
 /* Whether losses or errors were computed without memory, and mean nothing. */
 static bool starved(const Lazy *s) {
-  return s->complete && (machine_failed(&s->errors) || machine_failed(&s->losses) ||
-                         machine_failed(&s->test_losses));
+  bool failed = s->complete && machine_failed(&s->errors);
+  for (int k = 0; k < CURVES && s->complete; k++) failed |= machine_failed(&s->curve[k]);
+  return failed;
 }
 
 static void clean(Lazy *s) {
   if (s->kernels.x && !s->borrowed) initial_free(s->program, &s->kernels);
   if (s->complete) {
     machine_free(&s->errors);
-    machine_free(&s->losses);
-    machine_free(&s->test_losses);
+    for (int k = 0; k < CURVES; k++) machine_free(&s->curve[k]);
     machine_code_free(s->complete, &s->code);
     program_drop(s->complete);
   }
