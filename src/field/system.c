@@ -123,7 +123,7 @@ static void lower_act(Program *p, const Act *act) {
 static void prune(Program *p) {
   bool *read = mem_new((size_t)p->variable_count + 1, sizeof *read),
        *kept = mem_new((size_t)p->op_count + 1, sizeof *kept);
-  for (int i = 0; i < p->system->field_count; i++) read[p->system->fields[i].variable] = true;
+  for (int i = 0; i < p->system->field_count; i++) read[p->system->fields[i].variable] = read[p->system->fields[i].other] = true;
   for (bool more = true; more;) {
     more = false;
     for (int i = p->op_count - 1; i >= 0; i--) {
@@ -166,7 +166,7 @@ static bool is_pure(const Op *op) {
 static void find_constants(Program *p) {
   bool *fixed = mem_new((size_t)p->variable_count + 1, sizeof *fixed),
        *read = mem_new((size_t)p->variable_count + 1, sizeof *read);
-  for (int i = 0; i < p->system->field_count; i++) read[p->system->fields[i].variable] = true;
+  for (int i = 0; i < p->system->field_count; i++) read[p->system->fields[i].variable] = read[p->system->fields[i].other] = true;
   for (int i = p->start_count; i < p->op_count; i++)
     for (int k = 0; k < p->ops[i].src_count; k++) read[p->ops[i].src[k]] = true;
   for (int i = 0; i < p->op_count; i++) {

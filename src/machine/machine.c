@@ -60,7 +60,7 @@ static void mark(const Program *p, bool *read, bool *marked) {
 static void find_needed_of_system(Machine *m) {
   const System *s = m->p->system;
   bool *read = mem_new((size_t)m->p->variable_count + 1, sizeof *read);
-  for (int i = 0; i < s->field_count; i++) read[s->fields[i].variable] = true;
+  for (int i = 0; i < s->field_count; i++) read[s->fields[i].variable] = read[s->fields[i].other] = true;
   mark(m->p, read, m->needed);
   free(read);
 }

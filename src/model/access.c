@@ -20,7 +20,8 @@ typedef struct Subscripts {
   Value *values[ARRAY_MAX_RANK]; /* of those that are no slices */
   int count;
   bool broken;
-  bool vague; /* a bound or a mask is unknown: the shape of the outcome is, too */
+  bool symbolic; /* the first is known from step to step of a system */
+  bool vague;    /* a bound or a mask is unknown: the shape of the outcome is, too */
   bool known;
 } Subscripts;
 
@@ -67,6 +68,9 @@ static void subscript(Eval *eval, const Ast *node, Subscripts *subscripts) {
     s->kind = value->truth ? SUBSCRIPT_MASK : SUBSCRIPT_LIST;
     s->list = value->array;
     break;
+  case VALUE_SYMBOL:
+    subscripts->symbolic = eval->system && subscripts->count == 1;
+    if (subscripts->symbolic) break; /* fall through */
   default:
     eval_error(eval, node->span, NULL,
                "an index is a number, an array of numbers or a slice, not %s",
@@ -233,6 +237,13 @@ static Value *index_family(Eval *eval, const Ast *node, Value *base, const Subsc
   return index_array(eval, node, value, 1, subscripts);
 }
 
+/* x[t], x[t, 0] in a system: what stands at the first index, and a part of it. */
+static Value *pick(Eval *eval, const Ast *node, Value *base, const Subscripts *s) {
+  Value *chosen = system_pick(eval, node->span, base, s->values[0]);
+  if (s->count == 1 || chosen->kind != VALUE_SYMBOL) return chosen;
+  return system_part(eval, node->span, chosen, s->count - 1, s->list + 1);
+}
+
 Value *eval_index(Eval *eval, const Ast *node) {
   Value *base = eval_expression(eval, node->kid[0]);
   if (base->kind == VALUE_BROKEN) return base;
@@ -243,6 +254,7 @@ Value *eval_index(Eval *eval, const Ast *node) {
   for (int i = 1; i < node->count; i++) subscript(eval, node->kid[i], &subscripts);
   if (subscripts.broken) return value_new(&eval->heap, VALUE_BROKEN);
   if (subscripts.vague || base->kind == VALUE_UNKNOWN) return value_new(&eval->heap, VALUE_UNKNOWN);
+  if (subscripts.symbolic) return pick(eval, node, base, &subscripts);
   switch (base->kind) {
   case VALUE_ARRAY: return index_array(eval, node, base, 0, &subscripts);
   case VALUE_LIST: return index_list(eval, node, base, &subscripts);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ARGUMENTS = 8, MOST_ACTS = 100000, MOST_ROWS = 1000000 };
+enum { MOST_ARGUMENTS = 8, MOST_ROWS = 1000000 };
 
 /* ---- shapes ---- */
 
@@ -401,6 +401,61 @@ Value *system_part(Eval *eval, Span span, Value *base, int count, const Subscrip
                                                                   : chosen);
 }
 
+/* Known numbers of any axes as a table of their first axis and all others; their shape behind the
+ * first is *row. NULL after reporting. */
+static const Expr *as_table(Builder *b, Span span, Array *numbers, Shape *row) {
+  enum { MOST_AXES = 3 };
+  size_t first = numbers->rank ? numbers->shape[0] : 0;
+  double flat[2] = {(double)first, 1};
+  *row = (Shape){.population = NO_POPULATION, .rank = numbers->rank - 1};
+  if (first == 0 || numbers->rank > MOST_AXES) {
+    eval_error(b->eval, span, NULL, "numbers that are chosen by the step have 1 to %d axes",
+               MOST_AXES);
+    return NULL;
+  }
+  for (int i = 0; i < row->rank; i++) flat[1] *= (double)(row->size[i] = numbers->shape[i + 1]);
+  const char *why = NULL;
+  Array *table = array_reshape(numbers, row->rank ? 2 : 1, flat, &why);
+  const Expr *e = expr_arg(b->eval->pool, hold_numbers(b, table));
+  array_drop(table);
+  return e;
+}
+
+/* Known numbers at t have to be there at all steps. */
+static void note_steps(Builder *b, const Expr *index, size_t length) {
+  System *s = b->system;
+  for (int i = 0; i < s->act_count; i++)
+    if (s->acts[i].kind == ACT_CLOCK && index->prim == PRIM_ARG && index->index == s->acts[i].dst &&
+        (!s->most_steps || length < s->most_steps))
+      s->most_steps = length;
+}
+
+/* Rows times numbers that are 1 at the index, and 0 elsewhere. */
+Value *system_pick(Eval *eval, Span span, Value *base, const Value *index) {
+  Builder *b = eval->system;
+  const Expr *i = expression_of(b, span, index);
+  Shape at = i ? shape_of(b, i) : (Shape){0}, row = {.population = NO_POPULATION};
+  if (i && (is_vector(at) || at.rank))
+    return eval_error(eval, span, NULL, "an index is a single number");
+  bool known = base->kind == VALUE_ARRAY;
+  const Expr *e = !i      ? NULL
+                  : known ? as_table(b, span, base->array, &row)
+                          : expression_of(b, span, base);
+  if (!e) return nothing(b, base, index);
+  Shape shape = shape_of(b, e);
+  if (!shape.rank) return eval_error(eval, span, NULL, "this has no rows to choose from");
+  if (known) note_steps(b, i, shape.size[0]);
+  const char *why = NULL;
+  Array *range = array_range(0, (double)shape.size[0] - 1, 1, &why);
+  const Expr *all = expr_arg(eval->pool, hold(b, e)),
+             *at_index = expr_arg(eval->pool, hold_numbers(b, range));
+  array_drop(range);
+  Value *here = symbol(b, span, expr_call(eval->pool, PRIM_EQ, at_index, i, NULL));
+  Value *chosen = combine(b, span, here, symbol(b, span, all));
+  if (row.rank < 2 || chosen->kind != VALUE_SYMBOL) return chosen;
+  return symbol_of(b, reshaped(b, hold(b, chosen->symbol), row));
+}
+
 /* ---- functions ---- */
 
 static Value *refused(Call *call, int i, const char *what) {
@@ -601,15 +656,46 @@ static Value *outer(Call *call) {
   return value;
 }
 
-static Value *two_time(Call *call) {
+/* Two vectors that are alike, the second as the first where it is not given; false after reporting.
+ */
+static bool alike(Call *call, const Expr **of) {
   Builder *b = call->eval->system;
-  const Expr *e = expression_of(b, call->places[0], call->args[0]);
-  if (!e) return nothing(b, call->args[0], NULL);
-  if (!is_vector(shape_of(b, e))) return refused(call, 0, "a vector");
+  if (call->args[1]->kind == VALUE_NONE) call->args[1] = call->args[0];
+  for (int i = 0; i < 2; i++) {
+    of[i] = expression_of(b, call->places[i], call->args[i]);
+    if (!of[i]) return false;
+    if (!is_vector(shape_of(b, of[i]))) {
+      refused(call, i, "a vector");
+      return false;
+    }
+    of[i] = expr_arg(call->eval->pool, hold(b, of[i]));
+  }
+  Shape x = shape_of(b, of[0]), y = shape_of(b, of[1]);
+  if (x.population == y.population && same_size(x, y)) return true;
+  eval_error(call->eval, call->span, NULL,
+             "'%s' takes two vectors of one population, or as many rows of them", call->row->name);
+  return false;
+}
+
+static Value *two_time(Call *call) {
   Value *value = value_new(&call->eval->heap, VALUE_TERM);
   value->term.kind = TERM_TWO_TIME;
-  value->term.of[0] = expr_arg(call->eval->pool, hold(b, e));
-  return value;
+  return alike(call, value->term.of) ? value
+                                     : nothing(call->eval->system, call->args[0], call->args[1]);
+}
+
+/* response(x, to = f): the mean of dx_i(t) / df_i(s). */
+static Value *response(Call *call) {
+  const Value *to = call->args[1];
+  bool named = call->nodes[1] && call->nodes[1]->kind == AST_NAME;
+  Value *value = value_new(&call->eval->heap, VALUE_TERM);
+  value->term.kind = TERM_RESPONSE;
+  if (!call->eval->system->step)
+    return eval_error(call->eval, call->span, NULL, "'response' belongs in the step");
+  if (to->kind == VALUE_SYMBOL && (!named || to->symbol->prim != PRIM_ARG))
+    return eval_error(call->eval, call->places[1], "f = J @ x, and response(x, to = f)",
+                      "a response is to a vector that has a name");
+  return alike(call, value->term.of) ? value : nothing(call->eval->system, call->args[0], to);
 }
 
 Value *system_scale_term(Eval *eval, Span span, Value *term, Value *factor) {
@@ -768,15 +854,25 @@ Value *system_list(Eval *eval, Span span, Value *list) {
 static const struct {
   const char *name;
   Value *(*run)(Call *call);
-} functions[] = {{"normal", draw},       {"uniform", draw_uniform},
-                 {"gaussian", points},   {"zeros", zeros},
-                 {"ones", ones},         {"sum", sum},
-                 {"mean", mean},         {"dot", dot_product},
-                 {"gram", gram},         {"outer", outer},
-                 {"two_time", two_time}, {"shift", shift},
-                 {"stack", stack},       {"push", push},
-                 {"quantile", quantile}, {"descend", system_descend},
-                 {"mix", mix},           {"softmax", softmax}};
+} functions[] = {{"normal", draw},
+                 {"uniform", draw_uniform},
+                 {"gaussian", points},
+                 {"zeros", zeros},
+                 {"ones", ones},
+                 {"sum", sum},
+                 {"mean", mean},
+                 {"dot", dot_product},
+                 {"gram", gram},
+                 {"outer", outer},
+                 {"two_time", two_time},
+                 {"response", response},
+                 {"shift", shift},
+                 {"stack", stack},
+                 {"push", push},
+                 {"quantile", quantile},
+                 {"descend", system_descend},
+                 {"mix", mix},
+                 {"softmax", softmax}};
 
 Value *system_call(Call *call) {
   bool own = false;

@@ -6,6 +6,16 @@
 
 #include "model/system.h"
 
+/* What is asked for of the tangents of a step: how fast a direction grows, or the response of one
+ * vector to another. */
+typedef struct Tangent {
+  Span span;
+  int field;
+  bool grows;
+  int of, to;   /* or -1 */
+  int memories; /* carried states of the step itself */
+} Tangent;
+
 /* The system whose body is evaluated. */
 typedef struct Builder {
   System *system;
@@ -17,11 +27,11 @@ typedef struct Builder {
   bool *assigned;     /* in the step */
   int *held;          /* [expression's id]: the variable that holds it, plus one, or 0 */
   unsigned held_room;
-  int *directions; /* what carries on a derivative of each; NULL: nothing does */
-  int exponent;    /* the field that is the growth of these, or -1 */
   int state_count;
   int *carried, *next; /* further states, which no name stands for, and what each becomes */
   int carried_count;
+  Tangent *tangents;
+  int tangent_count;
 } Builder;
 
 Shape shape_of(const Builder *b, const Expr *e);
@@ -50,6 +60,8 @@ void add_field(Builder *b, const char *name, const char *about, FieldForm form, 
 /* The step begins: what is added to the start from now on stands before it. The step t. */
 void begin_acts(Builder *b);
 const Expr *clock_of(const Builder *b);
+/* Brings the acts from `first` on, which read nothing of the step, to the end of the start. */
+void bring_forward(Builder *b, int first);
 /* A state of this shape that starts as the variable `first` of the start does, or as zeros (-1). */
 int carry(Builder *b, Shape shape, int first);
 /* What it becomes at the end of the step. */
@@ -64,11 +76,10 @@ System *system_extended(Eval *eval, const Value *dataset, bool (*extend)(Builder
 /* derive.c: the adjoints of these variables (NULL: it does not depend on one) for the number `top`,
  * to be freed. */
 const Expr **system_gradients(Builder *b, int top, int count, const int *variables);
-/* derive.c: the call of `descend`; how the direction of numbers begins; and the derivative of a
- * step along directions, one for each state, which become `next`: adds what carries them on, and
- * the growth of their length as the variable of a field. */
+/* derive.c: the call of `descend`. */
 Value *system_descend(Call *call);
-int system_direction(Builder *b, Shape shape);
-void system_lyapunov(Builder *b, const int *directions, const int *next, int field);
+/* tangent.c: adds to the step, in which states become `next` (-1: stay), what moves along with it,
+ * and the variables of the field that asks for it. */
+void system_tangent(Builder *b, const Tangent *tangent, const int *next);
 
 #endif

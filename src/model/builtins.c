@@ -414,6 +414,7 @@ Value *builtin_lyapunov(Call *call) { return of_systems(call); }
 Value *builtin_normal(Call *call) { return of_systems(call); }
 Value *builtin_uniform(Call *call) { return of_systems(call); }
 Value *builtin_two_time(Call *call) { return of_systems(call); }
+Value *builtin_response(Call *call) { return of_systems(call); }
 Value *builtin_mix(Call *call) { return of_systems(call); }
 Value *builtin_stack(Call *call) { return of_systems(call); }
 Value *builtin_push(Call *call) { return of_systems(call); }

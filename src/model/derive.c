@@ -9,11 +9,8 @@
  *     m = <x y>      x~ += m~ y,          y~ += m~ x
  *     u = f(x, m)    x~ += f_x u~,        m~ += <f_m u~>
  *
- * so that dW = -eta rho dloss/dW, and dv = -eta N_a dloss/dv of a vector v.
- *
- * Forward, for `lyapunov`: the derivative of everything along a direction that is carried on, with
- * the same matrices, and brought back to length one in every step. */
-#include "model/acts.h"
+ * so that dW = -eta rho dloss/dW, and dv = -eta N_a dloss/dv of a vector v. */
+#include "model/derive.h"
 #include "base/memory.h"
 #include "model/builtins.h"
 #include "model/descent.h"
@@ -24,27 +21,9 @@
 
 /* ---- expressions ---- */
 
-static const Expr *number(Builder *b, double x) { return expr_const(b->eval->pool, x); }
-static const Expr *variable(Builder *b, int v) { return expr_arg(b->eval->pool, v); }
-
-static const Expr *two(Builder *b, Prim prim, const Expr *x, const Expr *y) {
-  return expr_call(b->eval->pool, prim, x, y, NULL);
-}
-
-static const Expr *times(Builder *b, const Expr *x, const Expr *y) {
-  return two(b, PRIM_MUL, x, y);
-}
-
-static const Expr *sum_of(Builder *b, const Expr *x, const Expr *y) {
-  return !x ? y : !y ? x : two(b, PRIM_ADD, x, y);
-}
-
-static Shape own_shape(const Builder *b, int v) { return b->system->variables[v].shape; }
-
 static size_t rows_in(Shape shape) { return shape.rank ? shape.size[0] : 1; }
 
-/* A new act and its variable as an expression. */
-static const Expr *made(Builder *b, ActKind kind, Shape shape, Act act, int count, const int *src) {
+const Expr *made(Builder *b, ActKind kind, Shape shape, Act act, int count, const int *src) {
   act.kind = kind;
   act.dst = new_variable(b, NULL, shape);
   return variable(b, add_act(b, act, count, src));
@@ -80,8 +59,7 @@ static bool same_size(Shape x, Shape y) {
   return same;
 }
 
-/* The sum of the entries that an argument of this shape served. */
-static const Expr *gathered(Builder *b, const Expr *e, Shape target) {
+const Expr *gathered(Builder *b, const Expr *e, Shape target) {
   Shape shape = shape_of(b, e);
   if (same_size(shape, target)) return e;
   int v = hold(b, e);
@@ -96,7 +74,7 @@ static const Expr *gathered(Builder *b, const Expr *e, Shape target) {
   return product(b, ones(b, shape.size[0]), v, true, target);
 }
 
-static const Expr *averaged(Builder *b, const Expr *x, const Expr *y, Shape shape) {
+const Expr *averaged(Builder *b, const Expr *x, const Expr *y, Shape shape) {
   int src[2] = {hold(b, x), y ? hold(b, y) : -1};
   shape.population = NO_POPULATION;
   return made(b, ACT_AVERAGE, shape, (Act){0}, y ? 2 : 1, src);
@@ -447,151 +425,4 @@ Value *system_descend(Call *call) {
                       "a loss and a rate are single numbers");
   if (!sound_parameters(call) || !descend(b, call, loss, &d)) return call_broken(call);
   return value_new(&call->eval->heap, VALUE_NONE);
-}
-
-/* ---- forward ---- */
-
-typedef struct Forward {
-  Builder *b;
-  const Expr **dot; /* [variable]: its derivative along the direction, or NULL */
-} Forward;
-
-static const Expr *along_map(Forward *f, const Act *act) {
-  Builder *b = f->b;
-  const Expr *sum = NULL;
-  for (int i = 0; i < act->count; i++) {
-    int v = act->src[i];
-    const Expr *slope = f->dot[v] ? expr_diff(b->eval->pool, act->expr, v) : NULL;
-    if (slope && !(slope->prim == PRIM_CONST && slope->value == 0))
-      sum = sum_of(b, sum, times(b, slope, f->dot[v]));
-  }
-  return sum;
-}
-
-/* The same act with its source i replaced by the derivative of it. */
-static const Expr *replaced(Forward *f, const Act *act, int i) {
-  if (!f->dot[act->src[i]]) return NULL;
-  int src[2] = {act->src[0], act->count > 1 ? act->src[1] : -1};
-  Act copy = *act;
-  src[i] = hold(f->b, f->dot[act->src[i]]);
-  copy.src = NULL;
-  return made(f->b, act->kind, own_shape(f->b, act->dst), copy, act->count, src);
-}
-
-static int zeros_like(Builder *b, int v) {
-  Shape shape = own_shape(b, v);
-  if (is_vector(shape)) return hold(b, made(b, ACT_FILL, shape, (Act){0}, 0, NULL));
-  const char *why = NULL;
-  Array *array = array_full(shape.rank, shape.size, 0, &why);
-  int zero = hold_numbers(b, array);
-  array_drop(array);
-  return zero;
-}
-
-static const Expr *along_stack(Forward *f, const Act *act) {
-  Builder *b = f->b;
-  int *src = mem_new((size_t)act->count + 1, sizeof *src);
-  bool any = false;
-  for (int i = 0; i < act->count; i++) {
-    const Expr *dot = f->dot[act->src[i]];
-    any |= dot != NULL;
-    src[i] = dot ? hold(b, dot) : zeros_like(b, act->src[i]);
-  }
-  const Expr *e =
-      any ? made(b, ACT_STACK, own_shape(b, act->dst), (Act){0}, act->count, src) : NULL;
-  free(src);
-  return e;
-}
-
-static const Expr *along_lse(Forward *f, const Act *act) {
-  Builder *b = f->b;
-  int x = act->src[0];
-  Shape xs = own_shape(b, x), os = own_shape(b, act->dst);
-  if (!f->dot[x]) return NULL;
-  Shape rows = os.rank ? (Shape){NO_POPULATION, 2, {os.size[0], xs.size[0] / os.size[0]}} : xs;
-  int dx = hold(b, f->dot[x]), v = x;
-  if (os.rank) {
-    v = hold(b, made(b, ACT_RESHAPE, rows, (Act){0}, 1, &x));
-    dx = hold(b, made(b, ACT_RESHAPE, rows, (Act){0}, 1, &dx));
-  }
-  const Expr *share = expr_call(
-      b->eval->pool, PRIM_EXP, two(b, PRIM_SUB, variable(b, v), variable(b, act->dst)), NULL, NULL);
-  return gathered(b, times(b, share, variable(b, dx)), os);
-}
-
-static const Expr *along(Forward *f, const Act *act) {
-  switch (act->kind) {
-  case ACT_MAP: return along_map(f, act);
-  case ACT_STACK: return along_stack(f, act);
-  case ACT_LSE: return along_lse(f, act);
-  case ACT_AVERAGE:
-  case ACT_GRAM:
-  case ACT_PRODUCT:
-    return sum_of(f->b, replaced(f, act, 0), act->count > 1 ? replaced(f, act, 1) : NULL);
-  case ACT_APPLY:
-  case ACT_APPLY_T:
-  case ACT_PART:
-  case ACT_RESHAPE:
-  case ACT_SHIFT: return replaced(f, act, 0);
-  default: return NULL;
-  }
-}
-
-/* What a direction has of numbers at first: no two alike, so that no symmetry of a step keeps it
- * from the one that grows. */
-int system_direction(Builder *b, Shape shape) {
-  const char *why = NULL;
-  Array *array = array_full(shape.rank, shape.size, 0, &why);
-  for (size_t i = 0; i < array->size; i++) array->data[i] = cos(1 + (double)i);
-  int v = hold_numbers(b, array);
-  array_drop(array);
-  return v;
-}
-
-/* The squared length of the direction: of vectors over all populations, in units of N, and of
- * numbers. */
-static const Expr *length_of(Builder *b, const Expr *const *parts, int count) {
-  const Expr *sum = NULL;
-  for (int i = 0; i < count; i++) {
-    if (!parts[i]) continue;
-    Shape shape = shape_of(b, parts[i]);
-    double ratio = is_vector(shape) ? b->system->populations[shape.population].ratio : 1;
-    const Expr *square =
-        is_vector(shape) ? averaged(b, parts[i], parts[i], shape) : times(b, parts[i], parts[i]);
-    square = gathered(b, square, (Shape){.population = NO_POPULATION});
-    sum = sum_of(b, sum, times(b, number(b, ratio), square));
-  }
-  return sum;
-}
-
-void system_lyapunov(Builder *b, const int *directions, const int *next, int field) {
-  int acts = b->system->act_count, count = b->state_count;
-  size_t room = (size_t)b->system->variable_count;
-  Forward f = {b, mem_new(room, sizeof *f.dot)};
-  const Expr **from = mem_new((size_t)count + 1, sizeof *from),
-             **to = mem_new((size_t)count + 1, sizeof *to);
-  for (int i = 0; i < count; i++)
-    if (next[i] >= 0) from[i] = f.dot[b->states[i]] = variable(b, directions[i]);
-  for (int i = b->system->start_count; i < acts; i++) {
-    Act act = b->system->acts[i];
-    if (act.dst < 0 || act.kind == ACT_SET) continue;
-    const Expr *e = along(&f, &act);
-    if (e) f.dot[act.dst] = variable(b, hold(b, e));
-  }
-  for (int i = 0; i < count; i++)
-    if (next[i] >= 0) to[i] = f.dot[next[i]];
-  const Expr *before = length_of(b, from, count), *after = length_of(b, to, count);
-  const Expr *growth = after ? two(b, PRIM_DIV, after, before) : number(b, 0);
-  const Expr *root = expr_call(b->eval->pool, PRIM_SQRT, growth, NULL, NULL);
-  int r = hold(b, root);
-  b->system->fields[field].variable =
-      hold(b, expr_call(b->eval->pool, PRIM_LOG, variable(b, r), NULL, NULL));
-  for (int i = 0; i < count; i++) {
-    if (next[i] < 0) continue;
-    int v = to[i] ? hold(b, two(b, PRIM_DIV, to[i], variable(b, r))) : zeros_like(b, next[i]);
-    add_act(b, (Act){.kind = ACT_SET, .dst = directions[i]}, 1, &v);
-  }
-  free(f.dot);
-  free(from);
-  free(to);
 }

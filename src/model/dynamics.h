@@ -68,18 +68,20 @@ typedef struct Act {
   double number;
   size_t first[2];
   bool transpose;
+  bool along; /* belongs to a tangent of the step */
 } Act;
 
 typedef enum FieldForm {
-  FORM_VALUE,   /* numbers of every step */
-  FORM_TWO_TIME /* <x(t) x(s)> of a vector, the mean over its rows */
+  FORM_VALUE,    /* numbers of every step */
+  FORM_TWO_TIME, /* <x(t) y(s)> of two vectors, the mean over their rows */
+  FORM_RESPONSE  /* the same of what moves along and what moves it: 0 for s > t */
 } FieldForm;
 
 /* What is observed. */
 typedef struct SystemField {
   char *name, *about;
   FieldForm form;
-  int variable;
+  int variable, other; /* x and y; both the same of values */
 } SystemField;
 
 typedef struct System {
@@ -95,6 +97,7 @@ typedef struct System {
   int act_count, start_count; /* acts[0 .. start_count) are the start, the others the step */
   SystemField *fields;
   int field_count;
+  size_t most_steps; /* of known numbers that the step chooses by t; 0: nothing says */
 } System;
 
 void system_free(System *system);

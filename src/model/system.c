@@ -445,14 +445,41 @@ static void update(Builder *b, const Ast *node) {
 void add_field(Builder *b, const char *name, const char *about, FieldForm form, int variable) {
   System *s = b->system;
   s->fields = mem_grow(s->fields, (size_t)(s->field_count + 1) * sizeof *s->fields);
-  s->fields[s->field_count++] = (SystemField){mem_string(name), mem_string(about), form, variable};
+  s->fields[s->field_count++] =
+      (SystemField){mem_string(name), mem_string(about), form, variable, variable};
 }
 
-/* observe NAME = expression */
-static void add_observed(Builder *b, const Ast *node, FieldForm form, int variable) {
+/* observe NAME = expression; its field. */
+static SystemField *add_observed(Builder *b, const Ast *node, FieldForm form, int variable) {
   char *source = ast_source(node->kid[0]);
   add_field(b, node->name, source, form, variable);
   free(source);
+  return &b->system->fields[b->system->field_count - 1];
+}
+
+static void add_tangent(Builder *b, const Ast *node, const Term *term) {
+  Tangent tangent = {.span = node->kid[0]->span,
+                     .field = b->system->field_count,
+                     .grows = term->kind == TERM_EXPONENT,
+                     .of = term->of[0] ? hold(b, term->of[0]) : -1,
+                     .to = term->of[1] ? hold(b, term->of[1]) : -1};
+  for (int i = 0; i < b->tangent_count && tangent.grows; i++)
+    if (b->tangents[i].grows) {
+      eval_error(b->eval, tangent.span, NULL, "a system has one largest exponent");
+      return;
+    }
+  b->tangents = mem_grow(b->tangents, (size_t)(b->tangent_count + 1) * sizeof *b->tangents);
+  b->tangents[b->tangent_count++] = tangent;
+  add_observed(b, node, tangent.grows ? FORM_VALUE : FORM_RESPONSE, -1);
+}
+
+static void observe_term(Builder *b, const Ast *node, const Term *term) {
+  if (term->kind != TERM_TWO_TIME) {
+    add_tangent(b, node, term);
+    return;
+  }
+  int x = hold(b, term->of[0]), y = hold(b, term->of[1]);
+  add_observed(b, node, FORM_TWO_TIME, x)->other = y;
 }
 
 static void observe(Builder *b, const Ast *node) {
@@ -469,15 +496,8 @@ static void observe(Builder *b, const Ast *node) {
       eval_error(eval, node->name_span, NULL, "'%s' is observed twice", node->name);
       return;
     }
-  if (value->kind == VALUE_TERM && value->term.kind == TERM_TWO_TIME) {
-    add_observed(b, node, FORM_TWO_TIME, hold(b, value->term.of[0]));
-    return;
-  }
-  if (value->kind == VALUE_TERM && value->term.kind == TERM_EXPONENT) {
-    if (b->exponent >= 0)
-      eval_error(eval, node->kid[0]->span, NULL, "a system has one largest exponent");
-    b->exponent = b->system->field_count;
-    add_observed(b, node, FORM_VALUE, -1);
+  if (value->kind == VALUE_TERM && value->term.kind != TERM_OUTER) {
+    observe_term(b, node, &value->term);
     return;
   }
   const Expr *e = expression_of(b, node->kid[0]->span, value);
@@ -493,15 +513,29 @@ static void observe(Builder *b, const Ast *node) {
 
 static void statements(Builder *b, const Ast *block);
 
+/* What a system does in a step, or at its start, is written out: no more than this. */
+static bool is_endless(Builder *b, Span span) {
+  enum { MOST_ACTS = 100000 };
+  if (b->system->act_count <= MOST_ACTS || b->eval->halted) return b->eval->halted;
+  eval_fail(b->eval, STATUS_LIMIT, span, "rows of vectors, or more steps, in place of a loop",
+            "a system of more than %d operations", MOST_ACTS);
+  return b->eval->halted = true;
+}
+
 static void loop(Builder *b, const Ast *node) {
+  enum { ROUND = 100 }; /* numbers that a round counts as in a check */
   Eval *eval = b->eval;
-  Value *values = eval_expression(eval, node->kid[0]);
+  Value *values = value_keep(eval_expression(eval, node->kid[0]));
   long long count = eval_length(eval, values, node->kid[0]->span);
   b->vague |= values->kind == VALUE_UNKNOWN || !values->known;
-  for (long long i = 0; i < count && !eval->halted; i++) {
+  for (long long i = 0; i < count && !is_endless(b, node->span); i++) {
+    size_t mark = eval->heap.count;
+    if ((b->vague |= !eval_affords(eval, ROUND))) break;
     bind(b, node->name, eval_element(eval, node->kid[0]->span, values, i), node->name_span);
     statements(b, node->kid[1]);
+    heap_release(&eval->heap, mark, NULL);
   }
+  value_drop(values);
 }
 
 static void alone(Builder *b, const Ast *node) {
@@ -534,43 +568,31 @@ static void statements(Builder *b, const Ast *block) {
     statement(b, block->kid[i]);
 }
 
-/* A direction in the space of all states, where an exponent is asked for. */
-static void add_directions(Builder *b, const Ast *node) {
-  static const char *const name[] = {"lyapunov"};
-  if (!mentions(node, name, 1)) return;
-  b->directions = mem_new((size_t)b->state_count + 1, sizeof *b->directions);
-  for (int i = 0; i < b->state_count; i++) {
-    Shape shape = b->system->variables[b->states[i]].shape;
-    int first =
-        is_vector(shape)
-            ? add_act(b, (Act){.kind = ACT_NORMAL, .dst = new_variable(b, NULL, shape)}, 0, NULL)
-            : system_direction(b, shape);
-    b->directions[i] = new_variable(b, NULL, shape);
-    add_act(b, (Act){.kind = ACT_SET, .dst = b->directions[i]}, 1, &first);
-  }
-}
-
-/* Carries the directions on; what a matrix learns has no derivative here. */
-static void follow_directions(Builder *b, const Ast *node, const int *next) {
+/* What moves along with the step. What a matrix learns grows with a direction as nothing else:
+ * there is no exponent of it. */
+static void follow_tangents(Builder *b, const int *next) {
   const System *s = b->system;
   bool moves = false;
+  int memories = b->carried_count;
   for (int i = 0; i < b->state_count; i++) moves |= b->assigned[i];
-  if (!moves) {
-    eval_error(b->eval, node->span, NULL, "an exponent is that of states, and no state moves");
-    return;
-  }
-  if (b->carried_count) {
-    eval_error(b->eval, node->span, "descend(loss, eta, v)",
-               "an exponent is that of a step whose optimizer remembers nothing");
-    return;
-  }
-  for (int i = s->start_count; i < s->act_count; i++)
-    if (s->acts[i].kind == ACT_OUTER) {
-      eval_error(b->eval, node->span, NULL,
-                 "an exponent is that of a step that leaves its matrices as they are");
+  for (int k = 0; k < b->tangent_count; k++) {
+    Tangent *tangent = &b->tangents[k];
+    tangent->memories = memories;
+    bool learns = false;
+    for (int i = s->start_count; i < s->act_count; i++) learns |= s->acts[i].kind == ACT_OUTER;
+    const char *what = !tangent->grows ? NULL
+                       : !moves        ? "an exponent is that of states, and no state moves"
+                       : memories      ? "an exponent is that of a step whose optimizer remembers "
+                                         "nothing"
+                       : learns        ? "an exponent is that of a step that leaves its matrices "
+                                         "as they are"
+                                       : NULL;
+    if (what) {
+      eval_error(b->eval, tangent->span, NULL, "%s", what);
       return;
     }
-  system_lyapunov(b, b->directions, next, b->exponent);
+    system_tangent(b, &b->tangents[k], next);
+  }
 }
 
 /* ---- states without a name ---- */
@@ -586,8 +608,7 @@ const Expr *clock_of(const Builder *b) {
   return expr_arg(b->eval->pool, b->system->acts[b->system->start_count].dst);
 }
 
-/* Brings the acts from `first` on, which read nothing of the step, to the end of the start. */
-static void bring_forward(Builder *b, int first) {
+void bring_forward(Builder *b, int first) {
   System *s = b->system;
   int count = s->act_count - first;
   for (int i = 0; i < count; i++) {
@@ -628,7 +649,6 @@ void end_acts(Builder *b) {
 
 /* The step t, and the states as they are at its beginning. */
 static void begin_step(Builder *b, const Ast *node) {
-  add_directions(b, node);
   begin_acts(b);
   if (!scope_own(b->eval->scope, "t")) {
     Value *t = value_new(&b->eval->heap, VALUE_SYMBOL);
@@ -677,7 +697,7 @@ static void run_step(Builder *b, const Ast *node) {
   statements(b, node);
   int *next = mem_new((size_t)b->state_count + 1, sizeof *next);
   for (int i = 0; i < b->state_count; i++) next[i] = b->assigned[i] ? next_of(b, i) : -1;
-  if (b->exponent >= 0 && b->eval->diags->errors == before) follow_directions(b, node, next);
+  if (b->eval->diags->errors == before) follow_tangents(b, next);
   for (int i = 0; i < b->state_count; i++)
     if (next[i] >= 0) add_act(b, (Act){.kind = ACT_SET, .dst = b->states[i]}, 1, &next[i]);
   end_acts(b);
@@ -736,7 +756,7 @@ static System *build(Eval *eval, const Value *value, bool declared, Extension mo
   int before = eval->diags->errors;
   System *system = mem_new(1, sizeof *system);
   *system = (System){.name = mem_string(d->node->name), .span = d->node->name_span};
-  Builder b = {.system = system, .eval = eval, .exponent = -1}, *outer = eval->system;
+  Builder b = {.system = system, .eval = eval}, *outer = eval->system;
   struct Forward *forward = eval->forward;
   Scope *caller = eval->scope;
   size_t mark = eval->heap.count;
@@ -756,7 +776,7 @@ static System *build(Eval *eval, const Value *value, bool declared, Extension mo
   free(b.states);
   free(b.places);
   free(b.assigned);
-  free(b.directions);
+  free(b.tangents);
   free(b.held);
   free(b.carried);
   free(b.next);

@@ -39,6 +39,8 @@ Value *system_product(Eval *eval, Span span, Value *a, Value *b);
 Value *system_transpose(Eval *eval, Span span, Value *a);
 /* x[k], A[i, j], with slices. */
 Value *system_part(Eval *eval, Span span, Value *base, int count, const Subscript *list);
+/* x[i], where i is a number that follows from the step: rows, or known numbers. */
+Value *system_pick(Eval *eval, Span span, Value *base, const Value *index);
 /* c * outer(y, x), -outer(y, x) */
 Value *system_scale_term(Eval *eval, Span span, Value *term, Value *factor);
 /* sum, mean, dot, zeros, ones, outer of a system; NULL where the call is no matter of one. */

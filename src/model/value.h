@@ -101,7 +101,8 @@ typedef struct Dynamics {
 /* What may stand behind += of a matrix, or `observe`. */
 typedef enum TermKind {
   TERM_OUTER,    /* sum over rows of of[0] of[1]^T */
-  TERM_TWO_TIME, /* <x(t) x(s)> of of[0] */
+  TERM_TWO_TIME, /* <x(t) y(s)> of of[0] and of[1] */
+  TERM_RESPONSE, /* of of[0] to of[1] */
   TERM_EXPONENT  /* how fast neighbours part */
 } TermKind;
 typedef struct Term {

@@ -105,6 +105,16 @@ static Value *placeholders(Call *call, const Program *program, const SolveOption
   return value;
 }
 
+/* Whether the numbers that the system reads at t last for these steps; reports otherwise. */
+static bool lasts(Call *call, const Program *program, int steps) {
+  size_t most = program->system->most_steps;
+  if (!most || (size_t)steps <= most) return true;
+  eval_error(call->eval, call->places[argument(call, "steps")], NULL,
+             "system '%s' reads numbers at t that it has for %zu steps, not for %d",
+             program->system->name, most, steps);
+  return false;
+}
+
 /* Adds the equations of a system to those of the script, each only once. */
 static void add_equations(Dmf *dmf, const Program *program) {
   char *text = equations_of_system(program, dmf->latex), *all = dmf->equations;
@@ -142,6 +152,10 @@ static Value *ask(Call *call, bool sized, SolveOptions options) {
   solver_surround(eval, &options);
   Dmf *dmf = eval->host->self;
   Value *value;
+  if (known && !lasts(call, program, options.steps)) {
+    program_drop(program);
+    return call_broken(call);
+  }
   if (dmf->loading)
     value = adopt(call, program, options, sized);
   else if (!eval->dry)

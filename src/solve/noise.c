@@ -39,7 +39,7 @@ typedef struct Noise {
 
 static size_t field_size(const Noise *s, int field) {
   const Variable *v = &s->program->variables[s->program->system->fields[field].variable];
-  bool pairs = s->program->system->fields[field].form == FORM_TWO_TIME;
+  bool pairs = s->program->system->fields[field].form != FORM_VALUE;
   return pairs ? 0 : (size_t)v->rows * (size_t)v->cols;
 }
 

@@ -32,9 +32,10 @@ static const double CROWDED = 0.25;
 
 /* What a run observes. */
 typedef struct Record {
-  double **value;   /* [field]: [T, size], or [T, T] */
-  double **history; /* [field]: of two times the vectors met, [T, rows, neurons]; else NULL */
-  size_t *columns;  /* [field] */
+  double **value; /* [field]: [T, size], or [T, T] */
+  double *
+      *history[2]; /* [side][field]: of two times the vectors met, [T, rows, neurons], or NULL */
+  size_t *columns; /* [field] */
   double flops;
   int rank;
 } Record;
@@ -63,17 +64,29 @@ typedef struct Run {
 
 static const SystemField *field_of(const Program *p, int i) { return &p->system->fields[i]; }
 
+static bool is_pairs(const Program *p, int i) { return field_of(p, i)->form != FORM_VALUE; }
+
+/* What is met at t (0), and at s (1). */
+static int side_of(const Program *p, int i, int side) {
+  return side ? field_of(p, i)->other : field_of(p, i)->variable;
+}
+
+/* A history serves both sides where they are one. */
+static bool has_side(const Program *p, int i, int side) {
+  return is_pairs(p, i) && (!side || field_of(p, i)->other != field_of(p, i)->variable);
+}
+
 /* Numbers of a field at one step. */
 static size_t step_size(const Program *p, int i, size_t T) {
   const Variable *v = &p->variables[field_of(p, i)->variable];
-  return field_of(p, i)->form == FORM_TWO_TIME ? T : (size_t)v->rows * (size_t)v->cols;
+  return is_pairs(p, i) ? T : (size_t)v->rows * (size_t)v->cols;
 }
 
 int solve_system_shape(const Program *p, int i, size_t T, size_t shape[ARRAY_MAX_RANK]) {
   Shape own = p->system->variables[field_of(p, i)->variable].shape;
   int rank = 1;
   shape[0] = T;
-  if (field_of(p, i)->form == FORM_TWO_TIME) {
+  if (is_pairs(p, i)) {
     shape[rank++] = T;
     return rank;
   }
@@ -85,25 +98,30 @@ static bool record_new(const Solve *s, Record *r, size_t paths) {
   const Program *p = s->program;
   size_t fields = (size_t)p->system->field_count;
   *r = (Record){.value = mem_new(fields, sizeof *r->value),
-                .history = mem_new(fields, sizeof *r->history),
+                .history = {mem_new(fields, sizeof(double *)), mem_new(fields, sizeof(double *))},
                 .columns = mem_new(fields, sizeof *r->columns)};
   bool fine = true;
   for (int i = 0; i < (int)fields && fine; i++) {
     const Variable *v = &p->variables[field_of(p, i)->variable];
     r->value[i] = mem_block(s->T * step_size(p, i, s->T));
     fine = r->value[i] != NULL;
-    if (field_of(p, i)->form != FORM_TWO_TIME) continue;
+    if (!is_pairs(p, i)) continue;
     r->columns[i] = machine_columns(paths, s->sized ? p->spaces[v->space].ratio : 1);
-    r->history[i] = mem_block(s->T * (size_t)v->rows * r->columns[i]);
-    fine = fine && r->history[i];
+    for (int side = 0; side < 2 && has_side(p, i, side); side++) {
+      r->history[side][i] = mem_block(s->T * (size_t)v->rows * r->columns[i]);
+      fine = fine && r->history[side][i];
+    }
   }
   return fine;
 }
 
 static void forget_history(const Solve *s, Record *r) {
-  for (int i = 0; i < s->program->system->field_count && r->history; i++) free(r->history[i]);
-  free(r->history);
-  r->history = NULL;
+  for (int side = 0; side < 2; side++) {
+    for (int i = 0; i < s->program->system->field_count && r->history[side]; i++)
+      free(r->history[side][i]);
+    free(r->history[side]);
+    r->history[side] = NULL;
+  }
 }
 
 static void record_free(const Solve *s, Record *r) {
@@ -119,9 +137,8 @@ static double record_bytes(const Solve *s, size_t paths, bool history) {
   double doubles = 0, T = (double)s->T;
   for (int i = 0; i < p->system->field_count; i++) {
     const Variable *v = &p->variables[field_of(p, i)->variable];
-    bool pairs = field_of(p, i)->form == FORM_TWO_TIME;
     doubles += T * (double)step_size(p, i, s->T);
-    if (history && pairs)
+    for (int side = 0; side < 2 && history && has_side(p, i, side); side++)
       doubles += T * v->rows * (double)paths * (s->sized ? p->spaces[v->space].ratio : 1);
   }
   return 8 * doubles;
@@ -132,12 +149,12 @@ static bool take(void *sink, Machine *m, int t) {
   Solve *s = run->solve;
   int done;
   for (int i = 0; i < m->p->system->field_count; i++) {
-    int variable = field_of(m->p, i)->variable;
-    size_t size = rows_of(m->p, variable) * run->record->columns[i];
-    if (run->record->history[i])
-      machine_read(m, variable, run->record->history[i] + (size_t)t * size);
-    else
-      machine_read(m, variable, run->record->value[i] + (size_t)t * step_size(m->p, i, s->T));
+    size_t size = rows_of(m->p, side_of(m->p, i, 0)) * run->record->columns[i];
+    for (int side = 0; side < 2 && has_side(m->p, i, side); side++)
+      machine_read(m, side_of(m->p, i, side), run->record->history[side][i] + (size_t)t * size);
+    if (!is_pairs(m->p, i))
+      machine_read(m, side_of(m->p, i, 0),
+                   run->record->value[i] + (size_t)t * step_size(m->p, i, s->T));
   }
 #pragma omp atomic capture
   done = ++s->done;
@@ -147,14 +164,18 @@ static bool take(void *sink, Machine *m, int t) {
   return true;
 }
 
-/* C(t, s) = <x(t) x(s)>, the mean over rows. */
+/* C(t, s) = <x(t) y(s)>, the mean over rows. */
 static void finish_pairs(const Solve *s, Record *r) {
-  for (int i = 0; i < s->program->system->field_count; i++) {
-    if (!r->history[i]) continue;
-    size_t rows = rows_of(s->program, field_of(s->program, i)->variable), n = r->columns[i];
+  const Program *p = s->program;
+  for (int i = 0; i < p->system->field_count; i++) {
+    if (!is_pairs(p, i)) continue;
+    size_t T = s->T, rows = rows_of(p, side_of(p, i, 0)), n = r->columns[i];
+    const double *x = r->history[0][i], *y = has_side(p, i, 1) ? r->history[1][i] : x;
     for (size_t k = 0; k < rows; k++)
-      mat_mul_bt(s->T, s->T, n, 1.0 / (double)(n * rows), r->history[i] + k * n, rows * n,
-                 r->history[i] + k * n, rows * n, k > 0, r->value[i], s->T);
+      mat_mul_bt(T, T, n, 1.0 / (double)(n * rows), x + k * n, rows * n, y + k * n, rows * n, k > 0,
+                 r->value[i], T);
+    for (size_t t = 0; t < T && field_of(p, i)->form == FORM_RESPONSE; t++)
+      memset(r->value[i] + t * T + t + 1, 0, (T - t - 1) * sizeof(double));
   }
   forget_history(s, r);
 }
@@ -368,7 +389,7 @@ static bool add_moves(const Solve *s, ResultField *field, const char *kind, int 
 /* The mean of the replicates and its error. */
 static bool fill_theory(Solve *s, Result *result, int i) {
   const Program *p = s->program;
-  bool pairs = field_of(p, i)->form == FORM_TWO_TIME;
+  bool pairs = is_pairs(p, i);
   size_t size = step_size(p, i, s->T), n = s->T * size;
   Replicates r = {.count = s->replicates,
                   .companions = s->companions,
@@ -550,7 +571,7 @@ Status solve_system_networks(Program *program, const SolveOptions *options, Resu
 
 static const char *axes_of(const Program *p, int i) {
   static const char *const axes[] = {"t", "t,k", "t,k,l"};
-  if (field_of(p, i)->form == FORM_TWO_TIME) return "t,s";
+  if (is_pairs(p, i)) return "t,s";
   return axes[p->system->variables[field_of(p, i)->variable].shape.rank];
 }
 

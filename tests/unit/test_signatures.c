@@ -50,6 +50,8 @@ static const Row rows[] = {
     {"mix", ASK_SYSTEM("dot(%s, x[0])"), {{"table", "[1, 2, 3]"}, {"x", "x"}}, NULL},
     {"push", ASK_SYSTEM("dot(%s, x)"), {{"rows", "x"}, {"x", "x[0]"}}, NULL},
     {"shift", ASK_SYSTEM("dot(%s, x^2)"), {{"x", "x"}, {"k", "2"}}, NULL},
+    {"two_time", ASK_SYSTEM("%s"), {{"x", "x"}, {"y", "x^2"}}, NULL},
+    {"response", ASK_SYSTEM("%s"), {{"x", "u^2"}, {"to", "u"}}, NULL},
     {"dmft", SYSTEM("mean(u)") "print str(%s.m)", {{"model", "s"}, {"steps", "3"}}, NULL},
     {"simulate",
      SYSTEM("mean(u)") "print str(%s.m)",
