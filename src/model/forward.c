@@ -748,12 +748,6 @@ Layer *chain_layers(Eval *eval, const Chain *chain, Grid grid) {
   for (int i = 0; i < chain->count && sound; i++) {
     const Link *link = &chain->links[i]->link;
     Forward forward = {.link = link, .inputs = inputs, .enters = grid};
-    if (link_ends(chain->links[i]) && inputs) {
-      eval_error(eval, link->span, "input -> dense(tanh) -> readout",
-                 "the chain needs at least one dense layer");
-      sound = false;
-      break;
-    }
     eval->forward = &forward;
     sound = run_link(eval, chain, link);
     layers[i] = forward.layer;

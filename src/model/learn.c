@@ -164,10 +164,11 @@ static int drawn(Learner *l, Shape shape, double mean, double sigma, int layer, 
   return v;
 }
 
-/* Rows of vectors as weights start. */
-static int drawn_rows(Learner *l, Shape shape, double sigma) {
-  if (!(sigma > 0)) return made(l, ACT_FILL, shape, (Act){0}, 0, NULL);
-  return hold(l->b, scaled(l, sigma, variable(l, made(l, ACT_NORMAL, shape, (Act){0}, 0, NULL))));
+/* Vectors as weights start. */
+static int drawn_rows(Learner *l, Shape shape, double mean, double sigma) {
+  if (!(sigma > 0)) return made(l, ACT_FILL, shape, (Act){.number = mean}, 0, NULL);
+  const Expr *z = variable(l, made(l, ACT_NORMAL, shape, (Act){0}, 0, NULL));
+  return hold(l->b, two(l, PRIM_ADD, scaled(l, sigma, z), number(l, mean)));
 }
 
 /* The weights of a matrix for the step under way, drawn when it acts for the first time. */
@@ -177,8 +178,8 @@ static int weights_of(Learner *l, int layer, int matrix, bool wide, Shape shape)
   if (!w->drawn) {
     *w = (Weights){.drawn = true, .rate = m->rate, .wide = wide, .fan = 1};
     if (shape.rank == 2) w->fan = (double)shape.size[1];
-    w->first =
-        wide ? drawn_rows(l, shape, m->sigma) : drawn(l, shape, m->mean, m->sigma, layer, matrix);
+    w->first = wide ? drawn_rows(l, shape, m->mean, m->sigma)
+                    : drawn(l, shape, m->mean, m->sigma, layer, matrix);
     w->state = m->rate > 0 ? carry(l->b, shape, w->first) : w->first;
     called(l, w->state, m->name, layer);
   }
@@ -198,6 +199,21 @@ static size_t neurons(const Pass *p, const Expr *x) {
   return shape.rank ? shape.size[0] : 1;
 }
 
+/* W x / sqrt(D) of the inputs; the readout of the inputs themselves is a single vector. */
+static const Expr *apply_inputs(Pass *p, int which, size_t to) {
+  Learner *l = p->l;
+  const Layer *layer = &l->layers[p->index];
+  const LayerMatrix *m = &layer->matrices[which];
+  const SystemMatrix *inputs = &l->b->system->matrices[p->inputs];
+  Shape rows = {.population = inputs->from, .rank = !layer->readout, .size = {to}};
+  int w = weights_of(l, p->index, which, true, rows);
+  rows.population = inputs->to;
+  int h = made(l, ACT_APPLY, rows, (Act){.matrix = p->inputs}, 1, &w);
+  called(l, h, l->b->step ? "h" : "h0_", p->index + 1);
+  double gamma = layer->readout && l->mup ? l->gamma : 1;
+  return scaled(l, m->factor / sqrt(m->parts) / gamma, variable(l, h));
+}
+
 /* W x, of the inputs or of neurons. */
 static bool apply(Pass *p, const LayerStep *step, const Expr **image) {
   Learner *l = p->l;
@@ -211,13 +227,7 @@ static bool apply(Pass *p, const LayerStep *step, const Expr **image) {
   if (m->window) return refuse(l, layer->span, "data that grow have no positions");
   size_t to = (size_t)round(exact);
   if (!x) {
-    const SystemMatrix *inputs = &l->b->system->matrices[p->inputs];
-    Shape rows = {.population = inputs->from, .rank = 1, .size = {to}};
-    int w = weights_of(l, p->index, step->matrix, true, rows);
-    rows.population = inputs->to;
-    int h = made(l, ACT_APPLY, rows, (Act){.matrix = p->inputs}, 1, &w);
-    *image = variable(l, called(l, h, l->b->step ? "h" : "h0_", p->index + 1));
-    *image = scaled(l, m->factor / sqrt(m->parts), *image);
+    *image = apply_inputs(p, step->matrix, to);
     return true;
   }
   Shape shape = layer->readout ? numbers_of(1, from, 0) : numbers_of(2, to, from);
@@ -400,7 +410,7 @@ static void observe_overlaps(Learner *l) {
   const Weights *w = first_weights(l);
   if (!w) return;
   Shape rows = b->system->variables[w->state].shape;
-  Shape pairs = numbers_of(2, rows.size[0], rows.size[0]);
+  Shape pairs = numbers_of(2 * rows.rank, rows.size[0], rows.size[0]);
   observe(l, "q", "overlaps w_k . w_l / D of the first weights",
           made(l, ACT_GRAM, pairs, (Act){0}, 2, (int[]){w->state, w->state}));
   const Scope *scope = b->eval->scope;
@@ -411,8 +421,10 @@ static void observe_overlaps(Learner *l) {
     int v = hold(b, value->symbol);
     char *name = mem_format("m_%s", scope->items[i].name),
          *about = mem_format("overlaps w_k . %s / D of the first weights", scope->items[i].name);
-    Shape own = numbers_of(shape.rank ? 2 : 1, rows.size[0], shape.size[0]);
-    observe(l, name, about, made(l, ACT_GRAM, own, (Act){0}, 2, (int[]){w->state, v}));
+    Shape own =
+        numbers_of(rows.rank + shape.rank, rows.rank ? rows.size[0] : shape.size[0], shape.size[0]);
+    int order[] = {rows.rank ? w->state : v, rows.rank ? v : w->state};
+    observe(l, name, about, made(l, ACT_GRAM, own, (Act){0}, 2, order));
     free(name);
     free(about);
   }
@@ -590,7 +602,7 @@ static bool admits(Eval *eval, const Declared *model, const Declared *training) 
                "on data that grow the parameterization is mup or ntk");
     return false;
   }
-  if (model->slot[MODEL_WIDTH]) return true;
+  if (model->slot[MODEL_WIDTH] || model->slot[MODEL_LAYERS]->chain.count == 1) return true;
   eval_error(eval, model->span, "such as width = 3",
              "model '%s' gives no 'width': data that grow are learned by so many neurons",
              model->name);

@@ -126,9 +126,17 @@ static double number_or_nan(const Value *value) {
 /* That of a key without a default: 0 where it is not given. */
 static double amount_or_none(const Value *value) { return value ? number_or_nan(value) : 0; }
 
-/* Whether the readout starts around zero; reports otherwise. */
-static bool is_centred(Eval *eval, const Layer *readout) {
+/* Whether there are neurons, and the readout starts around zero; reports otherwise. */
+static bool is_network(Eval *eval, const Layer *layers, int count) {
+  const Layer *readout = &layers[count - 1];
   double mean = readout->matrices[0].mean;
+  bool neurons = false;
+  for (int i = 0; i + 1 < count; i++) neurons |= layers[i].matrix_count > 0;
+  if (!neurons) {
+    eval_error(eval, readout->span, "input -> dense(tanh) -> readout",
+               "the chain needs at least one dense layer, but for data that grow");
+    return false;
+  }
   if (!(fabs(mean) > 0)) return true;
   eval_error(eval, readout->span, "a dataset with populations, and few neurons",
              "weights of a readout with the mean %g are for data that grow with their dimension",
@@ -148,7 +156,7 @@ static bool fill_model(Eval *eval, const Declared *model, const Chain *chain, Gr
   problem->centered = number_of(model->slot[MODEL_CENTERED]) != 0;
   problem->model_name = mem_string(model->name);
   problem->model_span = model->span;
-  return problem->layers && is_centred(eval, &problem->layers[problem->layer_count - 1]);
+  return problem->layers && is_network(eval, problem->layers, problem->layer_count);
 }
 
 static void fill_training(const Declared *training, Problem *problem) {

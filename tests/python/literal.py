@@ -437,5 +437,75 @@ class Limit(unittest.TestCase):
         self.agree(recurrent, "lion")
 
 
+GROWING = """
+dataset task {
+  population D, P = 2, fresh = 2
+  inputs = gaussian(points = P, dim = D)
+  test_inputs = gaussian(points = fresh, dim = D)
+  u = normal(D)
+  targets = tanh(inputs @ u)
+  test_targets = tanh(test_inputs @ u)
+}
+model net {
+  layers = input -> dense(tanh) -> readout(mean = 1, sigma_w = 0, rate = 0.5)
+  width = 3; gamma = 0.8
+}
+training fit { dataset = task; steps = 15; optimizer = %s; weight_decay = %g }
+theory = dmft(net, fit, samples = 8000)
+"""
+
+
+class Growing(unittest.TestCase):
+    """Three neurons that learn 2 D points in D dimensions."""
+
+    SIZES, COUNT, STEPS = (100, 200), 60, 15
+
+    def moved(self, name, state, gradients, t):
+        """By how much each array moves, in units of the rate: `gradients` are those that gd follows."""
+        if name == "gd":
+            return [-g for g in gradients]
+        if name == "nesterov":
+            for k, g in enumerate(gradients):
+                state["v", k] = 0.7 * state.get(("v", k), 0) + g
+            return [-(g + 0.7 * state["v", k]) for k, g in enumerate(gradients)]
+        moves = []
+        for k, g in enumerate(gradients):
+            o = -g / 0.8
+            state["m", k] = 0.9 * state.get(("m", k), 0) + 0.1 * o
+            state["v", k] = 0.999 * state.get(("v", k), 0) + 0.001 * o**2
+            moves.append(0.8 * state["m", k] / (1 - 0.9**(t + 1)) / (np.sqrt(state["v", k] / (1 - 0.999**(t + 1))) + 0.01))
+        return moves
+
+    def losses(self, name, eta, decay, D, seed):
+        draw, gamma, K, P = np.random.default_rng(seed), 0.8, 3, 2 * D
+        X, Z, u = draw.normal(size=(P, D)), draw.normal(size=(P, D)), draw.normal(size=D)
+        W, w = draw.normal(size=(K, D)), np.ones(K)
+        def f(points):
+            return np.tanh(points @ W.T / math.sqrt(D)) @ w / (gamma * K)
+        y, z, y0, z0, state, out = np.tanh(X @ u / math.sqrt(D)), np.tanh(Z @ u / math.sqrt(D)), f(X), f(Z), {}, []
+        for t in range(self.STEPS + 1):
+            r = y - f(X) + y0
+            out.append([np.mean(r**2) / 2, np.mean((z - f(Z) + z0)**2) / 2])
+            phi = np.tanh(X @ W.T / math.sqrt(D))
+            by_w = -phi.T @ r / (P * gamma * K)
+            by_W = -((r[:, None] * (1 - phi**2) * w).T @ X) / (P * gamma * K * math.sqrt(D))
+            first, last = self.moved(name, state, [gamma**2 * K * D * by_W, gamma**2 * K * by_w], t)
+            W, w = (1 - eta * decay) * W + eta * first, (1 - eta * decay / 2) * w + eta / 2 * last
+        return out
+
+    def test_optimizers(self):
+        for name, text, eta, decay in (("gd", "gd(eta = 0.5)", 0.5, 0.05), ("nesterov", "nesterov(eta = 0.2, beta = 0.7)", 0.2, 0),
+                                       ("adam", "adam(eta = 0.1, eps = 0.01)", 0.1, 0)):
+            session = dmf.Session(threads=2)
+            session.run(GROWING % (text, decay))
+            theory = session["theory"]
+            (a, a_error), (b, b_error) = (mean_and_error(np.array([self.losses(name, eta, decay, D, [D, k]) for k in range(self.COUNT)]))
+                                          for D in self.SIZES)
+            limit, error = 2 * b - a, np.hypot(2 * b_error, a_error)
+            self.assertLess(error.max(), 0.012, name)
+            self.assertLess(rms_z(theory.loss, theory.loss.stderr, limit[:, 0], error[:, 0]), 2.2, (name, "loss"))
+            self.assertLess(rms_z(theory.test_loss, theory.test_loss.stderr, limit[:, 1], error[:, 1]), 2.2, (name, "test_loss"))
+
+
 if __name__ == "__main__":
     main()
