@@ -249,7 +249,7 @@ enum { LARGE = sizeof large / sizeof *large };
 static bool is_response(int k) { return large[k].group == TRACE_RESPONSES; }
 
 static int layers_of(const Program *p, int k) {
-  return is_response(k) ? response_layers(p) : p->layers;
+  return field_is_present(large[k].id, p) ? field_last(large[k].id, p) : 0;
 }
 
 static bool is_wanted(const Solve *s, int k) { return large[k].group & s->pairs; }

@@ -52,7 +52,8 @@ static void list_entries(Trace *r) {
   for (int l = 1; l <= p->layers && r->pairs & TRACE_KERNELS; l++)
     for (size_t k = 0; k < 2; k++) {
       FieldId id = k ? FIELD_G : FIELD_PHI;
-      if (r->values & field_bit(id)) add_entry(r, (Entry){id, l, -1, 0, true, size, NULL});
+      if (r->values & field_bit(id) && field_is_present(id, p))
+        add_entry(r, (Entry){id, l, -1, 0, true, size, NULL});
     }
   for (int l = 1; l <= response_layers(p) && r->pairs & TRACE_RESPONSES; l++) {
     add_entry(r, (Entry){FIELD_A, l, -1, 0, true, size, NULL});
