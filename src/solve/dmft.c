@@ -762,10 +762,9 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
   if (update_scales(update) && solve_is_lazy(program, options) && !tangent_is_norm(program))
     return "the lazy limit knows the norm of the gradient from the tangent kernel alone, where all "
            "matrices have one rate and learn by backprop";
-  if ((solve_is_lazy(program, options) || options->closure != CLOSURE_FULL) &&
+  if (options->closure != CLOSURE_FULL && !solve_is_lazy(program, options) &&
       program_reuses(program))
-    return "where a matrix acts more than once only the full theory is there; take it at a small "
-           "gamma";
+    return "where a matrix acts more than once there are the full theory and the closure \"ntk\"";
   if ((solve_is_lazy(program, options) || options->closure != CLOSURE_FULL) && program->couples)
     return "where points depend on each other, by means over a batch, only the full theory is "
            "there; take it at a small gamma";

@@ -325,10 +325,17 @@ static void finish_kernels(Initial *s) {
   }
 }
 
-static InitialKernels tables(const Program *p) {
+InitialKernels initial_tables(const Program *p) {
   size_t count = (size_t)p->matrix_count;
   return (InitialKernels){mem_new(count, sizeof(double *)), mem_new(count, sizeof(double *)),
-                          mem_new(count, sizeof(double *))};
+                          mem_new(count, sizeof(double *)),
+                          mem_new(count * count, sizeof(double *)),
+                          mem_new(count * count, sizeof(double *))};
+}
+
+bool initial_pair(const Program *p, int k, int l) {
+  const Matrix *m = &p->matrices[k], *n = &p->matrices[l];
+  return k < l && m->weights == n->weights && m->x >= 0 && n->x >= 0;
 }
 
 Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, char **why) {
@@ -343,7 +350,7 @@ Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, c
   }
   Initial s = {.p = p, .R = sizes_of(p).all, .threads = threads, .kernels = kernels, .why = why};
   s.forms = mem_new((size_t)p->variable_count, sizeof *s.forms);
-  *kernels = tables(p);
+  *kernels = initial_tables(p);
   for (int i = 0; i < p->gradient_count && s.status == STATUS_OK; i++) switch (p->ops[i].kind) {
     case OP_MAP:
       if (is_wide(p, p->variables[p->ops[i].dst].space)) run_map_form(&s, &p->ops[i]);
@@ -364,19 +371,36 @@ Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, c
   return s.status;
 }
 
-/* <v v>, mean over outputs for what flows backward. */
-static double *measured(const Program *p, int variable, double *const *fields, size_t n) {
-  const Variable *v = &p->variables[variable];
-  size_t C = v->backward ? sizes_of(p).outputs : 1, count = sizes_of(p).all * (size_t)v->positions;
-  double *kernel = square(count);
+/* <u v>, mean over outputs for what flows backward; what does not is the same for all of them. */
+static double *between(const Program *p, int u, int v, double *const *fields, size_t n) {
+  size_t all = sizes_of(p).all, outputs = sizes_of(p).outputs,
+         U = p->variables[u].backward ? outputs : 1, V = p->variables[v].backward ? outputs : 1,
+         C = U > V ? U : V, rows = all * (size_t)p->variables[u].positions,
+         cols = all * (size_t)p->variables[v].positions;
+  double *kernel = mem_new(rows * cols, sizeof *kernel);
   for (size_t c = 0; c < C; c++)
-    mat_mul_bt(count, count, n, 1 / (double)(C * n), fields[variable] + c * n, C * n,
-               fields[variable] + c * n, C * n, 1, kernel, count);
+    mat_mul_bt(rows, cols, n, 1 / (double)(C * n), fields[u] + c % U * n, U * n,
+               fields[v] + c % V * n, V * n, 1, kernel, cols);
   return kernel;
 }
 
+static double *measured(const Program *p, int variable, double *const *fields, size_t n) {
+  return between(p, variable, variable, fields, n);
+}
+
+static void measure_pairs(const Program *p, double *const *fields, size_t n,
+                          InitialKernels *kernels) {
+  for (int k = 0; k < p->matrix_count; k++)
+    for (int l = k + 1; l < p->matrix_count; l++) {
+      const Matrix *a = &p->matrices[k], *b = &p->matrices[l];
+      if (!initial_pair(p, k, l)) continue;
+      kernels->cross_x[k * p->matrix_count + l] = between(p, a->x, b->x, fields, n);
+      kernels->cross_y[k * p->matrix_count + l] = between(p, a->y, b->y, fields, n);
+    }
+}
+
 void initial_measure(const Program *p, double *const *fields, size_t n, InitialKernels *kernels) {
-  *kernels = tables(p);
+  *kernels = initial_tables(p);
   for (int k = 0; k < p->matrix_count; k++) {
     const Matrix *m = &p->matrices[k];
     if (m->x < 0) continue;
@@ -385,6 +409,17 @@ void initial_measure(const Program *p, double *const *fields, size_t n, InitialK
     if (m->features != m->x && is_level(p, k))
       kernels->features[k] = measured(p, m->features, fields, n);
   }
+  measure_pairs(p, fields, n, kernels);
+}
+
+/* K += share G Phi, summed over pairs of the A and B positions of two uses, [R A, R B]. */
+static void add_uses(size_t R, size_t A, size_t B, double share, const double *x, const double *y,
+                     bool flip, double *K) {
+  for (size_t i = 0; i < R * A; i++)
+    for (size_t j = 0; j < R * B; j++) {
+      size_t a = i / A, b = j / B;
+      K[flip ? b * R + a : a * R + b] += share * x[i * R * B + j] * y[i * R * B + j];
+    }
 }
 
 double *initial_tangent(const Program *p, const InitialKernels *kernels) {
@@ -392,12 +427,16 @@ double *initial_tangent(const Program *p, const InitialKernels *kernels) {
   double *K = mem_new(R * R, sizeof *K);
   for (int k = 0; k < p->matrix_count; k++) {
     const Matrix *m = &p->matrices[k];
-    if (m->rate == 0 || m->learns != m->y) continue;
-    size_t A = (size_t)p->variables[m->x].positions, n = R * A;
+    if (m->rate == 0 || m->learns != m->y || m->x < 0) continue;
+    size_t A = (size_t)p->variables[m->x].positions;
     double share = m->rate * tangent_share(p, m);
-    for (size_t i = 0; i < n; i++)
-      for (size_t j = 0; j < n; j++)
-        K[i / A * R + j / A] += share * kernels->x[k][i * n + j] * kernels->y[k][i * n + j];
+    add_uses(R, A, A, share, kernels->x[k], kernels->y[k], false, K);
+    for (int l = k + 1; l < p->matrix_count; l++) {
+      size_t pair = (size_t)(k * p->matrix_count + l),
+             B = initial_pair(p, k, l) ? (size_t)p->variables[p->matrices[l].x].positions : 0;
+      for (int flip = 0; B && flip < 2; flip++)
+        add_uses(R, A, B, share, kernels->cross_x[pair], kernels->cross_y[pair], flip, K);
+    }
   }
   return K;
 }
@@ -408,6 +447,12 @@ void initial_free(const Program *p, InitialKernels *kernels) {
     free(kernels->y[k]);
     free(kernels->features[k]);
   }
+  for (int pair = 0; pair < p->matrix_count * p->matrix_count; pair++) {
+    free(kernels->cross_x[pair]);
+    free(kernels->cross_y[pair]);
+  }
+  free(kernels->cross_x);
+  free(kernels->cross_y);
   free(kernels->features);
   free(kernels->x);
   free(kernels->y);

@@ -14,15 +14,23 @@
 typedef struct InitialKernels {
   double **x, **y;   /* [matrix] */
   double **features; /* [matrix]: of its features; NULL where they are x, or no level's */
+  /* [matrix * matrix]: <x x'> [R A, R A'] and <y y'> between two uses k < l of one matrix, at
+   * k * matrices + l; NULL elsewhere, and throughout without samples */
+  double **cross_x, **cross_y;
 } InitialKernels;
 
+/* No kernels, yet. */
+InitialKernels initial_tables(const Program *program);
 /* Status STATUS_SCRIPT when a map mixes Gaussian fields in a way that is no function of one of
  * them, STATUS_NUMERICS when an average is not known; *why then names the variable. */
 Status initial_kernels(const Program *program, int threads, InitialKernels *kernels, char **why);
 /* The same kernels as averages over the n entries of all fields at t = 0. */
 void initial_measure(const Program *program, double *const *fields, size_t n,
                      InitialKernels *kernels);
-/* The tangent kernel, sum rate G Phi over matrices and pairs of positions, [R, R]; to be freed.
+/* Whether k and l > k are two uses of one matrix. */
+bool initial_pair(const Program *program, int k, int l);
+/* The tangent kernel, sum rate G Phi over matrices, pairs of their uses and pairs of positions, [R,
+ * R]; to be freed.
  * What stands in for a gradient under another learning rule does not correlate with it at
  * initialisation: such matrices do not contribute. */
 double *initial_tangent(const Program *program, const InitialKernels *kernels);

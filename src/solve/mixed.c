@@ -31,7 +31,7 @@ static Status sample(Program *program, const SolveOptions *options, Sampled *s, 
   }
   SolveOptions full = *options;
   full.closure = CLOSURE_FULL;
-  if (full.tol == 0) full.tol = TOL;
+  if (full.tol == 0 && !program_reuses(program)) full.tol = TOL;
   Snapshot snapshot = {.variable = -1, .step = 0, .look = look, .sink = s};
   return solve_paths_to(program, &full, &snapshot, &s->paths, &s->count, why);
 }
@@ -41,28 +41,39 @@ static void release(Sampled *s) {
     if (s->replicate[j].x) initial_free(s->program, &s->replicate[j]);
 }
 
-enum { TABLES = 3 };
+/* The tables [rows, cols] of a matrix or, as the last two, of a pair of uses. */
+enum { TABLES = 5, OF_PAIRS = 3 };
 
-static double **table_of(const InitialKernels *kernels, int which) {
-  return which == 0 ? kernels->x : which == 1 ? kernels->y : kernels->features;
+static double **tables_of(const InitialKernels *kernels, int which) {
+  double **const all[TABLES] = {kernels->x, kernels->y, kernels->features, kernels->cross_x,
+                                kernels->cross_y};
+  return all[which];
+}
+
+static size_t table_size(const Program *p, int which, int index) {
+  bool pair = which >= OF_PAIRS, y = which % OF_PAIRS == 1;
+  size_t size = 1;
+  for (int side = 0; side < 2; side++) {
+    int k = !pair ? index : side ? index % p->matrix_count : index / p->matrix_count;
+    const Matrix *m = &p->matrices[k];
+    int variable = which == 2 ? m->features : y ? m->y : m->x;
+    size *= sizes_of(p).all * (size_t)p->variables[variable].positions;
+  }
+  return size;
 }
 
 /* The mean over all replicates but one (-1: over all). */
 static InitialKernels mean_without(const Sampled *s, int without) {
   const Program *p = s->program;
-  size_t matrices = (size_t)p->matrix_count;
   double weight = 1.0 / (without < 0 ? s->count : s->count - 1);
-  InitialKernels mean = {mem_new(matrices, sizeof(double *)), mem_new(matrices, sizeof(double *)),
-                         mem_new(matrices, sizeof(double *))};
-  for (int k = 0; k < p->matrix_count; k++)
-    for (int which = 0; which < TABLES; which++) {
-      const Matrix *m = &p->matrices[k];
-      if (!table_of(&s->replicate[0], which)[k]) continue;
-      int variable = which == 0 ? m->x : which == 1 ? m->y : m->features;
-      size_t n = sizes_of(p).all * (size_t)p->variables[variable].positions;
-      double *out = table_of(&mean, which)[k] = mem_new(n * n, sizeof *out);
+  InitialKernels mean = initial_tables(p);
+  for (int which = 0; which < TABLES; which++)
+    for (int i = 0; i < p->matrix_count * (which < OF_PAIRS ? 1 : p->matrix_count); i++) {
+      if (!tables_of(&s->replicate[0], which)[i]) continue;
+      size_t n = table_size(p, which, i);
+      double *out = tables_of(&mean, which)[i] = mem_new(n, sizeof *out);
       for (int j = 0; j < s->count; j++)
-        if (j != without) axpy(n * n, weight, table_of(&s->replicate[j], which)[k], out);
+        if (j != without) axpy(n, weight, tables_of(&s->replicate[j], which)[i], out);
     }
   return mean;
 }
