@@ -645,6 +645,7 @@ static Program *sharing(Program *base, Reading how) {
   *p = *base;
   p->references = 1;
   p->base = program_keep(base);
+  p->deeper = NULL;
   p->pool = expr_pool_new();
   p->spaces = copy_of(base->spaces, base->space_count, sizeof *p->spaces);
   p->matrices = copy_of(base->matrices, base->matrix_count, sizeof *p->matrices);

@@ -945,6 +945,7 @@ void program_drop(Program *p) {
   if (!p || --p->references > 0) return;
   drop_parts(p, p->base);
   program_drop(p->base);
+  program_drop(p->deeper);
   free(p->row_maps);
   free(p->spaces);
   free(p->matrices);

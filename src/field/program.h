@@ -276,6 +276,8 @@ typedef struct Program {
 
   /* of a completed program: */
   struct Program *base; /* what it was made from, and shares its parts with, or NULL */
+  struct Program *deeper; /* owned: the same with layers that are repeated without end standing in it
+                             twice as often; or NULL */
   Reading how;
   /* ops from here on: the backward pass, what is measured, and what prepares the next step */
   int backward_first, measure_first, train_first;

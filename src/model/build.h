@@ -6,9 +6,10 @@
 #include "model/eval.h"
 
 /* The problem of training this model so; NULL after reporting at the places of the arguments, or
- * without a report when a check does not know the sizes. */
+ * without a report when a check does not know the sizes. Layers that are repeated without end are
+ * repeated `depth` times, which the problem then says; with depth 0 they are refused. */
 Problem *problem_build(Eval *eval, Value *model, Span model_place, Value *training,
-                       Span training_place);
+                       Span training_place, int depth);
 
 /* The untrained network of this model on the inputs of data_points, its last layer with weights
  * repeated until there are `depth` of those (0: as it is), trained at rate 0. NULL as above. */

@@ -40,5 +40,9 @@ Value *declared_field(Eval *eval, const Ast *node, Value *value);
 Value *chain_join(Eval *eval, const Ast *node, Value *a, Value *b);
 /* n * chain */
 Value *chain_repeat(Eval *eval, const Ast *node, Value *times, Value *chain);
+/* Whether a value is a chain with layers that are repeated without end, as by inf * chain. */
+bool chain_is_endless(const Value *chain);
+/* A chain with these repeated so often. */
+Value *chain_of_depth(Eval *eval, const Chain *chain, int depth);
 
 #endif

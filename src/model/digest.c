@@ -121,6 +121,7 @@ static void take_contents(Digest *digest, const Value *value) {
   case VALUE_LINK:
     take_value(digest, value->link.maker);
     take_values(digest, value->link.args, value->link.count);
+    mix(digest, (uint64_t)value->link.endless);
     break;
   case VALUE_MATRIX:
     mix(digest, 2 * (uint64_t)value->matrix.index + value->matrix.transposed);

@@ -48,6 +48,55 @@ Value *chain_join(Eval *eval, const Ast *node, Value *a, Value *b) {
 
 enum { MAX_LAYERS = 10000 };
 
+static bool is_endless(const Chain *chain) {
+  for (int i = 0; i < chain->count; i++)
+    if (chain->links[i]->link.endless) return true;
+  return false;
+}
+
+static Value *link_copy(Eval *eval, const Link *from) {
+  Value *value = value_new(&eval->heap, VALUE_LINK);
+  value->link = *from;
+  value->link.maker = value_keep(from->maker);
+  value->link.text = mem_string(from->text);
+  value->link.args = mem_new((size_t)from->count + 1, sizeof(Value *));
+  value->link.places = mem_new((size_t)from->count + 1, sizeof(Span));
+  for (int i = 0; i < from->count; i++) {
+    value->link.args[i] = from->args[i] ? value_keep(from->args[i]) : NULL;
+    value->link.places[i] = from->places[i];
+  }
+  return value;
+}
+
+/* inf * chain: one group, whose first link says so. */
+static Value *chain_endless(Eval *eval, const Ast *node, const Chain *chain) {
+  if (is_endless(chain))
+    return eval_error(eval, node->span, NULL, "these layers are repeated without end already");
+  Value *value = value_new(&eval->heap, VALUE_CHAIN);
+  append(&value->chain, chain);
+  Value *first = link_copy(eval, &chain->links[0]->link);
+  first->link.endless = chain->count;
+  value_drop(value->chain.links[0]);
+  value->chain.links[0] = value_keep(first);
+  return value;
+}
+
+Value *chain_of_depth(Eval *eval, const Chain *chain, int depth) {
+  Value *value = value_new(&eval->heap, VALUE_CHAIN);
+  value->chain.input = chain->input;
+  for (int i = 0, count; i < chain->count; i += count) {
+    int endless = chain->links[i]->link.endless;
+    count = endless ? endless : 1;
+    const Chain group = {.links = chain->links + i, .count = count};
+    for (int k = 0; k < (endless ? depth : 1); k++) append(&value->chain, &group);
+  }
+  return value;
+}
+
+bool chain_is_endless(const Value *chain) {
+  return chain->kind == VALUE_CHAIN && is_endless(&chain->chain);
+}
+
 Value *chain_repeat(Eval *eval, const Ast *node, Value *times, Value *chain) {
   if (times->kind == VALUE_CHAIN)
     return eval_error(eval, node->span, "input -> dense(tanh) -> readout",
@@ -62,6 +111,7 @@ Value *chain_repeat(Eval *eval, const Ast *node, Value *times, Value *chain) {
   if (chain->chain.input || finished(&chain->chain))
     return eval_error(eval, node->span, NULL, "'%s' cannot be repeated",
                       chain->chain.input ? "input" : "readout");
+  if (isinf(n) || is_endless(&chain->chain)) return chain_endless(eval, node, &chain->chain);
   if (n * chain->chain.count > MAX_LAYERS)
     return eval_fail(eval, STATUS_LIMIT, node->span, NULL, "more than %d layers", MAX_LAYERS);
   Value *value = value_new(&eval->heap, VALUE_CHAIN);

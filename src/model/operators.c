@@ -238,6 +238,8 @@ static Value * not(Eval * eval, Span span, Value *a) {
 static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   Value *early = broken_or_unknown(eval, a, b);
   if (early) return early;
+  if (op == '*' && a->kind == VALUE_LAYER) a = eval_call_bare(eval, node->kid[0], a);
+  if (op == '*' && b->kind == VALUE_LAYER) b = eval_call_bare(eval, node->kid[1], b);
   if (op == '*' && (a->kind == VALUE_CHAIN || b->kind == VALUE_CHAIN))
     return a->kind == VALUE_CHAIN ? chain_repeat(eval, node, b, a) : chain_repeat(eval, node, a, b);
   if (op == '*' && (a->kind == VALUE_TERM || b->kind == VALUE_TERM))

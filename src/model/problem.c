@@ -144,6 +144,17 @@ static bool is_network(Eval *eval, const Layer *layers, int count) {
   return false;
 }
 
+/* The chain with layers that are repeated without end repeated so often; NULL after reporting. */
+static const Chain *chain_within(Eval *eval, const Value *model, Span place, int depth) {
+  Value *layers = model->declared.slot[MODEL_LAYERS];
+  if (!chain_is_endless(layers)) return &layers->chain;
+  if (depth) return &chain_of_depth(eval, &layers->chain, depth)->chain;
+  eval_error(eval, place, "a number in the place of inf, as in 16 * residual(tanh)",
+             "the layers of '%s' are repeated without end: of that limit 'dmft' alone knows",
+             model->declared.name);
+  return NULL;
+}
+
 static bool fill_model(Eval *eval, const Declared *model, const Chain *chain, Grid inputs,
                        Problem *problem) {
   problem->layers = chain_layers(eval, chain, inputs);
@@ -211,7 +222,7 @@ static bool decided(const Declared *declared, const int *slots, int count) {
 }
 
 Problem *problem_build(Eval *eval, Value *model_value, Span model_place, Value *training_value,
-                       Span training_place) {
+                       Span training_place, int depth) {
   const Value *m = declared_argument(eval, model_place, model_value, DECLARED_MODEL);
   const Value *t = declared_argument(eval, training_place, training_value, DECLARED_TRAINING);
   if (!m || !t) return NULL;
@@ -226,14 +237,16 @@ Problem *problem_build(Eval *eval, Value *model_value, Span model_place, Value *
                        DATASET_GRAM},
                5))
     return NULL;
+  const Chain *chain = chain_within(eval, m, model_place, depth);
+  if (!chain) return NULL;
   Problem *problem = mem_new(1, sizeof *problem);
   fill_training(training, problem);
+  problem->depth = chain_is_endless(model->slot[MODEL_LAYERS]) ? depth : 0;
   bool known = dataset->slot[DATASET_TARGETS]->known;
   const Value *inputs = dataset->slot[DATASET_INPUTS];
   Grid grid =
       inputs && inputs->kind == VALUE_ARRAY ? grid_of_inputs(inputs->array) : (Grid){1, 1, false};
-  if (fill_model(eval, model, &model->slot[MODEL_LAYERS]->chain, grid, problem) &&
-      data_fill(eval, dataset, problem) &&
+  if (fill_model(eval, model, chain, grid, problem) && data_fill(eval, dataset, problem) &&
       (problem->loss || are_classes(eval, problem, known, training->place[TRAINING_LOSS])) &&
       optimizer_fill(eval, &training->slot[TRAINING_OPTIMIZER]->optimizer, problem))
     return problem;
@@ -272,7 +285,8 @@ Problem *problem_untrained(Eval *eval, Value *model_value, Span model_place, con
                            int depth, Span depth_place) {
   const Value *m = declared_argument(eval, model_place, model_value, DECLARED_MODEL);
   if (!m || !decided(&m->declared, (int[]){MODEL_LAYERS}, 1)) return NULL;
-  const Chain *chain = &m->declared.slot[MODEL_LAYERS]->chain;
+  const Chain *chain = chain_within(eval, m, model_place, 0);
+  if (!chain) return NULL;
   if (depth) {
     const Value *deep = deepened(eval, chain, depth, depth_place);
     if (!deep) return NULL;

@@ -123,6 +123,7 @@ typedef struct Problem {
   /* the network, conventions of theory.md section 1, The network; see dmf-language(7) */
   Layer *layers; /* the last one is the readout */
   int layer_count;
+  int depth; /* how often layers stand in it that the script repeats without end; 0: it has none */
   Parameterization parameterization;
   double gamma; /* feature-learning strength, > 0 */
   int width;    /* N; 0 when the script gave none */

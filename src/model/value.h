@@ -72,6 +72,7 @@ typedef struct Link {
   int count;
   Span span;
   char *text; /* as it is written */
+  int endless; /* it begins a group of so many that is repeated without end; or 0 */
 } Link;
 
 /* The call that made it: a builtin, and its arguments with their places. Variants make it again. */

@@ -493,8 +493,8 @@ void recipe_write_system(const Call *call, Result *result) {
 
 void recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe) {
   const Dmf *dmf = call->eval->host->self;
-  Array *rates = first_rates(problem->eta, steps);
-  if (!rates) return;
+  Array *rates = problem->depth ? NULL : first_rates(problem->eta, steps);
+  if (!rates) return; /* layers without end are not the layers of this problem */
   Writer w = {.base = dmf->base,
               .layers = problem->layers,
               .rates = rates,

@@ -31,16 +31,31 @@ char *show_number(const Value *value) {
 
 /* Values in words, for what is neither a number nor an array; to be freed. */
 
-static char *chain_text(const Chain *chain) {
-  char *text = mem_string(chain->input ? "input" : "");
-  for (int i = 0, run; i < chain->count; i += run) {
-    const char *link = chain->links[i]->link.text;
-    for (run = 1; i + run < chain->count && !strcmp(chain->links[i + run]->link.text, link);) run++;
+/* `inner`: the links of a group that is repeated without end. */
+static char *links_text(const char *start, Value *const *links, int count, bool inner) {
+  char *text = mem_string(start);
+  for (int i = 0, run; i < count; i += run) {
+    const Link *link = &links[i]->link;
+    run = 1;
     mem_append(&text, "%s", *text ? " -> " : "");
+    if (link->endless && !inner) {
+      run = link->endless;
+      char *group = links_text("", links + i, run, true);
+      mem_append(&text, run > 1 ? "inf * (%s)" : "inf * %s", group);
+      free(group);
+      continue;
+    }
+    while (i + run < count && !links[i + run]->link.endless &&
+           !strcmp(links[i + run]->link.text, link->text))
+      run++;
     if (run > 1) mem_append(&text, "%d * ", run);
-    mem_append(&text, "%s", link);
+    mem_append(&text, "%s", link->text);
   }
   return text;
+}
+
+static char *chain_text(const Chain *chain) {
+  return links_text(chain->input ? "input" : "", chain->links, chain->count, false);
 }
 
 static char *brief(const Value *value);

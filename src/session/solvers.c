@@ -46,12 +46,16 @@ static const char *kind_of(int solver) {
   }
 }
 
+/* Whether layers are repeated without end: of that limit fields with layers are not known. */
+static bool is_deep(const Program *program) { return program->problem->depth > 0; }
+
 /* The fields that a solver gives, without their values. */
 static Result *promised(int solver, Program *program, const SolveOptions *options) {
   Result *result = result_new(kind_of(solver));
   run_origin(result, program, options);
   for (FieldId id = 0; id < FIELD_COUNT; id++) {
     if (!(field_row(id)->solvers & solver) || !field_is_present(id, program)) continue;
+    if (is_deep(program) && field_row(id)->extent != EXTENT_PLAIN) continue;
     for (int layer = field_first(id); layer <= field_last(id, program); layer++)
       field_promise(result, id, layer);
   }
@@ -79,6 +83,7 @@ static Result *placeholders(int solver, Program *program, const SolveOptions *op
   for (size_t i = 0; i < sizeof attribute_rows / sizeof *attribute_rows; i++)
     if (attribute_rows[i].solvers & solver)
       result_note(result, attribute_rows[i].name, attribute_rows[i].kind == TEXT ? "?" : "0");
+  if (is_deep(program)) result_note(result, "depths", "?");
   return result;
 }
 
@@ -89,6 +94,8 @@ static bool is_of_many(const FieldRow *row) {
 
 static const char *lack(const FieldRow *row, int solver, const Result *result) {
   const char *ensemble = result_attribute(result, "ensemble");
+  if (result_attribute(result, "depths") && row->extent != EXTENT_PLAIN)
+    return "without end there are no numbers of layers: take a depth, as in 16 * residual(tanh)";
   if (row->solvers == LAZY && solver == DMFT) {
     const char *why = solve_lacks_limit(result);
     if (why) return why;
@@ -172,11 +179,12 @@ bool solver_count(Call *call, int i, double least, int *count) {
   return true;
 }
 
-/* The lowered program of a call, or NULL; errors were reported unless a check lacks the sizes. */
-static Program *program_of(Call *call) {
+/* The lowered program of a call, or NULL; errors were reported unless a check lacks the sizes.
+ * `depth` is that of layers that are repeated without end, which are refused if it is 0. */
+static Program *program_of(Call *call, int depth) {
   Eval *eval = call->eval;
   Problem *problem =
-      problem_build(eval, call->args[0], call->places[0], call->args[1], call->places[1]);
+      problem_build(eval, call->args[0], call->places[0], call->args[1], call->places[1], depth);
   if (!problem) return NULL;
   int before = eval->diags->errors;
   Program *program = program_lower(problem, eval->pool, eval->diags);
@@ -331,11 +339,29 @@ static void print_plan(Call *call, Program *program, bool networks, const SolveO
   dmf->planned.seconds += times * plan.seconds;
 }
 
+/* The depths at which layers without end are solved: 8, 16, 32, and where nothing is sampled 64. */
+enum { FIRST_DEPTH = 8, DEPTHS = 3, EXACT_DEPTHS = 4 };
+
+/* Gives a program with such layers those of larger depth. */
+static void deepen(Call *call, Program *program, bool exact) {
+  int count = call->eval->dry && !session_of(call)->planning ? 1 : exact ? EXACT_DEPTHS : DEPTHS;
+  for (int k = 1; k < count && program; k++, program = program->deeper)
+    program->deeper = program_of(call, FIRST_DEPTH << k);
+}
+
+/* Why the limit of infinite depth cannot be taken of it; NULL: it can. */
+static const char *refuses_depth(const Program *program) {
+  if (program->problem->until > 0)
+    return "training 'until' it settles may take other steps at every depth: layers without end "
+           "need a number of steps";
+  return NULL;
+}
+
 /* Checks a call, or solves it. */
 static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   Eval *eval = call->eval;
   int before = eval->diags->errors;
-  Program *program = program_of(call);
+  Program *program = program_of(call, kind == DMFT ? FIRST_DEPTH : 0);
   if (!program)
     return eval->diags->errors > before ? call_broken(call) : value_new(&eval->heap, VALUE_UNKNOWN);
   Dmf *dmf = session_of(call);
@@ -343,6 +369,9 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   solver_surround(eval, &options);
   if (kind == DMFT && solve_is_lazy(program, &options)) kind = LAZY;
   const char *refusal = kind == NETS ? NULL : solve_refuses(program, &options);
+  bool deep = is_deep(program);
+  if (!refusal && deep) refusal = refuses_depth(program);
+  if (deep) deepen(call, program, kind == LAZY || program->linear);
   if (!refusal && session_of(call)->equations) refusal = equations_refuse(program);
   Value *value;
   if (eval->diags->errors > before) {
@@ -355,11 +384,12 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   } else if (dmf->loading) {
     value = adopt(call, kind, program, options);
   } else if (!eval->dry) {
-    value = solver_run(call, program, solver, NULL, options);
+    value = solver_run(call, program, deep ? solve_deep : solver, NULL, options);
   } else {
     if (dmf->lowering) print_program(call, program);
-    if (dmf->planning) print_plan(call, program, kind == NETS, &options);
-    if (dmf->equations) add_equations(dmf, program, options.closure);
+    for (Program *p = program; p && dmf->planning; p = p->deeper)
+      print_plan(call, p, kind == NETS, &options);
+    if (dmf->equations && !deep) add_equations(dmf, program, options.closure);
     value = value_result(&eval->heap, placeholders(kind, program, &options));
     value->known = false;
   }
@@ -443,6 +473,10 @@ static void warn_of_width(Call *call, const Result *noise, double width) {
                width, least);
 }
 
+static const char of_a_depth[] =
+    "this is the limit of infinite depth, which has neither samples nor networks: take the theory "
+    "at a depth, as of 16 * residual(tanh)";
+
 static Value *fluctuations(Call *call) {
   Eval *eval = call->eval;
   const Value *from = call->args[0];
@@ -454,6 +488,8 @@ static Value *fluctuations(Call *call) {
   if (!(solver_count(call, 1, 0, &options.samples) & solver_seed(call, 2, &options.seed)))
     return call_broken(call);
   if (result_attribute(from->result, "system")) return system_fluctuations(call, options);
+  if (result_attribute(from->result, "depths"))
+    return eval_error(eval, call->places[0], NULL, "%s", of_a_depth);
   const char *refusal = solve_refuses_fluctuations(from->result);
   if (refusal) return eval_error(eval, call->places[0], NULL, "%s", refusal);
   bool expression = call->args[3]->kind != VALUE_NONE;
@@ -599,6 +635,8 @@ static bool step_of(Call *call, int i, const Result *result, int *step) {
 static Value *preactivations(Call *call) {
   Eval *eval = call->eval;
   const Value *from = call->args[0];
+  if (from->kind == VALUE_RESULT && result_attribute(from->result, "depths"))
+    return eval_error(eval, call->places[0], NULL, "%s", of_a_depth);
   if (from->kind != VALUE_RESULT || !result_layers(from->result, "Phi"))
     return eval_error(eval, call->places[0], NULL,
                       "'preactivations' takes a result of dmft or simulate, not %s",
@@ -705,7 +743,7 @@ static Value *propagate(Call *call) {
 static Value *ir(Call *call) {
   if (system_is_asked(call)) return system_ir(call);
   if (!has_training(call)) return call_broken(call);
-  Program *program = program_of(call);
+  Program *program = program_of(call, 0);
   if (!program)
     return call->eval->diags->errors ? call_broken(call)
                                      : value_new(&call->eval->heap, VALUE_UNKNOWN);
@@ -723,7 +761,7 @@ static Value *equations(Call *call) {
   if (!has_training(call)) return call_broken(call);
   int format = word_of(call, 2, formats), before = call->eval->diags->errors;
   if (!closure_of(call, 3, &closure) || format < 0) return call_broken(call);
-  Program *program = program_of(call);
+  Program *program = program_of(call, 0);
   if (!program)
     return call->eval->diags->errors > before ? call_broken(call)
                                               : value_new(&call->eval->heap, VALUE_UNKNOWN);

@@ -60,6 +60,11 @@ const char *solve_refuses(const Program *program, const SolveOptions *options);
  * then. */
 Status solve_dmft(Program *program, const SolveOptions *options, Result **result, char **why);
 
+/* The limit of infinite depth of programs that each stand behind `deeper` of the one before, from
+ * what solve_dmft says of them: deep.h. Options are its options. STATUS_NUMERICS where f does not
+ * settle as the depth grows. */
+Status solve_deep(Program *program, const SolveOptions *options, Result **result, char **why);
+
 /* The mean-field theory of a system, and an ensemble of systems of finite size: what it observes at
  * t = 0 .. steps - 1, with errors; of systems also N times the variances. Exact where the program
  * is linear. Failures are told as above. */
