@@ -42,7 +42,8 @@ Value *chain_join(Eval *eval, const Ast *node, Value *a, Value *b);
 Value *chain_repeat(Eval *eval, const Ast *node, Value *times, Value *chain);
 /* Whether a value is a chain with layers that are repeated without end, as by inf * chain. */
 bool chain_is_endless(const Value *chain);
-/* A chain with these repeated so often. */
-Value *chain_of_depth(Eval *eval, const Chain *chain, int depth);
+/* The chain of a model, such layers repeated so often; NULL after reporting: with depth 0 there are
+ * to be none. */
+const Chain *chain_within(Eval *eval, const Declared *model, Span place, int depth);
 
 #endif

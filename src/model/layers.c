@@ -81,7 +81,8 @@ static Value *chain_endless(Eval *eval, const Ast *node, const Chain *chain) {
   return value;
 }
 
-Value *chain_of_depth(Eval *eval, const Chain *chain, int depth) {
+/* A chain with these repeated so often. */
+static Value *chain_of_depth(Eval *eval, const Chain *chain, int depth) {
   Value *value = value_new(&eval->heap, VALUE_CHAIN);
   value->chain.input = chain->input;
   for (int i = 0, count; i < chain->count; i += count) {
@@ -91,6 +92,17 @@ Value *chain_of_depth(Eval *eval, const Chain *chain, int depth) {
     for (int k = 0; k < (endless ? depth : 1); k++) append(&value->chain, &group);
   }
   return value;
+}
+
+const Chain *chain_within(Eval *eval, const Declared *model, Span place, int depth) {
+  const Value *layers = model->slot[MODEL_LAYERS];
+  if (!chain_is_endless(layers)) return &layers->chain;
+  if (depth) return &chain_of_depth(eval, &layers->chain, depth)->chain;
+  eval_error(eval, place, "a number in the place of inf, as in 16 * residual(tanh)",
+             "the layers of '%s' are repeated without end: of that limit 'dmft' alone knows, where "
+             "data are given",
+             model->name);
+  return NULL;
 }
 
 bool chain_is_endless(const Value *chain) {

@@ -635,7 +635,8 @@ System *learn_build(Eval *eval, const Value *model_value, Span model_place,
   const Declared *model = declared(eval, model_value, model_place, DECLARED_MODEL),
                  *training = declared(eval, training_value, training_place, DECLARED_TRAINING);
   if (!model || !training || !admits(eval, model, training)) return NULL;
-  const Chain *chain = &model->slot[MODEL_LAYERS]->chain;
+  const Chain *chain = chain_within(eval, model, model_place, 0);
+  if (!chain) return NULL;
   const Value *word = model->slot[MODEL_PARAMETERIZATION];
   Learner l = {.model = model,
                .training = training,

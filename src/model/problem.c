@@ -144,17 +144,6 @@ static bool is_network(Eval *eval, const Layer *layers, int count) {
   return false;
 }
 
-/* The chain with layers that are repeated without end repeated so often; NULL after reporting. */
-static const Chain *chain_within(Eval *eval, const Value *model, Span place, int depth) {
-  Value *layers = model->declared.slot[MODEL_LAYERS];
-  if (!chain_is_endless(layers)) return &layers->chain;
-  if (depth) return &chain_of_depth(eval, &layers->chain, depth)->chain;
-  eval_error(eval, place, "a number in the place of inf, as in 16 * residual(tanh)",
-             "the layers of '%s' are repeated without end: of that limit 'dmft' alone knows",
-             model->declared.name);
-  return NULL;
-}
-
 static bool fill_model(Eval *eval, const Declared *model, const Chain *chain, Grid inputs,
                        Problem *problem) {
   problem->layers = chain_layers(eval, chain, inputs);
@@ -237,7 +226,7 @@ Problem *problem_build(Eval *eval, Value *model_value, Span model_place, Value *
                        DATASET_GRAM},
                5))
     return NULL;
-  const Chain *chain = chain_within(eval, m, model_place, depth);
+  const Chain *chain = chain_within(eval, &m->declared, model_place, depth);
   if (!chain) return NULL;
   Problem *problem = mem_new(1, sizeof *problem);
   fill_training(training, problem);
@@ -285,7 +274,7 @@ Problem *problem_untrained(Eval *eval, Value *model_value, Span model_place, con
                            int depth, Span depth_place) {
   const Value *m = declared_argument(eval, model_place, model_value, DECLARED_MODEL);
   if (!m || !decided(&m->declared, (int[]){MODEL_LAYERS}, 1)) return NULL;
-  const Chain *chain = chain_within(eval, m, model_place, 0);
+  const Chain *chain = chain_within(eval, &m->declared, model_place, 0);
   if (!chain) return NULL;
   if (depth) {
     const Value *deep = deepened(eval, chain, depth, depth_place);
