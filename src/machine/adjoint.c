@@ -259,7 +259,7 @@ static void reverse_map(Reading *r, const TapeOp *op) {
     View arg = op->args[k];
     double *darg = op->map->slope[k] ? wanted(r, arg) : NULL;
     if (!darg || r->failed) continue;
-    run_kernel(tape, op, op->map->slope[k], slope);
+    run_kernel(tape, op, op->map->slope[k], slope, op->out.cols);
     size_t la = tape_stride(tape, arg);
     for (size_t i = 0; i < out.rows; i++)
       for (size_t m = 0; m < M; m++)

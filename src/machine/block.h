@@ -10,8 +10,8 @@ enum { TABLE = -1 };
 typedef struct Slab {
   int space; /* or TABLE */
   bool constant, stays, fresh;
-  bool blank;                  /* not written yet: its numbers count as zeros */
-  size_t rows, cols, capacity; /* rows that there is room for */
+  bool blank;                          /* not written yet: its numbers count as zeros */
+  size_t rows, cols, stride, capacity; /* rows that there is room for */
   double *value;
   int birth; /* operations recorded before it */
 } Slab;
@@ -75,15 +75,18 @@ struct Tape {
 bool is_table(const Tape *tape, View view);
 /* i - by on a ring of n. */
 size_t shifted(size_t i, int by, size_t n);
+/* Numbers from one row of a wide block to the next. */
+size_t wide_stride(const Tape *tape, int space);
 /* out[i, j] = beta out[i, j] + (alpha / group) sum_g <x[i group + g] y[j group + g]> over the
  * neurons of a population: the one place where they are summed. x has nx rows that are ldx apart, y
- * ny rows; out [nx / group, ny / group]. `scratch` [ny, S] serves weights. Returns the operations.
+ * ny rows of a wide block; out [nx / group, ny / group]. `scratch`, as large as y, serves weights.
+ * Returns the operations.
  */
 double average_rows(const Tape *tape, int space, double alpha, const double *x, size_t nx,
                     size_t ldx, const double *y, size_t ny, size_t group, double beta, double *out,
                     size_t ldo, double *scratch);
-/* dst [out.rows, out.cols] = kernel(arguments of the map). */
-void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double *dst);
+/* dst [out.rows, out.cols], with rows ldd apart, = kernel(arguments of the map). */
+void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double *dst, size_t ldd);
 /* The row, and column, of an argument that serves row r, or column c, of a block of `rows`. */
 size_t serving(size_t own, size_t all, size_t r);
 

@@ -148,15 +148,16 @@ static double *weighted(const Machine *m, const Boundary *b, View force) {
     axpy(force.rows, 1 / m->p->spaces[b->space].ratio, f, y);
     return y;
   }
-  const double *g = tape_data(m->tape, m->value[b->matrix->learns]);
-  for (size_t k = 0; k < force.rows; k++) axpy(S, f[k], g + k * S, y + k / C * S);
+  for (size_t k = 0; k < force.rows; k++)
+    axpy(S, f[k], tape_data(m->tape, view_rows(m->value[b->matrix->learns], k, 1)), y + k / C * S);
   return y;
 }
 
 /* E <- keep E + pull psi, over D for the inputs; and the table that they then make. */
 static void learn_entries(Machine *m, Boundary *b, const Move *move, View force) {
-  size_t D, rows = force.rows / sizes_of(m->p).outputs, S = b->table.cols;
+  size_t D, rows = force.rows / sizes_of(m->p).outputs, S = b->table.cols, ldx, ld;
   const double *x = vectors_of(m->p, b->matrix, &D);
+  ldx = b->input ? D : tape_stride(m->tape, m->value[b->matrix->x]);
   if (tape_failed(m->tape)) return;
   if (!x) x = b->ones;
   double *y = weighted(m, b, force);
@@ -165,7 +166,7 @@ static void learn_entries(Machine *m, Boundary *b, const Move *move, View force)
     m->status = STATUS_LIMIT;
     return;
   }
-  Outer products = {y, x, rows};
+  Outer products = {y, x, rows, b->input ? S : b->table.rows, ldx};
   m->flops +=
       entries_learn(b->e, move, b->input ? move->pull / (double)D : move->pull, &products, 1, NULL);
   free(y);
@@ -175,11 +176,12 @@ static void learn_entries(Machine *m, Boundary *b, const Move *move, View force)
   b->table = next;
   if (tape_failed(m->tape)) return;
   double *table = tape_data(m->tape, next);
-  axpy(next.rows * S, b->share, tape_data(m->tape, b->start), table);
+  ld = tape_stride(m->tape, next);
+  axpy(next.rows * ld, b->share, tape_data(m->tape, b->start), table);
   if (b->input)
-    mat_mul_bt(next.rows, S, D, 1, x, D, b->e->w, D, 1, table, S);
+    mat_mul_bt(next.rows, S, D, 1, x, D, b->e->w, D, 1, table, ld);
   else
-    axpy(next.rows * S, 1, b->e->w, table);
+    for (size_t c = 0; c < next.rows; c++) axpy(S, 1, b->e->w + c * S, table + c * ld);
 }
 
 static void learn_itself(Machine *m, Boundary *b, const Move *move, const View *force) {

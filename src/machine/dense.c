@@ -21,9 +21,10 @@ enum { FOLD_ROWS = 64 }; /* how many outer products are folded at a time */
 
 typedef struct Dense {
   const Matrix *matrix;
-  size_t to, from; /* neurons */
-  double *w, *v;   /* v: NULL when there is no velocity, or none that was folded */
-  double *average; /* of W, for which every step is folded; or NULL */
+  size_t to, from;     /* neurons */
+  size_t ldto, ldfrom; /* from one row of as many numbers to the next */
+  double *w, *v;       /* v: NULL when there is no velocity, or none that was folded */
+  double *average;     /* of W, for which every step is folded; or NULL */
   double keep, lag;
   double *x, *y;         /* [history, N] */
   double *past, *recent; /* [history] */
@@ -68,31 +69,39 @@ static void end(void *state) {
   free(d);
 }
 
+/* Rows that follow each other without gaps are moved ld apart. */
+static void spread_rows(size_t rows, size_t cols, size_t ld, double *w) {
+  for (size_t i = rows; i-- > 0;) memmove(w + i * ld, w + i * cols, cols * sizeof *w);
+}
+
 static void *begin(Machine *m, int k) {
   const Program *p = m->p;
   const Matrix *matrix = &p->matrices[k];
   size_t to = tape_columns(m->tape, m->population[matrix->to]),
-         from = tape_columns(m->tape, m->population[matrix->from]),
-         history = history_length(p, k, from);
+         from = tape_columns(m->tape, m->population[matrix->from]), ldto = mat_stride(to),
+         ldfrom = mat_stride(from), history = history_length(p, k, from);
   Dense *d = mem_new(1, sizeof *d);
   *d = (Dense){.matrix = matrix,
                .to = to,
                .from = from,
-               .w = mem_block(to * from),
-               .v = folds_velocity(p, k, from) ? mem_block(to * from) : NULL,
-               .average = averages(p, k) ? mem_block(to * from) : NULL,
+               .ldto = ldto,
+               .ldfrom = ldfrom,
+               .w = mem_block(to * ldfrom),
+               .v = folds_velocity(p, k, from) ? mem_block(to * ldfrom) : NULL,
+               .average = averages(p, k) ? mem_block(to * ldfrom) : NULL,
                .keep = 1,
-               .x = mem_block(history * from + 1),
-               .y = mem_block(history * to + 1),
+               .x = mem_block(history * ldfrom + 1),
+               .y = mem_block(history * ldto + 1),
                .past = mem_block(history + 1),
                .recent = mem_block(history + 1),
                .coef = mem_block(most_rows(p) * history + 1),
-               .scaled = mem_block(FOLD_ROWS * (to > from ? to : from)),
+               .scaled = mem_block(FOLD_ROWS * (ldto > ldfrom ? ldto : ldfrom)),
                .history = history};
   if (d->w && d->x && d->y && d->past && d->recent && d->coef && d->scaled &&
       (d->v || !folds_velocity(p, k, from)) && (d->average || !averages(p, k))) {
     dense_initial(m, k, d->w);
-    if (d->average) memcpy(d->average, d->w, to * from * sizeof *d->w);
+    spread_rows(to, from, ldfrom, d->w);
+    if (d->average) memcpy(d->average, d->w, to * ldfrom * sizeof *d->w);
     return d;
   }
   end(d);
@@ -131,28 +140,30 @@ static void apply(Machine *m, void *state, int use, bool back, View in, View ima
   bool mean = m->p->matrices[use].averaged && d->average;
   size_t rows = in.rows, own = back ? d->to : d->from, far = back ? d->from : d->to,
          n = mean ? 0 : d->learned;
+  size_t ldown = back ? d->ldto : d->ldfrom, ldfar = back ? d->ldfrom : d->ldto,
+         ldx = tape_stride(m->tape, in), ldo = tape_stride(m->tape, image);
   const double *x = tape_data(m->tape, in), *met = back ? d->y : d->x, *made = back ? d->x : d->y;
   double *out = tape_data(m->tape, image);
   const double *w = mean ? d->average : d->w;
   double keep = mean ? 1 : d->keep;
-  m->flops += back ? mat_mul(rows, far, own, keep, x, own, w, d->from, 0, out, far)
-                   : mat_mul_bt(rows, far, own, keep, x, own, w, d->from, 0, out, far);
+  m->flops += back ? mat_mul(rows, far, own, keep, x, ldx, w, d->ldfrom, 0, out, ldo)
+                   : mat_mul_bt(rows, far, own, keep, x, ldx, w, d->ldfrom, 0, out, ldo);
   if (!n) return;
-  m->flops += mat_mul_bt(rows, n, own, 1.0 / (double)d->from, x, own, met, own, 0, d->coef, n);
+  m->flops += mat_mul_bt(rows, n, own, 1.0 / (double)d->from, x, ldx, met, ldown, 0, d->coef, n);
   for (size_t i = 0; i < rows * n; i++) d->coef[i] *= d->past[i % n];
-  m->flops += mat_mul(rows, far, n, 1, d->coef, n, made, far, 1, out, far);
+  m->flops += mat_mul(rows, far, n, 1, d->coef, n, made, ldfar, 1, out, ldo);
 }
 
 /* into <- keep into + (1/N_from) sum_k share_k y_k x_k^T; returns the operations. */
 static double fold_into(const Dense *d, double keep, const double *share, double *into) {
-  size_t to = d->to, from = d->from;
+  size_t to = d->to, from = d->from, ldto = d->ldto, ldfrom = d->ldfrom;
   double flops = 0;
   for (size_t first = 0; first < d->learned; first += FOLD_ROWS) {
     size_t rows = d->learned - first < FOLD_ROWS ? d->learned - first : FOLD_ROWS;
-    for (size_t i = 0; i < rows * to; i++)
-      d->scaled[i] = share[first + i / to] * d->y[first * to + i];
-    flops += mat_mul_at(to, from, rows, 1.0 / (double)from, d->scaled, to, d->x + first * from,
-                        from, keep, into, from);
+    for (size_t i = 0; i < rows * ldto; i++)
+      d->scaled[i] = share[first + i / ldto] * d->y[first * ldto + i];
+    flops += mat_mul_at(to, from, rows, 1.0 / (double)from, d->scaled, ldto, d->x + first * ldfrom,
+                        ldfrom, keep, into, ldfrom);
     keep = 1;
   }
   return flops;
@@ -174,7 +185,7 @@ static void age(Dense *d, const Move *move) {
   d->keep *= move->keep;
   d->lag *= move->beta;
   if (!d->v || d->lag == 0) return;
-  for (size_t i = 0; i < d->to * d->from; i++)
+  for (size_t i = 0; i < d->to * d->ldfrom; i++)
     d->w[i] = d->keep * d->w[i] + move->push * d->lag * d->v[i];
   d->keep = 1;
 }
@@ -182,13 +193,15 @@ static void age(Dense *d, const Move *move) {
 /* The products force y x^T of one use. */
 static void take_up(Machine *m, Dense *d, const Matrix *use, const Move *move, View force) {
   size_t C = rows_per_x(m->p, use);
-  const double *f = tape_data(m->tape, force), *x = tape_data(m->tape, m->value[use->x]),
-               *y = tape_data(m->tape, m->value[use->learns]);
+  View met = m->value[use->x], learns = m->value[use->learns];
+  const double *f = tape_data(m->tape, force);
   for (size_t k = 0; k < force.rows; k++) {
     if (f[k] == 0) continue;
-    double *to = d->y + d->learned * d->to;
-    memcpy(d->x + d->learned * d->from, x + k / C * d->from, d->from * sizeof *x);
-    for (size_t i = 0; i < d->to; i++) to[i] = f[k] * y[k * d->to + i];
+    const double *x = tape_data(m->tape, view_rows(met, k / C, 1)),
+                 *y = tape_data(m->tape, view_rows(learns, k, 1));
+    double *to = d->y + d->learned * d->ldto;
+    memcpy(d->x + d->learned * d->ldfrom, x, d->from * sizeof *x);
+    for (size_t i = 0; i < d->to; i++) to[i] = f[k] * y[i];
     d->past[d->learned] = move->push + move->pull;
     d->recent[d->learned++] = 1;
   }
@@ -196,7 +209,7 @@ static void take_up(Machine *m, Dense *d, const Matrix *use, const Move *move, V
 
 /* w is all of W that is not in the products. */
 static void settle(Dense *d) {
-  for (size_t i = 0; i < d->to * d->from && d->keep < 1; i++) d->w[i] *= d->keep;
+  for (size_t i = 0; i < d->to * d->ldfrom && d->keep < 1; i++) d->w[i] *= d->keep;
   d->keep = 1;
 }
 
@@ -207,7 +220,7 @@ static void shake(Machine *m, Dense *d, int k, double noise) {
   for (size_t i = 0; i < d->to; i++) {
     random_normals(m->plan.noise.seed, stream, (machine_move(m) * d->to + i) * d->from, d->from,
                    d->scaled);
-    axpy(d->from, noise / sqrt((double)d->from), d->scaled, d->w + i * d->from);
+    axpy(d->from, noise / sqrt((double)d->from), d->scaled, d->w + i * d->ldfrom);
   }
 }
 
@@ -225,7 +238,7 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   if (d->average && move->average < 1) {
     fold(m, d);
     settle(d);
-    entries_average(d->to * d->from, move->average, d->w, d->average);
+    entries_average(d->to * d->ldfrom, move->average, d->w, d->average);
   }
 }
 
@@ -240,20 +253,22 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
   double from = S * p->spaces[m->from].ratio, to = S * p->spaces[m->to].ratio,
          history = (double)history_length(p, matrix, (size_t)from);
   double copies = 1 + folds_velocity(p, matrix, (size_t)from) + averages(p, matrix);
+  from = (double)mat_stride((size_t)from);
   return 8 * (copies * from * to + (from + to + (double)most_rows(p)) * history);
 }
 
 static void take(Machine *m, void *state, View y, View x) {
   Dense *d = state;
   if (tape_failed(m->tape)) return;
-  mat_mul_at(d->to, d->from, x.rows, 1.0 / (double)d->from, tape_data(m->tape, y), d->to,
-             tape_data(m->tape, x), d->from, 1, d->w, d->from);
+  mat_mul_at(d->to, d->from, x.rows, 1.0 / (double)d->from, tape_data(m->tape, y),
+             tape_stride(m->tape, y), tape_data(m->tape, x), tape_stride(m->tape, x), 1, d->w,
+             d->ldfrom);
 }
 
 static void decay(Machine *m, void *state, double keep) {
   Dense *d = state;
   (void)m;
-  for (size_t i = 0; i < d->to * d->from; i++) d->w[i] *= keep;
+  for (size_t i = 0; i < d->to * d->ldfrom; i++) d->w[i] *= keep;
 }
 
 const MatrixKind dense = {"dense", begin, apply, learn, blocks, end, bytes, take, decay};

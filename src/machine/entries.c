@@ -61,7 +61,8 @@ double entries_bound(const Entries *e, const Move *move, const Outer *products, 
   double bound = 0;
   for (int k = 0; k < count; k++)
     for (size_t r = 0; r < products[k].rows; r++) {
-      const double *y = products[k].y + r * e->to, *x = products[k].x + r * e->from;
+      const double *y = products[k].y + r * products[k].ldy,
+                   *x = products[k].x + r * products[k].ldx;
       bound += sqrt(dot(e->to, y, y) / (double)e->to * dot(e->from, x, x) / (double)e->from);
     }
   return bound * move->factor;
@@ -74,8 +75,8 @@ double entries_learn(Entries *e, const Move *move, double step, const Outer *pro
   for (size_t i = 0; i < e->to; i += BLOCK_ROWS) {
     size_t rows = e->to - i < BLOCK_ROWS ? e->to - i : BLOCK_ROWS, n = rows * from, at = i * from;
     for (int k = 0; k < count; k++)
-      flops += mat_mul_at(rows, from, products[k].rows, move->factor, products[k].y + i, e->to,
-                          products[k].x, from, k > 0, O, from);
+      flops += mat_mul_at(rows, from, products[k].rows, move->factor, products[k].y + i,
+                          products[k].ldy, products[k].x, products[k].ldx, k > 0, O, from);
     if (squares) *squares += dot(n, O, O);
     if (move->psi.kind == PSI_SIGN)
       move_by_sign(n, move, step, O, e->mean + at, e->w + at);

@@ -12,10 +12,10 @@ typedef struct Entries {
   double *average; /* of w, or NULL */
 } Entries;
 
-/* A sum over rows of y x^T: y [rows, to], x [rows, from]. */
+/* A sum over rows of y x^T: y [rows, to], x [rows, from], with rows ldy and ldx apart. */
 typedef struct Outer {
   const double *y, *x;
-  size_t rows;
+  size_t rows, ldy, ldx;
 } Outer;
 
 /* Zeros; false if memory ran out. */

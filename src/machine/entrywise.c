@@ -67,11 +67,12 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
   if (w->start) sequential.apply(m, w->start, use, back, x, out);
   if (tape_failed(m->tape) || m->exhausted) return;
   size_t to = w->e.to, from = w->e.from;
+  size_t ldi = tape_stride(m->tape, x), ldo = tape_stride(m->tape, out);
   const double *in = tape_data(m->tape, x);
   const double *entries = m->p->matrices[use].averaged ? w->e.average : w->e.w;
   double *image = tape_data(m->tape, out);
-  m->flops += back ? mat_mul(x.rows, from, to, w->back, in, to, entries, from, 1, image, from)
-                   : mat_mul_bt(x.rows, to, from, 1, in, from, entries, from, 1, image, to);
+  m->flops += back ? mat_mul(x.rows, from, to, w->back, in, ldi, entries, from, 1, image, ldo)
+                   : mat_mul_bt(x.rows, to, from, 1, in, ldi, entries, from, 1, image, ldo);
 }
 
 /* The first gradient is remembered: whether there is one at infinite width. */

@@ -4,6 +4,7 @@
 #include "field/observable.h"
 #include "machine/framed.h"
 #include "machine/kinks.h"
+#include "num/linalg.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -101,11 +102,12 @@ static int collect_blocks(const Machine *m, int space, NoiseBlock *blocks) {
 bool machine_draw(Machine *m, int space, View *noise, size_t count) {
   size_t S = tape_columns(m->tape, m->population[space]), before = noise->rows;
   View grown = tape_grow(m->tape, *noise, count);
+  size_t ld = tape_stride(m->tape, grown);
   bool improved = false;
   if (tape_failed(m->tape)) return improved;
   double *rows = tape_data(m->tape, view_rows(grown, before, count));
   for (size_t i = 0; i < count; i++)
-    if (!noise_row(&m->plan.noise, S, space, m->noise_count[space]++, rows + i * S))
+    if (!noise_row(&m->plan.noise, S, space, m->noise_count[space]++, rows + i * ld))
       m->exhausted = true;
   if (m->plan.improve && count) {
     NoiseBlock *blocks = mem_new((size_t)(MOST_BLOCKS * m->p->matrix_count + 2), sizeof *blocks);
@@ -113,7 +115,7 @@ bool machine_draw(Machine *m, int space, View *noise, size_t count) {
     size_t taken = 0;
     for (int i = 0; i < n; i++) taken += (size_t)blocks[i].count;
     improved = taken < S - S / 5;
-    if (improved) noise_condition(rows, count, S, blocks, n, true);
+    if (improved) noise_condition(rows, count, S, ld, blocks, n, true);
     free(blocks);
   }
   *noise = grown;
@@ -277,8 +279,10 @@ static View run_noise(Machine *m, const Op *op) {
 }
 
 static void run_fill(Machine *m, View out, double number) {
-  double *x = tape_data(m->tape, out);
-  for (size_t i = 0; i < out.rows * out.cols; i++) x[i] = number;
+  for (size_t r = 0; r < out.rows; r++) {
+    double *x = tape_data(m->tape, view_rows(out, r, 1));
+    for (size_t i = 0; i < out.cols; i++) x[i] = number;
+  }
 }
 
 static void run_stack(Machine *m, const Op *op, View out) {
@@ -661,7 +665,8 @@ void machine_call(Machine *m, int given, const double *numbers, int wanted, doub
   View x = m->value[given];
   if (!tape_failed(m->tape))
     memcpy(tape_data(m->tape, x), numbers, x.rows * x.cols * sizeof *numbers);
-  for (int i = 0; i < m->p->train_first; i++) run_op(m, i);
+  for (int i = 0; i < m->p->train_first; i++)
+    if (m->needed[i]) run_op(m, i);
   if (!tape_failed(m->tape)) machine_read(m, wanted, out);
   tape_sweep(m->tape);
   m->stage = 0;
@@ -678,10 +683,11 @@ void machine_read(const Machine *m, int variable, double *out) {
 
 double machine_bytes(const MachinePlan *plan, size_t steps) {
   const Program *p = plan->program;
-  double S = (double)plan->columns, doubles = 0, T = (double)steps * stages_of(p, p->how.parts);
+  double S = (double)plan->columns, ld = (double)mat_stride(plan->columns), doubles = 0,
+         T = (double)steps * stages_of(p, p->how.parts);
   for (int v = 0; v < p->variable_count; v++) {
     bool wide = is_wide(p, p->variables[v].space);
-    double own = (double)rows_of(p, v) * (wide ? S : p->variables[v].cols);
+    double own = (double)rows_of(p, v) * (wide ? ld : p->variables[v].cols);
     doubles += own * (plan->record ? T : 1);
   }
   for (int i = 0; i < p->op_count && p->problem && plan->improve; i++)

@@ -37,26 +37,26 @@ static void remove_mean(double *row, size_t n) {
   for (size_t i = 0; i < n; i++) row[i] -= sum / (double)n;
 }
 
-double noise_condition(double *rows, size_t count, size_t S, const NoiseBlock *blocks, int n,
-                       bool orthonormal) {
+double noise_condition(double *rows, size_t count, size_t S, size_t ld, const NoiseBlock *blocks,
+                       int n, bool orthonormal) {
   double flops = 0;
   int widest = 0;
   for (int k = 0; k < n; k++)
     if (blocks[k].count > widest) widest = blocks[k].count;
   double *c = mem_new(count * (size_t)widest + 1, sizeof *c);
-  for (size_t i = 0; i < count; i++) remove_mean(rows + i * S, S);
+  for (size_t i = 0; i < count; i++) remove_mean(rows + i * ld, S);
   /* the blocks overlap, so one pass over all leaves the first a little oblique */
   for (int k = 0; k < 2 * n; k++) {
     const double *v = blocks[k % n].rows;
     size_t rank = (size_t)blocks[k % n].count;
     if (!v || !rank) continue;
-    flops += mat_mul_bt(count, rank, S, 1.0 / (double)S, rows, S, v, S, 0, c, rank);
-    flops += mat_mul(count, S, rank, -1, c, rank, v, S, 1, rows, S);
+    flops += mat_mul_bt(count, rank, S, 1.0 / (double)S, rows, ld, v, ld, 0, c, rank);
+    flops += mat_mul(count, S, rank, -1, c, rank, v, ld, 1, rows, ld);
   }
   for (size_t i = 0; i < count; i++) {
-    double *row = rows + i * S;
+    double *row = rows + i * ld;
     for (size_t j = 0; j < i && orthonormal; j++)
-      axpy(S, -dot(S, rows + j * S, row) / (double)S, rows + j * S, row);
+      axpy(S, -dot(S, rows + j * ld, row) / (double)S, rows + j * ld, row);
     double scale = sqrt((double)S / dot(S, row, row));
     for (size_t s = 0; s < S; s++) row[s] *= scale;
   }

@@ -25,15 +25,16 @@ typedef struct NoiseSource {
 /* Row number k [S] of population `space`. False if the source has no more. */
 bool noise_row(const NoiseSource *source, size_t S, int space, int k, double *row);
 
-/* Orthonormal rows [count, S] that noise is made orthogonal to. */
+/* Orthonormal rows that noise is made orthogonal to. */
 typedef struct NoiseBlock {
   const double *rows;
   int count;
 } NoiseBlock;
 
-/* Gives `count` rows mean zero, makes them orthogonal to the blocks and, if `orthonormal`, to each
- * other, and of unit variance. Returns the floating point operations. */
-double noise_condition(double *rows, size_t count, size_t S, const NoiseBlock *blocks, int n,
-                       bool orthonormal);
+/* Gives `count` rows of S numbers mean zero, makes them orthogonal to the blocks and, if
+ * `orthonormal`, to each other, and of unit variance; all rows are ld apart. Returns the floating
+ * point operations. */
+double noise_condition(double *rows, size_t count, size_t S, size_t ld, const NoiseBlock *blocks,
+                       int n, bool orthonormal);
 
 #endif

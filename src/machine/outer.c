@@ -16,8 +16,9 @@ size_t outer_rows(const Program *p, int root) {
 static void weigh(const Machine *m, const Matrix *use, View force, size_t to, double *out) {
   size_t C = sizes_of(m->p).outputs;
   const double *f = tape_data(m->tape, force), *y = tape_data(m->tape, m->value[use->learns]);
+  size_t ld = tape_stride(m->tape, m->value[use->learns]);
   memset(out, 0, force.rows / C * to * sizeof *out);
-  for (size_t k = 0; k < force.rows; k++) axpy(to, f[k], y + k * to, out + k / C * to);
+  for (size_t k = 0; k < force.rows; k++) axpy(to, f[k], y + k * ld, out + k / C * to);
 }
 
 void outer_products(const Machine *m, int root, const View *force, int uses, double *y,
@@ -29,7 +30,8 @@ void outer_products(const Machine *m, int root, const View *force, int uses, dou
     if (matrix->weights != root || matrix->x < 0) continue;
     size_t rows = force[k].rows / sizes_of(p).outputs;
     weigh(m, matrix, force[k], to, y);
-    products[k++] = (Outer){y, tape_data(m->tape, m->value[matrix->x]), rows};
+    View x = m->value[matrix->x];
+    products[k++] = (Outer){y, tape_data(m->tape, x), rows, to, tape_stride(m->tape, x)};
     y += rows * to;
   }
 }

@@ -104,18 +104,18 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
   const Orthogonal *o = state;
   const double *w = m->p->matrices[use].averaged ? o->average : o->w;
   if (tape_failed(m->tape)) return;
+  size_t ldi = tape_stride(m->tape, x), ldo = tape_stride(m->tape, out);
   const double *in = tape_data(m->tape, x);
   double *image = tape_data(m->tape, out);
-  m->flops += back
-                  ? mat_mul(x.rows, o->from, o->to, 1, in, o->to, w, o->from, 1, image, o->from)
-                  : mat_mul_bt(x.rows, o->to, o->from, 1, in, o->from, w, o->from, 1, image, o->to);
+  m->flops += back ? mat_mul(x.rows, o->from, o->to, 1, in, ldi, w, o->from, 1, image, ldo)
+                   : mat_mul_bt(x.rows, o->to, o->from, 1, in, ldi, w, o->from, 1, image, ldo);
 }
 
 /* step = O + beta V */
 static void look_ahead(const Orthogonal *o, double beta, const Outer *products, int uses) {
   for (int k = 0; k < uses; k++)
-    mat_mul_at(o->to, o->from, products[k].rows, 1, products[k].y, o->to, products[k].x, o->from,
-               k ? 1 : beta, o->step, o->from);
+    mat_mul_at(o->to, o->from, products[k].rows, 1, products[k].y, products[k].ldy, products[k].x,
+               products[k].ldx, k ? 1 : beta, o->step, o->from);
 }
 
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
@@ -124,8 +124,8 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   Outer *products = mem_new((size_t)uses + 1, sizeof *products);
   outer_products(m, o->root, force, uses, o->y, products);
   for (int k = 0; k < uses; k++)
-    mat_mul_at(to, from, products[k].rows, 1, products[k].y, to, products[k].x, from,
-               k ? 1 : move->beta, o->v, from);
+    mat_mul_at(to, from, products[k].rows, 1, products[k].y, products[k].ldy, products[k].x,
+               products[k].ldx, k ? 1 : move->beta, o->v, from);
   memcpy(o->step, o->v, n * sizeof *o->v);
   if (move->nesterov) look_ahead(o, move->beta, products, uses);
   free(products);

@@ -102,7 +102,7 @@ static void give_block(Tape *tape, double *value, size_t size) {
   spares->blocks[spares->count++] = value;
 }
 
-static size_t size_of(const Slab *slab) { return slab->capacity * slab->cols + 1; }
+static size_t size_of(const Slab *slab) { return slab->capacity * slab->stride + 1; }
 
 static void push(int **list, int *count, int *room, int value) {
   if (*count == *room) {
@@ -130,15 +130,23 @@ static int slab_number(Tape *tape) {
   return tape->slab_count++;
 }
 
+/* Of one that is recorded the backward reading packs the rows of all observables. */
+size_t wide_stride(const Tape *tape, int space) {
+  size_t columns = tape->spaces[space].columns;
+  return tape->record ? columns : mat_stride(columns);
+}
+
 static View new_slab(Tape *tape, int space, size_t rows, size_t cols, bool constant) {
   int number = slab_number(tape);
+  size_t stride = space == TABLE ? cols : wide_stride(tape, space);
   tape->slabs[number] = (Slab){.space = space,
                                .constant = constant,
                                .blank = true,
                                .rows = rows,
                                .cols = cols,
+                               .stride = stride,
                                .capacity = rows,
-                               .value = take_block(tape, rows * cols + 1),
+                               .value = take_block(tape, rows * stride + 1),
                                .birth = tape->op_count};
   if (!tape->record) push(&tape->made, &tape->made_count, &tape->made_room, number);
   return (View){number, 0, rows, 0, cols};
@@ -206,9 +214,9 @@ View tape_grow(Tape *tape, View whole, size_t rows) {
   if (slab->rows + rows > slab->capacity) {
     size_t capacity =
         2 * slab->capacity > slab->rows + rows ? 2 * slab->capacity : slab->rows + rows;
-    double *value = tape->failed ? NULL : take_block(tape, capacity * slab->cols + 1);
+    double *value = tape->failed ? NULL : take_block(tape, capacity * slab->stride + 1);
     if (!value) return whole;
-    memcpy(value, slab->value, slab->rows * slab->cols * sizeof *value);
+    memcpy(value, slab->value, slab->rows * slab->stride * sizeof *value);
     free(slab->value);
     tape->bytes -= 8 * (double)size_of(slab);
     slab->value = value;
@@ -216,7 +224,7 @@ View tape_grow(Tape *tape, View whole, size_t rows) {
   }
   if (slab->rows) tape_data(tape, whole);
   slab->blank = false;
-  memset(slab->value + slab->rows * slab->cols, 0, rows * slab->cols * sizeof *slab->value);
+  memset(slab->value + slab->rows * slab->stride, 0, rows * slab->stride * sizeof *slab->value);
   slab->rows += rows;
   whole.rows = slab->rows;
   return whole;
@@ -234,16 +242,16 @@ View view_cols(View view, size_t first, size_t cols) {
   return view;
 }
 
-size_t tape_stride(const Tape *tape, View view) { return tape->slabs[view.slab].cols; }
+size_t tape_stride(const Tape *tape, View view) { return tape->slabs[view.slab].stride; }
 
 /* Blocks of a recording tape are zeros before they are written, others may have been used. */
 double *tape_data(const Tape *tape, View view) {
   Slab *slab = &tape->slabs[view.slab];
   if (slab->blank && !tape->record) {
-    memset(slab->value, 0, slab->rows * slab->cols * sizeof *slab->value);
+    memset(slab->value, 0, slab->rows * slab->stride * sizeof *slab->value);
     slab->blank = false;
   }
-  return slab->value + view.row * slab->cols + view.col;
+  return slab->value + view.row * slab->stride + view.col;
 }
 
 /* Where an operation writes, and what is left of what was there: nothing (0) or all (1). */
@@ -261,7 +269,7 @@ static double *target(Tape *tape, View out, double *beta) {
 double average_rows(const Tape *tape, int space, double alpha, const double *x, size_t nx,
                     size_t ldx, const double *y, size_t ny, size_t group, double beta, double *out,
                     size_t ldo, double *scratch) {
-  size_t S = averaged(tape, space), ldy = tape->spaces[space].columns;
+  size_t S = averaged(tape, space), ldy = wide_stride(tape, space);
   double flops = 0;
   if (tape->weights) {
     for (size_t r = 0; r < ny; r++)
@@ -276,8 +284,8 @@ double average_rows(const Tape *tape, int space, double alpha, const double *x, 
   return flops;
 }
 
-static double *weighing_room(const Tape *tape, size_t rows, size_t columns) {
-  return tape->weights ? mem_block(rows * columns + 1) : NULL;
+static double *weighing_room(const Tape *tape, size_t rows, size_t stride) {
+  return tape->weights ? mem_block(rows * stride + 1) : NULL;
 }
 
 static TapeOp *record(Tape *tape, TapeKind kind, View out, double alpha) {
@@ -314,12 +322,13 @@ void tape_product(Tape *tape, View out, double alpha, View a, View b, Transpose 
 void tape_average(Tape *tape, View out, double alpha, View a, View b, size_t group) {
   if (tape->failed || !a.rows || !b.rows) return;
   record_two(tape, AVERAGE, out, alpha, a, b)->group = group;
-  double *scratch = weighing_room(tape, b.rows, b.cols), beta, *o = target(tape, out, &beta);
+  double *scratch = weighing_room(tape, b.rows, tape_stride(tape, b)), beta,
+         *o = target(tape, out, &beta);
   if (tape->weights && !scratch) tape->failed = true;
   if (!tape->failed)
-    tape->flops +=
-        average_rows(tape, tape_space(tape, a), alpha, tape_data(tape, a), a.rows, a.cols,
-                     tape_data(tape, b), b.rows, group, beta, o, tape_stride(tape, out), scratch);
+    tape->flops += average_rows(tape, tape_space(tape, a), alpha, tape_data(tape, a), a.rows,
+                                tape_stride(tape, a), tape_data(tape, b), b.rows, group, beta, o,
+                                tape_stride(tape, out), scratch);
   free(scratch);
 }
 
@@ -377,10 +386,10 @@ static void spread(const Tape *tape, View a, View out, size_t row, size_t count,
   }
 }
 
-void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double *dst) {
+void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double *dst, size_t ldd) {
   View out = op->out;
   int count = op->map->count;
-  bool whole = true;
+  bool whole = out.cols == ldd || out.rows == 1;
   for (int k = 0; k < count; k++) {
     View a = op->args[k];
     whole = whole && a.rows == out.rows && a.cols == out.cols && is_dense(tape, a);
@@ -400,7 +409,7 @@ void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double
         args[k] = room + (size_t)k * length;
       }
     }
-    kernel_run(kernel, length, args, dst + r * length);
+    kernel_run(kernel, length, args, dst + r * ldd);
   }
   free(room);
 }
@@ -418,7 +427,7 @@ void tape_map(Tape *tape, View out, const TapeMap *map, const View *args) {
   op->map = map;
   for (int k = 0; k < map->count; k++) tape_data(tape, args[k]);
   double beta, *o = target(tape, out, &beta);
-  run_kernel(tape, op, map->value, o);
+  run_kernel(tape, op, map->value, o, tape_stride(tape, out));
   if (tape->record) op->args = copied(args, map->count);
 }
 
@@ -481,24 +490,24 @@ void tape_softmax(Tape *tape, View out, View in, size_t period) {
  * so. `c` is workspace [rows, count]. */
 static void project_again(Tape *tape, int space, const double *q, size_t count, double *v,
                           size_t rows, double *c, double *scratch) {
-  size_t S = tape->spaces[space].columns;
+  size_t S = tape->spaces[space].columns, ld = wide_stride(tape, space);
   if (!count || !rows) return;
-  tape->flops += average_rows(tape, space, 1, v, rows, S, q, count, 1, 0, c, count, scratch);
-  tape->flops += mat_mul(rows, S, count, -1, c, count, q, S, 1, v, S);
+  tape->flops += average_rows(tape, space, 1, v, rows, ld, q, count, 1, 0, c, count, scratch);
+  tape->flops += mat_mul(rows, S, count, -1, c, count, q, ld, 1, v, ld);
 }
 
 static double mean_square(const Tape *tape, int space, const double *v, double *scratch) {
   double square = 0;
-  average_rows(tape, space, 1, v, 1, tape->spaces[space].columns, v, 1, 1, 0, &square, 1, scratch);
+  average_rows(tape, space, 1, v, 1, wide_stride(tape, space), v, 1, 1, 0, &square, 1, scratch);
   return square;
 }
 
 /* C[i, j] = <B_i q_j> for j <= i, unrecorded. */
 static void lower_product(Tape *tape, View B, View q, View C) {
   size_t k = q.rows;
-  double *scratch = weighing_room(tape, k, q.cols), *c = tape_data(tape, C);
-  average_rows(tape, tape_space(tape, q), 1, tape_data(tape, B), k, q.cols, tape_data(tape, q), k,
-               1, 0, c, k, scratch);
+  double *scratch = weighing_room(tape, k, tape_stride(tape, q)), *c = tape_data(tape, C);
+  average_rows(tape, tape_space(tape, q), 1, tape_data(tape, B), k, tape_stride(tape, q),
+               tape_data(tape, q), k, 1, 0, c, k, scratch);
   for (size_t i = 0; i < k; i++)
     for (size_t j = i + 1; j < k; j++) c[i * k + j] = 0;
   free(scratch);
@@ -528,7 +537,7 @@ static void record_extension(Tape *tape, View q, View residual, const size_t *pi
 
 /* What is left of the rows of a block while directions are taken from it. */
 typedef struct Rest {
-  double *rows;   /* [count, S]: those that may give a direction */
+  double *rows;   /* [count]: those that may give a direction, as in a wide block */
   size_t *number; /* [count]: which rows these are */
   size_t count;
   double *scratch, *c;
@@ -537,7 +546,7 @@ typedef struct Rest {
 /* The rows of `residual` that stand out, orthogonal to the basis. */
 static bool take_rest(Tape *tape, Rest *rest, View basis, View residual, double tol,
                       const double *scale) {
-  size_t S = residual.cols, rows = residual.rows;
+  size_t S = tape_stride(tape, residual), rows = residual.rows;
   int space = tape_space(tape, residual);
   rest->rows = tape->record ? mem_room(rows * S + 1) : take_block(tape, rows * S + 1);
   if (!rest->rows) tape->failed = true;
@@ -548,7 +557,7 @@ static bool take_rest(Tape *tape, Rest *rest, View basis, View residual, double 
   for (size_t r = 0; r < rows; r++) {
     const double *row = tape_data(tape, view_rows(residual, r, 1));
     if (!(mean_square(tape, space, row, rest->scratch) > tol * tol * scale[r])) continue;
-    memcpy(rest->rows + rest->count * S, row, S * sizeof *row);
+    memcpy(rest->rows + rest->count * S, row, residual.cols * sizeof *row);
     rest->number[rest->count++] = r;
   }
   project_again(tape, space, tape_data(tape, basis), basis.rows, rest->rows, rest->count, rest->c,
@@ -560,26 +569,27 @@ static bool take_rest(Tape *tape, Rest *rest, View basis, View residual, double 
  * rows behind it. */
 static void take_direction(Tape *tape, View *basis, size_t before, size_t k, Rest *rest, size_t i) {
   int space = tape_space(tape, *basis);
-  size_t S = basis->cols, behind = rest->count - i - 1;
+  size_t S = basis->cols, ld = tape_stride(tape, *basis), behind = rest->count - i - 1;
   *basis = tape_grow(tape, *basis, 1);
   if (tape->failed) return;
-  double *fresh = tape_data(tape, *basis) + before * S, *v = fresh + k * S;
-  memcpy(v, rest->rows + i * S, S * sizeof *v);
+  double *fresh = tape_data(tape, *basis) + before * ld, *v = fresh + k * ld;
+  memcpy(v, rest->rows + i * ld, S * sizeof *v);
   project_again(tape, space, fresh, k, v, 1, rest->c, rest->scratch);
   double size = sqrt(mean_square(tape, space, v, rest->scratch));
   for (size_t s = 0; s < S; s++) v[s] /= size;
-  project_again(tape, space, v, 1, rest->rows + (i + 1) * S, behind, rest->c, rest->scratch);
+  project_again(tape, space, v, 1, rest->rows + (i + 1) * ld, behind, rest->c, rest->scratch);
 }
 
 size_t tape_extend(Tape *tape, View *basis, View residual, double tol, const double *scale,
                    View coordinates) {
-  size_t S = residual.cols, k = 0, before = basis->rows;
+  size_t S = residual.cols, ld, k = 0, before = basis->rows;
   if (tape->failed || !residual.rows) return 0;
   int space = tape_space(tape, residual);
+  ld = wide_stride(tape, space);
   Rest rest = {0};
   if (take_rest(tape, &rest, *basis, residual, tol, scale))
     for (size_t i = 0; i < rest.count && !tape->failed && before + k < S; i++) {
-      double square = mean_square(tape, space, rest.rows + i * S, rest.scratch);
+      double square = mean_square(tape, space, rest.rows + i * ld, rest.scratch);
       if (!(square > tol * tol * scale[rest.number[i]])) continue;
       take_direction(tape, basis, before, k, &rest, i);
       rest.number[k++] = rest.number[i];
@@ -592,7 +602,7 @@ size_t tape_extend(Tape *tape, View *basis, View residual, double tol, const dou
   if (tape->record)
     free(rest.rows);
   else
-    give_block(tape, rest.rows, residual.rows * S + 1);
+    give_block(tape, rest.rows, residual.rows * ld + 1);
   free(rest.number);
   free(rest.scratch);
   free(rest.c);

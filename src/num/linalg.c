@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* OpenBLAS for processors with vectors of eight has kernels of its own for inner products of up to a
- * million multiplications, which turn rows into columns on their way. */
+/* OpenBLAS for processors with vectors of eight has kernels of its own for inner products of up to
+ * a million multiplications, which turn rows into columns on their way. */
 static bool blas_pays(size_t m, size_t n, size_t k) {
   static const char *const wide[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
   const char *core = openblas_get_corename();
@@ -68,6 +68,10 @@ double mat_mul_at(size_t m, size_t n, size_t k, double alpha, const double *a, s
                   const double *b, size_t ldb, double beta, double *c, size_t ldc) {
   return product(CblasTrans, CblasNoTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
+
+enum { LINE = 8 }; /* numbers in a line of the cache */
+
+size_t mat_stride(size_t cols) { return ((cols + LINE - 1) / LINE | 1) * LINE; }
 
 double dot(size_t n, const double *x, const double *y) { return cblas_ddot((int)n, x, 1, y, 1); }
 

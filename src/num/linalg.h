@@ -18,6 +18,9 @@ double mat_mul_bt(size_t m, size_t n, size_t k, double alpha, const double *a, s
 /* C[m, n] = alpha A[k, m]^T B[k, n] + beta C */
 double mat_mul_at(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
                   const double *b, size_t ldb, double beta, double *c, size_t ldc);
+/* How far apart rows of `cols` numbers best are: the kernels read vectors that each lie in one line
+ * of the cache, and many rows at a time, which an odd number of lines spreads over its sets. */
+size_t mat_stride(size_t cols);
 double dot(size_t n, const double *x, const double *y);
 /* y += a x */
 void axpy(size_t n, double a, const double *x, double *y);

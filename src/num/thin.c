@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "num/thin.h"
 
+#if defined __x86_64__
+#include <immintrin.h>
+#endif
+
 /* Up to this many rows no copy of the other factor pays. A factor of more numbers than this does
  * not stay in the cache of one core, and is read once for every tile of rows. */
 enum { SHORT = 64, FEW = 8, CACHED = 1 << 20 };
@@ -9,9 +13,12 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 #if defined __x86_64__
 
-/* Of the longer factor at most DEPTH rows are walked through at a time: a column of tiles of them
- * stays in the first cache. */
-enum { DEPTH = 256 };
+/* Of the longer factor at most DEPTH rows are walked through at a time, or at most LENGTH numbers
+ * of a group of rows: what a column of tiles reads of it stays in the first cache. */
+enum { DEPTH = 256, LENGTH = 512 };
+
+/* From 4 - n on, a mask of the first n of four. */
+static const long long parts[8] = {-1, -1, -1, -1};
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")

@@ -372,44 +372,47 @@ Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, c
 }
 
 /* <u v>, mean over outputs for what flows backward; what does not is the same for all of them. */
-static double *between(const Program *p, int u, int v, double *const *fields, size_t n) {
+static double *between(const Program *p, int u, int v, double *const *fields, size_t n, size_t ld) {
   size_t all = sizes_of(p).all, outputs = sizes_of(p).outputs,
          U = p->variables[u].backward ? outputs : 1, V = p->variables[v].backward ? outputs : 1,
          C = U > V ? U : V, rows = all * (size_t)p->variables[u].positions,
          cols = all * (size_t)p->variables[v].positions;
   double *kernel = mem_new(rows * cols, sizeof *kernel);
   for (size_t c = 0; c < C; c++)
-    mat_mul_bt(rows, cols, n, 1 / (double)(C * n), fields[u] + c % U * n, U * n,
-               fields[v] + c % V * n, V * n, 1, kernel, cols);
+    mat_mul_bt(rows, cols, n, 1 / (double)(C * n), fields[u] + c % U * ld, U * ld,
+               fields[v] + c % V * ld, V * ld, 1, kernel, cols);
   return kernel;
 }
 
-static double *measured(const Program *p, int variable, double *const *fields, size_t n) {
-  return between(p, variable, variable, fields, n);
+static double *measured(const Program *p, int variable, double *const *fields, size_t n,
+                        size_t ld) {
+  return between(p, variable, variable, fields, n, ld);
 }
 
-static void measure_pairs(const Program *p, double *const *fields, size_t n,
+static void measure_pairs(const Program *p, double *const *fields, size_t n, size_t ld,
                           InitialKernels *kernels) {
   for (int k = 0; k < p->matrix_count; k++)
     for (int l = k + 1; l < p->matrix_count; l++) {
       const Matrix *a = &p->matrices[k], *b = &p->matrices[l];
       if (!initial_pair(p, k, l)) continue;
-      kernels->cross_x[k * p->matrix_count + l] = between(p, a->x, b->x, fields, n);
-      kernels->cross_y[k * p->matrix_count + l] = between(p, a->y, b->y, fields, n);
+      kernels->cross_x[k * p->matrix_count + l] = between(p, a->x, b->x, fields, n, ld);
+      kernels->cross_y[k * p->matrix_count + l] = between(p, a->y, b->y, fields, n, ld);
     }
 }
 
-void initial_measure(const Program *p, double *const *fields, size_t n, InitialKernels *kernels) {
+void initial_measure(const Program *p, double *const *fields, size_t n, size_t ld,
+                     InitialKernels *kernels) {
   *kernels = initial_tables(p);
   for (int k = 0; k < p->matrix_count; k++) {
     const Matrix *m = &p->matrices[k];
     if (m->x < 0) continue;
-    kernels->x[k] = is_wide(p, m->from) ? measured(p, m->x, fields, n) : thin_kernel(p, m, true);
-    kernels->y[k] = is_wide(p, m->to) ? measured(p, m->y, fields, n) : thin_kernel(p, m, false);
+    kernels->x[k] =
+        is_wide(p, m->from) ? measured(p, m->x, fields, n, ld) : thin_kernel(p, m, true);
+    kernels->y[k] = is_wide(p, m->to) ? measured(p, m->y, fields, n, ld) : thin_kernel(p, m, false);
     if (m->features != m->x && is_level(p, k))
-      kernels->features[k] = measured(p, m->features, fields, n);
+      kernels->features[k] = measured(p, m->features, fields, n, ld);
   }
-  measure_pairs(p, fields, n, kernels);
+  measure_pairs(p, fields, n, ld, kernels);
 }
 
 /* K += share G Phi, summed over pairs of the A and B positions of two uses, [R A, R B]. */

@@ -24,8 +24,9 @@ InitialKernels initial_tables(const Program *program);
 /* Status STATUS_SCRIPT when a map mixes Gaussian fields in a way that is no function of one of
  * them, STATUS_NUMERICS when an average is not known; *why then names the variable. */
 Status initial_kernels(const Program *program, int threads, InitialKernels *kernels, char **why);
-/* The same kernels as averages over the n entries of all fields at t = 0. */
-void initial_measure(const Program *program, double *const *fields, size_t n,
+/* The same kernels as averages over the n entries of all fields at t = 0, whose rows are ld apart.
+ */
+void initial_measure(const Program *program, double *const *fields, size_t n, size_t ld,
                      InitialKernels *kernels);
 /* Whether k and l > k are two uses of one matrix. */
 bool initial_pair(const Program *program, int k, int l);

@@ -17,9 +17,9 @@ typedef struct Sampled {
 
 /* ---- sets of kernels ---- */
 
-static void look(void *sink, int number, double *const *fields, size_t n) {
+static void look(void *sink, int number, double *const *fields, size_t n, size_t ld) {
   Sampled *s = sink;
-  initial_measure(s->program, fields, n, &s->replicate[number]);
+  initial_measure(s->program, fields, n, ld, &s->replicate[number]);
 }
 
 static Status sample(Program *program, const SolveOptions *options, Sampled *s, char **why) {

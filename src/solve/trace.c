@@ -352,10 +352,13 @@ Status trace_finish(Trace *r) {
 static void show_fields(const Snapshot *snapshot, const Machine *m, int number) {
   const Program *p = m->p;
   double **fields = mem_new((size_t)p->variable_count, sizeof *fields);
+  size_t ld = 0;
   for (int v = 0; v < p->variable_count; v++)
-    if (m->value[v].slab >= 0 && tape_space(m->tape, m->value[v]) >= 0)
+    if (m->value[v].slab >= 0 && tape_space(m->tape, m->value[v]) >= 0) {
       fields[v] = tape_data(m->tape, m->value[v]);
-  snapshot->look(snapshot->sink, number, fields, tape_columns(m->tape, 0));
+      if (tape_space(m->tape, m->value[v]) == 0) ld = tape_stride(m->tape, m->value[v]);
+    }
+  snapshot->look(snapshot->sink, number, fields, tape_columns(m->tape, 0), ld);
   free(fields);
 }
 
@@ -368,6 +371,7 @@ void snapshot_take(const Snapshot *snapshot, const Machine *m, int number) {
   View x = m->value[snapshot->variable];
   double *samples = snapshot->samples + (size_t)number * x.cols * x.rows;
   const double *field = tape_data(m->tape, x);
+  size_t stride = tape_stride(m->tape, x);
   for (size_t r = 0; r < x.rows; r++)
-    for (size_t i = 0; i < x.cols; i++) samples[i * x.rows + r] = field[r * x.cols + i];
+    for (size_t i = 0; i < x.cols; i++) samples[i * x.rows + r] = field[r * stride + i];
 }

@@ -40,7 +40,8 @@ typedef struct Trace {
 typedef struct Snapshot {
   int variable, step;
   double *samples;
-  void (*look)(void *sink, int number, double *const *fields, size_t n); /* by several threads */
+  /* of n entries, with rows ld apart; called by several threads */
+  void (*look)(void *sink, int number, double *const *fields, size_t n, size_t ld);
   void *sink;
 } Snapshot;
 

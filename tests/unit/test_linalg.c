@@ -85,7 +85,7 @@ static void check_thin(int lanes, size_t m, size_t n, size_t k) {
 
 /* Every tile and every remainder, with the widest vectors that there are here and with narrower. */
 static void test_thin(void) {
-  static const size_t depths[] = {1, 3, 8, 21, 300};
+  static const size_t depths[] = {1, 3, 8, 21, 300, 1030};
   for (int lanes = thin_lanes(4, 4, 4); lanes >= 4; lanes /= 2)
     for (size_t m = 1; m <= 17; m++)
       for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)

@@ -77,7 +77,9 @@ static void initial(const Machine *m, int matrix, double *weights) {
     return;
   }
   View table = boundary_table(m, matrix);
-  memcpy(weights, tape_data(m->tape, table), table.rows * table.cols * sizeof *weights);
+  for (size_t r = 0; r < table.rows; r++)
+    memcpy(weights + r * table.cols, tape_data(m->tape, view_rows(table, r, 1)),
+           table.cols * sizeof *weights);
 }
 
 /* Under backprop the weights themselves; else the fixed matrices F that the program adds. */

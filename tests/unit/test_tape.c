@@ -30,7 +30,8 @@ static Maps make_maps(ExprPool *pool) {
 
 static View noise(Tape *tape, int space, unsigned stream, size_t rows) {
   View view = tape_wide(tape, space, rows, true);
-  random_normals(7, stream, 0, rows * S, tape_data(tape, view));
+  for (size_t r = 0; r < rows; r++)
+    random_normals(7, stream, r * S, S, tape_data(tape, view_rows(view, r, 1)));
   return view;
 }
 
@@ -197,7 +198,8 @@ static void fresh_blocks_are_zero(bool record) {
   CHECK(tape_extend(tape, &q, x, 1e-3, squares, L) == ROWS);
   View blank = tape_wide(tape, 0, ROWS, false);
   tape_copy(tape, sum, 1, blank);
-  for (size_t i = 0; i < S * ROWS; i++) most = fmax(most, fabs(tape_data(tape, sum)[i]));
+  for (size_t i = 0; i < S * ROWS; i++)
+    most = fmax(most, fabs(tape_data(tape, view_rows(sum, i / S, 1))[i % S]));
   CHECK(most <= 0);
   tape_free(tape);
 }
