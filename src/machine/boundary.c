@@ -22,7 +22,8 @@ typedef struct Boundary {
   View root;            /* F [vectors, rank], constant */
   View noise;           /* n [rank, S] */
   View gram;            /* [vectors, P A C]: inner products with the trained vectors, one for each
-                           output */
+                           output; or none, where there are fewer directions than vectors */
+  View trained;         /* [P A C, rank]: then, rows of F for the trained vectors */
   Entries *e;           /* learned ones, or NULL */
   double *ones;         /* the vectors that a bias meets */
   View start;           /* their table at the start */
@@ -51,6 +52,23 @@ static View root_table(Machine *m, const Matrix *matrix) {
   View view = tape_keep(m->tape, tape_constant(m->tape, vectors, vectors, root));
   free(root);
   return view_cols(view, 0, rank < 0 ? 0 : (size_t)rank);
+}
+
+/* Rows of F for the trained vectors, one for each output. */
+static View trained_table(Machine *m, const Boundary *b) {
+  size_t rank = b->root.cols, batch = training_rows(m->p, b->matrix), C = sizes_of(m->p).outputs;
+  double *rows = mem_new(batch * rank + 1, sizeof *rows);
+  for (size_t i = 0; i < batch; i++)
+    memcpy(rows + i * rank, tape_data(m->tape, view_rows(b->root, i / C, 1)), rank * sizeof *rows);
+  View view = tape_keep(m->tape, tape_constant(m->tape, batch, rank, rows));
+  free(rows);
+  return view;
+}
+
+/* Whether two products by F cost less than one by F F^T. */
+static bool is_short(const Program *p, const Matrix *matrix, size_t rank) {
+  size_t vectors = thin_vectors(p, matrix), batch = training_rows(p, matrix);
+  return rank * (vectors + batch) < vectors * batch;
 }
 
 static void end(void *state) {
@@ -86,9 +104,15 @@ static void *begin(Machine *m, int k) {
                   .average = NO_VIEW,
                   .root = root_table(m, matrix),
                   .gram = NO_VIEW,
+                  .trained = NO_VIEW,
                   .share = 1};
   bool entrywise = is_entrywise(p) && matrix->rate != 0;
-  if (input && matrix->rate != 0 && !entrywise) b->gram = gram_table(m, matrix);
+  if (input && matrix->rate != 0 && !entrywise && m->status == STATUS_OK && !tape_failed(m->tape)) {
+    if (is_short(p, matrix, b->root.cols))
+      b->trained = trained_table(m, b);
+    else
+      b->gram = gram_table(m, matrix);
+  }
   b->table = tape_keep(m->tape, tape_wide(m->tape, population, thin_vectors(p, matrix), false));
   b->noise = tape_keep(m->tape, machine_noise(m, space, b->root.cols));
   if (m->status == STATUS_OK && !m->exhausted)
@@ -119,11 +143,25 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
   }
 }
 
+/* table += rate F (force F_trained)^T y */
+static void take_up_by_root(Machine *m, const Boundary *b, double rate, View force, View table) {
+  Tape *tape = m->tape;
+  View y = view_rows(m->value[b->matrix->learns], 0, force.rows),
+       weighted = tape_same(tape, view_rows(b->trained, 0, force.rows)),
+       along = tape_wide(tape, m->population[b->space], b->trained.cols, false);
+  tape_map(tape, weighted, m->plan.code->times,
+           (View[]){view_rows(b->trained, 0, force.rows), force});
+  tape_product(tape, along, 1, weighted, y, TRANSPOSE_A);
+  tape_product(tape, table, rate, b->root, along, AS_IS);
+}
+
 /* table += rate O: images of inputs take up Gram-weighted y, readouts the features. */
 static void take_up(Machine *m, const Boundary *b, double rate, View force, View table) {
   Tape *tape = m->tape;
   size_t C = b->table.rows, batch = force.rows;
-  if (b->input) {
+  if (b->trained.slab >= 0) {
+    take_up_by_root(m, b, rate, force, table);
+  } else if (b->input) {
     View row = tape_table(tape, 1, batch, false),
          mixing = tape_table(tape, b->gram.rows, batch, false);
     tape_reshape(tape, row, force);

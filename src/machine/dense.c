@@ -229,11 +229,13 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   const Program *p = m->p;
   int root = d->matrix->weights;
   (void)uses;
-  if (d->learned + batch_of(p, root) > d->history) fold(m, d);
   age(d, move);
   for (int use = root, k = 0; use < p->matrix_count; use++)
     if (p->matrices[use].weights == root && p->matrices[use].x >= 0)
       take_up(m, d, &p->matrices[use], move, force[k++]);
+  /* what cannot stay for another step is folded before it is met */
+  bool last = machine_move(m) + 1 == machine_moves(p);
+  if (!last && d->learned + batch_of(p, root) > d->history) fold(m, d);
   if (move->noise > 0) shake(m, d, root, move->noise);
   if (d->average && move->average < 1) {
     fold(m, d);
