@@ -12,7 +12,7 @@ Array *array_new(int rank, const size_t *shape) {
     if (shape[i] && size > SIZE_MAX / 16 / shape[i]) return NULL;
     size *= shape[i];
   }
-  double *data = mem_block(size);
+  double *data = mem_try(size, sizeof *data); /* zeros that are never touched take no memory */
   if (!data) return NULL;
   Array *array = mem_new(1, sizeof *array);
   array->references = 1;

@@ -15,6 +15,8 @@ void vec_sin(size_t n, const double *x, double *out);
 void vec_cos(size_t n, const double *x, double *out);
 void vec_tan(size_t n, const double *x, double *out);
 void vec_atan(size_t n, const double *x, double *out);
+void vec_acos(size_t n, const double *x, double *out);
+void vec_asin(size_t n, const double *x, double *out);
 void vec_sinh(size_t n, const double *x, double *out);
 void vec_cosh(size_t n, const double *x, double *out);
 void vec_tanh(size_t n, const double *x, double *out);

@@ -4,6 +4,7 @@
 #include "scalar/exponentials.h"
 #include "scalar/kernel.h"
 #include "scalar/landmarks.h"
+#include "num/vecmath.h"
 #include "solve/panels.h"
 
 #include <float.h>
@@ -27,7 +28,8 @@ enum {
   MOST_EDGES = 4096,
   LINE_PANELS = 20000,
   PAIR_PANELS = 3000000,
-  FEW = 8 /* rows that are not worth the start of threads */
+  FEW = 8, /* rows that are not worth the start of threads */
+  RUN = 64 /* pairs whose arcs are taken at once */
 };
 
 struct Average {
@@ -105,16 +107,29 @@ static double clamp(double c) { return c > 1 ? 1 : c < -1 ? -1 : c; }
 /* sqrt(uu vv), exactly uu where both are equal: a correlation of 1 - 1e-16 has an angle of 1e-8. */
 static double norm_of(double uu, double vv) { return uu == vv ? uu : sqrt(uu) * sqrt(vv); }
 
-static double closed_form(const Average *a, double uu, double vv, double uv) {
-  double k2 = a->slope * a->slope, norm = norm_of(uu, vv),
-         theta = norm > 0 ? acos(clamp(uv / norm)) : M_PI / 2;
+/* Of what the arc is taken that a closed form has: the correlation, or that of two saturated ones.
+ */
+static double arc_argument(const Average *a, double uu, double vv, double uv) {
+  double k2 = a->slope * a->slope, norm = norm_of(uu, vv);
+  if (a->form == FORM_ERF) return clamp(2 * k2 * uv / sqrt((1 + 2 * k2 * uu) * (1 + 2 * k2 * vv)));
+  return norm > 0 ? clamp(uv / norm) : 0;
+}
+
+static void arcs(const Average *a, size_t n, const double *x, double *arc) {
+  if (a->form == FORM_ERF)
+    vec_asin(n, x, arc);
+  else if (a->form == FORM_STEP || a->form == FORM_RELU)
+    vec_acos(n, x, arc);
+}
+
+static double closed_form(const Average *a, double uu, double vv, double uv, double x, double arc) {
+  double k2 = a->slope * a->slope, norm = norm_of(uu, vv);
   switch (a->form) {
   case FORM_CONST: return 1;
   case FORM_LINEAR: return uv;
-  case FORM_STEP: return norm > 0 ? (M_PI - theta) / (2 * M_PI) : 0;
-  case FORM_RELU: return k2 * norm * (sin(theta) + (M_PI - theta) * cos(theta)) / (2 * M_PI);
-  case FORM_ERF:
-    return M_2_PI * asin(clamp(2 * k2 * uv / sqrt((1 + 2 * k2 * uu) * (1 + 2 * k2 * vv))));
+  case FORM_STEP: return norm > 0 ? (M_PI - arc) / (2 * M_PI) : 0;
+  case FORM_RELU: return k2 * norm * (sqrt((1 - x) * (1 + x)) + (M_PI - arc) * x) / (2 * M_PI);
+  case FORM_ERF: return M_2_PI * arc;
   case FORM_GENERAL: break;
   }
   return NAN;
@@ -486,31 +501,63 @@ static const char *integrate(const Average *a, size_t n, const double *cov, int 
   return fault;
 }
 
-/* A closed form of one pair and what rounding does to it; false where there is none. */
-static bool closed_pair(const Average *a, double uu, double vv, double uv, double *value,
-                        double *rounding) {
-  *rounding = 0;
-  if (a->form == FORM_GENERAL) return exponentials_pair(&a->sum, uu, vv, uv, value, rounding);
-  *value = a->factor * a->factor * closed_form(a, uu, vv, uv);
-  return true;
+/* Entries first .. first + m - 1 of row i; what each may have lost goes to `lost`. */
+static bool closed_run(const Average *a, size_t n, const double *cov, size_t i, size_t first,
+                       size_t m, double *out, double *lost) {
+  double uu = fmax(cov[i * n + i], 0), x[RUN], arc[RUN];
+  bool fine = true;
+  for (size_t k = 0; k < m; k++) {
+    size_t j = first + k;
+    x[k] =
+        a->form == FORM_GENERAL ? 0 : arc_argument(a, uu, fmax(cov[j * n + j], 0), cov[i * n + j]);
+  }
+  arcs(a, m, x, arc);
+  for (size_t k = 0; k < m && fine; k++) {
+    size_t j = first + k;
+    double vv = fmax(cov[j * n + j], 0), uv = j == i ? uu : cov[i * n + j];
+    lost[k] = 0;
+    if (a->form == FORM_GENERAL)
+      fine = exponentials_pair(&a->sum, uu, vv, uv, &out[i * n + j], &lost[k]);
+    else
+      out[i * n + j] = a->factor * a->factor * closed_form(a, uu, vv, uv, x[k], arc[k]);
+  }
+  return fine;
+}
+
+/* Row i up to the diagonal, where the roots of the diagonal are known. */
+static bool closed_row(const Average *a, size_t n, const double *cov, size_t i, const double *root,
+                       double *out) {
+  double lost[RUN];
+  bool fine = true;
+  for (size_t first = 0; first < i && fine; first += RUN) {
+    size_t m = i - first < RUN ? i - first : RUN;
+    fine = closed_run(a, n, cov, i, first, m, out, lost);
+    for (size_t k = 0; k < m && fine; k++)
+      fine = lost[k] <= AVERAGE_ACCURACY * root[i] * root[first + k];
+  }
+  return fine;
+}
+
+/* out[j, i] = out[i, j] for j < i, in squares that stay in the cache. */
+static void mirror(size_t n, double *out) {
+  for (size_t top = 0; top < n; top += RUN)
+    for (size_t left = 0; left <= top; left += RUN)
+      for (size_t i = top; i < n && i < top + RUN; i++)
+        for (size_t j = left; j < i && j < left + RUN; j++) out[j * n + i] = out[i * n + j];
 }
 
 /* Whether the closed form serves for all pairs. */
 static bool closed(const Average *a, size_t n, const double *cov, int threads, double *out) {
   bool fine = true;
-  double rounding;
+  double *root = mem_new(n, sizeof *root), lost;
   for (size_t i = 0; fine && i < n; i++) {
-    double uu = fmax(cov[i * n + i], 0), *own = &out[i * n + i];
-    fine = closed_pair(a, uu, uu, uu, own, &rounding) && rounding <= AVERAGE_ACCURACY * *own;
+    fine = closed_run(a, n, cov, i, i, 1, out, &lost) && lost <= AVERAGE_ACCURACY * out[i * n + i];
+    root[i] = sqrt(out[i * n + i]);
   }
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads) reduction(&& : fine) if (n > FEW)
-  for (size_t i = 0; i < n; i++)
-    for (size_t j = 0; fine && j < i; j++) {
-      double uu = fmax(cov[i * n + i], 0), vv = fmax(cov[j * n + j], 0), lost;
-      fine = closed_pair(a, uu, vv, cov[i * n + j], &out[i * n + j], &lost) &&
-             lost <= AVERAGE_ACCURACY * sqrt(out[i * n + i]) * sqrt(out[j * n + j]);
-      out[j * n + i] = out[i * n + j];
-    }
+  for (size_t i = 0; i < n; i++) fine = fine && closed_row(a, n, cov, i, root, out);
+  mirror(n, out);
+  free(root);
   return fine;
 }
 

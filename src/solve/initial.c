@@ -33,7 +33,8 @@ typedef struct Form {
 /* A Gaussian field that a matrix makes, or rows of one. */
 typedef struct Field {
   double *covariance;
-  int root; /* the field itself, or that whose rows it is: such fields are not independent */
+  bool lent; /* it is a kernel, too */
+  int root;  /* the field itself, or that whose rows it is: such fields are not independent */
 } Field;
 
 /* <f(u) f(v)> over all pairs of rows of a Gaussian variable: layers that add to one stream share
@@ -43,6 +44,7 @@ typedef struct Known {
   int base;
   size_t rows;
   double *covariance;
+  bool lent; /* it is a kernel, too */
 } Known;
 
 typedef struct Initial {
@@ -74,7 +76,7 @@ static double *square(size_t n) { return mem_new(n * n, sizeof(double)); }
 
 static int add_field(Initial *s, double *covariance, int root) {
   s->fields = mem_grow(s->fields, (size_t)(s->field_count + 1) * sizeof *s->fields);
-  s->fields[s->field_count] = (Field){covariance, root < 0 ? s->field_count : root};
+  s->fields[s->field_count] = (Field){covariance, false, root < 0 ? s->field_count : root};
   return s->field_count++;
 }
 
@@ -118,40 +120,59 @@ static void function_covariance(Initial *s, const Expr *f, size_t R, const doubl
   }
 }
 
+/* Whether a Gaussian variable is one field as it is. */
+static bool is_field(const Form *form) { return form->count == 1 && form->terms[0].weight == 1; }
+
 /* The covariance of f(base); base -1 stands for a constant. */
-static const double *known_covariance(Initial *s, const Expr *f, int base, int variable) {
+static Known *known_covariance(Initial *s, const Expr *f, int base, int variable) {
   for (int i = 0; i < s->known_count; i++)
     if (s->known[i].f == f && s->known[i].base == base && s->known[i].rows == rows(s, variable))
-      return s->known[i].covariance;
+      return &s->known[i];
   size_t n = rows(s, base >= 0 ? base : variable);
-  double *out = square(n), *inner = square(n);
-  if (base >= 0) gaussian_covariance(s, &s->forms[base], n, inner);
-  function_covariance(s, f, n, inner, out, variable);
-  free(inner);
+  const Form *form = base >= 0 ? &s->forms[base] : NULL;
+  bool whole = form && is_field(form);
+  double *out = square(n), *sum = whole ? NULL : square(n);
+  if (form && !whole) gaussian_covariance(s, form, n, sum);
+  function_covariance(s, f, n, whole ? s->fields[form->terms[0].field].covariance : sum, out,
+                      variable);
+  free(sum);
   s->known = mem_grow(s->known, (size_t)(s->known_count + 1) * sizeof *s->known);
-  s->known[s->known_count++] = (Known){f, base, n, out};
-  return out;
+  s->known[s->known_count++] = (Known){f, base, n, out, false};
+  return &s->known[s->known_count - 1];
 }
 
-static double *covariance(Initial *s, int variable) {
+/* The covariance of a function of a Gaussian variable; as a `kernel`, which outlives what is known,
+ * without a copy if it is the first. */
+static double *covariance_of_function(Initial *s, int variable, bool kernel) {
   const Form *form = &s->forms[variable];
+  size_t width = rows(s, variable);
+  Known *known = known_covariance(s, form->expr, form->base, variable);
+  if (kernel && !known->lent) {
+    known->lent = true;
+    return known->covariance;
+  }
+  return memcpy(square(width), known->covariance, width * width * sizeof(double));
+}
+
+static double *covariance(Initial *s, int variable, bool kernel) {
+  const Form *form = &s->forms[variable];
+  if (form->nature == FUNCTION) return covariance_of_function(s, variable, kernel);
   size_t width = rows(s, variable), n = width * width;
   double *out = form->nature == COMBINED ? NULL : square(width);
   switch (form->nature) {
   case GAUSSIAN: gaussian_covariance(s, form, width, out); break;
-  case FUNCTION:
-    memcpy(out, known_covariance(s, form->expr, form->base, variable), n * sizeof *out);
-    break;
+  case FUNCTION: break;
   case BACKWARD:
     for (int k = 0; k < form->count; k++) {
       const Term *term = &form->terms[k];
-      const double *factor = known_covariance(s, term->coefficient, term->base, variable),
+      const double *factor =
+                       known_covariance(s, term->coefficient, term->base, variable)->covariance,
                    *field = s->fields[term->field].covariance;
       for (size_t i = 0; i < n; i++) out[i] += factor[i] * field[i];
     }
     break;
   case COMBINED: {
-    double *inner = covariance(s, form->base);
+    double *inner = covariance(s, form->base, false);
     out = combined(s, form->map, inner);
     free(inner);
   }
@@ -283,14 +304,15 @@ static void run_apply(Initial *s, const Op *op, bool forward) {
   const Matrix *m = &s->p->matrices[op->matrix];
   double **kernel = forward ? &s->kernels->x[op->matrix] : &s->kernels->y[op->matrix];
   bool thin = !is_wide(s->p, forward ? m->from : m->to);
-  *kernel = thin ? thin_kernel(s->p, m, forward) : covariance(s, op->src[0]);
+  *kernel = thin ? thin_kernel(s->p, m, forward) : covariance(s, op->src[0], true);
   double variance = m->sigma * m->sigma * (forward ? 1 : backward_share(s->p, m));
   size_t n = rows(s, op->src[0]);
-  double *field = square(n);
-  for (size_t k = 0; k < n * n; k++) field[k] = variance * (*kernel)[k];
+  double *field = variance == 1 ? *kernel : square(n);
+  for (size_t k = 0; k < n * n && variance != 1; k++) field[k] = variance * (*kernel)[k];
   Form *out = &s->forms[op->dst];
   *out = (Form){.nature = forward ? GAUSSIAN : BACKWARD, .base = -1};
   Term term = {add_field(s, field, -1), 1, expr_const(s->p->pool, 1), -1};
+  s->fields[term.field].lent = variance == 1;
   add_term(s, out, term, op->dst);
 }
 
@@ -319,9 +341,9 @@ static void finish_kernels(Initial *s) {
   for (int k = 0; k < s->p->matrix_count && s->status == STATUS_OK; k++) {
     const Matrix *m = &s->p->matrices[k];
     if (m->x < 0) continue;
-    if (!s->kernels->y[k]) s->kernels->y[k] = covariance(s, m->y);
+    if (!s->kernels->y[k]) s->kernels->y[k] = covariance(s, m->y, true);
     if (m->features != m->x && is_level(s->p, k))
-      s->kernels->features[k] = covariance(s, m->features);
+      s->kernels->features[k] = covariance(s, m->features, true);
   }
 }
 
@@ -361,9 +383,11 @@ Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, c
     default: break; /* what is known, and what stands behind the passes */
     }
   finish_kernels(&s);
-  for (int i = 0; i < s.field_count; i++) free(s.fields[i].covariance);
+  for (int i = 0; i < s.field_count; i++)
+    if (!s.fields[i].lent) free(s.fields[i].covariance);
   for (int v = 0; v < p->variable_count; v++) free(s.forms[v].terms);
-  for (int i = 0; i < s.known_count; i++) free(s.known[i].covariance);
+  for (int i = 0; i < s.known_count; i++)
+    if (!s.known[i].lent) free(s.known[i].covariance);
   free(s.fields);
   free(s.forms);
   free(s.known);

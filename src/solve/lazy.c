@@ -426,7 +426,7 @@ bool lazy_fill(Result *result, Sizes z, FieldId id, int layer, const double *ker
 }
 
 /* The alignment of a kernel with the targets, the same at all times. */
-static bool add_alignment(Lazy *s, Result *result, int layer, const double *phi) {
+static bool fill_alignment(Lazy *s, Result *result, int layer, const double *phi) {
   const ProgramObservable *o = program_observable(s->complete, FIELD_ALIGNMENT, layer);
   if (!o) return true;
   int given = program_observable(s->complete, FIELD_PHI, layer)->variable;
@@ -437,21 +437,34 @@ static bool add_alignment(Lazy *s, Result *result, int layer, const double *phi)
   bool fine = !machine_failed(&function);
   machine_free(&function);
   for (size_t t = 1; t < s->sizes.steps; t++) curve[t] = curve[0];
-  fine = fine && put_new(result, FIELD_ALIGNMENT, layer, s->sizes, curve);
+  fine = fine && put(result, FIELD_ALIGNMENT, layer, s->sizes, curve);
   free(curve);
   return fine;
 }
 
-static bool add_layers(Lazy *s, Result *result) {
+static bool fill_alignments(Lazy *s, Result *result) {
   bool fine = true;
   for (int l = 1; fine && l <= s->program->layers; l++) {
     double *phi = lazy_kernel(s->program, &s->kernels, FIELD_PHI, l);
-    fine = add_alignment(s, result, l, phi);
+    fine = fill_alignment(s, result, l, phi);
     free(phi);
+  }
+  return fine;
+}
+
+/* Whether a field may wait until somebody asks for it. */
+static bool is_late(const Lazy *s, FieldSet unread, FieldId id) {
+  return !s->borrowed && unread & field_bit(id);
+}
+
+static bool add_layers(Lazy *s, Result *result, FieldSet unread) {
+  for (int l = 1; l <= s->program->layers; l++) {
+    if (program_observable(s->complete, FIELD_ALIGNMENT, l))
+      field_promise(result, FIELD_ALIGNMENT, l);
     field_promise(result, FIELD_PHI, l);
     field_promise(result, FIELD_G, l);
   }
-  return fine;
+  return is_late(s, unread, FIELD_ALIGNMENT) || fill_alignments(s, result);
 }
 
 static bool add_limit(Lazy *s, Result *result) {
@@ -480,20 +493,27 @@ static bool add_outputs(const Lazy *s, Result *result, Outcome mean, Outcome err
   return fine;
 }
 
-static bool add_curves(Lazy *s, Result *result) {
+/* The tangent kernel, the same at all times. */
+static bool fill_tangent(const Lazy *s, Result *result) {
   Sizes z = s->sizes;
   size_t P = z.points;
+  if (!put(result, FIELD_NTK, 0, z, NULL)) return false;
+  double *ntk = result_find(result, field_row(FIELD_NTK)->name, 0)->value->data;
+  for (size_t i = 0; i < z.steps * P; i++)
+    memcpy(ntk + i * P, s->K + i % P * z.all, P * sizeof *ntk);
+  return true;
+}
+
+static bool add_curves(Lazy *s, Result *result, FieldSet unread) {
+  Sizes z = s->sizes;
   if (!s->error) s->error = mem_new(outcome_size(z), sizeof *s->error);
   Outcome mean = outcome_of(z, s->mean), error = outcome_of(z, s->error);
   bool fine = add_outputs(s, result, mean, error);
   for (int k = 0; k < CURVES && fine; k++)
     if (curve_of(s, k)) fine = field_add(result, curve_ids[k], 0, z, mean.curve[k], error.curve[k]);
   fine = fine && field_add(result, FIELD_DELTA, 0, z, mean.delta, error.delta);
-  fine = fine && put_new(result, FIELD_NTK, 0, z, NULL);
-  double *ntk = fine ? result_find(result, field_row(FIELD_NTK)->name, 0)->value->data : NULL;
-  for (size_t i = 0; fine && i < z.steps * P; i++)
-    memcpy(ntk + i * P, s->K + i % P * z.all, P * sizeof *ntk);
-  return fine;
+  field_promise(result, FIELD_NTK, 0);
+  return fine && (is_late(s, unread, FIELD_NTK) || fill_tangent(s, result));
 }
 
 /* ---- running ---- */
@@ -606,8 +626,20 @@ static bool fill_layer(const Lazy *s, Result *result, FieldId id, int layer) {
   return fine;
 }
 
+/* Whether a field was left out, and is asked for by this name, or by none. */
+static bool asked(const Result *result, FieldId id, const char *name) {
+  const char *own = field_row(id)->name;
+  return (!name || strcmp(name, own) == 0) && result_lacks(result, own);
+}
+
+static bool fill_late(Lazy *s, Result *result, const char *name) {
+  bool fine = !asked(result, FIELD_NTK, name) || fill_tangent(s, result);
+  return fine && (!asked(result, FIELD_ALIGNMENT, name) || fill_alignments(s, result));
+}
+
+/* The kernels of two times come together. */
 static Status complete(Result *result, const char *name, char **why) {
-  (void)name; /* they come together */
+  bool pairs = asked(result, FIELD_PHI, name) || asked(result, FIELD_G, name);
   Origin *origin = result->origin;
   Lazy s;
   Status status = start(&s, origin->program, NULL, origin->options.threads, why);
@@ -618,12 +650,13 @@ static Status complete(Result *result, const char *name, char **why) {
     status = mixed_complete(result, why);
   }
   double n = (double)(s.sizes.steps * s.sizes.all), bytes = 16 * n * n * origin->program->layers;
-  if (status == STATUS_OK && bytes > mem_available()) status = run_refuse(why, bytes);
-  for (int l = 1; status == STATUS_OK && !mixed && l <= origin->program->layers; l++)
+  if (status == STATUS_OK && !mixed && !fill_late(&s, result, name)) status = run_refuse(why, 0);
+  if (status == STATUS_OK && pairs && bytes > mem_available()) status = run_refuse(why, bytes);
+  for (int l = 1; status == STATUS_OK && pairs && !mixed && l <= origin->program->layers; l++)
     if (!fill_layer(&s, result, FIELD_PHI, l) || !fill_layer(&s, result, FIELD_G, l))
       status = run_refuse(why, bytes);
   clean(&s);
-  if (status == STATUS_OK) result->complete = NULL;
+  if (status == STATUS_OK && !result_lacks(result, NULL)) result->complete = NULL;
   return status;
 }
 
@@ -650,8 +683,8 @@ Status lazy_solve(Program *program, const SolveOptions *options, const InitialKe
     solve_lazy_origin(r, program, options);
     if (s.error) result_note(r, "samples", "%d", 2 * pairs_of(options));
     if (s.error) result_note(r, "seed", "%llu", (unsigned long long)options->seed);
-    bool fine = observe_start(r, program, s.sizes) && add_curves(&s, r) && add_layers(&s, r) &&
-                add_limit(&s, r);
+    bool fine = observe_start(r, program, s.sizes) && add_curves(&s, r, options->unread) &&
+                add_layers(&s, r, options->unread) && add_limit(&s, r);
     result_note(r, "closure", "ntk");
     result_note(r, "seconds", "%.6g", run_clock() - began);
     if (fine)
