@@ -378,6 +378,9 @@ const char *equations_refuse(const Program *p) {
   if (program_draws(p)) return "the equations are written for layers without random numbers";
   if (update_scales(&p->update))
     return "the equations are written for gradients as they are: without clipping, not normalized";
+  if (p->update.inert)
+    return "the equations are written for noise in the weights, not in their velocity; ir prints "
+           "the program";
   if (p->update.average > 0)
     return "the equations are written for the weights, not for their averages; ir prints the "
            "program";

@@ -786,6 +786,7 @@ static const char *name_of(OptimizerKind kind) {
   case OPT_FLOW: return "flow";
   case OPT_MOMENTUM: return "momentum";
   case OPT_NESTEROV: return "nesterov";
+  case OPT_UNDERDAMPED: return "underdamped";
   case OPT_SGD: return "sgd";
   case OPT_ONLINE: return "online";
   case OPT_ADAM: return "adam";

@@ -208,6 +208,10 @@ typedef struct Polar {
  *            + sqrt(2 eta_t T) Xi(t)       entries as of an initial matrix of sigma 1, fresh each
  * step
  *
+ * Underdamped, the decay and the noise enter V, and W <- W + eta_t gamma V:
+ *
+ *     V <- beta V + O(t) - (lambda / gamma) W + sqrt(2 (1 - beta) T / eta_t) / gamma Xi(t)
+ *
  * In the units of the network it is theta <- (1 - eta_t lambda) theta - eta_t gamma^2 N v.
  *
  * An entrywise optimizer has psi(O_ij, and what it was before) in the place of V, where O has
@@ -237,6 +241,7 @@ typedef struct Update {
   bool normalized;
   double decay;       /* lambda */
   double temperature; /* T */
+  bool inert;         /* underdamped */
   double average; /* what averages of the weights keep of themselves in a step; 0: there are none */
   bool flow;
   Psi psi; /* of an entrywise optimizer, without momentum, temperature, or flow */
@@ -308,12 +313,12 @@ typedef enum Closure {
 
 /* A step of one matrix as what an interpreter does with the tables that hold W and V:
  *
- *     V <- beta V + O,   W <- keep W + push V + pull O + noise Xi        (the new V)
+ *     V <- beta V + O - drag W + kick Xi,   W <- keep W + push V + pull O + noise Xi    (the new V)
  *
  * Where update_remembers is false beta = push = 0, and no V is needed. An entrywise optimizer has
  * psi(factor O) in the place of O, and pull is that of psi. */
 typedef struct Move {
-  double beta, keep, push, pull, noise, factor;
+  double beta, keep, push, pull, noise, factor, drag, kick;
   double average; /* what the average of W then keeps of itself; 1 between steps, and where there is
                      none */
   bool nesterov;  /* with polar: it takes O + beta V */
@@ -324,6 +329,8 @@ typedef struct Move {
 /* The moves that make up a step: one, or those of gradient flow in so many parts. */
 int stages_of(const Program *program, int parts);
 bool update_remembers(const Update *update);
+/* Whether there is a V in a move, be it that W does not feel it now: a learning rate may be 0. */
+bool move_remembers(const Move *move);
 /* Whether the gradients of a step are scaled by their norm. */
 bool update_scales(const Update *update);
 /* Whether weights learn along gradients and all at one rate: the tangent kernel knows their norm.

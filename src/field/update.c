@@ -20,6 +20,7 @@ static Psi psi_of(const Problem *problem) {
   case OPT_FLOW:
   case OPT_MOMENTUM:
   case OPT_NESTEROV:
+  case OPT_UNDERDAMPED:
   case OPT_SGD:
   case OPT_ONLINE:
   case OPT_MUON:
@@ -40,6 +41,7 @@ Update update_of(const Problem *problem) {
                    .decay = problem->decay,
                    .temperature = problem->temperature,
                    .average = problem->ema,
+                   .inert = problem->optimizer == OPT_UNDERDAMPED,
                    .flow = flow,
                    .psi = psi_of(problem),
                    .polar = {problem->optimizer == OPT_MUON, problem->exact, problem->polar_eps},
@@ -53,7 +55,11 @@ int stages_of(const Program *program, int parts) {
   return program->update.flow ? STAGES * parts : 1;
 }
 
-bool update_remembers(const Update *update) { return update->momentum > 0 || update->flow; }
+bool update_remembers(const Update *update) {
+  return update->momentum > 0 || update->flow || update->inert;
+}
+
+bool move_remembers(const Move *move) { return move->push != 0 || move->beta != 0; }
 
 bool update_scales(const Update *update) { return update->normalized || update->clip > 0; }
 
@@ -120,6 +126,18 @@ static Move flow_move(double part, double decay, double temperature, int k, doub
                 .push = keep * B[k] * part * gamma};
 }
 
+/* The noise of a step, sqrt(2 (1 - beta) eta T) as it moves weights, and their decay enter V, which
+ * moves them at the same step. */
+static Move inert_move(const Update *update, double rate, double decay, double gamma) {
+  double speed = rate * gamma, beta = update->momentum,
+         noise = sqrt(2 * (1 - beta) * rate * update->temperature);
+  return (Move){.beta = beta,
+                .keep = 1,
+                .push = speed,
+                .drag = speed > 0 ? decay / speed : 0,
+                .kick = speed > 0 ? noise / speed : 0};
+}
+
 static Move move_itself(const Program *program, const Matrix *matrix, Instant at, double gamma) {
   const Update *update = &program->update;
   bool other = update->polar.on && !is_wide_matrix(program, matrix);
@@ -130,6 +148,7 @@ static Move move_itself(const Program *program, const Matrix *matrix, Instant at
     return flow_move(rate / at.parts, decay / at.parts, update->temperature, at.stage % STAGES,
                      gamma);
   if (is_entrywise(program)) return entrywise_move(program, matrix, rate, decay, at.t, gamma);
+  if (update->inert) return inert_move(update, rate, decay, gamma);
   bool plain = beta == 0;
   return (Move){.noise = sqrt(2 * rate * update->temperature),
                 .beta = beta,

@@ -222,22 +222,26 @@ static void learn_entries(Machine *m, Boundary *b, const Move *move, View force)
     for (size_t c = 0; c < next.rows; c++) axpy(S, 1, b->e->w + c * S, table + c * ld);
 }
 
+/* table += noise times what a matrix of independent entries makes of the vectors. */
+static void shake(Machine *m, const Boundary *b, double noise, View table) {
+  View n = machine_noise(m, b->space, b->root.cols);
+  if (!m->exhausted) tape_product(m->tape, table, noise, b->root, n, AS_IS);
+}
+
 static void learn_itself(Machine *m, Boundary *b, const Move *move, const View *force) {
   if (b->e) {
     learn_entries(m, b, move, *force);
     return;
   }
-  if (move->push != 0) {
+  if (move_remembers(move)) {
     if (b->velocity.slab < 0) b->velocity = tape_keep(m->tape, tape_same(m->tape, b->table));
-    b->velocity = machine_move_on(m, b->velocity, move->beta, NO_VIEW, 0);
+    b->velocity = machine_move_on(m, b->velocity, move->beta, b->table, -move->drag);
+    if (move->kick > 0) shake(m, b, move->kick, b->velocity);
     take_up(m, b, 1, *force, b->velocity);
   }
   b->table = machine_move_on(m, b->table, move->keep, b->velocity, move->push);
   if (move->pull != 0) take_up(m, b, move->pull, *force, b->table);
-  if (move->noise > 0) {
-    View n = machine_noise(m, b->space, b->root.cols);
-    if (!m->exhausted) tape_product(m->tape, b->table, move->noise, b->root, n, AS_IS);
-  }
+  if (move->noise > 0) shake(m, b, move->noise, b->table);
 }
 
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {

@@ -58,7 +58,7 @@ static bool averages(const Program *p, int matrix) {
 static bool folds_velocity(const Program *p, int matrix, size_t N) {
   size_t whole = batch_of(p, matrix) * machine_moves(p);
   return update_remembers(&p->update) && p->matrices[matrix].rate != 0 &&
-         (averages(p, matrix) || history_length(p, matrix, N) < whole);
+         (averages(p, matrix) || p->update.inert || history_length(p, matrix, N) < whole);
 }
 
 static void end(void *state) {
@@ -214,14 +214,22 @@ static void settle(Dense *d) {
 }
 
 /* What a step adds at a temperature: the entries of one more matrix. */
-static void shake(Machine *m, Dense *d, int k, double noise) {
-  settle(d);
+static void shake(Machine *m, const Dense *d, int k, double noise, double *into) {
   uint64_t stream = random_stream(RANDOM_LANGEVIN, m->plan.noise.number, (uint64_t)k, 0);
   for (size_t i = 0; i < d->to; i++) {
     random_normals(m->plan.noise.seed, stream, (machine_move(m) * d->to + i) * d->from, d->from,
                    d->scaled);
-    axpy(d->from, noise / sqrt((double)d->from), d->scaled, d->w + i * d->ldfrom);
+    axpy(d->from, noise / sqrt((double)d->from), d->scaled, into + i * d->ldfrom);
   }
+}
+
+/* One step on where decay and noise enter the velocity, but for what the step learns. */
+static void swing(Machine *m, Dense *d, int k, const Move *move) {
+  size_t n = d->to * d->ldfrom;
+  fold(m, d);
+  for (size_t i = 0; i < n; i++) d->v[i] = move->beta * d->v[i] - move->drag * d->w[i];
+  if (move->kick > 0) shake(m, d, k, move->kick, d->v);
+  axpy(n, move->push, d->v, d->w);
 }
 
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
@@ -229,14 +237,20 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   const Program *p = m->p;
   int root = d->matrix->weights;
   (void)uses;
-  age(d, move);
+  if (p->update.inert)
+    swing(m, d, root, move);
+  else
+    age(d, move);
   for (int use = root, k = 0; use < p->matrix_count; use++)
     if (p->matrices[use].weights == root && p->matrices[use].x >= 0)
       take_up(m, d, &p->matrices[use], move, force[k++]);
   /* what cannot stay for another step is folded before it is met */
   bool last = machine_move(m) + 1 == machine_moves(p);
   if (!last && d->learned + batch_of(p, root) > d->history) fold(m, d);
-  if (move->noise > 0) shake(m, d, root, move->noise);
+  if (move->noise > 0) {
+    settle(d);
+    shake(m, d, root, move->noise, d->w);
+  }
   if (d->average && move->average < 1) {
     fold(m, d);
     settle(d);

@@ -211,7 +211,7 @@ static void take_up(Machine *m, const Side *side, double rate, const Gradient *g
 static void learn_side(Machine *m, Side *side, const Move *move, double cross,
                        const Gradient *gradient, int uses, bool back) {
   if (!side->q.rows) return;
-  if (move->push != 0) {
+  if (move_remembers(move)) {
     if (side->velocity.slab < 0)
       side->velocity = tape_keep(m->tape, tape_same(m->tape, side->image));
     side->velocity = machine_move_on(m, side->velocity, move->beta, NO_VIEW, 0);

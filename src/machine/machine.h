@@ -25,8 +25,8 @@ typedef struct MatrixKind {
   void *(*begin)(Machine *m, int matrix);
   /* out += W x, or W^T x when `back`. Every use of the matrix says which it is. */
   void (*apply)(Machine *m, void *state, int use, bool back, View x, View out);
-  /* One step: V <- beta V + O, W <- keep W + push V + pull O + noise Xi, with O the sum over uses k
-   * of force_k y x^T. */
+  /* One step: V <- beta V + O - drag W + kick Xi, W <- keep W + push V + pull O + noise Xi, with O
+   * the sum over uses k of force_k y x^T. */
   void (*learn)(Machine *m, void *state, const Move *move, const View *force, int uses);
   /* The rows that noise on a population is made orthogonal to, at most MOST_BLOCKS; their number.
    */

@@ -17,6 +17,7 @@
  * kept, what is known of its image remains: <rest xi> q_y / rho for the rest of x; the error is
  * then of second order in its size. */
 #include "base/memory.h"
+#include "machine/kin.h"
 #include "machine/machine.h"
 #include "machine/polar.h"
 #include "num/linalg.h"
@@ -28,7 +29,9 @@
 /* One side: directions met there, their images on the other side, and the noise in these. */
 typedef struct Side {
   View q, image, noise;
-  int *known; /* [image.rows]: directions that the other side had before */
+  View kin[KIN]; /* images by the velocity and the average, where they are random in a way of their
+                    own */
+  int *known;    /* [image.rows]: directions that the other side had before */
 } Side;
 
 typedef struct Sequential {
@@ -37,7 +40,9 @@ typedef struct Sequential {
   double spread; /* standard deviation of the entries of the random part, as decay and noise leave
                     it   but for `share` */
   double share;  /* what decay has left of it since */
-  double mean_share;           /* of the average over the steps */
+  double mean_share; /* of the average over the steps */
+  bool kin;          /* there are kin, and no shares; L of these */
+  double root[KIN][KIN];
   bool transposed;             /* it acts backward somewhere */
   bool responds_x, responds_y; /* what it meets on that side depends on its own noise */
   Side x, y;
@@ -68,7 +73,10 @@ static Side new_side(Machine *m, int from, int to) {
   Tape *tape = m->tape;
   return (Side){tape_keep(tape, tape_wide(tape, from, 0, false)),
                 tape_keep(tape, tape_wide(tape, to, 0, false)),
-                tape_keep(tape, tape_wide(tape, to, 0, true)), NULL};
+                tape_keep(tape, tape_wide(tape, to, 0, true)),
+                {NO_VIEW, tape_keep(tape, tape_wide(tape, to, 0, false)),
+                 tape_keep(tape, tape_wide(tape, to, 0, false))},
+                NULL};
 }
 
 static void *begin(Machine *m, int k) {
@@ -82,6 +90,8 @@ static void *begin(Machine *m, int k) {
                     .spread = matrix->sigma,
                     .share = 1,
                     .mean_share = 1,
+                    .kin = kin_there(p, matrix),
+                    .root = {{matrix->sigma}, {0}, {matrix->sigma}},
                     .transposed = acts_backward(p, k),
                     .responds_x = responds(m, k, false),
                     .responds_y = responds(m, k, true),
@@ -147,6 +157,38 @@ View machine_meet(Machine *m, View *q, View x, View *rest) {
   return view_cols(L, 0, rank + fresh);
 }
 
+/* Of one of the kin on a side. */
+static View *relative(Side *side, int which) {
+  return which == KIN_WEIGHTS ? &side->image : &side->kin[which];
+}
+
+/* The same of directions that have noise already, where the matrix has kin. */
+static void make_kin(Machine *m, const Sequential *s, Side *own, const Side *other, bool back,
+                     size_t before, size_t fresh) {
+  Tape *tape = m->tape;
+  size_t far = other->image.rows;
+  int space = back ? s->matrix->from : s->matrix->to;
+  double unit = back ? sqrt(s->rho) : 1, cross = back ? s->rho : 1 / s->rho;
+  View z[KIN] = {view_rows(own->noise, before, fresh)}, q = view_rows(other->q, 0, far);
+  for (int k = 1; k < KIN; k++) {
+    z[k] = tape_wide(tape, m->population[space], 0, true);
+    machine_draw(m, space, &z[k], fresh);
+  }
+  for (int k = 0; k < KIN && !tape_failed(tape) && !m->exhausted; k++) {
+    View *all = relative(own, k), noise = tape_same(tape, z[0]);
+    if (k != KIN_WEIGHTS) *all = tape_grow(tape, *all, fresh);
+    View image = view_rows(*all, before, fresh);
+    for (int j = 0; j <= k; j++)
+      if (s->root[k][j] != 0) tape_copy(tape, noise, unit * s->root[k][j], z[j]);
+    tape_copy(tape, image, 1, noise);
+    if (!far || !(back ? s->responds_y : s->responds_x)) continue;
+    View overlap = tape_table(tape, fresh, far, false), met = *relative((Side *)other, k);
+    tape_average(tape, overlap, cross, view_rows(own->q, before, fresh), met, 1);
+    tape_average(tape, overlap, -1, noise, q, 1);
+    tape_product(tape, image, 1, overlap, q, AS_IS);
+  }
+}
+
 /* The images of the directions of `own` that have none yet; see the head. */
 static void make_images(Machine *m, const Sequential *s, Side *own, const Side *other, bool back) {
   Tape *tape = m->tape;
@@ -159,6 +201,10 @@ static void make_images(Machine *m, const Sequential *s, Side *own, const Side *
   if (tape_failed(tape) || m->exhausted) return;
   own->known = mem_grow(own->known, own->image.rows * sizeof *own->known);
   for (size_t i = before; i < own->image.rows; i++) own->known[i] = (int)far;
+  if (s->kin) {
+    make_kin(m, s, own, other, back, before, fresh);
+    return;
+  }
   View image = view_rows(own->image, before, fresh), noise = view_rows(own->noise, before, fresh);
   tape_copy(tape, image, spread, noise);
   if (!far || !(back ? s->responds_y : s->responds_x)) return;
@@ -177,15 +223,16 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
   double cross = back ? s->rho : 1 / s->rho, share = mean ? s->mean_share : s->share;
   View rest, L = machine_meet(m, &own->q, x, &rest), M = mean ? s->mean_learned : s->learned;
   make_images(m, s, own, other, back);
+  View image = own->image, far = other->image;
+  if (mean && s->kin) image = own->kin[KIN_AVERAGE], far = other->kin[KIN_AVERAGE];
   *(back ? &s->y_now[use] : &s->x_now[use]) = L;
   *(back ? &s->y_noise[use] : &s->x_noise[use]) = other->noise;
   if (tape_failed(tape) || m->exhausted) return;
-  tape_product(tape, out, share, L, own->image, AS_IS);
+  tape_product(tape, out, share, L, image, AS_IS);
   if (!other->q.rows) return;
   View mixed = tape_table(tape, x.rows, other->q.rows, false);
-  if (rest.slab >= 0 && other->image.rows && (back ? s->responds_y : s->responds_x))
-    tape_average(tape, view_cols(mixed, 0, other->image.rows), share * cross, rest, other->image,
-                 1);
+  if (rest.slab >= 0 && far.rows && (back ? s->responds_y : s->responds_x))
+    tape_average(tape, view_cols(mixed, 0, far.rows), share * cross, rest, far, 1);
   if (M.slab >= 0)
     tape_product(tape, view_cols(mixed, 0, back ? M.rows : M.cols), back ? s->rho : 1,
                  view_cols(L, 0, back ? M.cols : M.rows), M, back ? TRANSPOSE_B : AS_IS);
@@ -233,18 +280,22 @@ static View renewed(Machine *m, View old, double keep, View xi, double fresh) {
   return next;
 }
 
-/* The random part takes up noise Xi, whose products with all directions are drawn, those of one
- * side given those of the other. What was known of it is known of the sum, and the rest is a
- * Gaussian matrix as before. */
-static void shake(Machine *m, Sequential *s, double noise) {
+/* Noise Xi as a matrix meets it: what it makes of all directions, with the noise in that. */
+typedef struct Shaking {
+  View n, k; /* fresh noise on both sides */
+  View xi;   /* Xi^T q_y, where Xi q_x = n */
+} Shaking;
+
+/* The products of Xi with all directions, those of one side given those of the other; false where
+ * there is no memory or no more noise. */
+static bool shaking(Machine *m, const Sequential *s, Shaking *all) {
   Tape *tape = m->tape;
   const Matrix *matrix = s->matrix;
-  double old = s->share * s->spread, next = hypot(old, noise);
   View n = tape_wide(tape, m->population[matrix->to], 0, true),
        k = tape_wide(tape, m->population[matrix->from], 0, true);
   machine_draw(m, matrix->to, &n, s->x.image.rows);
   machine_draw(m, matrix->from, &k, s->y.image.rows);
-  if (tape_failed(tape) || m->exhausted) return;
+  if (tape_failed(tape) || m->exhausted) return false;
   View xi = tape_same(tape, k);
   tape_copy(tape, xi, sqrt(s->rho), k);
   if (n.rows && k.rows) {
@@ -253,12 +304,43 @@ static void shake(Machine *m, Sequential *s, double noise) {
     tape_average(tape, overlap, -sqrt(s->rho), k, q, 1);
     tape_product(tape, xi, 1, overlap, q, AS_IS);
   }
-  s->x.image = renewed(m, s->x.image, s->share, n, noise);
-  s->y.image = renewed(m, s->y.image, s->share, xi, noise);
-  s->x.noise = renewed(m, s->x.noise, old / next, n, noise / next);
-  s->y.noise = renewed(m, s->y.noise, old / next, k, noise / next);
+  *all = (Shaking){n, k, xi};
+  return true;
+}
+
+/* The random part takes up noise Xi. What was known of it is known of the sum, and the rest is a
+ * Gaussian matrix as before. */
+static void shake(Machine *m, Sequential *s, double noise) {
+  double old = s->share * s->spread, next = hypot(old, noise);
+  Shaking new;
+  if (!shaking(m, s, &new)) return;
+  s->x.image = renewed(m, s->x.image, s->share, new.n, noise);
+  s->y.image = renewed(m, s->y.image, s->share, new.xi, noise);
+  s->x.noise = renewed(m, s->x.noise, old / next, new.n, noise / next);
+  s->y.noise = renewed(m, s->y.noise, old / next, new.k, noise / next);
   s->spread = next;
   s->share = 1;
+}
+
+static void move_side(Machine *m, Side *side, const KinStep *step, View xi) {
+  View now[KIN + 1] = {side->image, side->kin[KIN_VELOCITY], side->kin[KIN_AVERAGE], xi};
+  for (int i = 0; i < KIN; i++) {
+    View next = tape_keep(m->tape, tape_same(m->tape, now[i]));
+    for (int k = 0; k <= KIN; k++)
+      if (step->of[i][k] != 0) tape_copy(m->tape, next, step->of[i][k], now[k]);
+    *relative(side, i) = next;
+  }
+  for (int i = 0; i < KIN; i++) tape_drop(m->tape, now[i]);
+}
+
+/* The random parts of a matrix with kin, one step on. */
+static void move_kin(Machine *m, Sequential *s, const Move *move) {
+  KinStep step = kin_step(move);
+  Shaking new;
+  if (!shaking(m, s, &new)) return;
+  move_side(m, &s->x, &step, new.n);
+  move_side(m, &s->y, &step, new.xi);
+  kin_advance(&step, s->root);
 }
 
 /* The first gradient is remembered: whether there is one at infinite width. */
@@ -308,13 +390,14 @@ static void average(Machine *m, Sequential *s, double keep) {
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
   Sequential *s = state;
   (void)uses;
-  bool learns = move->push != 0 || move->pull != 0;
+  bool learns = move_remembers(move) || move->pull != 0;
   if (learns) meet_learned(m, s);
   if (tape_failed(m->tape) || m->exhausted) return;
   size_t rows = s->x.q.rows, cols = s->y.q.rows;
   if (rows && cols && (learns || s->learned.slab >= 0)) {
-    if (move->push != 0) {
-      s->velocity = machine_table_on(m, rows, cols, s->velocity, move->beta, NO_VIEW, 0);
+    if (move_remembers(move)) {
+      s->velocity =
+          machine_table_on(m, rows, cols, s->velocity, move->beta, s->learned, -move->drag);
       take_up(m, s, 1, force, s->velocity);
     }
     if (move->polar.on && m->t == 0 && !tape_failed(m->tape)) remember_start(m, s, force);
@@ -322,8 +405,11 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
     s->learned = machine_table_on(m, rows, cols, s->learned, move->keep, taken, move->push);
     if (move->pull != 0) take_up(m, s, move->pull, force, s->learned);
   }
-  s->share *= move->keep;
-  if (move->noise > 0) shake(m, s, move->noise);
+  if (s->kin)
+    move_kin(m, s, move);
+  else
+    s->share *= move->keep;
+  if (!s->kin && move->noise > 0) shake(m, s, move->noise);
   if (move->average < 1) average(m, s, move->average);
 }
 
@@ -344,7 +430,8 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
   const Matrix *m = &p->matrices[matrix];
   double rows = (double)most_rows(p), met_rows = m->y < 0 ? rows : (double)rows_of(p, m->y),
          rank = fmin(steps * met_rows, S);
-  double bases = 2 * 3 * rank * S, tables = 3 * rank * rank + 4 * rows * rank;
+  double bases = (kin_there(p, m) ? 2 * 5 : 2 * 3) * rank * S,
+         tables = 3 * rank * rank + 4 * rows * rank;
   double met = 4 * rows * S;
   return 8 * (2 * bases + (record ? steps : 1) * (tables + met));
 }

@@ -117,6 +117,7 @@ Value *builtin_gd(Call *call) { return optimizer(call, OPT_GD); }
 Value *builtin_flow(Call *call) { return optimizer(call, OPT_FLOW); }
 Value *builtin_momentum(Call *call) { return optimizer(call, OPT_MOMENTUM); }
 Value *builtin_nesterov(Call *call) { return optimizer(call, OPT_NESTEROV); }
+Value *builtin_underdamped(Call *call) { return optimizer(call, OPT_UNDERDAMPED); }
 Value *builtin_adam(Call *call) { return optimizer(call, OPT_ADAM); }
 Value *builtin_adamw(Call *call) { return optimizer(call, OPT_ADAMW); }
 Value *builtin_lion(Call *call) { return optimizer(call, OPT_LION); }

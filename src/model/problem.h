@@ -89,6 +89,7 @@ typedef enum OptimizerKind {
   OPT_FLOW,
   OPT_MOMENTUM,
   OPT_NESTEROV,
+  OPT_UNDERDAMPED,
   OPT_SGD,
   OPT_ONLINE,
   OPT_ADAM,

@@ -754,8 +754,6 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
   if (update->average > 0 && (solve_is_lazy(program, options) || options->closure != CLOSURE_FULL))
     return "only the full theory has averages of weights; in the lazy limit, where f is linear in "
            "them, f_ema is the same average of f";
-  if (update->average > 0 && update->temperature > 0)
-    return "averages of weights that are noisy themselves are there for networks alone";
   if (update_scales(update) && options->closure == CLOSURE_PERTURBATIVE)
     return "the expansion in gamma is written for gradients as they are, not for clipped or "
            "normalized ones";

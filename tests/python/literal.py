@@ -240,6 +240,16 @@ def adam(eta, beta1=0.9, beta2=0.999, eps=1e-8, corrected=True, **more):
     return moved(psi, eta, **more)
 
 
+def underdamped(eta, beta, temperature, decay):
+    noise = np.random.default_rng(5)
+
+    def rule(w, O, t, gamma):
+        force = eta * gamma * O / math.sqrt(w.fan) - eta * decay * w.value
+        w.value += kept(w, "u", beta, 1, force + math.sqrt(2 * (1 - beta) * eta * temperature)
+                        * noise.standard_normal(w.value.shape))
+    return rule
+
+
 def lion(eta, beta1=0.9, beta2=0.99, **more):
     def psi(w, O, t):
         mixed = beta1 * w.memory.get("m", 0) + (1 - beta1) * O
@@ -314,7 +324,8 @@ LINES = np.array([[[1, 0.3], [-1, 0.2], [0.3, 0.9]], [[0.5, 1], [1, -0.7], [0.1,
 CASES = {
     "gd": ("gd(0.4)", gd(0.4)),
     "nesterov": ("nesterov(0.15, 0.6)", momentum(0.15, 0.6, ahead=True)),
-    "decay": ("momentum(0.2, 0.5)", momentum(0.2, 0.5, decay=0.3)),
+    "decay": ("momentum(0.2, 0.5)", momentum(0.2, 0.5, decay=0.3), "; weight_decay = 0.3"),
+    "hot": ("underdamped(0.2, 0.5)", underdamped(0.2, 0.5, 0.4, 0.3), "; weight_decay = 0.3; temperature = 0.4"),
     "adam": ("adam(0.06, 0.8, 0.95, 0.02)", adam(0.06, 0.8, 0.95, 0.02)),
     "rmsprop": ("rmsprop(0.02, 0.9, 0.05)", adam(0.02, 0, 0.9, 0.05, corrected=False)),
     "lion": ("lion(0.03, 0.7, 0.9)", lion(0.03, 0.7, 0.9)),
@@ -327,8 +338,9 @@ def problem(body):
     return (FLAT if body is dense else LINES), [1, -0.8, 0.3]
 
 
-def script(body, optimizer, more=""):
+def script(body, name):
     inputs, targets = problem(body)
+    optimizer, more = CASES[name][0], "".join(CASES[name][2:])
     return ATTEND + f"""dataset points {{ inputs = {inputs.tolist()}; targets = {targets} }}
 model net {{ layers = input -> {LAYERS[body]} -> readout; gamma = {GAMMA}; width = 8 }}
 training fit {{ dataset = points; optimizer = {optimizer}; steps = {STEPS}; ema = {EMA}{more} }}
@@ -368,10 +380,9 @@ class Law(unittest.TestCase):
     """Networks of dmf have the law of these, as narrow as they are: means and variances of outputs and loss."""
 
     def agree(self, body, name, count=1500):
-        text, rule = CASES[name]
+        rule = CASES[name][1]
         session = dmf.Session(threads=2)
-        session.run(script(body, text, "; weight_decay = 0.3" if name == "decay" else "") +
-                    f"nets = simulate(net, fit, ensemble = {count})")
+        session.run(script(body, name) + f"nets = simulate(net, fit, ensemble = {count})")
         f, loss, means = literally(body, rule, 8, count, [len(name), len(LAYERS[body])])
         nets = session["nets"]
         mean, error = mean_and_error(f[:, 1:, :, 0])
@@ -390,11 +401,11 @@ class Law(unittest.TestCase):
             self.agree(dense, name)
 
     def test_convolution(self):
-        for name in ("nesterov", "adam", "muon"):
+        for name in ("nesterov", "hot", "adam", "muon"):
             self.agree(convolution, name)
 
     def test_recurrent(self):
-        for name in ("decay", "adam", "lion", "muon"):
+        for name in ("decay", "hot", "adam", "lion", "muon"):
             self.agree(recurrent, name)
 
     def test_attention(self):
@@ -408,9 +419,9 @@ class Limit(unittest.TestCase):
     WIDTHS, COUNTS = (16, 32, 64), (1000, 500, 250)
 
     def agree(self, body, name):
-        text, rule = CASES[name]
+        rule = CASES[name][1]
         session = dmf.Session(threads=2)
-        session.run(script(body, text) + "theory = dmft(net, fit, error = 0.003)")
+        session.run(script(body, name) + "theory = dmft(net, fit, error = 0.003)")
         means, errors = [], []
         for width, count in zip(self.WIDTHS, self.COUNTS):
             parts = [literally(body, rule, width, 250, [len(name), width, k])[0][:, 1:, :, 0] for k in range(count // 250)]

@@ -309,6 +309,7 @@ static const Row rows[] = {
     {"rms_norm", ASK("dense(linear) -> %s"), {{"eps", "3"}}, "sqrt(m1 + 3)"},
     {"flow", OPTIMIZER, {{"eta", "0.25"}, {"dt", "0.5"}}, "η = 0.25"},
     {"momentum", OPTIMIZER, {{"eta", "0.25"}, {"beta", "0.5"}, MINIBATCHES}, "η = 0.25"},
+    {"underdamped", OPTIMIZER, {{"eta", "0.25"}, {"beta", "0.5"}, MINIBATCHES}, "η = 0.25"},
     {"nesterov", OPTIMIZER, {{"eta", "0.25"}, {"beta", "0.5"}, MINIBATCHES}, "η = 0.25"},
     {"normalized", ENTRYWISE, {{"eta", "0.25"}, {"beta", "0.5"}, MINIBATCHES}, "η = 0.25"},
     {"adam",
