@@ -142,6 +142,8 @@ expect 0 none shell '"$1" --color auto syntax.dmf 2>&1 | grep -q $(printf "\\033
 expect 0 '' "$DMF" check problem.dmf
 expect 1 'error' "$DMF" check syntax.dmf
 expect 0 '' "$DMF" check assert.dmf
+mkdir -p broken/std && echo 'x = 1 +* 2' >broken/std/prelude.dmf
+expect 1 "prelude.dmf:1:8: error: expected a value, found '*'" env DMF_PATH=broken "$DMF" two.dmf
 expect 0 'tanh' "$DMF" ir problem.dmf
 expect 0 'Tangent kernel' "$DMF" equations problem.dmf
 expect 0 'γ = 3' "$DMF" equations problem.dmf --set net.gamma=3

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Holds what no compiler holds: a room includes only itself and the rooms below it, the command sees
 # dmf.h alone, every header compiles by itself, no file names a path of somebody's machine, scripts
-# are in the standard layout, what comments and documents refer to is there, and the manual pages are
-# clean and name every option.
+# are in the standard layout, no function is longer than 40 lines, what comments and documents refer
+# to is there, and the manual pages are clean and name every option.
 set -u
 srcdir=${srcdir:-$(cd "$(dirname "$0")/.." && pwd)}
 cd "$srcdir" || exit 1
@@ -52,6 +52,11 @@ if [ -n "${COMPILE:-}" ]; then
       "$($COMPILE -Werror -fsyntax-only -x c -include "$header" /dev/null 2>&1)"
   done
 fi
+# A function begins at the last line that stands at the margin before its brace does.
+long=$(awk '/^[A-Za-z].*[(]/ { start = FNR; name = $0 }
+            /^}/ { if (start && FNR - start >= 40) print FILENAME ":" start ": " name; start = 0 }' \
+  $(find src -name '*.[ch]'))
+verdict "functions of more than 40 lines" "$long"
 options=''
 for name in $(sed -n "s/^OPTION([^,]*, [^,]*, \"\([^\"]*\)\".*/\1/p" src/cli/options.def); do
   grep -q -e "Fl -$name\b" man/dmf.1 || options+=" $name"

@@ -91,36 +91,41 @@ static void print_map(FILE *out, const Op *op, const char *const *names) {
   free(text);
 }
 
+/* A product with a table on its left; either may be transposed. */
+static void print_mix(FILE *out, const Op *op, const char *const *names) {
+  bool each = op->kind == OP_BLEND && op->blocks > 1;
+  fprintf(out, "%s%s %s%s%s\n", names[0], op->transpose_a ? "ᵀ" : "", names[1],
+          op->transpose_b ? "ᵀ" : "", each ? " of each point" : "");
+}
+
+static void print_stack(FILE *out, const Op *op, const char *const *names) {
+  for (int i = 0; i < op->src_count; i++) fprintf(out, i ? ", %s" : "[%s", names[i]);
+  fprintf(out, "]\n");
+}
+
 static void print_op(FILE *out, const Program *p, const Op *op) {
   const char *names[OP_MAX_ARGS];
   for (int i = 0; i < op->src_count; i++) names[i] = p->variables[op->src[i]].name;
-  fprintf(out,
-          "  %-4s = ", op->dst < 0 ? p->matrices[op->matrix].name : p->variables[op->dst].name);
+  const char *matrix = p->matrices ? p->matrices[op->matrix].name : "";
+  fprintf(out, "  %-4s = ", op->dst < 0 ? matrix : p->variables[op->dst].name);
   if (op->kind == OP_GRAM || op->kind == OP_BLEND) print_factor(out, op);
   switch (op->kind) {
   case OP_INPUT: fprintf(out, "%s\n", p->spaces[p->variables[op->dst].space].name); break;
   case OP_SEED: fprintf(out, "1\n"); break;
   case OP_APPLY:
-    fprintf(out, is_readout(p, op->matrix) ? "%s·%s / (γ N)\n" : "%s %s\n",
-            p->matrices[op->matrix].name, names[0]);
+    fprintf(out, is_readout(p, op->matrix) ? "%s·%s / (γ N)\n" : "%s %s\n", matrix, names[0]);
     break;
   case OP_WEIGH: fprintf(out, "Δ %s\n", names[0]); break;
   case OP_ROWS: fprintf(out, "%s %s\n", names[0], p->row_maps[op->rows].about); break;
-  case OP_APPLY_T: fprintf(out, "%sᵀ %s\n", p->matrices[op->matrix].name, names[0]); break;
+  case OP_APPLY_T: fprintf(out, "%sᵀ %s\n", matrix, names[0]); break;
   case OP_CONST: print_constant(out, &p->constants[op->constant]); break;
   case OP_MOMENT: fprintf(out, "<%s %sᵀ>\n", names[0], names[1]); break;
   case OP_AVERAGE: print_average(out, op, names); break;
   case OP_GRAM: fprintf(out, "<%s %sᵀ> of each point\n", names[0], names[1]); break;
-  case OP_BLEND:
-    fprintf(out, "%s%s %s%s\n", names[0], op->transpose_a ? "ᵀ" : "", names[1],
-            op->blocks > 1 ? " of each point" : "");
-    break;
   case OP_SOFTMAX: fprintf(out, "softmax %s%s\n", names[0], op->causal ? ", causal" : ""); break;
   case OP_SUMS: fprintf(out, "Σ_q %s\n", names[0]); break;
-  case OP_MIX:
-    fprintf(out, "%s%s %s%s\n", names[0], op->transpose_a ? "ᵀ" : "", names[1],
-            op->transpose_b ? "ᵀ" : "");
-    break;
+  case OP_BLEND:
+  case OP_MIX: print_mix(out, op, names); break;
   case OP_BLOCK: print_block(out, p, op, names[0]); break;
   case OP_LSE: fprintf(out, "log Σ exp %s\n", names[0]); break;
   case OP_START: fprintf(out, "%s at t = 0\n", names[0]); break;
@@ -129,16 +134,11 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   case OP_FILL: fprintf(out, "%g\n", op->factor); break;
   case OP_CLOCK: fprintf(out, "t\n"); break;
   case OP_SHIFT: fprintf(out, "%s shifted by %d\n", names[0], op->first[0]); break;
-  case OP_STACK:
-    for (int i = 0; i < op->src_count; i++) fprintf(out, i ? ", %s" : "[%s", names[i]);
-    fprintf(out, "]\n");
-    break;
+  case OP_STACK: print_stack(out, op, names); break;
   case OP_RESHAPE: fprintf(out, "%s\n", names[0]); break;
-  case OP_OUTER:
-    fprintf(out, "%s + %s %sᵀ / N\n", p->matrices[op->matrix].name, names[0], names[1]);
-    break;
-  case OP_DECAY: fprintf(out, "%g %s\n", op->factor, p->matrices[op->matrix].name); break;
-  case OP_LEARN: fprintf(out, "%s\n", p->matrices[op->matrix].name); break;
+  case OP_OUTER: fprintf(out, "%s + %s %sᵀ / N\n", matrix, names[0], names[1]); break;
+  case OP_DECAY: fprintf(out, "%g %s\n", op->factor, matrix); break;
+  case OP_LEARN: fprintf(out, "%s\n", matrix); break;
   case OP_MAP: print_map(out, op, names); break;
   }
 }

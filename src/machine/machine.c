@@ -325,17 +325,19 @@ static View block_of(const Op *op, View in, const Variable *dst) {
   return dst->space == NO_SPACE ? view_cols(rows, (size_t)op->first[1], (size_t)dst->cols) : rows;
 }
 
+static void run_map(Machine *m, int i, const Op *op, View out) {
+  View args[OP_MAX_ARGS];
+  for (int k = 0; k < op->src_count; k++) args[k] = m->value[op->src[k]];
+  tape_map(m->tape, out, m->plan.code->maps[i], args);
+}
+
 static void compute(Machine *m, int i, const Op *op, View out) {
   const View *a = &m->value[op->src[0]], *b = &m->value[op->src[1]];
-  View args[OP_MAX_ARGS];
   Transpose which = (op->transpose_a ? TRANSPOSE_A : AS_IS) | (op->transpose_b ? TRANSPOSE_B : 0);
   switch (op->kind) {
   case OP_APPLY:
   case OP_APPLY_T: run_apply(m, op, out); break;
-  case OP_MAP:
-    for (int k = 0; k < op->src_count; k++) args[k] = m->value[op->src[k]];
-    tape_map(m->tape, out, m->plan.code->maps[i], args);
-    break;
+  case OP_MAP: run_map(m, i, op, out); break;
   case OP_ROWS: run_rows(m, op, out); break;
   case OP_CONST: run_constant(m, op, out); break;
   case OP_MOMENT: tape_average(m->tape, out, 1, *a, *b, (size_t)op->group); break;

@@ -105,6 +105,23 @@ static void take_activation(Digest *digest, const Value *value) {
   if (value->activation.bound) take_values(digest, value->activation.bound, node->count);
 }
 
+static void take_link(Digest *digest, const Value *value) {
+  take_value(digest, value->link.maker);
+  take_values(digest, value->link.args, value->link.count);
+  mix(digest, (uint64_t)value->link.endless);
+}
+
+static void take_matrix(Digest *digest, const Value *value) {
+  mix(digest, 2 * (uint64_t)value->matrix.index + value->matrix.transposed);
+  digest_number(digest, value->matrix.factor);
+}
+
+static void take_optimizer(Digest *digest, const Value *value) {
+  const Value *builtin = value->optimizer.builtin;
+  take_value(digest, builtin);
+  take_values(digest, value->optimizer.args, builtin->builtin.signature->count);
+}
+
 static void take_contents(Digest *digest, const Value *value) {
   switch (value->kind) {
   case VALUE_NUMBER: digest_number(digest, value->number); break;
@@ -118,19 +135,9 @@ static void take_contents(Digest *digest, const Value *value) {
   case VALUE_ACTIVATION: take_activation(digest, value); break;
   case VALUE_LOSS: take_expr(digest, value->loss.expr); break;
   case VALUE_CHAIN: take_values(digest, value->chain.links, value->chain.count); break;
-  case VALUE_LINK:
-    take_value(digest, value->link.maker);
-    take_values(digest, value->link.args, value->link.count);
-    mix(digest, (uint64_t)value->link.endless);
-    break;
-  case VALUE_MATRIX:
-    mix(digest, 2 * (uint64_t)value->matrix.index + value->matrix.transposed);
-    digest_number(digest, value->matrix.factor);
-    break;
-  case VALUE_OPTIMIZER:
-    take_value(digest, value->optimizer.builtin);
-    take_values(digest, value->optimizer.args, value->optimizer.builtin->builtin.signature->count);
-    break;
+  case VALUE_LINK: take_link(digest, value); break;
+  case VALUE_MATRIX: take_matrix(digest, value); break;
+  case VALUE_OPTIMIZER: take_optimizer(digest, value); break;
   case VALUE_DECLARED: take_values(digest, value->declared.slot, DECLARED_MAX_KEYS); break;
   case VALUE_SYSTEM:
     take_function(digest, value->dynamics.node);

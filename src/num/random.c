@@ -82,21 +82,22 @@ uint64_t random_stream_named(RandomPurpose purpose, const char *word) {
   return random_stream(purpose, hash >> 32, hash >> 16, hash);
 }
 
-void sobol_table(int dims, size_t count, uint32_t *table) {
+uint32_t *sobol_points(size_t count) {
+  uint32_t *table = mem_new(SOBOL_DIMS * count, sizeof *table);
   calm_begin();
-  gsl_qrng *sequence = gsl_qrng_alloc(gsl_qrng_sobol, (unsigned)dims);
+  gsl_qrng *sequence = gsl_qrng_alloc(gsl_qrng_sobol, SOBOL_DIMS);
   calm_end();
   mem_insist(sequence);
   double point[SOBOL_DIMS];
   /* GSL leaves out the first point, the origin; the net property of the first 2^k points needs it.
    */
-  for (int d = 0; d < dims; d++) table[(size_t)d * count] = 0;
   for (size_t i = 1; i < count; i++) {
     gsl_qrng_get(sequence, point);
-    for (int d = 0; d < dims; d++)
+    for (int d = 0; d < SOBOL_DIMS; d++)
       table[(size_t)d * count + i] = (uint32_t)(point[d] * (1u << SOBOL_BITS));
   }
   gsl_qrng_free(sequence);
+  return table;
 }
 
 void sobol_normals(const uint32_t *row, size_t count, uint64_t seed, uint64_t stream, double *out) {

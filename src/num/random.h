@@ -29,10 +29,10 @@ uint64_t random_stream(RandomPurpose purpose, uint64_t a, uint64_t b, uint64_t c
  * 0, 0, 0. */
 uint64_t random_stream_named(RandomPurpose purpose, const char *word);
 
-/* The first `dims` (at most SOBOL_DIMS) coordinates of `count` points of the Sobol sequence, as
- * integers below 2^SOBOL_BITS: table[dim * count + point]. */
+/* The first `count` points of the Sobol sequence in SOBOL_DIMS dimensions, as integers below
+ * 2^SOBOL_BITS, [dim * count + point]; to be freed. */
 enum { SOBOL_DIMS = 40, SOBOL_BITS = 30 };
-void sobol_table(int dims, size_t count, uint32_t *table);
+uint32_t *sobol_points(size_t count);
 /* One row of such a table, digitally shifted by random bits (which makes it uniform, and
  * independent of other shifts) and mapped to standard normals. */
 void sobol_normals(const uint32_t *row, size_t count, uint64_t seed, uint64_t stream, double *out);

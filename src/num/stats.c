@@ -51,7 +51,7 @@ static double statistic(double sum, double squares, double n, double scale) {
   return n > 1 ? scale * (squares - sum * sum / n) / (n - 1) : 0;
 }
 
-void moments_move(const Moments *m, double scale, size_t k, double *move) {
+static void move_by(const Moments *m, double scale, size_t k, double *move) {
   size_t blocks = moments_blocks(m), begin = k * m->block_size, end = begin + m->block_size;
   double n = (double)m->count, rest = n - (double)((end < m->count ? end : m->count) - begin);
   const double *block = block_of(m, k);
@@ -61,6 +61,13 @@ void moments_move(const Moments *m, double scale, size_t k, double *move) {
            without = statistic(m->sum[0][i] - block[i], m->sum[1][i] - square, rest, scale);
     move[i] = sqrt((double)blocks - 1) * (all - without);
   }
+}
+
+double *moments_moves(const Moments *m, double scale) {
+  size_t blocks = moments_blocks(m);
+  double *moves = mem_block(blocks * m->size);
+  for (size_t k = 0; moves && k < blocks; k++) move_by(m, scale, k, moves + k * m->size);
+  return moves;
 }
 
 void moments_mean(const Moments *m, double *mean, double *error) {

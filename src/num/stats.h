@@ -34,9 +34,9 @@ void moments_mean(const Moments *moments, double *mean, double *error);
 /* scale * unbiased variance, and its standard error from the fourth moment,
  * scale * sqrt((m4 - m2^2 (n-3)/(n-1)) / n). Zero for one sample. */
 void moments_variance(const Moments *moments, double scale, double *variance, double *error);
-/* What block k does to the mean, or with scale > 0 to the variance, in units of the error: the
- * jackknife's sqrt(B - 1) (all - without k), of which the mean square over the B blocks is the
- * squared error. [size]. */
-void moments_move(const Moments *moments, double scale, size_t k, double *move);
+/* What each block does to the mean, or with scale > 0 to the variance, in units of the error: the
+ * jackknife's sqrt(B - 1) (all - without one), of which the mean square over the B blocks is the
+ * squared error. [B, size], to be freed; NULL if the memory cannot be had. */
+double *moments_moves(const Moments *moments, double scale);
 
 #endif

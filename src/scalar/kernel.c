@@ -64,53 +64,29 @@ void kernel_free(Kernel *kernel) { free(kernel); }
 #define CLONES
 #endif
 
+#define EACH(value)                                                                                \
+  for (size_t i = 0; i < n; i++) out[i] = (value);                                                 \
+  break
+
 /* The loops of one operation each, so that no processor's clone may contract a product and a sum.
  */
 CLONES static void simple(Prim prim, size_t n, const double *restrict x, const double *restrict y,
                           const double *restrict z, double *restrict out) {
   switch (prim) {
-  case PRIM_NEG:
-    for (size_t i = 0; i < n; i++) out[i] = -x[i];
-    break;
-  case PRIM_ADD:
-    for (size_t i = 0; i < n; i++) out[i] = x[i] + y[i];
-    break;
-  case PRIM_SUB:
-    for (size_t i = 0; i < n; i++) out[i] = x[i] - y[i];
-    break;
-  case PRIM_MUL:
-    for (size_t i = 0; i < n; i++) out[i] = x[i] * y[i];
-    break;
-  case PRIM_DIV:
-    for (size_t i = 0; i < n; i++) out[i] = x[i] / y[i];
-    break;
-  case PRIM_LT:
-    for (size_t i = 0; i < n; i++) out[i] = x[i] < y[i];
-    break;
-  case PRIM_LE:
-    for (size_t i = 0; i < n; i++) out[i] = x[i] <= y[i];
-    break;
-  case PRIM_EQ:
-    for (size_t i = 0; i < n; i++) out[i] = x[i] == y[i];
-    break;
-  case PRIM_SELECT:
-    for (size_t i = 0; i < n; i++) out[i] = x[i] != 0 ? y[i] : z[i];
-    break;
-  case PRIM_ABS:
-    for (size_t i = 0; i < n; i++) out[i] = fabs(x[i]);
-    break;
-  case PRIM_STEP:
-    for (size_t i = 0; i < n; i++) out[i] = x[i] > 0;
-    break;
-  case PRIM_RELU:
-    for (size_t i = 0; i < n; i++) out[i] = x[i] > 0 || x[i] != x[i] ? x[i] : 0;
-    break;
-  case PRIM_SQRT:
-    for (size_t i = 0; i < n; i++) out[i] = sqrt(x[i]);
-    break;
-  default:
-    for (size_t i = 0; i < n; i++) out[i] = prim_eval(prim, x[i], y[i], z[i]);
-    break;
+  case PRIM_NEG: EACH(-x[i]);
+  case PRIM_ADD: EACH(x[i] + y[i]);
+  case PRIM_SUB: EACH(x[i] - y[i]);
+  case PRIM_MUL: EACH(x[i] * y[i]);
+  case PRIM_DIV: EACH(x[i] / y[i]);
+  case PRIM_LT: EACH(x[i] < y[i]);
+  case PRIM_LE: EACH(x[i] <= y[i]);
+  case PRIM_EQ: EACH(x[i] == y[i]);
+  case PRIM_SELECT: EACH(x[i] != 0 ? y[i] : z[i]);
+  case PRIM_ABS: EACH(fabs(x[i]));
+  case PRIM_STEP: EACH(x[i] > 0);
+  case PRIM_RELU: EACH(x[i] > 0 || x[i] != x[i] ? x[i] : 0);
+  case PRIM_SQRT: EACH(sqrt(x[i]));
+  default: EACH(prim_eval(prim, x[i], y[i], z[i]));
   }
 }
 

@@ -156,11 +156,8 @@ static void visit(Walk *walk, const Ast *node) {
     break;
   case AST_ARG: visit_argument(walk, node); break;
   case AST_OBSERVE:
-    add(walk, DMF_IS_FIELD, node->name_span, SIZE_MAX);
-    visit_kids(walk, node);
-    break;
   case AST_ENTRY:
-    add(walk, DMF_IS_KEY, node->name_span, SIZE_MAX);
+    add(walk, node->kind == AST_ENTRY ? DMF_IS_KEY : DMF_IS_FIELD, node->name_span, SIZE_MAX);
     visit_kids(walk, node);
     break;
   case AST_FIELD:

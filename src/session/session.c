@@ -94,6 +94,7 @@ static void open_scopes(Dmf *dmf) {
   eval_define(&eval, dmf->base, solver_rows);
   import_prelude(&eval);
   eval_end(&eval);
+  dmf->library = dmf->diags.errors ? dmf->diags.status : STATUS_OK;
   session_report(dmf);
   dmf->user = scope_new(dmf->base);
 }
@@ -198,7 +199,7 @@ void session_report(Dmf *dmf) {
 }
 
 int session_conclude(Dmf *dmf) {
-  Status status = dmf->diags.errors ? dmf->diags.status : STATUS_OK;
+  Status status = dmf->diags.errors ? dmf->diags.status : dmf->library;
   bool broken = fflush(dmf->results) != 0 || ferror(dmf->results);
   if (broken && status == STATUS_OK) {
     diag_error(&dmf->diags, STATUS_FILE, (Span){0}, NULL, "cannot write the results: %s",

@@ -79,6 +79,7 @@ struct Dmf {
   const Source *text; /* of the run under way, for what `save` records */
   int pass;           /* counts checks and runs */
   Result *loading;    /* the result whose recipe is read, or NULL */
+  Status library;     /* of the standard library, at the start: what is wrong there goes on */
   bool lowering;      /* solver calls print their lowered program */
   bool planning;      /* they print what they will take */
   struct {

@@ -792,15 +792,27 @@ static bool match(const ResultField *a, const ResultField *b, bool dry) {
  * judge nothing. */
 static const double ROUNDING = 1e-14;
 
+/* N times a variance, or a covariance, that comes of rounding: of a field that var_NAME and cov_NAME
+ * are of, where the result has it. 0: it is no variance. */
+static double rounding_variance(const Result *result, const ResultField *variance) {
+  const char *name = variance->name, *width = result_attribute(result, "width");
+  bool spread = strncmp(name, "var_", 4) == 0 || strncmp(name, "cov_", 4) == 0;
+  const ResultField *mean = spread ? result_find(result, name + 4, variance->layer) : NULL;
+  double largest = 0;
+  for (size_t i = 0; mean && mean->value && i < mean->value->size; i++)
+    largest = fmax(largest, fabs(mean->value->data[i]));
+  return (width ? strtod(width, NULL) : 1) * pow(ROUNDING * largest, 2);
+}
+
 /* max |a - b|, root mean square of z, max |z|, with z in units of the joint standard error, where
- * there is one. */
-static Array *compare_fields(const ResultField *a, const ResultField *b) {
+ * there is one, and that is above `least`. */
+static Array *compare_fields(const ResultField *a, const ResultField *b, double least) {
   size_t three = 3, judged = 0;
   Array *summary = array_new(1, &three);
   double squares = 0;
   bool both = a->value && b->value;
   for (size_t i = 0; summary && both && i < a->value->size; i++) {
-    double rounding = ROUNDING * fabs(b->value->data[i]);
+    double rounding = fmax(least, ROUNDING * fabs(b->value->data[i]));
     double difference = a->value->data[i] - b->value->data[i];
     if (fabs(difference) <= rounding) difference = 0;
     double ea = a->error ? a->error->data[i] : 0, eb = b->error ? b->error->data[i] : 0;
@@ -830,8 +842,9 @@ static Result *compare_results(const Result *a, const Result *b, bool dry) {
   for (int i = 0; i < a->field_count; i++) {
     const ResultField *x = &a->fields[i], *y = result_find(b, x->name, x->layer);
     if (!comparable(a, x->name) || !y || !match(x, y, dry)) continue;
+    double least = fmax(rounding_variance(a, x), rounding_variance(b, y));
     result_add(result, x->name, x->layer, "summary", "max |a - b|, rms z, max |z|",
-               compare_fields(x, y), NULL);
+               compare_fields(x, y, least), NULL);
   }
   return result;
 }

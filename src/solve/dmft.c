@@ -51,12 +51,6 @@ typedef struct Resolution {
   uint32_t *sobol; /* [SOBOL_DIMS, paths] */
 } Resolution;
 
-/* How a run ended. */
-typedef struct Outcome {
-  Status status;
-  int failed_at;
-} Outcome;
-
 /* One solve. */
 typedef struct Solve {
   Program *program;  /* as it was lowered */
@@ -69,10 +63,10 @@ typedef struct Solve {
   const Snapshot *snapshot;
   int replicates, companions, done; /* steps done, by all runs */
   Trace trace[REPLICATES], companion[REPLICATES];
-  Outcome outcome[2 * REPLICATES]; /* of the runs of this process */
+  RunEnd outcome[2 * REPLICATES]; /* of the runs of this process */
   /* of the failed run with the lowest number */
   Status status;
-  int failed_at, failed_run;
+  int failed_at, failed_run, failed_rank;
 } Solve;
 
 /* A run under way. */
@@ -81,6 +75,7 @@ typedef struct Run {
   const Resolution *resolution;
   int number; /* of the replicate */
   Trace *trace;
+  int rank; /* of its basis when it failed */
 } Run;
 
 static int runs_of(const Solve *s) { return s->replicates + s->companions; }
@@ -370,6 +365,7 @@ static Status run_once(void *sink, double gamma, Trace *trace, int *failed_at) {
     status = trace_finish(trace);
     machine_free(&m);
   }
+  run->rank = trace->rank;
   if (status != STATUS_OK && !(status == STATUS_INTERRUPTED && is_salvaged(s))) trace_free(trace);
   return status;
 }
@@ -382,17 +378,7 @@ static void run_one(Solve *s, int j) {
   Status status = s->options.closure == CLOSURE_PERTURBATIVE
                       ? perturb_run(s->program, run_once, &run, trace_of(s, j), &failed_at)
                       : run_once(&run, s->program->problem->gamma, trace_of(s, j), &failed_at);
-  s->outcome[j] = (Outcome){status, failed_at};
-}
-
-/* The first of the runs that failed. */
-static void find_failure(Solve *s) {
-  for (int j = 0; j < runs_of(s) && s->status == STATUS_OK; j++) {
-    if (s->outcome[j].status == STATUS_OK) continue;
-    s->status = s->outcome[j].status;
-    s->failed_at = s->outcome[j].failed_at;
-    s->failed_run = j;
-  }
+  s->outcome[j] = (RunEnd){status, failed_at, run.rank};
 }
 
 /* Snapshots are taken of what runs here. */
@@ -404,14 +390,15 @@ static void agree_on_failure(Solve *s) {
   for (int i = 0; i < crew_size(crew); i++) {
     struct {
       Status status;
-      int at, run;
-    } theirs = {s->status, s->failed_at, s->failed_run};
+      int at, run, rank;
+    } theirs = {s->status, s->failed_at, s->failed_run, s->failed_rank};
     crew_share(crew, i, &theirs, sizeof theirs);
     if (theirs.status == STATUS_OK || (s->status != STATUS_OK && s->failed_run <= theirs.run))
       continue;
     s->status = theirs.status;
     s->failed_at = theirs.at;
     s->failed_run = theirs.run;
+    s->failed_rank = theirs.rank;
   }
 }
 
@@ -440,7 +427,10 @@ static void run_all(Solve *s) {
     if (crew_has(crew_of(s), j)) run_one(s, j);
   }
   tell(s, s->done); /* where others were quicker to take every run, the first thread has not */
-  find_failure(s);
+  RunEnd first = run_first_failure(s->outcome, count, &s->failed_run);
+  s->status = first.status;
+  s->failed_at = first.failed_at;
+  s->failed_rank = first.rank;
   agree_on_failure(s);
   if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) {
     s->status = STATUS_OK;
@@ -486,6 +476,15 @@ static bool salvage(Solve *s, char **why) {
   return true;
 }
 
+/* A training that networks may well get through. */
+static void add_filled(const Solve *s, char **why) {
+  if (s->program->linear || s->failed_rank <= FULL * (double)s->fine.paths) return;
+  mem_append(why,
+             "; by then the fields filled sample space (rank %d of %zu paths in each replicate): "
+             "more samples than %zu may do, too",
+             s->failed_rank, s->fine.paths, s->fine.paths * (size_t)s->replicates);
+}
+
 static Status explain(const Solve *s, char **why) {
   switch (s->status) {
   case STATUS_OK: break;
@@ -493,7 +492,9 @@ static Status explain(const Solve *s, char **why) {
     *why = mem_format("interrupted at step %d of %zu", s->failed_at, s->sizes.steps - 1);
     break;
   case STATUS_NUMERICS:
-    return run_diverged(why, "training", s->failed_at, s->program, s->options.threads);
+    run_diverged(why, "training", s->failed_at, s->program, s->options.threads);
+    add_filled(s, why);
+    break;
   default: *why = mem_format("out of memory at step %d", s->failed_at);
   }
   return s->status;
@@ -509,12 +510,6 @@ static Status run_linear(Solve *s, char **why) {
     if (s->status != STATUS_LIMIT || s->failed_at >= 0) return explain(s, why);
     forget_traces(s);
   }
-}
-
-static uint32_t *sobol_points(size_t paths) {
-  uint32_t *points = mem_new(SOBOL_DIMS * paths, sizeof *points);
-  sobol_table(SOBOL_DIMS, paths, points);
-  return points;
 }
 
 static Status run(Solve *s, char **why) {
@@ -732,56 +727,67 @@ static void note_run(Solve *s, Result *result, double seconds) {
   result_note(result, "seconds", "%.6g", seconds);
 }
 
+/* Why a closure, or the lazy limit, does not follow the program, whatever its expansion; or NULL.
+ */
+static const char *refuse_approximation(const Program *program) {
+  const Update *update = &program->update;
+  if (update->temperature > 0)
+    return "at a temperature the weights move by their noise at any gamma, which no closure but "
+           "\"full\" follows";
+  if (!follows_gradients(program))
+    return "this optimizer does not move f by its tangent kernel: its steps have a size of their "
+           "own, whatever the gradients, which no closure but \"full\" follows";
+  if (program_draws(program))
+    return "where neurons are left out at random kernels are others at every step: only the full "
+           "theory follows them; take it at a small gamma";
+  if (update->average > 0)
+    return "only the full theory has averages of weights; in the lazy limit, where f is linear in "
+           "them, f_ema is the same average of f";
+  if (program->couples)
+    return "where points depend on each other, by means over a batch, only the full theory is "
+           "there; take it at a small gamma";
+  return NULL;
+}
+
+static const char *refuse_lazy(const Program *program) {
+  if (update_scales(&program->update) && !tangent_is_norm(program))
+    return "the lazy limit knows the norm of the gradient from the tangent kernel alone, where all "
+           "matrices have one rate and learn by backprop";
+  if (program->update.decay > 0)
+    return "weight decay has no lazy limit with constant kernels: the initial weights shrink at "
+           "any gamma, and the kernels with them; take the full theory at a small gamma";
+  return NULL;
+}
+
+static const char *refuse_expansion(const Program *program) {
+  if (update_scales(&program->update))
+    return "the expansion in gamma is written for gradients as they are, not for clipped or "
+           "normalized ones";
+  if (program->problem->rule != RULE_BACKPROP)
+    return "the perturbative closure is for backprop: under other rules the fields are not even in "
+           "gamma with their noise";
+  if (!perturb_applies(program))
+    return "the perturbative closure needs smooth activations: across a kink the first correction "
+           "to f is of order |gamma|, not gamma^2";
+  return NULL;
+}
+
 const char *solve_refuses(const Program *program, const SolveOptions *options) {
   const Update *update = &program->update;
+  bool lazy = solve_is_lazy(program, options);
   if (program->problem->parameterization == PARAM_STANDARD)
     return "the standard parameterization has no infinite-width limit: at a learning rate of order "
            "one a step moves f by order N, and at rates of order 1/N the limit is that of "
            "parameterization = ntk; mup has a limit with feature learning";
-  if (update->temperature > 0 &&
-      (solve_is_lazy(program, options) || options->closure != CLOSURE_FULL))
-    return "at a temperature the weights move by their noise at any gamma, which no closure but "
-           "\"full\" follows";
-  if (!follows_gradients(program) &&
-      (solve_is_lazy(program, options) || options->closure != CLOSURE_FULL))
-    return "this optimizer does not move f by its tangent kernel: its steps have a size of their "
-           "own, "
-           "whatever the gradients, which no closure but \"full\" follows";
-  if (program_draws(program) &&
-      (solve_is_lazy(program, options) || options->closure != CLOSURE_FULL))
-    return "where neurons are left out at random kernels are others at every step: only the full "
-           "theory follows them; take it at a small gamma";
-  if (update->average > 0 && (solve_is_lazy(program, options) || options->closure != CLOSURE_FULL))
-    return "only the full theory has averages of weights; in the lazy limit, where f is linear in "
-           "them, f_ema is the same average of f";
-  if (update_scales(update) && options->closure == CLOSURE_PERTURBATIVE)
-    return "the expansion in gamma is written for gradients as they are, not for clipped or "
-           "normalized ones";
-  if (update_scales(update) && solve_is_lazy(program, options) && !tangent_is_norm(program))
-    return "the lazy limit knows the norm of the gradient from the tangent kernel alone, where all "
-           "matrices have one rate and learn by backprop";
-  if (options->closure != CLOSURE_FULL && !solve_is_lazy(program, options) &&
-      program_reuses(program))
+  const char *why = lazy || options->closure != CLOSURE_FULL ? refuse_approximation(program) : NULL;
+  if (why || lazy) return why ? why : refuse_lazy(program);
+  if (options->closure != CLOSURE_FULL && program_reuses(program))
     return "where a matrix acts more than once there are the full theory and the closure \"ntk\"";
-  if ((solve_is_lazy(program, options) || options->closure != CLOSURE_FULL) && program->couples)
-    return "where points depend on each other, by means over a batch, only the full theory is "
-           "there; take it at a small gamma";
-  if (solve_is_lazy(program, options))
-    return update->decay > 0 ? "weight decay has no lazy limit with constant kernels: the initial "
-                               "weights shrink at any gamma, and the kernels with them; take the "
-                               "full theory at a small gamma"
-                             : NULL;
   if (options->closure == CLOSURE_GRADIENT_INDEPENDENCE &&
       (update->decay > 0 || update->momentum > 0))
     return "gradient independence takes f from the increments of the tangent kernel at one time; "
            "momentum and weight decay change f by the whole past";
-  if (options->closure == CLOSURE_PERTURBATIVE && program->problem->rule != RULE_BACKPROP)
-    return "the perturbative closure is for backprop: under other rules the fields are not even in "
-           "gamma with their noise";
-  if (options->closure == CLOSURE_PERTURBATIVE && !perturb_applies(program))
-    return "the perturbative closure needs smooth activations: across a kink the first correction "
-           "to f is of order |gamma|, not gamma^2";
-  return NULL;
+  return options->closure == CLOSURE_PERTURBATIVE ? refuse_expansion(program) : NULL;
 }
 
 /* Twice the paths are up to eight times the work, since full bases grow with them. */
@@ -844,12 +850,8 @@ static Status solve_paths(Program *program, const SolveOptions *options, Result 
     promise_large(&s, r);
     note_run(&s, r, run_clock() - start);
     if (partial) result_note(r, "incomplete", "%s", *why);
-    if (!fine) {
-      result_drop(r);
-      status = run_refuse(why, two_time_bytes(&s));
-    } else {
-      *result = r;
-    }
+    Status made = run_finish(r, fine, two_time_bytes(&s), result, why);
+    if (made != STATUS_OK) status = made;
   }
   clean(&s);
   return status;

@@ -360,12 +360,9 @@ static Status run(Ensemble *e, char **why) {
 /* The moves of blocks of members; scale 0: of the mean. */
 static bool fill_moves(const Ensemble *e, Result *result, const Slot *slot, FieldId id,
                        double scale) {
-  size_t size = field_size(id, e->sizes), blocks = moments_blocks(&slot->moments);
-  double *moves = mem_block(blocks * size);
-  for (size_t k = 0; moves && k < blocks; k++)
-    moments_move(&slot->moments, scale, k, moves + k * size);
-  bool fine = moves && field_moves(result, id, slot->layer, e->sizes, e->options.seed, (int)blocks,
-                                   moves, NULL);
+  double *moves = moments_moves(&slot->moments, scale);
+  bool fine = moves && field_moves(result, id, slot->layer, e->sizes, e->options.seed,
+                                   (int)moments_blocks(&slot->moments), moves, NULL);
   free(moves);
   return fine;
 }
@@ -529,12 +526,8 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
     result_note(r, "seed", "%llu", (unsigned long long)options->seed);
     result_note(r, "seconds", "%.6g", run_clock() - start);
     if (partial) result_note(r, "incomplete", "%s", *why);
-    if (fine)
-      *result = r;
-    else {
-      result_drop(r);
-      status = run_refuse(why, bytes_needed(&e));
-    }
+    Status made = run_finish(r, fine, bytes_needed(&e), result, why);
+    if (made != STATUS_OK) status = made;
   }
   clean(&e);
   return status;

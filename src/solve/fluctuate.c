@@ -264,7 +264,7 @@ static Status solve(Program *program, const SolveOptions *options, Result **resu
       result_note(r, "samples", "%zu", s.neurons.columns * (size_t)s.neurons.replicates);
       result_note(r, "seed", "%llu", (unsigned long long)options->seed);
     }
-    result_note(r, "rank", "%d", s.pass[0].run[0].rank);
+    result_note(r, "rank", "%d", s.run[0][0].rank);
     note_least_width(&s, r);
     result_note(r, "seconds", "%.6g", run_clock() - start);
     r->complete = complete;
@@ -415,7 +415,7 @@ static View between(Machine *m, Betweens *made, Spot spot) {
 /* The seeds of n numbers in one run, and of what may be wrong about them. */
 static bool add_sums(Recorded *s, size_t run, const Slopes *of, size_t n, Sums *sums) {
   size_t R = (size_t)s->neurons.replicates;
-  Machine *m = &s->pass[run / R].run[run % R];
+  Machine *m = &s->run[run / R][run % R];
   Betweens made = {NULL, 0};
   Seed *seed = sums->seeds[run] = mem_new(sums->first[2 * n] + 1, sizeof *seed);
   for (size_t i = 0; i < 2 * n; i++)

@@ -76,7 +76,7 @@ enum { MOST_CHUNK = 64 };
 /* Observables that are read together: as many as keep their derivatives in a cache of
  * some 4 MB. */
 static size_t chunk_size(const Recorded *s) {
-  const Machine *m = &s->pass[0].run[0];
+  const Machine *m = &s->run[0][0];
   double rows = 4.0 * m->rank * s->program->matrix_count +
                 2.0 * (double)most_rows(s->program) * s->program->variable_count;
   double size =
@@ -202,8 +202,8 @@ static void combine(const Recorded *s, const double *parts, size_t steps, size_t
     for (int j = 0; j < R; j++) {
       for (int k = 0; k < s->passes; k++) {
         double part = parts[(size_t)(k * R + j) * n + i];
-        x[j] += s->passes > 1 ? recorded_weight[k] * part : part;
-        last[i] += s->passes > 1 ? (recorded_weight[k] - recorded_first_order[k]) * part / R : 0;
+        x[j] += rounded_share(s->passes, k) * part;
+        last[i] += s->passes > 1 ? (rounded_weight[k] - rounded_first_order[k]) * part / R : 0;
       }
       mean += x[j] / R;
     }

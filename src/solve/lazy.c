@@ -687,12 +687,7 @@ Status lazy_solve(Program *program, const SolveOptions *options, const InitialKe
                 add_layers(&s, r, options->unread) && add_limit(&s, r);
     result_note(r, "closure", "ntk");
     result_note(r, "seconds", "%.6g", run_clock() - began);
-    if (fine)
-      *result = r;
-    else {
-      result_drop(r);
-      status = run_refuse(why, 0);
-    }
+    status = run_finish(r, fine, 0, result, why);
   }
   clean(&s);
   return status;

@@ -133,8 +133,7 @@ void neurons_sample(Neurons *s, int samples) {
   s->axes = 0;
   s->replicates = MOST_REPLICATES;
   s->columns = (size_t)(samples + MOST_REPLICATES - 1) / MOST_REPLICATES;
-  s->sobol = mem_new(SOBOL_DIMS * s->columns, sizeof *s->sobol);
-  sobol_table(SOBOL_DIMS, s->columns, s->sobol);
+  s->sobol = sobol_points(s->columns);
 }
 
 void neurons_free(Neurons *s) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Fluctuations of systems of finite size, to order 1/N: the theory is run once more, recorded, and
  * read backward from what it observes; N times a variance is the mean square of the influences of
- * the neurons (tape.h). Independent replicates give the error. In derivatives jumps are rounded
- * over small distances, which are extrapolated to zero. */
+ * the neurons (tape.h). Independent replicates give the error. */
 #include "base/memory.h"
 #include "num/random.h"
 #include "solve/neurons.h"
+#include "solve/rounded.h"
 #include "solve/run.h"
 
 #include <math.h>
@@ -13,11 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLICATES = 8, PASSES = 3, CHUNK = 16, USUAL = 16000 };
-
-/* The widths over which jumps are rounded, as fractions of what they read, and the weights that
- * extrapolate to zero width. */
-static const double fraction[PASSES] = {0.1, 0.2, 0.4}, weight[PASSES] = {8. / 3, -2, 1. / 3};
+enum { REPLICATES = 8, CHUNK = 16, USUAL = 16000 };
 
 static const double TOLERANCE = 1e-3;
 
@@ -29,7 +25,7 @@ typedef struct Noise {
   SolveOptions options;
   size_t T, paths;
   int passes;
-  MachineCode code[PASSES];
+  MachineCode code[MAX_PASSES];
   uint32_t *sobol;
   double **variance; /* [replicate][field after field, T size] */
   size_t total;      /* numbers of all fields */
@@ -58,34 +54,6 @@ static MachinePlan plan_of(const Noise *s, const MachineCode *code, int replicat
                        .record = true,
                        .steps = (int)s->T - 1,
                        .stop = s->options.stop};
-}
-
-/* Jumps are rounded over a fraction of what they read, as it is at t = 0. */
-static Status compile(Noise *s) {
-  const Program *p = s->program;
-  s->passes = has_kinks(p) ? PASSES : 1;
-  if (s->passes == 1) {
-    s->code[0] = machine_compile(p, true, NULL);
-    return STATUS_OK;
-  }
-  MachineCode plain = machine_compile(p, false, NULL);
-  MachinePlan plan = plan_of(s, &plain, 0);
-  plan.steps = 0;
-  plan.record = false;
-  Machine run;
-  Status status = machine_run(&plan, &run, &s->failed_at);
-  double *rounding = mem_new((size_t)p->op_count, sizeof *rounding);
-  for (int k = 0; k < s->passes; k++) {
-    for (int i = 0; i < p->op_count && status == STATUS_OK; i++) {
-      double scale = p->ops[i].kind == OP_MAP ? run.scale[p->ops[i].src[0]] : 0;
-      rounding[i] = fraction[k] * (scale > 0 ? scale : 1);
-    }
-    s->code[k] = machine_compile(p, true, rounding);
-  }
-  free(rounding);
-  machine_code_free(p, &plain);
-  if (status == STATUS_OK) machine_free(&run);
-  return status;
 }
 
 /* Adds share times the mean squares of the influences on numbers first .. first + count of a table.
@@ -122,26 +90,28 @@ static bool read_run(const Noise *s, const Machine *m, double share, double *var
   return fine;
 }
 
-static void run_one(Noise *s, int replicate) {
-  for (int k = 0; k < s->passes; k++) {
+static RunEnd run_one(const Noise *s, int replicate) {
+  RunEnd end = {.status = STATUS_OK};
+  for (int k = 0; k < s->passes && end.status == STATUS_OK; k++) {
     MachinePlan plan = plan_of(s, &s->code[k], replicate);
     Machine m;
-    int failed_at = 0;
-    Status status = machine_run(&plan, &m, &failed_at);
-    if (status == STATUS_OK) {
-      bool fine = read_run(s, &m, s->passes > 1 ? weight[k] : 1, s->variance[replicate]);
-      bool stopped = s->options.stop && *s->options.stop;
-      if (!fine) status = stopped ? STATUS_INTERRUPTED : STATUS_LIMIT;
-      machine_free(&m);
-    }
-    if (status == STATUS_OK) continue;
-#pragma omp critical
-    {
-      s->status = status;
-      s->failed_at = failed_at;
-    }
-    return;
+    end.status = machine_run(&plan, &m, &end.failed_at);
+    if (end.status != STATUS_OK) break;
+    bool fine = read_run(s, &m, rounded_share(s->passes, k), s->variance[replicate]);
+    bool stopped = s->options.stop && *s->options.stop;
+    if (!fine) end.status = stopped ? STATUS_INTERRUPTED : STATUS_LIMIT;
+    machine_free(&m);
   }
+  return end;
+}
+
+static void run_all(Noise *s) {
+  RunEnd end[REPLICATES];
+#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
+  for (int j = 0; j < REPLICATES; j++) end[j] = run_one(s, j);
+  RunEnd first = run_first_failure(end, REPLICATES, NULL);
+  s->status = first.status;
+  s->failed_at = first.failed_at;
 }
 
 const char *solve_system_refuses_fluctuations(const Program *p) {
@@ -191,6 +161,17 @@ static bool fill(const Noise *s, Result *result) {
   return fine;
 }
 
+static Status report(const Noise *s, double start, Result **result, char **why) {
+  Result *r = result_new("fluctuations");
+  result_note(r, "system", "%s", s->program->system->name);
+  result_note(r, "steps", "%zu", s->T);
+  bool fine = solve_system_times(r, s->T) && fill(s, r);
+  result_note(r, "samples", "%zu", s->paths * REPLICATES);
+  result_note(r, "seed", "%llu", (unsigned long long)s->options.seed);
+  result_note(r, "seconds", "%.6g", run_clock() - start);
+  return run_finish(r, fine, 0, result, why);
+}
+
 Status solve_system_fluctuations(const Program *program, const SolveOptions *options,
                                  Result **result, char **why) {
   double start = run_clock();
@@ -200,37 +181,18 @@ Status solve_system_fluctuations(const Program *program, const SolveOptions *opt
              .T = (size_t)options->steps,
              .paths = (size_t)(samples / REPLICATES > 32 ? samples / REPLICATES : 32)};
   *result = NULL;
-  s.sobol = mem_new(SOBOL_DIMS * s.paths, sizeof *s.sobol);
-  sobol_table(SOBOL_DIMS, s.paths, s.sobol);
+  s.sobol = sobol_points(s.paths);
   for (int f = 0; f < program->system->field_count; f++) s.total += s.T * field_size(&s, f);
   s.variance = mem_new(REPLICATES, sizeof *s.variance);
   for (int j = 0; j < REPLICATES; j++) s.variance[j] = mem_new(s.total + 1, sizeof **s.variance);
-  s.status = compile(&s);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(options->threads)
-  for (int j = 0; j < REPLICATES; j++)
-    if (s.status == STATUS_OK) run_one(&s, j);
+  s.status =
+      rounded_compile(plan_of(&s, NULL, 0), has_kinks(program), s.code, &s.passes, &s.failed_at);
+  if (s.status == STATUS_OK) run_all(&s);
   Status status = explain(&s, why);
-  if (status == STATUS_OK) {
-    Result *r = result_new("fluctuations");
-    Array *t = array_new(1, &s.T);
-    for (size_t k = 0; t && k < s.T; k++) t->data[k] = (double)k;
-    result_note(r, "system", "%s", program->system->name);
-    result_note(r, "steps", "%zu", s.T);
-    result_add(r, "t", 0, "t", "the step", t, NULL);
-    bool fine = t && fill(&s, r);
-    result_note(r, "samples", "%zu", s.paths * REPLICATES);
-    result_note(r, "seed", "%llu", (unsigned long long)options->seed);
-    result_note(r, "seconds", "%.6g", run_clock() - start);
-    if (fine)
-      *result = r;
-    else
-      result_drop(r);
-    if (!fine) status = STATUS_LIMIT;
-  }
+  if (status == STATUS_OK) status = report(&s, start, result, why);
   for (int j = 0; j < REPLICATES; j++) free(s.variance[j]);
   free(s.variance);
   free(s.sobol);
-  for (int k = 0; k < s.passes; k++)
-    if (s.code[k].maps) machine_code_free(program, &s.code[k]);
+  for (int k = 0; k < s.passes; k++) machine_code_free(program, &s.code[k]);
   return status;
 }

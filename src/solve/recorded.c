@@ -55,7 +55,7 @@ static MachinePlan plan_of(Recorded *s, const MachineCode *code, int replicate) 
 static const double frame_tol[2] = {1e-8, 1e-7};
 
 static Status scout(Recorded *s, int replicate, int *failed_at) {
-  MachinePlan plan = plan_of(s, &s->pass[0].code, replicate);
+  MachinePlan plan = plan_of(s, &s->code[0], replicate);
   Frame frame;
   plan.tol = frame_tol[replicate];
   Status status = framed_scout(&plan, &frame, failed_at);
@@ -68,62 +68,27 @@ static Status scout(Recorded *s, int replicate, int *failed_at) {
   return status;
 }
 
-/* The widths over which kinks are rounded, as fractions of what they read, and the weights that
- * extrapolate to zero width to second order; and to first order, for the error. */
-static const double fraction[MAX_PASSES] = {0.1, 0.2, 0.4};
-const double recorded_weight[MAX_PASSES] = {8. / 3, -2, 1. / 3},
-             recorded_first_order[MAX_PASSES] = {2, -1, 0};
-
-/* Kinks are rounded over a fraction of what they read, as it is at t = 0. */
-static Status compile_rounded(Recorded *s) {
-  const Program *p = s->complete;
-  MachineCode plain = machine_compile(p, false, NULL);
-  MachinePlan plan = plan_of(s, &plain, 0);
-  plan.steps = 0;
-  plan.record = false;
-  Machine run;
-  Status status = machine_run(&plan, &run, &s->failed_at);
-  double *rounding = mem_new((size_t)p->op_count, sizeof *rounding);
-  for (s->passes = 0; s->passes < MAX_PASSES && status == STATUS_OK; s->passes++) {
-    for (int i = 0; i < p->op_count; i++) {
-      double scale = p->ops[i].kind == OP_MAP ? run.scale[p->ops[i].src[0]] : 0;
-      rounding[i] = fraction[s->passes] * (scale > 0 ? scale : 1);
-    }
-    s->pass[s->passes].code = machine_compile(p, true, rounding);
-  }
-  free(rounding);
-  machine_code_free(p, &plain);
-  if (status == STATUS_OK) machine_free(&run);
-  return status;
-}
-
 static Status run_one(Recorded *s, int pass, int replicate, int *failed_at) {
   Status status = STATUS_OK;
   if (s->neurons.method == COORDINATES) status = scout(s, replicate, failed_at);
   if (status != STATUS_OK) return status;
-  MachinePlan plan = plan_of(s, &s->pass[pass].code, replicate);
-  return machine_run(&plan, &s->pass[pass].run[replicate], failed_at);
+  MachinePlan plan = plan_of(s, &s->code[pass], replicate);
+  return machine_run(&plan, &s->run[pass][replicate], failed_at);
 }
 
 static void run_all(Recorded *s) {
-  int tasks = s->passes * s->neurons.replicates;
+  int R = s->neurons.replicates, tasks = s->passes * R;
+  RunEnd end[MAX_PASSES * MOST_REPLICATES] = {0};
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
-  for (int i = 0; i < tasks; i++) {
-    int failed_at = 0;
-    Status status = run_one(s, i / s->neurons.replicates, i % s->neurons.replicates, &failed_at);
-    if (status != STATUS_OK) {
-#pragma omp critical
-      {
-        s->status = status;
-        s->failed_at = failed_at;
-      }
-    }
-  }
+  for (int i = 0; i < tasks; i++) end[i].status = run_one(s, i / R, i % R, &end[i].failed_at);
+  RunEnd first = run_first_failure(end, tasks, NULL);
+  s->status = first.status;
+  s->failed_at = first.failed_at;
 }
 
 static void forget_runs(Recorded *s) {
   for (int k = 0; k < s->passes; k++)
-    for (int j = 0; j < s->neurons.replicates; j++) machine_free(&s->pass[k].run[j]);
+    for (int j = 0; j < s->neurons.replicates; j++) machine_free(&s->run[k][j]);
 }
 
 double recorded_bytes(Recorded *s) {
@@ -152,7 +117,7 @@ static double entry(const Machine *m, View table, size_t row, size_t col) {
 
 /* The largest difference of a table between the two grids, relative to its first entry. */
 static double difference(const Recorded *s, int variable, size_t t, bool relative) {
-  const Machine *a = &s->pass[0].run[0], *b = &s->pass[0].run[1];
+  const Machine *a = &s->run[0][0], *b = &s->run[0][1];
   View x = recorded_value(a, variable, t), y = recorded_value(b, variable, t);
   double worst = 0, unit = relative ? fabs(entry(a, x, 0, 0)) + 1e-300 : 1;
   for (size_t i = 0; i < x.rows; i++)
@@ -163,7 +128,7 @@ static double difference(const Recorded *s, int variable, size_t t, bool relativ
 
 /* <x^4> of every row of a wide field, summed, over the neurons of one run. */
 static double fourth_moment(const Recorded *s, int replicate, View field) {
-  const Tape *tape = s->pass[0].run[replicate].tape;
+  const Tape *tape = s->run[0][replicate].tape;
   const double *x = tape_data(tape, field), *w = neurons_weights(&s->neurons, replicate);
   double sum = 0;
   for (size_t r = 0; r < field.rows; r++, x += tape_stride(tape, field))
@@ -175,7 +140,7 @@ static double fourth_moment(const Recorded *s, int replicate, View field) {
  * disagree about those, of all that the matrices meet at step t, relative to them. */
 static double fourth_moments_differ(const Recorded *s, size_t t) {
   const Program *p = s->program;
-  const Machine *run = s->pass[0].run;
+  const Machine *run = s->run[0];
   double worst = 0;
   for (int k = 0; k < 2 * p->matrix_count; k++) {
     const Matrix *m = &p->matrices[k / 2];
@@ -219,8 +184,8 @@ static double initial_mismatch(const Recorded *s) {
   int ntk = program_observable(s->complete, FIELD_NTK, 0)->variable;
   for (int k = 0; k < s->passes; k++)
     for (int j = 0; j < s->neurons.replicates; j++) {
-      const Machine *m = &s->pass[k].run[j];
-      double share = (s->passes > 1 ? recorded_weight[k] : 1) / s->neurons.replicates;
+      const Machine *m = &s->run[k][j];
+      double share = rounded_share(s->passes, k) / s->neurons.replicates;
       for (size_t i = 0; i < P * P; i++)
         mean[i] += share * entry(m, recorded_value(m, ntk, 0), i / P, i % P);
     }
@@ -262,13 +227,9 @@ Status recorded_run(Recorded *s, char **why) {
   if (s->neurons.method == SAMPLES && s->options.probe) s->neurons.replicates = 1;
   if (s->neurons.method != COORDINATES && recorded_bytes(s) > mem_available())
     return run_refuse(why, recorded_bytes(s));
-  if (has_kinks(s->program)) {
-    s->status = compile_rounded(s);
-    if (s->status != STATUS_OK) return recorded_explain(s, why);
-  } else {
-    s->passes = 1;
-    s->pass[0].code = machine_compile(s->complete, true, NULL);
-  }
+  s->status = rounded_compile(plan_of(s, NULL, 0), has_kinks(s->program), s->code, &s->passes,
+                              &s->failed_at);
+  if (s->status != STATUS_OK) return recorded_explain(s, why);
   run_all(s);
   while (s->status == STATUS_OK && grids_differ(s) > SAME && neurons_refine(&s->neurons)) {
     forget_runs(s);
@@ -285,7 +246,7 @@ void recorded_prepare(Recorded *s, Program *program, const SolveOptions *options
 
 void recorded_free(Recorded *s) {
   forget_runs(s);
-  for (int k = 0; k < s->passes; k++) machine_code_free(s->complete, &s->pass[k].code);
+  for (int k = 0; k < s->passes; k++) machine_code_free(s->complete, &s->code[k]);
   program_drop(s->complete);
   for (int j = 0; j < 2; j++) frame_free(&s->frame[j]);
   neurons_free(&s->neurons);
@@ -295,5 +256,5 @@ size_t recorded_count(const Recorded *s) { return (size_t)(s->passes * s->neuron
 
 const Machine *recorded_of(const Recorded *s, size_t run) {
   size_t R = (size_t)s->neurons.replicates;
-  return &s->pass[run / R].run[run % R];
+  return &s->run[run / R][run % R];
 }

@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The runs of which fluctuations are read: the machine in its sequential form, recorded, over the
- * neurons that neurons.h chooses. In derivatives, kinks of activations are rounded over small
- * distances, which are extrapolated to zero: one pass for each distance. */
+ * neurons that neurons.h chooses, one pass for each way of rounding kinks (rounded.h). */
 #ifndef DMF_SOLVE_RECORDED_H
 #define DMF_SOLVE_RECORDED_H
 
 #include "machine/framed.h"
 #include "solve/neurons.h"
+#include "solve/rounded.h"
 #include "solve/solve.h"
-
-enum { MAX_PASSES = 3 };
-
-/* One way of rounding kinks. */
-typedef struct Pass {
-  MachineCode code;
-  Machine run[MOST_REPLICATES];
-} Pass;
 
 typedef struct Recorded {
   Program *program;  /* as it was lowered */
@@ -26,7 +18,8 @@ typedef struct Recorded {
   Neurons neurons;
   Frame frame[2]; /* of coordinates, one for each replicate */
   int passes;
-  Pass pass[MAX_PASSES];
+  MachineCode code[MAX_PASSES];
+  Machine run[MAX_PASSES][MOST_REPLICATES];
   Status status;
   int failed_at;
   int done, total; /* tasks, for progress */
@@ -50,8 +43,4 @@ size_t recorded_count(const Recorded *s);
 const Machine *recorded_of(const Recorded *s, size_t run);
 /* The value of a program at a time of a run. */
 View recorded_value(const Machine *m, int variable, size_t t);
-/* The weights of the passes that extrapolate to no rounding, to second order; and to first order,
- * for the error. */
-extern const double recorded_weight[MAX_PASSES], recorded_first_order[MAX_PASSES];
-
 #endif

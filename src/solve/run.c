@@ -35,6 +35,24 @@ Status run_refuse(char **why, double bytes) {
   return STATUS_LIMIT;
 }
 
+Status run_finish(Result *made, bool fine, double bytes, Result **result, char **why) {
+  if (fine) {
+    *result = made;
+    return STATUS_OK;
+  }
+  result_drop(made);
+  return run_refuse(why, bytes);
+}
+
+RunEnd run_first_failure(const RunEnd *outcomes, int count, int *which) {
+  for (int i = 0; i < count; i++) {
+    if (outcomes[i].status == STATUS_OK) continue;
+    if (which) *which = i;
+    return outcomes[i];
+  }
+  return (RunEnd){.status = STATUS_OK};
+}
+
 Status run_diverged(char **why, const char *who, int step, Program *program, int threads) {
   double bound = step > 0 ? solve_stable_rate(program, threads) : INFINITY, eta = 0;
   for (int t = 0; t < program->problem->steps; t++) eta = fmax(eta, program->problem->eta[t]);

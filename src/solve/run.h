@@ -41,8 +41,19 @@ void run_origin(Result *result, Program *program, const SolveOptions *options);
 extern const char run_no_origin[];
 /* Says how the samples of its fields are had. */
 void run_sampled(Result *result, size_t columns, int runs, bool sized, Retake *retake);
+/* How one of several runs ended, at which step, and with how large a basis, where that is known. */
+typedef struct RunEnd {
+  Status status;
+  int failed_at, rank;
+} RunEnd;
+/* That of the first which failed, with its number in *which unless NULL; else STATUS_OK. Runs that
+ * note each for itself how they ended need no critical section. */
+RunEnd run_first_failure(const RunEnd *outcomes, int count, int *which);
+
 /* STATUS_LIMIT, with the bytes in *why. */
 Status run_refuse(char **why, double bytes);
+/* The end of a solver: *result is what was made, unless it lacked memory, about these bytes. */
+Status run_finish(Result *made, bool fine, double bytes, Result **result, char **why);
 /* STATUS_NUMERICS for `who` ("training", ...), which diverged at a step (see has_diverged); up to 0
  * means that it never was finite. Where the first steps are unstable, *why gives their bound. */
 Status run_diverged(char **why, const char *who, int step, Program *program, int threads);

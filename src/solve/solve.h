@@ -79,13 +79,15 @@ Status solve_system_fluctuations(const Program *program, const SolveOptions *opt
                                  Result **result, char **why);
 /* The fields that these give, without values; `sized`: of systems of finite size. */
 Result *solve_system_promise(const Program *program, const SolveOptions *options, bool sized);
+/* Adds the steps; false if the memory cannot be had. */
+bool solve_system_times(Result *result, size_t steps);
 /* The shape of a field over all steps; its rank. */
 int solve_system_shape(const Program *program, int field, size_t steps,
                        size_t shape[ARRAY_MAX_RANK]);
 
 /* What a solve takes on this machine: an upper bound of its memory, and about how many operations
- * and seconds (plan.h); these are 0 where nothing is sampled or trained, or nothing is known of them.
- * Gradient flow takes several times as much, as its error asks for. */
+ * and seconds (plan.h); these are 0 where nothing is sampled or trained, or nothing is known of
+ * them. Gradient flow takes several times as much, as its error asks for. */
 typedef struct SolvePlan {
   double bytes, flops, seconds;
 } SolvePlan;

@@ -249,26 +249,20 @@ static Status run_once(Solve *s, int number, int *failed_at) {
   return STATUS_OK;
 }
 
-static void note_failure(Solve *s, int run, Status status, int failed_at) {
-#pragma omp critical
-  if (s->status == STATUS_OK || run < s->failed_run) {
-    s->status = status;
-    s->failed_at = failed_at;
-    s->failed_run = run;
-  }
-}
-
 /* Runs first .. first + count. */
 static void run_several(Solve *s, int first, int count) {
+  RunEnd outcome[count];
 #pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
-  for (int j = first; j < first + count; j++) {
-    int failed_at;
+  for (int i = 0; i < count; i++) {
     bool stopped = s->options.stop && *s->options.stop;
-    Status status = stopped ? STATUS_INTERRUPTED : run_once(s, j, &failed_at);
-    if (status == STATUS_OK) continue;
-    note_failure(s, j, status, stopped ? 0 : failed_at);
-    record_free(s, &s->records[j]);
+    RunEnd *own = &outcome[i];
+    *own = (RunEnd){.status = STATUS_INTERRUPTED};
+    if (!stopped) own->status = run_once(s, first + i, &own->failed_at);
+    if (own->status != STATUS_OK) record_free(s, &s->records[first + i]);
   }
+  RunEnd failure = run_first_failure(outcome, count, &s->failed_run);
+  s->status = failure.status;
+  s->failed_at = failure.failed_at;
 }
 
 static Status explain(const Solve *s, char **why) {
@@ -307,12 +301,6 @@ static void clean(Solve *s) {
 
 /* ---- the theory ---- */
 
-static uint32_t *sobol_points(size_t paths) {
-  uint32_t *points = mem_new(SOBOL_DIMS * paths, sizeof *points);
-  sobol_table(SOBOL_DIMS, paths, points);
-  return points;
-}
-
 /* Rows that matrices meet and noise draws in a run: what sample space has to hold. */
 static double demand(const Solve *s) {
   const Program *p = s->program;
@@ -349,7 +337,6 @@ static Status run_theory(Solve *s, char **why) {
   for (;; s->paths[0] *= 2) {
     double bytes = bytes_needed(s);
     if (bytes > mem_available()) return run_refuse(why, bytes);
-    s->status = STATUS_OK;
     run_several(s, 0, s->replicates + s->companions);
     if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) {
       s->status = STATUS_OK;
@@ -446,11 +433,7 @@ static Status solve_samples(Program *program, const SolveOptions *options, Resul
     for (int i = 0; i < program->system->field_count && fine; i++) fine = fill_theory(&s, r, i);
     note_theory(&s, r, run_clock() - start);
     run_origin(r, program, options);
-    if (fine)
-      *result = r;
-    else
-      result_drop(r);
-    if (!fine) status = run_refuse(why, bytes_needed(&s));
+    status = run_finish(r, fine, bytes_needed(&s), result, why);
   }
   clean(&s);
   return status;
@@ -472,10 +455,9 @@ Status solve_system(Program *program, const SolveOptions *options, Result **resu
 /* The moves of blocks of members; scale 0: of the mean. */
 static bool add_blocks(const Solve *s, ResultField *field, int i, const Moments *moments,
                        double scale) {
-  size_t blocks = moments_blocks(moments), n = moments->size;
+  size_t blocks = moments_blocks(moments);
   if (!blocks) return true;
-  double *moves = mem_block(blocks * n);
-  for (size_t k = 0; moves && k < blocks; k++) moments_move(moments, scale, k, moves + k * n);
+  double *moves = moments_moves(moments, scale);
   bool fine = moves && add_moves(s, field, "simulate", i, (int)blocks, moves, NULL);
   free(moves);
   return fine;
@@ -555,11 +537,7 @@ Status solve_system_networks(Program *program, const SolveOptions *options, Resu
     result_note(r, "ensemble", "%d", options->ensemble);
     result_note(r, "seed", "%llu", (unsigned long long)options->seed);
     result_note(r, "seconds", "%.6g", run_clock() - start);
-    if (fine)
-      *result = r;
-    else
-      result_drop(r);
-    if (!fine) status = run_refuse(why, bytes);
+    status = run_finish(r, fine, bytes, result, why);
   }
   for (int i = 0; i < (int)fields; i++) moments_free(&moments[i]);
   free(moments);
@@ -575,15 +553,19 @@ static const char *axes_of(const Program *p, int i) {
   return axes[p->system->variables[field_of(p, i)->variable].shape.rank];
 }
 
-Result *solve_system_promise(const Program *p, const SolveOptions *options, bool sized) {
-  Result *r = result_new(sized ? "simulate" : "dmft");
-  size_t T = (size_t)options->steps;
-  r->exact = !sized && p->linear;
-  result_note(r, "system", "%s", p->system->name);
-  result_note(r, "steps", "%d", options->steps);
+bool solve_system_times(Result *r, size_t T) {
   Array *t = array_new(1, &T), *error = r->exact ? array_new(1, &T) : NULL;
   for (size_t k = 0; t && k < T; k++) t->data[k] = (double)k;
   result_add(r, "t", 0, "t", "the step", t, error);
+  return t && (error || !r->exact);
+}
+
+Result *solve_system_promise(const Program *p, const SolveOptions *options, bool sized) {
+  Result *r = result_new(sized ? "simulate" : "dmft");
+  r->exact = !sized && p->linear;
+  result_note(r, "system", "%s", p->system->name);
+  result_note(r, "steps", "%d", options->steps);
+  solve_system_times(r, (size_t)options->steps);
   for (int i = 0; i < p->system->field_count; i++) {
     const SystemField *field = field_of(p, i);
     result_add(r, field->name, 0, axes_of(p, i), field->about, NULL, NULL);

@@ -91,9 +91,8 @@ static void test_streams(void) {
  * error that as many independent samples would make. */
 static void test_sobol(void) {
   enum { N = 4096, SEEDS = 5, LEADING = 8 };
-  uint32_t *table = mem_new((size_t)SOBOL_DIMS * N, sizeof *table);
+  uint32_t *table = sobol_points(N);
   double *x = mem_block((size_t)SOBOL_DIMS * N);
-  sobol_table(SOBOL_DIMS, N, table);
   double first = 0, second = 0, cross = 0;
   for (uint64_t seed = 0; seed < SEEDS; seed++) {
     for (int d = 0; d < SOBOL_DIMS; d++) {

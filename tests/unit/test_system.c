@@ -51,8 +51,7 @@ static double last_of(const char *script, int steps, bool independent) {
   CHECK(system);
   Program *p = program_of_system(system);
   MachineCode code = machine_compile(p, false, NULL);
-  uint32_t *sobol = malloc(SOBOL_DIMS * PATHS * sizeof *sobol);
-  sobol_table(SOBOL_DIMS, PATHS, sobol);
+  uint32_t *sobol = sobol_points(PATHS);
   double value = NAN;
   Machine m;
   int failed_at;
