@@ -8,6 +8,7 @@
 #include "output/plot.h"
 #include "output/text.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -277,6 +278,33 @@ static size_t stride_of(const PlotPart *part, const Value *value, size_t count) 
   return many ? (count + FEWER_POINTS - 1) / FEWER_POINTS : 1;
 }
 
+/* On a logarithmic axis they are thinned out evenly there, and what is not on it goes. */
+static PlotCurve thinned(Drawing *drawing, PlotCurve curve) {
+  double *x = column(drawing, curve.count), *y = column(drawing, curve.count);
+  double *error = column(drawing, curve.count);
+  if (drawing->starved) return curve;
+  double first = INFINITY, last = 0, before = 0;
+  for (size_t i = 0; i < curve.count; i++) {
+    if (curve.x[i] > 0 && curve.x[i] < first) first = curve.x[i];
+    if (curve.x[i] > last) last = curve.x[i];
+  }
+  size_t count = 0;
+  for (size_t i = 0; i < curve.count; i++) {
+    if (!(curve.x[i] > 0)) continue;
+    if (count && fabs(log(curve.x[i] / before)) < log(last / first) / FEWER_POINTS) continue;
+    before = curve.x[i];
+    x[count] = curve.x[i];
+    y[count] = curve.y[i];
+    if (curve.error) error[count] = curve.error[i];
+    count++;
+  }
+  curve.x = x;
+  curve.y = y;
+  if (curve.error) curve.error = error;
+  curve.count = count;
+  return curve;
+}
+
 /* Curves of a large family, and those of a sweep, are graded. */
 static PlotCurve curve_of(Drawing *drawing, const PlotPart *part, int i, const double *x,
                           size_t which) {
@@ -287,7 +315,7 @@ static PlotCurve curve_of(Drawing *drawing, const PlotPart *part, int i, const d
   size_t width = curves_of(part, value);
   bool exact = value->source && value->source->exact;
   bool graded = width > LARGE_FAMILY || (width > 1 && places_along(value, 1 - across));
-  return (PlotCurve){.label = label_of(drawing, part, i, which),
+  PlotCurve curve = {.label = label_of(drawing, part, i, which),
                      .count = y->shape[across],
                      .x = x,
                      .y = strided(drawing, y, across, which),
@@ -297,6 +325,12 @@ static PlotCurve curve_of(Drawing *drawing, const PlotPart *part, int i, const d
                      .stride = stride_of(part, value, y->shape[across]),
                      .color = graded ? 0 : color_of(part, i) + (int)which,
                      .shade = graded ? (double)which / (double)(width - 1) : 0};
+  while (part->x_log && curve.count && !(curve.x[0] > 0)) { /* its start is not on the axis */
+    curve.x++, curve.y++, curve.count--;
+    if (curve.error) curve.error++;
+  }
+  bool many = value->kind == VALUE_ARRAY && curve.count > MANY_POINTS;
+  return part->x_log && many && curve.style == PLOT_POINTS ? thinned(drawing, curve) : curve;
 }
 
 static void add_item(Drawing *drawing, const PlotPart *part, int i, PlotCurve *curves) {
