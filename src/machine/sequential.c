@@ -259,12 +259,21 @@ static void take_up(Machine *m, const Sequential *s, double rate, const View *fo
   }
 }
 
+/* Whether the transpose met what comes to this use: where nothing asks for the image it did not. */
+static bool met_backward(const Machine *m, int use) {
+  const bool *run = m->stage ? m->trains : m->needed;
+  for (int i = 0; i < m->p->op_count; i++)
+    if (m->p->ops[i].kind == OP_APPLY_T && m->p->ops[i].matrix == use) return run[i];
+  return false;
+}
+
 /* What the matrix learns, where that is not what it met. */
 static void meet_learned(Machine *m, Sequential *s) {
   const Program *p = m->p;
   for (int use = s->matrix->weights; use < p->matrix_count; use++) {
     const Matrix *matrix = &p->matrices[use];
-    if (matrix->weights != s->matrix->weights || matrix->learns == matrix->y) continue;
+    if (matrix->weights != s->matrix->weights || matrix->learns < 0) continue;
+    if (matrix->learns == matrix->y && met_backward(m, use)) continue;
     View rest;
     s->y_now[use] = machine_meet(m, &s->y.q, m->value[matrix->learns], &rest);
     if (s->transposed) make_images(m, s, &s->y, &s->x, true);
