@@ -25,6 +25,7 @@ typedef struct Source {
   char *name; /* as the user gave it: "net.dmf", "<input>", "--set" */
   char *text; /* `length` bytes and a terminating NUL; may hold NUL bytes */
   size_t length;
+  bool library; /* an imported file, in which names of the language are not those of a script */
   int references;
 } Source;
 

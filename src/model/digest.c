@@ -166,12 +166,13 @@ static void take_value(Digest *digest, const Value *value) {
   if (value && !met(digest, value)) take_contents(digest, value);
 }
 
-static void take_name(Digest *digest, const char *name) {
+static void take_name(Digest *digest, const Ast *node) {
+  const char *name = node->name;
   digest_text(digest, name);
   size_t count = (size_t)digest->name_count + 1;
   digest->names = mem_grow(digest->names, count * sizeof *digest->names);
   digest->names[digest->name_count++] = name;
-  const Binding *binding = scope_find(digest->scope, name);
+  const Binding *binding = scope_meant(digest->scope, name, node->span.source);
   if (!binding) return;
   const Value *value = binding->value;
   digest->reads |= value->kind == VALUE_BUILTIN && (value->builtin.row->flags & BUILTIN_READS);
@@ -182,7 +183,7 @@ void digest_expression(Digest *digest, const Ast *node) {
   mix(digest, node ? (uint64_t)node->kind : UINT64_MAX);
   if (!node) return;
   if (node->kind == AST_NAME) {
-    take_name(digest, node->name);
+    take_name(digest, node);
     return;
   }
   mix(digest, (uint64_t)node->op);

@@ -16,7 +16,7 @@ static bool is_stale(const Eval *eval, const Value *value) {
 }
 
 static Value *lookup(Eval *eval, const Ast *node) {
-  Binding *binding = scope_find(eval->scope, node->name);
+  Binding *binding = scope_meant(eval->scope, node->name, node->span.source);
   if (binding && is_stale(eval, binding->value))
     return eval_error(eval, node->span, "write the field itself, such as theory.loss",
                       "'%s' holds numbers that do not fluctuate with their result", node->name);

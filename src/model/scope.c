@@ -49,6 +49,15 @@ Binding *scope_own(const Scope *scope, const char *name) {
   return index ? &scope->items[index - 1] : NULL;
 }
 
+Binding *scope_meant(const Scope *scope, const char *name, const Source *text) {
+  Binding *found = scope_find(scope, name), *own = NULL;
+  bool foreign = found && text && text->library && found->span.source != text &&
+                 !(found->span.source && found->span.source->library);
+  for (; foreign && scope; scope = scope->parent)
+    if (!scope->parent) own = scope_own(scope, name);
+  return own ? own : found;
+}
+
 Binding *scope_find(const Scope *scope, const char *name) {
   for (; scope; scope = scope->parent) {
     Binding *binding = scope_own(scope, name);

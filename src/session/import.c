@@ -148,6 +148,7 @@ static bool parse(Eval *eval, Span span, const char *path, Script **script) {
     free(why);
     return false;
   }
+  source->library = true;
   ParseOutcome outcome = script_parse(source, false, script, eval->diags);
   source_drop(source);
   if (outcome == PARSE_OK) return true;
