@@ -313,6 +313,11 @@ expect 2 '--reference' "$DMF" --reference book
 expect 0 'function dmft' "$DMF" --reference words
 
 # Options of pictures are in the script that draws them, which is a picture, too
+echo 'plot [[0, 1], [2, 3]], colors = "magma", zlim = [0, 2], panel = "", [[0, 1], [1, 0]], colors = "diverging" to "colors.gp"' >colors.dmf
+expect 0 "defined (0 '#000004'" shell '"$1" colors.dmf && cat colors.gp' "$DMF"
+expect 0 'set cbrange [0:2]' cat colors.gp
+expect 0 "defined (0 '#053061'" cat colors.gp
+expect 0 'set cbrange [-1:1]' cat colors.gp
 expect 0 'set yrange [0:2]' shell '"$1" -e "plot [1, 2], ylim = [0, 2] to \"options.gp\"" && cat options.gp'
 # On a logarithmic axis points are as far apart as lines need them, and what is at 0 is not on it.
 expect 0 '31 points' shell '"$1" -e "system s { population a; state x = normal(a); step { observe m = 2 + mean(x); x = normal(a) } }" \

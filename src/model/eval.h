@@ -70,9 +70,9 @@ typedef struct PlotLimits {
 
 /* A panel of a plot: its options, NULL where none was given, and what it shows. */
 typedef struct PlotPart {
-  const char *title, *x_label, *y_label, *by, *legend, *size, *text;
+  const char *title, *x_label, *y_label, *by, *legend, *size, *colors, *text;
   bool x_log, y_log;
-  PlotLimits x_lim, y_lim;
+  PlotLimits x_lim, y_lim, z_lim;
   const Value *v_lines, *h_lines; /* a number or a vector */
   Item *items;
   int count;

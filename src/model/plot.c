@@ -10,6 +10,7 @@ typedef enum Takes { TEXT, SWITCH, LIMITS, PLACES, WORD } Takes;
 
 const char *const plot_legends[] = {"top",         "right",        "top left", "top right",
                                     "bottom left", "bottom right", "none",     NULL};
+const char *const plot_colors[] = {"viridis", "magma", "gray", "diverging", NULL};
 const char *const plot_sizes[] = {"screen", "column", "page", NULL};
 
 static const struct {

@@ -274,13 +274,13 @@ static void curves(const Sheet *sheet, const PlotPanel *panel) {
 
 /* Heat maps */
 
-static void put_shade(const Sheet *sheet, double value, Range range) {
+static void put_shade(const Sheet *sheet, const PlotPanel *panel, double value, Range range) {
   static const char ramp[] = " .:-=+*#%@";
   const double last = sizeof ramp - 2;
   if (!isfinite(value)) {
     fputs("??", sheet->out);
   } else if (sheet->color) {
-    set_color(sheet, "48", frame_heat_color(value, range));
+    set_color(sheet, "48", frame_heat_color(panel, value, range));
     fputs("  ", sheet->out);
     reset_color(sheet);
   } else {
@@ -302,14 +302,14 @@ static void heat(const Sheet *sheet, const Plot *plot, const PlotPanel *panel) {
     size_t row = (panel->upward ? high - 1 - i : i) * m / high;
     fprintf(sheet->out, "%*.4g ", MARGIN - 1, panel->rows ? panel->rows->data[row] : (double)row);
     for (size_t j = 0; j < wide; j++)
-      put_shade(sheet, panel->heat->data[row * n + j * n / wide], range);
+      put_shade(sheet, panel, panel->heat->data[row * n + j * n / wide], range);
     fputc('\n', sheet->out);
   }
   fprintf(sheet->out, "%*s", MARGIN, "");
   for (int i = 0; i <= 2; i++) {
     double value = i == 2 ? range.high : range.low + i * (range.high - range.low) / 2;
     if (fabs(value) < 1e-12 * (range.high - range.low)) value = 0;
-    put_shade(sheet, value, range);
+    put_shade(sheet, panel, value, range);
     fprintf(sheet->out, " %.4g%s", value, i < 2 ? "   " : "\n");
   }
 }

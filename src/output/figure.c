@@ -184,10 +184,11 @@ void figure_curves(FILE *out, const PlotPanel *panel) {
 
 /* Maps */
 
-static void put_entries(FILE *out, const double *map, size_t n, Range range) {
+static void put_entries(FILE *out, const PlotPanel *panel, const double *map, size_t n,
+                        Range range) {
   double cell = (double)MAP / (double)n;
   for (size_t i = 0; i < n * n; i++) {
-    Color color = frame_heat_color(map[i], range);
+    Color color = frame_heat_color(panel, map[i], range);
     fprintf(out,
             "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"#%02x%02x%02x\">"
             "<title>%zu, %zu: %.4g</title></rect>\n",
@@ -197,7 +198,8 @@ static void put_entries(FILE *out, const double *map, size_t n, Range range) {
 }
 
 /* What the slider needs: numbers, and a colour for each. */
-static void put_frames(FILE *out, const Array *maps, const double *times, Range range) {
+static void put_frames(FILE *out, const PlotPanel *panel, const double *times, Range range) {
+  const Array *maps = panel->heat;
   size_t count = maps->shape[0], size = maps->shape[1] * maps->shape[2];
   fputs("<script type=\"application/json\">{\"times\":[", out);
   for (size_t t = 0; t < count; t++) fprintf(out, "%s%.6g", t ? "," : "", times[t]);
@@ -206,7 +208,7 @@ static void put_frames(FILE *out, const Array *maps, const double *times, Range 
     fprintf(out, "%s\"%.4g\"", i ? "," : "", plain_number(maps->data[i]));
   fputs("],\"colors\":[", out);
   for (size_t i = 0; i < count * size; i++) {
-    Color color = frame_heat_color(maps->data[i], range);
+    Color color = frame_heat_color(panel, maps->data[i], range);
     fprintf(out, "%s\"#%02x%02x%02x\"", i ? "," : "", color.red, color.green, color.blue);
   }
   fputs("]}</script>\n", out);
@@ -218,7 +220,7 @@ void figure_maps(FILE *out, const char *title, const Array *maps, const double *
   Range range = frame_heat(&(Plot){.panels = &panel, .count = 1}, &panel);
   if (!count || !n || !frame_drawable(range, false)) return;
   fprintf(out, "<figure class=\"map\"><svg viewBox=\"0 0 %d %d\" role=\"img\">\n", MAP, MAP);
-  put_entries(out, maps->data + (count - 1) * n * n, n, range);
+  put_entries(out, &panel, maps->data + (count - 1) * n * n, n, range);
   fputs("</svg>\n<figcaption>", out);
   html_escape(out, title);
   fprintf(out,
@@ -226,6 +228,6 @@ void figure_maps(FILE *out, const char *title, const Array *maps, const double *
           "max=\"%zu\" value=\"%zu\" aria-label=\"time\"></figcaption>\n",
           times[count - 1], plain_number(range.low), plain_number(range.high), count - 1,
           count - 1);
-  put_frames(out, maps, times, range);
+  put_frames(out, &panel, times, range);
   fputs("</figure>\n", out);
 }

@@ -43,14 +43,18 @@ static bool shares_colors(const PlotPanel *a, const PlotPanel *b) {
   return a == b || (b->heat && a->z_label && b->z_label && strcmp(a->z_label, b->z_label) == 0);
 }
 
+static bool is_diverging(const char *colors) { return colors && strcmp(colors, "diverging") == 0; }
+
 Range frame_heat(const Plot *plot, const PlotPanel *panel) {
   Range range = nothing;
+  if (panel->z_span.given) return (Range){panel->z_span.low, panel->z_span.high};
   for (int k = 0; k < plot->count; k++) {
     const PlotPanel *other = &plot->panels[k];
     for (size_t i = 0; shares_colors(panel, other) && i < other->heat->size; i++)
       stretch(&range, other->heat->data[i], false);
   }
-  if (range.low < 0 && range.high > 0) {
+  bool signs = range.low < 0 && range.high > 0;
+  if (panel->colors ? is_diverging(panel->colors) && range.low <= range.high : signs) {
     double most = fmax(-range.low, range.high);
     return (Range){-most, most};
   }
@@ -106,12 +110,61 @@ int frame_digits(Range range, int fewest) {
 static const Color curve_colors[] = {{0, 114, 178}, {213, 94, 0},   {0, 158, 115}, {204, 121, 167},
                                      {230, 159, 0}, {86, 180, 233}, {0, 0, 0},     {136, 136, 136}};
 
-enum { COLORS = sizeof curve_colors / sizeof *curve_colors, STOPS = 5 };
+enum { COLORS = sizeof curve_colors / sizeof *curve_colors, STOPS = 9 };
 
-static const Color one_sign[STOPS] = {
-    {68, 1, 84}, {59, 82, 139}, {33, 145, 140}, {94, 201, 98}, {253, 231, 37}};
-static const Color both_signs[STOPS] = {
-    {5, 48, 97}, {67, 147, 195}, {247, 247, 247}, {214, 96, 77}, {103, 0, 31}};
+/* Colours at evenly spaced places: one hue after the other at even steps of lightness, or white in
+ * the middle. */
+typedef struct ColorMap {
+  const char *name;
+  Color stops[STOPS];
+} ColorMap;
+enum { VIRIDIS, MAGMA, GRAY, DIVERGING, MAPS };
+static const ColorMap maps[MAPS] = {{"viridis",
+                                     {{68, 1, 84},
+                                      {71, 45, 123},
+                                      {59, 82, 139},
+                                      {44, 114, 142},
+                                      {33, 145, 140},
+                                      {40, 174, 128},
+                                      {94, 201, 98},
+                                      {173, 220, 48},
+                                      {253, 231, 37}}},
+                                    {"magma",
+                                     {{0, 0, 4},
+                                      {28, 16, 68},
+                                      {79, 18, 123},
+                                      {129, 37, 129},
+                                      {181, 54, 122},
+                                      {229, 80, 100},
+                                      {251, 135, 97},
+                                      {254, 194, 135},
+                                      {252, 253, 191}}},
+                                    {"gray",
+                                     {{0, 0, 0},
+                                      {32, 32, 32},
+                                      {64, 64, 64},
+                                      {96, 96, 96},
+                                      {128, 128, 128},
+                                      {159, 159, 159},
+                                      {191, 191, 191},
+                                      {223, 223, 223},
+                                      {255, 255, 255}}},
+                                    {"diverging",
+                                     {{5, 48, 97},
+                                      {36, 98, 146},
+                                      {67, 147, 195},
+                                      {157, 197, 221},
+                                      {247, 247, 247},
+                                      {231, 172, 162},
+                                      {214, 96, 77},
+                                      {159, 48, 54},
+                                      {103, 0, 31}}}};
+
+static const Color *stops_of(const char *colors, int otherwise) {
+  for (int k = 0; colors && k < MAPS; k++)
+    if (strcmp(colors, maps[k].name) == 0) return maps[k].stops;
+  return maps[otherwise].stops;
+}
 
 static int between(int a, int b, double part) { return (int)lround(a + part * (b - a)); }
 
@@ -126,12 +179,14 @@ static Color along(const Color *stops, double place) {
 }
 
 Color frame_color(const PlotCurve *curve) {
-  /* the brightest end of the sequence is hard to see on white */
-  return curve->color > 0 ? curve_colors[(curve->color - 1) % COLORS]
-                          : along(one_sign, 0.85 * curve->shade);
+  if (curve->color > 0) return curve_colors[(curve->color - 1) % COLORS];
+  /* the brightest end of a sequence is hard to see on white */
+  double reach = is_diverging(curve->colors) ? 1 : 0.85;
+  return along(stops_of(curve->colors, VIRIDIS), reach * curve->shade);
 }
 
-Color frame_heat_color(double value, Range range) {
-  const Color *stops = range.low < 0 && range.high > 0 ? both_signs : one_sign;
-  return along(stops, (value - range.low) / (range.high - range.low));
+Color frame_heat_color(const PlotPanel *panel, double value, Range range) {
+  bool signs = range.low < 0 && range.high > 0;
+  return along(stops_of(panel->colors, signs ? DIVERGING : VIRIDIS),
+               (value - range.low) / (range.high - range.low));
 }

@@ -13,8 +13,8 @@ Range frame_x(const PlotPanel *panel);
 /* Of the curves with their errors. On a logarithmic axis the errors are left out: a band that
  * reaches zero would have no lower end. */
 Range frame_y(const PlotPanel *panel);
-/* Of the colours of a panel's heat map: its entries and those of the maps that share its colours,
- * symmetric about zero when there are both signs. */
+/* Of the colours of a panel's heat map, where they were not asked for: its entries and those of the
+ * maps that share its colours, symmetric about zero when there are both signs, or white is zero. */
 Range frame_heat(const Plot *plot, const PlotPanel *panel);
 /* Whether the range can be drawn, with room around it: farther out than this, or on a logarithmic
  * axis nearer to zero than its inverse, sums and ratios overflow here and in gnuplot. */
@@ -36,7 +36,8 @@ typedef struct Color {
 } Color;
 
 Color frame_color(const PlotCurve *curve);
-/* Of the entry of a heat map: white at zero where there are both signs, else brightening evenly. */
-Color frame_heat_color(double value, Range range);
+/* Of an entry of the heat map of a panel, in its colours; unless they were asked for, white at zero
+ * where there are both signs, else brightening evenly. */
+Color frame_heat_color(const PlotPanel *panel, double value, Range range);
 
 #endif

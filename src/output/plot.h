@@ -22,6 +22,7 @@ typedef struct PlotCurve {
   size_t stride; /* of points: one in so many is drawn; 0 is 1 */
   int color;     /* from 1, repeating after 8; theory and networks of one quantity share theirs */
   double shade;  /* where color is 0: 0..1 along a sequence of colours, for a large family */
+  const char *colors; /* of that sequence, as of a panel */
 } PlotCurve;
 
 /* The ends of an axis, where they were asked for. */
@@ -42,6 +43,8 @@ typedef struct PlotPanel {
   const PlotCurve *curves;
   int curve_count;
   const Array *heat;
+  PlotSpan z_span;    /* of its colours */
+  const char *colors; /* of it: "viridis", "magma", "gray" or "diverging"; NULL: by its signs */
   const Array *rows, *columns; /* what they stand for; NULL: their index */
   const char *z_label;         /* heat maps of the same label share their colours */
   bool x_log, y_log;           /* of curves; needs at least one positive number on that axis */

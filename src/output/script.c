@@ -299,33 +299,49 @@ static void put_curve_panel(FILE *out, const PlotPanel *panel) {
 
 /* Heat maps */
 
-static void put_palette(FILE *out, Range range) {
+static void put_palette(FILE *out, const PlotPanel *panel, Range range) {
   enum { STEPS = 8 };
   fputs("set palette defined (", out);
   for (int i = 0; i <= STEPS; i++) {
     double value = range.low + (range.high - range.low) * i / STEPS;
     fprintf(out, "%s%d ", i ? ", " : "", i);
-    put_color(out, frame_heat_color(value, range));
+    put_color(out, frame_heat_color(panel, value, range));
   }
   fprintf(out, ")\nset cbrange [%.*g:%.*g]\n", DIGITS, range.low, DIGITS, range.high);
 }
 
-/* Ticks at rows or columns, at most nine of them. */
-static void put_places(FILE *out, char axis, size_t count, const Array *at) {
-  double step = frame_step((Range){0, (double)count}, 9);
+/* Whether the cells of a map of these sides are squares. */
+static bool is_shapely(size_t a, size_t b) { return a <= 4 * b && b <= 4 * a; }
+
+/* At most nine ticks, and fewer along the short side of a map, where their numbers would meet. */
+static int most_ticks(size_t count, size_t other) {
+  enum { MOST = 9 };
+  return count < other && is_shapely(count, other) ? (int)(MOST * count / other) + 1 : MOST;
+}
+
+/* Ticks at rows or columns. */
+static void put_places(FILE *out, char axis, size_t count, size_t other, const Array *at) {
+  double step = frame_step((Range){0, (double)count}, most_ticks(count, other));
   fprintf(out, "set %ctics (", axis);
   for (size_t i = 0; i < count; i += step < 1 ? 1 : (size_t)step)
     fprintf(out, "%s'%.4g' %zu", i ? ", " : "", at ? at->data[i] : (double)i, i);
   fputs(")\n", out);
 }
 
-static void put_heat_panel(FILE *out, const Plot *plot, const PlotPanel *panel) {
+/* Of pixels an image has sharp cells; where paths are drawn, viewers blur it, and its cells are
+ * drawn one by one while they are not too many. */
+static void put_heat_panel(FILE *out, const Plot *plot, const PlotPanel *panel, PictureKind kind) {
+  bool cells = kind != PICTURE_PNG && panel->heat->size <= PIXEL_CELLS;
+  Range range = frame_heat(plot, panel);
   size_t rows = panel->heat->shape[0], columns = panel->heat->shape[1];
-  size_t longer = rows > columns ? rows : columns, shorter = rows < columns ? rows : columns;
   fputs("$heat << EOD\n", out);
   put_heat(out, panel->heat);
   fputs("EOD\n", out);
-  put_palette(out, frame_heat(plot, panel));
+  put_palette(out, panel, range);
+  if (rows < columns && is_shapely(rows, columns))
+    fprintf(out, "set cbtics %.*g\n", DIGITS, frame_step(range, most_ticks(rows, columns)));
+  else
+    fputs("set cbtics autofreq\n", out);
   put_label(out, "title", panel->title);
   fputs("set key off title ''\n", out);
   put_label(out, "cblabel", panel->z_label);
@@ -333,14 +349,13 @@ static void put_heat_panel(FILE *out, const Plot *plot, const PlotPanel *panel) 
   fprintf(out, panel->upward ? "set yrange [-0.5:%zu.5]\n" : "set yrange [%zu.5:-0.5]\n", rows - 1);
   put_marks(out, panel);
   fputs("unset logscale\n", out);
-  put_places(out, 'x', columns, panel->columns);
-  put_places(out, 'y', rows, panel->rows);
-  fprintf(out, "set size %s\n", longer <= 4 * shorter ? "ratio -1" : "noratio");
+  put_places(out, 'x', columns, rows, panel->columns);
+  put_places(out, 'y', rows, columns, panel->rows);
+  fprintf(out, "set size %s\n", is_shapely(rows, columns) ? "ratio -1" : "noratio");
   fputs("unset grid\nset tics nomirror out scale 0.5 textcolor '#000000'\n"
         "set border 15 linewidth 1 linecolor '#333333'\n",
         out);
-  fprintf(out, "plot $heat matrix with image %s notitle\n",
-          rows * columns <= PIXEL_CELLS ? "pixels" : "");
+  fprintf(out, "plot $heat matrix with image %s notitle\n", cells ? "pixels" : "");
 }
 
 /* The whole */
@@ -413,7 +428,7 @@ static void put_script(FILE *out, const Plot *plot, PictureKind kind) {
     put_label(out, "xlabel", panel->x_label);
     put_label(out, "ylabel", panel->y_label);
     if (panel->heat)
-      put_heat_panel(out, plot, panel);
+      put_heat_panel(out, plot, panel, kind);
     else
       put_curve_panel(out, panel);
   }

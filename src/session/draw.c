@@ -324,6 +324,7 @@ static PlotCurve curve_of(Drawing *drawing, const PlotPart *part, int i, const d
                      .style = style_of(value),
                      .stride = stride_of(part, value, y->shape[across]),
                      .color = graded ? 0 : color_of(part, i) + (int)which,
+                     .colors = part->colors,
                      .shade = graded ? (double)which / (double)(width - 1) : 0};
   while (part->x_log && curve.count && !(curve.x[0] > 0)) { /* its start is not on the axis */
     curve.x++, curve.y++, curve.count--;
@@ -354,14 +355,18 @@ static const double *numbers_of(const Value *value, size_t *count) {
   return !value ? NULL : value->kind == VALUE_ARRAY ? value->array->data : &value->number;
 }
 
+static PlotSpan span_of(const PlotLimits *limits) {
+  return (PlotSpan){limits->given, limits->low, limits->high};
+}
+
 /* A panel of which nothing is known but its options. */
 static PlotPanel options_of(const PlotPart *part) {
   PlotPanel panel = {.x_log = part->x_log,
                      .y_log = part->y_log,
                      .legend = part->legend,
                      .text = part->text,
-                     .x_span = {part->x_lim.given, part->x_lim.low, part->x_lim.high},
-                     .y_span = {part->y_lim.given, part->y_lim.low, part->y_lim.high}};
+                     .x_span = span_of(&part->x_lim),
+                     .y_span = span_of(&part->y_lim)};
   panel.v_lines = numbers_of(part->v_lines, &panel.v_count);
   panel.h_lines = numbers_of(part->h_lines, &panel.h_count);
   return panel;
@@ -410,6 +415,8 @@ static void add_map(Drawing *drawing, const PlotPart *part, const Item *item) {
                   .x_label = alone && part->x_label ? part->x_label : across,
                   .y_label = alone && part->y_label ? part->y_label : down,
                   .heat = value->array,
+                  .colors = part->colors,
+                  .z_span = span_of(&part->z_lim),
                   .columns = places_along(value, 1),
                   .rows = places_along(value, 0),
                   .upward = places_along(value, 0) && !is_time(value, 0),
