@@ -48,8 +48,11 @@ static void piece_of_answer(const Anatomy *a, const Op *op, int use, int order) 
   else
     put_variance(a, m, share);
   if (order == WHOLE && !again) put(a->w, "{gamma}{ }");
-  put_sum(a, is_moved(a, noise, met) ? "s{le}t" : "s<t", points_of(a, partner),
-          a->p->variables[partner].backward ? output_index(a, "c'") : NULL);
+  put_sum(a,
+          a->frozen                 ? ""
+          : is_moved(a, noise, met) ? "s{le}t"
+                                    : "s<t",
+          points_of(a, partner), a->p->variables[partner].backward ? output_index(a, "c'") : NULL);
   if (is_heated(a, m)) put_variance(a, m, 1);
   if (again) {
     put(a->w, "{<}{d}");
@@ -120,7 +123,8 @@ static void write_polar_table(const Anatomy *a) {
       "that vanish.",
       positions ? ", a position" : "", outputs ? ", and of g an output c" : "", share,
       update->weight ? "w_{alpha}(s'){ }" : "(1/P){ }", outputs ? "{{alpha}c}" : "{alpha}",
-      positions ? ", point and position" : " and point", update->polar.eps > 0 ? " Here n n' = 1." : "");
+      positions ? ", point and position" : " and point",
+      update->polar.eps > 0 ? " Here n n' = 1." : "");
 }
 
 static bool has_matrix_again(const Program *p) {
@@ -164,11 +168,23 @@ static void piece_of_learning(const Anatomy *a, const Op *op, int use, int order
   put_variable(a, partner, past, whole ? WHOLE : order - 1);
 }
 
+/* Whether a matrix answers to the noise of a use of it. Where nothing moves, it does to that of
+ * what it met as the transpose on the same way, forward or backward: the slopes of gradients with
+ * what flows forward have mean zero. */
+static bool answers(const Anatomy *a, const Op *op, int use) {
+  bool forward = op->kind == OP_APPLY;
+  if (use == op->matrix) return (forward ? a->responds_x : a->responds_y)[use];
+  const Op *noise = op_of(a->p, use, forward ? OP_APPLY_T : OP_APPLY);
+  if (!a->frozen) return true;
+  const Variable *v = a->p->variables;
+  return noise && v[op->src[0]].backward == v[noise->dst].backward &&
+         is_moved(a, noise, op->src[0]);
+}
+
 /* What a matrix does besides its noise, along all its uses; order k of the expansion takes order
  * k - 1 of their vectors. `joint` stands before the first piece. */
 static void pieces_of_drift(const Anatomy *a, const Op *op, int order, const char *joint) {
   bool forward = op->kind == OP_APPLY;
-  const bool *responds = forward ? a->responds_x : a->responds_y;
   for (int use = 0; use < a->p->matrix_count; use++) {
     const Matrix *m = &a->p->matrices[use];
     if (m->weights != a->p->matrices[op->matrix].weights) continue;
@@ -177,7 +193,7 @@ static void pieces_of_drift(const Anatomy *a, const Op *op, int order, const cha
       bool moves = partner >= 0 && (order == WHOLE || order == 1 || a->drifts[partner]);
       bool polar = learned && is_polar(a, m), entries = learned && is_by_entries(a, m);
       if ((polar || entries) && use != op->matrix) continue;
-      bool there_is = learned ? m->rate != 0 && !a->frozen : use != op->matrix || responds[use];
+      bool there_is = learned ? m->rate != 0 && !a->frozen : answers(a, op, use);
       if (!moves || !there_is) continue;
       row_piece(a->w);
       put(a->w, "%s ", joint);
