@@ -245,7 +245,7 @@ static Status read_rows(Reader *r, Array **array, Piece *header, char **why) {
   return status;
 }
 
-static Status read_csv(const char *path, FileBytes bytes, void *context, Array **array,
+Status file_csv_reader(const char *path, FileBytes bytes, void *context, Array **array,
                        char **why) {
   const char *text = (const char *)bytes.data;
   size_t mark = bytes.length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
@@ -262,7 +262,7 @@ static Status read_csv(const char *path, FileBytes bytes, void *context, Array *
 
 Status file_read_csv(const char *path, Array **array, char **header, char **why) {
   *header = NULL;
-  return file_read(path, read_csv, header, array, why);
+  return file_read(path, file_csv_reader, header, array, why);
 }
 
 /* Writing */
@@ -348,9 +348,20 @@ static void put_pairs(FILE *stream, const ResultField *field) {
   }
 }
 
+typedef struct LongTable {
+  const ResultField *field;
+  const char *origin;
+} LongTable;
+
 static Status put_field_long(FILE *stream, void *context, char **why) {
   (void)why;
-  put_long(stream, context);
+  const LongTable *table = context;
+  for (const char *line = table->origin; line && *line; line += strspn(line, "\r\n")) {
+    int length = (int)strcspn(line, "\r\n");
+    fprintf(stream, "# %.*s\n", length, line);
+    line += length;
+  }
+  put_long(stream, table->field);
   return STATUS_OK;
 }
 
@@ -360,9 +371,11 @@ static Status put_field_pairs(FILE *stream, void *context, char **why) {
   return STATUS_OK;
 }
 
-Status file_write_field_csv(const char *path, const ResultField *field, bool is_long, char **why) {
+Status file_write_field_csv(const char *path, const ResultField *field, bool is_long,
+                            const char *origin, char **why) {
   if (!is_long && !field->error) return file_write_array_csv(path, field->name, field->value, why);
-  return file_replace_stream(path, is_long ? put_field_long : put_field_pairs, (void *)field, why);
+  if (is_long) return file_replace_stream(path, put_field_long, &(LongTable){field, origin}, why);
+  return file_replace_stream(path, put_field_pairs, (void *)field, why);
 }
 
 /* Axes of curves in t: "t", "t,POINTS" or "t,POINTS,c", but not those of kernels, which have two

@@ -39,6 +39,10 @@ Status file_read_hdf5(const char *path, const char *dataset, Array **array, char
  * errors; fields that were not written are missing, and there is no origin. */
 Status file_read_result(const char *path, Result **result, char **why);
 
+/* An array that file_write_field put into csv in long form: a result of kind "array" with one
+ * field, its errors and the places along its axes. STATUS_FILE for other tables. */
+Status file_read_field_csv(const char *path, Result **result, char **why);
+
 /* Writers. The fields of a result that have their values are written (see result_complete). */
 
 /* Whether the extension names a format that can hold the array, or a result where `array` is NULL;
@@ -48,12 +52,12 @@ Status file_check_target(const char *path, const Array *array, char **why);
 Status file_check_long(const char *path, const Array *array, char **why);
 /* By extension: .h5 .hdf5 .npy .csv .json. `name` names the dataset, column or JSON line. */
 Status file_write_array(const char *path, const char *name, const Array *array, char **why);
-/* The same of an array with errors, or with axes that have places (`along`). HDF5 gets the attribute
- * kind = "array", the errors under /stderr, how they go together under /scatter, and the places as
- * dimension scales under /axes, and file_read_result gives a result of this kind with one field; csv
- * a column for every axis, where one has places, and columns of values and errors; JSON "stderr" and
- * "axes". */
-Status file_write_field(const char *path, const ResultField *field, char **why);
+/* The same of an array with errors, or with axes that have places (`along`). HDF5 gets the
+ * attribute kind = "array", the errors under /stderr, how they go together under /scatter, and the
+ * places as dimension scales under /axes, and file_read_result gives a result of this kind with one
+ * field; csv a column for every axis, where one has places, and columns of values and errors, below
+ * the lines of `origin` as comments; JSON "stderr" and "axes". */
+Status file_write_field(const char *path, const ResultField *field, const char *origin, char **why);
 /* By extension: .h5 .hdf5 .csv .json; `script` is the text that made the result, or NULL. */
 Status file_write_result(const char *path, Result *result, const char *script, char **why);
 
@@ -67,7 +71,8 @@ Status file_write_array_json(const char *path, const char *name, const Array *ar
  * arrays are under /recipe), and `axes`, what the axes stand for. */
 Status file_write_result_hdf5(const char *path, Result *result, const char *script, char **why);
 Status file_write_field_hdf5(const char *path, const ResultField *field, char **why);
-Status file_write_field_csv(const char *path, const ResultField *field, bool is_long, char **why);
+Status file_write_field_csv(const char *path, const ResultField *field, bool is_long,
+                            const char *origin, char **why);
 Status file_write_field_json(const char *path, const ResultField *field, char **why);
 /* A header line, then one line for each time: t and all curves in t (f_0, f_1, ..., loss, ...),
  * each followed by its standard error where it has one. */

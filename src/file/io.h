@@ -35,6 +35,8 @@ Status file_gunzip(const char *path, FileBytes *bytes, char **why);
 typedef Status FileReader(const char *path, FileBytes bytes, void *context, Array **array,
                           char **why);
 Status file_read(const char *path, FileReader *read, void *context, Array **array, char **why);
+/* The reader of csv; `context` is a char **, NULL at first, that takes the header. */
+FileReader file_csv_reader;
 /* A new array, refused with STATUS_LIMIT when it is larger than the memory available, or than a
  * check affords (base/work.h). */
 Status file_new_array(const char *path, int rank, const size_t *shape, Array **array, char **why);

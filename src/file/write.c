@@ -53,13 +53,14 @@ static bool has_places(const ResultField *field) {
   return false;
 }
 
-Status file_write_field(const char *path, const ResultField *field, char **why) {
+Status file_write_field(const char *path, const ResultField *field, const char *origin,
+                        char **why) {
   Status status = check(path, field->value, has_places(field), why);
   if (status) return status;
   switch (format_of(path)) {
   case FORMAT_HDF5: return file_write_field_hdf5(path, field, why);
   case FORMAT_NPY: return file_write_array_npy(path, field->value, why);
-  case FORMAT_CSV: return file_write_field_csv(path, field, has_places(field), why);
+  case FORMAT_CSV: return file_write_field_csv(path, field, has_places(field), origin, why);
   default: return file_write_field_json(path, field, why);
   }
 }

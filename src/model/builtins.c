@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The functions of the language on numbers, arrays and strings. */
+#include "model/axes.h"
 #include "model/builtins.h"
 #include "model/forward.h"
 #include "model/trail.h"
@@ -360,7 +361,11 @@ Value *builtin_curve(Call *call) {
 
 Value *builtin_diag(Call *call) { return unary(call, array_diag); }
 Value *builtin_trace(Call *call) { return unary(call, array_trace); }
-Value *builtin_transpose(Call *call) { return moved(call, 1, unary(call, array_transpose)); }
+Value *builtin_transpose(Call *call) {
+  Value *value = moved(call, 1, unary(call, array_transpose));
+  axes_reverse(value, call->args[0]);
+  return value;
+}
 Value *builtin_outer(Call *call) { return binary(call, array_outer); }
 Value *builtin_dot(Call *call) {
   if (call->args[0]->kind == VALUE_SYMBOL || call->args[1]->kind == VALUE_SYMBOL)

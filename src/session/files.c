@@ -256,6 +256,15 @@ static char *axes_text(const Axes *axes) {
   return text;
 }
 
+/* What made it: the version, the seed that was asked for, and the script; to be freed. */
+static char *origin_text(const Dmf *dmf) {
+  const DmfConfig *config = &dmf->config;
+  char *text = mem_format("dmf %s", dmf_version());
+  if (config->has_seed) mem_append(&text, " --seed %llu", config->seed);
+  if (dmf->text) mem_append(&text, "\n%s", dmf->text->text);
+  return text;
+}
+
 /* Numbers, with their errors and axes where they have such. */
 static Status write_numbers(Eval *eval, Value *value, const char *name, const char *target,
                             char **why) {
@@ -273,7 +282,9 @@ static Status write_numbers(Eval *eval, Value *value, const char *name, const ch
                          .error = value->error,
                          .scatter = value->trail ? value->trail->scatter : NULL,
                          .along = value->axes};
-    status = file_write_field(target, &field, why);
+    char *origin = origin_text(eval->host->self);
+    status = file_write_field(target, &field, origin, why);
+    free(origin);
     free(axes);
   } else {
     status = file_write_array(target, name, array, why);

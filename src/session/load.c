@@ -74,7 +74,14 @@ static Status restore(Dmf *dmf, Result *result, const char *path, char **why) {
   return status;
 }
 
+static bool is_csv(const char *path) {
+  size_t length = strlen(path);
+  if (length > 3 && strcmp(path + length - 3, ".gz") == 0) length -= 3;
+  return length > 4 && strncmp(path + length - 4, ".csv", 4) == 0;
+}
+
 static Status read_result(Dmf *dmf, const char *path, Result **result, char **why) {
+  if (is_csv(path)) return file_read_field_csv(path, result, why);
   Status status = file_read_result(path, result, why);
   if (status || !(*result)->recipe.text) return status;
   status = restore(dmf, *result, path, why);

@@ -152,6 +152,11 @@ static void csv(const uint8_t *data, size_t size) {
   Status status = file_read_csv(spill(data, size, "in.csv"), &array, &header, &why);
   judge(status, array, why);
   free(header);
+  Result *result = NULL;
+  why = NULL;
+  status = file_read_field_csv(spill(data, size, "in.csv"), &result, &why);
+  judge(status, result ? array_keep(result->fields[0].value) : NULL, why);
+  result_drop(result);
 }
 
 static void read_with(const char *path, Status (*read)(const char *, Array **, char **)) {
