@@ -123,13 +123,15 @@ static void execute(Prim prim, size_t n, const double *x, const double *y, const
   }
 }
 
-static size_t chunk_for(const Kernel *kernel) {
+/* For n numbers; of few no more is filled with constants. */
+static size_t chunk_for(const Kernel *kernel, size_t n) {
   size_t chunk = REGISTER_BYTES / sizeof(double) / (size_t)kernel->count;
+  if (chunk > n) chunk = n;
   return chunk > LONGEST_CHUNK ? LONGEST_CHUNK : chunk < 8 ? 8 : chunk;
 }
 
 void kernel_run(const Kernel *kernel, size_t n, const double *const *args, double *out) {
-  size_t chunk = chunk_for(kernel);
+  size_t chunk = chunk_for(kernel, n);
   double registers[(size_t)kernel->count * chunk];
   const double *at[kernel->count];
   for (int k = 0; k < kernel->count; k++) {

@@ -106,6 +106,53 @@ static bool take(void *sink, Machine *m, int t) {
   return m->status == STATUS_OK;
 }
 
+/* ---- what is measured ---- */
+
+/* The small fields, and what a run measures of which they follow. */
+static const struct {
+  FieldId id, from;
+} small[] = {{FIELD_F, FIELD_F},
+             {FIELD_LOSS, FIELD_F},
+             {FIELD_DELTA, FIELD_F},
+             {FIELD_NTK, FIELD_NTK},
+             {FIELD_F_TEST, FIELD_F},
+             {FIELD_TEST_LOSS, FIELD_F},
+             {FIELD_ACCURACY, FIELD_F},
+             {FIELD_TEST_ACCURACY, FIELD_F},
+             {FIELD_ALIGNMENT, FIELD_PHI},
+             {FIELD_F_EMA, FIELD_F_EMA},
+             {FIELD_LOSS_EMA, FIELD_F_EMA},
+             {FIELD_F_TEST_EMA, FIELD_F_TEST_EMA},
+             {FIELD_TEST_LOSS_EMA, FIELD_F_TEST_EMA}};
+enum { SMALL = sizeof small / sizeof *small };
+
+/* The large fields, layer by layer. */
+static const struct {
+  FieldId id;
+  int group;
+} large[] = {{FIELD_PHI, TRACE_KERNELS},
+             {FIELD_G, TRACE_KERNELS},
+             {FIELD_A, TRACE_RESPONSES},
+             {FIELD_B, TRACE_RESPONSES}};
+enum { LARGE = sizeof large / sizeof *large };
+
+static bool is_response(int k) { return large[k].group == TRACE_RESPONSES; }
+
+static int layers_of(const Program *p, int k) {
+  return field_is_present(large[k].id, p) ? field_last(large[k].id, p) : 0;
+}
+
+static bool is_wanted(const Solve *s, int k) { return large[k].group & s->pairs; }
+
+/* What runs measure for all of these. */
+static FieldSet measured_by(const Solve *s) {
+  FieldSet measured = 0;
+  for (size_t i = 0; i < SMALL; i++) measured |= field_bit(small[i].from);
+  for (int k = 0; k < LARGE; k++)
+    if (is_wanted(s, k)) measured |= field_bit(large[k].id);
+  return measured;
+}
+
 /* ---- fields and their errors ---- */
 
 /* An observable as a function of a value x [T+1, n]: itself, or what follows from it. */
@@ -210,44 +257,13 @@ static bool add(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
 }
 
 static bool add_small(Solve *s, Result *result) {
-  static const FieldId small[][2] = {{FIELD_F, FIELD_F},
-                                     {FIELD_LOSS, FIELD_F},
-                                     {FIELD_DELTA, FIELD_F},
-                                     {FIELD_NTK, FIELD_NTK},
-                                     {FIELD_F_TEST, FIELD_F},
-                                     {FIELD_TEST_LOSS, FIELD_F},
-                                     {FIELD_ACCURACY, FIELD_F},
-                                     {FIELD_TEST_ACCURACY, FIELD_F},
-                                     {FIELD_ALIGNMENT, FIELD_PHI},
-                                     {FIELD_F_EMA, FIELD_F_EMA},
-                                     {FIELD_LOSS_EMA, FIELD_F_EMA},
-                                     {FIELD_F_TEST_EMA, FIELD_F_TEST_EMA},
-                                     {FIELD_TEST_LOSS_EMA, FIELD_F_TEST_EMA}};
   bool fine = true;
-  for (size_t i = 0; i < sizeof small / sizeof *small; i++)
+  for (size_t i = 0; i < SMALL; i++)
     for (int l = 0; l <= s->program->layers && fine; l++)
-      if (program_observable(s->complete, (int)small[i][0], l))
-        fine = add(s, result, small[i][0], l, small[i][1]);
+      if (program_observable(s->complete, (int)small[i].id, l))
+        fine = add(s, result, small[i].id, l, small[i].from);
   return fine;
 }
-
-/* The large fields, layer by layer. */
-static const struct {
-  FieldId id;
-  int group;
-} large[] = {{FIELD_PHI, TRACE_KERNELS},
-             {FIELD_G, TRACE_KERNELS},
-             {FIELD_A, TRACE_RESPONSES},
-             {FIELD_B, TRACE_RESPONSES}};
-enum { LARGE = sizeof large / sizeof *large };
-
-static bool is_response(int k) { return large[k].group == TRACE_RESPONSES; }
-
-static int layers_of(const Program *p, int k) {
-  return field_is_present(large[k].id, p) ? field_last(large[k].id, p) : 0;
-}
-
-static bool is_wanted(const Solve *s, int k) { return large[k].group & s->pairs; }
 
 /* Both resolutions may have dropped the same. What is dropped of two fields overlaps by up to tol^2
  * of the largest fields, and the kernels of all times but the first are made of what was kept. */
@@ -333,7 +349,7 @@ static double bytes_needed(const Solve *s) {
   double row = (double)(z.steps * z.all * z.all * z.outputs * z.outputs);
   int parallel = s->options.threads < s->replicates ? s->options.threads : s->replicates;
   return machine_bytes(&plan, z.steps) * parallel +
-         trace_bytes(s->complete, z.steps, ALL_FIELDS, 0) * (runs_of(s) + parallel) +
+         trace_bytes(s->complete, z.steps, measured_by(s), 0) * (runs_of(s) + parallel) +
          8 * row * (runs_of(s) + 12);
 }
 
@@ -347,7 +363,7 @@ static Status run_once(void *sink, double gamma, Trace *trace, int *failed_at) {
   Run *run = sink;
   Solve *s = run->solve;
   run->trace = trace;
-  if (!trace_new(trace, s->complete, s->sizes.steps, ALL_FIELDS, s->pairs)) {
+  if (!trace_new(trace, s->complete, s->sizes.steps, measured_by(s), s->pairs)) {
     trace_free(trace);
     return STATUS_LIMIT;
   }
@@ -409,7 +425,7 @@ static void share_traces(Solve *s) {
   if (crew_size(crew) == 1) return;
   for (int j = 0; j < runs_of(s); j++)
     if (!crew_has(crew, j))
-      fine &= trace_new(trace_of(s, j), s->complete, s->sizes.steps, ALL_FIELDS, s->pairs);
+      fine &= trace_new(trace_of(s, j), s->complete, s->sizes.steps, measured_by(s), s->pairs);
   if (crew_any(crew, !fine)) {
     s->status = STATUS_LIMIT;
     return;
@@ -883,7 +899,7 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
 static bool plan_replicate(Solve *s, RunCost *cost) {
   Trace trace;
   Run run = {.solve = s, .resolution = &s->fine};
-  bool fine = trace_new(&trace, s->complete, s->sizes.steps, ALL_FIELDS, 0);
+  bool fine = trace_new(&trace, s->complete, s->sizes.steps, measured_by(s), 0);
   bool *wanted = trace_wants(&trace);
   MachinePlan plan = plan_of(s, &run, s->program->problem->gamma);
   plan.wanted = wanted;
