@@ -204,6 +204,51 @@ static void fresh_blocks_are_zero(bool record) {
   tape_free(tape);
 }
 
+/* A row of mean squares a^2, b^2 along two of the axes. */
+static void put_row(Tape *tape, View rows, size_t r, size_t i, double a, size_t j, double b) {
+  double *x = tape_data(tape, view_rows(rows, r, 1));
+  x[i] += a * sqrt((double)rows.cols);
+  x[j] += b * sqrt((double)rows.cols);
+}
+
+/* Rows give a direction where what is left of them stands out of tol times what it was computed
+ * from: behind those that the basis has, and behind those that they gave before. */
+static void directions_stand_out(bool record) {
+  Tape *tape = tape_new(&(TapeSpace){8, 1, 0}, 1, NULL, false, record);
+  View q = tape_wide(tape, 0, 0, false), x = tape_wide(tape, 0, 2, false),
+       y = tape_wide(tape, 0, 4, false), K = tape_table(tape, 2, 2, false),
+       L = tape_table(tape, 4, 4, false), Q = tape_table(tape, 3, 3, false);
+  put_row(tape, x, 0, 0, 0.7, 0, 0);
+  put_row(tape, x, 1, 1, 1.4, 1, 0);
+  CHECK(tape_extend(tape, &q, x, 0.1, (double[]){100, 100}, K) == 1);
+  CHECK(fabs(tape_data(tape, view_rows(K, 1, 1))[0] - 1.4) < 1e-14);
+  put_row(tape, y, 0, 2, 0.7, 2, 0);
+  put_row(tape, y, 1, 3, 0.7, 3, 0);
+  put_row(tape, y, 2, 3, 0.6, 4, 0.2);
+  put_row(tape, y, 3, 3, 0.6, 5, 0.2);
+  CHECK(tape_extend(tape, &q, y, 0.1, (double[]){100, 10, 1, 10}, L) == 2 && q.rows == 3);
+  static const double wanted[4][2] = {{0, 0}, {0.7, 0}, {0.6, 0.2}, {0.6, 0}};
+  for (size_t r = 0; r < 4; r++)
+    for (size_t k = 0; k < 2; k++)
+      CHECK(fabs(tape_data(tape, view_rows(L, r, 1))[k] - wanted[r][k]) < 1e-14);
+  tape_average(tape, Q, 1, q, q, 1);
+  for (size_t i = 0; i < 9; i++) CHECK(fabs(tape_data(tape, Q)[i] - (i % 4 == 0)) < 1e-14);
+  CHECK(fabs(tape_data(tape, q)[1] - sqrt(8)) < 1e-14);
+  tape_free(tape);
+}
+
+static void weighted_squares(void) {
+  static const double weights[] = {0.5, 0.25, 0.25};
+  Tape *tape = tape_new(&(TapeSpace){3, 1, 0}, 1, weights, true, false);
+  View x = tape_wide(tape, 0, 2, false);
+  for (size_t i = 0; i < 6; i++) tape_data(tape, view_rows(x, i / 3, 1))[i % 3] = (double)i + 1;
+  double squares[2];
+  tape_squares(tape, x, squares);
+  CHECK(fabs(squares[0] - (0.5 + 1 + 2.25)) < 1e-15);
+  CHECK(fabs(squares[1] - (8 + 6.25 + 9)) < 1e-14);
+  tape_free(tape);
+}
+
 /* Rows of a block see columns up to their number; large numbers do not overflow. */
 static void softmax_sees_the_past(void) {
   Tape *tape = tape_new(NULL, 0, NULL, false, false);
@@ -224,6 +269,9 @@ int main(void) {
   fresh_noise(true, 1);
   fresh_noise(false, 0.5);
   passive_columns();
+  directions_stand_out(false);
+  directions_stand_out(true);
+  weighted_squares();
   softmax_sees_the_past();
   fresh_blocks_are_zero(true);
   fresh_blocks_are_zero(false);
