@@ -165,7 +165,7 @@ static double bytes_needed(const Ensemble *e) {
     if (is_wanted(e, slot)) doubles += 7 * (double)slot_size(e, slot);
     if (is_wanted(e, slot) && has_moves(e, slot))
       doubles += 4 * MOMENT_BLOCKS * (double)slot_size(e, slot);
-    if (is_kept(e, slot)) doubles += side * (2 * members + 4 * side);
+    if (is_kept(e, slot)) doubles += side * (3 * members + (5 + 2 * MOMENT_BLOCKS) * side);
   }
   MachinePlan plan = plan_of(e, NULL);
   double member = machine_bytes(&plan, e->sizes.steps) +
@@ -381,29 +381,55 @@ static bool fill(Ensemble *e, Result *result, const Slot *slot, FieldId id, bool
   return fine;
 }
 
+/* How blocks of members move covariances, N m / (m - 1) times the mean products [side, side] of
+ * deviations d [members, side]: as in moments_moves, by what is left without them. */
+static bool fill_covariance_moves(const Ensemble *e, Result *result, const Slot *slot,
+                                  const double *d, const double *mean) {
+  size_t n = slot->side, members = (size_t)e->options.ensemble, each = slot->moments.block_size,
+         blocks = moments_blocks(&slot->moments);
+  if (blocks < 2 || !field_has_moves(slot->covariance, e->sizes)) return true;
+  double *moves = mem_block(blocks * n * n), m = (double)members;
+  for (size_t k = 0; moves && k < blocks; k++) {
+    size_t begin = k * each, own = begin + each < members ? each : members - begin;
+    double *move = moves + k * n * n,
+           scale = sqrt((double)blocks - 1) * (double)e->width * m / (m - 1);
+    mat_mul_at(n, n, own, 1, d + begin * n, n, d + begin * n, n, 0, move, n);
+    for (size_t i = 0; i < n * n; i++)
+      move[i] = scale * (mean[i] - (mean[i] * m - move[i]) / (m - (double)own));
+  }
+  bool fine = moves && field_moves(result, slot->covariance, slot->layer, e->sizes, e->options.seed,
+                                   (int)blocks, moves, NULL);
+  free(moves);
+  return fine;
+}
+
 /* N Cov(x_i, x_j), with its error from the scatter of the products. */
 static bool fill_covariance(Ensemble *e, Result *result, const Slot *slot) {
   size_t n = slot->side, members = (size_t)e->options.ensemble;
-  double *cov = mem_block(n * n), *error = mem_block(n * n), *d = mem_block(n * members);
-  bool fine = cov && error && d;
+  double *cov = mem_block(n * n), *error = mem_block(n * n), *d = mem_block(n * members),
+         *squares = mem_block(n * members), *mean = mem_block(n * n);
+  bool fine = cov && error && d && squares && mean;
   double m = (double)members, N = (double)e->width;
   for (size_t i = 0; fine && i < n; i++) {
-    double mean = 0;
-    for (size_t k = 0; k < members; k++) mean += slot->members[k * n + i] / m;
-    for (size_t k = 0; k < members; k++) d[k * n + i] = slot->members[k * n + i] - mean;
+    double centre = 0;
+    for (size_t k = 0; k < members; k++) centre += slot->members[k * n + i] / m;
+    for (size_t k = 0; k < members; k++) d[k * n + i] = slot->members[k * n + i] - centre;
   }
   if (fine) {
-    mat_mul_at(n, n, members, 1 / m, d, n, d, n, 0, cov, n);
-    for (size_t i = 0; i < n * members; i++) d[i] *= d[i];
-    mat_mul_at(n, n, members, 1 / m, d, n, d, n, 0, error, n);
+    mat_mul_at(n, n, members, 1 / m, d, n, d, n, 0, mean, n);
+    for (size_t i = 0; i < n * members; i++) squares[i] = d[i] * d[i];
+    mat_mul_at(n, n, members, 1 / m, squares, n, squares, n, 0, error, n);
     for (size_t i = 0; i < n * n; i++) {
-      double spread = error[i] - cov[i] * cov[i];
+      double spread = error[i] - mean[i] * mean[i];
       error[i] = spread > 0 ? N * sqrt(spread / m) : 0;
-      cov[i] *= N * m / (m - 1);
+      cov[i] = mean[i] * N * m / (m - 1);
     }
     run_symmetrize(n, error);
-    fine = field_fill(result, slot->covariance, slot->layer, e->sizes, cov, error);
+    fine = field_fill(result, slot->covariance, slot->layer, e->sizes, cov, error) &&
+           fill_covariance_moves(e, result, slot, d, mean);
   }
+  free(squares);
+  free(mean);
   free(cov);
   free(error);
   free(d);

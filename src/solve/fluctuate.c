@@ -74,10 +74,16 @@ static bool fill_variances(const Spread *q, Result *result) {
 
 static bool fill_covariances(const Spread *q, Result *result, FieldId pairs) {
   size_t n = q->side * q->side;
-  double *value = mem_block(2 * n);
-  bool fine = value && spread_covariances(q, q, value, value + n) &&
+  int runs = spread_runs(q);
+  bool kept = runs > 1 && field_has_moves(pairs, q->s->z);
+  double *value = mem_block(2 * n), *moves = kept ? mem_block((size_t)runs * n) : NULL;
+  bool fine = value && (moves || !kept) && spread_covariances(q, q, value, value + n, moves) &&
               fill(q, result, pairs, value, value + n);
+  if (fine && kept)
+    fine =
+        field_moves(result, pairs, q->family.layer, q->s->z, q->s->options.seed, runs, moves, NULL);
   free(value);
+  free(moves);
   return fine;
 }
 
@@ -323,7 +329,7 @@ static Status covary_once(void *sink, const SolveOptions *options, double *value
   x.s = y.s = &s;
   if (status == STATUS_OK) status = spread_read(&x, &s, a, a.count, why);
   if (status == STATUS_OK && !same) status = spread_read(&y, &s, b, b.count, why);
-  if (status == STATUS_OK && !spread_covariances(&x, same ? &x : &y, value, error))
+  if (status == STATUS_OK && !spread_covariances(&x, same ? &x : &y, value, error, NULL))
     status = run_refuse(why, spread_bytes(&x, b.count));
   spread_free(&x);
   spread_free(&y);

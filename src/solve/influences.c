@@ -260,7 +260,8 @@ void spread_variances(const Spread *q, size_t steps, double *value, double *erro
 }
 
 /* In a run, the inner products of influences. */
-bool spread_covariances(const Spread *x, const Spread *y, double *value, double *error) {
+bool spread_covariances(const Spread *x, const Spread *y, double *value, double *error,
+                        double *moves) {
   const Recorded *s = x->s;
   size_t runs = recorded_count(s), n = x->side * y->side;
   double *parts = mem_block(runs * n);
@@ -269,7 +270,7 @@ bool spread_covariances(const Spread *x, const Spread *y, double *value, double 
     mat_mul_bt(x->side, y->side, size, 1, x->kept[i], size, y->kept[i], size, 0, parts + i * n,
                y->side);
   }
-  if (parts) combine(s, parts, s->z.steps, n, y->side, value, error, NULL);
+  if (parts) combine(s, parts, s->z.steps, n, y->side, value, error, moves);
   if (parts && x == y) run_symmetrize(x->side, error);
   free(parts);
   return parts != NULL;

@@ -48,7 +48,9 @@ double spread_bytes(const Spread *q, size_t other);
 void spread_variances(const Spread *q, size_t steps, double *value, double *error, double *moves);
 /* How many replicates move: 1 where the runs are not independent. */
 int spread_runs(const Spread *q);
-/* N Cov of what two families kept, value and error [x.side, y.side]. False if memory ran out. */
-bool spread_covariances(const Spread *x, const Spread *y, double *value, double *error);
+/* N Cov of what two families kept, value and error [x.side, y.side]; `moves` as of variances. False
+ * if memory ran out. */
+bool spread_covariances(const Spread *x, const Spread *y, double *value, double *error,
+                        double *moves);
 
 #endif

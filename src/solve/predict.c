@@ -16,6 +16,40 @@ typedef struct Predict {
   double width;
 } Predict;
 
+/* A field at this width follows from others, entry by entry. */
+typedef struct Part {
+  const ResultField *field;
+  double factor;       /* d (field at this width) / d (this one); */
+  const double *slope; /* times these [n], or NULL */
+} Part;
+
+/* Keeps how the field moves along with those it was made of; independent of others where it is not
+ * known how they move. */
+static bool follow(const Predict *p, FieldId id, const Part *parts, int count) {
+  ResultField *own = result_find(p->out, field_row(id)->name, 0);
+  if (!field_has_moves(id, p->z)) return true;
+  bool fine = true;
+  own->scatter = scatter_new();
+  for (int k = 0; k < count && fine; k++) {
+    const ResultField *field = parts[k].field;
+    if (!field->error) continue;
+    Scatter *scatter = field->scatter ? scatter_keep(field->scatter)
+                                      : scatter_independent(field->value, field->error);
+    fine = scatter != NULL;
+    for (int j = 0; fine && j < scatter->count; j++) {
+      const Direction *from = &scatter->list[j];
+      Array *move = array_new(own->value->rank, own->value->shape);
+      fine = move != NULL;
+      for (size_t i = 0; fine && i < move->size; i++)
+        move->data[i] =
+            parts[k].factor * (parts[k].slope ? parts[k].slope[i] : 1) * from->move->data[i];
+      if (fine) scatter_add(own->scatter, from->id, from->weight, move);
+    }
+    scatter_drop(scatter);
+  }
+  return fine;
+}
+
 /* mean = theory + shift / N, of fields of one shape, with the errors of both. */
 static bool shift_mean(const Predict *p, FieldId id, FieldId shift) {
   const ResultField *a = result_find(p->theory, field_row(id)->name, 0),
@@ -28,7 +62,8 @@ static bool shift_mean(const Predict *p, FieldId id, FieldId shift) {
     value[i] = a->value->data[i] + b->value->data[i] / p->width;
     error[i] = hypot(a->error ? a->error->data[i] : 0, b->error ? b->error->data[i] / p->width : 0);
   }
-  fine = fine && field_add(p->out, id, 0, p->z, value, error);
+  fine = fine && field_add(p->out, id, 0, p->z, value, error) &&
+         follow(p, id, (Part[]){{a, 1, NULL}, {b, 1 / p->width, NULL}}, 2);
   free(value);
   free(error);
   return fine;
@@ -39,14 +74,17 @@ static bool spread(const Predict *p, FieldId id, FieldId variance) {
   const ResultField *a = result_find(p->noise, field_row(variance)->name, 0);
   if (!a) return true;
   size_t n = field_size(id, p->z);
-  double *value = mem_block(n), *error = mem_block(n);
-  bool fine = value && error;
+  double *value = mem_block(n), *error = mem_block(n), *slope = mem_block(n);
+  bool fine = value && error && slope;
   for (size_t i = 0; fine && i < n; i++) {
     double var = a->value->data[i] / p->width;
     value[i] = sqrt(var);
-    if (a->error && var > 0) error[i] = a->error->data[i] / p->width / (2 * value[i]);
+    slope[i] = var > 0 ? 1 / (2 * value[i]) : 0;
+    if (a->error) error[i] = a->error->data[i] / p->width * slope[i];
   }
-  fine = fine && field_add(p->out, id, 0, p->z, value, error);
+  fine = fine && field_add(p->out, id, 0, p->z, value, error) &&
+         follow(p, id, &(Part){a, 1 / p->width, slope}, 1);
+  free(slope);
   free(value);
   free(error);
   return fine;

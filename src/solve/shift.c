@@ -101,11 +101,17 @@ static Status run_pair(const ShiftPlan *plan, int pair, double *shift) {
   return status;
 }
 
-Status shift_run(const ShiftPlan *plan, double *mean, double *error) {
+/* The mean over pairs and its error, [whole_size]; and what of them moves it, [blocks, whole_size].
+ */
+static Status run(const ShiftPlan *plan, double *mean, double *error, double **moves,
+                  size_t *blocks) {
   size_t n = whole_size(plan->program);
   double *all = mem_block((size_t)plan->pairs * n);
   Moments moments = {0};
-  Status status = all && moments_start(&moments, n, 2) ? STATUS_OK : STATUS_LIMIT;
+  Status status =
+      all && moments_start(&moments, n, 2) && moments_divide(&moments, (size_t)plan->pairs)
+          ? STATUS_OK
+          : STATUS_LIMIT;
   int done = 0;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(plan->threads)
   for (int pair = 0; pair < plan->pairs; pair++) {
@@ -126,23 +132,51 @@ Status shift_run(const ShiftPlan *plan, double *mean, double *error) {
     crew_share(plan->crew, pair, all + (size_t)pair * n, n * sizeof *all);
   for (int pair = 0; pair < plan->pairs && status == STATUS_OK; pair++)
     moments_add(&moments, all + (size_t)pair * n);
-  if (status == STATUS_OK) moments_mean(&moments, mean, error);
+  if (status == STATUS_OK) {
+    moments_mean(&moments, mean, error);
+    *blocks = moments_blocks(&moments);
+    if (!(*moves = moments_moves(&moments, 0))) status = STATUS_LIMIT;
+  }
   moments_free(&moments);
   free(all);
   return status;
 }
 
+/* Keeps how blocks of pairs move a filled field. */
+static bool add_moves(const ShiftPlan *plan, Result *result, FieldId id, const double *moves,
+                      size_t blocks) {
+  Sizes z = sizes_of(plan->program);
+  size_t shape[ARRAY_MAX_RANK], whole = whole_size(plan->program);
+  int rank = field_shape(id, z, shape);
+  Scatter *scatter = scatter_new();
+  bool fine = true;
+  for (size_t j = 0; j < blocks && fine; j++) {
+    Array *move = array_new(rank, shape);
+    fine = move != NULL;
+    if (!fine) break;
+    memcpy(move->data, moves + j * whole, move->size * sizeof *moves);
+    scatter_add(scatter, scatter_id("mean shift", plan->seed, (int)blocks, (int)j),
+                1.0 / (double)blocks, move);
+  }
+  result_find(result, field_row(id)->name, 0)->scatter = scatter;
+  return fine;
+}
+
 Status shift_solve(const ShiftPlan *plan, Result *result) {
   const Program *p = plan->program;
-  size_t n = whole_size(p);
-  double *mean = mem_block(n), *error = mem_block(n);
-  Status status = mean && error ? shift_run(plan, mean, error) : STATUS_LIMIT;
-  size_t first = 0;
-  for (FieldId id = 0; id < FIELD_COUNT && status == STATUS_OK; first += size_of(p, id++))
-    if (is_shift(p, id) && !field_fill(result, id, 0, sizes_of(p), mean + first, error + first))
-      status = STATUS_LIMIT;
+  Sizes z = sizes_of(p);
+  size_t n = whole_size(p), first = 0, blocks = 0;
+  double *mean = mem_block(n), *error = mem_block(n), *moves = NULL;
+  Status status = mean && error ? run(plan, mean, error, &moves, &blocks) : STATUS_LIMIT;
+  for (FieldId id = 0; id < FIELD_COUNT && status == STATUS_OK; first += size_of(p, id++)) {
+    if (!is_shift(p, id)) continue;
+    bool fine = field_fill(result, id, 0, z, mean + first, error + first);
+    if (fine && field_has_moves(id, z)) fine = add_moves(plan, result, id, moves + first, blocks);
+    if (!fine) status = STATUS_LIMIT;
+  }
   free(mean);
   free(error);
+  free(moves);
   return status;
 }
 
