@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void print_spaces(FILE *out, const Program *p) {
   const Problem *problem = p->problem;
@@ -287,16 +288,7 @@ static void print_system(FILE *out, const Program *p) {
             p->variables[p->system->fields[i].variable].name);
 }
 
-char *program_print(Program *base) {
-  char *text = NULL;
-  size_t length = 0;
-  FILE *out = mem_stream(&text, &length);
-  if (base->system) {
-    print_system(out, base);
-    mem_stream_end(out);
-    return text;
-  }
-  Program *p = program_complete(base, (Reading){.parts = 1});
+static void print_model(FILE *out, const Program *p) {
   const Problem *problem = p->problem;
   fprintf(out, "program %s, trained by %s on %s\n", problem->model_name, problem->training_name,
           problem->dataset_name);
@@ -309,6 +301,44 @@ char *program_print(Program *base) {
   print_ops(out, p, "learning rule, in place of gradients", p->gradient_count, p->measure_first);
   print_ops(out, p, "measured", p->measure_first, p->train_first);
   print_ops(out, p, "update", p->train_first, p->op_count);
+}
+
+/* What a printer prints, every line as a remark. */
+static void print_remarks(FILE *out, const Program *p, void (*print)(FILE *, const Program *)) {
+  char *text = NULL, *rest;
+  size_t length = 0;
+  FILE *plain = mem_stream(&text, &length);
+  print(plain, p);
+  mem_stream_end(plain);
+  for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+    fprintf(out, "# %s\n", line);
+  free(text);
+}
+
+static void print_summary(FILE *out, const Program *p) {
+  print_parameters(out, p->problem);
+  print_matrices(out, p);
+}
+
+char *program_print(Program *base, const char *name) {
+  char *text = NULL;
+  size_t length = 0;
+  FILE *out = mem_stream(&text, &length);
+  Program *p = base->system ? program_keep(base) : program_complete(base, (Reading){.parts = 1});
+  const Problem *problem = p->problem;
+  const char *why;
+  if (!name) name = problem ? problem->model_name : p->system->name;
+  char *body = program_write(p, &why);
+  if (body && problem)
+    fprintf(out, "# %s, trained by %s on %s: dmft(%s, steps = %d)\n", problem->model_name,
+            problem->training_name, problem->dataset_name, name, problem->steps + 1);
+  if (body && problem) print_remarks(out, p, print_summary);
+  if (!body) fprintf(out, "# as a system it cannot be written: %s\n", why);
+  if (body)
+    fprintf(out, "system %s {\n%s}\n", name, body);
+  else
+    print_remarks(out, p, problem ? print_model : print_system);
+  free(body);
   program_drop(p);
   mem_stream_end(out);
   return text;

@@ -436,7 +436,10 @@ int thin_root(const Program *program, const Matrix *matrix, double *root);
 /* Number of vectors on the thin side. */
 size_t thin_vectors(const Program *program, const Matrix *matrix);
 
-/* The program as text, completed; to be freed. */
-char *program_print(Program *base);
+/* The program as text, completed, to be freed: a system of the language of this name (NULL: its
+ * own), or where no system says it, remarks. */
+char *program_print(Program *base, const char *name);
+/* The body of the system that says the same as a completed program; NULL where there is none: *why. */
+char *program_write(const Program *program, const char **why);
 
 #endif

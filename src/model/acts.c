@@ -26,6 +26,16 @@ static bool same_size(Shape x, Shape y) {
   return same;
 }
 
+/* Tables of numbers that are alike but for axes of length 1, along which they are repeated. */
+static bool stretches(Shape x, Shape y, Shape *joined) {
+  bool fits = x.rank == 2 && y.rank == 2 && !is_vector(x) && !is_vector(y);
+  for (int i = 0; i < 2 && fits; i++) {
+    fits = x.size[i] == y.size[i] || x.size[i] == 1 || y.size[i] == 1;
+    joined->size[i] = x.size[i] == 1 ? y.size[i] : x.size[i];
+  }
+  return fits;
+}
+
 static char *shape_text(const Builder *b, Shape shape) {
   char *text = is_vector(shape)
                    ? mem_format("%s on %s", shape.rank ? "rows of vectors" : "a vector",
@@ -42,6 +52,7 @@ bool shape_join(const Builder *b, Shape x, Shape y, Shape *joined, char **why) {
   if ((is_vector(x) && y.rank == 2) || (is_vector(y) && x.rank == 2)) fits = false;
   *joined = x.rank >= y.rank ? x : y;
   joined->population = is_vector(x) ? x.population : y.population;
+  fits = fits || stretches(x, y, joined);
   if (fits && !(both && x.population != y.population)) return true;
   char *one = shape_text(b, x), *other = shape_text(b, y);
   *why = mem_format("%s cannot be combined with %s", one, other);
@@ -782,6 +793,31 @@ static Value *push(Call *call) {
   return stacked(call, 2, parts, row);
 }
 
+/* Numbers in another shape. */
+static Value *reshape(Call *call) {
+  Builder *b = call->eval->system;
+  const Expr *e = expression_of(b, call->places[0], call->args[0]);
+  Shape old = e ? shape_of(b, e) : (Shape){0}, shape = {.population = NO_POPULATION};
+  if (!e) return nothing(b, call->args[0], NULL);
+  if (is_vector(old)) return refused(call, 0, "numbers");
+  for (int i = 1; i < call->count; i++) {
+    double size;
+    if (i > 2)
+      return eval_error(call->eval, call->places[i], NULL,
+                        "numbers of a system have at most two axes");
+    if (!call_whole(call, i, -1, MOST_ROWS, &size)) return call_broken(call);
+    size_t others = 1;
+    for (int k = 1; k < call->count; k++)
+      if (k != i && call->args[k]->kind == VALUE_NUMBER && call->args[k]->number > 0)
+        others *= (size_t)call->args[k]->number;
+    shape.size[shape.rank++] = size < 0 ? shape_size(old) / others : (size_t)size;
+  }
+  if (shape_size(shape) != shape_size(old))
+    return eval_error(call->eval, call->span, NULL, "%zu numbers do not fill this shape",
+                      shape_size(old));
+  return symbol_of(b, reshaped(b, hold(b, e), shape));
+}
+
 static Value *mix(Call *call) {
   return combine(call->eval->system, call->span, call->args[0], call->args[1]);
 }
@@ -854,25 +890,16 @@ Value *system_list(Eval *eval, Span span, Value *list) {
 static const struct {
   const char *name;
   Value *(*run)(Call *call);
-} functions[] = {{"normal", draw},
-                 {"uniform", draw_uniform},
-                 {"gaussian", points},
-                 {"zeros", zeros},
-                 {"ones", ones},
-                 {"sum", sum},
-                 {"mean", mean},
-                 {"dot", dot_product},
-                 {"gram", gram},
-                 {"outer", outer},
-                 {"two_time", two_time},
-                 {"response", response},
-                 {"shift", shift},
-                 {"stack", stack},
-                 {"push", push},
-                 {"quantile", quantile},
-                 {"descend", system_descend},
-                 {"mix", mix},
-                 {"softmax", softmax}};
+} functions[] = {{"normal", draw},       {"uniform", draw_uniform},
+                 {"gaussian", points},   {"zeros", zeros},
+                 {"ones", ones},         {"sum", sum},
+                 {"mean", mean},         {"dot", dot_product},
+                 {"gram", gram},         {"outer", outer},
+                 {"two_time", two_time}, {"response", response},
+                 {"shift", shift},       {"reshape", reshape},
+                 {"stack", stack},       {"push", push},
+                 {"quantile", quantile}, {"descend", system_descend},
+                 {"mix", mix},           {"softmax", softmax}};
 
 Value *system_call(Call *call) {
   bool own = false;

@@ -59,10 +59,26 @@ static bool same_size(Shape x, Shape y) {
   return same;
 }
 
+/* Sums along the axes that have length 1 in the target. */
+static const Expr *folded(Builder *b, const Expr *e, Shape shape, Shape target) {
+  for (int axis = 0; axis < 2; axis++) {
+    if (shape.size[axis] == target.size[axis]) continue;
+    size_t line[2] = {axis ? shape.size[1] : 1, axis ? 1 : shape.size[0]};
+    const char *why = NULL;
+    Array *array = array_full(2, line, 1, &why);
+    int v = hold(b, e), all = hold_numbers(b, array);
+    array_drop(array);
+    shape.size[axis] = 1;
+    e = axis ? product(b, v, all, false, shape) : product(b, all, v, false, shape);
+  }
+  return e;
+}
+
 const Expr *gathered(Builder *b, const Expr *e, Shape target) {
   Shape shape = shape_of(b, e);
   if (same_size(shape, target)) return e;
   int v = hold(b, e);
+  if (shape.rank == 2 && target.rank == 2) return folded(b, e, shape, target);
   if (shape.rank == 2 && target.rank == 1)
     return product(b, v, ones(b, shape.size[1]), false, target);
   if (shape.rank == 2) {

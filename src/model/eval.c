@@ -484,11 +484,13 @@ static void check_loop(Eval *eval, const Ast *node, Value *values, long long cou
   block_in_doubt(eval, node->kid[1]);
 }
 
+/* In a check the block is run once, in doubt, but in what layers and systems are made of. */
 static void loop(Eval *eval, const Ast *node) {
   Value *values = value_keep(eval_expression(eval, node->kid[0]));
   long long count = eval_length(eval, values, node->kid[0]->span);
-  if (eval->dry) check_loop(eval, node, values, count);
-  for (long long i = 0; i < count && !eval->dry && !eval->halted; i++) {
+  bool whole = !eval->dry || ((eval->forward || eval->system) && values->known);
+  if (!whole) check_loop(eval, node, values, count);
+  for (long long i = 0; i < count && whole && eval_affords(eval, 1) && !eval->halted; i++) {
     size_t mark = eval->heap.count;
     eval_assign(eval, node->name, eval_element(eval, node->kid[0]->span, values, i),
                 node->name_span);

@@ -23,6 +23,20 @@ typedef struct Forward {
   const Expr *kick; /* z, or NULL */
 } Forward;
 
+/* Numbers that move serve all neurons, rows, or entries of what they are combined with. */
+static const Expr *stretched(Builder *b, const Expr *e, Shape shape) {
+  Shape own = shape_of(b, e);
+  bool fits = own.population == shape.population && own.rank == shape.rank;
+  for (int i = 0; i < own.rank && fits; i++) fits = own.size[i] == shape.size[i];
+  if (fits) return e;
+  if (is_vector(shape)) return times(b, e, made(b, ACT_FILL, shape, (Act){.number = 1}, 0, NULL));
+  const char *why = NULL;
+  Array *array = array_full(shape.rank, shape.size, 1, &why);
+  int v = hold_numbers(b, array);
+  array_drop(array);
+  return times(b, e, variable(b, v));
+}
+
 static const Expr *along_map(Forward *f, const Act *act) {
   Builder *b = f->b;
   const Expr *sum = NULL;
@@ -33,7 +47,7 @@ static const Expr *along_map(Forward *f, const Act *act) {
     if (flat) f->jumps[act->dst] = true;
     if (slope && !flat) sum = sum_of(b, sum, times(b, slope, f->dot[v]));
   }
-  return sum;
+  return sum ? stretched(b, sum, own_shape(b, act->dst)) : NULL;
 }
 
 /* The same act with its source i replaced by the derivative of it. */

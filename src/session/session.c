@@ -312,7 +312,7 @@ typedef enum Task { TASK_RUN, TASK_CHECK, TASK_LOWER, TASK_EQUATIONS, TASK_PLAN 
 
 /* To print programs, equations or plans is the work itself, and has no bounds. */
 static void check(Dmf *dmf, const Script *script) {
-  bool prints = dmf->lowering || dmf->equations || dmf->planning;
+  bool prints = dmf->lowered || dmf->equations || dmf->planning;
   Work before = work_allow(prints ? work_unlimited : (Work){CHECK_WORK, false});
   Scope *overlay = dmf->config.learns ? dmf->user : scope_new(dmf->user);
   Eval eval = evaluator(dmf, overlay, true);
@@ -385,12 +385,14 @@ static int work(Dmf *dmf, Source *source, const char *file, Task task) {
   session_keep(dmf, script);
   dmf->stop = 0;
   dmf->text = source;
-  dmf->lowering = task == TASK_LOWER;
+  dmf->lowered = task == TASK_LOWER ? mem_string("") : NULL;
   dmf->planning = task == TASK_PLAN;
   memset(&dmf->planned, 0, sizeof dmf->planned);
   dmf->planned.times = 1;
   dmf->equations = task == TASK_EQUATIONS ? mem_string("") : NULL;
   check(dmf, script);
+  free(dmf->lowered);
+  dmf->lowered = NULL;
   if (dmf->equations) print_equations(dmf);
   if (dmf->planned.calls > 1)
     fprintf(dmf->results, "in all %.3g Gflop, %.2g s\n", dmf->planned.flops * 1e-9,

@@ -80,7 +80,7 @@ struct Dmf {
   int pass;           /* counts checks and runs */
   Result *loading;    /* the result whose recipe is read, or NULL */
   Status library;     /* of the standard library, at the start: what is wrong there goes on */
-  bool lowering;      /* solver calls print their lowered program */
+  char *lowered;      /* programs that solver calls printed, where these are asked for; else NULL */
   bool planning;      /* they print what they will take */
   struct {
     int calls;

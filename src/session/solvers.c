@@ -194,14 +194,6 @@ static Program *program_of(Call *call, int depth) {
   return program;
 }
 
-static void print_program(Call *call, Program *program) {
-  Dmf *dmf = session_of(call);
-  char *text = program_print(program);
-  size_t length = strlen(text);
-  fprintf(dmf->results, "%s%s", text, length && text[length - 1] == '\n' ? "" : "\n");
-  free(text);
-}
-
 /* Adds the equations of a call to those of the script, each only once. */
 static void add_equations(Dmf *dmf, const Program *program, Closure closure) {
   char *text = equations_print(program, closure, dmf->latex), *all = dmf->equations;
@@ -386,7 +378,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   } else if (!eval->dry) {
     value = solver_run(call, program, deep ? solve_deep : solver, NULL, options);
   } else {
-    if (dmf->lowering) print_program(call, program);
+    if (dmf->lowered) session_lower(dmf, program);
     for (Program *p = program; p && dmf->planning; p = p->deeper)
       print_plan(call, p, kind == NETS, &options);
     if (dmf->equations && !deep) add_equations(dmf, program, options.closure);
@@ -747,7 +739,7 @@ static Value *ir(Call *call) {
   if (!program)
     return call->eval->diags->errors ? call_broken(call)
                                      : value_new(&call->eval->heap, VALUE_UNKNOWN);
-  char *text = program_print(program);
+  char *text = program_print(program, NULL);
   Value *value = value_string(&call->eval->heap, text);
   free(text);
   program_drop(program);

@@ -466,7 +466,7 @@ static Value *check(Eval *eval, const Sweep *sweep) {
   dmf->planned.times = times;
   if (!value_is_numeric(like)) return like;
   double size = like->kind == VALUE_ARRAY ? (double)like->array->size : 1;
-  bool printing = dmf->lowering || dmf->planning;
+  bool printing = dmf->lowered || dmf->planning;
   if (!printing && !check_ends(eval, sweep, like)) return value_new(&eval->heap, VALUE_BROKEN);
   if (size * sweep->points > MANY) return value_new(&eval->heap, VALUE_UNKNOWN);
   return zeros(eval, sweep, like);

@@ -115,6 +115,31 @@ static bool lasts(Call *call, const Program *program, int steps) {
   return false;
 }
 
+/* Each program once, and each under a name of its own. */
+void session_lower(Dmf *dmf, Program *program) {
+  char *text = program_print(program, NULL), *before = dmf->lowered, *name = NULL;
+  const char *own = program->system ? program->system->name : program->problem->model_name;
+  bool known = strstr(before, text) != NULL, taken = !known;
+  for (int number = 1; taken; number++) {
+    free(name);
+    name = number > 1 ? mem_format("%s_%d", own, number) : mem_string(own);
+    char *head = mem_format("\nsystem %s {", name);
+    taken = strstr(before, head) != NULL;
+    free(head);
+  }
+  if (name && strcmp(name, own) != 0) {
+    free(text);
+    text = program_print(program, name);
+  }
+  if (!known) {
+    fprintf(dmf->results, "%s%s", *before ? "\n" : "", text);
+    dmf->lowered = mem_format("%s\n%s", before, text);
+    free(before);
+  }
+  free(name);
+  free(text);
+}
+
 /* Adds the equations of a system to those of the script, each only once. */
 static void add_equations(Dmf *dmf, const Program *program) {
   char *text = equations_of_system(program, dmf->latex), *all = dmf->equations;
@@ -166,11 +191,7 @@ static Value *ask(Call *call, bool sized, SolveOptions options) {
     value = placeholders(call, program, &options, sized);
   if (!eval->dry && !dmf->loading && value->kind == VALUE_RESULT)
     recipe_write_system(call, value->result);
-  if (eval->dry && dmf->lowering) {
-    char *text = program_print(program);
-    fputs(text, dmf->results);
-    free(text);
-  }
+  if (eval->dry && dmf->lowered) session_lower(dmf, program);
   if (eval->dry && dmf->equations) add_equations(dmf, program);
   program_drop(program);
   return value;
@@ -292,7 +313,7 @@ Value *system_ir(Call *call) {
   if (!program)
     return call->eval->diags->errors > before ? call_broken(call)
                                               : value_new(&call->eval->heap, VALUE_UNKNOWN);
-  char *text = program_print(program);
+  char *text = program_print(program, NULL);
   Value *value = value_string(&call->eval->heap, text);
   free(text);
   program_drop(program);

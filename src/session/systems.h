@@ -20,6 +20,9 @@ void solver_surround(const Eval *eval, SolveOptions *options);
 Value *solver_run(Call *call, Program *program, Solver solver, const Result *theory,
                   SolveOptions options);
 
+/* Prints a program for `dmf ir`. */
+void session_lower(Dmf *dmf, Program *program);
+
 /* Whether a call is about a system: its first argument is one, or its training learns a dataset
  * that grows. */
 bool system_is_asked(const Call *call);
