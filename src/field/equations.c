@@ -378,6 +378,7 @@ const char *equations_refuse(const Program *p) {
   if (program_draws(p)) return "the equations are written for layers without random numbers";
   if (update_scales(&p->update))
     return "the equations are written for gradients as they are: without clipping, not normalized";
+  if (p->group_count) return "the equations are written for one optimizer; ir prints the program";
   if (p->update.inert)
     return "the equations are written for noise in the weights, not in their velocity; ir prints "
            "the program";

@@ -795,7 +795,8 @@ static const char *name_of(OptimizerKind kind) {
   case OPT_SIGNUM: return "signum";
   case OPT_LION: return "lion";
   case OPT_NORMALIZED: return "normalized";
-  case OPT_MUON: break;
+  case OPT_MUON:
+  case OPT_GROUPS: break;
   }
   return "muon";
 }
@@ -810,11 +811,17 @@ static bool suits_steps(Program *p, Diags *diags) {
                name_of(problem->optimizer));
     return false;
   }
-  if (problem->vectors || !is_entrywise(p)) return true;
+  const Matrix *blind = NULL;
+  for (int k = 0; k < p->matrix_count && !blind; k++) {
+    const Matrix *m = &p->matrices[k];
+    if (p->spaces[m->from].data && m->rate != 0 && moves_by_entries(p, m)) blind = m;
+  }
+  if (problem->vectors || !blind) return true;
+  const Problem *own = blind->group ? &problem->groups[blind->group - 1] : problem;
   diag_error(diags, STATUS_SCRIPT, problem->training_span, "give 'inputs' in place of 'gram'",
              "%s moves entry by entry: inner products of the inputs are not enough, their "
              "coordinates matter",
-             name_of(p->update.polar.on ? problem->other : problem->optimizer));
+             name_of(own->optimizer == OPT_MUON ? own->other : own->optimizer));
   return false;
 }
 
@@ -835,14 +842,24 @@ static bool suits_batches(const Program *p, Diags *diags) {
   return false;
 }
 
+static Role role_of(const Program *p, const Matrix *m) {
+  if (p->spaces[m->to].kind == SPACE_OUTPUT) return ROLE_READOUT;
+  if (p->spaces[m->from].kind == SPACE_WIDE) return ROLE_HIDDEN;
+  return p->spaces[m->from].data ? ROLE_INPUT : ROLE_BIAS;
+}
+
 Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   Program *p = mem_new(1, sizeof *p);
   p->references = 1;
   p->problem = problem;
   p->pool = pool;
   Chain chain = {.p = p, .diags = diags, .ones = -1, .out = -1, .x = INPUTS};
-  for (int i = 0; i < problem->layer_count && !chain.broken; i++)
+  for (int i = 0; i < problem->layer_count && !chain.broken; i++) {
+    int before = p->matrix_count;
     lower_layer(&chain, &problem->layers[i]);
+    for (int k = before; k < p->matrix_count && problem->group; k++)
+      p->matrices[k].group = problem->group[i * ROLES + (int)role_of(p, &p->matrices[k])];
+  }
   free(chain.views);
   free(chain.grids);
   free(chain.joined);
@@ -857,6 +874,9 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   bool reached = reverse_program(p, chain.x, diags);
   if (reached && problem->parameterization == PARAM_STANDARD) reached = learn_by_fan_in(p, diags);
   p->update = update_of(problem);
+  p->groups = mem_new((size_t)problem->group_count + 1, sizeof *p->groups);
+  for (int k = 0; k < problem->group_count; k++) p->groups[k] = update_of(&problem->groups[k]);
+  p->group_count = problem->group_count;
   if (reached && !follows_gradients(p)) reached = suits_steps(p, diags);
   if (reached) reached = suits_batches(p, diags);
   find_responses(p);
@@ -937,6 +957,8 @@ static void drop_parts(Program *p, const Program *base) {
   }
   free(p->phi_matrix);
   free(p->update.rate);
+  for (int k = 0; k < p->group_count; k++) free(p->groups[k].rate);
+  free(p->groups);
   if (p->system) expr_pool_free(p->pool);
   system_free(p->system);
   if (p->problem) problem_free(p->problem);

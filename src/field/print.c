@@ -146,9 +146,10 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
 
 /* rate eta dt, with an eta of its own where muon leaves a matrix to another optimizer */
 static void print_rate(FILE *out, const Program *p, const Matrix *m, double rate) {
-  bool other = p->update.polar.on && !is_wide_matrix(p, m);
+  bool other = update_for(p, m)->polar.on && !is_wide_matrix(p, m);
   if (rate != 1) fprintf(out, "%g ", rate);
   fprintf(out, "η%s%s", other ? "'" : "", p->problem->optimizer == OPT_FLOW ? " dt" : "");
+  if (m->group) fprintf(out, "%d", m->group);
 }
 
 /* Sigma Delta y x^T over the uses, with the weights of the points that are not 1/P, and what scales
@@ -169,7 +170,7 @@ static void print_direction(FILE *out, const Program *p, const Matrix *m) {
 
 /* Entry by entry: the moments of O, and what they make of it. */
 static void print_entrywise(FILE *out, const Program *p, const Matrix *m) {
-  const Psi *psi = &p->update.psi;
+  const Psi *psi = &update_for(p, m)->psi;
   const char *name = m->name;
   char *factor = m->factor == 1 ? mem_string("") : mem_format("%g ", m->factor);
   fprintf(out, "  O%-3s = %s", name, factor);
@@ -179,7 +180,7 @@ static void print_entrywise(FILE *out, const Program *p, const Matrix *m) {
        mixed = !root && (psi->beta1 < psi->beta2 || psi->beta1 > psi->beta2); /* with O, by Lion */
   if (mean && !mixed) fprintf(out, "  M%-3s = β1 M%s + (1 - β1) O%s\n", name, name, name);
   if (root) fprintf(out, "  Q%-3s = β2 Q%s + (1 - β2) O%s²\n", name, name, name);
-  if (p->update.decay > 0) {
+  if (update_for(p, m)->decay > 0) {
     fprintf(out, "  %-4s *= 1 - λ ", name);
     print_rate(out, p, m, m->decay);
     fprintf(out, "\n");
@@ -199,26 +200,30 @@ static void print_entrywise(FILE *out, const Program *p, const Matrix *m) {
 }
 
 static void print_update(FILE *out, const Program *p, const Matrix *m) {
-  bool polar = p->update.polar.on && is_wide_matrix(p, m);
-  if (is_entrywise(p) && !polar) {
+  const Update *update = update_for(p, m);
+  bool polar = update->polar.on && is_wide_matrix(p, m);
+  if (moves_by_entries(p, m)) {
     print_entrywise(out, p, m);
     return;
   }
-  bool velocity = polar || (p->update.momentum > 0 && !p->update.polar.on),
-       decay = p->update.decay > 0;
+  bool velocity = polar || (update->momentum > 0 && !update->polar.on) || update->inert,
+       decay = update->decay > 0 && !update->inert;
   char *share = p->update.weight ? mem_string("") : mem_format("/%d", p->problem->points);
   if (velocity) {
     fprintf(out, "  O%-3s = ", m->name);
     if (*share) fprintf(out, "(1%s) ", share);
     print_direction(out, p, m);
-    fprintf(out, "  V%-3s = β V%s + O%s\n", m->name, m->name, m->name);
+    fprintf(out, "  V%-3s = β V%s + O%s", m->name, m->name, m->name);
+    if (update->inert && update->decay > 0) fprintf(out, " - (λ / γ) %s", m->name);
+    if (update->inert && update->temperature > 0) fprintf(out, " + √(2 (1 - β) T / η) Ξ / γ");
+    fprintf(out, "\n");
   }
   if (decay) {
     fprintf(out, "  %-4s *= 1 - λ ", m->name);
     print_rate(out, p, m, m->decay);
     fprintf(out, "\n");
   }
-  if (p->update.temperature > 0) {
+  if (update->temperature > 0 && !update->inert) {
     fprintf(out, "  %-4s += √(2 T ", m->name);
     print_rate(out, p, m, m->rate);
     fprintf(out, ") Ξ\n");
@@ -228,7 +233,7 @@ static void print_update(FILE *out, const Program *p, const Matrix *m) {
   fprintf(out, " γ%s) ", velocity ? "" : share);
   if (!velocity)
     print_direction(out, p, m);
-  else if (p->update.nesterov)
+  else if (update->nesterov)
     fprintf(out, "%s(O%s + β V%s)\n", polar ? "polar" : "", m->name, m->name);
   else
     fprintf(out, polar ? "polar(V%s)\n" : "V%s\n", m->name);
@@ -243,8 +248,7 @@ static void print_number(FILE *out, const char *name, double value) {
     fprintf(out, "%s = %g, ", name, value);
 }
 
-static void print_parameters(FILE *out, const Problem *problem) {
-  print_number(out, "γ", problem->gamma);
+static void print_optimizer(FILE *out, const Problem *problem) {
   bool constant = true;
   for (int t = 1; t < problem->steps; t++)
     constant = constant && !(fabs(problem->eta[t] - problem->eta[0]) > 0);
@@ -261,8 +265,19 @@ static void print_parameters(FILE *out, const Problem *problem) {
   if (problem->beta2 != 0) print_number(out, "β2", problem->beta2);
   if (problem->eps != 0) print_number(out, "ε", problem->eps);
   if (problem->decay != 0) print_number(out, "λ", problem->decay);
+}
+
+static void print_parameters(FILE *out, const Problem *problem) {
+  print_number(out, "γ", problem->gamma);
+  print_optimizer(out, problem);
   if (problem->temperature != 0) print_number(out, "T", problem->temperature);
+  if (problem->ema != 0) print_number(out, "ema", problem->ema);
   fprintf(out, "t = 0..%d\n", problem->steps);
+  for (int k = 0; k < problem->group_count; k++) {
+    fprintf(out, "of η%d: ", k + 1);
+    print_optimizer(out, &problem->groups[k]);
+    fprintf(out, "t = 0..%d\n", problem->steps);
+  }
 }
 
 static void print_ops(FILE *out, const Program *p, const char *title, int first, int end) {

@@ -58,6 +58,7 @@ typedef struct Matrix {
   double decay;  /* multiplies the learning rate of its decay: the rate that a script gives it */
   bool grown;    /* what another one has learned, apart from its start: feedback passes it by */
   double factor; /* a positive number in front of it, which is part of sigma, and squared of rate */
+  int group;     /* 0: it moves by the program's update; or k + 1, by that of group k */
   int weights;   /* the matrix whose entries it is: itself, or an earlier one that is used again */
   bool averaged; /* a use of the average of the entries over the steps so far, not of these */
   /* the variables it meets forward (source side, -1: never) and backward (target side); of a
@@ -280,9 +281,9 @@ typedef struct Program {
   int output;         /* the variable f, as the weights make it */
 
   /* of a completed program: */
-  struct Program *base; /* what it was made from, and shares its parts with, or NULL */
-  struct Program *deeper; /* owned: the same with layers that are repeated without end standing in it
-                             twice as often; or NULL */
+  struct Program *base;   /* what it was made from, and shares its parts with, or NULL */
+  struct Program *deeper; /* owned: the same with layers that are repeated without end standing in
+                             it twice as often; or NULL */
   Reading how;
   /* ops from here on: the backward pass, what is measured, and what prepares the next step */
   int backward_first, measure_first, train_first;
@@ -293,6 +294,8 @@ typedef struct Program {
   /* f = sum of <z, x> / gamma over the readouts, the matrices to the outputs: their transposed
    * fields and the features they read */
   Update update;
+  Update *groups; /* of matrices that move in ways of their own */
+  int group_count;
   int layers;      /* L: kernels Phi[1..L], G[1..L] */
   int *phi_matrix; /* [L+1]: a matrix whose features have the kernel Phi[l], and whose y is that
                       of G[l+1]; entry 0 the input matrix */
@@ -336,8 +339,12 @@ bool update_scales(const Update *update);
 /* Whether weights learn along gradients and all at one rate: the tangent kernel knows their norm.
  */
 bool tangent_is_norm(const Program *program);
-/* Whether weights move by psi of their own history, those between populations unless polar. */
+/* Whether weights move by psi of their own history, those between populations unless polar; of the
+ * program's update. */
 bool is_entrywise(const Program *program);
+/* What moves a matrix, and whether that is psi of the history of its entries. */
+const Update *update_for(const Program *program, const Matrix *matrix);
+bool moves_by_entries(const Program *program, const Matrix *matrix);
 /* Whether all of them move along gradients, present and past. */
 bool follows_gradients(const Program *program);
 /* A move of a matrix, gamma being the interpreter's. */

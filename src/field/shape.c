@@ -84,7 +84,7 @@ int response_matrix(const Program *p, int layer) {
     const Matrix *m = &p->matrices[k];
     if (m->x >= 0 && m->features == level->features && m->to == level->to && is_wide_matrix(p, m) &&
         is_straight(p, m) && !is_transposed(p, m) && p->problem->outputs == 1 &&
-        follows_gradients(p) && !p->update.inert)
+        follows_gradients(p) && !update_for(p, m)->inert)
       return k;
   }
   return -1;

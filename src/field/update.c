@@ -24,6 +24,7 @@ static Psi psi_of(const Problem *problem) {
   case OPT_SGD:
   case OPT_ONLINE:
   case OPT_MUON:
+  case OPT_GROUPS:
   case OPT_NORMALIZED: break;
   }
   return psi;
@@ -65,8 +66,23 @@ bool update_scales(const Update *update) { return update->normalized || update->
 
 bool is_entrywise(const Program *program) { return program->update.psi.kind != PSI_ITSELF; }
 
-bool follows_gradients(const Program *program) {
-  return !is_entrywise(program) && !program->update.polar.on;
+const Update *update_for(const Program *p, const Matrix *matrix) {
+  return matrix->group ? &p->groups[matrix->group - 1] : &p->update;
+}
+
+bool moves_by_entries(const Program *p, const Matrix *matrix) {
+  const Update *update = update_for(p, matrix);
+  return update->psi.kind != PSI_ITSELF && !(update->polar.on && is_wide_matrix(p, matrix));
+}
+
+static bool is_along(const Update *update) {
+  return update->psi.kind == PSI_ITSELF && !update->polar.on;
+}
+
+bool follows_gradients(const Program *p) {
+  bool all = is_along(&p->update);
+  for (int k = 0; k < p->group_count; k++) all = all && is_along(&p->groups[k]);
+  return all;
 }
 
 static bool is_standard(const Program *program) {
@@ -77,7 +93,7 @@ static bool is_standard(const Program *program) {
  * times a polar factor; in the standard parameterization s W gains s eta times it. */
 static Move polar_move(const Program *program, const Matrix *matrix, double eta, double decay,
                        double gamma) {
-  const Update *update = &program->update;
+  const Update *update = update_for(program, matrix);
   double scale = is_standard(program) ? gamma : 1;
   Move move = {.beta = update->momentum,
                .keep = 1 - decay,
@@ -94,7 +110,7 @@ static Move polar_move(const Program *program, const Matrix *matrix, double eta,
  * eta gamma, which is one for readouts. */
 static Move entrywise_move(const Program *program, const Matrix *matrix, double rate, double decay,
                            int t, double gamma) {
-  const Psi *psi = &program->update.psi;
+  const Psi *psi = &update_for(program, matrix)->psi;
   Move move = {.keep = 1 - decay,
                .pull = rate * gamma / matrix->factor,
                .factor = matrix->factor,
@@ -139,7 +155,7 @@ static Move inert_move(const Update *update, double rate, double decay, double g
 }
 
 static Move move_itself(const Program *program, const Matrix *matrix, Instant at, double gamma) {
-  const Update *update = &program->update;
+  const Update *update = update_for(program, matrix);
   bool other = update->polar.on && !is_wide_matrix(program, matrix);
   double eta = other ? update->other_rate[at.t] : update->rate[at.t], rate = eta * matrix->rate,
          beta = other ? 0 : update->momentum, decay = update->decay * eta * matrix->decay;
@@ -147,7 +163,8 @@ static Move move_itself(const Program *program, const Matrix *matrix, Instant at
   if (update->flow)
     return flow_move(rate / at.parts, decay / at.parts, update->temperature, at.stage % STAGES,
                      gamma);
-  if (is_entrywise(program)) return entrywise_move(program, matrix, rate, decay, at.t, gamma);
+  if (moves_by_entries(program, matrix))
+    return entrywise_move(program, matrix, rate, decay, at.t, gamma);
   if (update->inert) return inert_move(update, rate, decay, gamma);
   bool plain = beta == 0;
   return (Move){.noise = sqrt(2 * rate * update->temperature),

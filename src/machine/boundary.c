@@ -106,7 +106,7 @@ static void *begin(Machine *m, int k) {
                   .gram = NO_VIEW,
                   .trained = NO_VIEW,
                   .share = 1};
-  bool entrywise = is_entrywise(p) && matrix->rate != 0;
+  bool entrywise = moves_by_entries(p, matrix) && matrix->rate != 0;
   if (input && matrix->rate != 0 && !entrywise && m->status == STATUS_OK && !tape_failed(m->tape)) {
     if (is_short(p, matrix, b->root.cols))
       b->trained = trained_table(m, b);
@@ -263,7 +263,7 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
   double vectors = (double)thin_vectors(p, &p->matrices[matrix]);
   size_t D;
   vectors_of(p, &p->matrices[matrix], &D);
-  if (is_entrywise(p)) vectors += fmax((double)D, vectors) * 3 / 2;
+  if (moves_by_entries(p, &p->matrices[matrix])) vectors += fmax((double)D, vectors) * 3 / 2;
   if (p->update.average > 0) vectors *= 3. / 2;
   return 8 * (vectors * (vectors + 2 * S) + (record ? steps : 1) * 2 * vectors * S);
 }

@@ -57,8 +57,9 @@ static bool averages(const Program *p, int matrix) {
 /* A velocity is folded with its matrix. */
 static bool folds_velocity(const Program *p, int matrix, size_t N) {
   size_t whole = batch_of(p, matrix) * machine_moves(p);
-  return update_remembers(&p->update) && p->matrices[matrix].rate != 0 &&
-         (averages(p, matrix) || p->update.inert || history_length(p, matrix, N) < whole);
+  const Update *update = update_for(p, &p->matrices[matrix]);
+  return update_remembers(update) && p->matrices[matrix].rate != 0 &&
+         (averages(p, matrix) || update->inert || history_length(p, matrix, N) < whole);
 }
 
 static void end(void *state) {
@@ -237,7 +238,7 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   const Program *p = m->p;
   int root = d->matrix->weights;
   (void)uses;
-  if (p->update.inert)
+  if (update_for(p, d->matrix)->inert)
     swing(m, d, root, move);
   else
     age(d, move);

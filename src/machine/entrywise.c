@@ -116,10 +116,3 @@ const MatrixKind entrywise_dense = {"entrywise", begin_dense, apply, learn, bloc
                                     end,         bytes_dense, NULL,  NULL};
 const MatrixKind entrywise_paths = {
     "entrywise sequential", begin_paths, apply, learn, blocks, end, bytes_paths, NULL, NULL};
-
-const MatrixKind *machine_hidden(const Program *p, bool conditioned) {
-  if (is_entrywise(p) && !p->update.polar.on)
-    return conditioned ? &entrywise_paths : &entrywise_dense;
-  if (p->update.polar.on && !conditioned) return &polar_dense;
-  return conditioned ? &sequential : &dense;
-}

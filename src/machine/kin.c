@@ -5,7 +5,7 @@
 #include <string.h>
 
 bool kin_there(const Program *p, const Matrix *matrix) {
-  const Update *update = &p->update;
+  const Update *update = update_for(p, matrix);
   bool averages = update->average > 0 && update->temperature > 0;
   return matrix->rate != 0 && (update->inert || averages);
 }

@@ -61,7 +61,8 @@ static void mark(const Program *p, bool *read, bool *marked) {
 static void find_needed_of_system(Machine *m) {
   const System *s = m->p->system;
   bool *read = mem_new((size_t)m->p->variable_count + 1, sizeof *read);
-  for (int i = 0; i < s->field_count; i++) read[s->fields[i].variable] = read[s->fields[i].other] = true;
+  for (int i = 0; i < s->field_count; i++)
+    read[s->fields[i].variable] = read[s->fields[i].other] = true;
   mark(m->p, read, m->needed);
   free(read);
 }
@@ -532,10 +533,20 @@ static void run_step(Machine *m) {
 
 /* ---- the whole ---- */
 
+/* Of matrices between populations: as they move, among sample paths and in networks. */
+static const MatrixKind *kind_that_moves(const MachinePlan *plan, const Matrix *m) {
+  const Program *p = plan->program;
+  bool paths = plan->hidden == &sequential, networks = plan->hidden == &dense;
+  if (p->system || (!paths && !networks)) return plan->hidden;
+  if (moves_by_entries(p, m)) return paths ? &entrywise_paths : &entrywise_dense;
+  return networks && update_for(p, m)->polar.on ? &polar_dense : plan->hidden;
+}
+
 const MatrixKind *machine_kind(const MachinePlan *plan, int matrix) {
   const Matrix *m = &plan->program->matrices[matrix];
   if (m->symmetric && plan->hidden == &sequential) return &mirrored;
-  return is_wide_matrix(plan->program, m) ? plan->hidden : &boundary;
+  if (!is_wide_matrix(plan->program, m)) return &boundary;
+  return kind_that_moves(plan, m);
 }
 
 size_t machine_columns(size_t columns, double ratio) {

@@ -42,9 +42,6 @@ typedef struct MatrixKind {
 
 extern const MatrixKind mirrored; /* sequential, of a symmetric matrix */
 extern const MatrixKind sequential, dense, framed, entrywise_dense, entrywise_paths, polar_dense;
-/* The kind of matrices between populations of a program: conditioned on what they meet, or dense.
- */
-const MatrixKind *machine_hidden(const Program *program, bool conditioned);
 
 /* The maps of a program, compiled. */
 typedef struct MachineCode {
@@ -63,7 +60,8 @@ bool machine_rounds(const Program *program);
 typedef struct MachinePlan {
   const Program *program; /* completed */
   const MachineCode *code;
-  const MatrixKind *hidden; /* matrices between populations */
+  /* matrices between populations: sequential or dense are those that the optimizer of each needs */
+  const MatrixKind *hidden;
   NoiseSource noise;
   size_t columns;        /* S, of every population; with `sized` of one of ratio 1 */
   bool sized;            /* populations have their own numbers of neurons, ratio times as many */

@@ -71,7 +71,7 @@ bool descent_fill(const Value *optimizer, Descent *d) {
   d->decay = parameter(optimizer, "weight_decay");
   if (d->kind == OPT_RMSPROP) d->beta2 = d->beta;
   return d->kind != OPT_FLOW && d->kind != OPT_NORMALIZED && d->kind != OPT_MUON &&
-         d->kind != OPT_ONLINE;
+         d->kind != OPT_ONLINE && d->kind != OPT_UNDERDAMPED && d->kind != OPT_GROUPS;
 }
 
 /* The rate of an optimizer: a number, an array, or a function of the step. NULL after reporting. */

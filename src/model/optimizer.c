@@ -88,8 +88,8 @@ static bool sound(Call *call, int i) {
   if (call->args[i]->kind == VALUE_NONE) return true;
   if (strcmp(name, "eta") == 0) return sound_eta(call, i);
   if (strcmp(name, "dt") == 0) return sound_dt(call, i);
-  if (strncmp(name, "beta", 4) == 0) return sound_beta(call, i);
   if (strcmp(name, "other") == 0) return true; /* builtin_muon has looked */
+  if (strncmp(name, "beta", 4) == 0) return sound_beta(call, i);
   if (strcmp(name, "exact") == 0 || strcmp(name, "fresh") == 0 || strcmp(name, "nesterov") == 0)
     return whole(call, i, 0, 1);
   if (strcmp(name, "eps") == 0 || strcmp(name, "weight_decay") == 0) return sound_amount(call, i);
@@ -145,6 +145,38 @@ Value *builtin_muon(Call *call) {
     return eval_error(call->eval, call->places[2], "muon(..., batch = 2)",
                       "muon and 'other' see the same minibatches");
   return optimizer(call, OPT_MUON);
+}
+
+/* Whether one of several optimizers can be that of a group of matrices. */
+static bool suits_group(Call *call, int i, const Value *value, bool first) {
+  OptimizerKind kind = value->kind == VALUE_OPTIMIZER ? value->optimizer.kind : OPT_GROUPS;
+  const char *why = value->kind != VALUE_OPTIMIZER ? "groups move by optimizers"
+                    : kind == OPT_GROUPS           ? "groups have no groups in them"
+                    : kind == OPT_FLOW || kind == OPT_NORMALIZED
+                        ? "gradient flow and normalized gradients are of all weights together"
+                    : !first && (kind == OPT_SGD || kind == OPT_ONLINE || says(value, "batch"))
+                        ? "all groups see the same minibatches: those of 'other'"
+                        : NULL;
+  if (why)
+    eval_error(call->eval, call->places[i],
+               "such as groups(adam(0.03), hidden = muon(0.1, 0.9, other = adam(0.03)))",
+               "'%s': %s", call_argument_name(call, i), why);
+  return !why;
+}
+
+Value *builtin_groups(Call *call) {
+  bool fine = suits_group(call, 0, call->args[0], true);
+  for (int i = 1; i <= ROLES && fine; i++)
+    if (call->args[i]->kind != VALUE_NONE) fine = suits_group(call, i, call->args[i], false);
+  const Value *layers = call->args[ROLES + 1];
+  if (fine && layers->kind != VALUE_NONE && layers->kind != VALUE_LIST)
+    fine = wrong(call, ROLES + 1, "a list of optimizers, one for each layer that has weights");
+  for (int k = 0; fine && layers->kind == VALUE_LIST && k < layers->list.count; k++)
+    fine = suits_group(call, ROLES + 1, layers->list.items[k], false);
+  if (!fine) return call_broken(call);
+  Value *value = value_new(&call->eval->heap, VALUE_OPTIMIZER);
+  value->optimizer.kind = OPT_GROUPS;
+  return value;
 }
 
 Value *builtin_signum(Call *call) { return optimizer(call, OPT_SIGNUM); }
@@ -303,7 +335,28 @@ static bool check_batch(Eval *eval, const Optimizer *optimizer, size_t steps, si
   return false;
 }
 
+/* Optimizer i of the groups of one, in the order of its arguments; NULL past the last. *place is
+ * the role that it is for, or ROLES plus the number of the layer. */
+static const Value *group_at(const Optimizer *optimizer, int i, int *place) {
+  for (int role = 0; role < ROLES; role++) {
+    const Value *value = optimizer->args[1 + role];
+    *place = role;
+    if (value->kind != VALUE_NONE && i-- == 0) return value;
+  }
+  const Value *layers = optimizer->args[1 + ROLES];
+  *place = ROLES + i;
+  return layers->kind == VALUE_LIST && i < layers->list.count ? layers->list.items[i] : NULL;
+}
+
 bool optimizer_check(Eval *eval, const Optimizer *optimizer, size_t steps, size_t points) {
+  if (optimizer->kind == OPT_GROUPS) {
+    const Value *group = NULL;
+    int place;
+    bool fine = optimizer_check(eval, &optimizer->args[0]->optimizer, steps, points);
+    for (int i = 0; fine && (group = group_at(optimizer, i, &place)); i++)
+      fine = optimizer_check(eval, &group->optimizer, steps, points);
+    return fine;
+  }
   if (!rates(eval, optimizer, steps)) return false;
   const Value *other = argument(optimizer, "other").value;
   if (other && !rates(eval, &other->optimizer, steps)) return false;
@@ -443,7 +496,51 @@ static bool fits(Eval *eval, const Optimizer *optimizer, const Problem *problem)
   return false;
 }
 
+/* The numbers of one group; false after reporting. */
+static bool fill_group(Eval *eval, const Value *value, double decay, Problem *problem) {
+  size_t count = (size_t)problem->group_count + 1;
+  problem->groups = mem_grow(problem->groups, count * sizeof *problem->groups);
+  Problem *group = &problem->groups[problem->group_count++];
+  *group = (Problem){.steps = problem->steps,
+                     .temperature = problem->temperature,
+                     .decay = decay,
+                     .ema = problem->ema,
+                     .training_span = problem->training_span};
+  return optimizer_fill(eval, &value->optimizer, group);
+}
+
+/* Which group the matrices of every layer are in; false after reporting. */
+static bool assign_groups(Eval *eval, const Optimizer *optimizer, Problem *problem) {
+  const Value *layers = optimizer->args[1 + ROLES];
+  int weighty = 0, listed = layers->kind == VALUE_LIST ? layers->list.count : 0,
+      first = problem->group_count - listed + 1, place;
+  problem->group = mem_new((size_t)(problem->layer_count * ROLES) + 1, sizeof *problem->group);
+  for (int l = 0; l < problem->layer_count; l++) {
+    bool weighs = problem->layers[l].matrix_count > 0;
+    int own = listed && weighs ? first + weighty : 0;
+    for (int role = 0; role < ROLES; role++) problem->group[l * ROLES + role] = own;
+    for (int i = 0; group_at(optimizer, i, &place) && place < ROLES; i++)
+      problem->group[l * ROLES + place] = i + 1;
+    weighty += weighs;
+  }
+  if (!listed || listed == weighty) return true;
+  eval_error(eval, optimizer->places[1 + ROLES], NULL,
+             "'layers' has %d optimizers for %d layers with weights", listed, weighty);
+  return false;
+}
+
+static bool fill_groups(Eval *eval, const Optimizer *optimizer, Problem *problem) {
+  double decay = problem->decay;
+  const Value *group;
+  int place;
+  bool fine = optimizer_fill(eval, &optimizer->args[0]->optimizer, problem);
+  for (int i = 0; fine && (group = group_at(optimizer, i, &place)); i++)
+    fine = fill_group(eval, group, decay, problem);
+  return fine && assign_groups(eval, optimizer, problem);
+}
+
 bool optimizer_fill(Eval *eval, const Optimizer *optimizer, Problem *problem) {
+  if (optimizer->kind == OPT_GROUPS) return fill_groups(eval, optimizer, problem);
   if (!fits(eval, optimizer, problem)) return false;
   size_t steps = (size_t)problem->steps, points = (size_t)problem->points;
   if (!optimizer_check(eval, optimizer, steps, points)) return false;

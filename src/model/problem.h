@@ -98,8 +98,12 @@ typedef enum OptimizerKind {
   OPT_SIGNUM,
   OPT_LION,
   OPT_MUON,
+  OPT_GROUPS,
   OPT_NORMALIZED
 } OptimizerKind;
+
+/* Where a matrix stands, which may decide how it moves. */
+typedef enum Role { ROLE_INPUT, ROLE_HIDDEN, ROLE_READOUT, ROLE_BIAS, ROLES } Role;
 
 /* What takes the place of the gradient in the updates of hidden matrices. */
 typedef enum Rule {
@@ -151,6 +155,11 @@ typedef struct Problem {
   OptimizerKind other;
   double *other_eta, polar_eps;
   bool exact;
+  /* matrices that move in ways of their own, each as of a problem of which only the optimizer is
+   * there: group[layer * ROLES + role] is 0, or k + 1 for groups[k]; NULL: all are 0 */
+  struct Problem *groups;
+  int group_count;
+  int *group;
   double decay;       /* lambda of the weight decay, >= 0 */
   double temperature; /* of the noise that a step adds to the weights, >= 0 */
   double ema;    /* what averages of the weights keep of themselves in a step; 0: there are none */
@@ -161,6 +170,7 @@ typedef struct Problem {
 } Problem;
 
 void problem_free(Problem *problem);
+extern const char *const role_names[ROLES];
 void layer_clear(Layer *layer);
 void layers_free(Layer *layers, int count);
 

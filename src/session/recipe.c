@@ -23,10 +23,11 @@ typedef struct Definition {
 } Definition;
 
 typedef struct Writer {
-  const Scope *base;   /* the names of the language keep their meaning */
-  const Layer *layers; /* of the chain */
-  Array *rates;        /* the learning rate of each step */
-  Array *other_rates;  /* of the optimizer in another one, or NULL */
+  const Scope *base;      /* the names of the language keep their meaning */
+  const Layer *layers;    /* of the chain */
+  Array *rates;           /* the learning rate of each step */
+  Array *other_rates;     /* of the optimizer in another one, or NULL */
+  const Problem *problem; /* whose groups have rates of their own; or NULL */
   char *text;
   ResultRecipe *recipe;
   Definition *definitions;
@@ -314,9 +315,49 @@ static char *chain_text(Writer *w, const Chain *chain) {
   return text;
 }
 
+static char *optimizer_text(Writer *w, const Optimizer *optimizer, bool inner);
+static Array *first_rates(const double *rates, size_t steps);
+
+/* The next of the groups, whose rates are its own; to be freed. */
+static char *group_text(Writer *w, const Value *value, int *next) {
+  Array *rates = w->rates, *other_rates = w->other_rates;
+  const Problem *group = w->problem ? &w->problem->groups[(*next)++] : NULL;
+  w->rates = group && rates ? first_rates(group->eta, rates->size) : NULL;
+  w->other_rates = group && rates ? first_rates(group->other_eta, rates->size) : NULL;
+  char *text = optimizer_text(w, &value->optimizer, false);
+  array_drop(w->rates);
+  array_drop(w->other_rates);
+  w->rates = rates;
+  w->other_rates = other_rates;
+  return text;
+}
+
+static char *groups_text(Writer *w, const Optimizer *optimizer) {
+  const Signature *signature = optimizer->builtin->builtin.signature;
+  char *first = optimizer_text(w, &optimizer->args[0]->optimizer, false),
+       *text = mem_format("groups(%s", first);
+  int next = 0;
+  free(first);
+  for (int i = 1; i < signature->count; i++) {
+    const Value *value = optimizer->args[i];
+    if (value->kind == VALUE_NONE) continue;
+    bool list = value->kind == VALUE_LIST;
+    mem_append(&text, ", %s = %s", signature->list[i].name, list ? "[" : "");
+    for (int k = 0; k < (list ? value->list.count : 1); k++) {
+      char *group = group_text(w, list ? value->list.items[k] : value, &next);
+      mem_append(&text, "%s%s", k ? ", " : "", group);
+      free(group);
+    }
+    if (list) mem_append(&text, "]");
+  }
+  mem_append(&text, ")");
+  return text;
+}
+
 /* The call of an optimizer. Its rates may come of a function: they are those of the problem. To be
  * freed. */
 static char *optimizer_text(Writer *w, const Optimizer *optimizer, bool inner) {
+  if (optimizer->kind == OPT_GROUPS) return groups_text(w, optimizer);
   const Signature *signature = optimizer->builtin->builtin.signature;
   char *text = mem_format("%s(", optimizer->builtin->builtin.row->name);
   for (int i = 0; i < signature->count; i++) {
@@ -499,6 +540,7 @@ void recipe_write(const Call *call, const Problem *problem, size_t steps, Result
               .layers = problem->layers,
               .rates = rates,
               .other_rates = first_rates(problem->other_eta, steps),
+              .problem = problem,
               .text = mem_string(""),
               .recipe = recipe,
               .sayable = true};

@@ -324,7 +324,7 @@ static MachinePlan plan_of(const Solve *s, Run *run, double gamma) {
   const Resolution *r = run ? run->resolution : &s->fine;
   MachinePlan plan = {.program = s->complete,
                       .code = &s->code,
-                      .hidden = machine_hidden(s->complete, true),
+                      .hidden = &sequential,
                       .noise = {.kind = p->linear ? NOISE_COORDINATES : NOISE_SOBOL,
                                 .seed = s->options.seed,
                                 .number = (uint64_t)(run ? run->number : 0),
@@ -714,10 +714,10 @@ static StartGradient start_of(const Trace *traces, int count, int matrix) {
  * companions. -1: none. */
 static int vanishing(const Solve *s) {
   static const double rounding = 1e-12, slope = 1.5;
-  const Update *update = &s->complete->update;
   for (int k = 0; k < s->complete->matrix_count && !follows_gradients(s->complete); k++) {
     StartGradient fine = start_of(s->trace, s->replicates, k),
                   coarse = start_of(s->companion, s->companions, k);
+    const Update *update = update_for(s->complete, &s->complete->matrices[k]);
     bool vanishes = fine.size < rounding * fine.bound || coarse.size > slope * fine.size;
     if (vanishes && fine.size > (update->polar.on ? update->polar.eps : update->psi.eps)) return k;
   }
@@ -753,6 +753,9 @@ static const char *refuse_approximation(const Program *program) {
   if (!follows_gradients(program))
     return "this optimizer does not move f by its tangent kernel: its steps have a size of their "
            "own, whatever the gradients, which no closure but \"full\" follows";
+  if (program->group_count)
+    return "groups of weights with optimizers of their own change the tangent kernel's weights from "
+           "step to step, which only the full theory follows";
   if (program_draws(program))
     return "where neurons are left out at random kernels are others at every step: only the full "
            "theory follows them; take it at a small gamma";

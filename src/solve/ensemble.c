@@ -142,7 +142,7 @@ static MachinePlan plan_of(const Ensemble *e, Member *member) {
   double gamma = p->parameterization == PARAM_MUP ? p->gamma : 1 / sqrt((double)e->width);
   MachinePlan plan = {.program = e->complete,
                       .code = &e->code,
-                      .hidden = machine_hidden(e->complete, e->options.conditioned),
+                      .hidden = e->options.conditioned ? &sequential : &dense,
                       .noise = {.kind = NOISE_PLAIN,
                                 .seed = e->options.seed,
                                 .number = (uint64_t)(member ? member->number : 0)},

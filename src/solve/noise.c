@@ -42,7 +42,7 @@ static size_t field_size(const Noise *s, int field) {
 static MachinePlan plan_of(const Noise *s, const MachineCode *code, int replicate) {
   return (MachinePlan){.program = s->program,
                        .code = code,
-                       .hidden = machine_hidden(s->program, true),
+                       .hidden = &sequential,
                        .noise = {.kind = NOISE_SOBOL,
                                  .seed = s->options.seed,
                                  .number = (uint64_t)replicate,

@@ -188,7 +188,7 @@ static MachinePlan plan_of(const Solve *s, int run) {
   int number = coarse ? run - s->replicates : run;
   return (MachinePlan){.program = p,
                        .code = &s->code,
-                       .hidden = machine_hidden(p, !s->sized || s->options.conditioned),
+                       .hidden = !s->sized || s->options.conditioned ? &sequential : &dense,
                        .noise = {.kind = s->sized    ? NOISE_PLAIN
                                          : p->linear ? NOISE_COORDINATES
                                                      : NOISE_SOBOL,

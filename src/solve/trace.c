@@ -170,6 +170,15 @@ static bool acts(const Program *p, int matrix, bool back) {
   return false;
 }
 
+/* Whether fields stay in few directions, as they do where matrices move along gradients. */
+static bool has_bases(const Machine *m) {
+  bool all = m->plan.hidden == &sequential;
+  for (int k = 0; k < m->p->matrix_count; k++)
+    if (is_wide_matrix(m->p, &m->p->matrices[k]) && m->p->matrices[k].rate != 0)
+      all = all && !moves_by_entries(m->p, &m->p->matrices[k]);
+  return all;
+}
+
 /* The coordinates of a variable: in the basis of a matrix that met it, or in one of our own. */
 static bool take_coordinates(Coordinates *c, Machine *m, int use, bool back, int variable) {
   const Matrix *matrix = &m->p->matrices[use];
@@ -177,7 +186,7 @@ static bool take_coordinates(Coordinates *c, Machine *m, int use, bool back, int
              variable == (back ? matrix->y : matrix->x);
   if (met) return keep_table(c, m, sequential_met(m, use, back).L);
   View x = m->value[variable], rest;
-  if (m->plan.hidden != &sequential) { /* as many directions as neurons: the fields themselves */
+  if (!has_bases(m)) { /* as many directions as neurons: the fields themselves */
     c->unit = 1.0 / (double)x.cols;
     return keep_table(c, m, x);
   }

@@ -247,9 +247,9 @@ static void link(Choice *c) {
 
 /* The optimizers and schedules of the language with all that they may be told. */
 static void optimizer(Choice *c, int depth) {
-  static const char *const names[] = {"gd",    "flow",    "momentum", "nesterov",   "adam",
-                                      "adamw", "rmsprop", "signum",   "lion",       "normalized",
-                                      "muon",  "sgd",     "online",   "underdamped"};
+  static const char *const names[] = {"gd",    "flow",    "momentum", "nesterov",    "adam",
+                                      "adamw", "rmsprop", "signum",   "lion",        "normalized",
+                                      "muon",  "sgd",     "online",   "underdamped", "groups"};
   static const char *const keys[] = {"eta",   "beta",  "beta1",    "beta2",        "eps",
                                      "dt",    "batch", "seed",     "weight_decay", "nesterov",
                                      "other", "exact", "schedule", "fresh"};

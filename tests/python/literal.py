@@ -271,6 +271,10 @@ def muon(eta, beta, other, eps=0.0, decay=0.0):
     return rule
 
 
+def groups(**rules):
+    return lambda w, O, t, gamma: rules[w.kind](w, O, t, gamma)
+
+
 # ---- architectures, as text of dmf and literally ----
 
 def dense(net, x):
@@ -328,6 +332,8 @@ CASES = {
     "hot": ("underdamped(0.2, 0.5)", underdamped(0.2, 0.5, 0.4, 0.3), "; weight_decay = 0.3; temperature = 0.4"),
     "adam": ("adam(0.06, 0.8, 0.95, 0.02)", adam(0.06, 0.8, 0.95, 0.02)),
     "rmsprop": ("rmsprop(0.02, 0.9, 0.05)", adam(0.02, 0, 0.9, 0.05, corrected=False)),
+    "groups": ("groups(gd(0.3), input = adam(0.05, eps = 0.1), hidden = lion(0.02), readout = momentum(0.2, 0.5))",
+               groups(input=adam(0.05, eps=0.1), hidden=lion(0.02), readout=momentum(0.2, 0.5), bias=gd(0.3))),
     "lion": ("lion(0.03, 0.7, 0.9)", lion(0.03, 0.7, 0.9)),
     "muon": ("muon(0.1, 0.6, other = gd(0.2), eps = 0.1)", muon(0.1, 0.6, gd(0.2), 0.1)),
 }
@@ -409,7 +415,7 @@ class Law(unittest.TestCase):
             self.agree(recurrent, name)
 
     def test_attention(self):
-        for name in ("gd", "rmsprop", "muon"):
+        for name in ("gd", "groups", "rmsprop", "muon"):
             self.agree(attention, name)
 
 

@@ -57,7 +57,7 @@ static double last_of(const char *script, int steps, bool independent) {
   int failed_at;
   MachinePlan plan = {.program = p,
                       .code = &code,
-                      .hidden = machine_hidden(p, true),
+                      .hidden = &sequential,
                       .noise = {.kind = NOISE_SOBOL, .sobol = sobol},
                       .columns = PATHS,
                       .gamma = 1,
