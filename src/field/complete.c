@@ -218,7 +218,7 @@ static void complete_outputs(Tail *k) {
     p->f = state(k, "fc", all_equal(k, "0", all, 1, 0));
   } else {
     p->f = raw;
-    if (p->problem->centered || k->how.theory) {
+    if (p->problem->centered || (k->how.theory && starts_at_zero(p))) {
       int start = emit(p, (Op){.kind = OP_START,
                                .dst = add_table(p, mem_string("f0"), all, 1),
                                .src = {raw},

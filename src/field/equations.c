@@ -385,6 +385,8 @@ const char *equations_refuse(const Program *p) {
   if (p->update.average > 0)
     return "the equations are written for the weights, not for their averages; ir prints the "
            "program";
+  if (!starts_at_zero(p))
+    return "the equations are written for readouts that start around zero; ir prints the program";
   if (p->couples)
     return "the equations are written for points that do not depend on each other, without means "
            "over a batch; ir prints the program";

@@ -285,6 +285,7 @@ static int add_part(Chain *chain, int which, int k, int features, int x, int par
   int matrix = add_matrix(p, mem_format("%s%d%s", stem, chain->depth - 1, part),
                           p->variables[x].space, to, source->sigma * sqrt(s2), source->rate * s2);
   free(stem);
+  p->matrices[matrix].mean = source->mean * sqrt(s2);
   p->matrices[matrix].decay = source->rate;
   p->matrices[matrix].factor = source->factor == 0 ? 1 : fabs(source->factor);
   p->matrices[matrix].features = features;
@@ -826,7 +827,7 @@ static bool suits_steps(Program *p, Diags *diags) {
 }
 
 static bool all_linear(const Program *p) {
-  if (!follows_gradients(p)) return false;
+  if (!follows_gradients(p) || !starts_at_zero(p)) return false;
   for (int i = 0; i < p->op_count; i++)
     if (p->ops[i].kind == OP_MAP && !expr_is_linear(p->ops[i].expr)) return false;
   return !program_averages(p);

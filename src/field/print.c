@@ -46,8 +46,8 @@ static void print_matrices(FILE *out, const Program *p) {
               p->matrices[m->weights].name);
       continue;
     }
-    fprintf(out, "  %-6s %s → %s, entries N(0, %g), ", m->name, p->spaces[m->from].name,
-            p->spaces[m->to].name, m->sigma * m->sigma);
+    fprintf(out, "  %-6s %s → %s, entries N(%g, %g), ", m->name, p->spaces[m->from].name,
+            p->spaces[m->to].name, m->mean, m->sigma * m->sigma);
     if (m->symmetric)
       fprintf(out, "symmetry %g\n", m->tau);
     else if (p->system)

@@ -54,6 +54,7 @@ typedef struct Matrix {
   char *name;
   int from, to;  /* spaces */
   double sigma;  /* standard deviation of the initial entries, in operator units */
+  double mean;   /* their mean, of a matrix to the outputs, the same for all of them */
   double rate;   /* multiplies the learning rate of what it takes up; 0 when frozen */
   double decay;  /* multiplies the learning rate of its decay: the rate that a script gives it */
   bool grown;    /* what another one has learned, apart from its start: feedback passes it by */
@@ -406,6 +407,8 @@ typedef struct Sizes {
 } Sizes;
 
 Sizes sizes_of(const Program *program);
+/* Whether the readouts start around zero, so that the mean of f does at infinite width. */
+bool starts_at_zero(const Program *program);
 bool is_wide(const Program *program, int space);
 /* Both sides are populations. */
 bool is_wide_matrix(const Program *program, const Matrix *matrix);

@@ -3,7 +3,14 @@
 #include "field/program.h"
 #include "num/linalg.h"
 
+#include <math.h>
 #include <string.h>
+
+bool starts_at_zero(const Program *p) {
+  for (int k = 0; k < p->matrix_count; k++)
+    if (fabs(p->matrices[k].mean) > 0) return false;
+  return true;
+}
 
 Sizes sizes_of(const Program *program) {
   const Problem *p = program->problem;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A matrix that meets finitely many known vectors: from the inputs, of which only inner products
  * are known, to the outputs, or of a bias. It is the table of their images, which start as sigma F
- * n with F F^T the inner products, and take up what is learned. Under an entrywise optimizer the
+ * n with F F^T the inner products, readouts with their mean added, and take up what is learned.
+ * Under an entrywise optimizer the
  * table is what is left of the start, and what the learned entries E [S, D], or [C, S], make of the
  * vectors themselves. */
 #include "base/memory.h"
@@ -91,6 +92,15 @@ static bool begin_entries(Machine *m, Boundary *b) {
          b->ones;
 }
 
+/* table += mean, everywhere */
+static void add_mean(Machine *m, const Boundary *b) {
+  View ones = tape_wide(m->tape, m->population[b->space], b->table.rows, false);
+  if (tape_failed(m->tape)) return;
+  double *one = tape_data(m->tape, ones);
+  for (size_t i = 0; i < ones.rows * ones.cols; i++) one[i] = 1;
+  tape_copy(m->tape, b->table, b->matrix->mean, ones);
+}
+
 static void *begin(Machine *m, int k) {
   const Program *p = m->p;
   const Matrix *matrix = &p->matrices[k];
@@ -117,6 +127,7 @@ static void *begin(Machine *m, int k) {
   b->noise = tape_keep(m->tape, machine_noise(m, space, b->root.cols));
   if (m->status == STATUS_OK && !m->exhausted)
     tape_product(m->tape, b->table, matrix->sigma, b->root, b->noise, AS_IS);
+  if (fabs(matrix->mean) > 0) add_mean(m, b);
   b->start = b->table;
   if (p->update.average > 0 && matrix->rate != 0) {
     b->average = tape_keep(m->tape, tape_same(m->tape, b->table));

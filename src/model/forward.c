@@ -669,8 +669,9 @@ static bool run_readout(Eval *eval, const Link *link) {
   int mean = argument_of(&call, "mean");
   if (!weights_of(&call, 0, &matrix.sigma, &matrix.rate)) return false;
   if (call.args[mean]->kind != VALUE_NUMBER || !isfinite(call.args[mean]->number)) {
+    bool number = call.args[mean]->kind == VALUE_NUMBER;
     eval_error(eval, call.places[mean], NULL, "'mean' must be a finite number, not %s",
-               value_describe(call.args[mean]));
+               number ? "this one" : value_describe(call.args[mean]));
     return false;
   }
   matrix.mean = call.args[mean]->number;

@@ -137,8 +137,9 @@ static double number_or_nan(const Value *value) {
 /* That of a key without a default: 0 where it is not given. */
 static double amount_or_none(const Value *value) { return value ? number_or_nan(value) : 0; }
 
-/* Whether there are neurons, and the readout starts around zero; reports otherwise. */
-static bool is_network(Eval *eval, const Layer *layers, int count) {
+/* Whether there are neurons, and a mean of the readout's weights goes with the parameterization;
+ * reports otherwise. */
+static bool is_network(Eval *eval, const Layer *layers, int count, Parameterization units) {
   const Layer *readout = &layers[count - 1];
   double mean = readout->matrices[0].mean;
   bool neurons = false;
@@ -148,10 +149,10 @@ static bool is_network(Eval *eval, const Layer *layers, int count) {
                "the chain needs at least one dense layer, but for data that grow");
     return false;
   }
-  if (!(fabs(mean) > 0)) return true;
-  eval_error(eval, readout->span, "a dataset with populations, and few neurons",
-             "weights of a readout with the mean %g are for data that grow with their dimension",
-             mean);
+  if (!(fabs(mean) > 0) || units != PARAM_STANDARD) return true;
+  eval_error(eval, readout->span, "parameterization = mup",
+             "in the standard parameterization readout weights are of order 1/sqrt(N), and with a "
+             "mean of order one they have no such size");
   return false;
 }
 
@@ -167,7 +168,8 @@ static bool fill_model(Eval *eval, const Declared *model, const Chain *chain, Gr
   problem->centered = number_of(model->slot[MODEL_CENTERED]) != 0;
   problem->model_name = mem_string(model->name);
   problem->model_span = model->span;
-  return problem->layers && is_network(eval, problem->layers, problem->layer_count);
+  return problem->layers &&
+         is_network(eval, problem->layers, problem->layer_count, problem->parameterization);
 }
 
 static void fill_training(const Declared *training, Problem *problem) {

@@ -772,6 +772,14 @@ static const char *refuse_lazy(const Program *program) {
   if (update_scales(&program->update) && !tangent_is_norm(program))
     return "the lazy limit knows the norm of the gradient from the tangent kernel alone, where all "
            "matrices have one rate and learn by backprop";
+  if (!starts_at_zero(program) && !program->problem->centered)
+    return "with a mean of the readout's weights f(0) is that mean of what it reads, over gamma: "
+           "in "
+           "the lazy limit it is infinite unless centered = true";
+  if (!starts_at_zero(program) && program->problem->outputs > 1)
+    return "outputs whose readouts have a mean in common move each other, which the lazy limit "
+           "does "
+           "not know in this version; take the full theory at a small gamma";
   if (program->update.decay > 0)
     return "weight decay has no lazy limit with constant kernels: the initial weights shrink at "
            "any gamma, and the kernels with them; take the full theory at a small gamma";
@@ -782,6 +790,9 @@ static const char *refuse_expansion(const Program *program) {
   if (update_scales(&program->update))
     return "the expansion in gamma is written for gradients as they are, not for clipped or "
            "normalized ones";
+  if (!starts_at_zero(program))
+    return "the perturbative closure is for readouts that start around zero: with a mean the first "
+           "correction to f is of order gamma, not gamma^2";
   if (program->problem->rule != RULE_BACKPROP)
     return "the perturbative closure is for backprop: under other rules the fields are not even in "
            "gamma with their noise";

@@ -366,8 +366,10 @@ Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, c
     *why = mem_string("neurons that are left out at random are for training, not for propagation");
     return STATUS_SCRIPT;
   }
-  if (program_averages(p) || program_reuses(p)) {
-    *why = mem_string("averages in a layer, and matrices that act again, are left to samples");
+  /* backward fields answer to forward ones from the start if the readout has a mean: <phi'' w> */
+  if (program_averages(p) || program_reuses(p) || !starts_at_zero(p)) {
+    *why = mem_string("averages in a layer, matrices that act again, and readouts with a mean are "
+                      "left to samples");
     return STATUS_SCRIPT;
   }
   Initial s = {.p = p, .R = sizes_of(p).all, .threads = threads, .kernels = kernels, .why = why};

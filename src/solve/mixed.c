@@ -31,7 +31,7 @@ static Status sample(Program *program, const SolveOptions *options, Sampled *s, 
   }
   SolveOptions full = *options;
   full.closure = CLOSURE_FULL;
-  if (full.tol == 0 && !program_reuses(program)) full.tol = TOL;
+  if (full.tol == 0 && !program_reuses(program) && starts_at_zero(program)) full.tol = TOL;
   Snapshot snapshot = {.variable = -1, .step = 0, .look = look, .sink = s};
   return solve_paths_to(program, &full, &snapshot, &s->paths, &s->count, why);
 }
