@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # The manual as one book, of the same sources as the documents and pages it is made of: book.sh DIRECTORY,
 # in the build directory, writes dmf.html there, with every picture in it; a browser prints it chapter by
-# chapter. Needs cmark-gfm and mandoc.
+# chapter, and Chromium, where it is installed, into dmf.pdf. Needs cmark-gfm and mandoc.
 set -eu
 srcdir=${srcdir:?run this through make book}
 target=$1
@@ -85,3 +85,9 @@ END
   cat "$scratch/body"
   printf '</main>\n</body>\n</html>\n'
 } >"$target/dmf.html"
+
+# A browser of a machine may be wrapped, or forbidden to start here: then there is no PDF.
+browser=$(command -v chromium || command -v chromium-browser) || exit 0
+HOME=$scratch timeout 600 "$browser" --headless=new --no-sandbox --disable-gpu --no-pdf-header-footer \
+  --user-data-dir="$scratch/profile" --print-to-pdf="$scratch/dmf.pdf" "file://$(realpath "$target")/dmf.html" \
+  >/dev/null 2>&1 && cp "$scratch/dmf.pdf" "$target/dmf.pdf" || echo "no dmf.pdf: $browser does not print" >&2

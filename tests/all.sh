@@ -42,6 +42,7 @@ if [ -z "${DMF_QUICK:-}" ]; then
   part examples bash "$srcdir/tests/examples.sh"
   part gallery bash "$srcdir/tests/gallery.sh"
   part packages bash "$srcdir/tests/packages.sh"
+  part browser bash "$srcdir/tests/browser.sh"
   part documents bash "$srcdir/tests/documents.sh"
 fi
 part scripts bash "$srcdir/tests/run.sh"
