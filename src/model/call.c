@@ -210,7 +210,8 @@ static int axis_slot(const Signature *signature) {
 static bool resolve_axis(Eval *eval, const Signature *signature, Arguments *arguments) {
   int slot = axis_slot(signature);
   Value *axis = slot < 0 || arguments->broken ? NULL : arguments->values[slot];
-  if (!axis || axis->kind != VALUE_STRING || arguments->values[0]->kind == VALUE_UNKNOWN) return true;
+  if (!axis || axis->kind != VALUE_STRING || arguments->values[0]->kind == VALUE_UNKNOWN)
+    return true;
   int found = axes_find(arguments->values[0], axis->string);
   if (found >= 0) return arguments->values[slot] = value_number(&eval->heap, found), true;
   const char **names = axes_names(arguments->values[0]);
@@ -571,6 +572,17 @@ static Value *call_expr(Eval *eval, const Ast *node, Value *callee) {
   return value;
 }
 
+/* A parameter that its function calls was given something else: the caller has to know. */
+static Value *not_callable(Eval *eval, const Ast *name, const Value *callee) {
+  const Ast *function = eval->frames ? eval->frames->function : NULL;
+  for (int i = 0; function && name->kind == AST_NAME && i + 1 < function->count; i++)
+    if (strcmp(function->kid[i]->name, name->name) == 0)
+      return eval_error(eval, name->span, "function NAME(x) = ... declares one",
+                        "'%s' of '%s' must be a function, not %s", name->name, function->name,
+                        value_describe(callee));
+  return eval_error(eval, name->span, NULL, "%s cannot be called", value_describe(callee));
+}
+
 Value *eval_call(Eval *eval, const Ast *node) {
   Value *callee = eval_expression(eval, node->kid[0]);
   switch (callee->kind) {
@@ -589,8 +601,6 @@ Value *eval_call(Eval *eval, const Ast *node) {
   case VALUE_LAYER: return call_layer(eval, node, callee);
   case VALUE_BROKEN:
   case VALUE_UNKNOWN: return callee;
-  default:
-    return eval_error(eval, node->kid[0]->span, NULL, "%s cannot be called",
-                      value_describe(callee));
+  default: return not_callable(eval, node->kid[0], callee);
   }
 }
