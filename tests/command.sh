@@ -190,6 +190,13 @@ assert max(abs(r5.train - t5.train)) < 1e-12 and max(abs(r6.f - t6.f)) < 1e-10
 print "the same"
 EOF
 expect 0 'the same' "$DMF" again.dmf
+cat >systems.dmf <<'EOF'
+import "std/systems.dmf"
+r = dmft(sompolinsky, steps = 20, samples = 800)
+s = simulate(sompolinsky, steps = 20, size = 50)
+EOF
+expect 0 'systems.dmf:2: dmft' "$DMF" plan systems.dmf
+expect 0 'systems.dmf:3: simulate' "$DMF" plan systems.dmf
 { cat models.dmf; echo 'a = dmft(bent, adapts)'; } >adapts.dmf
 expect 0 '# as a system it cannot be written: its matrices move entry by entry' "$DMF" ir adapts.dmf
 expect 0 'Tangent kernel' "$DMF" equations problem.dmf

@@ -322,6 +322,24 @@ static void offer_keys(const Place *place, DeclaredKind kind) {
   free(name);
 }
 
+/* The keys of the system before `with`, with what they are there; false where it is none. */
+static bool offer_system_keys(const Place *place) {
+  char *name = varied(place);
+  const Value *value = name ? variable(place, name) : NULL;
+  free(name);
+  if (!value || value->kind != VALUE_SYSTEM) return false;
+  const char **keys = system_keys(value);
+  for (int i = 0; keys[i]; i++) {
+    const Span at = value->dynamics.place[i];
+    char *source =
+        at.source ? mem_format("%.*s", (int)(at.end - at.begin), at.source->text + at.begin) : NULL;
+    offer_argument(place, i, keys[i], source, NULL);
+    free(source);
+  }
+  free(keys);
+  return true;
+}
+
 /* What an argument or a key takes */
 
 static bool is_result(const Value *value, const char *kind) {
@@ -450,6 +468,47 @@ static bool in_statement(const Place *place, const char *word) {
   return same;
 }
 
+/* Where the body of the system begins that is being written; 0: there is none. */
+static size_t body_of_system(const Place *place) {
+  for (int i = 0; i < place->depth && i < DEEPEST; i++) {
+    char *first = word_at(place->text, place->open[i].segment);
+    bool system = place->open[i].bracket == '{' && strcmp(first, "system") == 0;
+    free(first);
+    if (system) return place->open[i].at + 1;
+  }
+  return 0;
+}
+
+/* Whether a name that ends at `end` is declared there: assigned, or in a list of populations or
+ * matrices. */
+static bool declares(const Place *place, const char *first, size_t end) {
+  while (place->text[end] == ' ') end++;
+  bool assigned = place->text[end] == '=' && place->text[end + 1] != '=';
+  bool lists = strcmp(first, "population") == 0 || strcmp(first, "matrix") == 0;
+  return assigned || (lists && strchr(",:\n;}[", place->text[end]));
+}
+
+/* What the lines of the system before the word have declared. */
+static void offer_declared(const Place *place) {
+  size_t at = body_of_system(place), statement = at;
+  while (at && at < place->word) {
+    char c = place->text[at];
+    if (strchr("\n;{", c)) statement = at + 1;
+    if (c == '#')
+      while (at < place->word && place->text[at] != '\n') at++;
+    size_t begin = at;
+    while (at < place->word && is_word(place->text[at])) at++;
+    if (at == begin) {
+      at += at < place->word && c != '#';
+      continue;
+    }
+    char *first = word_at(place->text, statement), *name = between(place->text, begin, at);
+    if (!isdigit((unsigned char)*name) && declares(place, first, at)) offer(place->dmf, name);
+    free(first);
+    free(name);
+  }
+}
+
 /* Where nothing is typed yet, what the session has and what solves; else everything. */
 static void offer_names(const Place *place) {
   bool empty = place->word == place->cursor;
@@ -576,6 +635,7 @@ static bool offer_chain(const Place *place) {
 static bool offer_asked(const Place *place, bool begins, char bracket) {
   int kind = bracket == '{' ? keys_of(place) : -1;
   if (kind >= 0 && begins) return offer_keys(place, (DeclaredKind)kind), true;
+  if (bracket == '{' && begins && offer_system_keys(place)) return true;
   char *argument = kind >= 0 || bracket == '(' ? assigned(place) : NULL;
   if (argument) {
     bool found = offer_values(place, argument);
@@ -604,6 +664,7 @@ static void offer_all(const Place *place) {
   if (at > 0 && place->text[at - 1] == '.' && (at < 2 || place->text[at - 2] != '.'))
     return offer_fields(place);
   if (offer_chain(place) || offer_asked(place, begins, bracket)) return;
+  offer_declared(place);
   offer_names(place);
 }
 

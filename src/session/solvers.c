@@ -310,13 +310,16 @@ static Value *adopt(Call *call, int kind, Program *program, SolveOptions options
 }
 
 /* What a call will take; that of a sweep counts for all its points. */
-static void print_plan(Call *call, Program *program, bool networks, const SolveOptions *options) {
+void solver_plan(Call *call, Program *program, bool networks, const SolveOptions *options) {
   Dmf *dmf = session_of(call);
   SolveOptions quiet = *options;
   SolvePlan plan;
   int line, column;
   quiet.progress = NULL;
-  (networks ? solve_plan_networks : solve_plan_dmft)(program, &quiet, &plan);
+  if (program->system)
+    solve_plan_system(program, &quiet, networks, &plan);
+  else
+    (networks ? solve_plan_networks : solve_plan_dmft)(program, &quiet, &plan);
   span_locate(call->span, &line, &column);
   double times = dmf->planned.times;
   fprintf(dmf->results, "%s:%d: %-8s %10.3g MB", call->span.source->name, line, call->row->name,
@@ -380,7 +383,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   } else {
     if (dmf->lowered) session_lower(dmf, program);
     for (Program *p = program; p && dmf->planning; p = p->deeper)
-      print_plan(call, p, kind == NETS, &options);
+      solver_plan(call, p, kind == NETS, &options);
     if (dmf->equations && !deep) add_equations(dmf, program, options.closure);
     value = value_result(&eval->heap, placeholders(kind, program, &options));
     value->known = false;
@@ -784,8 +787,8 @@ static bool match(const ResultField *a, const ResultField *b, bool dry) {
  * judge nothing. */
 static const double ROUNDING = 1e-14;
 
-/* N times a variance, or a covariance, that comes of rounding: of a field that var_NAME and cov_NAME
- * are of, where the result has it. 0: it is no variance. */
+/* N times a variance, or a covariance, that comes of rounding: of a field that var_NAME and
+ * cov_NAME are of, where the result has it. 0: it is no variance. */
 static double rounding_variance(const Result *result, const ResultField *variance) {
   const char *name = variance->name, *width = result_attribute(result, "width");
   bool spread = strncmp(name, "var_", 4) == 0 || strncmp(name, "cov_", 4) == 0;

@@ -192,6 +192,7 @@ static Value *ask(Call *call, bool sized, SolveOptions options) {
   if (!eval->dry && !dmf->loading && value->kind == VALUE_RESULT)
     recipe_write_system(call, value->result);
   if (eval->dry && dmf->lowered) session_lower(dmf, program);
+  if (eval->dry && dmf->planning && known) solver_plan(call, program, sized, &options);
   if (eval->dry && dmf->equations) add_equations(dmf, program);
   program_drop(program);
   return value;

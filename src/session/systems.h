@@ -23,6 +23,9 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
 /* Prints a program for `dmf ir`. */
 void session_lower(Dmf *dmf, Program *program);
 
+/* A line of `dmf plan`. */
+void solver_plan(Call *call, Program *program, bool networks, const SolveOptions *options);
+
 /* Whether a call is about a system: its first argument is one, or its training learns a dataset
  * that grows. */
 bool system_is_asked(const Call *call);

@@ -93,6 +93,8 @@ typedef struct SolvePlan {
 } SolvePlan;
 void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *plan);
 void solve_plan_networks(Program *program, const SolveOptions *options, SolvePlan *plan);
+/* Of a system, in theory or `sized`. */
+void solve_plan_system(Program *program, const SolveOptions *options, bool sized, SolvePlan *plan);
 
 /* What to know of a result of solve_dmft beside its errors, a sentence to be freed; or NULL. */
 char *solve_caution(const Result *result);

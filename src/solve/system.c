@@ -7,6 +7,7 @@
 #include "num/stats.h"
 #include "solve/doubt.h"
 #include "solve/enough.h"
+#include "solve/plan.h"
 #include "solve/run.h"
 
 #include <math.h>
@@ -506,20 +507,25 @@ static void run_members(Solve *s, Moments *moments) {
   }
 }
 
+static void prepare_networks(Solve *s, Program *program, const SolveOptions *options) {
+  *s = (Solve){.program = program,
+               .options = *options,
+               .T = (size_t)options->steps,
+               .sized = true,
+               .paths = {(size_t)options->width, (size_t)options->width},
+               .tol = {1e-7, 1e-7},
+               .replicates = options->ensemble};
+  s->code = machine_compile(program, false, NULL);
+  s->records = mem_new((size_t)s->replicates, sizeof *s->records);
+}
+
 Status solve_system_networks(Program *program, const SolveOptions *options, Result **result,
                              char **why) {
   *result = NULL;
   double start = run_clock();
   size_t fields = (size_t)program->system->field_count;
-  Solve s = {.program = program,
-             .options = *options,
-             .T = (size_t)options->steps,
-             .sized = true,
-             .paths = {(size_t)options->width, (size_t)options->width},
-             .tol = {1e-7, 1e-7},
-             .replicates = options->ensemble};
-  s.code = machine_compile(program, false, NULL);
-  s.records = mem_new((size_t)s.replicates, sizeof *s.records);
+  Solve s;
+  prepare_networks(&s, program, options);
   Moments *moments = mem_new(fields, sizeof *moments);
   double bytes = bytes_needed(&s);
   bool room = bytes <= mem_available();
@@ -543,6 +549,36 @@ Status solve_system_networks(Program *program, const SolveOptions *options, Resu
   free(moments);
   clean(&s);
   return status;
+}
+
+/* ---- plans ---- */
+
+/* Of linear systems the coordinates that the directions of all steps take. */
+static void prepare_plan(Solve *s, Program *program, const SolveOptions *options, bool sized) {
+  if (sized) {
+    prepare_networks(s, program, options);
+    return;
+  }
+  prepare_theory(s, program, options);
+  while (program->linear && (double)s->paths[0] < demand(s)) s->paths[0] *= 2;
+}
+
+void solve_plan_system(Program *program, const SolveOptions *options, bool sized, SolvePlan *plan) {
+  Solve s;
+  RunCost cost;
+  *plan = (SolvePlan){0};
+  prepare_plan(&s, program, options, sized);
+  plan->bytes = bytes_needed(&s);
+  MachinePlan first = plan_of(&s, 0);
+  if (plan->bytes < mem_available() && plan_run(&first, &cost)) {
+    int runs = s.replicates + s.companions,
+        threads = options->threads < runs ? options->threads : runs;
+    double all = s.replicates +
+                 (s.companions ? s.companions * ((double)s.paths[1] / (double)s.paths[0]) : 0);
+    plan->flops = cost.flops * all;
+    plan->seconds = cost.seconds * all / threads;
+  }
+  clean(&s);
 }
 
 /* ---- results ---- */

@@ -171,6 +171,16 @@ static void completion(void) {
   CHECK(offers(&b, "import \"std/ob", "std/observables.dmf") && !offers(&b, "x = \"dm", "dmft"));
   CHECK(offers(&b, "\\gamma", "γ") && !offers(&b, "# dm", "dmft") &&
         offers(&b, "for i in 1..2 { pr", "print"));
+  CHECK(run(&b, "system s { gain = 2; population cells; matrix J : cells -> cells\n state x = "
+                "normal(cells)\n"
+                "step { observe C = dot(x, x); x = tanh(gain * (J @ x)) } }") == DMF_OK);
+  CHECK(offers(&b, "dmft(s with { ", "gain = ") &&
+        offers(&b, "dmft(s with { gain = 3, ga", "gain = "));
+  CHECK(!offers(&b, "dmft(s with { ", "gamma = ") && offers(&b, "s.", "gain"));
+  CHECK(offers(&b, "system z {\n population cells\n state x = normal(ce", "cells"));
+  CHECK(offers(&b, "system z {\n population cells\n matrix Jay : cells -> cells\n step { y = Ja",
+               "Jay"));
+  CHECK(offers(&b, "system z { population cells; step {\n obs", "observe"));
   CHECK(!offers(&b, "))}]((", "nothing") && offers(&b, "{{{{", "dmft"));
   CHECK(dmf_unfinished(b.dmf, "for i in 1..2 {") && !dmf_unfinished(b.dmf, "x = ) {"));
   finish(&b);
