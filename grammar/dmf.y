@@ -194,6 +194,7 @@ move:
   %empty                                { $$ = NULL; }
 | NAME '=' expr                         { $$ = NAMED(AST_ASSIGN, $1, KIDS(1, $3)); }
 | OBSERVE NAME '=' expr                 { $$ = NAMED(AST_OBSERVE, $2, KIDS(1, $4)); }
+| MATRIX matrix_names ':' names traits  { $$ = NODE(AST_MATRIX, KIDS(3, build_node(build, AST_BLOCK, @2, $2), build_node(build, AST_BLOCK, @4, $4), build_node(build, AST_BLOCK, @5, $5))); }
 | primary GAIN expr                     { $$ = OP(AST_UPDATE, '+', KIDS(2, $1, $3)); }
 | primary SCALE expr                    { $$ = OP(AST_UPDATE, '*', KIDS(2, $1, $3)); }
 | FOR NAME IN expr '{' moves '}'        { $$ = NAMED(AST_FOR, $2, KIDS(2, $4, build_node(build, AST_BLOCK, @5, $6))); }

@@ -139,6 +139,7 @@ static void print_op(FILE *out, const Program *p, const Op *op) {
   case OP_RESHAPE: fprintf(out, "%s\n", names[0]); break;
   case OP_OUTER: fprintf(out, "%s + %s %sᵀ / N\n", matrix, names[0], names[1]); break;
   case OP_DECAY: fprintf(out, "%g %s\n", op->factor, matrix); break;
+  case OP_REDRAW: fprintf(out, "%s, drawn anew\n", matrix); break;
   case OP_LEARN: fprintf(out, "%s\n", matrix); break;
   case OP_MAP: print_map(out, op, names); break;
   }

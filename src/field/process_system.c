@@ -159,6 +159,9 @@ static void write_op(const Sheet *s, const Op *op) {
     write_apply(s, op);
   else if (op->kind == OP_MAP)
     write_map(s, op);
+  else if (op->kind == OP_REDRAW)
+    row(s, s->p->matrices[op->matrix].name,
+        s->latex ? "\\text{drawn anew: its sums have } s = t" : "drawn anew: its sums have s = t");
   else if (op->dst >= 0 &&
            !(op->kind == OP_SET && strcmp(s->names[op->dst], s->names[op->src[0]]) == 0))
     write_plain(s, op);

@@ -137,6 +137,7 @@ typedef enum OpKind {
   OP_RESHAPE, /* dst = the numbers of the table src_0 in another shape */
   OP_OUTER,   /* W += sum over rows of src_0 src_1^T / N_from */
   OP_DECAY,   /* W *= factor */
+  OP_REDRAW,  /* W is drawn anew, and what it learned is gone */
   OP_LEARN /* W, and all that share its entries, take up the sum of force y x^T over their uses; src
             * are the forces */
 } OpKind;

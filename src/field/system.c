@@ -95,7 +95,8 @@ static void lower_act(Program *p, const Act *act) {
       [ACT_MAP] = OP_MAP,         [ACT_AVERAGE] = OP_AVERAGE, [ACT_GRAM] = OP_MOMENT,
       [ACT_PRODUCT] = OP_MIX,     [ACT_PART] = OP_BLOCK,      [ACT_STACK] = OP_STACK,
       [ACT_RESHAPE] = OP_RESHAPE, [ACT_LSE] = OP_LSE,         [ACT_SHIFT] = OP_SHIFT,
-      [ACT_SET] = OP_SET,         [ACT_OUTER] = OP_OUTER,     [ACT_DECAY] = OP_DECAY};
+      [ACT_SET] = OP_SET,         [ACT_OUTER] = OP_OUTER,     [ACT_DECAY] = OP_DECAY,
+      [ACT_REDRAW] = OP_REDRAW};
   if (act->kind == ACT_STACK) {
     emit_stack(p, act->dst, act->count, act->src);
     return;

@@ -235,10 +235,29 @@ static bool learns(const Text *w, int matrix) {
   return false;
 }
 
+/* Whether a matrix is one of the step, drawn anew in every one. */
+static bool is_redrawn(const Text *w, int matrix) {
+  for (int i = w->p->start_count; i < w->p->op_count; i++)
+    if (w->p->ops[i].kind == OP_REDRAW && w->p->ops[i].matrix == matrix) return true;
+  return false;
+}
+
+static void write_redraw(Text *w, const Op *op) {
+  const Matrix *m = matrix_of(w, op);
+  char *sigma = mem_number(m->sigma);
+  for (int i = 0; i < w->p->start_count; i++)
+    if (w->p->ops[i].dst >= 0 && w->p->ops[i].matrix == op->matrix &&
+        (w->p->ops[i].kind == OP_APPLY || w->p->ops[i].kind == OP_APPLY_T))
+      refuse(w, "a matrix that is drawn anew acts at the start, too");
+  line(w, "matrix %s : %s -> %s (sigma = %s)", w->matrix[op->matrix], w->p->spaces[m->from].name,
+       w->p->spaces[m->to].name, sigma);
+  free(sigma);
+}
+
 static void declare_matrices(Text *w, char **out) {
   for (int k = 0; k < w->p->matrix_count; k++) {
     const Matrix *m = &w->p->matrices[k];
-    if (m->weights != k) continue;
+    if (m->weights != k || is_redrawn(w, k)) continue;
     char *sigma = mem_number(m->sigma);
     if (is_wide_matrix(w->p, m)) {
       mem_append(out, "  matrix %s : %s -> %s (sigma = %s", w->matrix[k],
@@ -740,6 +759,7 @@ static void write_op(Text *w, const Op *op, bool start) {
     break;
   case OP_OUTER: line(w, "%s += outer(%s, %s)", w->matrix[op->matrix], a, b); break;
   case OP_DECAY: decay_by(w, w->matrix[op->matrix], op->factor); break;
+  case OP_REDRAW: write_redraw(w, op); break;
   case OP_LEARN: write_learn(w, op); break;
   case OP_WEIGH: refuse(w, "it is not completed"); break;
   }

@@ -283,4 +283,4 @@ View boundary_table(const Machine *m, int matrix) {
   return ((const Boundary *)m->state[matrix])->table;
 }
 
-const MatrixKind boundary = {"boundary", begin, apply, learn, blocks, end, bytes, NULL, NULL};
+const MatrixKind boundary = {"boundary", begin, apply, learn, blocks, end, bytes, NULL, NULL, NULL};

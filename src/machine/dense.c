@@ -128,9 +128,9 @@ void dense_initial(const Machine *m, int k, double *entries) {
   size_t to = tape_columns(m->tape, m->population[matrix->to]),
          from = tape_columns(m->tape, m->population[matrix->from]);
   double scale = matrix->sigma / sqrt((double)from);
-  random_normals(m->plan.noise.seed,
-                 random_stream(RANDOM_WEIGHTS, m->plan.noise.number, (uint64_t)k, 0), 0, to * from,
-                 entries);
+  uint64_t stream =
+      random_stream(RANDOM_WEIGHTS, m->plan.noise.number, (uint64_t)k, (uint64_t)m->drawn[k]);
+  random_normals(m->plan.noise.seed, stream, 0, to * from, entries);
   if (matrix->symmetric) make_symmetric(from, matrix->tau, entries);
   for (size_t i = 0; i < to * from; i++) entries[i] *= scale;
 }
@@ -288,4 +288,12 @@ static void decay(Machine *m, void *state, double keep) {
   for (size_t i = 0; i < d->to * d->ldfrom; i++) d->w[i] *= keep;
 }
 
-const MatrixKind dense = {"dense", begin, apply, learn, blocks, end, bytes, take, decay};
+static void redraw(Machine *m, void *state, int matrix) {
+  Dense *d = state;
+  dense_initial(m, matrix, d->w);
+  spread_rows(d->to, d->from, d->ldfrom, d->w);
+  d->keep = 1;
+  d->learned = 0;
+}
+
+const MatrixKind dense = {"dense", begin, apply, learn, blocks, end, bytes, take, decay, redraw};

@@ -113,6 +113,6 @@ static double bytes_paths(const Program *p, int matrix, double S, double steps, 
 }
 
 const MatrixKind entrywise_dense = {"entrywise", begin_dense, apply, learn, blocks,
-                                    end,         bytes_dense, NULL,  NULL};
+                                    end,         bytes_dense, NULL,  NULL,  NULL};
 const MatrixKind entrywise_paths = {
-    "entrywise sequential", begin_paths, apply, learn, blocks, end, bytes_paths, NULL, NULL};
+    "entrywise sequential", begin_paths, apply, learn, blocks, end, bytes_paths, NULL, NULL, NULL};

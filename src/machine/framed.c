@@ -249,7 +249,7 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
               (record ? steps : 1) * (2 * rank * S + 6 * rows * S));
 }
 
-const MatrixKind framed = {"framed", begin, apply, learn, blocks, end, bytes, NULL, NULL};
+const MatrixKind framed = {"framed", begin, apply, learn, blocks, end, bytes, NULL, NULL, NULL};
 
 /* ---- the scout ---- */
 

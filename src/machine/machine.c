@@ -40,13 +40,18 @@ void machine_code_free(const Program *p, MachineCode *code) {
 
 /* ---- what is needed ---- */
 
+/* Whether an op changes a matrix, and makes nothing else. */
+static bool is_change(OpKind kind) {
+  return kind == OP_OUTER || kind == OP_DECAY || kind == OP_REDRAW;
+}
+
 /* Marks the ops that make what is read, and what these read. */
 static void mark(const Program *p, bool *read, bool *marked) {
   for (bool more = true; more;) {
     more = false;
     for (int i = p->op_count - 1; i >= 0; i--) {
       const Op *op = &p->ops[i];
-      bool acts = op->kind == OP_LEARN || op->kind == OP_OUTER || op->kind == OP_DECAY;
+      bool acts = op->kind == OP_LEARN || is_change(op->kind);
       if (marked[i] || !(acts || read[op->dst])) continue;
       more = marked[i] = true;
       for (int k = 0; k < op->src_count; k++) read[op->src[k]] = true;
@@ -298,7 +303,10 @@ static void run_stack(Machine *m, const Op *op, View out) {
 /* What changes a matrix. */
 static void run_change(Machine *m, const Op *op) {
   const MatrixKind *kind = machine_kind(&m->plan, op->matrix);
-  if (op->kind == OP_DECAY)
+  if (op->kind == OP_REDRAW) {
+    m->drawn[op->matrix]++;
+    kind->redraw(m, m->state[op->matrix], op->matrix);
+  } else if (op->kind == OP_DECAY)
     kind->decay(m, m->state[op->matrix], op->factor);
   else
     kind->take(m, m->state[op->matrix], m->value[op->src[0]], m->value[op->src[1]]);
@@ -366,6 +374,7 @@ static void compute(Machine *m, int i, const Op *op, View out) {
   case OP_NOISE:
   case OP_OUTER:
   case OP_DECAY:
+  case OP_REDRAW:
   case OP_SET:
   case OP_LEARN: break;
   }
@@ -405,7 +414,7 @@ static void run_op(Machine *m, int i) {
     run_set(m, op);
     return;
   }
-  if (op->kind == OP_OUTER || op->kind == OP_DECAY) {
+  if (is_change(op->kind)) {
     run_change(m, op);
     return;
   }
@@ -595,6 +604,7 @@ static void prepare(Machine *m) {
   m->state = mem_new((size_t)p->matrix_count + 1, sizeof *m->state);
   m->start = mem_new((size_t)p->matrix_count + 1, sizeof *m->start);
   m->noise_count = mem_new(spaces, sizeof *m->noise_count);
+  m->drawn = mem_new((size_t)p->matrix_count + 1, sizeof *m->drawn);
   m->lead = mem_new(spaces, sizeof *m->lead);
   for (int s = 0; s < p->space_count; s++) m->lead[s] = NO_VIEW;
   m->scale = mem_new(variables, sizeof *m->scale);
@@ -644,6 +654,7 @@ void machine_free(Machine *m) {
   free(m->start);
   free(m->population);
   free(m->noise_count);
+  free(m->drawn);
   free(m->lead);
   free(m->scale);
   free(m->needed);

@@ -38,6 +38,8 @@ typedef struct MatrixKind {
    * NULL: none. */
   void (*take)(Machine *m, void *state, View y, View x);
   void (*decay)(Machine *m, void *state, double keep);
+  /* Of systems: a new matrix in the place of this one; NULL: none. */
+  void (*redraw)(Machine *m, void *state, int matrix);
 } MatrixKind;
 
 extern const MatrixKind mirrored; /* sequential, of a symmetric matrix */
@@ -97,6 +99,7 @@ struct Machine {
   void **state;     /* [matrix] */
   int *population;  /* [space]: as the tape numbers them, -1 where it is none */
   int *noise_count; /* [space] */
+  int *drawn;       /* [matrix]: how many times it was drawn anew */
   View *lead;       /* [space]: noise of a system that later noise is made orthogonal to */
   double *scale;    /* [variable]: root mean square at t = 0 of the largest row, wide ones */
   bool *trains;     /* [op]: what training needs */

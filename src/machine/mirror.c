@@ -152,4 +152,4 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
   return 8 * (2 * 2 * 3 * rank * S + (record ? steps : 1) * (3 * rank * rank + 4 * rows * S));
 }
 
-const MatrixKind mirrored = {"mirrored", begin, apply, NULL, blocks, end, bytes, take, decay};
+const MatrixKind mirrored = {"mirrored", begin, apply, NULL, blocks, end, bytes, take, decay, NULL};

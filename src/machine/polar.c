@@ -149,4 +149,4 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
               (double)outer_rows(p, matrix) * to);
 }
 
-const MatrixKind polar_dense = {"polar", begin, apply, learn, blocks, end, bytes, NULL, NULL};
+const MatrixKind polar_dense = {"polar", begin, apply, learn, blocks, end, bytes, NULL, NULL, NULL};

@@ -463,4 +463,25 @@ static void decay(Machine *m, void *state, double keep) {
         machine_table_on(m, s->learned.rows, s->learned.cols, s->learned, keep, NO_VIEW, 0);
 }
 
-const MatrixKind sequential = {"sequential", begin, apply, learn, blocks, end, bytes, take, decay};
+static void drop_side(Machine *m, Side *side) {
+  tape_drop(m->tape, side->q);
+  tape_drop(m->tape, side->image);
+  tape_drop(m->tape, side->noise);
+  free(side->known);
+}
+
+static void redraw(Machine *m, void *state, int k) {
+  Sequential *s = state;
+  int from = m->population[s->matrix->from], to = m->population[s->matrix->to];
+  (void)k;
+  drop_side(m, &s->x);
+  drop_side(m, &s->y);
+  s->x = new_side(m, from, to);
+  s->y = new_side(m, to, from);
+  s->learned = NO_VIEW;
+  s->spread = s->matrix->sigma;
+  s->share = 1;
+}
+
+const MatrixKind sequential = {"sequential", begin, apply, learn, blocks,
+                               end,          bytes, take,  decay, redraw};

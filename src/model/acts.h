@@ -73,6 +73,10 @@ void end_acts(Builder *b);
 System *system_extended(Eval *eval, const Value *dataset, bool (*extend)(Builder *b, void *sink),
                         void *sink);
 
+/* In the step: the points of a dataset that grows are others now. Its matrices on them, but for one,
+ * are drawn anew, and so is what its lines make of them. */
+void system_renew(Builder *b, const Value *dataset, int points, int but);
+
 /* derive.c: the adjoints of these variables (NULL: it does not depend on one) for the number `top`,
  * to be freed. */
 const Expr **system_gradients(Builder *b, int top, int count, const int *variables);

@@ -71,7 +71,7 @@ bool descent_fill(const Value *optimizer, Descent *d) {
   d->decay = parameter(optimizer, "weight_decay");
   if (d->kind == OPT_RMSPROP) d->beta2 = d->beta;
   return d->kind != OPT_FLOW && d->kind != OPT_NORMALIZED && d->kind != OPT_MUON &&
-         d->kind != OPT_ONLINE && d->kind != OPT_UNDERDAMPED && d->kind != OPT_GROUPS;
+         d->kind != OPT_UNDERDAMPED && d->kind != OPT_GROUPS;
 }
 
 /* The rate of an optimizer: a number, an array, or a function of the step. NULL after reporting. */
@@ -138,7 +138,7 @@ static const Expr *direction(Builder *b, const Descent *d, const Expr *o) {
 }
 
 const Expr *descent_move(Builder *b, const Descent *d, Units units, const Expr *x, const Expr *g) {
-  bool plain = d->kind == OPT_GD || d->kind == OPT_SGD;
+  bool plain = d->kind == OPT_GD || d->kind == OPT_SGD || d->kind == OPT_ONLINE;
   const Expr *o = scaled(b, -units.in, g), *psi = plain ? o : direction(b, d, kept(b, o));
   const Expr *gain = two(b, PRIM_MUL, scaled(b, units.rate * units.out, d->eta), psi);
   if (d->decay > 0) {

@@ -114,7 +114,7 @@ typedef struct Learner {
   Layer *layers;
   int layer_count, width;
   double gamma;
-  bool mup;
+  bool mup, early; /* early: the pass is that of the weights as they start */
   Points points;
   Weights **weights; /* [layer][matrix] */
 } Learner;
@@ -183,7 +183,7 @@ static int weights_of(Learner *l, int layer, int matrix, bool wide, Shape shape)
     w->state = m->rate > 0 ? carry(l->b, shape, w->first) : w->first;
     called(l, w->state, m->name, layer);
   }
-  return l->b->step ? w->state : w->first;
+  return l->b->step && !l->early ? w->state : w->first;
 }
 
 /* A layer under way: its variables, the inputs among them as NULL. */
@@ -430,6 +430,14 @@ static void observe_overlaps(Learner *l) {
   }
 }
 
+/* Whether every step has points of its own. */
+static bool is_fresh(const Declared *training) {
+  const Value *optimizer = training->slot[TRAINING_OPTIMIZER],
+              *fresh = optimizer_parameter(optimizer, "fresh");
+  return optimizer->optimizer.kind == OPT_ONLINE ||
+         (fresh && fresh->kind == VALUE_NUMBER && fresh->known && fresh->number > 0);
+}
+
 /* The share of the points of a minibatch, 1 without. */
 static double batch_share(Learner *l) {
   const Value *optimizer = l->training->slot[TRAINING_OPTIMIZER];
@@ -510,10 +518,13 @@ static const Expr *rate_of(Learner *l) {
   return rate;
 }
 
-/* f, less f(0) where the model is centered. */
+/* f, less f(0) where the model is centered: a variable of the start, or NOTHING at fresh points. */
 static const Expr *outputs(Learner *l, int inputs, int start, const char *name) {
   const Expr *f = forward(l, inputs);
-  if (slot_number(l->model, MODEL_CENTERED, 1) > 0) f = two(l, PRIM_SUB, f, variable(l, start));
+  l->early = start == NOTHING;
+  if (slot_number(l->model, MODEL_CENTERED, 1) > 0)
+    f = two(l, PRIM_SUB, f, l->early ? forward(l, inputs) : variable(l, start));
+  l->early = false;
   return variable(l, called(l, hold(l->b, f), name, -1));
 }
 
@@ -530,6 +541,13 @@ static bool extend(Builder *b, void *sink) {
   if (!f || (tested && !f_test)) return false;
   int start = hold(b, f), start_test = tested ? hold(b, f_test) : NOTHING;
   begin_acts(b);
+  if (is_fresh(l->training)) {
+    const Value *dataset = l->training->slot[TRAINING_DATASET];
+    system_renew(b, dataset, b->system->matrices[l->points.inputs].to, l->points.test_inputs);
+    l->points.targets = vector_named(b, "targets", l->points.inputs);
+    if (l->points.targets < 0) return false;
+    start = NOTHING;
+  }
   Descent d = {.kind = OPT_GD};
   descent_fill(l->training->slot[TRAINING_OPTIMIZER], &d);
   d.decay += slot_number(l->training, TRAINING_WEIGHT_DECAY, 0);
@@ -558,9 +576,10 @@ static const char *refusal(const Declared *training, int *key) {
     return "on data that grow there is one output: take logistic in place of cross_entropy";
   *key = TRAINING_OPTIMIZER;
   if (!descent_fill(optimizer, &d))
-    return "on data that grow there are gd, sgd, momentum, nesterov, adam, adamw, rmsprop, signum "
-           "and lion";
-  bool counted = batch && batch->kind == VALUE_NUMBER && batch->known && batch->number >= 1;
+    return "on data that grow there are gd, sgd, online, momentum, nesterov, adam, adamw, rmsprop, "
+           "signum and lion";
+  bool counted = batch && batch->kind == VALUE_NUMBER && batch->known && batch->number >= 1 &&
+                 !(is_fresh(training) && batch->number < 2);
   if ((schedule && schedule->kind != VALUE_NONE) || (batch && batch->kind > VALUE_NUMBER) ||
       counted)
     return "a minibatch of data that grow is a share of them, such as batch = 0.1";

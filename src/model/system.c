@@ -339,12 +339,20 @@ static void add_matrices(Builder *b, const Ast *node) {
   SystemMatrix matrix = {
       .from = population_of(b, ends->kid[0]), .to = population_of(b, ends->kid[1]), .sigma = 1};
   bool sound = matrix.from >= 0 && matrix.to >= 0 && take_traits(b, node->kid[2], &matrix);
+  if (sound && b->step && matrix.symmetric) {
+    eval_error(b->eval, node->kid[2]->span, NULL,
+               "a matrix that is drawn in every step has no symmetry");
+    sound = false;
+  }
+  int before = b->system->matrix_count;
   for (int i = 0; i < names->count; i++)
     if (sound)
       add_matrix(b, names->kid[i], matrix);
     else
       bind(b, names->kid[i]->name, value_new(&b->eval->heap, VALUE_BROKEN),
            names->kid[i]->name_span);
+  for (int k = before; b->step && k < b->system->matrix_count; k++)
+    add_act(b, (Act){.kind = ACT_REDRAW, .dst = -1, .matrix = k}, 0, NULL);
 }
 
 /* A value as a variable with this name; -1 where it is none. */
@@ -783,6 +791,32 @@ static System *build(Eval *eval, const Value *value, bool declared, Extension mo
   if (sound) return system;
   system_free(system);
   return NULL;
+}
+
+/* Whether a line makes something of what the names stand for, other than the inputs themselves. */
+static bool renews(const Ast *part, const char *const *names, int count) {
+  if (part->kind == AST_UPDATE) return mentions(part->kid[0], names, count);
+  return part->kind == AST_ASSIGN && strcmp(part->name, "inputs") != 0 &&
+         mentions(part->kid[0], names, count);
+}
+
+void system_renew(Builder *b, const Value *dataset, int points, int but) {
+  const Ast *node = dataset->dynamics.node;
+  const System *s = b->system;
+  const char **names = mem_new((size_t)most_names(node) + 1, sizeof *names);
+  int count = 0;
+  for (int k = 0; k < s->matrix_count; k++) {
+    bool own = s->matrices[k].to == points || s->matrices[k].from == points;
+    if (own && k != but) add_act(b, (Act){.kind = ACT_REDRAW, .dst = -1, .matrix = k}, 0, NULL);
+  }
+  names[count++] = "inputs";
+  names[count++] = s->populations[points].name;
+  for (int i = 0; i < node->count; i++) {
+    if (!renews(node->kid[i], names, count)) continue;
+    if (node->kid[i]->kind == AST_ASSIGN) names[count++] = node->kid[i]->name;
+    statement(b, node->kid[i]);
+  }
+  free(names);
 }
 
 System *system_build(Eval *eval, const Value *system) {

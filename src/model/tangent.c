@@ -132,7 +132,8 @@ static void along_change(Forward *f, const Act *act) {
   int twin = f->twin[act->matrix];
   if (twin < 0) return;
   Act own = {.kind = act->kind, .matrix = twin, .dst = -1, .number = act->number};
-  if (act->kind == ACT_DECAY) add_act(f->b, own, 0, NULL);
+  if (act->kind == ACT_REDRAW) own.kind = ACT_DECAY; /* by 0: a new matrix has no derivative */
+  if (own.kind == ACT_DECAY) add_act(f->b, own, 0, NULL);
   for (int i = 0; i < act->count; i++) {
     const Expr *dot = f->dot[act->src[i]];
     int src[2] = {act->src[0], act->src[1]};
@@ -150,7 +151,8 @@ static bool moves(const Forward *f, int v) {
 static void follow(Forward *f, const Act *act) {
   Builder *b = f->b;
   int dst = act->dst;
-  if (act->kind == ACT_OUTER || act->kind == ACT_DECAY) along_change(f, act);
+  if (act->kind == ACT_OUTER || act->kind == ACT_DECAY || act->kind == ACT_REDRAW)
+    along_change(f, act);
   if (dst < 0 || act->kind == ACT_SET || !moves(f, dst)) return;
   for (int i = 0; i < act->count; i++) f->jumps[dst] |= f->jumps[act->src[i]];
   const Expr *e = along(f, act);

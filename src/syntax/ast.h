@@ -51,7 +51,7 @@
  *   STATE, OBSERVE
  *            name = kid 0
  *   UPDATE   op '+' or '*', kid 0 op= kid 1
- *   STEP     kids = ASSIGN, OBSERVE, UPDATE, FOR, EXPRESSION
+ *   STEP     kids = ASSIGN, MATRIX, OBSERVE, UPDATE, FOR, EXPRESSION
  *   EXPRESSION
  *            kid 0, alone on its line: shown by the REPL, an error of style elsewhere
  *   BROKEN   a place where parsing failed and recovered; its error is already reported
