@@ -73,14 +73,14 @@ static size_t influence_size(const Recorded *s, size_t run) {
 
 enum { MOST_CHUNK = 64 };
 
-/* Observables that are read together: as many as keep their derivatives in a cache of
- * some 4 MB. */
+/* Observables that are read together, which share the slopes of maps: as many as keep their
+ * derivatives in a cache, of which a part is in use at a time. */
 static size_t chunk_size(const Recorded *s) {
   const Machine *m = &s->run[0][0];
   double rows = 4.0 * m->rank * s->program->matrix_count +
                 2.0 * (double)most_rows(s->program) * s->program->variable_count;
   double size =
-      4e6 / (8 * rows * (double)m->plan.columns + 8 * (double)tape_influence_size(m->tape));
+      32e6 / (8 * rows * (double)m->plan.columns + 8 * (double)tape_influence_size(m->tape));
   return size < 1 ? 1 : size > MOST_CHUNK ? MOST_CHUNK : (size_t)size;
 }
 

@@ -44,19 +44,25 @@ static int noise_directions(const Program *p, bool lazy) {
   return most;
 }
 
+/* Node number i of a grid along axis k, from its middle. */
+static double place_of(size_t i, int k, size_t n) {
+  for (; k > 0; k--) i /= n;
+  return (double)(i % n) - (double)(n / 2);
+}
+
 /* A uniform grid with normal weights, its nodes at (i + offset) spacing: for functions that are
  * analytic in a strip the trapezoidal rule converges exponentially. A wave of frequency m / spacing
  * is a constant on the grid, exp(2 pi i m offset): between two grids shifted by the golden section
  * of the spacing it differs for every m. Around kinks, two spacings are compared. */
-static bool make_grid(Neurons *s, int which, double spacing, size_t n, double offset) {
+static bool make_grid(Neurons *s, int which, double spacing, size_t n, double offset,
+                      const size_t *node) {
   double *grid = s->grid[which] = mem_block((size_t)s->axes * s->columns),
          *weights = s->weights[which] = mem_block(s->columns), total = 0;
   if (!grid || !weights) return false;
   for (size_t i = 0; i < s->columns; i++) {
-    size_t rest = i;
     double square = 0;
-    for (int k = 0; k < s->axes; k++, rest /= n) {
-      double x = ((double)(rest % n) - (double)(n / 2) + offset) * spacing;
+    for (int k = 0; k < s->axes; k++) {
+      double x = (place_of(node[i], k, n) + offset) * spacing;
       grid[(size_t)k * s->columns + i] = x;
       square += x * x;
     }
@@ -65,6 +71,22 @@ static bool make_grid(Neurons *s, int which, double spacing, size_t n, double of
   }
   for (size_t i = 0; i < s->columns; i++) weights[i] /= total;
   return true;
+}
+
+/* The nodes of a cube of n^axes without its corners: what lies beyond a ball weighs as little as
+ * what lies beyond the faces. */
+static size_t *nodes_of(int axes, size_t n, size_t *count) {
+  static const double BALL = 1.1; /* its radius, against half a side */
+  size_t cube = 1;
+  for (int k = 0; k < axes; k++) cube *= n;
+  size_t *node = mem_new(cube, sizeof *node);
+  *count = 0;
+  for (size_t i = 0; i < cube; i++) {
+    double square = 0, most = BALL * (double)n / 2;
+    for (int k = 0; k < axes; k++) square += pow(place_of(i, k, n) + 0.5, 2);
+    if (square <= most * most) node[(*count)++] = i;
+  }
+  return node;
 }
 
 static void forget_grids(Neurons *s) {
@@ -79,22 +101,33 @@ static bool make_grids(Neurons *s, int axes) {
   /* by number of axes; finer where a kink must be resolved, and no node where it is at the start */
   static const double spacing[2][MAX_AXES + 1] = {{.2, .2, .25, .5}, {.04, .04, .06, .2}};
   static const double reach[MAX_AXES + 1] = {8, 8, 8, 7};
-  double h = spacing[s->kinks][axes] / s->refined;
-  size_t n = 2 * (size_t)ceil(reach[axes] / h);
+  double h = spacing[s->kinks][axes] / s->fineness;
+  size_t n = 2 * (size_t)ceil(reach[axes] / h), *node = nodes_of(axes, n, &s->columns);
   s->method = GRID;
   s->replicates = 2;
   s->axes = axes;
-  s->columns = 1;
-  for (int k = 0; k < axes; k++) s->columns *= n;
-  return make_grid(s, 0, h, n, 0.5) &&
-         make_grid(s, 1, s->kinks ? 0.8 * h : h, n, s->kinks ? 0.5 : 0.5 - (sqrt(5) - 1) / 2);
+  bool fine =
+      make_grid(s, 0, h, n, 0.5, node) &&
+      make_grid(s, 1, s->kinks ? 0.8 * h : h, n, s->kinks ? 0.5 : 0.5 - (sqrt(5) - 1) / 2, node);
+  free(node);
+  return fine;
 }
 
-bool neurons_refine(Neurons *s) {
-  enum { MOST_NODES = 200000 };
-  if (s->method != GRID || s->kinks || s->columns << s->axes > MOST_NODES) return false;
+/* Whether all outputs are read back from so many nodes, over half of the steps on average, within
+ * some seconds. */
+static bool affords(const Neurons *s, double columns) {
+  static const double SOME_SECONDS = 7e8;
+  return columns * s->outputs * s->outputs <= SOME_SECONDS;
+}
+
+bool neurons_refine(Neurons *s, bool rough) {
+  static const double MOST_NODES = 200000;
+  double next = s->fineness < 1 ? 1 : 2 * s->fineness,
+         columns = (double)s->columns * pow(next / s->fineness, s->axes);
+  if (s->method != GRID || s->kinks || columns > MOST_NODES) return false;
+  if (!rough && !affords(s, columns)) return false;
   forget_grids(s);
-  s->refined *= 2;
+  s->fineness = next;
   return make_grids(s, s->axes);
 }
 
@@ -115,14 +148,23 @@ bool neurons_are_sampled(const Program *program, bool lazy) {
 }
 
 bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) {
+  static const double COARSE = 0.7;
   int axes = noise_directions(program, lazy);
+  Sizes z = sizes_of(program);
   *s = (Neurons){.method = COORDINATES,
                  .columns = FIRST_COORDINATES,
                  .replicates = 2,
                  .kinks = has_kinks(program),
-                 .refined = 1};
+                 .fineness = 1,
+                 .outputs = lazy ? 0 : (double)(z.steps * z.all * z.outputs)};
   if (fits_coordinates(program, lazy)) return true;
-  if (fits_grid(program, axes)) return make_grids(s, axes);
+  if (fits_grid(program, axes)) {
+    if (!make_grids(s, axes)) return false;
+    if (s->kinks || affords(s, (double)s->columns)) return true;
+    forget_grids(s);
+    s->fineness = COARSE;
+    return make_grids(s, axes);
+  }
   neurons_sample(s, samples);
   return true;
 }

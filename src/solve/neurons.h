@@ -17,7 +17,9 @@ typedef struct Neurons {
   size_t columns;
   int replicates;
   bool kinks;
-  int axes, refined;            /* how many times finer than at first */
+  int axes;
+  double fineness;              /* of the grids, relative to the usual ones */
+  double outputs;               /* that are read back from every node, at all steps */
   double *grid[2], *weights[2]; /* [axes, columns], [columns] */
   uint32_t *sobol;
 } Neurons;
@@ -27,10 +29,13 @@ bool has_kinks(const Program *program);
 /* Whether neurons_choose comes to sample paths. */
 bool neurons_are_sampled(const Program *program, bool lazy);
 /* Chooses for a program, in its lazy limit or not, and this many samples, should it come to that.
- * False if memory ran out. With coordinates the columns are a first guess. */
+ * Where reading the outputs back from all nodes of the usual grids takes more than some seconds,
+ * the grids are coarser at first. False if memory ran out. With coordinates the columns are a first
+ * guess. */
 bool neurons_choose(Neurons *neurons, const Program *program, bool lazy, int samples);
-/* Halves the spacing of the grids; false where that is of no use, or too much. */
-bool neurons_refine(Neurons *neurons);
+/* Makes the grids finer; false where that is of no use, or too much, or, unless they are too
+ * `rough` to tell anything, takes more than some seconds. */
+bool neurons_refine(Neurons *neurons, bool rough);
 /* Takes sample paths in place of what was chosen. */
 void neurons_sample(Neurons *neurons, int samples);
 void neurons_free(Neurons *neurons);

@@ -221,7 +221,7 @@ static Status hold_to_start(Recorded *s, char **why) {
 }
 
 Status recorded_run(Recorded *s, char **why) {
-  static const double SAME = 1e-9;
+  static const double SAME = 1e-9, ROUGH = 1e-2;
   if (!neurons_choose(&s->neurons, s->program, s->lazy, s->options.samples))
     return run_refuse(why, 16 * (double)s->neurons.columns * (s->neurons.axes + 1));
   if (s->neurons.method == SAMPLES && s->options.probe) s->neurons.replicates = 1;
@@ -231,9 +231,9 @@ Status recorded_run(Recorded *s, char **why) {
                               &s->failed_at);
   if (s->status != STATUS_OK) return recorded_explain(s, why);
   run_all(s);
-  while (s->status == STATUS_OK && grids_differ(s) > SAME && neurons_refine(&s->neurons)) {
+  for (double off; s->status == STATUS_OK; run_all(s)) {
+    if (!((off = grids_differ(s)) > SAME) || !neurons_refine(&s->neurons, off > ROUGH)) break;
     forget_runs(s);
-    run_all(s);
   }
   return s->status == STATUS_OK ? hold_to_start(s, why) : recorded_explain(s, why);
 }
