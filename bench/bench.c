@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* How fast the solvers are on this machine, held against how fast it multiplies matrices. Every
- * problem runs in a process of its own, so that its peak memory is its own. Times are the best of
- * three.
+ * problem runs in a process of its own, so that its peak memory is its own. Times are processor
+ * seconds, those of all threads, which others on the machine do not change; the best of three;
+ * operations and memory are also those that a plan foretells from the first steps.
  *
  * Usage: bench [THREADS] */
 #include "../tests/unit/hessian.h"
 #include "../tests/unit/problem.h"
 
 #include "num/linalg.h"
-#include "solve/run.h"
 
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { REPEATS = 3, GEMM_SIZE = 1536 };
@@ -20,6 +21,7 @@ enum { REPEATS = 3, GEMM_SIZE = 1536 };
 /* What a measuring process reports. */
 typedef struct Measure {
   double seconds, flops;
+  SolvePlan plan;
 } Measure;
 
 typedef struct Task Task;
@@ -38,6 +40,12 @@ static int processors(void) {
 
 /* ---- what is measured, in the child ---- */
 
+static double busy(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* A large square matrix product. */
 static Measure multiply(const Task *task, int threads) {
   (void)task;
@@ -47,42 +55,42 @@ static Measure multiply(const Task *task, int threads) {
   random_normals(1, 1, 0, n * n, a);
   random_normals(1, 2, 0, n * n, b);
   mat_mul(n, n, n, 1, a, n, b, n, 0, c, n);
-  double start = run_clock(), flops = mat_mul(n, n, n, 1, a, n, b, n, 0, c, n);
-  Measure measure = {run_clock() - start, flops};
+  double start = busy(), flops = mat_mul(n, n, n, 1, a, n, b, n, 0, c, n);
+  Measure measure = {.seconds = busy() - start, .flops = flops};
   free(a);
   free(b);
   free(c);
   return measure;
 }
 
-/* The products of an ensemble with its N x N matrices, there and back, and the folding of what was
- * learned; the thin products are not counted. */
-static double network_flops(const Task *task) {
-  const Recipe *r = &task->recipe;
-  double N = task->options.width, rows = r->points + r->tests;
-  return task->options.ensemble * (r->depth - 1.0) * N * N *
-         ((r->steps + 1) * 4 * rows + r->steps * 2.0 * r->points);
+/* What the inverse of a Hessian tells: of f, of the tangent kernel, and of kernels of one time. */
+static Result *fluctuations_of(Result *theory, int threads) {
+  static const char *const names[] = {"cov_f", "var_ntk", "cov_Phi", "cov_G"};
+  Result *fluctuations = fluctuations_or_die(theory, threads);
+  char *why = NULL;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (result_complete(fluctuations, names[i], &why) != STATUS_OK) exit(1);
+  result_drop(theory);
+  return fluctuations;
 }
 
-/* A solver, followed by all fluctuations of what it answers if there is `noise`. */
+/* A solver, followed by the fluctuations of what it answers if there is `noise`. */
 static Measure solve(const Task *task, Solver *solver, bool noise, int threads) {
   openblas_set_num_threads(1);
   ExprPool *pool = expr_pool_new();
   Program *program = recipe_program(pool, task->recipe);
   SolveOptions options = task->options;
   options.threads = threads;
-  double start = run_clock();
+  Measure measure = {0};
+  (solver == solve_networks ? solve_plan_networks : solve_plan_dmft)(program, &options,
+                                                                     &measure.plan);
+  double start = busy();
   Result *result = solve_or_die(solver, program, options);
-  if (noise) {
-    Result *fluctuations = fluctuations_or_die(result, threads);
-    char *why = NULL;
-    if (result_complete(fluctuations, NULL, &why) != STATUS_OK) exit(1);
-    result_drop(result);
-    result = fluctuations;
-  }
-  Measure measure = {.seconds = run_clock() - start};
+  if (noise) result = fluctuations_of(result, threads);
+  measure.seconds = busy() - start;
   const char *flops = result_attribute(result, "flops");
-  measure.flops = flops ? atof(flops) : network_flops(task);
+  if (noise) measure.plan = (SolvePlan){0};
+  measure.flops = noise ? 0 : flops ? atof(flops) : measure.plan.flops;
   result_drop(result);
   program_drop(program);
   expr_pool_free(pool);
@@ -107,15 +115,15 @@ static Measure hessian(const Task *task, int threads) {
   DeepLinear net = {.depth = r->depth, .steps = r->steps, .gamma = 1, .eta = r->eta, .target = 1};
   openblas_set_num_threads(threads);
   Fluctuations answer;
-  double start = run_clock();
+  double start = busy();
   if (!hessian_fluctuations(&net, &answer)) exit(1);
-  Measure measure = {run_clock() - start, 2 * pow((double)answer.dimension, 3)};
+  Measure measure = {.seconds = busy() - start, .flops = 2 * pow((double)answer.dimension, 3)};
   hessian_free(&answer);
   return measure;
 }
 
 static void run_child(const Task *task, int threads, int to) {
-  Measure best = {INFINITY, 0};
+  Measure best = {.seconds = INFINITY};
   for (int i = 0; i < REPEATS; i++) {
     Measure measure = task->run(task, threads);
     if (measure.seconds < best.seconds) best = measure;
@@ -146,11 +154,14 @@ static double rate_of_products(int threads) {
   double megabytes;
   Task product = {.name = "product", .run = multiply};
   if (!measure(&product, threads, &best, &megabytes)) return NAN;
-  double rate = best.flops / best.seconds * 1e-9;
+  double rate = best.flops / best.seconds * threads * 1e-9;
   printf("matrix product %d x %d, %2d thread%s  %8.1f GF/s\n", GEMM_SIZE, GEMM_SIZE, threads,
          threads > 1 ? "s" : " ", rate);
   return rate;
 }
+
+/* Of a script that names the loss alone. */
+#define UNREAD (~((FieldSet)1 << FIELD_LOSS))
 
 static const Task tasks[] = {
     {"dmft tanh L=2 P=4 T=30, 1000 samples",
@@ -164,6 +175,10 @@ static const Task tasks[] = {
     {"dmft tanh L=3 P=10 T=100, 4000 samples",
      theory,
      {.phi = PRIM_TANH, .depth = 3, .points = 10, .steps = 100, .eta = 0.3},
+     {.samples = 4000}},
+    {"dmft tanh L=2 P=10 T=300, 4000 samples",
+     theory,
+     {.phi = PRIM_TANH, .depth = 2, .points = 10, .steps = 300, .eta = 0.3},
      {.samples = 4000}},
     {"dmft tanh L=2 P=20 T=60, 2000 samples",
      theory,
@@ -181,10 +196,26 @@ static const Task tasks[] = {
      networks,
      {.phi = PRIM_TANH, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
      {.width = 512, .ensemble = 400}},
+    {"simulate tanh N=2048 L=2 P=4 T=30, 4 nets",
+     networks,
+     {.phi = PRIM_TANH, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
+     {.width = 2048, .ensemble = 4}},
+    {"simulate tanh N=512 L=2 P=500 T=20, 4 nets",
+     networks,
+     {.phi = PRIM_TANH, .depth = 2, .points = 500, .steps = 20, .eta = 0.3},
+     {.width = 512, .ensemble = 4, .unread = UNREAD}},
+    {"lazy relu L=3 P=500 T=30, exact",
+     theory,
+     {.phi = PRIM_RELU, .depth = 3, .points = 500, .steps = 30, .eta = 0.3},
+     {.closure = CLOSURE_NTK, .unread = UNREAD}},
     {"fluctuations linear L=3 P=1 T=300, exact",
      noise,
      {.depth = 3, .points = 1, .steps = 300, .eta = 0.0015},
      {0}},
+    {"fluctuations tanh L=1 P=1+1 T=250",
+     noise,
+     {.phi = PRIM_TANH, .depth = 1, .points = 1, .tests = 1, .steps = 250, .eta = 0.05},
+     {.samples = 2000}},
     {"fluctuations tanh L=2 P=2 T=8",
      noise,
      {.phi = PRIM_TANH, .depth = 2, .points = 2, .steps = 8, .eta = 0.3},
@@ -228,8 +259,9 @@ int main(int argc, char **argv) {
   if (threads < 1) threads = 1;
   double rate = rate_of_products(1);
   if (threads > 1) rate = rate_of_products(threads);
-  printf("\n%d thread%s%*s seconds      Gflop       GF/s  of product    peak MB\n", threads,
-         threads > 1 ? "s" : "", 36, "");
+  printf("\n%d thread%s%*s seconds      Gflop       GF/s  of product    peak MB    planned: Gflop, "
+         "MB\n",
+         threads, threads > 1 ? "s" : " ", 35, "");
   for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
     Measure best;
     double megabytes = 0;
@@ -237,13 +269,16 @@ int main(int argc, char **argv) {
       printf("%-43s failed\n", tasks[i].name);
       return 1;
     }
-    double speed = best.flops / best.seconds * 1e-9;
+    double speed = best.flops / best.seconds * threads * 1e-9;
     printf("%-43s %9.3f ", tasks[i].name, best.seconds);
     if (best.flops > 0)
       printf("%10.3f %10.2f %10.1f%%", best.flops * 1e-9, speed, 100 * speed / rate);
     else
       printf("%33s", "not counted");
-    printf(" %10.0f\n", megabytes);
+    printf(" %10.0f", megabytes);
+    if (best.plan.bytes > 0)
+      printf(" %18.3f %8.0f", best.plan.flops * 1e-9, best.plan.bytes * 1e-6);
+    printf("\n");
   }
   if (race(threads)) return 0;
   printf("the race failed\n");
