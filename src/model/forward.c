@@ -327,11 +327,26 @@ static void refuse_inputs(Eval *eval, Span span, bool meets) {
                                                             : "this");
 }
 
+/* Of as many variables as an operation of a program takes: the widest parts of what has more become
+ * variables of their own. */
+static const Expr *narrowed(Eval *eval, Span span, const Expr *e) {
+  enum { MOST_VARIABLES = 8 };
+  if (count_variables(e) <= MOST_VARIABLES) return e;
+  const Expr *arg[3] = {NULL};
+  int arity = prim_arity(e->prim), widest = 0;
+  for (int i = 0; i < arity; i++) arg[i] = e->arg[i];
+  for (int i = 1; i < arity; i++)
+    if (count_variables(arg[i]) > count_variables(arg[widest])) widest = i;
+  arg[widest] = expr_arg(eval->pool, map_step(eval, span, arg[widest]));
+  return narrowed(eval, span, expr_call(eval->pool, e->prim, arg[0], arg[1], arg[2]));
+}
+
 /* The variable that holds the expression. */
 static int map_step(Eval *eval, Span span, const Expr *e) {
   Forward *f = eval->forward;
   if (e->prim == PRIM_ARG) return e->index;
   if (!expr_is_linear(e)) e = name_sums(eval, span, e);
+  e = narrowed(eval, span, e);
   if (e->prim == PRIM_ARG) return e->index;
   for (int i = 0; i < f->layer.step_count; i++)
     if (f->layer.steps[i].kind == STEP_MAP && f->layer.steps[i].expr == e) return i + 1;
