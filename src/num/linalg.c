@@ -84,7 +84,75 @@ void softmax(size_t n, size_t count, const double *x, double *out) {
   for (size_t k = 0; k < n; k++) out[k] = k < count ? out[k] / sum : 0;
 }
 
+/* L[n, most], by Cholesky's factorization with pivots: A = L L^T to rounding, where A has no more
+ * than `most` directions. Returns how many, or -1. */
+static int few_directions(size_t n, const double *a, size_t most, double *l) {
+  double *left = mem_new(n, sizeof *left), largest = 0;
+  for (size_t i = 0; i < n; i++) largest = fmax(largest, left[i] = a[i * n + i]);
+  int rank = -1;
+  for (size_t r = 0; r <= most; r++) {
+    size_t p = 0;
+    for (size_t i = 1; i < n; i++)
+      if (left[i] > left[p]) p = i;
+    if (left[p] <= 1e-13 * largest) {
+      rank = (int)r;
+      break;
+    }
+    if (r == most) break;
+    double pivot = sqrt(left[p]);
+    for (size_t i = 0; i < n; i++) {
+      double next = (a[p * n + i] - dot(r, l + i * most, l + p * most)) / pivot;
+      l[i * most + r] = next;
+      left[i] -= next * next;
+    }
+  }
+  for (size_t i = 0; i < n; i++)
+    if (!(left[i] >= -1e-8 * largest)) rank = -1;
+  free(left);
+  return rank;
+}
+
+/* Whether A = L L^T, tried on a vector. */
+static bool is_square_of(size_t n, const double *a, size_t rank, size_t most, const double *l) {
+  double *v = mem_new(n, sizeof *v), *down = mem_new(rank + 1, sizeof *down), worst = 0, scale = 0;
+  for (size_t i = 0; i < n; i++) v[i] = cos(1 + (double)i);
+  for (size_t i = 0; i < n; i++) axpy(rank, v[i], l + i * most, down);
+  for (size_t i = 0; i < n; i++) {
+    worst = fmax(worst, fabs(dot(n, a + i * n, v) - dot(rank, l + i * most, down)));
+    scale = fmax(scale, a[i * n + i]);
+  }
+  free(v);
+  free(down);
+  return worst <= 1e-10 * scale * (double)n;
+}
+
+/* The root of a large matrix of few directions, such as that of the patches of images: L V, where
+ * V diagonalizes L^T L, which is what the eigenvectors of A give. Returns the rank, or -1. */
+static int few_root(size_t n, const double *a, double *f) {
+  enum { LARGE = 2000, SHARE = 8 };
+  size_t most = n / SHARE;
+  double *l = n >= LARGE ? mem_try(n * most, sizeof *l) : NULL;
+  int rank = l ? few_directions(n, a, most, l) : -1;
+  size_t r = rank > 0 ? (size_t)rank : 0;
+  double *v = mem_new(r * r + 1, sizeof *v), *w = mem_new(r + 1, sizeof *w);
+  for (size_t i = 0; i < n && r; i++)
+    for (size_t j = 0; j < r; j++) axpy(r, l[i * most + j], l + i * most, v + j * r);
+  if (!r || !is_square_of(n, a, r, most, l) || lapack_eigen(true, 'U', r, v, w) != 0) rank = -1;
+  for (size_t i = 0; i < n && rank > 0; i++)
+    for (size_t k = 0; k < r; k++) {
+      double sum = 0;
+      for (size_t j = 0; j < r; j++) sum += l[i * most + j] * v[j * r + r - 1 - k];
+      f[i * n + k] = sum;
+    }
+  free(l);
+  free(v);
+  free(w);
+  return rank;
+}
+
 int mat_root(size_t n, const double *a, double *f) {
+  int few = few_root(n, a, f);
+  if (few > 0) return few;
   double *w = mem_new(n, sizeof *w);
   for (size_t i = 0; i < n * n; i++) {
     if (!isfinite(a[i])) {

@@ -183,14 +183,14 @@ static void put_decade_tick(FILE *out, int digit, int power) {
 
 /* Powers of ten; between them 2 and 5 or all digits where little is shown, and small ticks. */
 static void put_decades(FILE *out, char axis, Range range) {
-  double span = log10(range.high) - log10(range.low);
+  double span = log10(range.high) - log10(range.low), few = axis == 'x' ? 2.2 : 2.6;
   int first = (int)floor(log10(range.low)), last = (int)ceil(log10(range.high));
   int every = (last - first + MAJOR_DECADES - 1) / MAJOR_DECADES;
   fprintf(out, "set logscale %c\nset %ctics (", axis, axis);
   for (int power = first; power <= last; power++) {
     for (int digit = 1; digit < 10; digit++) {
       bool major = digit == 1 ? (power - first) % every == 0
-                              : span < 0.7 || (span < 2.6 && (digit == 2 || digit == 5));
+                              : span < 0.7 || (span < few && (digit == 2 || digit == 5));
       if (power > first || digit > 1) fputs(", ", out);
       if (major)
         put_decade_tick(out, digit, power);
