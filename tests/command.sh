@@ -373,6 +373,13 @@ expect 0 'set cbrange [0:2]' cat colors.gp
 expect 0 "defined (0 '#053061'" cat colors.gp
 expect 0 'set cbrange [-1:1]' cat colors.gp
 expect 0 'set yrange [0:2]' shell '"$1" -e "plot [1, 2], ylim = [0, 2] to \"options.gp\"" && cat options.gp'
+# Data that are not beside the script are in a directory of DMF_DATA.
+mkdir -p stock
+echo 3 >stock/far.csv
+expect 0 '= 3' env DMF_DATA=nowhere:stock "$DMF" -e 'print csv("far.csv")[0]'
+echo 4 >far.csv
+expect 0 '= 4' env DMF_DATA=nowhere:stock "$DMF" -e 'print csv("far.csv")[0]'
+expect 5 'None.csv: No such file' env DMF_DATA=stock "$DMF" -e 'print csv("None.csv")'
 # On a logarithmic axis points are as far apart as lines need them, and what is at 0 is not on it.
 expect 0 '31 points' shell '"$1" -e "system s { population a; state x = normal(a); step { observe m = 2 + mean(x); x = normal(a) } }" \
   -e "plot simulate(s, steps = 400, size = 9, ensemble = 2).m, logx = true to \"options.gp\"" &&

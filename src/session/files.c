@@ -76,14 +76,17 @@ static bool is_to_be_written(const Eval *eval, const char *place) {
 }
 
 /* Data lie beside the script, but for those that this session writes, and those that an earlier one
- * wrote and that are not there. */
+ * wrote, or that are in a directory of DMF_DATA, and that are not there. */
 static char *data_place(const Eval *eval, Span span, const char *path) {
   const Dmf *dmf = eval->host->self;
   char *saved = place_of_saved(dmf, path), *beside = place_beside(span, path);
   bool own = listed(&dmf->written, saved) || is_to_be_written(eval, saved) ||
              (access(beside, F_OK) != 0 && access(saved, F_OK) == 0);
   free(own ? beside : saved);
-  return own ? saved : beside;
+  if (own) return saved;
+  char *kept = *path == '/' || access(beside, F_OK) == 0 ? NULL : import_listed("DMF_DATA", path);
+  if (kept) free(beside);
+  return kept ? kept : beside;
 }
 
 char *files_saved(const Eval *eval, Span span, const char *path, bool *unknown) {

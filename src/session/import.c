@@ -78,6 +78,11 @@ static char *find_in_list(const char *list, const char *name) {
   return found;
 }
 
+char *import_listed(const char *variable, const char *name) {
+  const char *list = getenv(variable);
+  return list ? find_in_list(list, name) : NULL;
+}
+
 /* The file of the program, or of the library where another program loaded it; false when that
  * cannot be told. */
 static bool own_file(char path[PATH_MAX]) {
@@ -91,8 +96,7 @@ static bool own_file(char path[PATH_MAX]) {
 }
 
 char *import_installed(const char *name) {
-  const char *list = getenv("DMF_PATH");
-  char own[PATH_MAX], *found = list ? find_in_list(list, name) : NULL;
+  char own[PATH_MAX], *found = import_listed("DMF_PATH", name);
   if (!found && own_file(own)) {
     *strrchr(own, '/') = 0;
     found = existing(mem_format("%s/%s", own, name));

@@ -145,6 +145,9 @@ void imports_free(Dmf *dmf);
 /* A file that is installed with the language, such as std/prelude.dmf; to be freed, NULL if there
  * is none. */
 char *import_installed(const char *name);
+/* The first file of this name in the directories that a variable of the environment lists; NULL if
+ * there is none. To be freed. */
+char *import_listed(const char *variable, const char *name);
 
 /* crew.c: the processes that share the work; NULL for one by itself. Whether this is the one that
  * shows and writes; and its status, which becomes that of all. */
