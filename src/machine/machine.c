@@ -594,7 +594,7 @@ static void prepare(Machine *m) {
   m->past = mem_new(variables, sizeof *m->past);
   for (int i = 0; i < p->observable_count; i++) keep_past(m, p->observables[i].variable);
   for (int i = 0; p->system && i < p->system->field_count; i++)
-    keep_past(m, p->system->fields[i].variable);
+    keep_past(m, p->system->fields[i].variable), keep_past(m, p->system->fields[i].other);
   for (int k = 0; k < p->matrix_count; k++)
     if (p->matrices[k].x >= 0) {
       keep_past(m, p->matrices[k].features);

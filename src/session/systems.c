@@ -265,7 +265,8 @@ static Value *noise_placeholders(Call *call, const Result *theory) {
   for (int i = 0; i < theory->field_count; i++) {
     const ResultField *field = &theory->fields[i];
     bool time = strcmp(field->name, "t") == 0;
-    if (strcmp(field->axes, "t,s") == 0) continue;
+    bool pairs = strcmp(field->axes, "t,s") == 0;
+    if (pairs && field->value && field->value->size > MOST_VARYING_PAIRS) continue;
     char *name = mem_format(time ? "%s" : "var_%s", field->name);
     result_add(result, name, 0, field->axes, field->about, array_keep(field->value), NULL);
     free(name);

@@ -3,6 +3,7 @@
  * read backward from what it observes; N times a variance is the mean square of the influences of
  * the neurons (tape.h). Independent replicates give the error. */
 #include "base/memory.h"
+#include "num/linalg.h"
 #include "num/random.h"
 #include "solve/neurons.h"
 #include "solve/rounded.h"
@@ -33,10 +34,17 @@ typedef struct Noise {
   int failed_at;
 } Noise;
 
+static const SystemField *field_of(const Noise *s, int field) {
+  return &s->program->system->fields[field];
+}
+
+static bool is_pairs(const Noise *s, int field) { return field_of(s, field)->form != FORM_VALUE; }
+
+/* Numbers of a step that have variances. */
 static size_t field_size(const Noise *s, int field) {
-  const Variable *v = &s->program->variables[s->program->system->fields[field].variable];
-  bool pairs = s->program->system->fields[field].form != FORM_VALUE;
-  return pairs ? 0 : (size_t)v->rows * (size_t)v->cols;
+  const Variable *v = &s->program->variables[field_of(s, field)->variable];
+  if (is_pairs(s, field)) return s->T * s->T <= MOST_VARYING_PAIRS ? s->T : 0;
+  return (size_t)v->rows * (size_t)v->cols;
 }
 
 static MachinePlan plan_of(const Noise *s, const MachineCode *code, int replicate) {
@@ -56,36 +64,81 @@ static MachinePlan plan_of(const Noise *s, const MachineCode *code, int replicat
                        .stop = s->options.stop};
 }
 
-/* Adds share times the mean squares of the influences on numbers first .. first + count of a table.
- */
-static bool read_some(const Noise *s, const Machine *m, View table, int mark, size_t first,
-                      size_t count, double share, double *variance) {
-  Seed seeds[CHUNK];
-  Observable observables[CHUNK];
+/* Adds share times the mean squares of the influences on observables. */
+static bool add_squares(const Noise *s, const Machine *m, const Observable *observables, int mark,
+                        size_t count, double share, double *variance) {
   size_t size = tape_influence_size(m->tape);
   double *influences = mem_block(count * size);
-  for (size_t k = 0; k < count; k++) {
-    seeds[k] = (Seed){table, (first + k) / table.cols, (first + k) % table.cols, 1};
-    observables[k] = (Observable){&seeds[k], 1};
-  }
   bool fine =
       influences && tape_influences(m->tape, mark, observables, count, s->options.stop, influences);
   for (size_t k = 0; k < count && fine; k++)
-    for (size_t i = 0; i < size; i++)
-      variance[first + k] += share * influences[k * size + i] * influences[k * size + i];
+    variance[k] += share * dot(size, influences + k * size, influences + k * size);
   free(influences);
   return fine;
 }
 
-static bool read_run(const Noise *s, const Machine *m, double share, double *variance) {
+/* Of numbers first .. first + count of a table. */
+static bool read_some(const Noise *s, const Machine *m, View table, int mark, size_t first,
+                      size_t count, double share, double *variance) {
+  Seed seeds[CHUNK];
+  Observable observables[CHUNK];
+  for (size_t k = 0; k < count; k++) {
+    seeds[k] = (Seed){table, (first + k) / table.cols, (first + k) % table.cols, 1};
+    observables[k] = (Observable){&seeds[k], 1};
+  }
+  return add_squares(s, m, observables, mark, count, share, variance + first);
+}
+
+/* Of <x(t) y(s)>, the mean over rows, for `count` s from `first` on. */
+static bool read_pairs(const Noise *s, Machine *m, int f, size_t t, size_t first, size_t count,
+                       double share, double *variance) {
+  const View *x = m->past[field_of(s, f)->variable], *y = m->past[field_of(s, f)->other];
+  size_t n = x[t].rows;
+  Seed *seeds = mem_new(count * n, sizeof *seeds);
+  Observable observables[CHUNK];
+  for (size_t k = 0; k < count; k++) {
+    View table = tape_table(m->tape, n, 1, false);
+    if (!tape_failed(m->tape))
+      tape_average_rows(m->tape, table, 1.0 / (double)n, x[t], y[first + k]);
+    for (size_t r = 0; r < n; r++) seeds[k * n + r] = (Seed){table, r, 0, 1};
+    observables[k] = (Observable){seeds + k * n, n};
+  }
+  bool fine = !tape_failed(m->tape) &&
+              add_squares(s, m, observables, tape_mark(m->tape), count, share, variance + first);
+  free(seeds);
+  return fine;
+}
+
+/* The variances [T, T] of a field of two times. One of a vector with itself is symmetric; of a
+ * response there are none ahead. */
+static bool read_table(const Noise *s, Machine *m, int f, double share, double *variance) {
+  const SystemField *field = field_of(s, f);
+  bool same = field->other == field->variable, fine = true;
+  size_t T = s->T;
+  double *row = mem_new(T, sizeof *row);
+  for (size_t t = 0; t < T && fine; t++) {
+    size_t count = same || field->form == FORM_RESPONSE ? t + 1 : T;
+    memset(row, 0, T * sizeof *row);
+    for (size_t k = 0; k < count && fine; k += CHUNK)
+      fine = read_pairs(s, m, f, t, k, count - k < CHUNK ? count - k : CHUNK, share, row);
+    for (size_t k = 0; k < count; k++) variance[t * T + k] += row[k];
+    for (size_t k = 0; k < t && same; k++) variance[k * T + t] += row[k];
+  }
+  free(row);
+  return fine;
+}
+
+static bool read_run(const Noise *s, Machine *m, double share, double *variance) {
   bool fine = true;
-  for (int f = 0; f < s->program->system->field_count; f++) {
+  for (int f = 0; f < s->program->system->field_count && fine; f++) {
     size_t n = field_size(s, f);
-    int v = s->program->system->fields[f].variable;
-    for (size_t t = 0; t < s->T && n; t++, variance += n)
+    int v = field_of(s, f)->variable;
+    if (n && is_pairs(s, f)) fine = read_table(s, m, f, share, variance);
+    for (size_t t = 0; t < s->T && n && !is_pairs(s, f); t++)
       for (size_t k = 0; k < n && fine; k += CHUNK)
         fine = read_some(s, m, m->past[v][t], m->mark[t], k, n - k < CHUNK ? n - k : CHUNK, share,
-                         variance);
+                         variance + t * n);
+    variance += s->T * n;
   }
   return fine;
 }
@@ -153,7 +206,12 @@ static bool fill(const Noise *s, Result *result) {
     }
     char *name = mem_format("var_%s", field->name),
          *about = mem_format("N times the variance of %s over systems", field->name);
-    result_add(result, name, 0, rank == 1 ? "t" : rank == 2 ? "t,k" : "t,k,l", about, value, error);
+    result_add(result, name, 0,
+               is_pairs(s, f) ? "t,s"
+               : rank == 1    ? "t"
+               : rank == 2    ? "t,k"
+                              : "t,k,l",
+               about, value, error);
     free(name);
     free(about);
     at += n;

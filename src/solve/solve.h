@@ -75,6 +75,8 @@ Status solve_system_networks(Program *program, const SolveOptions *options, Resu
  * program over options->steps; options->samples = 0 chooses. solve_system_refuses_fluctuations says
  * why there are none, or NULL. */
 const char *solve_system_refuses_fluctuations(const Program *program);
+/* Fields of two times have variances as long as they have no more numbers. */
+enum { MOST_VARYING_PAIRS = 4096 };
 Status solve_system_fluctuations(const Program *program, const SolveOptions *options,
                                  Result **result, char **why);
 /* The fields that these give, without values; `sized`: of systems of finite size. */
