@@ -57,6 +57,31 @@ long=$(awk '/^[A-Za-z].*[(]/ { start = FNR; name = $0 }
             /^}/ { if (start && FNR - start >= 40) print FILENAME ":" start ": " name; start = 0 }' \
   $(find src -name '*.[ch]'))
 verdict "functions of more than 40 lines" "$long"
+# What a header declares and no other file names than the one that defines it.
+lonely=$(awk '
+  /^[A-Za-z_].*[ *][a-z][a-z_0-9]*[(]/ && !/^(typedef|static|else|return|#)/ {
+    head = $0
+    sub(/[(].*/, "", head)
+    n = split(head, words, /[ *]+/)
+    if (FILENAME ~ /^src\/.*\/.*[.]h$/ && words[n] ~ /^[a-z]/) declared[words[n]] = FILENAME
+    else if ($0 !~ /;$/) defines[words[n], FILENAME] = 1
+    if (FILENAME ~ /[.]h$/) sub(words[n] "[(]", "(")
+  }
+  /^ ?[*]|^\/[*]/ { next }
+  { n = split($0, words, /[^A-Za-z_0-9]+/)
+    for (i = 1; i <= n; i++)
+      if (words[i] in declared && !((words[i], FILENAME) in seen)) {
+        seen[words[i], FILENAME] = 1
+        users[words[i]]++
+        last[words[i]] = FILENAME
+      }
+  }
+  END {
+    for (name in declared)
+      if (users[name] == 0 || (users[name] == 1 && (name, last[name]) in defines))
+        print declared[name] ": " name
+  }' $(find src/* -mindepth 1 -name '*.h') $(find src grammar tests bench -name '*.[chyl]' -o -name '*.def'))
+verdict "functions of headers that no other file calls" "$(sort <<<"$lonely")"
 options=''
 for name in $(sed -n "s/^OPTION([^,]*, [^,]*, \"\([^\"]*\)\".*/\1/p" src/cli/options.def); do
   grep -q -e "Fl -$name\b" man/dmf.1 || options+=" $name"

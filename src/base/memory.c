@@ -111,7 +111,8 @@ bool mem_fits(double bytes) {
   return bytes <= small || bytes <= mem_available();
 }
 
-char *mem_size(double bytes) {
+/* "123456789000 bytes (123 GB)", to be freed. */
+static char *size_text(double bytes) {
   static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
   int unit = -1;
   double scaled = bytes;
@@ -122,7 +123,7 @@ char *mem_size(double bytes) {
 
 char *mem_refusal(double bytes) {
   Room room = mem_left();
-  char *wanted = mem_size(bytes), *left = mem_size(room.bytes), *text;
+  char *wanted = size_text(bytes), *left = size_text(room.bytes), *text;
   if (!(bytes > 0))
     text = mem_format("out of memory: %s are free %s", left, room.where);
   else if (bytes > room.bytes)

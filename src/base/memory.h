@@ -46,8 +46,6 @@ double mem_available(void);
 /* Whether a request may be tried. To ask costs some time; small ones are not asked about. */
 bool mem_fits(double bytes);
 void mem_set_limit(double bytes);
-/* "123456789000 bytes (123 GB)", to be freed. */
-char *mem_size(double bytes);
 /* Why a request for so many bytes fails, to be freed: "out of memory: this takes ..., but ... are
  * free under --memory". 0: it is not known how many were wanted. */
 char *mem_refusal(double bytes);

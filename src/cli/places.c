@@ -27,7 +27,8 @@ static const char *next_character(const char *at, int *units) {
   return at;
 }
 
-json_t *position_of(const char *text, const char *place) {
+/* The place in a text, as the protocol writes it. */
+static json_t *position_of(const char *text, const char *place) {
   int line = 0, units = 0, step;
   for (const char *next; *line_end(text) && (next = next_line(text)) <= place; line++) text = next;
   for (; text < place; units += step) text = next_character(text, &step);

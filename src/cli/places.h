@@ -7,8 +7,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The place in a text, as the protocol writes it. */
-json_t *position_of(const char *text, const char *place);
 /* The same of a place that a session tells. */
 json_t *position(const char *text, int line, int column);
 /* What lies between two bytes of a text. */

@@ -184,7 +184,8 @@ static char *row_index(const Anatomy *a, int variable, Place place) {
                     position ? position : "", column ? column : "", output ? output : "");
 }
 
-void put_order(const Anatomy *a, const char *label, int order) {
+/* A superscript, with the order of an expansion behind it. */
+static void put_order(const Anatomy *a, const char *label, int order) {
   if (order == WHOLE)
     put_above(a->w, "%s", label);
   else

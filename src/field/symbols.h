@@ -72,8 +72,6 @@ const char *suffix_of(const char *name); /* "1" of "h1" */
 
 /* The letters of a name, with its numbers and an order of an expansion above. */
 void put_name(const Anatomy *a, const char *name, int order);
-/* A superscript, with the order of an expansion behind it. */
-void put_order(const Anatomy *a, const char *label, int order);
 void put_variable(const Anatomy *a, int variable, Place place, int order);
 /* The variable at some row and time that one index stands for. */
 void put_indexed(const Anatomy *a, int variable, const char *index);

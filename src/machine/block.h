@@ -69,14 +69,12 @@ struct Tape {
   Fresh *fresh;
   size_t fresh_count;
   Spares spares[CLASSES];
-  double bytes, flops;
+  double flops;
 };
 
 bool is_table(const Tape *tape, View view);
 /* i - by on a ring of n. */
 size_t shifted(size_t i, int by, size_t n);
-/* Numbers from one row of a wide block to the next. */
-size_t wide_stride(const Tape *tape, int space);
 /* out[i, j] = beta out[i, j] + (alpha / group) sum_g <x[i group + g] y[j group + g]> over the
  * neurons of a population: the one place where they are summed. x has nx rows that are ldx apart, y
  * ny rows of a wide block; out [nx / group, ny / group]. `scratch`, as large as y, serves weights.

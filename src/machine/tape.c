@@ -60,7 +60,6 @@ void tape_free(Tape *tape) {
 }
 
 bool tape_failed(const Tape *tape) { return tape->failed; }
-double tape_bytes(const Tape *tape) { return tape->bytes; }
 double tape_flops(const Tape *tape) { return tape->flops; }
 int tape_mark(const Tape *tape) { return tape->op_count; }
 size_t tape_columns(const Tape *tape, int space) { return tape->spaces[space].columns; }
@@ -87,7 +86,6 @@ static double *take_block(Tape *tape, size_t size) {
   if (spares->count && !tape->record) return spares->blocks[--spares->count];
   double *value = tape->record ? mem_block(size) : mem_room(room);
   if (!value) tape->failed = true;
-  tape->bytes += 8 * (double)(tape->record ? size : room);
   return value;
 }
 
@@ -131,7 +129,7 @@ static int slab_number(Tape *tape) {
 }
 
 /* Of one that is recorded the backward reading packs the rows of all observables. */
-size_t wide_stride(const Tape *tape, int space) {
+static size_t wide_stride(const Tape *tape, int space) {
   size_t columns = tape->spaces[space].columns;
   return tape->record ? columns : mat_stride(columns);
 }
@@ -218,7 +216,6 @@ View tape_grow(Tape *tape, View whole, size_t rows) {
     if (!value) return whole;
     memcpy(value, slab->value, slab->rows * slab->stride * sizeof *value);
     free(slab->value);
-    tape->bytes -= 8 * (double)size_of(slab);
     slab->value = value;
     slab->capacity = capacity;
   }

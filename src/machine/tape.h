@@ -69,8 +69,7 @@ Tape *tape_new(const TapeSpace *spaces, int count, const double *weights, bool c
 void tape_free(Tape *tape);
 /* True once memory ran out; further calls then do nothing. */
 bool tape_failed(const Tape *tape);
-/* Bytes held by its blocks, and floating point operations of its products. */
-double tape_bytes(const Tape *tape);
+/* Floating point operations of its products. */
 double tape_flops(const Tape *tape);
 /* The columns of a population, all of them. */
 size_t tape_columns(const Tape *tape, int space);

@@ -14,7 +14,8 @@ enum { MOST_ARGUMENTS = 8, MOST_ROWS = 1000000 };
 
 bool is_vector(Shape shape) { return shape.population != NO_POPULATION; }
 
-size_t shape_size(Shape shape) {
+/* Numbers in a row of neurons, or all numbers. */
+static size_t shape_size(Shape shape) {
   size_t size = 1;
   for (int i = 0; i < shape.rank; i++) size *= shape.size[i];
   return size;
@@ -319,7 +320,7 @@ static Value *combine(Builder *b, Span span, const Value *left, const Value *rig
   return symbol_of(b, product_act(b, hold(b, e), hold(b, f), a.rank == 1, shape));
 }
 
-bool is_system_value(const Value *value) {
+static bool is_of_system(const Value *value) {
   return value->kind == VALUE_SYMBOL || value->kind == VALUE_POPULATION ||
          value->kind == VALUE_TERM;
 }
@@ -908,7 +909,7 @@ Value *system_call(Call *call) {
     value->term.kind = TERM_EXPONENT;
     return value;
   }
-  for (int i = 0; i < call->count; i++) own |= is_system_value(call->args[i]);
+  for (int i = 0; i < call->count; i++) own |= is_of_system(call->args[i]);
   for (size_t i = 0; own && i < sizeof functions / sizeof *functions; i++)
     if (strcmp(functions[i].name, call->row->name) == 0) return functions[i].run(call);
   return NULL;

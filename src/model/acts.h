@@ -36,8 +36,6 @@ typedef struct Builder {
 
 Shape shape_of(const Builder *b, const Expr *e);
 bool is_vector(Shape shape);
-/* Numbers in a row of neurons, or all numbers. */
-size_t shape_size(Shape shape);
 /* What the elementwise combination of two is; false where they do not go together: *why, to be
  * freed, says it. */
 bool shape_join(const Builder *b, Shape x, Shape y, Shape *joined, char **why);

@@ -21,7 +21,7 @@ static void mix(Digest *digest, uint64_t word) {
   digest->hash ^= digest->hash >> 29;
 }
 
-void digest_number(Digest *digest, double number) {
+static void take_number(Digest *digest, double number) {
   uint64_t word;
   memcpy(&word, &number, sizeof word);
   mix(digest, word);
@@ -55,13 +55,13 @@ static void take_array(Digest *digest, const Array *array) {
   mix(digest, array ? (uint64_t)array->rank : UINT64_MAX);
   if (!array || met(digest, array)) return;
   for (int i = 0; i < array->rank; i++) mix(digest, array->shape[i]);
-  for (size_t i = 0; i < array->size; i++) digest_number(digest, array->data[i]);
+  for (size_t i = 0; i < array->size; i++) take_number(digest, array->data[i]);
 }
 
 static void take_expr(Digest *digest, const Expr *e) {
   mix(digest, e ? (uint64_t)e->prim : UINT64_MAX);
   if (!e || met(digest, e)) return;
-  digest_number(digest, e->value);
+  take_number(digest, e->value);
   mix(digest, (uint64_t)e->index);
   for (int i = 0; i < prim_arity(e->prim); i++) take_expr(digest, e->arg[i]);
 }
@@ -113,7 +113,7 @@ static void take_link(Digest *digest, const Value *value) {
 
 static void take_matrix(Digest *digest, const Value *value) {
   mix(digest, 2 * (uint64_t)value->matrix.index + value->matrix.transposed);
-  digest_number(digest, value->matrix.factor);
+  take_number(digest, value->matrix.factor);
 }
 
 static void take_optimizer(Digest *digest, const Value *value) {
@@ -124,7 +124,7 @@ static void take_optimizer(Digest *digest, const Value *value) {
 
 static void take_contents(Digest *digest, const Value *value) {
   switch (value->kind) {
-  case VALUE_NUMBER: digest_number(digest, value->number); break;
+  case VALUE_NUMBER: take_number(digest, value->number); break;
   case VALUE_ARRAY: take_array(digest, value->array); break;
   case VALUE_STRING: digest_text(digest, value->string); break;
   case VALUE_LIST: take_values(digest, value->list.items, value->list.count); break;
@@ -187,7 +187,7 @@ void digest_expression(Digest *digest, const Ast *node) {
     return;
   }
   mix(digest, (uint64_t)node->op);
-  digest_number(digest, node->number);
+  take_number(digest, node->number);
   if (node->name) digest_text(digest, node->name);
   mix(digest, (uint64_t)node->count);
   for (int i = 0; i < node->count; i++) digest_expression(digest, node->kid[i]);

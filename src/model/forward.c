@@ -641,8 +641,10 @@ static bool run_layer(Eval *eval, const Ast *node, Value *const *args, int depth
 
 /* ---- links and chains ---- */
 
-Value *link_new(Eval *eval, const Ast *node, Value *maker, Value *const *args, const Span *places,
-                int count) {
+/* A chain of one link, made by this value of a layer or builtin with these arguments; `node` is the
+ * call as written. */
+static Value *link_new(Eval *eval, const Ast *node, Value *maker, Value *const *args,
+                       const Span *places, int count) {
   Value *link = value_new(&eval->heap, VALUE_LINK), *chain = value_new(&eval->heap, VALUE_CHAIN);
   link->link = (Link){.maker = value_keep(maker),
                       .args = mem_new((size_t)count + 1, sizeof(Value *)),

@@ -12,10 +12,6 @@ void declare_layer(Eval *eval, const Ast *node);
 void check_layer(Eval *eval, const Ast *node);
 /* dense(tanh): a chain of one link. */
 Value *call_layer(Eval *eval, const Ast *node, Value *layer);
-/* A chain of one link, made by this value of a layer or builtin with these arguments; `node` is the
- * call as written. */
-Value *link_new(Eval *eval, const Ast *node, Value *maker, Value *const *args, const Span *places,
-                int count);
 /* Whether a link is the readout, which ends a chain. */
 bool link_ends(const Value *link);
 

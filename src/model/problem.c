@@ -26,7 +26,9 @@ Grid grid_pooled(Grid grid, int window, int stride) {
   return out;
 }
 
-Grid grid_of_inputs(const Array *inputs) {
+/* Those of inputs [points, D], [points, positions, channels] or [points, height, width, channels].
+ */
+static Grid grid_of_inputs(const Array *inputs) {
   if (inputs->rank == 3) return (Grid){1, (int)inputs->shape[1], false};
   if (inputs->rank == 4) return (Grid){(int)inputs->shape[1], (int)inputs->shape[2], true};
   return (Grid){1, 1, false};
@@ -57,7 +59,8 @@ int layer_step(Layer *layer, LayerStep step) {
   return layer->step_count;
 }
 
-bool step_joins(const LayerStep *step) {
+/* Whether a step is made of two variables, `source` and `other`. */
+static bool step_joins(const LayerStep *step) {
   return (step->kind == STEP_AVERAGE && step->other >= 0) || step->kind == STEP_GRAM ||
          step->kind == STEP_BLEND;
 }

@@ -21,9 +21,6 @@ int grid_size(Grid grid);
 Grid grid_strided(Grid grid, int stride);
 /* The positions of windows that lie inside, every stride-th; none where a window does not fit. */
 Grid grid_pooled(Grid grid, int window, int stride);
-/* Those of inputs [points, D], [points, positions, channels] or [points, height, width, channels].
- */
-Grid grid_of_inputs(const Array *inputs);
 
 /* The forward pass of one layer of the chain, as steps that each make a variable: 0 is what enters,
  * i + 1 what step i gives. */
@@ -178,8 +175,6 @@ void layers_free(Layer *layers, int count);
  */
 int layer_matrix(Layer *layer, LayerMatrix matrix);
 int layer_step(Layer *layer, LayerStep step);
-/* Whether a step is made of two variables, `source` and `other`. */
-bool step_joins(const LayerStep *step);
 /* Whether what leaves is made of each step [step_count]; to be freed. */
 bool *layer_needs(const Layer *layer);
 

@@ -47,6 +47,5 @@ Value *system_scale_term(Eval *eval, Span span, Value *term, Value *factor);
 Value *system_call(Call *call);
 /* A list of vectors, or of numbers, as their rows; a list without any as it is. */
 Value *system_list(Eval *eval, Span span, Value *list);
-bool is_system_value(const Value *value);
 
 #endif

@@ -12,7 +12,7 @@ Value *value_keep(Value *value) {
   return value;
 }
 
-void signature_free(Signature *signature) {
+static void signature_free(Signature *signature) {
   if (!signature) return;
   for (int i = 0; i < signature->count; i++) {
     free(signature->list[i].name);

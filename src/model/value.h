@@ -71,7 +71,7 @@ typedef struct Link {
   Span *places; /* of the arguments */
   int count;
   Span span;
-  char *text; /* as it is written */
+  char *text;  /* as it is written */
   int endless; /* it begins a group of so many that is repeated without end; or 0 */
 } Link;
 
@@ -219,7 +219,5 @@ const char *value_describe(const Value *value);
 /* Why a list is no array, as a hint; NULL for other values. */
 const char *value_list_hint(const Value *value);
 const char *declared_kind_name(DeclaredKind kind);
-
-void signature_free(Signature *signature);
 
 #endif

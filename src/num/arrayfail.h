@@ -22,9 +22,6 @@ Array *array_starve(double bytes, const char **why);
 /* `count` zeroed objects of `size` bytes to work with, to be freed; NULL after failing. */
 void *array_scratch(size_t count, size_t size, const char **why);
 
-/* True when the value is a whole number that indexes and counts can hold. */
-bool array_whole(double value);
-
 /* Whether every element is true or false; fails at NaN. */
 bool array_decided(const Array *a, const char **why);
 

@@ -75,12 +75,13 @@ void *array_scratch(size_t count, size_t size, const char **why) {
   return block ? block : (void *)array_starve(bytes, why);
 }
 
-bool array_whole(double value) { return trunc(value) == value && fabs(value) < 1e15; }
+/* True when the value is a whole number that indexes and counts can hold. */
+static bool is_whole(double value) { return trunc(value) == value && fabs(value) < 1e15; }
 
 int array_axis(const Array *a, double axis, const char **why) {
   char text[ARRAY_SHAPE_TEXT];
   double place = axis < 0 ? axis + a->rank : axis;
-  if (array_whole(axis) && place >= 0 && place < a->rank) return (int)place;
+  if (is_whole(axis) && place >= 0 && place < a->rank) return (int)place;
   array_fail(why, STATUS_SCRIPT, "an array of shape %s has no axis %g", array_shape_text(a, text),
              axis);
   return -1;
@@ -204,7 +205,7 @@ typedef struct Pick {
 } Pick;
 
 static bool resolve(double index, int axis, size_t size, size_t *place, const char **why) {
-  if (!array_whole(index)) {
+  if (!is_whole(index)) {
     array_fail(why, STATUS_SCRIPT, "index %g is not a whole number", index);
     return false;
   }
@@ -222,7 +223,7 @@ static bool clip(bool given, double bound, size_t missing, size_t size, size_t *
                  const char **why) {
   *place = missing;
   if (!given) return true;
-  if (!array_whole(bound)) {
+  if (!is_whole(bound)) {
     array_fail(why, STATUS_SCRIPT, "slice bound %g is not a whole number", bound);
     return false;
   }
@@ -424,7 +425,7 @@ static bool infer(const Array *a, int rank, const double *shape, size_t *full, c
   for (int i = 0; i < rank; i++) {
     if (shape[i] == -1 && open < 0) {
       open = i;
-    } else if (!array_whole(shape[i]) || shape[i] < 0) {
+    } else if (!is_whole(shape[i]) || shape[i] < 0) {
       array_fail(why, STATUS_SCRIPT, "%g cannot be the length of axis %d", shape[i], i);
       return false;
     } else if (__builtin_mul_overflow(known, (size_t)shape[i], &known)) {

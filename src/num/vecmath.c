@@ -53,7 +53,6 @@ static int lanes(void) {
 #endif
 
 VECTORISE(exp, u10)
-VECTORISE(expm1, u10)
 VECTORISE(log, u35)
 VECTORISE(log1p, u10)
 VECTORISE(sin, u35)

@@ -8,7 +8,6 @@
 #include <stddef.h>
 
 void vec_exp(size_t n, const double *x, double *out);
-void vec_expm1(size_t n, const double *x, double *out);
 void vec_log(size_t n, const double *x, double *out);
 void vec_log1p(size_t n, const double *x, double *out);
 void vec_sin(size_t n, const double *x, double *out);

@@ -12,24 +12,16 @@
 static const struct {
   const char *name;
   int arity;
-  const char *about;
 } prims[PRIM_COUNT] = {
-    [PRIM_CONST] = {"const", 0, ""},
-    [PRIM_ARG] = {"arg", 0, ""},
-#define PRIM(id, name, arity, about) [PRIM_##id] = {name, arity, about},
+    [PRIM_CONST] = {"const", 0},
+    [PRIM_ARG] = {"arg", 0},
+#define PRIM(id, name, arity, about) [PRIM_##id] = {name, arity},
 #include "scalar/prim.def"
 #undef PRIM
 };
 
 int prim_arity(Prim prim) { return prims[prim].arity; }
 const char *prim_name(Prim prim) { return prims[prim].name; }
-const char *prim_about(Prim prim) { return prims[prim].about; }
-
-Prim prim_find(const char *name) {
-  for (Prim p = PRIM_ARG + 1; p < PRIM_COUNT; p++)
-    if (strcmp(prims[p].name, name) == 0) return p;
-  return PRIM_COUNT;
-}
 
 double prim_eval(Prim prim, double x, double y, double z) {
   switch (prim) {

@@ -18,9 +18,6 @@ typedef enum Prim {
 
 int prim_arity(Prim prim);
 const char *prim_name(Prim prim);
-const char *prim_about(Prim prim);
-/* The primitive a script calls by this name, or PRIM_COUNT. */
-Prim prim_find(const char *name);
 /* The value of a primitive at numbers; unused arguments are ignored. */
 double prim_eval(Prim prim, double x, double y, double z);
 

@@ -86,6 +86,42 @@ int session_threads(const Dmf *dmf) {
 
 DmfConfig *dmf_config(Dmf *dmf) { return &dmf->config; }
 
+static void hand_over(const Diag *diag, void *context) {
+  const Dmf *dmf = context;
+  char *text = diag_text(diag, dmf->config.color);
+  DmfDiagnostic diagnostic = {.severity = diag_kind_name(diag->kind),
+                              .message = diag->message,
+                              .hint = diag->hint,
+                              .text = text};
+  if (diag->span.source) {
+    Span end = {diag->span.source, diag->span.end, diag->span.end};
+    diagnostic.file = diag->span.source->name;
+    span_locate(diag->span, &diagnostic.line, &diagnostic.column);
+    span_locate(end, &diagnostic.end_line, &diagnostic.end_column);
+  }
+  dmf->config.diagnose(dmf->config.sink, &diagnostic);
+  free(text);
+}
+
+static void hand_over_dropped(const Dmf *dmf) {
+  if (!dmf->diags.dropped) return;
+  char *message = mem_format("%d more errors", dmf->diags.dropped);
+  dmf->config.diagnose(dmf->config.sink,
+                       &(DmfDiagnostic){.severity = "note", .message = message, .text = message});
+  free(message);
+}
+
+/* Prints the messages collected, or hands them over, and forgets them. */
+static void report(Dmf *dmf) {
+  if (dmf->config.diagnose) {
+    diags_visit(&dmf->diags, hand_over, dmf);
+    hand_over_dropped(dmf);
+  } else {
+    diags_print(&dmf->diags, dmf->diagnostics, dmf->config.color);
+  }
+  diags_clear(&dmf->diags);
+}
+
 static void open_scopes(Dmf *dmf) {
   dmf->base = scope_new(NULL);
   Eval eval = evaluator(dmf, dmf->base, false);
@@ -95,7 +131,7 @@ static void open_scopes(Dmf *dmf) {
   import_prelude(&eval);
   eval_end(&eval);
   dmf->library = dmf->diags.errors ? dmf->diags.status : STATUS_OK;
-  session_report(dmf);
+  report(dmf);
   dmf->user = scope_new(dmf->base);
 }
 
@@ -163,41 +199,6 @@ void dmf_close(Dmf *dmf) {
   free(dmf);
 }
 
-static void hand_over(const Diag *diag, void *context) {
-  const Dmf *dmf = context;
-  char *text = diag_text(diag, dmf->config.color);
-  DmfDiagnostic diagnostic = {.severity = diag_kind_name(diag->kind),
-                              .message = diag->message,
-                              .hint = diag->hint,
-                              .text = text};
-  if (diag->span.source) {
-    Span end = {diag->span.source, diag->span.end, diag->span.end};
-    diagnostic.file = diag->span.source->name;
-    span_locate(diag->span, &diagnostic.line, &diagnostic.column);
-    span_locate(end, &diagnostic.end_line, &diagnostic.end_column);
-  }
-  dmf->config.diagnose(dmf->config.sink, &diagnostic);
-  free(text);
-}
-
-static void hand_over_dropped(const Dmf *dmf) {
-  if (!dmf->diags.dropped) return;
-  char *message = mem_format("%d more errors", dmf->diags.dropped);
-  dmf->config.diagnose(dmf->config.sink,
-                       &(DmfDiagnostic){.severity = "note", .message = message, .text = message});
-  free(message);
-}
-
-void session_report(Dmf *dmf) {
-  if (dmf->config.diagnose) {
-    diags_visit(&dmf->diags, hand_over, dmf);
-    hand_over_dropped(dmf);
-  } else {
-    diags_print(&dmf->diags, dmf->diagnostics, dmf->config.color);
-  }
-  diags_clear(&dmf->diags);
-}
-
 int session_conclude(Dmf *dmf) {
   Status status = dmf->diags.errors ? dmf->diags.status : dmf->library;
   bool broken = fflush(dmf->results) != 0 || ferror(dmf->results);
@@ -206,7 +207,7 @@ int session_conclude(Dmf *dmf) {
                strerror(errno));
     status = STATUS_FILE;
   }
-  session_report(dmf);
+  report(dmf);
   fflush(dmf->diagnostics);
   return (int)status;
 }
@@ -399,7 +400,7 @@ static int work(Dmf *dmf, Source *source, const char *file, Task task) {
             dmf->planned.seconds);
   bool runs = task == TASK_RUN && !dmf->diags.errors;
   if (runs) {
-    session_report(dmf);
+    report(dmf);
     run(dmf, script);
     if (dmf->config.interactive && !dmf->diags.errors) record(dmf, script, file);
   }

@@ -114,8 +114,6 @@ struct Dmf {
 
 /* Takes over a script: functions and messages may point into it as long as the session lives. */
 void session_keep(Dmf *dmf, Script *script);
-/* Prints the messages collected, or hands them over, and forgets them. */
-void session_report(Dmf *dmf);
 /* The same at the end of a piece of work: the status of the first error, or of a failure to print
  * the results. */
 int session_conclude(Dmf *dmf);
@@ -244,8 +242,9 @@ void files_free(Dmf *dmf);
 /* report.c */
 void report_results(Eval *eval, const Item *items, int count, const char *path, Span span);
 
-/* solvers.c: what a result of dmft was made by, as equations in LaTeX, to be freed; NULL where there is
- * nothing to say. And two results compared, which the check of `compare` would take; NULL else. */
+/* solvers.c: what a result of dmft was made by, as equations in LaTeX, to be freed; NULL where
+ * there is nothing to say. And two results compared, which the check of `compare` would take; NULL
+ * else. */
 char *solver_equations(const Result *result);
 Result *solver_compared(Eval *eval, Result *a, Result *b);
 

@@ -12,7 +12,9 @@ static bool is_output(const ResultField *field) {
          strcmp(field->name, field_row(FIELD_F_TEST)->name) == 0;
 }
 
-double enough_error(const Result *result) {
+/* The largest stated error of f and f_test, or of all that a system observes, at any time and
+ * point. */
+static double largest_error(const Result *result) {
   bool system = !result_find(result, field_row(FIELD_F)->name, 0);
   double most = 0;
   for (int k = 0; k < result->field_count; k++) {
@@ -33,7 +35,7 @@ static double samples_of(const Result *result) {
  * than `most`. Errors fall somewhat faster than 1/sqrt(samples). */
 static int samples_towards(const Result *result, const SolveOptions *options) {
   static const double order = 0.6, margin = 1.1, least = 1.5, largest = 16;
-  double ratio = margin * pow(enough_error(result) / options->error, 1 / order);
+  double ratio = margin * pow(largest_error(result) / options->error, 1 / order);
   double samples = samples_of(result) * fmin(fmax(ratio, least), largest);
   return samples < options->most ? (int)samples : options->most;
 }
@@ -51,7 +53,7 @@ Status enough_solve(EnoughSolver *solver, Program *program, const SolveOptions *
   double start = run_clock();
   Result *before = NULL;
   Status status = solver(program, &now, result, why);
-  while (status == STATUS_OK && enough_error(*result) > options->error) {
+  while (status == STATUS_OK && largest_error(*result) > options->error) {
     now.samples = samples_towards(*result, options);
     if (now.samples <= samples_of(*result)) break;
     result_drop(before);
@@ -78,7 +80,7 @@ Status enough_solve(EnoughSolver *solver, Program *program, const SolveOptions *
 
 char *enough_caution(const Result *result) {
   const char *text = result_attribute(result, "error");
-  double asked = text ? strtod(text, NULL) : INFINITY, stated = enough_error(result);
+  double asked = text ? strtod(text, NULL) : INFINITY, stated = largest_error(result);
   return stated > asked
              ? mem_format("the stated error is %.2g with %g samples, above the %.3g that "
                           "is asked for; a larger `most` allows for more",

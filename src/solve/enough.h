@@ -5,10 +5,6 @@
 
 #include "solve/solve.h"
 
-/* The largest stated error of f and f_test, or of all that a system observes, at any time and
- * point. */
-double enough_error(const Result *result);
-
 /* Runs a solver with more and more samples until the stated error is no larger than options->error,
  * with options->most at most, or as far as the memory goes; the result is that of the last call,
  * and its attribute `error` what was asked for. */

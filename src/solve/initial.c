@@ -355,7 +355,8 @@ InitialKernels initial_tables(const Program *p) {
                           mem_new(count * count, sizeof(double *))};
 }
 
-bool initial_pair(const Program *p, int k, int l) {
+/* Whether k and l > k are two uses of one matrix. */
+static bool is_pair(const Program *p, int k, int l) {
   const Matrix *m = &p->matrices[k], *n = &p->matrices[l];
   return k < l && m->weights == n->weights && m->x >= 0 && n->x >= 0;
 }
@@ -420,7 +421,7 @@ static void measure_pairs(const Program *p, double *const *fields, size_t n, siz
   for (int k = 0; k < p->matrix_count; k++)
     for (int l = k + 1; l < p->matrix_count; l++) {
       const Matrix *a = &p->matrices[k], *b = &p->matrices[l];
-      if (!initial_pair(p, k, l)) continue;
+      if (!is_pair(p, k, l)) continue;
       kernels->cross_x[k * p->matrix_count + l] = between(p, a->x, b->x, fields, n, ld);
       kernels->cross_y[k * p->matrix_count + l] = between(p, a->y, b->y, fields, n, ld);
     }
@@ -462,7 +463,7 @@ double *initial_tangent(const Program *p, const InitialKernels *kernels) {
     add_uses(R, A, A, share, kernels->x[k], kernels->y[k], false, K);
     for (int l = k + 1; l < p->matrix_count; l++) {
       size_t pair = (size_t)(k * p->matrix_count + l),
-             B = initial_pair(p, k, l) ? (size_t)p->variables[p->matrices[l].x].positions : 0;
+             B = is_pair(p, k, l) ? (size_t)p->variables[p->matrices[l].x].positions : 0;
       for (int flip = 0; B && flip < 2; flip++)
         add_uses(R, A, B, share, kernels->cross_x[pair], kernels->cross_y[pair], flip, K);
     }

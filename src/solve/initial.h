@@ -28,8 +28,6 @@ Status initial_kernels(const Program *program, int threads, InitialKernels *kern
  */
 void initial_measure(const Program *program, double *const *fields, size_t n, size_t ld,
                      InitialKernels *kernels);
-/* Whether k and l > k are two uses of one matrix. */
-bool initial_pair(const Program *program, int k, int l);
 /* The tangent kernel, sum rate G Phi over matrices, pairs of their uses and pairs of positions, [R,
  * R]; to be freed.
  * What stands in for a gradient under another learning rule does not correlate with it at
