@@ -718,6 +718,22 @@ static void write_learn(Text *w, const Op *op) {
 
 /* ---- the whole ---- */
 
+static void write_mix(Text *w, const Op *op) {
+  line(w, "%s = %s%s @ %s%s", named(w, op->dst), named(w, op->src[0]), op->transpose_a ? "'" : "",
+       named(w, op->src[1]), op->transpose_b ? "'" : "");
+}
+
+static void write_start(Text *w, const Op *op) {
+  const char *dst = named(w, op->dst);
+  declare_table(w, op->dst);
+  line(w, "%s = if t < 1 then %s else %s", dst, named(w, op->src[0]), dst);
+}
+
+static void write_noise(Text *w, const Op *op) {
+  line(w, "%s = normal(%s, %zu)", named(w, op->dst),
+       w->p->spaces[w->p->variables[op->dst].space].name, rows(w, op->dst));
+}
+
 static void write_op(Text *w, const Op *op, bool start) {
   const char *dst = op->dst >= 0 ? named(w, op->dst) : "",
              *a = op->src_count ? named(w, op->src[0]) : "",
@@ -736,20 +752,12 @@ static void write_op(Text *w, const Op *op, bool start) {
   case OP_BLEND: write_blend(w, op); break;
   case OP_SOFTMAX: write_softmax(w, op); break;
   case OP_SUMS: line(w, "%s = %s @ ones(%zu, 1)", dst, a, cols(w, op->src[0])); break;
-  case OP_MIX:
-    line(w, "%s = %s%s @ %s%s", dst, a, op->transpose_a ? "'" : "", b, op->transpose_b ? "'" : "");
-    break;
+  case OP_MIX: write_mix(w, op); break;
   case OP_BLOCK: write_block(w, op); break;
   case OP_LSE: write_lse(w, op); break;
-  case OP_START:
-    declare_table(w, op->dst);
-    line(w, "%s = if t < 1 then %s else %s", dst, a, dst);
-    break;
+  case OP_START: write_start(w, op); break;
   case OP_SET: write_set(w, op, start); break;
-  case OP_NOISE:
-    line(w, "%s = normal(%s, %zu)", dst, w->p->spaces[w->p->variables[op->dst].space].name,
-         rows(w, op->dst));
-    break;
+  case OP_NOISE: write_noise(w, op); break;
   case OP_FILL: write_fill(w, op); break;
   case OP_CLOCK: line(w, "%s = zeros(1, 1) + t", dst); break;
   case OP_SHIFT: line(w, "%s = shift(%s, %d)", dst, a, op->first[0]); break;
