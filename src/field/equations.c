@@ -385,6 +385,10 @@ const char *equations_refuse(const Program *p) {
   if (p->update.average > 0)
     return "the equations are written for the weights, not for their averages; ir prints the "
            "program";
+  for (int k = 0; k < p->matrix_count; k++)
+    if (p->matrices[k].start)
+      return "the equations are written for initial weights of one standard deviation; ir prints "
+             "the program";
   if (!starts_at_zero(p))
     return "the equations are written for readouts that start around zero; ir prints the program";
   if (p->couples)

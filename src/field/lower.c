@@ -268,6 +268,32 @@ static void share_entries(Chain *chain, int which, int k, int parts, int matrix)
   p->matrices[matrix].weights = root;
 }
 
+/* The inner products of inputs whose entries, channels of every pixel, are multiplied by the scales
+ * of a matrix. */
+static void give_scales(Chain *chain, const LayerMatrix *source, int matrix) {
+  Program *p = chain->p;
+  size_t D, rows, scales = source->scales->size;
+  const Space *space = &p->spaces[p->matrices[matrix].from];
+  const double *x = vectors_of(p, &p->matrices[matrix], &D);
+  const char *why = !space->data ? "are for a matrix on the inputs"
+                    : !x         ? "need 'inputs', not their Gram matrix alone"
+                    : D % scales != 0 || (!source->window && D != scales)
+                        ? "are one for each dimension of the inputs"
+                        : NULL;
+  if (why) {
+    refuse(chain, STATUS_SCRIPT, NULL, "the %zu standard deviations of the matrix '%s' %s", scales,
+           source->name, why);
+    return;
+  }
+  rows = space->vectors->shape[0];
+  double *scaled = mem_new(rows * D, sizeof *scaled);
+  for (size_t i = 0; i < rows * D; i++) scaled[i] = source->scales->data[i % scales] * x[i];
+  Array *start = mem_insist(array_new(2, (size_t[]){rows, rows}));
+  mat_mul_bt(rows, rows, D, 1 / (double)D, scaled, D, scaled, D, 0, start->data, rows);
+  p->matrices[matrix].start = start;
+  free(scaled);
+}
+
 /* One matrix of the program on x, which holds rows of `features`; its image. In front of all
  * `parts` of a sum stands 1/sqrt(parts): as an operator s W is a matrix of s times the standard
  * deviation that learns s^2 times as fast, so that what it meets backward is g itself. `part` is ""
@@ -290,6 +316,7 @@ static int add_part(Chain *chain, int which, int k, int features, int x, int par
   p->matrices[matrix].factor = source->factor == 0 ? 1 : fabs(source->factor);
   p->matrices[matrix].features = features;
   p->matrices[matrix].fan_in = fan_in(p->problem, &p->spaces[p->variables[x].space], source, parts);
+  if (source->scales) give_scales(chain, source, matrix);
   share_entries(chain, which, k, parts, matrix);
   if (level) {
     p->phi_matrix = mem_grow(p->phi_matrix, (size_t)(p->layers + 1) * sizeof *p->phi_matrix);
@@ -947,7 +974,10 @@ static void drop_parts(Program *p, const Program *base) {
   }
   for (int i = base ? base->row_map_count : 0; i < p->row_map_count; i++)
     row_map_clear(&p->row_maps[i]);
-  for (int i = base ? base->matrix_count : 0; i < p->matrix_count; i++) free(p->matrices[i].name);
+  for (int i = base ? base->matrix_count : 0; i < p->matrix_count; i++) {
+    free(p->matrices[i].name);
+    if (!p->matrices[i].averaged) array_drop(p->matrices[i].start);
+  }
   for (int i = base ? base->variable_count : 0; i < p->variable_count; i++)
     free(p->variables[i].name);
   for (int i = base ? base->constant_count : 0; i < p->constant_count; i++)

@@ -48,6 +48,7 @@ static void print_matrices(FILE *out, const Program *p) {
     }
     fprintf(out, "  %-6s %s → %s, entries N(%g, %g), ", m->name, p->spaces[m->from].name,
             p->spaces[m->to].name, m->mean, m->sigma * m->sigma);
+    if (m->start) fprintf(out, "times the square of the scale of each input, ");
     if (m->symmetric)
       fprintf(out, "symmetry %g\n", m->tau);
     else if (p->system)

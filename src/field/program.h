@@ -54,6 +54,8 @@ typedef struct Matrix {
   char *name;
   int from, to;  /* spaces */
   double sigma;  /* standard deviation of the initial entries, in operator units */
+  Array *start;  /* of a matrix from the inputs whose initial entries have scales of their own: the
+                    inner products that they see, or NULL */
   double mean;   /* their mean, of a matrix to the outputs, the same for all of them */
   double rate;   /* multiplies the learning rate of what it takes up; 0 when frozen */
   double decay;  /* multiplies the learning rate of its decay: the rate that a script gives it */
@@ -434,14 +436,16 @@ size_t most_rows(const Program *program);
  * them, L-1 or none. */
 int response_matrix(const Program *program, int layer);
 int response_layers(const Program *program);
-/* Inner products of the vectors on a matrix's input side; NULL: all ones. */
+/* Inner products of the vectors on a matrix's input side; NULL: all ones. And as the initial entries
+ * see them, which differs where these have scales of their own. */
 const double *gram_of(const Program *program, const Matrix *matrix);
+const double *start_gram_of(const Program *program, const Matrix *matrix);
 /* The vectors on a matrix's input side, [k, *dimension]; NULL: not known, or all ones of
  * dimension 1.
  */
 const double *vectors_of(const Program *program, const Matrix *matrix, size_t *dimension);
-/* F [k, k] with F F^T the inner products of the k vectors on a matrix's thin side: the Gram matrix,
- * all ones, or the identity of the outputs. Returns the rank, -1 if the Gram matrix is not positive
+/* F [k, k] with F F^T the inner products of the k vectors on a matrix's thin side, as its initial
+ * entries see them: the Gram matrix, all ones, or the identity of the outputs. Returns the rank, -1 if the Gram matrix is not positive
  * semidefinite. */
 int thin_root(const Program *program, const Matrix *matrix, double *root);
 /* Number of vectors on the thin side. */

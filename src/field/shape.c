@@ -120,9 +120,13 @@ const double *vectors_of(const Program *p, const Matrix *m, size_t *dimension) {
   return vectors ? vectors->data : NULL;
 }
 
+const double *start_gram_of(const Program *p, const Matrix *m) {
+  return m->start ? m->start->data : gram_of(p, m);
+}
+
 int thin_root(const Program *p, const Matrix *m, double *root) {
   size_t k = thin_vectors(p, m);
-  if (gram_of(p, m)) return mat_root(k, gram_of(p, m), root);
+  if (start_gram_of(p, m)) return mat_root(k, start_gram_of(p, m), root);
   bool input = p->spaces[m->from].kind == SPACE_INPUT;
   memset(root, 0, k * k * sizeof *root);
   for (size_t i = 0; i < k; i++) root[i * k + (input ? 0 : i)] = 1;

@@ -270,8 +270,11 @@ static void declare_matrices(Text *w, char **out) {
     } else if (m->x >= 0 || !from_inputs(w, m)) {
       const Space *space = &w->p->spaces[is_wide(w->p, m->to) ? m->to : m->from];
       char *spread = times(sigma);
-      mem_append(&w->states, "  %s%s = %snormal(%s, %zu)\n", learns(w, k) ? "state " : "",
+      mem_append(&w->states, "  %s%s = %snormal(%s, %zu)", learns(w, k) ? "state " : "",
                  w->matrix[k], spread, space->name, thin_rank(w, m));
+      if (fabs(m->mean) > 0) add_number(&w->states, " + ", m->mean);
+      mem_append(&w->states, "\n");
+      if (m->start) refuse(w, "its initial weights have scales of their own");
       free(spread);
     }
     free(sigma);

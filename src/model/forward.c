@@ -113,16 +113,35 @@ static bool truth(Call *call, int i, bool *yes) {
   return false;
 }
 
+/* A standard deviation for each of several inputs: numbers >= 0; reports otherwise. */
+static bool scales_of(Call *call, int i, Array **scales) {
+  const char *name;
+  Span place = origin(call, i, &name);
+  const Array *list = call->args[i]->array;
+  bool sound = list->rank == 1 && list->size > 0;
+  for (size_t k = 0; sound && k < list->size && call->args[i]->known; k++)
+    sound = isfinite(list->data[k]) && list->data[k] >= 0;
+  if (sound)
+    *scales = array_keep(call->args[i]->array);
+  else
+    eval_error(call->eval, place, "one number for each dimension of the inputs",
+               "'%s' must be a number, or a list of numbers that are at least 0", name);
+  return sound;
+}
+
 static int argument_of(const Call *call, const char *name) {
   int i = 0;
   while (strcmp(call_argument_name(call, i), name) != 0) i++;
   return i;
 }
 
-/* The standard deviation, which is argument `first`, and the rate, 0 without `train`. */
-static bool weights_of(Call *call, int first, double *sigma, double *rate) {
-  bool train;
-  bool sound = magnitude(call, first, sigma) & magnitude(call, argument_of(call, "rate"), rate) &
+/* The standard deviation, which is argument `first`, or several of them (NULL: they are refused),
+ * and the rate, 0 without `train`. */
+static bool weights_of(Call *call, int first, double *sigma, Array **scales, double *rate) {
+  bool train, several = scales && call->args[first]->kind == VALUE_ARRAY;
+  *sigma = 1;
+  bool sound = (several ? scales_of(call, first, scales) : magnitude(call, first, sigma)) &
+               magnitude(call, argument_of(call, "rate"), rate) &
                truth(call, argument_of(call, "train"), &train);
   if (sound && !train) *rate = 0;
   return sound;
@@ -161,6 +180,7 @@ static int new_matrix(Call *call, const char *name, LayerMatrix matrix) {
   matrix.factor = 1;
   if (layer->matrix_count < MOST_MATRICES) return layer_matrix(layer, matrix);
   free(matrix.name);
+  array_drop(matrix.scales);
   eval_error(call->eval, call->span, NULL, "a layer has at most %d matrices", MOST_MATRICES);
   return -1;
 }
@@ -206,10 +226,12 @@ static bool window_of(Call *call, LayerMatrix *matrix) {
 
 Value *builtin_matrix(Call *call) {
   LayerMatrix matrix = {.stride = 1, .dilation = 1, .parts = 1};
-  if (!forward_of(call) || !weights_of(call, 0, &matrix.sigma, &matrix.rate) ||
+  if (!forward_of(call) || !weights_of(call, 0, &matrix.sigma, &matrix.scales, &matrix.rate) ||
       !window_of(call, &matrix) || !ratio_of(call, &matrix.ratio) ||
-      !pixels(call, argument_of(call, "parts"), &matrix.parts))
+      !pixels(call, argument_of(call, "parts"), &matrix.parts)) {
+    array_drop(matrix.scales);
     return outside(call);
+  }
   int index = new_matrix(call, "W", matrix);
   if (index < 0) return call_broken(call);
   Value *value = value_new(&call->eval->heap, VALUE_MATRIX);
@@ -230,7 +252,7 @@ static Value *variable(Eval *eval, int index) {
 Value *builtin_bias(Call *call) {
   Forward *f = forward_of(call);
   LayerMatrix matrix = {.parts = 1};
-  if (!f || !weights_of(call, 0, &matrix.sigma, &matrix.rate)) return outside(call);
+  if (!f || !weights_of(call, 0, &matrix.sigma, NULL, &matrix.rate)) return outside(call);
   if (matrix.sigma == 0) return value_number(&call->eval->heap, 0);
   int index = new_matrix(call, "b", matrix);
   if (index < 0) return call_broken(call);
@@ -242,7 +264,8 @@ Value *builtin_bias(Call *call) {
 Value *builtin_codes(Call *call) {
   Eval *eval = call->eval;
   LayerMatrix matrix = {.parts = 1};
-  if (!forward_of(call) || !weights_of(call, 1, &matrix.sigma, &matrix.rate)) return outside(call);
+  if (!forward_of(call) || !weights_of(call, 1, &matrix.sigma, NULL, &matrix.rate))
+    return outside(call);
   const Expr *e = field_of(eval, call->places[0],
                            "codes are for the positions of what enters the layer", call->args[0]);
   if (!e) return call_broken(call);
@@ -684,7 +707,7 @@ static bool run_readout(Eval *eval, const Link *link) {
   Forward *f = eval->forward;
   LayerMatrix matrix = {.factor = 1, .parts = 1};
   int mean = argument_of(&call, "mean");
-  if (!weights_of(&call, 0, &matrix.sigma, &matrix.rate)) return false;
+  if (!weights_of(&call, 0, &matrix.sigma, NULL, &matrix.rate)) return false;
   if (call.args[mean]->kind != VALUE_NUMBER || !isfinite(call.args[mean]->number)) {
     bool number = call.args[mean]->kind == VALUE_NUMBER;
     eval_error(eval, call.places[mean], NULL, "'mean' must be a finite number, not %s",

@@ -35,7 +35,10 @@ static Grid grid_of_inputs(const Array *inputs) {
 }
 
 void layer_clear(Layer *layer) {
-  for (int k = 0; k < layer->matrix_count; k++) free(layer->matrices[k].name);
+  for (int k = 0; k < layer->matrix_count; k++) {
+    free(layer->matrices[k].name);
+    array_drop(layer->matrices[k].scales);
+  }
   free(layer->matrices);
   free(layer->steps);
   *layer = (Layer){0};

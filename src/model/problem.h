@@ -58,6 +58,7 @@ typedef struct LayerStep {
 typedef struct LayerMatrix {
   char *name;
   double sigma; /* standard deviation of the initial entries, where they keep fields of order one */
+  Array *scales; /* [D], times sigma, that of each input, or of each channel of them; NULL: 1 */
   double mean;  /* of the initial entries, of readouts on data that grow */
   double rate;  /* multiplies the learning rate; 0: frozen */
   double factor; /* a number in front of the matrix */

@@ -174,9 +174,19 @@ static void add_line(LayerWriter *l, const char *name, char *value) {
   free(value);
 }
 
+/* A list of numbers; to be freed. */
+static char *numbers(const Array *list) {
+  char *text = mem_string("[");
+  for (size_t i = 0; i < list->size; i++)
+    mem_append(&text, "%s%.17g", i ? ", " : "", list->data[i]);
+  mem_append(&text, "]");
+  return text;
+}
+
 /* A matrix, a bias, or codes of what stands `first`; to be freed. */
 static char *weights(const char *maker, const char *first, const LayerMatrix *matrix) {
-  char *sigma = mem_number(matrix->sigma), *rate = mem_number(matrix->rate);
+  char *sigma = matrix->scales ? numbers(matrix->scales) : mem_number(matrix->sigma),
+       *rate = mem_number(matrix->rate);
   char *text = mem_format("%s(%s%s, %s)", maker, first, sigma, rate);
   if (matrix->window) {
     text[strlen(text) - 1] = 0;

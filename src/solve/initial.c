@@ -307,12 +307,14 @@ static void run_apply(Initial *s, const Op *op, bool forward) {
   *kernel = thin ? thin_kernel(s->p, m, forward) : covariance(s, op->src[0], true);
   double variance = m->sigma * m->sigma * (forward ? 1 : backward_share(s->p, m));
   size_t n = rows(s, op->src[0]);
-  double *field = variance == 1 ? *kernel : square(n);
-  for (size_t k = 0; k < n * n && variance != 1; k++) field[k] = variance * (*kernel)[k];
+  const double *seen = thin && forward && m->start ? m->start->data : *kernel;
+  bool lent = variance == 1 && seen == *kernel;
+  double *field = lent ? *kernel : square(n);
+  for (size_t k = 0; k < n * n && !lent; k++) field[k] = variance * seen[k];
   Form *out = &s->forms[op->dst];
   *out = (Form){.nature = forward ? GAUSSIAN : BACKWARD, .base = -1};
   Term term = {add_field(s, field, -1), 1, expr_const(s->p->pool, 1), -1};
-  s->fields[term.field].lent = variance == 1;
+  s->fields[term.field].lent = lent;
   add_term(s, out, term, op->dst);
 }
 
