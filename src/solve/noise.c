@@ -9,6 +9,7 @@
 #include "solve/rounded.h"
 #include "solve/run.h"
 
+#include <limits.h>
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -64,21 +65,42 @@ static MachinePlan plan_of(const Noise *s, const MachineCode *code, int replicat
                        .stop = s->options.stop};
 }
 
-/* Adds share times the mean squares of the influences on observables. */
+/* The sum of y_i y_{i+k} over a ring and over |k| <= reach. Since the y have mean zero, all k
+ * together give nothing: what the mean takes away is given back. */
+static double sum_neighbours(size_t n, const double *y, size_t reach) {
+  double sum = dot(n, y, y);
+  for (size_t k = 1; k <= reach; k++) sum += 2 * (dot(n - k, y, y + k) + dot(k, y, y + n - k));
+  return reach ? sum / (1 - (2 * (double)reach + 1) / (double)n) : sum;
+}
+
+/* N times a variance: neurons are independent but for those that shifts up to step t bring
+ * together. */
+static double variance_of(const Noise *s, const Machine *m, const double *influence, size_t t) {
+  const Program *p = s->program;
+  double sum = 0;
+  for (int space = 0; space < p->space_count; space++) {
+    size_t n = tape_columns(m->tape, m->population[space]);
+    sum += sum_neighbours(n, influence, run_reach(p, space) * (t + 1));
+    influence += n;
+  }
+  return sum;
+}
+
+/* Adds share times the variances of observables of step t. */
 static bool add_squares(const Noise *s, const Machine *m, const Observable *observables, int mark,
-                        size_t count, double share, double *variance) {
+                        size_t t, size_t count, double share, double *variance) {
   size_t size = tape_influence_size(m->tape);
   double *influences = mem_block(count * size);
   bool fine =
       influences && tape_influences(m->tape, mark, observables, count, s->options.stop, influences);
   for (size_t k = 0; k < count && fine; k++)
-    variance[k] += share * dot(size, influences + k * size, influences + k * size);
+    variance[k] += share * variance_of(s, m, influences + k * size, t);
   free(influences);
   return fine;
 }
 
 /* Of numbers first .. first + count of a table. */
-static bool read_some(const Noise *s, const Machine *m, View table, int mark, size_t first,
+static bool read_some(const Noise *s, const Machine *m, View table, size_t t, size_t first,
                       size_t count, double share, double *variance) {
   Seed seeds[CHUNK];
   Observable observables[CHUNK];
@@ -86,7 +108,7 @@ static bool read_some(const Noise *s, const Machine *m, View table, int mark, si
     seeds[k] = (Seed){table, (first + k) / table.cols, (first + k) % table.cols, 1};
     observables[k] = (Observable){&seeds[k], 1};
   }
-  return add_squares(s, m, observables, mark, count, share, variance + first);
+  return add_squares(s, m, observables, m->mark[t], t, count, share, variance + first);
 }
 
 /* Of <x(t) y(s)>, the mean over rows, for `count` s from `first` on. */
@@ -104,7 +126,8 @@ static bool read_pairs(const Noise *s, Machine *m, int f, size_t t, size_t first
     observables[k] = (Observable){seeds + k * n, n};
   }
   bool fine = !tape_failed(m->tape) &&
-              add_squares(s, m, observables, tape_mark(m->tape), count, share, variance + first);
+              add_squares(s, m, observables, tape_mark(m->tape),
+                          t > first + count ? t : first + count, count, share, variance + first);
   free(seeds);
   return fine;
 }
@@ -136,7 +159,7 @@ static bool read_run(const Noise *s, Machine *m, double share, double *variance)
     if (n && is_pairs(s, f)) fine = read_table(s, m, f, share, variance);
     for (size_t t = 0; t < s->T && n && !is_pairs(s, f); t++)
       for (size_t k = 0; k < n && fine; k += CHUNK)
-        fine = read_some(s, m, m->past[v][t], m->mark[t], k, n - k < CHUNK ? n - k : CHUNK, share,
+        fine = read_some(s, m, m->past[v][t], t, k, n - k < CHUNK ? n - k : CHUNK, share,
                          variance + t * n);
     variance += s->T * n;
   }
@@ -147,8 +170,11 @@ static RunEnd run_one(const Noise *s, int replicate) {
   RunEnd end = {.status = STATUS_OK};
   for (int k = 0; k < s->passes && end.status == STATUS_OK; k++) {
     MachinePlan plan = plan_of(s, &s->code[k], replicate);
+    uint32_t *points = run_own_order(s->program, &plan.noise, plan.columns);
+    if (points) plan.noise.sobol = points;
     Machine m;
     end.status = machine_run(&plan, &m, &end.failed_at);
+    free(points);
     if (end.status != STATUS_OK) break;
     bool fine = read_run(s, &m, rounded_share(s->passes, k), s->variance[replicate]);
     bool stopped = s->options.stop && *s->options.stop;
@@ -168,10 +194,6 @@ static void run_all(Noise *s) {
 }
 
 const char *solve_system_refuses_fluctuations(const Program *p) {
-  for (int i = 0; i < p->op_count; i++)
-    if (p->ops[i].kind == OP_SHIFT)
-      return "where a system shifts along a population its neurons are not independent, and their "
-             "influences do not add: simulate gives its variances";
   return machine_rounds(p) ? NULL : "a map has too many jumps to be rounded";
 }
 
@@ -230,15 +252,36 @@ static Status report(const Noise *s, double start, Result **result, char **why) 
   return run_finish(r, fine, 0, result, why);
 }
 
+/* So many samples that there are many more neurons than shifts bring together; 0 without shifts. */
+static int least_samples(const Program *p, int steps) {
+  enum { FEWEST_STRETCHES = 8 };
+  size_t reach = 0;
+  for (int space = 0; space < p->space_count; space++)
+    if (run_reach(p, space) > reach) reach = run_reach(p, space);
+  double least = FEWEST_STRETCHES * (2.0 * (double)reach * steps + 1) * REPLICATES;
+  return !reach ? 0 : least < INT_MAX ? (int)least : INT_MAX;
+}
+
+/* As many as are asked for, or enough; 0 where those are too few: *why. */
+static int chosen_samples(const Program *p, const SolveOptions *options, char **why) {
+  int least = least_samples(p, options->steps);
+  if (options->samples <= 0) return least > USUAL ? least : USUAL;
+  if (options->samples >= least) return options->samples;
+  *why = mem_format("shifts bring neurons together over many neighbours: at least samples = %d",
+                    least);
+  return 0;
+}
+
 Status solve_system_fluctuations(const Program *program, const SolveOptions *options,
                                  Result **result, char **why) {
   double start = run_clock();
-  int samples = options->samples > 0 ? options->samples : USUAL;
+  int samples = chosen_samples(program, options, why);
   Noise s = {.program = program,
              .options = *options,
              .T = (size_t)options->steps,
              .paths = (size_t)(samples / REPLICATES > 32 ? samples / REPLICATES : 32)};
   *result = NULL;
+  if (!samples) return STATUS_SCRIPT;
   s.sobol = sobol_points(s.paths);
   for (int f = 0; f < program->system->field_count; f++) s.total += s.T * field_size(&s, f);
   s.variance = mem_new(REPLICATES, sizeof *s.variance);

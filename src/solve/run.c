@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/run.h"
 #include "base/memory.h"
+#include "num/random.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -156,4 +157,30 @@ Status solve_preactivations(Result *result, int layer, int step, Array **samples
   if (status == STATUS_OK) *samples = array_keep(array);
   array_drop(array);
   return status;
+}
+
+size_t run_reach(const Program *p, int space) {
+  size_t reach = 0;
+  for (int i = 0; i < p->op_count; i++) {
+    const Op *op = &p->ops[i];
+    if (op->kind == OP_SHIFT && p->variables[op->dst].space == space)
+      reach += (size_t)llabs(op->first[0]);
+  }
+  return reach;
+}
+
+uint32_t *run_own_order(const Program *p, const NoiseSource *noise, size_t paths) {
+  size_t reach = 0;
+  for (int space = 0; space < p->space_count; space++) reach += run_reach(p, space);
+  if (noise->kind != NOISE_SOBOL || !reach) return NULL;
+  double *order = mem_new(paths, sizeof *order);
+  uint32_t *points = mem_new(SOBOL_DIMS * paths, sizeof *points);
+  for (size_t d = 0; d < SOBOL_DIMS; d++) {
+    uint64_t stream = random_stream(RANDOM_NEIGHBOURS, noise->number, d, 0);
+    random_permutation(noise->seed, stream, paths, order);
+    for (size_t i = 0; i < paths; i++)
+      points[d * paths + i] = noise->sobol[d * paths + (size_t)order[i]];
+  }
+  free(order);
+  return points;
 }

@@ -4,6 +4,7 @@
 #ifndef DMF_SOLVE_RUN_H
 #define DMF_SOLVE_RUN_H
 
+#include "machine/noise.h"
 #include "solve/solve.h"
 #include "solve/trace.h"
 
@@ -68,5 +69,12 @@ double run_student(int n);
 void run_moderate(size_t steps, size_t entries, const double *value, double *error);
 /* Errors [n, n] of a symmetric array, which were found entry by entry, are made symmetric. */
 void run_symmetrize(size_t n, double *error);
+
+/* Over how many neighbours a step shifts what lives on a population. */
+size_t run_reach(const Program *program, int space);
+/* Neighbours in the sequence of points are not independent, and of pairs of points the projections
+ * to two dimensions are no more even after a random shift: where a program sees neighbours, each
+ * dimension has its points in an order of its own. To be freed; NULL: as they are. */
+uint32_t *run_own_order(const Program *program, const NoiseSource *noise, size_t paths);
 
 #endif

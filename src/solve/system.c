@@ -206,30 +206,6 @@ static MachinePlan plan_of(const Solve *s, int run) {
                        .observe = take};
 }
 
-static bool shifts(const Program *p) {
-  for (int i = 0; i < p->op_count; i++)
-    if (p->ops[i].kind == OP_SHIFT) return true;
-  return false;
-}
-
-/* Neighbours in the sequence of points are not independent, and of pairs of points the projections
- * to two dimensions are no more even after a random shift: where a program sees neighbours, each
- * dimension has its points in an order of its own. To be freed; NULL: as they are. */
-static uint32_t *own_order(const Solve *s, const MachinePlan *plan) {
-  size_t paths = plan->columns;
-  if (plan->noise.kind != NOISE_SOBOL || !shifts(s->program)) return NULL;
-  double *order = mem_new(paths, sizeof *order);
-  uint32_t *points = mem_new(SOBOL_DIMS * paths, sizeof *points);
-  for (size_t d = 0; d < SOBOL_DIMS; d++) {
-    uint64_t stream = random_stream(RANDOM_NEIGHBOURS, plan->noise.number, d, 0);
-    random_permutation(s->options.seed, stream, paths, order);
-    for (size_t i = 0; i < paths; i++)
-      points[d * paths + i] = plan->noise.sobol[d * paths + (size_t)order[i]];
-  }
-  free(order);
-  return points;
-}
-
 static Status run_once(Solve *s, int number, int *failed_at) {
   Record *r = &s->records[number];
   Run run = {s, r};
@@ -238,7 +214,7 @@ static Status run_once(Solve *s, int number, int *failed_at) {
   plan.sink = &run;
   *failed_at = 0;
   if (!record_new(s, r, plan.columns)) return STATUS_LIMIT;
-  uint32_t *points = own_order(s, &plan);
+  uint32_t *points = run_own_order(s->program, &plan.noise, plan.columns);
   if (points) plan.noise.sobol = points;
   Status status = machine_run(&plan, &m, failed_at);
   free(points);
