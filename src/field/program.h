@@ -436,6 +436,8 @@ size_t most_rows(const Program *program);
  * them, L-1 or none. */
 int response_matrix(const Program *program, int layer);
 int response_layers(const Program *program);
+/* Why there are none; NULL where there are. */
+const char *lacks_responses(const Program *program);
 /* Inner products of the vectors on a matrix's input side; NULL: all ones. And as the initial entries
  * see them, which differs where these have scales of their own. */
 const double *gram_of(const Program *program, const Matrix *matrix);

@@ -104,6 +104,21 @@ int response_layers(const Program *p) {
   return p->layers - 1;
 }
 
+const char *lacks_responses(const Program *p) {
+  bool inert = p->update.inert;
+  for (int k = 0; k < p->group_count; k++) inert = inert || p->groups[k].inert;
+  if (response_layers(p) > 0) return NULL;
+  if (!follows_gradients(p))
+    return "its optimizer does not follow gradients: what an entry learned is no sum of fields, "
+           "and does not respond through these alone";
+  if (p->layers < 2) return "the chain has a single layer";
+  if (inert) return "the noise and the decay of its optimizer enter the velocity";
+  if (p->couples) return "points depend on each other, by means over a batch";
+  if (p->problem->outputs > 1) return "there are several outputs";
+  return "between two layers no matrix acts forward alone on all positions as they are: there is a "
+         "stride, a pool or a transpose";
+}
+
 const double *gram_of(const Program *p, const Matrix *m) {
   const Array *gram = p->spaces[m->from].gram;
   return gram ? gram->data : NULL;

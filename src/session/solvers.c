@@ -118,11 +118,7 @@ static const char *lack(const FieldRow *row, int solver, const Result *result) {
   case PRESENT_AVERAGED_JUDGED: return "it takes the key 'ema' of the training, and 'test_targets'";
   case PRESENT_CLASSED:
   case PRESENT_EXAMINED: return "the targets do not say classes";
-  default:
-    return row->extent == EXTENT_GAPS
-               ? "the chain has a single layer, several outputs, a stride or a transpose, "
-                 "or its optimizer does not follow gradients"
-               : NULL;
+  default: return row->extent == EXTENT_GAPS ? run_lacks_responses(result) : NULL;
   }
 }
 

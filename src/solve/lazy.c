@@ -601,8 +601,8 @@ const char *solve_lacks_limit(const Result *theory) {
 
 double solve_stable_rate(Program *program, int threads) {
   const Update *update = &program->update;
-  bool plain = !update->weight && update->momentum == 0 && update->decay == 0 &&
-               follows_gradients(program) && !update_scales(update);
+  bool plain = !program->group_count && !update->weight && update->momentum == 0 &&
+               update->decay == 0 && follows_gradients(program) && !update_scales(update);
   double c, bound = INFINITY;
   char *why = NULL;
   Lazy s = {0};

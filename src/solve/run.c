@@ -31,6 +31,11 @@ void run_sampled(Result *result, size_t columns, int runs, bool sized, Retake *r
   origin->retake = retake;
 }
 
+const char *run_lacks_responses(const Result *theory) {
+  const Origin *origin = theory->origin;
+  return origin ? lacks_responses(origin->program) : "the result was saved without them";
+}
+
 Status run_refuse(char **why, double bytes) {
   *why = mem_refusal(bytes);
   return STATUS_LIMIT;

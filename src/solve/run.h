@@ -40,6 +40,8 @@ Status solve_paths_to(Program *program, const SolveOptions *options, Snapshot *s
 void run_origin(Result *result, Program *program, const SolveOptions *options);
 /* Why a result from a file without a recipe cannot be run again. */
 extern const char run_no_origin[];
+/* Why a theory has no A and B, as far as is known; NULL where it has. */
+const char *run_lacks_responses(const Result *theory);
 /* Says how the samples of its fields are had. */
 void run_sampled(Result *result, size_t columns, int runs, bool sized, Retake *retake);
 /* How one of several runs ended, at which step, and with how large a basis, where that is known. */
