@@ -400,8 +400,24 @@ static void name_matrix(Builder *b, const Value *value, const char *name) {
   m->name = mem_string(name);
 }
 
+/* Populations and matrices keep their names, and are no values; reports otherwise. */
+static bool may_assign(Builder *b, const Ast *node, const Value *value) {
+  const Binding *own = scope_own(b->eval->scope, node->name);
+  ValueKind old = own ? own->value->kind : VALUE_NONE;
+  if (old == VALUE_MATRIX || old == VALUE_POPULATION) {
+    eval_error(b->eval, node->name_span, "matrices change by += and *=", "'%s' is %s of the system",
+               node->name, old == VALUE_MATRIX ? "a matrix" : "a population");
+    return false;
+  }
+  if (value->kind != VALUE_POPULATION) return true;
+  eval_error(b->eval, node->kid[0]->span, "normal(cells), zeros(cells)",
+             "a population is no vector");
+  return false;
+}
+
 static void assign(Builder *b, const Ast *node) {
   Value *value = eval_expression(b->eval, node->kid[0]);
+  if (!may_assign(b, node, value)) return;
   for (int i = 0; i < b->state_count && b->step; i++)
     if (strcmp(b->places[i]->name, node->name) == 0) b->assigned[i] = true;
   if (value->kind == VALUE_SYMBOL) {
