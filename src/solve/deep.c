@@ -15,6 +15,9 @@
 
 enum { MOST_DEPTHS = 6, SAMPLED = 2 };
 
+/* By how much an extrapolation 2 x - y multiplies independent errors of one size. */
+static const double AMPLIFIES = 2.2360679774997896;
+
 typedef struct Deep {
   const Program *program[MOST_DEPTHS];
   Result *result[MOST_DEPTHS];
@@ -149,8 +152,8 @@ static Status refuse(const Deep *d, const double move[2], char **why) {
   return STATUS_NUMERICS;
 }
 
-static void note(const Deep *d, Result *result) {
-  static const char *const own[] = {"seconds", "flops", "rank", "tol", "parts"};
+static void note(const Deep *d, double error, Result *result) {
+  static const char *const own[] = {"seconds", "flops", "rank", "tol", "parts", "error"};
   const Result *last = d->result[d->count - 1];
   char *depths = mem_string("");
   double seconds = 0;
@@ -166,12 +169,13 @@ static void note(const Deep *d, Result *result) {
     if (!mine) result_note(result, last->attributes[i].name, "%s", last->attributes[i].value);
   }
   result_note(result, "depths", "%s", depths);
+  if (error > 0) result_note(result, "error", "%.17g", error);
   result_note(result, own[0], "%.6g", seconds);
   free(depths);
 }
 
 /* Fields with layers have other ones at every depth. */
-static Status extrapolate(const Deep *d, Result **result, char **why) {
+static Status extrapolate(const Deep *d, double error, Result **result, char **why) {
   const Result *last = d->result[d->count - 1];
   Result *limit = result_new("dmft");
   bool fine = true;
@@ -185,7 +189,7 @@ static Status extrapolate(const Deep *d, Result **result, char **why) {
     else
       fine = add(limit, &layers);
   }
-  note(d, limit);
+  note(d, error, limit);
   if (fine) {
     *result = limit;
     return STATUS_OK;
@@ -201,6 +205,7 @@ Status solve_deep(Program *program, const SolveOptions *options, Result **result
   Status status = STATUS_OK;
   double move[2];
   own.partial = false;
+  own.error = options->error / AMPLIFIES;
   *result = NULL;
   for (Program *p = program; p && status == STATUS_OK && d.count < MOST_DEPTHS; p = p->deeper) {
     d.program[d.count] = p;
@@ -214,7 +219,8 @@ Status solve_deep(Program *program, const SolveOptions *options, Result **result
     }
   }
   if (status == STATUS_OK)
-    status = settles(&d, move) ? extrapolate(&d, result, why) : refuse(&d, move, why);
+    status =
+        settles(&d, move) ? extrapolate(&d, options->error, result, why) : refuse(&d, move, why);
   for (int k = 0; k < d.count; k++) result_drop(d.result[k]);
   return status;
 }
