@@ -8,6 +8,8 @@
 #   # status: N          the exit status, 0 unless said
 #   # args: OPTIONS      options (or a command such as check) put before the file
 #   # slow               left out when DMF_QUICK is set
+#   # sampled            left out when SANITIZED is set: numbers against large samples or ensembles, whose code
+#                        tests/theory/kinds.dmf runs in small
 #
 # A script that hangs is ended after an hour, which no machine needs.
 #
@@ -68,6 +70,7 @@ for file in "${@:-$here/*/*.dmf}"; do
   for one; do
     case $one in "$here"/validate/* | "$here"/faults/*) continue ;; *"${TESTS:-}"*) ;; *) continue ;; esac
     if [ -n "${DMF_QUICK:-}" ] && grep -q '^# slow' "$one"; then continue; fi
+    if [ -n "${SANITIZED:-}" ] && grep -q '^# sampled' "$one"; then continue; fi
     files+=("$one")
   done
 done
