@@ -34,6 +34,32 @@ static const char logistic[] = "system s {\n"
                                " }\n"
                                "}\n";
 
+static const char amp[] = "system s {\n"
+                          " population signal, rows = 0.5\n"
+                          " matrix A : signal -> rows\n"
+                          " u = normal(signal) * (uniform(signal) < 0.1)\n"
+                          " y = (A @ u) / sqrt(0.5) + 0.05 * normal(rows)\n"
+                          " state x = zeros(signal)\n"
+                          " state z = y\n"
+                          " step {\n"
+                          "  observe mse = dot(x - u, x - u)\n"
+                          "  r = x + (A' @ z) / sqrt(0.5)\n"
+                          "  s = 1.3 * sqrt(dot(z, z))\n"
+                          "  x = sign(r) * relu(abs(r) - s)\n"
+                          "  z = y - (A @ x) / sqrt(0.5) + z * (mean(abs(r) > s) / 0.5)\n"
+                          " }\n"
+                          "}\n";
+
+static const char species[] = "system s {\n"
+                              " population species\n"
+                              " matrix A : species -> species (sigma = 0.8, symmetry = 0.5)\n"
+                              " state x = abs(normal(species))\n"
+                              " step {\n"
+                              "  observe M = mean(x)\n"
+                              "  x = x * exp(0.1 * (1 - x - 4 * mean(x) + A @ x))\n"
+                              " }\n"
+                              "}\n";
+
 static bool take(void *sink, Machine *m, int t) {
   (void)t;
   machine_read(m, m->p->system->fields[0].variable, sink);
@@ -81,5 +107,9 @@ int main(void) {
   CHECK(fabs(last_of(relax, 31, true) - 4.20) > 1);
   CHECK(fabs(last_of(logistic, 60, false) - 0.683928) < 3e-3);
   CHECK(fabs(last_of(logistic, 60, true) - 0.683928) > 0.05);
+  CHECK(fabs(last_of(amp, 6, false) - 0.005253) < 1e-3);
+  CHECK(fabs(last_of(amp, 6, true) - 0.005253) > 0.1);
+  CHECK(fabs(last_of(species, 41, false) - 0.2131) < 2e-3);
+  CHECK(fabs(last_of(species, 41, true) - 0.2131) > 5e-3);
   return check_done();
 }
