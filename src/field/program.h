@@ -438,17 +438,15 @@ int response_matrix(const Program *program, int layer);
 int response_layers(const Program *program);
 /* Why there are none; NULL where there are. */
 const char *lacks_responses(const Program *program);
-/* Inner products of the vectors on a matrix's input side; NULL: all ones. And as the initial entries
- * see them, which differs where these have scales of their own. */
+/* Inner products of the vectors on a matrix's input side; NULL: all ones. */
 const double *gram_of(const Program *program, const Matrix *matrix);
-const double *start_gram_of(const Program *program, const Matrix *matrix);
 /* The vectors on a matrix's input side, [k, *dimension]; NULL: not known, or all ones of
  * dimension 1.
  */
 const double *vectors_of(const Program *program, const Matrix *matrix, size_t *dimension);
 /* F [k, k] with F F^T the inner products of the k vectors on a matrix's thin side, as its initial
- * entries see them: the Gram matrix, all ones, or the identity of the outputs. Returns the rank, -1 if the Gram matrix is not positive
- * semidefinite. */
+ * entries see them: the Gram matrix, all ones, or the identity of the outputs. Returns the rank, -1
+ * if the Gram matrix is not positive semidefinite. */
 int thin_root(const Program *program, const Matrix *matrix, double *root);
 /* Number of vectors on the thin side. */
 size_t thin_vectors(const Program *program, const Matrix *matrix);
@@ -456,7 +454,8 @@ size_t thin_vectors(const Program *program, const Matrix *matrix);
 /* The program as text, completed, to be freed: a system of the language of this name (NULL: its
  * own), or where no system says it, remarks. */
 char *program_print(Program *base, const char *name);
-/* The body of the system that says the same as a completed program; NULL where there is none: *why. */
+/* The body of the system that says the same as a completed program; NULL where there is none: *why.
+ */
 char *program_write(const Program *program, const char **why);
 
 #endif

@@ -135,7 +135,8 @@ const double *vectors_of(const Program *p, const Matrix *m, size_t *dimension) {
   return vectors ? vectors->data : NULL;
 }
 
-const double *start_gram_of(const Program *p, const Matrix *m) {
+/* As the initial entries see them, which differs where these have scales of their own. */
+static const double *start_gram_of(const Program *p, const Matrix *m) {
   return m->start ? m->start->data : gram_of(p, m);
 }
 
