@@ -384,6 +384,7 @@ expect 5 'None.csv: No such file' env DMF_DATA=stock "$DMF" -e 'print csv("None.
 expect 0 '31 points' shell '"$1" -e "system s { population a; state x = normal(a); step { observe m = 2 + mean(x); x = normal(a) } }" \
   -e "plot simulate(s, steps = 400, size = 9, ensemble = 2).m, logx = true to \"options.gp\"" &&
   echo "$(sed -n "/^.curve0 <</,/^EOD/p" options.gp | grep -c "^ [1-9]") points"'
+expect 0 '($2+$3)>3?3:($2+$3)' shell '"$1" -e "plot curve([1, 2], [1, 2], [5, 5]), ylim = [0, 3] to \"options.gp\"" && cat options.gp'
 expect 0 'set xtics 0.005' shell '"$1" -e "plot curve([0.001, 0.02], [1, 2]) to \"options.gp\"" && cat options.gp'
 expect 0 'from first 1.5, graph 0 to first 1.5, graph 1' shell '"$1" -e "plot [1, 2], vline = [0.5, 1.5] to \"options.gp\"" && cat options.gp'
 expect 0 'set key on inside vertical bottom left' shell '"$1" -e "plot [1, 2], legend = \"bottom left\" to \"options.gp\"" && cat options.gp'

@@ -133,8 +133,18 @@ static const char *lower_end(const PlotPanel *panel) {
   return panel->y_log ? "($2-$3>0?$2-$3:$2/10)" : "($2-$3)";
 }
 
-static void put_band(FILE *out, const PlotPanel *panel, int i) {
-  fprintf(out, "  $curve%d using 1:%s:($2+$3) with filledcurves fillcolor ", i, lower_end(panel));
+/* An end of a band no further than the axis goes: gnuplot cuts what is between two curves wrongly.
+ */
+static void put_end(FILE *out, const char *end, Range y) {
+  fprintf(out, ":(%s<%.*g?%.*g:%s>%.*g?%.*g:%s)", end, DIGITS, y.low, DIGITS, y.low, end, DIGITS,
+          y.high, DIGITS, y.high, end);
+}
+
+static void put_band(FILE *out, const PlotPanel *panel, int i, Range y) {
+  fprintf(out, "  $curve%d using 1", i);
+  put_end(out, lower_end(panel), y);
+  put_end(out, "($2+$3)", y);
+  fputs(" with filledcurves fillcolor ", out);
   put_color(out, frame_color(&panel->curves[i]));
   fputs(" fillstyle transparent solid 0.2 noborder notitle, \\\n", out);
 }
@@ -277,13 +287,14 @@ static void put_curve_panel(FILE *out, const PlotPanel *panel) {
   put_legend(out, panel);
   Range x = frame_x(panel), y = frame_y(panel);
   put_axis(out, 'x', panel->x_span.given ? x : frame_pad(x, panel->x_log, 0.015), panel->x_log);
-  put_axis(out, 'y', panel->y_span.given ? y : frame_pad(y, panel->y_log, 0.05), panel->y_log);
+  y = panel->y_span.given ? y : frame_pad(y, panel->y_log, 0.05);
+  put_axis(out, 'y', y, panel->y_log);
   put_marks(out, panel);
   fputs("plot \\\n", out);
   for (int i = 0; i < panel->curve_count; i++) {
     if (!panel->curves[i].error) continue;
     if (is_line(&panel->curves[i]))
-      put_band(out, panel, i);
+      put_band(out, panel, i, y);
     else
       put_bars(out, panel, i);
   }
