@@ -287,6 +287,12 @@ static Value *apply_matrix(Builder *b, Span span, const Value *matrix, const Val
   int dst = new_variable(b, NULL, shape);
   Act act = {.kind = back ? ACT_APPLY_T : ACT_APPLY, .dst = dst, .matrix = matrix->matrix.index};
   Value *image = symbol_of(b, add_act(b, act, 1, &src));
+  int twin = twin_of(b, act.matrix);
+  if (twin >= 0) {
+    act.matrix = twin;
+    act.dst = new_variable(b, NULL, shape);
+    image = system_prim(eval, span, PRIM_ADD, image, symbol_of(b, add_act(b, act, 1, &src)));
+  }
   if (matrix->matrix.factor == 1) return image;
   return system_prim(eval, span, PRIM_MUL, value_number(&eval->heap, matrix->matrix.factor), image);
 }

@@ -32,6 +32,8 @@ typedef struct Builder {
   int carried_count;
   Tangent *tangents;
   int tangent_count;
+  int (*twins)[2]; /* matrices with momentum, and the matrix of each that acts along */
+  int twin_count;
 } Builder;
 
 Shape shape_of(const Builder *b, const Expr *e);
@@ -62,6 +64,12 @@ const Expr *clock_of(const Builder *b);
 void bring_forward(Builder *b, int first);
 /* A state of this shape that starts as the variable `first` of the start does, or as zeros (-1). */
 int carry(Builder *b, Shape shape, int first);
+/* Brings the acts from `first` on before the one at `at`. */
+void bring_acts(Builder *b, int first, int at);
+/* velocity.c: the matrix that acts along with one that has momentum, or -1; a new one, -1 where
+ * there can be none. */
+int twin_of(const Builder *b, int matrix);
+int twin_new(Builder *b, int matrix);
 /* What it becomes at the end of the step. */
 void carry_on(Builder *b, int state, const Expr *next);
 void end_acts(Builder *b);

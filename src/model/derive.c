@@ -396,33 +396,75 @@ static bool move_vectors(Backward *r, Call *call, const Descent *d) {
   return true;
 }
 
-/* Marks the parameters; false after reporting. */
-static bool mark_parameters(Backward *r, Call *call, const Descent *d) {
+static bool has_memory(const Descent *d) {
+  return d->kind == OPT_MOMENTUM || d->kind == OPT_NESTEROV;
+}
+
+/* Why a matrix does not descend so; NULL: it does, and one with momentum has its twin. */
+static const char *refusal(Builder *b, const Descent *d, int matrix) {
+  if (d->kind == OPT_GD && !(d->decay > 0)) return NULL;
+  if (!has_memory(d))
+    return "matrices between populations follow their gradients: they take a rate, gd, momentum or "
+           "nesterov";
+  if (d->eta->prim != PRIM_CONST) return "a matrix with momentum has one rate for all steps";
+  return twin_new(b, matrix) < 0
+             ? "a matrix with momentum has no symmetry, does not decay, and descends once"
+             : NULL;
+}
+
+static bool prepare_matrices(Call *call, const Descent *d) {
   for (int i = 2; i < call->count; i++) {
-    if (call->args[i]->kind == VALUE_SYMBOL) {
-      r->lives[call->args[i]->symbol->index] = true;
-      continue;
-    }
-    r->learns[call->args[i]->matrix.index] = true;
-    if (d->kind == OPT_GD && !(d->decay > 0)) continue;
-    eval_error(call->eval, call->places[i], "descend(loss, eta, W)",
-               "matrices between populations follow their gradients: they take a rate, or gd");
+    if (call->args[i]->kind == VALUE_SYMBOL) continue;
+    const char *why = refusal(call->eval->system, d, call->args[i]->matrix.index);
+    if (!why) continue;
+    eval_error(call->eval, call->places[i], "descend(loss, eta, W)", "%s", why);
     return false;
   }
   return true;
 }
 
+/* Marks the parameters. */
+static void mark_parameters(Backward *r, const Call *call) {
+  for (int i = 2; i < call->count; i++)
+    if (call->args[i]->kind == VALUE_SYMBOL)
+      r->lives[call->args[i]->symbol->index] = true;
+    else
+      r->learns[call->args[i]->matrix.index] = true;
+}
+
+static void add_outer(Builder *b, int matrix, double factor, const Update *u) {
+  int y = hold(b, times(b, number(b, factor), variable(b, u->y)));
+  add_act(b, (Act){.kind = ACT_OUTER, .dst = -1, .matrix = matrix}, 2, (int[]){y, u->x});
+}
+
+/* The matrices take up what descends, and with momentum those that act along; see velocity.c. */
+static void move_matrices(Builder *b, const Descent *d, const Update *updates, int count) {
+  double beta = has_memory(d) ? d->beta : 0, ahead = d->kind == OPT_NESTEROV ? beta * beta : beta;
+  for (int k = 0; k < b->twin_count && has_memory(d); k++) {
+    bool own = false;
+    for (int i = 0; i < count; i++) own |= updates[i].matrix == b->twins[k][0];
+    if (own)
+      add_act(b, (Act){.kind = ACT_DECAY, .dst = -1, .matrix = b->twins[k][1], .number = beta}, 0,
+              NULL);
+  }
+  for (int i = 0; i < count; i++) {
+    add_outer(b, updates[i].matrix, 1 / (1 - beta), &updates[i]);
+    if (has_memory(d))
+      add_outer(b, twin_of(b, updates[i].matrix), -ahead / (1 - beta), &updates[i]);
+  }
+}
+
 static bool descend(Builder *b, Call *call, const Expr *loss, const Descent *d) {
-  int top = hold(b, loss), acts = b->system->act_count;
+  int top = hold(b, loss);
+  if (!prepare_matrices(call, d)) return false;
+  int acts = b->system->act_count;
   Backward r = backward_new(b);
-  bool sound = mark_parameters(&r, call, d);
-  if (sound) run_backward(&r, top);
+  mark_parameters(&r, call);
+  run_backward(&r, top);
   Update *updates = mem_new((size_t)acts + 1, sizeof *updates);
-  int count = sound ? find_updates(&r, d->eta, acts, updates) : 0;
-  sound = sound && move_vectors(&r, call, d);
-  for (int i = 0; i < count; i++)
-    add_act(b, (Act){.kind = ACT_OUTER, .dst = -1, .matrix = updates[i].matrix}, 2,
-            (int[]){updates[i].y, updates[i].x});
+  int count = find_updates(&r, d->eta, acts, updates);
+  bool sound = move_vectors(&r, call, d);
+  move_matrices(b, d, updates, count);
   free(updates);
   backward_free(&r);
   return sound;

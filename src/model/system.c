@@ -443,7 +443,9 @@ static void update(Builder *b, const Ast *node) {
   Act act = {
       .kind = node->op == '*' ? ACT_DECAY : ACT_OUTER, .matrix = target->matrix.index, .dst = -1};
   if (node->op == '*') {
-    if (number_of(b, node->kid[1], "what a matrix is multiplied by", &act.number))
+    if (twin_of(b, target->matrix.index) >= 0)
+      eval_error(eval, span, NULL, "a matrix with momentum does not decay");
+    else if (number_of(b, node->kid[1], "what a matrix is multiplied by", &act.number))
       add_act(b, act, 0, NULL);
     return;
   }
@@ -632,15 +634,20 @@ const Expr *clock_of(const Builder *b) {
   return expr_arg(b->eval->pool, b->system->acts[b->system->start_count].dst);
 }
 
-void bring_forward(Builder *b, int first) {
+void bring_acts(Builder *b, int first, int at) {
   System *s = b->system;
-  int count = s->act_count - first;
-  for (int i = 0; i < count; i++) {
-    Act act = s->acts[first + i];
-    memmove(s->acts + s->start_count + 1, s->acts + s->start_count,
-            (size_t)(first + i - s->start_count) * sizeof *s->acts);
-    s->acts[s->start_count++] = act;
-  }
+  size_t count = (size_t)(s->act_count - first);
+  Act *moved = mem_new(count + 1, sizeof *moved);
+  memcpy(moved, s->acts + first, count * sizeof *moved);
+  memmove(s->acts + (size_t)at + count, s->acts + at, (size_t)(first - at) * sizeof *moved);
+  memcpy(s->acts + at, moved, count * sizeof *moved);
+  free(moved);
+}
+
+void bring_forward(Builder *b, int first) {
+  int count = b->system->act_count - first;
+  bring_acts(b, first, b->system->start_count);
+  b->system->start_count += count;
 }
 
 int carry(Builder *b, Shape shape, int first) {
@@ -803,6 +810,7 @@ static System *build(Eval *eval, const Value *value, bool declared, Extension mo
   free(b.tangents);
   free(b.held);
   free(b.carried);
+  free(b.twins);
   free(b.next);
   if (sound) return system;
   system_free(system);
