@@ -448,10 +448,39 @@ static bool has_family(Eval *eval, const PlotPart *part, const Item *item) {
   return false;
 }
 
+/* An option that was given and that nothing of the part takes, or NULL. */
+static const char *idle_option(const PlotPart *part) {
+  bool map = false, curve = false;
+  for (int i = 0; i < part->count; i++)
+    *(is_map(part, part->items[i].value) ? &map : &curve) = true;
+  if (!map && part->z_lim.given) return curve ? "zlim" : NULL;
+  if (!map || curve) return NULL;
+  if (part->x_lim.given || part->y_lim.given) return part->x_lim.given ? "xlim" : "ylim";
+  if (part->x_log || part->y_log) return part->x_log ? "logx" : "logy";
+  if (part->v_lines || part->h_lines) return part->v_lines ? "vline" : "hline";
+  return part->legend ? "legend" : NULL;
+}
+
 /* A check passes over what it does not know. */
+static bool known(const PlotPart *part) {
+  for (int i = 0; i < part->count; i++)
+    if (part->items[i].value->kind == VALUE_UNKNOWN) return false;
+  return true;
+}
+
+static bool options_serve(Eval *eval, const PlotPart *part) {
+  const char *idle = known(part) ? idle_option(part) : NULL;
+  if (!idle) return true;
+  bool map = strcmp(idle, "zlim") != 0;
+  eval_error(eval, part->items[0].node->span, NULL, "'%s' is for %s, and this is %s", idle,
+             map ? "curves" : "maps", map ? "a map" : "a curve");
+  return false;
+}
+
 static bool drawable(Eval *eval, const PlotPart *part) {
   for (int i = 0; i < part->count; i++)
     if (!has_family(eval, part, &part->items[i])) return false;
+  if (!options_serve(eval, part)) return false;
   for (int i = 0; i < part->count; i++) {
     const Value *value = part->items[i].value;
     bool empty = value->kind == VALUE_ARRAY && value->array->size == 0;

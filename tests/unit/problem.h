@@ -99,7 +99,7 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
                           .rate = 1,
                           .factor = 1,
                           .parts = 1,
-                          .ratio = l < r.depth ? r.ratio[l] : 0,
+                          .ratio = l < 3 && l < r.depth ? r.ratio[l] : 0,
                           .window = l == 0 ? r.window : 0,
                           .stride = SPHERE_DIM};
     int w = layer_matrix(layer, matrix);
