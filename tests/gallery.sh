@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The gallery. Every script runs to its end, and holds by its assertions what was published; a line
-# "# short: OPTIONS" of a script that takes long says how a test runs it. With a directory as argument,
-# the scripts are run in full, their pictures go there, and each line tells what it cost. What a script
-# "# needs:" are files in a directory of DMF_DATA: where they are not, a test makes small ones of the same
-# format, and with a directory the script is left out.
+# The gallery. Every script, of at most 25 lines, runs to its end, and holds by its assertions what was
+# published; a line "# short: OPTIONS" of one that takes long says how a test runs it. With a directory as
+# argument, the scripts are run in full, their pictures go there, and each line tells what it cost. What a
+# script "# needs:" are files in a directory of DMF_DATA: where they are not, a test makes small ones of the
+# same format, and with a directory the script is left out.
 set -u
 srcdir=${srcdir:-$(cd "$(dirname "$0")/.." && pwd)}
 DMF=${DMF:-$srcdir/dmf}
@@ -67,6 +67,7 @@ for script in "$srcdir"/examples/gallery/*/*.dmf; do
     failed=$((failed + 1))
     printf 'FAIL %s\n%s\n' "$name" "$(sed 's/^/  | /' "$scratch/log" "$scratch/errors")"
   fi
+  [ "$(wc -l <"$script")" -le 25 ] || { echo "FAIL $name: more than 25 lines" && failed=$((failed + 1)); }
 done
 echo "gallery: $passed passed, $failed failed"
 [ "$failed" = 0 ]
