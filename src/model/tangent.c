@@ -183,7 +183,7 @@ static void follow_step(Forward *f) {
   Act *own = mem_new((size_t)count + 1, sizeof *own);
   memcpy(own, s->acts + first, (size_t)count * sizeof *own);
   s->act_count = first;
-  memset(b->held, 0, b->held_room * sizeof *b->held);
+  if (b->held) memset(b->held, 0, b->held_room * sizeof *b->held);
   for (int i = 0; i < count; i++) {
     s->acts = mem_grow(s->acts, (size_t)(s->act_count + 1) * sizeof *s->acts);
     s->acts[s->act_count++] = own[i];
