@@ -24,6 +24,11 @@ void *mem_new(size_t count, size_t size) {
 
 void *mem_grow(void *block, size_t bytes) { return mem_insist(realloc(block, bytes ? bytes : 1)); }
 
+void *mem_more(void *list, int count, size_t size) {
+  bool full = (count & (count - 1)) == 0;
+  return full ? mem_grow(list, (count ? 2 * (size_t)count : 1) * size) : list;
+}
+
 char *mem_string(const char *text) { return mem_insist(strdup(text)); }
 
 char *mem_vformat(const char *format, va_list args) {

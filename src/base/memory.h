@@ -18,6 +18,9 @@
 void *mem_new(size_t count, size_t size);
 /* Grows a block got from mem_new; the new part is not zeroed; never NULL. */
 void *mem_grow(void *block, size_t bytes);
+/* Room for one more behind `count` elements of a list that only this function grows: twice as much
+ * whenever they are a power of two. */
+void *mem_more(void *list, int count, size_t size);
 char *mem_string(const char *text);
 char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 char *mem_vformat(const char *format, va_list args);

@@ -77,7 +77,7 @@ Shape shape_of(const Builder *b, const Expr *e) {
 
 int new_variable(Builder *b, const char *name, Shape shape) {
   System *s = b->system;
-  s->variables = mem_grow(s->variables, (size_t)(s->variable_count + 1) * sizeof *s->variables);
+  s->variables = mem_more(s->variables, s->variable_count, sizeof *s->variables);
   char *own = name ? mem_string(name) : mem_format("v%d", s->variable_count);
   s->variables[s->variable_count] = (SystemVariable){own, shape};
   return s->variable_count++;
@@ -85,7 +85,7 @@ int new_variable(Builder *b, const char *name, Shape shape) {
 
 int add_act(Builder *b, Act act, int count, const int *src) {
   System *s = b->system;
-  s->acts = mem_grow(s->acts, (size_t)(s->act_count + 1) * sizeof *s->acts);
+  s->acts = mem_more(s->acts, s->act_count, sizeof *s->acts);
   act.count = count;
   act.src = mem_new((size_t)count + 1, sizeof *act.src);
   for (int i = 0; i < count; i++) act.src[i] = src[i];

@@ -185,7 +185,7 @@ static void follow_step(Forward *f) {
   s->act_count = first;
   if (b->held) memset(b->held, 0, b->held_room * sizeof *b->held);
   for (int i = 0; i < count; i++) {
-    s->acts = mem_grow(s->acts, (size_t)(s->act_count + 1) * sizeof *s->acts);
+    s->acts = mem_more(s->acts, s->act_count, sizeof *s->acts);
     s->acts[s->act_count++] = own[i];
     int mark = s->act_count;
     if (!own[i].along) follow(f, &own[i]);

@@ -121,7 +121,22 @@ static void test_groups(void) {
   CHECK(system(command) == 0);
 }
 
+/* A list that grows one by one keeps what it holds, also when it was cut between. */
+static void test_more(void) {
+  int *list = NULL, count = 0, kept = 0;
+  for (int i = 0; i < 1000; i++) {
+    if (i == 700) count = 33;
+    list = mem_more(list, count, sizeof *list);
+    list[count] = count;
+    count++;
+  }
+  for (int i = 0; i < count; i++) kept += list[i] == i;
+  CHECK(count == 333 && kept == 333);
+  free(list);
+}
+
 int main(void) {
+  test_more();
   test_limit();
   test_rlimit(RLIMIT_AS, 0, "under RLIMIT_AS");
   test_rlimit(RLIMIT_DATA, 5, "under RLIMIT_DATA");
