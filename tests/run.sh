@@ -42,9 +42,11 @@ run_one() {
   [ "$status" = "${wanted:-0}" ] || problems+="  status $status instead of ${wanted:-0}"$'\n'
   diff -u --label expected --label printed "$scratch/wanted" "$scratch/out" >"$scratch/diff" ||
     problems+=$(sed 's/^/  /' "$scratch/diff")$'\n'
+  # quoted lines of the script have the marks themselves in them
+  sed 's/^\( *[0-9]\{1,\} | .*\)# error: .*/\1/' "$scratch/err" >"$scratch/said"
   last=1
   while IFS= read -r text; do
-    found=$(tail -n +"$last" "$scratch/err" | grep -nF -m1 -e "$text" | cut -d: -f1)
+    found=$(tail -n +"$last" "$scratch/said" | grep -nF -m1 -e "$text" | cut -d: -f1)
     if [ -z "$found" ]; then
       problems+="  not on standard error: $text"$'\n'
     else

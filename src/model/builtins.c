@@ -235,7 +235,8 @@ Value *builtin_histogram(Call *call) {
     /* numbers that are all the same, or those of a check, have no range of their own */
     if (low == high || !known(call)) low -= 0.5, high = low + 1;
     const char *why = NULL;
-    value = call_give(call, array_histogram(x, (size_t)bins, low, high, &why), why);
+    Array *counts = array_histogram(x, (size_t)bins, low, high, &why);
+    value = call_give(call, counts, why);
   }
   array_drop(x);
   return value;
