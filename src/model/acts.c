@@ -145,12 +145,26 @@ int hold(Builder *b, const Expr *e) {
   return add_act(b, (Act){.kind = ACT_MAP, .dst = dst, .expr = e}, count, list);
 }
 
-int hold_numbers(Builder *b, Array *numbers) {
-  Shape shape = {.population = NO_POPULATION, .rank = numbers->rank};
-  for (int i = 0; i < numbers->rank; i++) shape.size[i] = numbers->shape[i];
+int hold_made(Builder *b, Shape shape, Array *numbers, const char *why) {
+  if (!numbers) {
+    b->vague = true;
+    eval_fail(b->eval, STATUS_LIMIT, b->system->span, NULL, "%s", why);
+  }
+  shape.population = NO_POPULATION;
   int dst = new_variable(b, NULL, shape);
-  return add_act(b, (Act){.kind = ACT_NUMBERS, .dst = dst, .numbers = array_keep(numbers)}, 0,
-                 NULL);
+  return add_act(b, (Act){.kind = ACT_NUMBERS, .dst = dst, .numbers = numbers}, 0, NULL);
+}
+
+int hold_full(Builder *b, Shape shape, double number) {
+  const char *why = NULL;
+  Array *numbers = array_full(shape.rank, shape.size, number, &why);
+  return hold_made(b, shape, numbers, why);
+}
+
+int hold_numbers(Builder *b, Array *numbers) {
+  Shape shape = {.rank = numbers->rank};
+  for (int i = 0; i < numbers->rank; i++) shape.size[i] = numbers->shape[i];
+  return hold_made(b, shape, array_keep(numbers), NULL);
 }
 
 Value *symbol_of(Builder *b, int variable) {
@@ -357,8 +371,7 @@ Value *system_transpose(Eval *eval, Span span, Value *a) {
   if (shape.rank < 2) return a;
   const char *why = NULL;
   Array *unit = array_eye(shape.size[0], &why);
-  int eye = hold_numbers(b, unit);
-  array_drop(unit);
+  int eye = hold_made(b, (Shape){.rank = 2, .size = {shape.size[0], shape.size[0]}}, unit, why);
   return symbol_of(b, product_act(b, hold(b, e), eye, true,
                                   (Shape){NO_POPULATION, 2, {shape.size[1], shape.size[0]}}));
 }
@@ -434,9 +447,8 @@ static const Expr *as_table(Builder *b, Span span, Array *numbers, Shape *row) {
   for (int i = 0; i < row->rank; i++) flat[1] *= (double)(row->size[i] = numbers->shape[i + 1]);
   const char *why = NULL;
   Array *table = array_reshape(numbers, row->rank ? 2 : 1, flat, &why);
-  const Expr *e = expr_arg(b->eval->pool, hold_numbers(b, table));
-  array_drop(table);
-  return e;
+  Shape shape = {.rank = row->rank ? 2 : 1, .size = {first, (size_t)flat[1]}};
+  return expr_arg(b->eval->pool, hold_made(b, shape, table, why));
 }
 
 /* Known numbers at t have to be there at all steps. */
@@ -447,6 +459,9 @@ static void note_steps(Builder *b, const Expr *index, size_t length) {
         (!s->most_steps || length < s->most_steps))
       s->most_steps = length;
 }
+
+/* The shape of so many numbers. */
+static Shape counted(size_t count) { return (Shape){.rank = 1, .size = {count}}; }
 
 /* Rows times numbers that are 1 at the index, and 0 elsewhere. */
 Value *system_pick(Eval *eval, Span span, Value *base, const Value *index) {
@@ -466,8 +481,7 @@ Value *system_pick(Eval *eval, Span span, Value *base, const Value *index) {
   const char *why = NULL;
   Array *range = array_range(0, (double)shape.size[0] - 1, 1, &why);
   const Expr *all = expr_arg(eval->pool, hold(b, e)),
-             *at_index = expr_arg(eval->pool, hold_numbers(b, range));
-  array_drop(range);
+             *at_index = expr_arg(eval->pool, hold_made(b, counted(shape.size[0]), range, why));
   Value *here = symbol(b, span, expr_call(eval->pool, PRIM_EQ, at_index, i, NULL));
   Value *chosen = combine(b, span, here, symbol(b, span, all));
   if (row.rank < 2 || chosen->kind != VALUE_SYMBOL) return chosen;
@@ -551,21 +565,14 @@ static Value *fill(Call *call, double number) {
 static Value *zeros(Call *call) { return fill(call, 0); }
 static Value *ones(Call *call) { return fill(call, 1); }
 
-/* Numbers of one of these shapes, all equal. */
-static int full(Builder *b, size_t count, double number) {
-  const char *why = NULL;
-  Array *numbers = array_full(1, &count, number, &why);
-  int variable = hold_numbers(b, numbers);
-  array_drop(numbers);
-  return variable;
-}
-
 /* Along the first axis. */
 static Value *total(Builder *b, int x, double share) {
   Shape shape = b->system->variables[x].shape;
   if (shape.rank == 2)
-    return symbol_of(b, product_act(b, x, full(b, shape.size[0], share), true, row_shape(shape)));
-  return symbol_of(b, product_act(b, full(b, shape.size[0], share), x, true, row_shape(shape)));
+    return symbol_of(
+        b, product_act(b, x, hold_full(b, counted(shape.size[0]), share), true, row_shape(shape)));
+  return symbol_of(
+      b, product_act(b, hold_full(b, counted(shape.size[0]), share), x, true, row_shape(shape)));
 }
 
 static Value *sum(Call *call) {

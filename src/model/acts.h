@@ -49,6 +49,11 @@ int add_act(Builder *b, Act act, int count, const int *src);
 int hold(Builder *b, const Expr *e);
 /* A variable of known numbers (a copy is kept). */
 int hold_numbers(Builder *b, Array *numbers);
+/* The same of numbers of this shape that were just made, and are taken over. NULL is reported, as
+ * `why` says: then there will be no system, and the variable is only looked at for its shape. */
+int hold_made(Builder *b, Shape shape, Array *numbers, const char *why);
+/* Numbers of this shape that are all equal. */
+int hold_full(Builder *b, Shape shape, double number);
 Value *symbol_of(Builder *b, int variable);
 /* The expression of a symbol, a number, or an array of at most two axes; NULL after reporting. */
 const Expr *expression_of(Builder *b, Span span, const Value *value);
@@ -79,8 +84,8 @@ void end_acts(Builder *b);
 System *system_extended(Eval *eval, const Value *dataset, bool (*extend)(Builder *b, void *sink),
                         void *sink);
 
-/* In the step: the points of a dataset that grows are others now. Its matrices on them, but for one,
- * are drawn anew, and so is what its lines make of them. */
+/* In the step: the points of a dataset that grows are others now. Its matrices on them, but for
+ * one, are drawn anew, and so is what its lines make of them. */
 void system_renew(Builder *b, const Value *dataset, int points, int but);
 
 /* derive.c: the adjoints of these variables (NULL: it does not depend on one) for the number `top`,

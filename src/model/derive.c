@@ -30,23 +30,17 @@ const Expr *made(Builder *b, ActKind kind, Shape shape, Act act, int count, cons
 }
 
 static int ones(Builder *b, size_t count) {
-  const char *why = NULL;
-  Array *array = array_full(1, &count, 1, &why);
-  int v = hold_numbers(b, array);
-  array_drop(array);
-  return v;
+  return hold_full(b, (Shape){.rank = 1, .size = {count}}, 1);
 }
 
 /* Numbers [rows, cols] that are 1 at (i, i + first), or transposed. */
 static int selection(Builder *b, size_t rows, size_t cols, size_t first, bool transpose) {
-  size_t shape[2] = {transpose ? cols : rows, transpose ? rows : cols};
+  Shape shape = {.rank = 2, .size = {transpose ? cols : rows, transpose ? rows : cols}};
   const char *why = NULL;
-  Array *array = array_full(2, shape, 0, &why);
-  for (size_t i = 0; i < rows; i++)
+  Array *array = array_full(2, shape.size, 0, &why);
+  for (size_t i = 0; array && i < rows; i++)
     array->data[transpose ? (i + first) * rows + i : i * cols + i + first] = 1;
-  int v = hold_numbers(b, array);
-  array_drop(array);
-  return v;
+  return hold_made(b, shape, array, why);
 }
 
 static const Expr *product(Builder *b, int table, int x, bool transpose, Shape shape) {
@@ -63,11 +57,8 @@ static bool same_size(Shape x, Shape y) {
 static const Expr *folded(Builder *b, const Expr *e, Shape shape, Shape target) {
   for (int axis = 0; axis < 2; axis++) {
     if (shape.size[axis] == target.size[axis]) continue;
-    size_t line[2] = {axis ? shape.size[1] : 1, axis ? 1 : shape.size[0]};
-    const char *why = NULL;
-    Array *array = array_full(2, line, 1, &why);
-    int v = hold(b, e), all = hold_numbers(b, array);
-    array_drop(array);
+    Shape line = {.rank = 2, .size = {axis ? shape.size[1] : 1, axis ? 1 : shape.size[0]}};
+    int v = hold(b, e), all = hold_full(b, line, 1);
     shape.size[axis] = 1;
     e = axis ? product(b, v, all, false, shape) : product(b, all, v, false, shape);
   }

@@ -41,16 +41,16 @@ const Expr *descent_rate(Builder *b, const Array *rates) {
   ExprPool *pool = b->eval->pool;
   size_t count = rates->size;
   const char *why = NULL;
-  Array *index = array_range(0, (double)count - 1, 1, &why), *all = array_full(1, &count, 1, &why);
+  const Shape steps = {.rank = 1, .size = {count}};
+  Array *range = array_range(0, (double)count - 1, 1, &why);
+  int index = hold_made(b, steps, range, why);
   const Expr *now = two(b, PRIM_MIN, clock_of(b), number(b, (double)count - 1));
-  const Expr *entry = two(b, PRIM_EQ, expr_arg(pool, hold_numbers(b, index)), kept(b, now));
+  const Expr *entry = two(b, PRIM_EQ, expr_arg(pool, index), kept(b, now));
   Array *own = array_keep((Array *)rates);
   int chosen = hold(b, two(b, PRIM_MUL, entry, expr_arg(pool, hold_numbers(b, own))));
   int sum = new_variable(b, NULL, (Shape){.population = NO_POPULATION});
   add_act(b, (Act){.kind = ACT_PRODUCT, .dst = sum, .transpose = true}, 2,
-          (int[]){hold_numbers(b, all), chosen});
-  array_drop(index);
-  array_drop(all);
+          (int[]){hold_full(b, steps, 1), chosen});
   array_drop(own);
   return expr_arg(pool, sum);
 }

@@ -153,15 +153,13 @@ static bool refuse(Learner *l, Span span, const char *what) {
 /* Numbers as weights start: the same in every network, for they are few. */
 static int drawn(Learner *l, Shape shape, double mean, double sigma, int layer, int matrix) {
   const char *why = NULL;
-  Array *numbers = array_full(shape.rank, shape.size, mean, &why);
-  double *noise = mem_new(numbers->size + 1, sizeof *noise);
-  random_normals(0, random_stream(RANDOM_WEIGHTS, (uint64_t)layer, (uint64_t)matrix, 0), 0,
-                 numbers->size, noise);
-  for (size_t i = 0; i < numbers->size; i++) numbers->data[i] += sigma * noise[i];
-  int v = hold_numbers(l->b, numbers);
-  array_drop(numbers);
-  free(noise);
-  return v;
+  Array *numbers = array_full(shape.rank, shape.size, 0, &why);
+  if (numbers)
+    random_normals(0, random_stream(RANDOM_WEIGHTS, (uint64_t)layer, (uint64_t)matrix, 0), 0,
+                   numbers->size, numbers->data);
+  for (size_t i = 0; numbers && i < numbers->size; i++)
+    numbers->data[i] = mean + sigma * numbers->data[i];
+  return hold_made(l->b, shape, numbers, why);
 }
 
 /* Vectors as weights start. */
@@ -247,10 +245,7 @@ static const Expr *average(Pass *p, const Expr *x, const Expr *y) {
   int v = hold(l->b, y ? two(l, PRIM_MUL, x, y) : x);
   Shape shape = l->b->system->variables[v].shape;
   size_t count = shape.size[0];
-  const char *why = NULL;
-  Array *share = array_full(1, &count, 1 / (double)count, &why);
-  int src[] = {hold_numbers(l->b, share), v};
-  array_drop(share);
+  int src[] = {hold_full(l->b, numbers_of(1, count, 0), 1 / (double)count), v};
   shape.rank = 0;
   return variable(l, made(l, ACT_PRODUCT, shape, (Act){.transpose = true}, 2, src));
 }

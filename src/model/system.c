@@ -655,10 +655,7 @@ int carry(Builder *b, Shape shape, int first) {
   if (first < 0 && is_vector(shape)) {
     first = add_act(b, (Act){.kind = ACT_FILL, .dst = new_variable(b, NULL, shape)}, 0, NULL);
   } else if (first < 0) {
-    const char *why = NULL;
-    Array *zeros = array_full(shape.rank, shape.size, 0, &why);
-    first = hold_numbers(b, zeros);
-    array_drop(zeros);
+    first = hold_full(b, shape, 0);
   }
   add_act(b, (Act){.kind = ACT_SET, .dst = state}, 1, &first);
   if (b->step) bring_forward(b, before);

@@ -30,11 +30,7 @@ static const Expr *stretched(Builder *b, const Expr *e, Shape shape) {
   for (int i = 0; i < own.rank && fits; i++) fits = own.size[i] == shape.size[i];
   if (fits) return e;
   if (is_vector(shape)) return times(b, e, made(b, ACT_FILL, shape, (Act){.number = 1}, 0, NULL));
-  const char *why = NULL;
-  Array *array = array_full(shape.rank, shape.size, 1, &why);
-  int v = hold_numbers(b, array);
-  array_drop(array);
-  return times(b, e, variable(b, v));
+  return times(b, e, variable(b, hold_full(b, shape, 1)));
 }
 
 static const Expr *along_map(Forward *f, const Act *act) {
@@ -63,11 +59,7 @@ static const Expr *replaced(Forward *f, const Act *act, int i) {
 static int zeros_like(Builder *b, int v) {
   Shape shape = own_shape(b, v);
   if (is_vector(shape)) return hold(b, made(b, ACT_FILL, shape, (Act){0}, 0, NULL));
-  const char *why = NULL;
-  Array *array = array_full(shape.rank, shape.size, 0, &why);
-  int zero = hold_numbers(b, array);
-  array_drop(array);
-  return zero;
+  return hold_full(b, shape, 0);
 }
 
 static const Expr *along_stack(Forward *f, const Act *act) {
@@ -213,9 +205,8 @@ static int first_of(Builder *b, Shape shape) {
   } else {
     const char *why = NULL;
     Array *array = array_full(shape.rank, shape.size, 0, &why);
-    for (size_t i = 0; i < array->size; i++) array->data[i] = cos(1 + (double)i);
-    v = hold_numbers(b, array);
-    array_drop(array);
+    for (size_t i = 0; array && i < array->size; i++) array->data[i] = cos(1 + (double)i);
+    v = hold_made(b, shape, array, why);
   }
   bring_forward(b, before);
   return v;
