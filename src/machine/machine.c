@@ -637,7 +637,9 @@ Status machine_run(const MachinePlan *plan, Machine *m, int *failed_at) {
   }
   Status status = m->status;
   if (m->exhausted) *failed_at = -1;
+  int rank = m->rank;
   if (status != STATUS_OK) machine_free(m);
+  m->rank = rank;
   return status;
 }
 

@@ -119,8 +119,9 @@ struct Machine {
  * cannot change); or when an output is not below 1e100. No bound where the loss starts at 0. */
 enum { DIVERGED = 1000000 };
 
-/* Runs the program. On failure the machine is empty; *failed_at is the step. STATUS_LIMIT: memory,
- * or, with coordinates or a grid, too few columns for the noise (*failed_at is then -1). */
+/* Runs the program. On failure the machine is empty but for its rank; *failed_at is the step.
+ * STATUS_LIMIT: memory, or, with coordinates or a grid, too few columns for the noise (*failed_at
+ * is then -1). */
 Status machine_run(const MachinePlan *plan, Machine *machine, int *failed_at);
 /* Only the matrices as they are before the first step; machine->status says whether. */
 void machine_start(const MachinePlan *plan, Machine *machine);

@@ -6,7 +6,6 @@
 #include "model/declare.h"
 #include "model/learn.h"
 #include "model/system.h"
-#include "solve/enough.h"
 #include "solve/run.h"
 
 #include <stdlib.h>
@@ -219,7 +218,7 @@ Value *system_dmft(Call *call) {
   if (!sound) return call_broken(call);
   options.tol = t->number;
   Value *value = ask(call, false, options);
-  char *caution = value->kind == VALUE_RESULT ? enough_caution(value->result) : NULL;
+  char *caution = value->kind == VALUE_RESULT ? solve_caution(value->result) : NULL;
   if (caution) diag_warning(call->eval->diags, call->span, NULL, "%s", caution);
   free(caution);
   return value;

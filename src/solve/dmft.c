@@ -37,10 +37,6 @@ enum {
 
 _Static_assert((int)REPLICATES <= (int)MOST_REPLICATES, "the error of all replicates is stated");
 
-/* Where noise and fields take up most of sample space, noise is no longer made orthogonal to them,
- * and what follows from a small basis does not hold. */
-static const double FULL = 0.9;
-
 /* Operations that the solver spends on its own account to get out of that: a second or so. */
 static const double AFFORDABLE = 2e10;
 
@@ -197,7 +193,7 @@ static double flops_of(const Solve *s) {
 
 /* Whether the bases fill sample space: then it is not the tolerance that ends them. */
 static bool is_full(const Solve *s) {
-  return !s->program->linear && rank_of(s) > FULL * (double)s->fine.paths;
+  return !s->program->linear && run_is_full(rank_of(s), (double)s->fine.paths);
 }
 
 /* Which share of the difference between fine and coarse runs the fine ones are off by. Between
@@ -492,15 +488,6 @@ static bool salvage(Solve *s, char **why) {
   return true;
 }
 
-/* A training that networks may well get through. */
-static void add_filled(const Solve *s, char **why) {
-  if (s->program->linear || s->failed_rank <= FULL * (double)s->fine.paths) return;
-  mem_append(why,
-             "; by then the fields filled sample space (rank %d of %zu paths in each replicate): "
-             "more samples than %zu may do, too",
-             s->failed_rank, s->fine.paths, s->fine.paths * (size_t)s->replicates);
-}
-
 static Status explain(const Solve *s, char **why) {
   switch (s->status) {
   case STATUS_OK: break;
@@ -509,7 +496,7 @@ static Status explain(const Solve *s, char **why) {
     break;
   case STATUS_NUMERICS:
     run_diverged(why, "training", s->failed_at, s->program, s->options.threads);
-    add_filled(s, why);
+    if (!s->program->linear) run_filled(why, s->failed_rank, s->fine.paths, s->replicates);
     break;
   default: *why = mem_format("out of memory at step %d", s->failed_at);
   }
@@ -754,7 +741,8 @@ static const char *refuse_approximation(const Program *program) {
     return "this optimizer does not move f by its tangent kernel: its steps have a size of their "
            "own, whatever the gradients, which no closure but \"full\" follows";
   if (program->group_count)
-    return "groups of weights with optimizers of their own change the tangent kernel's weights from "
+    return "groups of weights with optimizers of their own change the tangent kernel's weights "
+           "from "
            "step to step, which only the full theory follows";
   if (program_draws(program))
     return "where neurons are left out at random kernels are others at every step: only the full "
@@ -849,13 +837,13 @@ char *solve_caution(const Result *result) {
         "steps of order one of what is left of it: there is no limit, unless eps is "
         "larger, such as 0.05",
         vanishing);
-  if (strtod(rank, NULL) > FULL * paths)
+  if (run_is_full(strtod(rank, NULL), paths))
     return mem_format(
         "the fields fill sample space (rank %s of %g paths in each of %s replicates): "
         "the stated errors may be too small; more samples than %s are needed",
         rank, paths, replicates, samples);
   char *lacks = enough_caution(result);
-  if (lacks) return lacks;
+  if (lacks || result_attribute(result, "system")) return lacks;
   if (result_attribute(result, "bias") && result_attribute(result, "incomplete"))
     return mem_string("this early, the stated errors lack the bias of few samples");
   if (result_attribute(result, "bias"))

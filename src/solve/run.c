@@ -59,6 +59,19 @@ RunEnd run_first_failure(const RunEnd *outcomes, int count, int *which) {
   return (RunEnd){.status = STATUS_OK};
 }
 
+bool run_is_full(double rank, double paths) {
+  static const double full = 0.9;
+  return rank > full * paths;
+}
+
+void run_filled(char **why, int rank, size_t paths, int replicates) {
+  if (!run_is_full(rank, (double)paths)) return;
+  mem_append(why,
+             "; by then the fields filled sample space (rank %d of %zu paths in each replicate): "
+             "more samples than %zu may do, too",
+             rank, paths, paths * (size_t)replicates);
+}
+
 Status run_diverged(char **why, const char *who, int step, Program *program, int threads) {
   double bound = step > 0 ? solve_stable_rate(program, threads) : INFINITY, eta = 0;
   for (int t = 0; t < program->problem->steps; t++) eta = fmax(eta, program->problem->eta[t]);

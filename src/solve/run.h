@@ -53,6 +53,12 @@ typedef struct RunEnd {
  * note each for itself how they ended need no critical section. */
 RunEnd run_first_failure(const RunEnd *outcomes, int count, int *which);
 
+/* Whether a basis takes up most of sample space: then noise is no longer made orthogonal to it, and
+ * what follows from a small basis does not hold. */
+bool run_is_full(double rank, double paths);
+/* Says of runs that diverged, but networks may well get through, that their bases were full. */
+void run_filled(char **why, int rank, size_t paths, int replicates);
+
 /* STATUS_LIMIT, with the bytes in *why. */
 Status run_refuse(char **why, double bytes);
 /* The end of a solver: *result is what was made, unless it lacked memory, about these bytes. */

@@ -53,7 +53,7 @@ typedef struct Solve {
   int replicates, companions, done;
   Record *records; /* [runs] */
   Status status;
-  int failed_at, failed_run;
+  int failed_at, failed_run, failed_rank;
 } Solve;
 
 typedef struct Run {
@@ -206,24 +206,25 @@ static MachinePlan plan_of(const Solve *s, int run) {
                        .observe = take};
 }
 
-static Status run_once(Solve *s, int number, int *failed_at) {
+static RunEnd run_once(Solve *s, int number) {
   Record *r = &s->records[number];
   Run run = {s, r};
   MachinePlan plan = plan_of(s, number);
   Machine m;
   plan.sink = &run;
-  *failed_at = 0;
-  if (!record_new(s, r, plan.columns)) return STATUS_LIMIT;
+  RunEnd end = {.status = STATUS_LIMIT};
+  if (!record_new(s, r, plan.columns)) return end;
   uint32_t *points = run_own_order(s->program, &plan.noise, plan.columns);
   if (points) plan.noise.sobol = points;
-  Status status = machine_run(&plan, &m, failed_at);
+  end.status = machine_run(&plan, &m, &end.failed_at);
+  end.rank = m.rank;
   free(points);
-  if (status != STATUS_OK) return status;
+  if (end.status != STATUS_OK) return end;
   r->flops = tape_flops(m.tape) + m.flops;
   r->rank = m.rank;
   finish_pairs(s, r);
   machine_free(&m);
-  return STATUS_OK;
+  return end;
 }
 
 /* Runs first .. first + count. */
@@ -234,12 +235,13 @@ static void run_several(Solve *s, int first, int count) {
     bool stopped = s->options.stop && *s->options.stop;
     RunEnd *own = &outcome[i];
     *own = (RunEnd){.status = STATUS_INTERRUPTED};
-    if (!stopped) own->status = run_once(s, first + i, &own->failed_at);
+    if (!stopped) *own = run_once(s, first + i);
     if (own->status != STATUS_OK) record_free(s, &s->records[first + i]);
   }
   RunEnd failure = run_first_failure(outcome, count, &s->failed_run);
   s->status = failure.status;
   s->failed_at = failure.failed_at;
+  s->failed_rank = failure.rank;
 }
 
 static Status explain(const Solve *s, char **why) {
@@ -249,6 +251,8 @@ static Status explain(const Solve *s, char **why) {
   case STATUS_NUMERICS:
     *why = mem_format("the system diverges: what it observes is not finite at step %d%s",
                       s->failed_at, s->failed_at > 0 ? "; a smaller step of time may help" : "");
+    if (!s->sized && !s->program->linear)
+      run_filled(why, s->failed_rank, s->paths[s->failed_run >= s->replicates], s->replicates);
     break;
   default: *why = mem_format("out of memory at step %d", s->failed_at);
   }
