@@ -113,7 +113,8 @@ static const Color curve_colors[] = {{0, 114, 178}, {213, 94, 0},   {0, 158, 115
 enum { COLORS = sizeof curve_colors / sizeof *curve_colors, STOPS = 9 };
 
 /* Colours at evenly spaced places: one hue after the other at even steps of lightness, or white in
- * the middle. */
+ * the middle. viridis and magma are those of N. J. Smith and S. van der Walt (2015, CC0); the
+ * diverging one has the ends of C. Brewer's RdBu. */
 typedef struct ColorMap {
   const char *name;
   Color stops[STOPS];
