@@ -328,8 +328,8 @@ static void write(Writer *w, const Expr *e, int context);
 
 static void write_infix(Writer *w, const Expr *e, const char *op) {
   int own = strength(e);
-  bool right_first = e->prim == PRIM_POW;
-  write(w, e->arg[0], right_first ? own + 1 : own);
+  bool right_first = e->prim == PRIM_POW, chains = own > 1; /* comparisons do not */
+  write(w, e->arg[0], right_first || !chains ? own + 1 : own);
   fputs(op, w->out);
   bool plain = e->prim == PRIM_ADD || e->prim == PRIM_MUL || right_first;
   write(w, e->arg[1], plain ? own : own + 1);

@@ -58,6 +58,7 @@ static bool may_stand(const Confine *c, const Ast *node) {
   case AST_RETURN:
   case AST_PARAM: return c->body;
   case AST_SLICE:
+  case AST_RANGE:
   case AST_POPULATION:
   case AST_MATRIX:
   case AST_STATE:

@@ -439,13 +439,14 @@ static const char *system_name(Writer *w, const Value *system) {
 
 /* The call */
 
-static void write_call(Writer *w, const Call *call) {
-  char *arguments = mem_string("");
-  for (int i = 0; i < call->count; i++) {
+/* Its arguments from `first` on, behind those that stand there already; `but` (or NULL) is none of
+ * them. */
+static void write_call(Writer *w, const Call *call, char *arguments, int first, const char *but) {
+  for (int i = first; i < call->count; i++) {
     const char *name = call_argument_name(call, i);
-    if (call->args[i]->kind == VALUE_NONE) continue;
+    if (call->args[i]->kind == VALUE_NONE || (but && strcmp(name, but) == 0)) continue;
     char *value = value_text(w, name, call->args[i]);
-    mem_append(&arguments, "%s%s = %s", i ? ", " : "", name, value);
+    mem_append(&arguments, "%s%s = %s", *arguments ? ", " : "", name, value);
     free(value);
   }
   mem_append(&w->text, "%s = %s(%s)\n", take_name(w, "result"), call->row->name, arguments);
@@ -519,7 +520,29 @@ static bool take_learner(Writer *w, const Call *call, Layer **layers) {
   return w->rates;
 }
 
-void recipe_write_system(const Call *call, Result *result) {
+static void writer_end(Writer *w) {
+  for (int i = 0; i < w->definition_count; i++) free(w->definitions[i].body);
+  for (int i = 0; i < w->taken_count; i++) free(w->taken[i]);
+  free(w->definitions);
+  free(w->taken);
+  array_drop(w->rates);
+  array_drop(w->other_rates);
+}
+
+/* Takes over the text of the writer if it is what a recipe may say. */
+static bool take_text(const Dmf *dmf, const Writer *w, Result *result) {
+  bool good = w->sayable && is_confined(dmf, w->text, result);
+  if (good) {
+    result->recipe.text = w->text;
+    return true;
+  }
+  free(w->text);
+  recipe_clear(&result->recipe);
+  return false;
+}
+
+/* The call as its lines have it; false if they say less than all. */
+static bool write_as_it_stands(const Call *call, Result *result) {
   const Dmf *dmf = call->eval->host->self;
   bool learns = call->args[0]->kind != VALUE_SYSTEM;
   Layer *layers = NULL;
@@ -527,19 +550,27 @@ void recipe_write_system(const Call *call, Result *result) {
       .base = dmf->base, .text = mem_string(""), .recipe = &result->recipe, .sayable = true};
   const Value *system = learns ? call->args[1]->declared.slot[TRAINING_DATASET] : call->args[0];
   w.sayable = stands_alone(dmf->base, system) && (!learns || take_learner(&w, call, &layers));
-  if (w.sayable) write_call(&w, call);
-  if (w.sayable && is_confined(dmf, w.text, result))
-    result->recipe.text = w.text;
-  else {
-    free(w.text);
-    recipe_clear(&result->recipe);
-  }
-  for (int i = 0; i < w.definition_count; i++) free(w.definitions[i].body);
-  for (int i = 0; i < w.taken_count; i++) free(w.taken[i]);
-  free(w.definitions);
-  free(w.taken);
-  array_drop(w.rates);
+  if (w.sayable) write_call(&w, call, mem_string(""), 0, NULL);
+  bool good = take_text(dmf, &w, result);
+  writer_end(&w);
   if (layers) layers_free(layers, call->args[0]->declared.slot[MODEL_LAYERS]->chain.count);
+  return good;
+}
+
+void recipe_write_system(const Call *call, const Program *program, int steps, Result *result) {
+  enum { SYSTEM, TRAINING, REST }; /* the arguments */
+  if (write_as_it_stands(call, result)) return;
+  const Dmf *dmf = call->eval->host->self;
+  const char *why;
+  char *body = program_write(program, &why);
+  Writer w = {
+      .base = dmf->base, .text = mem_string(""), .recipe = &result->recipe, .sayable = body};
+  const char *name = take_name(&w, program->system->name);
+  if (body) mem_append(&w.text, "system %s {\n%s}\n", name, body);
+  free(body);
+  write_call(&w, call, mem_format("%s, steps = %d", name, steps), REST, "steps");
+  take_text(dmf, &w, result);
+  writer_end(&w);
 }
 
 void recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe) {
@@ -554,16 +585,11 @@ void recipe_write(const Call *call, const Problem *problem, size_t steps, Result
               .text = mem_string(""),
               .recipe = recipe,
               .sayable = true};
-  write_call(&w, call);
+  write_call(&w, call, mem_string(""), 0, NULL);
   if (w.sayable)
     recipe->text = w.text;
   else
     free(w.text);
   if (!w.sayable) recipe_clear(recipe);
-  for (int i = 0; i < w.definition_count; i++) free(w.definitions[i].body);
-  for (int i = 0; i < w.taken_count; i++) free(w.taken[i]);
-  free(w.definitions);
-  free(w.taken);
-  array_drop(rates);
-  array_drop(w.other_rates);
+  writer_end(&w);
 }

@@ -190,8 +190,9 @@ Status session_complete_small(Eval *eval, Result *result, char **why);
 
 /* recipe.c: how the result of a call is made again, of so many steps unless it was interrupted */
 void recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe);
-/* The same of a system; none where it uses functions or arrays of the script, or loops. */
-void recipe_write_system(const Call *call, Result *result);
+/* The same of a system, of so many steps: its lines, or, where these use functions or arrays of the
+ * script, or loops, the program that they are. */
+void recipe_write_system(const Call *call, const Program *program, int steps, Result *result);
 /* What of a script, to be read as the recipe of the result, recipe_write would not have written; or
  * NULL. */
 const Ast *recipe_trespass(const Scope *base, const Script *script, const Result *result);

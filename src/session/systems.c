@@ -189,7 +189,7 @@ static Value *ask(Call *call, bool sized, SolveOptions options) {
   else
     value = placeholders(call, program, &options, sized);
   if (!eval->dry && !dmf->loading && value->kind == VALUE_RESULT)
-    recipe_write_system(call, value->result);
+    recipe_write_system(call, program, options.steps, value->result);
   if (eval->dry && dmf->lowered) session_lower(dmf, program);
   if (eval->dry && dmf->planning && known) solver_plan(call, program, sized, &options);
   if (eval->dry && dmf->equations) add_equations(dmf, program);

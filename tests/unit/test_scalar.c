@@ -296,6 +296,11 @@ static void test_printing(void) {
                           (const char *[]){"h", "z"});
   CHECK(strcmp(text, "h - (2*z^2 - tanh(h))") == 0);
   free(text);
+  const Expr *less = expr_call(pool, PRIM_LT, x, y, NULL);
+  text = expr_print(expr_call(pool, PRIM_EQ, less, expr_call(pool, PRIM_LE, y, x, NULL), NULL),
+                    (const char *[]){"h", "z"});
+  CHECK(strcmp(text, "(h < z) == (z <= h)") == 0); /* comparisons do not chain */
+  free(text);
 }
 
 int main(void) {
