@@ -391,20 +391,26 @@ static int lower_transposed(Chain *chain, const LayerStep *step, int y) {
   return placed(chain, image, grid, false);
 }
 
+/* What the readout reads of several positions: their mean. */
+static int readout_rows(Chain *chain, int x) {
+  Grid grid = chain->grids[x];
+  if (chain->joined[x] || grid_size(grid) == 1) return x;
+  char *name = mem_format("%s.m", chain->p->variables[x].name);
+  Grid line = {1, grid_size(grid), false};
+  return placed(chain, emit_rows(chain->p, name, row_map_mean(line, line.width, 1), x), single,
+                false);
+}
+
 static int lower_apply(Chain *chain, const LayerStep *step, int x, int variable) {
   const LayerMatrix *m = &chain->layer->matrices[step->matrix];
   bool inputs = x == INPUTS;
   if (inputs) x = input_for(chain, m);
   if (chain->broken || !is_field(chain, x)) return 0;
+  if (chain->layer->readout) x = readout_rows(chain, x);
   Grid grid = chain->grids[x];
   bool joined = !inputs && chain->joined[x], window = m->window && !inputs;
   if (joined && window) {
     refuse(chain, STATUS_SCRIPT, NULL, "after 'flatten' there are no positions for a convolution");
-    return 0;
-  }
-  if (!joined && chain->layer->readout && grid_size(grid) > 1) {
-    refuse(chain, STATUS_SCRIPT, "pool, last or flatten before it",
-           "the readout acts on one vector for each point, not on %d positions", grid_size(grid));
     return 0;
   }
   chain->depth++;

@@ -187,13 +187,28 @@ static Value *extreme(Call *call, Prim prim, Reduction reduction) {
 Value *builtin_min(Call *call) { return extreme(call, PRIM_MIN, REDUCE_MIN); }
 Value *builtin_max(Call *call) { return extreme(call, PRIM_MAX, REDUCE_MAX); }
 Value *builtin_sum(Call *call) { return reduce(call, REDUCE_SUM, 1); }
+/* Whether it is of a variable of a layer, over its neurons. */
+static bool is_variable(const Call *call) {
+  return call->args[0]->kind == VALUE_SYMBOL && !given(call, 1);
+}
+
 Value *builtin_mean(Call *call) {
-  if (call->args[0]->kind == VALUE_SYMBOL && !given(call, 1))
-    return forward_average(call, call->args[0], NULL);
+  if (is_variable(call)) return forward_average(call, call->args[0], NULL);
   return reduce(call, REDUCE_MEAN, 1);
 }
-Value *builtin_std(Call *call) { return reduce(call, REDUCE_STD, 1); }
-Value *builtin_var(Call *call) { return reduce(call, REDUCE_VAR, 1); }
+Value *builtin_until(Call *call) {
+  return eval_error(call->eval, call->span, "steps = until(change(loss) < 1e-8, most = 5000)",
+                    "until(...) is how long a training takes");
+}
+
+Value *builtin_std(Call *call) {
+  if (call->eval->forward && is_variable(call)) return forward_spread(call, true);
+  return reduce(call, REDUCE_STD, 1);
+}
+Value *builtin_var(Call *call) {
+  if (call->eval->forward && is_variable(call)) return forward_spread(call, false);
+  return reduce(call, REDUCE_VAR, 1);
+}
 Value *builtin_kurtosis(Call *call) { return reduce(call, REDUCE_KURTOSIS, 1); }
 Value *builtin_prod(Call *call) { return reduce(call, REDUCE_PROD, 1); }
 Value *builtin_any(Call *call) { return value_truth(reduce(call, REDUCE_ANY, 1)); }
@@ -645,6 +660,7 @@ void builtins_define(Eval *eval, Scope *scope) {
 #define CONSTANT(name, value, about) define_number(eval, scope, name, value);
 #include "model/builtins.def"
   define_truth(scope, "true");
+  define_truth(scope, "causal");
   define_truth(scope, "false");
   define_loss(eval, scope, "mse", squared_error(eval->pool));
   define_loss(eval, scope, "cross_entropy", NULL);

@@ -275,8 +275,72 @@ static void put_value(Eval *eval, Draft *draft, int index, Value *value, Span sp
   draft->place[index] = span;
 }
 
+static bool is_called(const Ast *node, const char *name) {
+  return node->kind == AST_CALL && node->kid[0]->kind == AST_NAME &&
+         strcmp(node->kid[0]->name, name) == 0;
+}
+
+/* Whether the steps of a training are until(change(loss) < 1e-8, most = 5000). */
+static bool is_until(const Draft *draft, int index, const Ast *node) {
+  return draft->kind == DECLARED_TRAINING && index == TRAINING_STEPS && is_called(node, "until");
+}
+
+/* An argument of a call that is not evaluated, by position or by name; NULL if it is not there. */
+static const Ast *argument(const Ast *node, int position, const char *name) {
+  for (int i = 1; i < node->count; i++) {
+    const Ast *kid = node->kid[i];
+    if (kid->kind == AST_ARG ? strcmp(kid->name, name) == 0 : i == position)
+      return kid->kind == AST_ARG ? kid->kid[0] : kid;
+  }
+  return NULL;
+}
+
+/* The number that the change of the loss comes below, in until(change(loss) < number, ...); NULL
+ * after reporting. */
+static const Ast *least_change(Eval *eval, const Ast *node) {
+  const Ast *condition = argument(node, 1, "condition");
+  bool sound = condition && condition->kind == AST_BINARY && condition->op == '<' &&
+               is_called(condition->kid[0], "change") && condition->kid[0]->count == 2;
+  const Ast *what = sound ? condition->kid[0]->kid[1] : NULL;
+  if (sound && what->kind == AST_NAME && strcmp(what->name, "loss") == 0) return condition->kid[1];
+  eval_error(eval, condition ? condition->span : node->span,
+             "until(change(loss) < 1e-8, most = 5000)",
+             "training goes on until the change of the loss in a step is below a number");
+  return NULL;
+}
+
+/* The largest number of steps; NULL after reporting. */
+static const Ast *most_steps(Eval *eval, const Ast *node) {
+  const Ast *most = node->count == 3 ? argument(node, 2, "most") : NULL;
+  if (!most)
+    eval_error(eval, node->span, "until(change(loss) < 1e-8, most = 5000)",
+               "until(...) needs 'most', a number of steps");
+  return most;
+}
+
+/* The keys `steps` and `until` in one. */
+static void put_until(Eval *eval, Draft *draft, const Ast *node) {
+  const Ast *change = least_change(eval, node), *most = change ? most_steps(eval, node) : NULL;
+  draft->broken |= !most;
+  if (!most) return;
+  put_value(eval, draft, TRAINING_STEPS, eval_expression(eval, most), node->span);
+  put_value(eval, draft, TRAINING_UNTIL, eval_expression(eval, change), node->span);
+}
+
+/* Steps that are a number take the place of all that until(...) said. */
+static void forget_until(Draft *draft) {
+  Span steps = draft->place[TRAINING_STEPS], until = draft->place[TRAINING_UNTIL];
+  if (draft->slot[TRAINING_UNTIL] && steps.source == until.source && steps.begin == until.begin)
+    draft->slot[TRAINING_UNTIL] = NULL;
+}
+
 static void put(Eval *eval, Draft *draft, int index, const Ast *node) {
   eval->draws = 0;
+  if (is_until(draft, index, node)) {
+    put_until(eval, draft, node);
+    return;
+  }
+  if (draft->kind == DECLARED_TRAINING && index == TRAINING_STEPS) forget_until(draft);
   put_value(eval, draft, index, entry_value(eval, &tables[draft->kind][index], node), node->span);
   draft->draws[index] = eval->draws;
 }

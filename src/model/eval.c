@@ -456,12 +456,23 @@ static void assertion(Eval *eval, const Ast *node) {
 /* Control */
 
 Value *eval_element(Eval *eval, Span span, const Value *value, long long i) {
+  if (value->kind == VALUE_NUMBER) return value_number(&eval->heap, (double)i);
   if (value->kind == VALUE_LIST) return value->list.items[i];
   const Subscript subscript = {.kind = SUBSCRIPT_AT, .at = (double)i};
   return eval_part(eval, span, (Value *)value, 1, &subscript, true);
 }
 
+enum { MOST_TURNS = 1000000 };
+
+/* Whether it counts positions or layers: in the body of a layer a loop over it goes from 0. */
+static bool is_count(const Eval *eval, const Value *value) {
+  double n = value->kind == VALUE_NUMBER ? value->number : -1;
+  return eval->forward && ((n >= 0 && n < MOST_TURNS && n == floor(n)) ||
+                           (value->kind == VALUE_NUMBER && !value->known));
+}
+
 long long eval_length(Eval *eval, const Value *value, Span span) {
+  if (is_count(eval, value)) return value->known ? (long long)value->number : -1;
   switch (value->kind) {
   case VALUE_LIST: return value->list.count;
   case VALUE_ARRAY: return (long long)value->array->shape[0];

@@ -15,6 +15,7 @@ typedef struct Forward {
   Layer layer;
   const Link *link; /* NULL in a check of the body alone */
   bool inputs;      /* what enters are the inputs, not yet neurons */
+  bool apart;       /* matrices act on every position of the inputs, not on all together */
   Grid enters;      /* positions of what enters */
   bool used[MOST_MATRICES];
   bool broken;
@@ -58,12 +59,17 @@ static Grid grid_of_step(const Forward *f, const LayerStep *step, const Grid *gr
   return single;
 }
 
-static Grid grid_of(const Forward *f, int variable) {
-  Grid *grids = mem_new((size_t)variable + 1, sizeof *grids);
+/* The positions of the first `count` variables, to be freed. */
+static Grid *grids_of(const Forward *f, int count) {
+  Grid *grids = mem_new((size_t)count, sizeof *grids);
   grids[0] = f->enters;
-  for (int i = 0; i < variable; i++)
+  for (int i = 0; i + 1 < count; i++)
     grids[i + 1] = grid_of_step(f, &f->layer.steps[i], grids, i + 1);
-  Grid grid = grids[variable];
+  return grids;
+}
+
+static Grid grid_of(const Forward *f, int variable) {
+  Grid *grids = grids_of(f, variable + 1), grid = grids[variable];
   free(grids);
   return grid;
 }
@@ -339,6 +345,19 @@ static const Expr *name_sums(Eval *eval, Span span, const Expr *e) {
   return arity ? expr_call(eval->pool, e->prim, arg[0], arg[1], arg[2]) : e;
 }
 
+/* Whether a variable is the inputs, or one position of them. */
+static bool is_input(const Forward *f, int variable) {
+  if (!f->inputs || variable <= 0) return f->inputs && variable == 0;
+  const LayerStep *step = &f->layer.steps[variable - 1];
+  return step->kind == STEP_AT && step->source == 0;
+}
+
+static bool has_input(const Forward *f, const Expr *e) {
+  for (int v = highest_variable(e); v >= 0; v--)
+    if (expr_depends(e, v) && is_input(f, v)) return true;
+  return false;
+}
+
 /* Reports, once for each layer, what works on neurons and meets inputs. */
 static void refuse_inputs(Eval *eval, Span span, bool meets) {
   Forward *f = eval->forward;
@@ -373,7 +392,7 @@ static int map_step(Eval *eval, Span span, const Expr *e) {
   if (e->prim == PRIM_ARG) return e->index;
   for (int i = 0; i < f->layer.step_count; i++)
     if (f->layer.steps[i].kind == STEP_MAP && f->layer.steps[i].expr == e) return i + 1;
-  refuse_inputs(eval, span, expr_depends(e, 0));
+  refuse_inputs(eval, span, has_input(f, e));
   return layer_step(&f->layer, (LayerStep){.kind = STEP_MAP, .expr = e});
 }
 
@@ -396,9 +415,29 @@ static const Expr *field_of(Eval *eval, Span span, const char *what, const Value
   return NULL;
 }
 
+static bool is_zero(const Value *value) {
+  return value->kind == VALUE_NUMBER && value->known && value->number == 0;
+}
+
+/* A matrix on the inputs, or on one position of them, acts on every position in the same way if
+ * one is chosen, or if the chain goes on to work with them: a window of one pixel. The variable
+ * that it acts on; -1 after reporting. */
+static int input_of(Eval *eval, Span span, LayerMatrix *m, bool used, int source) {
+  Forward *f = eval->forward;
+  if (!is_input(f, source) || (source == 0 && (m->window || !f->apart))) return source;
+  if (source > 0 && (used ? m->window != 1 : m->window > 1)) {
+    eval_error(eval, span, NULL, "the matrix '%s' acts on one position of the inputs, and on more",
+               m->name);
+    return -1;
+  }
+  m->window = m->stride = m->dilation = 1;
+  return 0;
+}
+
 Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x) {
   Forward *f = eval->forward;
   if (!in_layer(eval, span)) return value_new(&eval->heap, VALUE_BROKEN);
+  if (is_zero(x)) return x;
   const Expr *e =
       field_of(eval, span, "a matrix acts on what enters the layer or is made of it", x);
   int index = matrix->matrix.index;
@@ -408,11 +447,18 @@ Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x) {
   StepKind kind = matrix->matrix.transposed ? STEP_APPLY_T : STEP_APPLY;
   double factor = matrix->matrix.factor;
   LayerMatrix *m = &f->layer.matrices[index];
-  if (!f->used[index]) m->factor = factor;
+  if (kind == STEP_APPLY_T) refuse_inputs(eval, span, is_input(f, source));
+  int at = source, used = f->used[index];
+  source = input_of(eval, span, m, used, source);
+  if (source < 0) return value_new(&eval->heap, VALUE_BROKEN);
+  if (!used) m->factor = factor;
   f->used[index] = true;
-  if (kind == STEP_APPLY_T) refuse_inputs(eval, span, source == 0);
-  Value *image = variable(
-      eval, known_step(&f->layer, (LayerStep){.kind = kind, .matrix = index, .source = source}));
+  int made = known_step(&f->layer, (LayerStep){.kind = kind, .matrix = index, .source = source});
+  if (at != source)
+    made = known_step(
+        &f->layer,
+        (LayerStep){.kind = STEP_AT, .source = made, .position = f->layer.steps[at - 1].position});
+  Value *image = variable(eval, made);
   if (factor == m->factor) return image;
   if (m->factor == 0)
     return eval_error(eval, span, NULL,
@@ -430,8 +476,9 @@ static Value *joined(Eval *eval, const Span *places, Span span, const char *what
   if (!e || (y && !other)) return value_new(&eval->heap, VALUE_BROKEN);
   step.source = map_step(eval, span, e);
   step.other = y ? map_step(eval, span, other) : -1;
-  refuse_inputs(eval, span, step.source == 0 || step.other == 0);
-  return variable(eval, known_step(&eval->forward->layer, step));
+  Forward *f = eval->forward;
+  refuse_inputs(eval, span, is_input(f, step.source) || is_input(f, step.other));
+  return variable(eval, known_step(&f->layer, step));
 }
 
 Value *forward_average(Call *call, const Value *x, const Value *y) {
@@ -441,6 +488,14 @@ Value *forward_average(Call *call, const Value *x, const Value *y) {
                 (LayerStep){.kind = STEP_AVERAGE}, x, y);
 }
 
+Value *forward_spread(Call *call, bool root) {
+  Eval *eval = call->eval;
+  Value *mean = forward_average(call, call->args[0], NULL);
+  Value *less = eval_prim(eval, call->span, PRIM_SUB, call->args[0], mean);
+  Value *variance = less->kind == VALUE_SYMBOL ? forward_average(call, less, less) : less;
+  return root ? eval_prim(eval, call->span, PRIM_SQRT, variance, NULL) : variance;
+}
+
 Value *forward_gram(Call *call, const Value *x, const Value *y) {
   if (!forward_of(call)) return outside(call);
   return joined(call->eval, call->places, call->span,
@@ -448,11 +503,36 @@ Value *forward_gram(Call *call, const Value *x, const Value *y) {
                 (LayerStep){.kind = STEP_GRAM}, x, y);
 }
 
+/* A table of scores: dot(x, y) of two variables is there that of all pairs of positions, gram(x,
+ * y), unless there is such a table already. Where there are none of two, dot(x, x) is. */
+static const Expr *of_pairs(Eval *eval, const Expr *e) {
+  Layer *layer = &eval->forward->layer;
+  int count = highest_variable(e) + 1, distinct = 0;
+  const Expr *with[count + 1];
+  for (int v = 1; v < count; v++) {
+    LayerStep *step = &layer->steps[v - 1];
+    if (!expr_depends(e, v)) continue;
+    if (step->kind == STEP_GRAM) return e;
+    distinct += step->kind == STEP_AVERAGE && step->other >= 0 && step->other != step->source;
+  }
+  for (int v = 0; v < count; v++) {
+    with[v] = expr_arg(eval->pool, v);
+    LayerStep step = v ? layer->steps[v - 1] : (LayerStep){.kind = STEP_MAP};
+    bool pairs = step.kind == STEP_AVERAGE && step.other >= 0 && expr_depends(e, v) &&
+                 (!distinct || step.other != step.source);
+    step.kind = STEP_GRAM;
+    if (pairs) with[v] = expr_arg(eval->pool, known_step(layer, step));
+  }
+  return expr_substitute(eval->pool, e, with);
+}
+
 Value *forward_softmax(Call *call) {
   bool causal;
   if (!forward_of(call) || !truth(call, 1, &causal)) return outside(call);
+  Value *table = value_new(&call->eval->heap, VALUE_SYMBOL);
+  table->symbol = of_pairs(call->eval, call->args[0]->symbol);
   return joined(call->eval, call->places, call->span, "the softmax is of a table of pairs",
-                (LayerStep){.kind = STEP_SOFTMAX, .causal = causal}, call->args[0], NULL);
+                (LayerStep){.kind = STEP_SOFTMAX, .causal = causal}, table, NULL);
 }
 
 Value *forward_blend(Eval *eval, Span span, const Value *table, const Value *x) {
@@ -469,7 +549,7 @@ Value *forward_position(Eval *eval, Span span, const Value *x, double position) 
   int source = map_step(eval, span, x->symbol), count = grid_size(grid_of(eval->forward, source));
   if (position < -count) position = count; /* which is none, either */
   if (position < 0) position += count;
-  refuse_inputs(eval, span, source == 0);
+  refuse_inputs(eval, span, source > 0 && is_input(eval->forward, source));
   return variable(eval, known_step(&eval->forward->layer, (LayerStep){STEP_AT, .source = source,
                                                                       .position = (int)position}));
 }
@@ -494,12 +574,9 @@ static Value *step_from(Call *call, LayerStep step) {
   if (!e) return call_broken(call);
   Forward *f = eval->forward;
   step.source = map_step(eval, call->span, e);
-  if (step.kind != STEP_FLATTEN) refuse_inputs(eval, call->span, step.source == 0);
+  bool whole = step.kind == STEP_FLATTEN && step.source == 0;
+  refuse_inputs(eval, call->span, is_input(f, step.source) && !whole);
   return variable(eval, layer_step(&f->layer, step));
-}
-
-static bool is_zero(const Value *value) {
-  return value->kind == VALUE_NUMBER && value->known && value->number == 0;
 }
 
 /* The window, 0 for all positions, and the stride, which is the window if it is 0. */
@@ -625,7 +702,10 @@ static bool all_used(Eval *eval, const Ast *node, bool known) {
   free(needed);
   free(used);
   if (unused == f->layer.matrix_count) return true;
-  eval_error(eval, node->name_span, "a matrix acts as W @ x",
+  eval_error(eval, node->name_span,
+             grid_size(f->enters) > 1 ? "a matrix acts as W @ x"
+                                      : "there is one position: inputs [points, positions, "
+                                        "channels] have more",
              "the layer '%s' does not use its matrix '%s'", node->name,
              f->layer.matrices[unused].name);
   return false;
@@ -656,6 +736,7 @@ static bool run_layer(Eval *eval, const Ast *node, Value *const *args, int depth
       value ? field_of(eval, body->span, "a layer returns a variable made of what enters", value)
             : NULL;
   if (e) f->layer.result = map_step(eval, body->span, e);
+  if (e) refuse_inputs(eval, body->span, f->layer.result > 0 && is_input(f, f->layer.result));
   scope_free(eval->scope);
   eval->scope = caller;
   heap_release(&eval->heap, mark, NULL);
@@ -782,24 +863,63 @@ Value *call_layer(Eval *eval, const Ast *node, Value *layer) {
   return value;
 }
 
-Layer *chain_layers(Eval *eval, const Chain *chain, Grid grid) {
+/* Whether a step works on the positions of neurons, of which there are several. */
+static bool is_positional(const Forward *f, const LayerStep *step, const Grid *grids) {
+  bool works = step->kind == STEP_GRAM || step->kind == STEP_AT || step->kind == STEP_POOL ||
+               (step->kind == STEP_APPLY && f->layer.matrices[step->matrix].window > 1);
+  bool inputs = f->inputs && step->source == 0;
+  return works && !inputs && grid_size(grids[step->source]) > 1;
+}
+
+static bool works_on_positions(const Forward *f) {
+  const Layer *layer = &f->layer;
+  Grid *grids = grids_of(f, layer->step_count + 1);
+  bool works = false;
+  for (int i = 0; i < layer->step_count; i++) works |= is_positional(f, &layer->steps[i], grids);
+  free(grids);
+  return works;
+}
+
+/* The forward passes of the links; with *apart what acts on the inputs acts on every position of
+ * them, and *apart becomes whether a layer works on positions. */
+static Layer *layers_of(Eval *eval, const Chain *chain, Grid grid, bool *apart) {
   Layer *layers = mem_new((size_t)chain->count, sizeof *layers);
-  bool sound = true, inputs = true;
+  bool sound = true, inputs = true, works = false;
   struct Forward *outer = eval->forward;
   for (int i = 0; i < chain->count && sound; i++) {
     const Link *link = &chain->links[i]->link;
-    Forward forward = {.link = link, .inputs = inputs, .enters = grid};
+    Forward forward = {.link = link, .inputs = inputs, .apart = *apart, .enters = grid};
     eval->forward = &forward;
     sound = run_link(eval, chain, link);
     layers[i] = forward.layer;
     layers[i].span = link->span;
+    if (sound) works |= works_on_positions(&forward);
     if (sound) grid = grid_of(&forward, forward.layer.result);
     inputs = inputs && !makes_neurons(&layers[i]);
   }
   eval->forward = outer;
+  *apart = works;
   if (sound) return layers;
   layers_free(layers, chain->count);
   return NULL;
+}
+
+/* Whether the first layer with steps takes all positions together, as it is told to. */
+static bool begins_flat(const Layer *layers, int count) {
+  int first = 0;
+  while (first + 1 < count && !layers[first].step_count) first++;
+  return layers[first].step_count && layers[first].steps[0].kind == STEP_FLATTEN;
+}
+
+/* The first layer acts on all positions of the inputs together, unless one behind it works on
+ * positions: then on each by itself. */
+Layer *chain_layers(Eval *eval, const Chain *chain, Grid grid) {
+  bool apart = grid_size(grid) > 1, together = false;
+  Layer *layers = layers_of(eval, chain, grid, &apart);
+  bool flat = layers && (grid_size(grid) == 1 || !apart || begins_flat(layers, chain->count));
+  if (!flat) return layers;
+  layers_free(layers, chain->count);
+  return layers_of(eval, chain, grid, &together);
 }
 
 /* ---- declarations ---- */

@@ -29,13 +29,18 @@ Value *forward_transpose(Eval *eval, Span span, const Value *matrix);
 Value *forward_scale(Eval *eval, Span span, const Value *matrix, const Value *factor);
 /* <x>, or <x y> (y not NULL), over neurons, of variables of the layer under way. */
 Value *forward_average(Call *call, const Value *x, const Value *y);
+/* The variance of the first argument over neurons, or its root, the standard deviation. */
+Value *forward_spread(Call *call, bool root);
 /* <x_p y_q> over neurons, at all pairs of positions. */
 Value *forward_gram(Call *call, const Value *x, const Value *y);
-/* The softmax of the table that is the first argument, along its last axis. */
+/* The softmax of the table that is the first argument, along its last axis: dot(x, y) means
+ * gram(x, y) there. */
 Value *forward_softmax(Call *call);
 /* A @ x: the positions of x mixed by a table. */
 Value *forward_blend(Eval *eval, Span span, const Value *table, const Value *x);
-/* x[position] of a variable; negative ones count from the last. */
+/* x[position] of a variable; negative ones count from the last. Of the inputs a matrix has to
+ * follow.
+ */
 Value *forward_position(Eval *eval, Span span, const Value *x, double position);
 
 #endif
