@@ -44,8 +44,9 @@ typedef struct Chain {
   int out;    /* the space of the outputs */
   View *views;
   int view_count;
-  Grid *grids;  /* [variable] */
-  bool *joined; /* [variable]: all positions are one vector to the next matrix */
+  Grid *grids;    /* [variable] */
+  bool *joined;   /* [variable]: all positions are one vector to the next matrix */
+  bool convolved; /* a window of several pixels has acted */
   int table_size;
   bool broken;
 } Chain;
@@ -391,10 +392,16 @@ static int lower_transposed(Chain *chain, const LayerStep *step, int y) {
   return placed(chain, image, grid, false);
 }
 
-/* What the readout reads of several positions: their mean. */
+/* What the readout reads of several positions: their mean. Networks with convolutions differ in
+ * that, and have to say it. */
 static int readout_rows(Chain *chain, int x) {
   Grid grid = chain->grids[x];
   if (chain->joined[x] || grid_size(grid) == 1) return x;
+  if (chain->convolved) {
+    refuse(chain, STATUS_SCRIPT, "pool, last or flatten before it",
+           "the readout acts on one vector for each point, not on %d positions", grid_size(grid));
+    return 0;
+  }
   char *name = mem_format("%s.m", chain->p->variables[x].name);
   Grid line = {1, grid_size(grid), false};
   return placed(chain, emit_rows(chain->p, name, row_map_mean(line, line.width, 1), x), single,
@@ -407,6 +414,8 @@ static int lower_apply(Chain *chain, const LayerStep *step, int x, int variable)
   if (inputs) x = input_for(chain, m);
   if (chain->broken || !is_field(chain, x)) return 0;
   if (chain->layer->readout) x = readout_rows(chain, x);
+  if (chain->broken) return 0;
+  chain->convolved |= m->window > 1;
   Grid grid = chain->grids[x];
   bool joined = !inputs && chain->joined[x], window = m->window && !inputs;
   if (joined && window) {
