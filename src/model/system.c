@@ -594,27 +594,17 @@ static void statements(Builder *b, const Ast *block) {
     statement(b, block->kid[i]);
 }
 
-/* What moves along with the step. What a matrix learns grows with a direction as nothing else:
- * there is no exponent of it. */
+/* What moves along with the step. */
 static void follow_tangents(Builder *b, const int *next) {
-  const System *s = b->system;
   bool moves = false;
   int memories = b->carried_count;
   for (int i = 0; i < b->state_count; i++) moves |= b->assigned[i];
   for (int k = 0; k < b->tangent_count; k++) {
     Tangent *tangent = &b->tangents[k];
     tangent->memories = memories;
-    bool learns = false;
-    for (int i = s->start_count; i < s->act_count; i++) learns |= s->acts[i].kind == ACT_OUTER;
-    const char *what = !tangent->grows ? NULL
-                       : !moves        ? "an exponent is that of states, and no state moves"
-                       : memories      ? "an exponent is that of a step whose optimizer remembers "
-                                         "nothing"
-                       : learns        ? "an exponent is that of a step that leaves its matrices "
-                                         "as they are"
-                                       : NULL;
-    if (what) {
-      eval_error(b->eval, tangent->span, NULL, "%s", what);
+    if (tangent->grows && !moves) {
+      eval_error(b->eval, tangent->span, NULL,
+                 "an exponent is that of states, and no state moves");
       return;
     }
     system_tangent(b, &b->tangents[k], next);

@@ -3,7 +3,8 @@
  * direction that is carried on, with the same matrices, each behind the act that it is of.
  *
  * For `lyapunov` the direction is random at the start, and brought back to length one in every
- * step. For a response to a field f the direction is zero at the start, and f moves by fresh noise
+ * step. What matrices have learned is part of it, measured by what it makes of the vectors that they
+ * met in the step; their twins hold 1 / c of it, with a number c that is carried along. For a response to a field f the direction is zero at the start, and f moves by fresh noise
  * z(s) of unit variance in every step s. Then <dx(t) z(s)> is the mean over neurons of dx_i(t) /
  * df_i(s): what other neurons, and other times, add has mean zero. What a matrix has learned moves,
  * too: its twin dW takes up dy x^T + y dx^T where W takes up y x^T. */
@@ -21,6 +22,7 @@ typedef struct Forward {
   bool *jumps;      /* [variable]: it has jumps where it has a derivative */
   int *twin;        /* [matrix]: what it has learned moves by this one, or -1 */
   const Expr *kick; /* z, or NULL */
+  int measure;      /* c, or -1 */
 } Forward;
 
 /* Numbers that move serve all neurons, rows, or entries of what they are combined with. */
@@ -98,7 +100,9 @@ static const Expr *along_product(Forward *f, const Act *act) {
   const Expr *e = replaced(f, act, 0);
   if (f->twin[act->matrix] < 0) return e;
   Act own = {.matrix = f->twin[act->matrix]};
-  return sum_of(f->b, e, made(f->b, act->kind, own_shape(f->b, act->dst), own, 1, act->src));
+  const Expr *moved = made(f->b, act->kind, own_shape(f->b, act->dst), own, 1, act->src);
+  if (f->measure >= 0) moved = times(f->b, variable(f->b, f->measure), moved);
+  return sum_of(f->b, e, moved);
 }
 
 static const Expr *along(Forward *f, const Act *act) {
@@ -130,6 +134,7 @@ static void along_change(Forward *f, const Act *act) {
     const Expr *dot = f->dot[act->src[i]];
     int src[2] = {act->src[0], act->src[1]};
     if (!dot) continue;
+    if (f->measure >= 0) dot = two(f->b, PRIM_DIV, dot, variable(f->b, f->measure));
     src[i] = hold(f->b, dot);
     add_act(f->b, own, 2, src);
   }
@@ -238,18 +243,29 @@ static void states_free(States *q) {
   free(q->direction);
 }
 
-/* A matrix without entries of its own for each that learns in the step. */
+/* A number that is one at the start. */
+static int carry_one(Builder *b) {
+  Shape shape = {.population = NO_POPULATION};
+  int before = b->system->act_count, one = hold_full(b, shape, 1);
+  bring_forward(b, before);
+  return carry(b, shape, one);
+}
+
+/* A matrix without entries of its own for each that learns in the step, and their measure. */
 static void add_twins(Forward *f) {
   System *s = f->b->system;
+  bool any = false;
   for (int i = s->start_count; i < s->act_count; i++) {
     int m = s->acts[i].matrix;
     if (s->acts[i].kind != ACT_OUTER || f->twin[m] >= 0) continue;
+    any = true;
     SystemMatrix twin = {.from = s->matrices[m].from, .to = s->matrices[m].to};
     twin.name = mem_format("d%s", s->matrices[m].name);
     s->matrices = mem_grow(s->matrices, (size_t)(s->matrix_count + 1) * sizeof *s->matrices);
     f->twin[m] = s->matrix_count;
     s->matrices[s->matrix_count++] = twin;
   }
+  if (any && f->tangent->grows) f->measure = carry_one(f->b);
 }
 
 /* The squared length of the direction: of vectors over all populations, in units of N, and of
@@ -277,6 +293,33 @@ static void set_direction(Builder *b, int direction, const Expr *e) {
   carry_on(b, direction, e);
 }
 
+/* The squared lengths of the images of what the step met under what matrices have learned. */
+static const Expr *learned_length(Forward *f) {
+  Builder *b = f->b;
+  const Expr *sum = NULL;
+  for (int i = b->system->start_count, end = b->system->act_count; i < end; i++) {
+    Act act = b->system->acts[i];
+    bool acts = !act.along && (act.kind == ACT_APPLY || act.kind == ACT_APPLY_T);
+    if (!acts || f->twin[act.matrix] < 0) continue;
+    Act own = {.matrix = f->twin[act.matrix]};
+    const Expr *image = made(b, act.kind, own_shape(b, act.dst), own, 1, act.src);
+    sum = sum_of(b, sum, length_of(b, &image, 1));
+  }
+  const Expr *c = variable(b, f->measure);
+  return sum ? times(b, times(b, c, c), sum) : NULL;
+}
+
+/* The factor by which the squared length grows: what matrices have learned is none at first. */
+static const Expr *length_gain(Forward *f, const Expr *before, const Expr *after) {
+  Builder *b = f->b;
+  if (f->measure >= 0) after = sum_of(b, after, learned_length(f));
+  if (!after) return number(b, 0);
+  if (f->measure < 0) return two(b, PRIM_DIV, after, before);
+  const Expr *first = two(b, PRIM_EQ, clock_of(b), number(b, 0));
+  before = expr_call(b->eval->pool, PRIM_SELECT, first, before, number(b, 1));
+  return two(b, PRIM_DIV, after, before);
+}
+
 /* The growth of the direction, which is brought back to length one. */
 static void take_growth(Forward *f, const States *q) {
   Builder *b = f->b;
@@ -287,9 +330,8 @@ static void take_growth(Forward *f, const States *q) {
     from[i] = variable(b, q->direction[i]);
     to[i] = f->dot[q->next[i]];
   }
-  const Expr *before = length_of(b, from, q->count), *after = length_of(b, to, q->count);
-  const Expr *growth = after ? two(b, PRIM_DIV, after, before) : number(b, 0);
-  const Expr *root = expr_call(b->eval->pool, PRIM_SQRT, growth, NULL, NULL);
+  const Expr *gain = length_gain(f, length_of(b, from, q->count), length_of(b, to, q->count));
+  const Expr *root = expr_call(b->eval->pool, PRIM_SQRT, gain, NULL, NULL);
   int r = hold(b, root);
   SystemField *field = &b->system->fields[f->tangent->field];
   field->variable = hold(b, expr_call(b->eval->pool, PRIM_LOG, variable(b, r), NULL, NULL));
@@ -299,6 +341,8 @@ static void take_growth(Forward *f, const States *q) {
       set_direction(b, q->direction[i],
                     to[i] ? two(b, PRIM_DIV, to[i], variable(b, r))
                           : variable(b, zeros_like(b, q->next[i])));
+  if (f->measure >= 0)
+    carry_on(b, f->measure, two(b, PRIM_DIV, variable(b, f->measure), variable(b, r)));
   free(from);
   free(to);
 }
@@ -335,9 +379,10 @@ void system_tangent(Builder *b, const Tangent *tangent, const int *next) {
                mem_new(variables, sizeof *f.dot),
                mem_new(variables, sizeof *f.jumps),
                mem_new(matrices, sizeof *f.twin),
-               NULL};
+               NULL,
+               -1};
   for (int i = 0; i < s->matrix_count; i++) f.twin[i] = -1;
-  if (!tangent->grows) add_twins(&f);
+  add_twins(&f);
   States q = states_of(b, tangent, next);
   for (int i = 0; i < q.count; i++)
     if (q.direction[i] >= 0) f.dot[q.state[i]] = variable(b, q.direction[i]);
