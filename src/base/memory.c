@@ -112,7 +112,7 @@ Room mem_left(void) { return room_now(limit); }
 double mem_available(void) { return mem_left().bytes; }
 
 bool mem_fits(double bytes) {
-  static const double small = 1 << 20;
+  const double small = limit > 0 ? 1 << 12 : 1 << 24;
   return bytes <= small || bytes <= mem_available();
 }
 

@@ -18,16 +18,36 @@ bool machine_rounds(const Program *p) {
   return true;
 }
 
+/* The map of op i where it is not read backward. What an activation has made of one of its
+ * arguments it need not make again, but has as an argument: the slope of tanh is 1 - x^2. */
+static TapeMap *plain_map(const Program *p, int i, int *known) {
+  const Op *op = &p->ops[i];
+  const Expr *e = op->expr;
+  for (int k = 0; k < p->forward_count && k < i && e == op->expr && p->problem; k++) {
+    const Op *other = &p->ops[k];
+    for (int a = 0; a < op->src_count && other->kind == OP_MAP && other->src_count == 1; a++) {
+      if (op->src[a] != other->src[0] || expr_is_linear(other->expr) || e != op->expr) continue;
+      const Expr *own = expr_arg(p->pool, a), *made = expr_substitute(p->pool, other->expr, &own);
+      e = expr_replace(p->pool, e, made, expr_arg(p->pool, op->src_count));
+      *known = other->dst;
+    }
+  }
+  if (e == op->expr) *known = -1;
+  return tape_map_new(e, NULL, op->src_count + (*known >= 0));
+}
+
 MachineCode machine_compile(const Program *p, bool slopes, const double *rounding) {
   const Expr *times =
       expr_call(p->pool, PRIM_MUL, expr_arg(p->pool, 0), expr_arg(p->pool, 1), NULL);
   MachineCode code = {mem_new((size_t)p->op_count + 1, sizeof *code.maps),
+                      mem_new((size_t)p->op_count + 1, sizeof *code.known),
                       kinks_map(p->pool, times, 2, 0)};
   for (int i = 0; i < p->op_count; i++) {
     const Op *op = &p->ops[i];
+    code.known[i] = -1;
     if (op->kind != OP_MAP) continue;
     code.maps[i] = slopes ? kinks_map(p->pool, op->expr, op->src_count, rounding ? rounding[i] : 0)
-                          : tape_map_new(op->expr, NULL, op->src_count);
+                          : plain_map(p, i, &code.known[i]);
   }
   return code;
 }
@@ -36,6 +56,7 @@ void machine_code_free(const Program *p, MachineCode *code) {
   for (int i = 0; i < p->op_count; i++) tape_map_free(code->maps[i]);
   tape_map_free(code->times);
   free(code->maps);
+  free(code->known);
 }
 
 /* ---- what is needed ---- */
@@ -171,7 +192,7 @@ static View new_value(Machine *m, int v) {
   const Variable *variable = &m->p->variables[v];
   if (is_wide(m->p, variable->space))
     return tape_wide(m->tape, m->population[variable->space], rows_of(m->p, v), false);
-  return tape_table(m->tape, rows_of(m->p, v), (size_t)variable->cols, false);
+  return tape_table(m->tape, m->times * rows_of(m->p, v), (size_t)variable->cols, false);
 }
 
 static void run_rows(Machine *m, const Op *op, View out) {
@@ -317,7 +338,8 @@ static void run_constant(Machine *m, const Op *op, View out) {
   size_t n = c->rows * c->cols;
   size_t now = c->steps == 0 ? 0 : c->moves ? machine_move(m) : (size_t)m->t;
   if (tape_failed(m->tape) || (c->steps && now >= c->steps)) return;
-  memcpy(tape_data(m->tape, out), c->numbers + now * n, n * sizeof(double));
+  for (size_t k = 0; k < m->times; k++)
+    memcpy(tape_data(m->tape, out) + k * n, c->numbers + now * n, n * sizeof(double));
 }
 
 /* The value at t = 0: as it fluctuates, or as a known number. */
@@ -329,20 +351,40 @@ static void run_start(Machine *m, const Op *op, View out) {
     memcpy(tape_data(m->tape, out), tape_data(m->tape, in), out.rows * sizeof(double));
 }
 
-static View block_of(const Op *op, View in, const Variable *dst) {
+static View part_of(const Op *op, View in, const Variable *dst) {
   View rows = view_rows(in, (size_t)op->first[0], (size_t)dst->rows);
   return dst->space == NO_SPACE ? view_cols(rows, (size_t)op->first[1], (size_t)dst->cols) : rows;
 }
 
+/* Part of a value, as it lies there; parts of several tables are put together. */
+static View block_of(Machine *m, const Op *op) {
+  View in = m->value[op->src[0]];
+  const Variable *dst = &m->p->variables[op->dst];
+  if (m->times == 1) return part_of(op, in, dst);
+  View out = new_value(m, op->dst);
+  for (size_t k = 0; k < m->times; k++)
+    tape_copy(m->tape, block_rows(out, m->times, k), 1,
+              part_of(op, block_rows(in, m->times, k), dst));
+  return out;
+}
+
+static void run_mix(Machine *m, const Op *op, View out) {
+  Transpose which = (op->transpose_a ? TRANSPOSE_A : AS_IS) | (op->transpose_b ? TRANSPOSE_B : 0);
+  for (size_t k = 0; k < m->times; k++)
+    tape_product(m->tape, block_rows(out, m->times, k), 1,
+                 block_rows(m->value[op->src[0]], m->times, k),
+                 block_rows(m->value[op->src[1]], m->times, k), which);
+}
+
 static void run_map(Machine *m, int i, const Op *op, View out) {
-  View args[OP_MAX_ARGS];
+  View args[OP_MAX_ARGS + 1];
   for (int k = 0; k < op->src_count; k++) args[k] = m->value[op->src[k]];
+  if (m->plan.code->known[i] >= 0) args[op->src_count] = m->value[m->plan.code->known[i]];
   tape_map(m->tape, out, m->plan.code->maps[i], args);
 }
 
 static void compute(Machine *m, int i, const Op *op, View out) {
   const View *a = &m->value[op->src[0]], *b = &m->value[op->src[1]];
-  Transpose which = (op->transpose_a ? TRANSPOSE_A : AS_IS) | (op->transpose_b ? TRANSPOSE_B : 0);
   switch (op->kind) {
   case OP_APPLY:
   case OP_APPLY_T: run_apply(m, op, out); break;
@@ -359,7 +401,7 @@ static void compute(Machine *m, int i, const Op *op, View out) {
     tape_softmax(m->tape, out, *a, op->causal ? out.rows / (size_t)op->blocks : 0);
     break;
   case OP_SUMS: run_sums(m, *a, out); break;
-  case OP_MIX: tape_product(m->tape, out, 1, *a, *b, which); break;
+  case OP_MIX: run_mix(m, op, out); break;
   case OP_LSE: tape_lse(m->tape, out, *a); break;
   case OP_START: run_start(m, op, out); break;
   case OP_FILL: run_fill(m, out, op->factor); break;
@@ -421,12 +463,13 @@ static void run_op(Machine *m, int i) {
   const Variable *dst = &m->p->variables[op->dst];
   if (op->kind == OP_INPUT || op->kind == OP_SEED) return;
   if (op->kind == OP_BLOCK || op->kind == OP_NOISE) {
-    View made = op->kind == OP_NOISE ? run_noise(m, op) : block_of(op, m->value[op->src[0]], dst);
+    View made = op->kind == OP_NOISE ? run_noise(m, op) : block_of(m, op);
     m->value[op->dst] = op->once ? tape_keep(m->tape, made) : made;
     return;
   }
-  View out = op->kind == OP_CONST ? tape_table(m->tape, (size_t)dst->rows, (size_t)dst->cols, true)
-                                  : new_value(m, op->dst);
+  View out = op->kind == OP_CONST
+                 ? tape_table(m->tape, m->times * (size_t)dst->rows, (size_t)dst->cols, true)
+                 : new_value(m, op->dst);
   m->value[op->dst] = op->once || known ? tape_keep(m->tape, out) : out;
   if (!tape_failed(m->tape)) compute(m, i, op, out);
 }
@@ -623,7 +666,7 @@ static void begin_matrices(Machine *m) {
 }
 
 void machine_start(const MachinePlan *plan, Machine *m) {
-  *m = (Machine){.plan = *plan, .p = plan->program, .status = STATUS_OK};
+  *m = (Machine){.plan = *plan, .p = plan->program, .times = 1, .status = STATUS_OK};
   prepare(m);
   begin_matrices(m);
 }
@@ -667,9 +710,10 @@ void machine_free(Machine *m) {
 
 /* ---- values from values ---- */
 
-void machine_function(Machine *m, const Program *p, const MachineCode *code, int given,
-                      int wanted) {
-  *m = (Machine){.plan = {.program = p, .code = code}, .p = p, .status = STATUS_OK};
+void machine_function(Machine *m, const Program *p, const MachineCode *code, int given, int wanted,
+                      size_t times) {
+  *m = (Machine){
+      .plan = {.program = p, .code = code}, .p = p, .times = times, .status = STATUS_OK};
   m->tape = tape_new(NULL, 0, NULL, false, false);
   m->value = mem_new((size_t)p->variable_count + 1, sizeof *m->value);
   m->needed = mem_new((size_t)p->op_count + 1, sizeof *m->needed);
@@ -683,8 +727,8 @@ void machine_function(Machine *m, const Program *p, const MachineCode *code, int
     for (int k = 0; k < op->src_count; k++) read[op->src[k]] = true;
   }
   free(read);
-  m->value[given] = tape_keep(
-      m->tape, tape_table(m->tape, rows_of(p, given), (size_t)p->variables[given].cols, true));
+  m->value[given] = tape_keep(m->tape, tape_table(m->tape, times * rows_of(p, given),
+                                                  (size_t)p->variables[given].cols, true));
 }
 
 void machine_call(Machine *m, int given, const double *numbers, int wanted, double *out) {

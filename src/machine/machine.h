@@ -48,6 +48,7 @@ extern const MatrixKind sequential, dense, framed, entrywise_dense, entrywise_pa
 /* The maps of a program, compiled. */
 typedef struct MachineCode {
   TapeMap **maps; /* [op_count] */
+  int *known;     /* [op_count]: a variable that the map has as one more argument, or -1 */
   TapeMap *times; /* a_0 a_1 */
 } MachineCode;
 /* `slopes`: the tape will be read backward. Kinks are then rounded over a distance rounding
@@ -106,6 +107,7 @@ struct Machine {
   bool *needed;     /* [op] */
   int t, stage;
   double limit;         /* of the loss, beyond which training has diverged */
+  size_t times;         /* of tables that are one below the other: machine_function */
   int rank;             /* the largest basis */
   StartGradient *start; /* [matrix] */
   double flops;         /* beside the tape's */
@@ -128,9 +130,10 @@ void machine_start(const MachinePlan *plan, Machine *machine);
 void machine_free(Machine *machine);
 
 /* Values that follow from another by tables alone, as losses from outputs: a machine without
- * neurons that computes variable `wanted` [rows, cols] from numbers for variable `given`. */
+ * neurons that computes variable `wanted` [times, rows, cols] from numbers for variable `given`
+ * [times, rows, cols], for so many times at once. */
 void machine_function(Machine *m, const Program *program, const MachineCode *code, int given,
-                      int wanted);
+                      int wanted, size_t times);
 void machine_call(Machine *m, int given, const double *numbers, int wanted, double *out);
 /* Whether memory ran out in any of the calls: what they gave means nothing. */
 bool machine_failed(const Machine *machine);

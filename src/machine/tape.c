@@ -227,18 +227,6 @@ View tape_grow(Tape *tape, View whole, size_t rows) {
   return whole;
 }
 
-View view_rows(View view, size_t first, size_t rows) {
-  view.row += first;
-  view.rows = rows;
-  return view;
-}
-
-View view_cols(View view, size_t first, size_t cols) {
-  view.col += first;
-  view.cols = cols;
-  return view;
-}
-
 size_t tape_stride(const Tape *tape, View view) { return tape->slabs[view.slab].stride; }
 
 /* Blocks of a recording tape are zeros before they are written, others may have been used. */
@@ -393,7 +381,9 @@ void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double
   }
   bool column = out.cols == 1 && !whole;
   size_t runs = whole || column ? 1 : out.rows, length = out.rows * out.cols / runs;
-  double *room = whole ? NULL : mem_new((size_t)count * length + 1, sizeof *room);
+  enum { FEW = 256 };
+  double few[FEW], *room = few;
+  if (!whole && (size_t)count * length > FEW) room = mem_new((size_t)count * length, sizeof *room);
   for (size_t r = 0; r < runs; r++) {
     const double *args[count + 1];
     for (int k = 0; k < count; k++) {
@@ -408,7 +398,7 @@ void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double
     }
     kernel_run(kernel, length, args, dst + r * ldd);
   }
-  free(room);
+  if (room != few) free(room);
 }
 
 static View *copied(const View *views, int count) {

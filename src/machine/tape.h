@@ -101,8 +101,12 @@ View tape_keep(Tape *tape, View view);
 void tape_drop(Tape *tape, View view);
 /* Frees the blocks made since the last sweep that are not to stay; nothing when recording. */
 void tape_sweep(Tape *tape);
-View view_rows(View view, size_t first, size_t rows);
-View view_cols(View view, size_t first, size_t cols);
+static inline View view_rows(View view, size_t first, size_t rows) {
+  return (View){view.slab, view.row + first, rows, view.col, view.cols};
+}
+static inline View view_cols(View view, size_t first, size_t cols) {
+  return (View){view.slab, view.row, view.rows, view.col + first, cols};
+}
 /* The first number of a view; rows are tape_stride apart. */
 double *tape_data(const Tape *tape, View view);
 size_t tape_stride(const Tape *tape, View view);

@@ -224,6 +224,15 @@ const Expr *expr_substitute(ExprPool *pool, const Expr *e, const Expr *const *wi
   return expr_call(pool, e->prim, arg[0], arg[1], arg[2]);
 }
 
+const Expr *expr_replace(ExprPool *pool, const Expr *e, const Expr *part, const Expr *with) {
+  if (e == part) return with;
+  if (e->prim == PRIM_CONST || e->prim == PRIM_ARG) return e;
+  const Expr *arg[3] = {NULL};
+  for (int i = 0; i < prims[e->prim].arity; i++)
+    arg[i] = expr_replace(pool, e->arg[i], part, with);
+  return expr_call(pool, e->prim, arg[0], arg[1], arg[2]);
+}
+
 bool expr_is_endless(const Expr *e) {
   enum { MOST_TERMS = 1000000, DEEPEST = 4000 };
   return e->terms > MOST_TERMS || e->depth > DEEPEST;

@@ -47,6 +47,8 @@ const Expr *expr_call(ExprPool *pool, Prim prim, const Expr *x, const Expr *y, c
 const Expr *expr_diff(ExprPool *pool, const Expr *e, int index);
 /* `e` with every argument i replaced by with[i]. */
 const Expr *expr_substitute(ExprPool *pool, const Expr *e, const Expr *const *with);
+/* e with `with` in the place of a part of it, an expression of the same pool. */
+const Expr *expr_replace(ExprPool *pool, const Expr *e, const Expr *part, const Expr *with);
 
 /* Whether it is longer or nested deeper than any function that somebody would write: what walks
  * through it would take too long, or too much of the stack. */

@@ -50,6 +50,9 @@ Kernel *kernel_new(const Expr *e) {
     if (in->prim == PRIM_ARG) in->operand[0] = nodes[i]->index;
     for (int k = 0; k < prim_arity(in->prim); k++)
       in->operand[k] = register_of(nodes, i, nodes[i]->arg[k]);
+    bool square = in->prim == PRIM_POW && nodes[i]->arg[1]->prim == PRIM_CONST;
+    if (square && nodes[i]->arg[1]->value == 2)
+      in->prim = PRIM_MUL, in->operand[1] = in->operand[0];
   }
   free(seen);
   free(nodes);

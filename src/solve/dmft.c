@@ -164,17 +164,26 @@ static void derive(const void *context, const double *x, double *out) {
   const Program *p = d->solve->complete;
   size_t n = rows_of(p, d->given) * (size_t)p->variables[d->given].cols,
          cols = (size_t)p->variables[d->wanted->variable].cols,
-         m = rows_of(p, d->wanted->variable) * cols, size = (size_t)d->wanted->rows * cols;
-  double *all = mem_new(m, sizeof *all);
-  for (size_t t = 0; t < d->solve->sizes.steps; t++) {
-    const double *from = x + t * n;
-    if (d->wanted->variable != d->given) {
-      machine_call(d->function, d->given, from, d->wanted->variable, all);
-      from = all;
-    }
-    memcpy(out + t * size, from + (size_t)d->wanted->first * cols, size * sizeof *out);
+         m = rows_of(p, d->wanted->variable) * cols, size = (size_t)d->wanted->rows * cols,
+         steps = d->solve->sizes.steps, times = d->function->times;
+  bool itself = d->wanted->variable == d->given;
+  double *all = mem_new(times * m, sizeof *all);
+  for (size_t t = 0; t < steps; t += times) {
+    size_t first = t + times < steps ? t : steps - times; /* the last ones overlap */
+    if (!itself) machine_call(d->function, d->given, x + first * n, d->wanted->variable, all);
+    for (size_t k = 0; k < times; k++)
+      memcpy(out + (first + k) * size,
+             (itself ? x + (first + k) * n : all + k * m) + (size_t)d->wanted->first * cols,
+             size * sizeof *out);
   }
   free(all);
+}
+
+/* So many times are derived at once that their tables of n numbers stay in the cache. */
+static size_t together(const Solve *s, size_t n) {
+  enum { CACHED = 2048 };
+  size_t times = n < CACHED ? CACHED / n : 1;
+  return times < s->sizes.steps ? times : s->sizes.steps;
 }
 
 /* The largest basis of all replicates. */
@@ -241,7 +250,7 @@ static bool add(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
   Replicates measured = collect(s, from, layer, false, s->sizes.steps * n);
   Grouping times = grouping_of_times(s->sizes.steps, m / s->sizes.steps);
   double *value = mem_block(m), *error = mem_block(m), *moves = new_moves(s, id);
-  machine_function(&function, p, &s->code, d.given, d.wanted->variable);
+  machine_function(&function, p, &s->code, d.given, d.wanted->variable, together(s, n));
   bool fine = value && error && doubt(&measured, derive, &d, m, &times, value, error, moves) &&
               !machine_failed(&function) && field_add(result, id, layer, s->sizes, value, error) &&
               add_moves(s, result, id, layer, moves);
@@ -507,7 +516,7 @@ static Status explain(const Solve *s, char **why) {
 static Status run_linear(Solve *s, char **why) {
   for (s->fine.paths = FIRST_COORDINATES;; s->fine.paths *= 2) {
     double bytes = bytes_needed(s);
-    if (crew_any(crew_of(s), bytes > mem_available())) return run_refuse(why, bytes);
+    if (crew_any(crew_of(s), !mem_fits(bytes))) return run_refuse(why, bytes);
     s->status = STATUS_OK;
     run_all(s);
     if (s->status != STATUS_LIMIT || s->failed_at >= 0) return explain(s, why);
@@ -518,7 +527,7 @@ static Status run_linear(Solve *s, char **why) {
 static Status run(Solve *s, char **why) {
   double pairs = two_time_bytes(s);
   double bytes = s->program->linear ? pairs : bytes_needed(s) + pairs;
-  if (crew_any(crew_of(s), bytes > mem_available())) return run_refuse(why, bytes);
+  if (crew_any(crew_of(s), !mem_fits(bytes))) return run_refuse(why, bytes);
   if (s->program->linear) return run_linear(s, why);
   s->fine.sobol = sobol_points(s->fine.paths);
   s->coarse.sobol = sobol_points(s->coarse.paths);
@@ -924,7 +933,7 @@ void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *p
   if (program->linear) s.fine.paths = s.sizes.steps * most_rows(program) + FIRST_COORDINATES;
   plan->bytes = bytes_needed(&s);
   if (!program->linear) s.fine.sobol = sobol_points(s.fine.paths);
-  if (plan->bytes < mem_available() && plan_replicate(&s, &cost)) {
+  if (mem_fits(plan->bytes) && plan_replicate(&s, &cost)) {
     double runs = s.replicates + s.companions * ((double)s.coarse.paths / (double)s.fine.paths);
     int threads = s.options.threads < runs_of(&s) ? s.options.threads : runs_of(&s);
     plan->flops = cost.flops * runs;

@@ -349,7 +349,7 @@ static void clean(Ensemble *e) {
 
 static Status run(Ensemble *e, char **why) {
   double bytes = bytes_needed(e);
-  bool refused = bytes > mem_available() || !reserve(e);
+  bool refused = !mem_fits(bytes) || !reserve(e);
   if (crew_any(crew_of(e), refused)) return run_refuse(why, bytes);
   run_members(e);
   return explain(e, why);
@@ -567,7 +567,7 @@ void solve_plan_networks(Program *program, const SolveOptions *options, SolvePla
   const SolveOptions plain = flow_plain(program, options);
   prepare(&e, program, &plain, at_once(options, sizes_of(program)));
   plan->bytes = bytes_needed(&e);
-  bool fine = plan->bytes < mem_available() &&
+  bool fine = mem_fits(plan->bytes) &&
               trace_new(&member.record, e.complete, e.sizes.steps, values_of(&e), pairs_of(&e));
   if (fine) {
     MachinePlan one = plan_of(&e, &member);

@@ -133,7 +133,7 @@ static Status solve_shift(Recorded *s, Result *result, char **why) {
   if (plan.pairs > MOST_PAIRS) plan.pairs = MOST_PAIRS;
   if (s->options.probe) plan.pairs = PROBED_PAIRS;
   double bytes = shift_bytes(&plan);
-  bool refused = crew_any(plan.crew, bytes > mem_available());
+  bool refused = crew_any(plan.crew, !mem_fits(bytes));
   s->status = refused ? STATUS_LIMIT : shift_solve(&plan, result);
   machine_code_free(networks, &code);
   program_drop(networks);

@@ -244,7 +244,7 @@ Status spread_read(Spread *q, Recorded *s, Family family, size_t side, char **wh
   *q = (Spread){s, family, side, side ? family.count / side : 1, NULL, {NULL}};
   size_t runs = recorded_count(s);
   double bytes = spread_bytes(q, side);
-  if (bytes > mem_available()) return run_refuse(why, bytes);
+  if (!mem_fits(bytes)) return run_refuse(why, bytes);
   bool fine = (q->var = mem_block(runs * family.count)) != NULL;
   for (size_t i = 0; i < runs && side && fine; i++)
     fine = (q->kept[i] = mem_block(side * influence_size(s, i))) != NULL;

@@ -432,7 +432,7 @@ static bool fill_alignment(Lazy *s, Result *result, int layer, const double *phi
   int given = program_observable(s->complete, FIELD_PHI, layer)->variable;
   double *curve = mem_new(s->sizes.steps, sizeof *curve);
   Machine function;
-  machine_function(&function, s->complete, &s->code, given, o->variable);
+  machine_function(&function, s->complete, &s->code, given, o->variable, 1);
   machine_call(&function, given, phi, o->variable, curve);
   bool fine = !machine_failed(&function);
   machine_free(&function);
@@ -534,14 +534,14 @@ static Status start(Lazy *s, Program *program, const InitialKernels *given, int 
   *s = (Lazy){.program = program, .sizes = sizes_of(program)};
   Sizes z = s->sizes;
   double bytes = lazy_bytes(program);
-  if (bytes > mem_available()) return run_refuse(why, bytes);
+  if (!mem_fits(bytes)) return run_refuse(why, bytes);
   s->complete = program_complete(program, (Reading){.theory = true, .lazy = true, .parts = 1});
   s->code = machine_compile(s->complete, false, NULL);
   int f = s->complete->f;
-  machine_function(&s->errors, s->complete, &s->code, f, s->complete->delta);
+  machine_function(&s->errors, s->complete, &s->code, f, s->complete->delta, 1);
   for (int k = 0; k < CURVES; k++)
     if (curve_of(s, k))
-      machine_function(&s->curve[k], s->complete, &s->code, f, curve_of(s, k)->variable);
+      machine_function(&s->curve[k], s->complete, &s->code, f, curve_of(s, k)->variable, 1);
   s->borrowed = given != NULL;
   Status status = STATUS_OK;
   if (given)
@@ -651,7 +651,7 @@ static Status complete(Result *result, const char *name, char **why) {
   }
   double n = (double)(s.sizes.steps * s.sizes.all), bytes = 16 * n * n * origin->program->layers;
   if (status == STATUS_OK && !mixed && !fill_late(&s, result, name)) status = run_refuse(why, 0);
-  if (status == STATUS_OK && pairs && bytes > mem_available()) status = run_refuse(why, bytes);
+  if (status == STATUS_OK && pairs && !mem_fits(bytes)) status = run_refuse(why, bytes);
   for (int l = 1; status == STATUS_OK && pairs && !mixed && l <= origin->program->layers; l++)
     if (!fill_layer(&s, result, FIELD_PHI, l) || !fill_layer(&s, result, FIELD_G, l))
       status = run_refuse(why, bytes);

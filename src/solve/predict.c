@@ -104,8 +104,8 @@ static bool split_loss(const Predict *p, Program *program) {
   MachineCode code = machine_compile(complete, false, NULL);
   Machine losses, slopes;
   int loss_of = program_observable(complete, FIELD_LOSS, 0)->variable;
-  machine_function(&losses, complete, &code, complete->f, loss_of);
-  machine_function(&slopes, complete, &code, complete->f, complete->delta);
+  machine_function(&losses, complete, &code, complete->f, loss_of, 1);
+  machine_function(&slopes, complete, &code, complete->f, complete->delta, 1);
   for (size_t t = 0; fine && t < z.steps; t++) {
     memcpy(outputs, f->value->data + t * batch, batch * sizeof *outputs);
     machine_call(&losses, complete->f, outputs, loss_of, &bias[t]);

@@ -208,7 +208,7 @@ static Status hold_to_start(Recorded *s, char **why) {
   if (s->neurons.method == GRID && (grids_differ(s) > OF_GRIDS || initial_mismatch(s) > OF_GRIDS)) {
     forget_runs(s);
     neurons_sample(&s->neurons, s->options.samples);
-    if (recorded_bytes(s) > mem_available()) return run_refuse(why, recorded_bytes(s));
+    if (!mem_fits(recorded_bytes(s))) return run_refuse(why, recorded_bytes(s));
     run_all(s);
     if (s->status != STATUS_OK) return recorded_explain(s, why);
   }
@@ -225,7 +225,7 @@ Status recorded_run(Recorded *s, char **why) {
   if (!neurons_choose(&s->neurons, s->program, s->lazy, s->options.samples))
     return run_refuse(why, 16 * (double)s->neurons.columns * (s->neurons.axes + 1));
   if (s->neurons.method == SAMPLES && s->options.probe) s->neurons.replicates = 1;
-  if (s->neurons.method != COORDINATES && recorded_bytes(s) > mem_available())
+  if (s->neurons.method != COORDINATES && !mem_fits(recorded_bytes(s)))
     return run_refuse(why, recorded_bytes(s));
   s->status = rounded_compile(plan_of(s, NULL, 0), has_kinks(s->program), s->code, &s->passes,
                               &s->failed_at);

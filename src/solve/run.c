@@ -168,7 +168,7 @@ Status solve_preactivations(Result *result, int layer, int step, Array **samples
   size_t columns = machine_columns(origin->columns, origin->sized ? ratio : 1);
   size_t shape[] = {(size_t)origin->runs * columns, rows_of(p, snapshot.variable)};
   double bytes = 8 * (double)shape[0] * (double)shape[1];
-  Array *array = bytes > mem_available() ? NULL : array_new(2, shape);
+  Array *array = mem_fits(bytes) ? array_new(2, shape) : NULL;
   if (!array) return run_refuse(why, bytes);
   snapshot.samples = array->data;
   Status status = origin->retake(origin, &snapshot, why);

@@ -317,7 +317,7 @@ static void prepare_theory(Solve *s, Program *program, const SolveOptions *optio
 static Status run_theory(Solve *s, char **why) {
   for (;; s->paths[0] *= 2) {
     double bytes = bytes_needed(s);
-    if (bytes > mem_available()) return run_refuse(why, bytes);
+    if (!mem_fits(bytes)) return run_refuse(why, bytes);
     run_several(s, 0, s->replicates + s->companions);
     if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) {
       s->status = STATUS_OK;
@@ -508,7 +508,7 @@ Status solve_system_networks(Program *program, const SolveOptions *options, Resu
   prepare_networks(&s, program, options);
   Moments *moments = mem_new(fields, sizeof *moments);
   double bytes = bytes_needed(&s);
-  bool room = bytes <= mem_available();
+  bool room = mem_fits(bytes);
   for (int i = 0; i < (int)fields && room; i++)
     room = moments_start(&moments[i], s.T * step_size(program, i, s.T), 4) &&
            (options->ensemble < 2 || s.T * step_size(program, i, s.T) > SCATTER_LARGEST ||
@@ -550,7 +550,7 @@ void solve_plan_system(Program *program, const SolveOptions *options, bool sized
   prepare_plan(&s, program, options, sized);
   plan->bytes = bytes_needed(&s);
   MachinePlan first = plan_of(&s, 0);
-  if (plan->bytes < mem_available() && plan_run(&first, &cost)) {
+  if (mem_fits(plan->bytes) && plan_run(&first, &cost)) {
     int runs = s.replicates + s.companions,
         threads = options->threads < runs ? options->threads : runs;
     double all = s.replicates +
