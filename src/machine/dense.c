@@ -259,11 +259,6 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   }
 }
 
-static int blocks(const Machine *m, const void *state, int space, NoiseBlock *out) {
-  (void)m, (void)state, (void)space, (void)out;
-  return 0;
-}
-
 static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
   (void)steps, (void)record;
   const Matrix *m = &p->matrices[matrix];
@@ -296,4 +291,4 @@ static void redraw(Machine *m, void *state, int matrix) {
   d->learned = 0;
 }
 
-const MatrixKind dense = {"dense", begin, apply, learn, blocks, end, bytes, take, decay, redraw};
+const MatrixKind dense = {"dense", begin, apply, learn, NULL, end, bytes, take, decay, redraw};

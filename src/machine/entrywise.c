@@ -7,9 +7,14 @@
  * In networks the start is in the entries. Among sample paths it is conditioned as in sequential.c,
  * and E is a table over pairs of paths, S_to x S_from, in which N_to stands for S_to. That is
  * exact: psi is a function of what the matrix has met, so that the start, given its images so far,
- * knows no more of E than they do. */
+ * knows no more of E than they do.
+ *
+ * In networks, matrices that move by polar factors have the same tables, of which the moments are
+ * the velocity and what is made of it. */
 #include "base/memory.h"
-#include "machine/outer.h"
+#include "machine/entries.h"
+#include "machine/machine.h"
+#include "machine/polar.h"
 #include "num/linalg.h"
 
 #include <math.h>
@@ -23,6 +28,41 @@ typedef struct Entrywise {
   Entries e;   /* in operator units, over S_from */
   double *y;   /* [most rows of all uses, S_to]: workspace */
 } Entrywise;
+
+/* Rows of x that training sees, over the uses. */
+static size_t outer_rows(const Program *p, int root) {
+  size_t rows = 0;
+  for (int k = root; k < p->matrix_count; k++)
+    if (p->matrices[k].weights == root && p->matrices[k].x >= 0)
+      rows += training_rows(p, &p->matrices[k]) / sizes_of(p).outputs;
+  return rows;
+}
+
+/* sum_c force_{mu c} y_{mu c}, [rows of x, S_to]. */
+static void weigh(const Machine *m, const Matrix *use, View force, size_t to, double *out) {
+  size_t C = sizes_of(m->p).outputs;
+  const double *f = tape_data(m->tape, force), *y = tape_data(m->tape, m->value[use->learns]);
+  size_t ld = tape_stride(m->tape, m->value[use->learns]);
+  memset(out, 0, force.rows / C * to * sizeof *out);
+  for (size_t k = 0; k < force.rows; k++) axpy(to, f[k], y + k * ld, out + k / C * to);
+}
+
+/* Fills in products[uses] of sum over uses of force y x^T, where y [outer_rows, N_to] takes what
+ * the forces make of backward fields. */
+static void outer_products(const Machine *m, int root, const View *force, int uses, double *y,
+                           Outer *products) {
+  const Program *p = m->p;
+  for (int use = root, k = 0; use < p->matrix_count && k < uses; use++) {
+    const Matrix *matrix = &p->matrices[use];
+    size_t to = tape_columns(m->tape, m->population[matrix->to]);
+    if (matrix->weights != root || matrix->x < 0) continue;
+    size_t rows = force[k].rows / sizes_of(p).outputs;
+    weigh(m, matrix, force[k], to, y);
+    View x = m->value[matrix->x];
+    products[k++] = (Outer){y, tape_data(m->tape, x), rows, to, tape_stride(m->tape, x)};
+    y += rows * to;
+  }
+}
 
 static void end(void *state) {
   Entrywise *w = state;
@@ -75,8 +115,34 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
                    : mat_mul_bt(x.rows, to, from, 1, in, ldi, entries, from, 1, image, ldo);
 }
 
+/* table <- beta table + O */
+static void add_products(const Entries *e, double beta, const Outer *products, int uses,
+                         double *table) {
+  for (int k = 0; k < uses; k++)
+    mat_mul_at(e->to, e->from, products[k].rows, 1, products[k].y, products[k].ldy, products[k].x,
+               products[k].ldx, k ? 1 : beta, table, e->from);
+}
+
+/* W <- keep W + push polar(V), with V <- beta V + O, or polar(O + beta V). */
+static void take_polar_step(Machine *m, Entries *e, const Move *move, const Outer *products,
+                            int uses) {
+  size_t n = e->to * e->from;
+  add_products(e, move->beta, products, uses, e->mean);
+  memcpy(e->square, e->mean, n * sizeof *e->mean);
+  if (move->nesterov) add_products(e, move->beta, products, uses, e->square);
+  double floor = move->polar.eps * sqrt((double)e->to * (double)e->from);
+  Status status = polar_factor(&move->polar, floor, e->to, e->from, e->square);
+  if (status != STATUS_OK) m->status = status;
+  for (size_t i = 0; i < n; i++) e->w[i] = move->keep * e->w[i] + move->push * e->square[i];
+  entries_average(n, move->average, e->w, e->average);
+}
+
 /* The first gradient is remembered: whether there is one at infinite width. */
 static void take_step(Machine *m, Entrywise *w, const Move *move, const Outer *products, int uses) {
+  if (move->polar.on) {
+    take_polar_step(m, &w->e, move, products, uses);
+    return;
+  }
   double squares = 0, step = move->pull / (double)w->e.from;
   m->flops += entries_learn(&w->e, move, step, products, uses, m->t ? NULL : &squares);
   if (m->t) return;
@@ -104,7 +170,9 @@ static double bytes_dense(const Program *p, int matrix, double S, double steps, 
   const Matrix *m = &p->matrices[matrix];
   double from = S * p->spaces[m->from].ratio, to = S * p->spaces[m->to].ratio;
   (void)steps, (void)record;
-  return entries_bytes(to, from, p->update.average > 0) + 8 * (double)outer_rows(p, matrix) * to;
+  double polar = update_for(p, m)->polar.on ? to * (from + 2 * to) : 0;
+  return entries_bytes(to, from, p->update.average > 0) +
+         8 * ((double)outer_rows(p, matrix) * to + polar);
 }
 
 static double bytes_paths(const Program *p, int matrix, double S, double steps, bool record) {

@@ -237,11 +237,6 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   free(gradient);
 }
 
-static int blocks(const Machine *m, const void *state, int space, NoiseBlock *out) {
-  (void)m, (void)state, (void)space, (void)out;
-  return 0;
-}
-
 static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
   double rows = (double)rows_of(p, p->matrices[matrix].y), met = rows * (steps + 1),
          rank = fmin(met, S);
@@ -249,7 +244,7 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
               (record ? steps : 1) * (2 * rank * S + 6 * rows * S));
 }
 
-const MatrixKind framed = {"framed", begin, apply, learn, blocks, end, bytes, NULL, NULL, NULL};
+const MatrixKind framed = {"framed", begin, apply, learn, NULL, end, bytes, NULL, NULL, NULL};
 
 /* ---- the scout ---- */
 

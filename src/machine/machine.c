@@ -119,7 +119,8 @@ static void find_needed(Machine *m) {
 static int collect_blocks(const Machine *m, int space, NoiseBlock *blocks) {
   int n = 0;
   for (int k = 0; k < m->p->matrix_count; k++)
-    if (m->state[k]) n += machine_kind(&m->plan, k)->blocks(m, m->state[k], space, blocks + n);
+    if (m->state[k] && machine_kind(&m->plan, k)->blocks)
+      n += machine_kind(&m->plan, k)->blocks(m, m->state[k], space, blocks + n);
   View lead = m->lead[space];
   if (lead.slab >= 0 && lead.rows)
     blocks[n++] = (NoiseBlock){tape_data(m->tape, lead), (int)lead.rows};
@@ -591,7 +592,7 @@ static const MatrixKind *kind_that_moves(const MachinePlan *plan, const Matrix *
   bool paths = plan->hidden == &sequential, networks = plan->hidden == &dense;
   if (p->system || (!paths && !networks)) return plan->hidden;
   if (moves_by_entries(p, m)) return paths ? &entrywise_paths : &entrywise_dense;
-  return networks && update_for(p, m)->polar.on ? &polar_dense : plan->hidden;
+  return networks && update_for(p, m)->polar.on ? &entrywise_dense : plan->hidden;
 }
 
 const MatrixKind *machine_kind(const MachinePlan *plan, int matrix) {
@@ -712,8 +713,7 @@ void machine_free(Machine *m) {
 
 void machine_function(Machine *m, const Program *p, const MachineCode *code, int given, int wanted,
                       size_t times) {
-  *m = (Machine){
-      .plan = {.program = p, .code = code}, .p = p, .times = times, .status = STATUS_OK};
+  *m = (Machine){.plan = {.program = p, .code = code}, .p = p, .times = times, .status = STATUS_OK};
   m->tape = tape_new(NULL, 0, NULL, false, false);
   m->value = mem_new((size_t)p->variable_count + 1, sizeof *m->value);
   m->needed = mem_new((size_t)p->op_count + 1, sizeof *m->needed);

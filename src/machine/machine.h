@@ -29,7 +29,7 @@ typedef struct MatrixKind {
    * the sum over uses k of force_k y x^T. */
   void (*learn)(Machine *m, void *state, const Move *move, const View *force, int uses);
   /* The rows that noise on a population is made orthogonal to, at most MOST_BLOCKS; their number.
-   */
+   * NULL: none. */
   int (*blocks)(const Machine *m, const void *state, int space, NoiseBlock *blocks);
   void (*end)(void *state);
   /* Bytes that it takes, an upper bound, in `steps` steps with this many columns. */
@@ -43,7 +43,7 @@ typedef struct MatrixKind {
 } MatrixKind;
 
 extern const MatrixKind mirrored; /* sequential, of a symmetric matrix */
-extern const MatrixKind sequential, dense, framed, entrywise_dense, entrywise_paths, polar_dense;
+extern const MatrixKind sequential, dense, framed, entrywise_dense, entrywise_paths;
 
 /* The maps of a program, compiled. */
 typedef struct MachineCode {
