@@ -8,34 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void print_spaces(FILE *out, const Program *p) {
-  const Problem *problem = p->problem;
-  fprintf(out, "spaces\n");
-  for (int i = 0; i < p->space_count; i++) {
-    const Space *s = &p->spaces[i];
-    fprintf(out, "  %-6s ", s->name);
-    switch (s->kind) {
-    case SPACE_WIDE:
-      if (s->ratio < 1 || s->ratio > 1)
-        fprintf(out, "%g N neurons\n", s->ratio);
-      else
-        fprintf(out, "N neurons\n");
-      break;
-    case SPACE_OUTPUT:
-      fprintf(out, "%d output%s\n", problem->outputs, problem->outputs > 1 ? "s" : "");
-      break;
-    case SPACE_INPUT:
-      if (s->data)
-        fprintf(out, "%d training and %d test points, known by x·x'/D\n", problem->points,
-                problem->tests);
-      else if (s->gram)
-        fprintf(out, "a unit vector for each position\n");
-      else
-        fprintf(out, "the constant input of the biases\n");
-    }
-  }
-}
-
 static void print_matrices(FILE *out, const Program *p) {
   fprintf(out, "matrices\n");
   for (int i = 0; i < p->matrix_count; i++) {
@@ -59,90 +31,6 @@ static void print_matrices(FILE *out, const Program *p) {
       fprintf(out, "trained\n");
     else
       fprintf(out, "trained at rate %g\n", m->rate);
-  }
-}
-
-static void print_constant(FILE *out, const Constant *c) {
-  size_t n = c->rows * c->cols;
-  bool equal = c->steps == 0;
-  for (size_t i = 1; i < n; i++) equal = equal && !(fabs(c->numbers[i] - c->numbers[0]) > 0);
-  if (equal && n)
-    fprintf(out, "%g in [%zu, %zu]\n", c->numbers[0], c->rows, c->cols);
-  else
-    fprintf(out, "known [%zu, %zu]%s\n", c->rows, c->cols, c->steps ? " at t" : "");
-}
-
-static void print_factor(FILE *out, const Op *op) {
-  if (op->factor != 1) fprintf(out, "%g ", op->factor);
-}
-
-static void print_average(FILE *out, const Op *op, const char *const *names) {
-  print_factor(out, op);
-  fprintf(out, op->src_count > 1 ? "<%s %s>\n" : "<%s>\n", names[0], names[op->src_count - 1]);
-}
-
-static void print_block(FILE *out, const Program *p, const Op *op, const char *name) {
-  const Variable *v = &p->variables[op->dst];
-  fprintf(out, "%s[%d:%d, %d:%d]\n", name, op->first[0], op->first[0] + v->rows, op->first[1],
-          op->first[1] + v->cols);
-}
-
-static void print_map(FILE *out, const Op *op, const char *const *names) {
-  char *text = expr_print(op->expr, names);
-  fprintf(out, "%s\n", text);
-  free(text);
-}
-
-/* A product with a table on its left; either may be transposed. */
-static void print_mix(FILE *out, const Op *op, const char *const *names) {
-  bool each = op->kind == OP_BLEND && op->blocks > 1;
-  fprintf(out, "%s%s %s%s%s\n", names[0], op->transpose_a ? "ᵀ" : "", names[1],
-          op->transpose_b ? "ᵀ" : "", each ? " of each point" : "");
-}
-
-static void print_stack(FILE *out, const Op *op, const char *const *names) {
-  for (int i = 0; i < op->src_count; i++) fprintf(out, i ? ", %s" : "[%s", names[i]);
-  fprintf(out, "]\n");
-}
-
-static void print_op(FILE *out, const Program *p, const Op *op) {
-  const char *names[OP_MAX_ARGS];
-  for (int i = 0; i < op->src_count; i++) names[i] = p->variables[op->src[i]].name;
-  const char *matrix = p->matrices ? p->matrices[op->matrix].name : "";
-  fprintf(out, "  %-4s = ", op->dst < 0 ? matrix : p->variables[op->dst].name);
-  if (op->kind == OP_GRAM || op->kind == OP_BLEND) print_factor(out, op);
-  switch (op->kind) {
-  case OP_INPUT: fprintf(out, "%s\n", p->spaces[p->variables[op->dst].space].name); break;
-  case OP_SEED: fprintf(out, "1\n"); break;
-  case OP_APPLY:
-    fprintf(out, is_readout(p, op->matrix) ? "%s·%s / (γ N)\n" : "%s %s\n", matrix, names[0]);
-    break;
-  case OP_WEIGH: fprintf(out, "Δ %s\n", names[0]); break;
-  case OP_ROWS: fprintf(out, "%s %s\n", names[0], p->row_maps[op->rows].about); break;
-  case OP_APPLY_T: fprintf(out, "%sᵀ %s\n", matrix, names[0]); break;
-  case OP_CONST: print_constant(out, &p->constants[op->constant]); break;
-  case OP_MOMENT: fprintf(out, "<%s %sᵀ>\n", names[0], names[1]); break;
-  case OP_AVERAGE: print_average(out, op, names); break;
-  case OP_GRAM: fprintf(out, "<%s %sᵀ> of each point\n", names[0], names[1]); break;
-  case OP_SOFTMAX: fprintf(out, "softmax %s%s\n", names[0], op->causal ? ", causal" : ""); break;
-  case OP_SUMS: fprintf(out, "Σ_q %s\n", names[0]); break;
-  case OP_BLEND:
-  case OP_MIX: print_mix(out, op, names); break;
-  case OP_BLOCK: print_block(out, p, op, names[0]); break;
-  case OP_LSE: fprintf(out, "log Σ exp %s\n", names[0]); break;
-  case OP_START: fprintf(out, "%s at t = 0\n", names[0]); break;
-  case OP_SET: fprintf(out, "%s\n", names[0]); break;
-  case OP_NOISE: fprintf(out, "normal(%s)\n", p->spaces[p->variables[op->dst].space].name); break;
-  case OP_FILL: fprintf(out, "%g\n", op->factor); break;
-  case OP_CLOCK: fprintf(out, "t\n"); break;
-  case OP_SHIFT: fprintf(out, "%s shifted by %d\n", names[0], op->first[0]); break;
-  case OP_STACK: print_stack(out, op, names); break;
-  case OP_RESHAPE: fprintf(out, "%s\n", names[0]); break;
-  case OP_OUTER: fprintf(out, "%s + %s %sᵀ / N\n", matrix, names[0], names[1]); break;
-  case OP_DECAY: fprintf(out, "%g %s\n", op->factor, matrix); break;
-  case OP_REDRAW: fprintf(out, "%s, drawn anew\n", matrix); break;
-  case OP_LEARN: fprintf(out, "%s\n", matrix); break;
-  case OP_MAP: print_map(out, op, names); break;
   }
 }
 
@@ -175,23 +63,23 @@ static void print_entrywise(FILE *out, const Program *p, const Matrix *m) {
   const Psi *psi = &update_for(p, m)->psi;
   const char *name = m->name;
   char *factor = m->factor == 1 ? mem_string("") : mem_format("%g ", m->factor);
-  fprintf(out, "  O%-3s = %s", name, factor);
+  fprintf(out, "O%-3s = %s", name, factor);
   if (!p->update.weight) fprintf(out, "(1/%d) ", p->problem->points);
   print_direction(out, p, m);
   bool mean = psi->beta1 != 0, root = psi->kind == PSI_ROOT,
        mixed = !root && (psi->beta1 < psi->beta2 || psi->beta1 > psi->beta2); /* with O, by Lion */
-  if (mean && !mixed) fprintf(out, "  M%-3s = β1 M%s + (1 - β1) O%s\n", name, name, name);
-  if (root) fprintf(out, "  Q%-3s = β2 Q%s + (1 - β2) O%s²\n", name, name, name);
+  if (mean && !mixed) fprintf(out, "M%-3s = β1 M%s + (1 - β1) O%s\n", name, name, name);
+  if (root) fprintf(out, "Q%-3s = β2 Q%s + (1 - β2) O%s²\n", name, name, name);
   if (update_for(p, m)->decay > 0) {
-    fprintf(out, "  %-4s *= 1 - λ ", name);
+    fprintf(out, "%-4s *= 1 - λ ", name);
     print_rate(out, p, m, m->decay);
     fprintf(out, "\n");
   }
-  fprintf(out, "  %-4s += (", name);
+  fprintf(out, "%-4s += (", name);
   print_rate(out, p, m, m->rate / m->factor);
   fprintf(out, " γ) ");
   if (mixed)
-    fprintf(out, "sign(β1 M%s + (1 - β1) O%s)\n  M%-3s = β2 M%s + (1 - β2) O%s\n", name, name, name,
+    fprintf(out, "sign(β1 M%s + (1 - β1) O%s)\nM%-3s = β2 M%s + (1 - β2) O%s\n", name, name, name,
             name, name);
   else if (!root)
     fprintf(out, "sign(%s%s)\n", mean ? "M" : "O", name);
@@ -212,25 +100,25 @@ static void print_update(FILE *out, const Program *p, const Matrix *m) {
        decay = update->decay > 0 && !update->inert;
   char *share = p->update.weight ? mem_string("") : mem_format("/%d", p->problem->points);
   if (velocity) {
-    fprintf(out, "  O%-3s = ", m->name);
+    fprintf(out, "O%-3s = ", m->name);
     if (*share) fprintf(out, "(1%s) ", share);
     print_direction(out, p, m);
-    fprintf(out, "  V%-3s = β V%s + O%s", m->name, m->name, m->name);
+    fprintf(out, "V%-3s = β V%s + O%s", m->name, m->name, m->name);
     if (update->inert && update->decay > 0) fprintf(out, " - (λ / γ) %s", m->name);
     if (update->inert && update->temperature > 0) fprintf(out, " + √(2 (1 - β) T / η) Ξ / γ");
     fprintf(out, "\n");
   }
   if (decay) {
-    fprintf(out, "  %-4s *= 1 - λ ", m->name);
+    fprintf(out, "%-4s *= 1 - λ ", m->name);
     print_rate(out, p, m, m->decay);
     fprintf(out, "\n");
   }
   if (update->temperature > 0 && !update->inert) {
-    fprintf(out, "  %-4s += √(2 T ", m->name);
+    fprintf(out, "%-4s += √(2 T ", m->name);
     print_rate(out, p, m, m->rate);
     fprintf(out, ") Ξ\n");
   }
-  fprintf(out, "  %-4s += (", m->name);
+  fprintf(out, "%-4s += (", m->name);
   print_rate(out, p, m, polar ? m->decay * m->factor : m->rate);
   fprintf(out, " γ%s) ", velocity ? "" : share);
   if (!velocity)
@@ -282,59 +170,33 @@ static void print_parameters(FILE *out, const Problem *problem) {
   }
 }
 
-static void print_ops(FILE *out, const Program *p, const char *title, int first, int end) {
-  if (first < end) fprintf(out, "%s\n", title);
-  for (int i = first; i < end; i++) {
-    const Op *op = &p->ops[i];
-    if (op->kind == OP_LEARN)
-      print_update(out, p, &p->matrices[op->matrix]);
-    else
-      print_op(out, p, op);
-  }
+char *program_print_update(const Program *p, int matrix) {
+  char *text = NULL;
+  size_t length = 0;
+  FILE *out = mem_stream(&text, &length);
+  print_update(out, p, &p->matrices[matrix]);
+  mem_stream_end(out);
+  return text;
 }
 
-static void print_system(FILE *out, const Program *p) {
-  fprintf(out, "program of the system %s\n", p->system->name);
-  print_spaces(out, p);
-  print_matrices(out, p);
-  print_ops(out, p, "start", 0, p->start_count);
-  print_ops(out, p, "step", p->start_count, p->op_count);
-  fprintf(out, "observed\n");
-  for (int i = 0; i < p->system->field_count; i++)
-    fprintf(out, "  %-4s = %s\n", p->system->fields[i].name,
-            p->variables[p->system->fields[i].variable].name);
+/* Every line as a remark, long ones to where they are known by. */
+static void print_remarks(FILE *out, char *text) {
+  enum { LONGEST = 100 };
+  char *rest;
+  for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+    fprintf(out, "# %.*s%s\n", LONGEST, line, strlen(line) > LONGEST ? " ..." : "");
 }
 
-static void print_model(FILE *out, const Program *p) {
-  const Problem *problem = p->problem;
-  fprintf(out, "program %s, trained by %s on %s\n", problem->model_name, problem->training_name,
-          problem->dataset_name);
-  print_parameters(out, problem);
-  print_spaces(out, p);
-  print_matrices(out, p);
-  print_ops(out, p, "forward", 0, p->forward_count);
-  print_ops(out, p, "outputs", p->forward_count, p->backward_first);
-  print_ops(out, p, "backward, in units of γ N df", p->backward_first, p->gradient_count);
-  print_ops(out, p, "learning rule, in place of gradients", p->gradient_count, p->measure_first);
-  print_ops(out, p, "measured", p->measure_first, p->train_first);
-  print_ops(out, p, "update", p->train_first, p->op_count);
-}
-
-/* What a printer prints, every line as a remark. */
-static void print_remarks(FILE *out, const Program *p, void (*print)(FILE *, const Program *)) {
-  char *text = NULL, *rest;
+/* What stands before the text of a model. */
+static void print_summary(FILE *out, const Program *p) {
+  char *text = NULL;
   size_t length = 0;
   FILE *plain = mem_stream(&text, &length);
-  print(plain, p);
+  print_parameters(plain, p->problem);
+  print_matrices(plain, p);
   mem_stream_end(plain);
-  for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-    fprintf(out, "# %s\n", line);
+  print_remarks(out, text);
   free(text);
-}
-
-static void print_summary(FILE *out, const Program *p) {
-  print_parameters(out, p->problem);
-  print_matrices(out, p);
 }
 
 char *program_print(Program *base, const char *name) {
@@ -346,15 +208,15 @@ char *program_print(Program *base, const char *name) {
   const char *why;
   if (!name) name = problem ? problem->model_name : p->system->name;
   char *body = program_write(p, &why);
-  if (body && problem)
+  if (why) fprintf(out, "# as a system it cannot be written: %s\n", why);
+  if (problem)
     fprintf(out, "# %s, trained by %s on %s: dmft(%s, steps = %d)\n", problem->model_name,
             problem->training_name, problem->dataset_name, name, problem->steps + 1);
-  if (body && problem) print_remarks(out, p, print_summary);
-  if (!body) fprintf(out, "# as a system it cannot be written: %s\n", why);
-  if (body)
-    fprintf(out, "system %s {\n%s}\n", name, body);
+  if (problem) print_summary(out, p);
+  if (why)
+    print_remarks(out, body);
   else
-    print_remarks(out, p, problem ? print_model : print_system);
+    fprintf(out, "system %s {\n%s}\n", name, body);
   free(body);
   program_drop(p);
   mem_stream_end(out);

@@ -452,10 +452,12 @@ int thin_root(const Program *program, const Matrix *matrix, double *root);
 size_t thin_vectors(const Program *program, const Matrix *matrix);
 
 /* The program as text, completed, to be freed: a system of the language of this name (NULL: its
- * own), or where no system says it, remarks. */
+ * own), or where no system says all of it, in remarks. */
 char *program_print(Program *base, const char *name);
-/* The body of the system that says the same as a completed program; NULL where there is none: *why.
- */
+/* The body of the system that says the same as a completed program, to be freed; what a system
+ * cannot say is a remark in it, and *why, which is else NULL. */
 char *program_write(const Program *program, const char **why);
+/* What a step makes of a matrix, as mathematics, a line each; to be freed. */
+char *program_print_update(const Program *program, int matrix);
 
 #endif

@@ -4,7 +4,8 @@
  * Every variable has a name of its own. Vectors are rows of vectors, also a single one, and tables
  * have two axes. Inputs are the rows of a root of their Gram matrix, so that a matrix from them is
  * a state, the rows of its images under unit vectors; one to the outputs is its rows. What a matrix
- * takes up in a step stands at the end of it. */
+ * takes up in a step stands at the end of it. What no system says stands there as a remark, and is
+ * the reason that the text is not one. */
 #include "base/memory.h"
 #include "field/observable.h"
 #include "field/program.h"
@@ -18,13 +19,14 @@
 
 typedef struct Text {
   const Program *p;
-  char **variable, **matrix; /* names */
-  char **velocity;           /* [matrix]: what is taken from it again, or NULL */
-  char **taken;
+  Arena *arena;                    /* of names and parts of lines */
+  const char **variable, **matrix; /* names */
+  const char **velocity;           /* [matrix]: what is taken from it again, or NULL */
+  const char **taken;
   int taken_count;
   char *keys, *states, *lines; /* numbers, what is carried, and the lines under way */
   bool *declared;              /* [variable]: a state that has its line */
-  char **values;               /* names and values of the keys so far, in pairs */
+  const char **values;         /* names and values of the keys so far, in pairs */
   int value_count;
   const char *why; /* there is no such system, or NULL */
 } Text;
@@ -52,48 +54,44 @@ static bool is_taken(const Text *w, const char *name) {
   return is_spoken(name);
 }
 
-/* Letters, digits and _ of the wish, as a name that is free; kept by the text. */
+static void take(Text *w, const char *name) {
+  w->taken = mem_grow(w->taken, (size_t)(w->taken_count + 1) * sizeof *w->taken);
+  w->taken[w->taken_count++] = name;
+}
+
+/* Letters, digits and _ of the wish, as a name that is free. */
 static const char *name_like(Text *w, const char *wish) {
   if (strcmp(wish, "1") == 0) wish = "one";
   if (strcmp(wish, "1/P") == 0) wish = "share";
-  char *stem = mem_string(""), *name;
+  char *stem = mem_string("");
   for (const char *c = wish; *c; c++) {
     if (isalnum((unsigned char)*c) || *c == '_') mem_append(&stem, "%c", *c);
     if (*c == '\'') mem_append(&stem, "_");
     if (strncmp(c, "Δ", 2) == 0) mem_append(&stem, "delta");
     if (strncmp(c, "β", 2) == 0) mem_append(&stem, "beta");
   }
-  if (!*stem || isdigit((unsigned char)*stem)) {
-    char *whole = mem_format("c%s", stem);
-    free(stem);
-    stem = whole;
-  }
-  name = mem_string(stem);
-  for (int number = 2; is_taken(w, name); number++) {
-    free(name);
-    name = mem_format("%s_%d", stem, number);
-  }
+  const char *letter = !*stem || isdigit((unsigned char)*stem) ? "c" : "",
+             *name = arena_format(w->arena, "%s%s", letter, stem);
+  for (int number = 2; is_taken(w, name); number++)
+    name = arena_format(w->arena, "%s%s_%d", letter, stem, number);
   free(stem);
-  w->taken = mem_grow(w->taken, (size_t)(w->taken_count + 1) * sizeof *w->taken);
-  return w->taken[w->taken_count++] = name;
+  take(w, name);
+  return name;
 }
 
-/* c * as it stands in front; to be freed. */
-static char *times(const char *c) {
-  return strcmp(c, "1") == 0 ? mem_string("") : mem_format("%s * ", c);
+static const char *number(Text *w, double x) {
+  char *text = mem_number(x);
+  const char *kept = arena_format(w->arena, "%s", text);
+  free(text);
+  return kept;
 }
 
-static char *scale(double c) {
-  char *number = mem_number(c), *text = times(number);
-  free(number);
-  return text;
+/* c * as it stands in front. */
+static const char *times(Text *w, const char *c) {
+  return strcmp(c, "1") == 0 ? "" : arena_format(w->arena, "%s * ", c);
 }
 
-static void add_number(char **text, const char *before, double x) {
-  char *number = mem_number(x);
-  mem_append(text, "%s%s", before, number);
-  free(number);
-}
+static const char *scale(Text *w, double c) { return times(w, number(w, c)); }
 
 /* ---- lines ---- */
 
@@ -124,21 +122,26 @@ static size_t cols(const Text *w, int v) {
 
 /* ---- numbers ---- */
 
+static bool are_known(size_t n, const double *x) {
+  for (size_t i = 0; i < n; i++)
+    if (!isfinite(x[i])) return false;
+  return true;
+}
+
 /* [[..], [..]] of all digits; what is nan was not known when the program was made. */
-static char *literal(Text *w, size_t m, size_t n, const double *x) {
+static const char *literal(Text *w, size_t m, size_t n, const double *x) {
   char *text = mem_string("[");
-  for (size_t i = 0; i < m; i++) {
+  bool known = are_known(m * n, x);
+  for (size_t i = 0; i < m && known; i++) {
     mem_append(&text, i ? ", [" : "[");
-    for (size_t k = 0; k < n; k++) {
-      char *number = mem_number(x[i * n + k]);
-      if (!isfinite(x[i * n + k])) refuse(w, "its numbers are known when the script runs");
-      mem_append(&text, "%s%s", k ? ", " : "", number);
-      free(number);
-    }
+    for (size_t k = 0; k < n; k++)
+      mem_append(&text, "%s%s", k ? ", " : "", number(w, x[i * n + k]));
     mem_append(&text, "]");
   }
-  mem_append(&text, "]");
-  return text;
+  const char *kept = arena_format(w->arena, known ? "%s]" : "%sknown]", text);
+  if (!known) refuse(w, "its numbers are known when the script runs");
+  free(text);
+  return kept;
 }
 
 static bool are_equal(size_t n, const double *x) {
@@ -147,41 +150,35 @@ static bool are_equal(size_t n, const double *x) {
   return n > 0 && isfinite(x[0]);
 }
 
-/* Numbers [m, n] as an expression; to be freed. */
-static char *numbers(Text *w, size_t m, size_t n, const double *x) {
+/* Numbers [m, n] as an expression. */
+static const char *numbers(Text *w, size_t m, size_t n, const double *x) {
   if (!are_equal(m * n, x)) return literal(w, m, n, x);
-  if (*x == 1 || *x == 0) return mem_format("%s(%zu, %zu)", *x == 1 ? "ones" : "zeros", m, n);
-  char *number = mem_number(*x);
-  char *text = mem_format("%s * ones(%zu, %zu)", number, m, n);
-  free(number);
-  return text;
+  if (*x == 0) return arena_format(w->arena, "zeros(%zu, %zu)", m, n);
+  return arena_format(w->arena, "%sones(%zu, %zu)", scale(w, *x), m, n);
 }
 
 /* A key of the system, and its name: one for each value. */
-static const char *key(Text *w, const char *wish, char *value) {
+static const char *key(Text *w, const char *wish, const char *value) {
   for (int i = 0; i < w->value_count; i++)
-    if (strcmp(w->values[2 * i + 1], value) == 0) {
-      free(value);
-      return w->values[2 * i];
-    }
+    if (strcmp(w->values[2 * i + 1], value) == 0) return w->values[2 * i];
   const char *name = name_like(w, wish);
   w->values = mem_grow(w->values, 2 * (size_t)(w->value_count + 1) * sizeof *w->values);
-  w->values[2 * w->value_count] = (char *)name;
-  w->values[2 * w->value_count++ + 1] = mem_string(value);
+  w->values[2 * w->value_count] = name;
+  w->values[2 * w->value_count++ + 1] = value;
   mem_append(&w->keys, "  %s = %s\n", name, value);
-  free(value);
   return name;
 }
 
 /* Where row i of m belongs to row i / (m / n) of n: a table [m, n]. */
-static char *spread(size_t m, size_t n) {
-  return mem_format("1 * (floor(reshape(0..%zu, %zu, 1) / %zu) == 0..%zu)", m - 1, m, m / n, n - 1);
+static const char *spread(Text *w, size_t m, size_t n) {
+  return arena_format(w->arena, "1 * (floor(reshape(0..%zu, %zu, 1) / %zu) == 0..%zu)", m - 1, m,
+                      m / n, n - 1);
 }
 
 /* x with each of its rows m / n times. */
-static char *spread_rows(Text *w, const char *x, size_t n, size_t m) {
-  if (m == n) return mem_string(x);
-  return mem_format("(%s @ %s)", key(w, "spread", spread(m, n)), x);
+static const char *spread_rows(Text *w, const char *x, size_t n, size_t m) {
+  if (m == n) return x;
+  return arena_format(w->arena, "(%s @ %s)", key(w, "spread", spread(w, m, n)), x);
 }
 
 /* ---- matrices from the inputs and to the outputs ---- */
@@ -203,12 +200,9 @@ static void write_inputs(Text *w, const Op *op) {
     for (size_t i = 0; i < n && rank > 0; i++)
       memmove(root + i * (size_t)rank, root + i * n, (size_t)rank * sizeof *root);
     if (rank > 0)
-      mem_append(&w->keys, "  %s = ", named(w, op->dst));
+      mem_append(&w->keys, "  %s = %s\n", named(w, op->dst), numbers(w, n, (size_t)rank, root));
     else
       refuse(w, "its inputs are known when the script runs");
-    char *text = rank > 0 ? numbers(w, n, (size_t)rank, root) : mem_string("");
-    mem_append(&w->keys, rank > 0 ? "%s\n" : "%s", text);
-    free(text);
     free(root);
     return;
   }
@@ -244,48 +238,43 @@ static bool is_redrawn(const Text *w, int matrix) {
 
 static void write_redraw(Text *w, const Op *op) {
   const Matrix *m = matrix_of(w, op);
-  char *sigma = mem_number(m->sigma);
   for (int i = 0; i < w->p->start_count; i++)
     if (w->p->ops[i].dst >= 0 && w->p->ops[i].matrix == op->matrix &&
         (w->p->ops[i].kind == OP_APPLY || w->p->ops[i].kind == OP_APPLY_T))
       refuse(w, "a matrix that is drawn anew acts at the start, too");
   line(w, "matrix %s : %s -> %s (sigma = %s)", w->matrix[op->matrix], w->p->spaces[m->from].name,
-       w->p->spaces[m->to].name, sigma);
-  free(sigma);
+       w->p->spaces[m->to].name, number(w, m->sigma));
 }
 
 static void declare_matrices(Text *w, char **out) {
   for (int k = 0; k < w->p->matrix_count; k++) {
     const Matrix *m = &w->p->matrices[k];
     if (m->weights != k || is_redrawn(w, k)) continue;
-    char *sigma = mem_number(m->sigma);
+    const char *sigma = number(w, m->sigma);
     if (is_wide_matrix(w->p, m)) {
       mem_append(out, "  matrix %s : %s -> %s (sigma = %s", w->matrix[k],
                  w->p->spaces[m->from].name, w->p->spaces[m->to].name, sigma);
-      if (m->symmetric) add_number(out, ", symmetry = ", m->tau);
+      if (m->symmetric) mem_append(out, ", symmetry = %s", number(w, m->tau));
       mem_append(out, ")\n");
       if (w->velocity[k])
         mem_append(out, "  matrix %s : %s -> %s (sigma = 0)\n", w->velocity[k],
                    w->p->spaces[m->from].name, w->p->spaces[m->to].name);
     } else if (m->x >= 0 || !from_inputs(w, m)) {
       const Space *space = &w->p->spaces[is_wide(w->p, m->to) ? m->to : m->from];
-      char *spread = times(sigma);
       mem_append(&w->states, "  %s%s = %snormal(%s, %zu)", learns(w, k) ? "state " : "",
-                 w->matrix[k], spread, space->name, thin_rank(w, m));
-      if (fabs(m->mean) > 0) add_number(&w->states, " + ", m->mean);
+                 w->matrix[k], times(w, sigma), space->name, thin_rank(w, m));
+      if (fabs(m->mean) > 0) mem_append(&w->states, " + %s", number(w, m->mean));
       mem_append(&w->states, "\n");
       if (m->start) refuse(w, "its initial weights have scales of their own");
-      free(spread);
     }
-    free(sigma);
   }
 }
 
 static void write_apply(Text *w, const Op *op) {
   const Matrix *m = matrix_of(w, op);
-  const char *x = named(w, op->src[0]), *W = w->matrix[m->weights], *dst = named(w, op->dst);
+  const char *x = named(w, op->src[0]), *dst = named(w, op->dst),
+             *W = w->matrix[m->averaged ? op->matrix : m->weights];
   bool back = op->kind == OP_APPLY_T, input = from_inputs(w, m);
-  if (m->averaged) refuse(w, "it averages its weights");
   if (is_wide_matrix(w->p, m)) {
     const char *V = w->velocity[m->weights], *t = back ? "'" : "";
     if (V)
@@ -293,13 +282,11 @@ static void write_apply(Text *w, const Op *op) {
     else
       line(w, "%s = %s%s @ %s", dst, W, t, x);
   } else if (input || back) {
-    char *share = scale(input ? 1 : 1 / w->p->spaces[m->from].ratio);
+    const char *share = scale(w, input ? 1 : 1 / w->p->spaces[m->from].ratio);
     line(w, "%s = %s%s%s @ %s%s", dst, share, *share ? "(" : "", x, W, *share ? ")" : "");
-    free(share);
   } else {
-    char *c = scale(1 / w->p->problem->gamma);
-    line(w, "%s = reshape(%sgram(%s, %s), %zu, 1)", dst, c, x, W, rows(w, op->dst));
-    free(c);
+    line(w, "%s = reshape(%sgram(%s, %s), %zu, 1)", dst, scale(w, 1 / w->p->problem->gamma), x, W,
+         rows(w, op->dst));
   }
 }
 
@@ -307,25 +294,20 @@ static void write_apply(Text *w, const Op *op) {
 
 /* An argument of a map as it stands there: numbers beside vectors are a list, and what has fewer
  * rows or columns is spread. */
-static char *argument(Text *w, int v, int dst) {
+static const char *argument(Text *w, int v, int dst) {
   size_t m = rows(w, dst), n = cols(w, dst), own = rows(w, v), width = cols(w, v);
-  char *text = own == m || (own == 1 && !wide(w, dst)) ? mem_string(named(w, v))
-                                                       : spread_rows(w, named(w, v), own, m);
+  const char *text =
+      own == m || (own == 1 && !wide(w, dst)) ? named(w, v) : spread_rows(w, named(w, v), own, m);
   if (wide(w, v)) return text;
-  if (wide(w, dst)) {
-    mem_append(&text, "[:, 0]");
-  } else if (width != n && width != 1) {
-    char *whole = mem_format("(%s @ %s')", text, key(w, "spread", spread(n, width)));
-    free(text);
-    text = whole;
-  }
-  return text;
+  if (wide(w, dst)) return arena_format(w->arena, "%s[:, 0]", text);
+  if (width == n || width == 1) return text;
+  return arena_format(w->arena, "(%s @ %s')", text, key(w, "spread", spread(w, n, width)));
 }
 
 static void write_map(Text *w, const Op *op) {
-  char *args[OP_MAX_ARGS];
+  const char *args[OP_MAX_ARGS];
   for (int i = 0; i < op->src_count; i++) args[i] = argument(w, op->src[i], op->dst);
-  char *text = expr_source(op->expr, (const char *const *)args);
+  char *text = expr_source(op->expr, args);
   if (!text) refuse(w, "a map has too many terms, or numbers that are not finite");
   bool whole = op->src_count > 0; /* a number alone is not yet a table */
   if (whole)
@@ -333,7 +315,6 @@ static void write_map(Text *w, const Op *op) {
   else
     line(w, "%s = %s * ones(%zu, %zu)", named(w, op->dst), text ? text : "0", rows(w, op->dst),
          cols(w, op->dst));
-  for (int i = 0; i < op->src_count; i++) free(args[i]);
   free(text);
 }
 
@@ -342,33 +323,33 @@ static void write_map(Text *w, const Op *op) {
 static void write_constant(Text *w, const Op *op) {
   const Constant *c = &w->p->constants[op->constant];
   size_t n = c->rows * c->cols, all = c->steps ? c->steps : 1;
-  if (c->moves) refuse(w, "a step has several moves");
+  if (c->moves) refuse(w, "a step of gradient flow has several moves");
   if (!c->steps) {
-    char *text = numbers(w, c->rows, c->cols, c->numbers);
-    mem_append(&w->keys, "  %s = %s\n", named(w, op->dst), text);
-    free(text);
+    mem_append(&w->keys, "  %s = %s\n", named(w, op->dst),
+               numbers(w, c->rows, c->cols, c->numbers));
     return;
   }
   char *text = mem_string("["); /* what is after the last move is not used */
   for (size_t t = 0; t <= all; t++) {
-    char *one = literal(w, c->rows, c->cols, c->numbers + (t < all ? t : all - 1) * n);
-    mem_append(&text, "%s%s", t ? ", " : "", one);
-    free(one);
+    const double *now = c->numbers + (t < all ? t : all - 1) * n;
+    mem_append(&text, "%s%s", t ? ", " : "", literal(w, c->rows, c->cols, now));
   }
-  mem_append(&text, "]");
-  line(w, "%s = %s[t]", named(w, op->dst), key(w, named(w, op->dst), text));
+  line(w, "%s = %s[t]", named(w, op->dst),
+       key(w, named(w, op->dst), arena_format(w->arena, "%s]", text)));
+  free(text);
 }
 
 /* [m, n] that is 1 where rows and columns have the same number mod k, or with `blocks` are in the
  * same of so many blocks. */
-static char *same_place(size_t m, size_t n, size_t k) {
-  return mem_format("1 * (mod(reshape(0..%zu, %zu, 1), %zu) == mod(0..%zu, %zu))", m - 1, m, k,
-                    n - 1, k);
+static const char *same_place(Text *w, size_t m, size_t n, size_t k) {
+  return arena_format(w->arena, "1 * (mod(reshape(0..%zu, %zu, 1), %zu) == mod(0..%zu, %zu))",
+                      m - 1, m, k, n - 1, k);
 }
 
-static char *same_block(size_t m, size_t n, size_t blocks) {
-  return mem_format("1 * (floor(reshape(0..%zu, %zu, 1) / %zu) == floor((0..%zu) / %zu))", m - 1, m,
-                    m / blocks, n - 1, n / blocks);
+static const char *same_block(Text *w, size_t m, size_t n, size_t blocks) {
+  return arena_format(w->arena,
+                      "1 * (floor(reshape(0..%zu, %zu, 1) / %zu) == floor((0..%zu) / %zu))", m - 1,
+                      m, m / blocks, n - 1, n / blocks);
 }
 
 static void write_moment(Text *w, const Op *op) {
@@ -378,9 +359,9 @@ static void write_moment(Text *w, const Op *op) {
     line(w, "%s = gram(%s, %s)", dst, x, y);
     return;
   }
-  const char *mask = key(w, "same", same_place(m, n, group)),
-             *left = key(w, "spread", spread(m, m / group)),
-             *right = key(w, "spread", spread(n, n / group));
+  const char *mask = key(w, "same", same_place(w, m, n, group)),
+             *left = key(w, "spread", spread(w, m, m / group)),
+             *right = key(w, "spread", spread(w, n, n / group));
   line(w, "%s = %s' @ (gram(%s, %s) * %s) @ %s / %zu", dst, left, x, y, mask, right, group);
 }
 
@@ -389,15 +370,14 @@ static void write_moment(Text *w, const Op *op) {
 static void write_gram(Text *w, const Op *op) {
   const char *x = named(w, op->src[0]), *y = named(w, op->src[1]), *dst = named(w, op->dst);
   size_t m = rows(w, op->src[0]), n = rows(w, op->src[1]), blocks = (size_t)op->blocks;
-  char *c = scale(op->factor);
+  const char *c = scale(w, op->factor);
   if (blocks == 1) {
     line(w, "%s = %sgram(%s, %s)", dst, c, x, y);
   } else {
-    const char *mask = key(w, "same", same_block(m, n, blocks)),
-               *fold = key(w, "fold", same_place(n, n / blocks, n / blocks));
+    const char *mask = key(w, "same", same_block(w, m, n, blocks)),
+               *fold = key(w, "fold", same_place(w, n, n / blocks, n / blocks));
     line(w, "%s = %s((gram(%s, %s) * %s) @ %s)", dst, c, x, y, mask, fold);
   }
-  free(c);
 }
 
 static void write_blend(Text *w, const Op *op) {
@@ -407,15 +387,14 @@ static void write_blend(Text *w, const Op *op) {
       rows(w, x) == (op->transpose_a ? m : n) && rows(w, op->dst) == (op->transpose_a ? n : m);
   if (!plain) refuse(w, "tables of pairs have a row for each output");
   const char *A = named(w, a), *t = op->transpose_a ? "'" : "", *dst = named(w, op->dst);
-  char *c = scale(op->factor);
+  const char *c = scale(w, op->factor);
   if (blocks == 1) {
     line(w, "%s = %s(%s%s @ %s)", dst, c, A, t, named(w, x));
   } else {
-    const char *mask = key(w, "same", same_block(m, n, blocks)),
-               *fold = key(w, "fold", same_place(n, n / blocks, n / blocks));
+    const char *mask = key(w, "same", same_block(w, m, n, blocks)),
+               *fold = key(w, "fold", same_place(w, n, n / blocks, n / blocks));
     line(w, "%s = %s(((%s @ %s') * %s)%s @ %s)", dst, c, A, fold, mask, t, named(w, x));
   }
-  free(c);
 }
 
 /* What a row does not see is far below what it sees. */
@@ -425,9 +404,10 @@ static void write_softmax(Text *w, const Op *op) {
     line(w, "%s = softmax(%s)", named(w, op->dst), named(w, op->src[0]));
     return;
   }
-  const char *seen = key(w, "hidden",
-                         mem_format("-1e300 * (0..%zu > mod(reshape(0..%zu, %zu, 1), %zu))", n - 1,
-                                    m - 1, m, m / (size_t)op->blocks));
+  const char *seen =
+      key(w, "hidden",
+          arena_format(w->arena, "-1e300 * (0..%zu > mod(reshape(0..%zu, %zu, 1), %zu))", n - 1,
+                       m - 1, m, m / (size_t)op->blocks));
   line(w, "%s = softmax(%s + %s)", named(w, op->dst), named(w, op->src[0]), seen);
 }
 
@@ -443,18 +423,14 @@ static void write_rows(Text *w, const Op *op) {
       table[i * from + (size_t)map->source[k]] += map->weight[k];
   const char *one = key(w, "rows", numbers(w, to, from, table));
   free(table);
-  char *i = mem_format("0..%zu", m - 1), *j = mem_format("0..%zu", n - 1);
-  char *all = mem_format("%s[mod(floor((%s) / %zu), %zu)][:, mod(floor((%s) / %zu), %zu)]", one, i,
-                         C, to, j, C, from);
-  char *same = same_block(m, n, m / (to * C)), *output = same_place(m, n, C);
-  const char *whole = key(w, "map", mem_format("%s * (%s) * (%s)", all, same, output));
+  const char *all = arena_format(
+      w->arena, "%s[mod(floor((0..%zu) / %zu), %zu)][:, mod(floor((0..%zu) / %zu), %zu)]", one,
+      m - 1, C, to, n - 1, C, from);
+  const char *whole = key(w, "map",
+                          arena_format(w->arena, "%s * (%s) * (%s)", all,
+                                       same_block(w, m, n, m / (to * C)), same_place(w, m, n, C)));
   line(w, "# %s %s", w->p->variables[op->src[0]].name, map->about);
   line(w, "%s = %s @ %s", named(w, op->dst), whole, named(w, op->src[0]));
-  free(i);
-  free(j);
-  free(all);
-  free(same);
-  free(output);
 }
 
 /* log of the sum of exp over the outputs of a point, from that of the first. */
@@ -467,16 +443,13 @@ static void write_lse(Text *w, const Op *op) {
 
 static void write_average(Text *w, const Op *op) {
   size_t m = rows(w, op->dst);
-  char *x = spread_rows(w, named(w, op->src[0]), rows(w, op->src[0]), m), *c = scale(op->factor);
-  if (op->src_count > 1) {
-    char *y = spread_rows(w, named(w, op->src[1]), rows(w, op->src[1]), m);
-    line(w, "%s = reshape(%sdot(%s, %s), %zu, 1)", named(w, op->dst), c, x, y, m);
-    free(y);
-  } else {
-    line(w, "%s = reshape(%smean(%s), %zu, 1)", named(w, op->dst), c, x, m);
-  }
-  free(x);
-  free(c);
+  const char *dst = named(w, op->dst), *c = scale(w, op->factor),
+             *x = spread_rows(w, named(w, op->src[0]), rows(w, op->src[0]), m);
+  if (op->src_count > 1)
+    line(w, "%s = reshape(%sdot(%s, %s), %zu, 1)", dst, c, x,
+         spread_rows(w, named(w, op->src[1]), rows(w, op->src[1]), m), m);
+  else
+    line(w, "%s = reshape(%smean(%s), %zu, 1)", dst, c, x, m);
 }
 
 static void write_block(Text *w, const Op *op) {
@@ -492,29 +465,27 @@ static void write_block(Text *w, const Op *op) {
 /* The sum of the parts, each in its rows. */
 static void write_stack(Text *w, const Op *op) {
   size_t m = rows(w, op->dst), first = 0;
-  char *sum = mem_string("");
+  const char *sum = "";
   for (int i = 0; i < op->src_count; i++) {
     size_t own = rows(w, op->src[i]);
-    char *place =
-        mem_format("1 * (reshape(0..%zu, %zu, 1) == %zu..%zu)", m - 1, m, first, first + own - 1);
-    mem_append(&sum, "%s%s @ %s", i ? " + " : "", key(w, "place", place), named(w, op->src[i]));
+    const char *place = arena_format(w->arena, "1 * (reshape(0..%zu, %zu, 1) == %zu..%zu)", m - 1,
+                                     m, first, first + own - 1);
+    sum = arena_format(w->arena, "%s%s%s @ %s", sum, i ? " + " : "", key(w, "place", place),
+                       named(w, op->src[i]));
     first += own;
   }
   line(w, "%s = %s", named(w, op->dst), sum);
-  free(sum);
 }
 
 static void write_fill(Text *w, const Op *op) {
   const Variable *v = &w->p->variables[op->dst];
   bool zero = !(fabs(op->factor) > 0);
-  char *c = scale(zero ? 1 : op->factor);
-  const char *made = zero ? "zeros" : "ones";
+  const char *c = zero ? "" : scale(w, op->factor), *made = zero ? "zeros" : "ones";
   if (wide(w, op->dst))
     line(w, "%s = %s%s(%s, %zu)", named(w, op->dst), c, made, w->p->spaces[v->space].name,
          rows(w, op->dst));
   else
     line(w, "%s = %s%s(%zu, %zu)", named(w, op->dst), c, made, rows(w, op->dst), cols(w, op->dst));
-  free(c);
 }
 
 /* ---- states ---- */
@@ -542,7 +513,7 @@ static void write_set(Text *w, const Op *op, bool start) {
 
 /* ---- learning ---- */
 
-/* A coefficient of the moves, a number or numbers at t; to be freed. */
+/* A coefficient of the moves, a number or numbers at t. */
 typedef double Coefficient(const Move *move);
 static double keep_of(const Move *move) { return move->keep; }
 static double pull_of(const Move *move) { return move->pull; }
@@ -550,60 +521,55 @@ static double beta_of(const Move *move) { return move->beta; }
 static double push_of(const Move *move) { return move->push; }
 static double noise_of(const Move *move) { return move->noise; }
 
-static char *coefficient(Text *w, const Matrix *m, const char *name, Coefficient *value) {
+static const char *coefficient(Text *w, const Matrix *m, const char *name, Coefficient *value) {
   size_t T = (size_t)w->p->problem->steps;
   double *x = mem_new(T + 1, sizeof *x);
   for (size_t t = 0; t <= T; t++) {
     Move move = move_of(w->p, m, (Instant){(int)(t < T ? t : T - 1), 0, 1}, w->p->problem->gamma);
     x[t] = value(&move);
   }
-  char *all = literal(w, 1, T + 1, x), *text = NULL;
-  if (are_equal(T + 1, x))
-    text = mem_number(x[0]);
-  else
-    text = mem_format("%s[t]", key(w, name, mem_format("%.*s", (int)strlen(all) - 2, all + 1)));
-  free(all);
+  const char *all = literal(w, 1, T + 1, x), *text;
+  if (are_equal(T + 1, x)) {
+    text = number(w, x[0]);
+  } else {
+    all = arena_format(w->arena, "%.*s", (int)strlen(all) - 2, all + 1);
+    text = arena_format(w->arena, "%s[t]", key(w, name, all));
+  }
   free(x);
   return text;
 }
 
 /* force y and x of a use, for the rows that training sees. */
-static void write_uses(Text *w, const Matrix *m, char **y, char **x) {
+static void write_uses(Text *w, const Matrix *m, const char **y, const char **x) {
   const Program *p = w->p;
   size_t batch = rows(w, m->force), C = sizes_of(p).outputs;
   bool forward = rows_per_x(p, m) == C;
   size_t ny = forward ? batch : batch / C, nx = forward ? batch / C : batch;
-  char *own = mem_format(ny < rows(w, m->learns) ? "%s[0:%zu]" : "%s", named(w, m->learns), ny),
-       *met = mem_format(nx < rows(w, m->x) ? "%s[0:%zu]" : "%s", named(w, m->x), nx);
-  char *whole = spread_rows(w, own, ny, batch);
+  const char *own = named(w, m->learns), *met = named(w, m->x);
+  if (ny < rows(w, m->learns)) own = arena_format(w->arena, "%s[0:%zu]", own, ny);
+  if (nx < rows(w, m->x)) met = arena_format(w->arena, "%s[0:%zu]", met, nx);
+  const char *whole = spread_rows(w, own, ny, batch);
   *x = spread_rows(w, met, nx, batch);
-  *y = mem_format("%s[:, 0] * %s", named(w, m->force), whole);
-  free(own);
-  free(met);
-  free(whole);
+  *y = arena_format(w->arena, "%s[:, 0] * %s", named(w, m->force), whole);
 }
 
-/* O of a matrix from the inputs, or to the outputs, as rows; to be freed. */
-static char *thin_direction(Text *w, int root) {
+/* O of a matrix from the inputs, or to the outputs, as rows. */
+static const char *thin_direction(Text *w, int root) {
   const Program *p = w->p;
-  char *sum = mem_string("");
+  const char *sum = "", *y, *x;
   for (int k = root; k < p->matrix_count; k++) {
     const Matrix *m = &p->matrices[k];
     if (m->weights != root || m->x < 0) continue;
-    if (*sum) mem_append(&sum, " + ");
-    char *y, *x;
+    const char *plus = *sum ? " + " : "";
     if (from_inputs(w, m)) {
       write_uses(w, m, &y, &x);
-      mem_append(&sum, "%s' @ (%s)", x, y);
-      free(y);
-      free(x);
+      sum = arena_format(w->arena, "%s%s%s' @ (%s)", sum, plus, x, y);
     } else {
       size_t C = sizes_of(p).outputs, n = rows(w, m->force) / C;
-      char *share = scale(1 / p->spaces[m->from].ratio);
-      mem_append(&sum, "reshape(%s%s, %zu, %zu)' @ %s", share, named(w, m->force), n, C,
-                 named(w, m->x));
-      free(share);
-      if (n < rows(w, m->x)) mem_append(&sum, "[0:%zu]", n);
+      const char *part = n < rows(w, m->x) ? arena_format(w->arena, "[0:%zu]", n) : "";
+      sum = arena_format(w->arena, "%s%sreshape(%s%s, %zu, %zu)' @ %s%s", sum, plus,
+                         scale(w, 1 / p->spaces[m->from].ratio), named(w, m->force), n, C,
+                         named(w, m->x), part);
     }
   }
   return sum;
@@ -611,42 +577,30 @@ static char *thin_direction(Text *w, int root) {
 
 static void learn_thin(Text *w, int k) {
   const Matrix *m = &w->p->matrices[k];
-  const char *W = w->matrix[k];
-  char *own = thin_direction(w, k), *keep = coefficient(w, m, "keep", keep_of),
-       *pull = coefficient(w, m, "rate", pull_of), *push = coefficient(w, m, "push", push_of),
-       *noise = coefficient(w, m, "noise", noise_of);
-  const Space *space = &w->p->spaces[is_wide(w->p, m->to) ? m->to : m->from];
-  char *kept = times(keep), *next = mem_format("%s%s", kept, W);
+  const char *W = w->matrix[k], *own = thin_direction(w, k),
+             *keep = coefficient(w, m, "keep", keep_of), *pull = coefficient(w, m, "rate", pull_of),
+             *push = coefficient(w, m, "push", push_of),
+             *noise = coefficient(w, m, "noise", noise_of),
+             *space = w->p->spaces[is_wide(w->p, m->to) ? m->to : m->from].name,
+             *next = arena_format(w->arena, "%s%s", times(w, keep), W);
   if (strcmp(push, "0") != 0) {
-    char *beta = coefficient(w, m, "beta", beta_of), *wish = mem_format("V%s", W);
-    const char *V = name_like(w, wish);
-    mem_append(&w->states, "  state %s = zeros(%s, %zu)\n", V, space->name, thin_rank(w, m));
+    const char *beta = coefficient(w, m, "beta", beta_of),
+               *V = name_like(w, arena_format(w->arena, "V%s", W));
+    mem_append(&w->states, "  state %s = zeros(%s, %zu)\n", V, space, thin_rank(w, m));
     line(w, "%s = %s * %s + %s", V, beta, V, own);
-    mem_append(&next, " + %s * %s", push, V);
-    free(beta);
-    free(wish);
+    next = arena_format(w->arena, "%s + %s * %s", next, push, V);
   }
-  if (strcmp(pull, "0") != 0) mem_append(&next, " + %s * (%s)", pull, own);
+  if (strcmp(pull, "0") != 0) next = arena_format(w->arena, "%s + %s * (%s)", next, pull, own);
   if (strcmp(noise, "0") != 0)
-    mem_append(&next, " + %s * normal(%s, %zu)", noise, space->name, thin_rank(w, m));
+    next = arena_format(w->arena, "%s + %s * normal(%s, %zu)", next, noise, space, thin_rank(w, m));
   line(w, "%s = %s", W, next);
-  free(own);
-  free(kept);
-  free(keep);
-  free(pull);
-  free(push);
-  free(noise);
-  free(next);
 }
 
-/* c * as a factor, of numbers that stay; false after refusing. */
+/* A coefficient that stays; false where it changes in time. */
 static bool constant(Text *w, const Matrix *m, Coefficient *value, double *c) {
-  char *text = coefficient(w, m, "rate", value);
-  bool stays = !strchr(text, '[');
-  if (stays) *c = strtod(text, NULL);
-  if (!stays) refuse(w, "the decay or the velocity of its matrices changes in time");
-  free(text);
-  return stays;
+  const char *text = coefficient(w, m, "rate", value);
+  *c = strtod(text, NULL);
+  return !strchr(text, '[');
 }
 
 /* += of every use, times a number, to the matrix of this name. */
@@ -654,69 +608,68 @@ static void add_uses(Text *w, int root, const char *W, const char *rate) {
   const Program *p = w->p;
   for (int k = root; k < p->matrix_count; k++) {
     if (p->matrices[k].weights != root || p->matrices[k].x < 0) continue;
-    char *y, *x;
+    const char *y, *x;
     write_uses(w, &p->matrices[k], &y, &x);
     line(w, "%s += outer(%s * %s, %s)", W, rate, y, x);
-    free(y);
-    free(x);
   }
-}
-
-static void add_constant(Text *w, int root, const char *W, double rate) {
-  char *number = mem_number(rate);
-  add_uses(w, root, W, number);
-  free(number);
 }
 
 static void decay_by(Text *w, const char *W, double keep) {
-  char *number = mem_number(keep);
-  if (strcmp(number, "1") != 0) line(w, "%s *= %s", W, number);
-  free(number);
+  const char *text = number(w, keep);
+  if (strcmp(text, "1") != 0) line(w, "%s *= %s", W, text);
 }
+
+static const char varies[] = "the decay or the velocity of its matrices changes in time";
 
 /* Of V <- beta V + O, W <- keep W + push V + pull O what was taken up n steps ago has the part
- * push (keep^n - beta^n) / (keep - beta): a matrix that keeps less one that falls by beta. */
-static void learn_with_velocity(Text *w, int root, const char *V) {
+ * push (keep^n - beta^n) / (keep - beta): a matrix that keeps less one that falls by beta. Why that
+ * cannot be said, or NULL. */
+static const char *learn_with_velocity(Text *w, int root, const char *V) {
   const Matrix *m = &w->p->matrices[root];
   double keep, push, pull, beta;
-  if (!constant(w, m, keep_of, &keep) || !constant(w, m, push_of, &push) ||
-      !constant(w, m, pull_of, &pull) || !constant(w, m, beta_of, &beta))
-    return;
-  double c = push / (keep - beta);
-  if (!isfinite(c)) refuse(w, "its matrices decay as their velocity does");
+  bool stays = constant(w, m, keep_of, &keep) && constant(w, m, push_of, &push) &&
+               constant(w, m, pull_of, &pull) && constant(w, m, beta_of, &beta);
+  double c = stays ? push / (keep - beta) : 0;
+  if (!stays) return varies;
+  if (!isfinite(c)) return "its matrices decay as their velocity does";
   decay_by(w, w->matrix[root], keep);
-  add_constant(w, root, w->matrix[root], keep * c + pull);
+  add_uses(w, root, w->matrix[root], number(w, keep * c + pull));
   decay_by(w, V, beta);
-  add_constant(w, root, V, beta * c);
+  add_uses(w, root, V, number(w, beta * c));
+  return NULL;
 }
 
-static void learn_wide(Text *w, int root) {
+static const char *learn_wide(Text *w, int root) {
   const Program *p = w->p;
   const Matrix *m = &p->matrices[root];
-  double keep = 1;
-  if (p->update.temperature > 0) refuse(w, "noise shakes its matrices");
-  if (w->velocity[root]) {
-    learn_with_velocity(w, root, w->velocity[root]);
-    return;
-  }
-  if (!constant(w, m, keep_of, &keep)) return;
-  char *pull = coefficient(w, m, "rate", pull_of);
+  double keep;
+  if (p->update.temperature > 0) return "noise shakes its matrices";
+  if (w->velocity[root]) return learn_with_velocity(w, root, w->velocity[root]);
+  if (!constant(w, m, keep_of, &keep)) return varies;
+  const char *pull = coefficient(w, m, "rate", pull_of);
   decay_by(w, w->matrix[root], keep);
   if (strcmp(pull, "0") != 0) add_uses(w, root, w->matrix[root], pull);
-  free(pull);
+  return NULL;
+}
+
+static const char *learn_any(Text *w, int root) {
+  const Program *p = w->p;
+  if (!follows_gradients(p)) return "its matrices move entry by entry, or by what all entries are";
+  if (p->update.flow) return "a step of gradient flow has several moves";
+  if (p->update.average > 0) return "it averages its weights";
+  if (is_wide_matrix(p, &p->matrices[root])) return learn_wide(w, root);
+  learn_thin(w, root);
+  return NULL;
 }
 
 static void write_learn(Text *w, const Op *op) {
-  const Program *p = w->p;
-  if (!follows_gradients(p))
-    refuse(w, "its matrices move entry by entry, or by what all entries are");
-  if (p->update.flow) refuse(w, "a step of gradient flow has several moves");
-  if (p->update.average > 0) refuse(w, "it averages its weights");
-  if (w->why) return;
-  if (is_wide_matrix(p, matrix_of(w, op)))
-    learn_wide(w, op->matrix);
-  else
-    learn_thin(w, op->matrix);
+  const char *why = learn_any(w, op->matrix);
+  if (!why) return;
+  refuse(w, why);
+  char *text = program_print_update(w->p, op->matrix), *rest;
+  for (char *one = strtok_r(text, "\n", &rest); one; one = strtok_r(NULL, "\n", &rest))
+    line(w, "# %s", one);
+  free(text);
 }
 
 /* ---- the whole ---- */
@@ -778,34 +731,27 @@ static void write_op(Text *w, const Op *op, bool start) {
 
 /* The numbers of a field, as many axes as it has. */
 static void observe_numbers(Text *w, const char *name, int v, int first, size_t count, int rank) {
-  if (rank == 2 && count == rows(w, v)) {
+  const char *part =
+      count < rows(w, v) ? arena_format(w->arena, "%d:%zu", first, (size_t)first + count) : ":";
+  if (rank == 2 && count == rows(w, v))
     line(w, "observe %s = %s", name, named(w, v));
-    return;
-  }
-  char *part =
-      count < rows(w, v) ? mem_format("%d:%zu", first, (size_t)first + count) : mem_string(":");
-  if (rank == 0)
+  else if (rank == 0)
     line(w, "observe %s = %s[0, 0]", name, named(w, v));
-  else if (rank == 1)
-    line(w, "observe %s = %s[%s, 0]", name, named(w, v), part);
   else
-    line(w, "observe %s = %s[%s, :]", name, named(w, v), part);
-  free(part);
+    line(w, rank == 1 ? "observe %s = %s[%s, 0]" : "observe %s = %s[%s, :]", name, named(w, v),
+         part);
 }
 
 static void write_observable(Text *w, const ProgramObservable *o) {
   const FieldRow *row = field_row((FieldId)o->field);
   size_t C = strstr(row->axes, ",c") ? sizes_of(w->p).outputs : 1;
-  char *name = o->layer ? mem_format("%s%d", row->name, o->layer) : mem_string(row->name);
+  const char *name = o->layer ? arena_format(w->arena, "%s%d", row->name, o->layer) : row->name;
   if (C > 1)
     line(w, "observe %s = reshape(%s[%d:%d, 0], %zu, %zu)", name, named(w, o->variable), o->first,
          o->first + o->rows, (size_t)o->rows / C, C);
   else
     observe_numbers(w, name, o->variable, o->first, (size_t)o->rows,
-                    cols(w, o->variable) > 1   ? 2
-                    : rows(w, o->variable) > 1 ? 1
-                                               : 0);
-  free(name);
+                    cols(w, o->variable) > 1 ? 2 : rows(w, o->variable) > 1);
 }
 
 static void write_fields(Text *w) {
@@ -822,37 +768,30 @@ static void write_fields(Text *w) {
 
 static void name_all(Text *w) {
   const Program *p = w->p;
-  for (int i = 0; i < p->space_count; i++) {
-    w->taken = mem_grow(w->taken, (size_t)(w->taken_count + 1) * sizeof *w->taken);
-    w->taken[w->taken_count++] = mem_string(p->spaces[i].name);
-  }
-  for (int k = 0; k < p->matrix_count; k++)
-    w->matrix[k] = (char *)name_like(w, p->matrices[k].name);
-  for (int k = 0; k < p->matrix_count && p->problem; k++) {
-    bool moves = update_remembers(&p->update) && is_wide_matrix(p, &p->matrices[k]) && learns(w, k);
-    char *wish = mem_format("V%s", p->matrices[k].name);
-    if (moves) w->velocity[k] = (char *)name_like(w, wish);
-    free(wish);
-  }
-  for (int v = 0; v < p->variable_count; v++)
-    w->variable[v] = (char *)name_like(w, p->variables[v].name);
+  for (int i = 0; i < p->space_count; i++) take(w, p->spaces[i].name);
+  for (int k = 0; k < p->matrix_count; k++) w->matrix[k] = name_like(w, p->matrices[k].name);
+  for (int k = 0; k < p->matrix_count && p->problem; k++)
+    if (update_remembers(&p->update) && is_wide_matrix(p, &p->matrices[k]) && learns(w, k))
+      w->velocity[k] = name_like(w, arena_format(w->arena, "V%s", p->matrices[k].name));
+  for (int v = 0; v < p->variable_count; v++) w->variable[v] = name_like(w, p->variables[v].name);
 }
 
 /* The lines of these ops, taken from the text; to be freed. */
 static char *lines_of(Text *w, int first, int end, bool start) {
-  for (int i = first; i < end && !w->why; i++) write_op(w, &w->p->ops[i], start);
+  for (int i = first; i < end; i++) write_op(w, &w->p->ops[i], start);
   char *lines = w->lines;
   w->lines = mem_string("");
   return lines;
 }
 
-static void declare_populations(const Program *p, char **out) {
+static void declare_populations(Text *w, char **out) {
+  const Program *p = w->p;
   int count = 0;
   for (int i = 0; i < p->space_count; i++) {
     const Space *s = &p->spaces[i];
     if (s->kind != SPACE_WIDE) continue;
     mem_append(out, "%s%s", count++ ? ", " : "  population ", s->name);
-    if (s->ratio < 1 || s->ratio > 1) add_number(out, " = ", s->ratio);
+    if (s->ratio < 1 || s->ratio > 1) mem_append(out, " = %s", number(w, s->ratio));
   }
   mem_append(out, "\n");
 }
@@ -889,7 +828,7 @@ static char *write_body(Text *w) {
   const Program *p = w->p;
   char *start = lines_of(w, 0, p->system ? p->start_count : 0, true), *head = mem_string("");
   char *step = write_step(w);
-  declare_populations(p, &head);
+  declare_populations(w, &head);
   declare_matrices(w, &head);
   char *body = mem_format("%s%s%s%s  step {\n%s  }\n", w->keys, head, w->states, start, step);
   free(start);
@@ -900,6 +839,7 @@ static char *write_body(Text *w) {
 
 char *program_write(const Program *p, const char **why) {
   Text w = {.p = p,
+            .arena = arena_new(),
             .variable = mem_new((size_t)p->variable_count + 1, sizeof(char *)),
             .matrix = mem_new((size_t)p->matrix_count + 1, sizeof(char *)),
             .velocity = mem_new((size_t)p->matrix_count + 1, sizeof(char *)),
@@ -910,9 +850,7 @@ char *program_write(const Program *p, const char **why) {
   if (p->problem && p->problem->parameterization == PARAM_STANDARD)
     refuse(&w, "in the standard parameterization what it computes depends on its width");
   name_all(&w);
-  char *body = w.why ? mem_string("") : write_body(&w);
-  for (int i = 0; i < w.taken_count; i++) free(w.taken[i]);
-  for (int i = 0; i < w.value_count; i++) free(w.values[2 * i + 1]);
+  char *body = write_body(&w);
   free(w.values);
   free(w.taken);
   free(w.variable);
@@ -922,8 +860,7 @@ char *program_write(const Program *p, const char **why) {
   free(w.states);
   free(w.lines);
   free(w.declared);
+  arena_free(w.arena);
   *why = w.why;
-  if (!w.why) return body;
-  free(body);
-  return NULL;
+  return body;
 }
