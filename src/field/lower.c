@@ -627,8 +627,43 @@ static int lower_softmax(Chain *chain, const LayerStep *step, int table) {
   return placed(chain, a, chain->grids[table], false);
 }
 
+/* Known numbers, at every point. */
+static int lower_table(Chain *chain, const Array *table) {
+  Program *p = chain->p;
+  size_t points = sizes_of(p).all, A = table->shape[0], cols = table->shape[1];
+  double *numbers = mem_fits(sizeof(double) * (double)points * (double)table->size)
+                        ? mem_try(points * table->size, sizeof *numbers)
+                        : NULL;
+  if (!numbers) {
+    refuse(chain, STATUS_LIMIT, NULL, "out of memory for a table of %zu pairs of positions",
+           table->size);
+    return 0;
+  }
+  for (size_t mu = 0; mu < points; mu++)
+    memcpy(numbers + mu * table->size, table->data, table->size * sizeof *numbers);
+  int dst = emit_constant(p, mem_format("m%d", ++chain->tables), 0, points * A, cols, numbers);
+  p->variables[dst].positions = (int)A;
+  return placed(chain, dst, (Grid){1, (int)A, false}, false);
+}
+
+/* Positions of x combined by known numbers. */
+static int lower_mixture(Chain *chain, const Array *table, int x) {
+  int A = (int)table->shape[0], count = grid_size(chain->grids[x]);
+  if (!is_field(chain, x)) return 0;
+  if ((int)table->shape[1] != count || chain->joined[x]) {
+    refuse(chain, STATUS_SCRIPT, NULL, "a table of %zu columns mixes as many positions, not %d",
+           table->shape[1], chain->joined[x] ? 1 : count);
+    return 0;
+  }
+  char *name = mem_format("x%d", ++chain->maps);
+  return placed(chain, emit_rows(chain->p, name, row_map_table(table), x), (Grid){1, A, false},
+                false);
+}
+
 static int lower_blend(Chain *chain, const LayerStep *step, const int *at) {
   Program *p = chain->p;
+  const LayerStep *known = step->source > 0 ? &chain->layer->steps[step->source - 1] : step;
+  if (known->kind == STEP_TABLE) return lower_mixture(chain, known->table, at[step->other]);
   int table = at[step->source], x = at[step->other];
   if (!is_pairs(chain, table, "what mixes positions, A @ x,") || !is_field(chain, x)) return 0;
   int cols = p->variables[table].cols, positions = grid_size(chain->grids[x]);
@@ -769,6 +804,17 @@ static int lower_drop(Chain *chain, double share, int x) {
   return placed(chain, dst, chain->grids[x], chain->joined[x]);
 }
 
+/* Whether known numbers are computed with: what they mix alone needs no variable for them. */
+static bool is_computed(const Layer *layer, int variable) {
+  for (int i = variable; i < layer->step_count; i++) {
+    const LayerStep *step = &layer->steps[i];
+    if (step->kind == STEP_MAP ? expr_depends(step->expr, variable)
+                               : step->kind == STEP_SOFTMAX && step->source == variable)
+      return true;
+  }
+  return false;
+}
+
 static void lower_layer(Chain *chain, const Layer *layer) {
   int *at = mem_new((size_t)layer->step_count + 1, sizeof *at);
   chain->layer = layer;
@@ -784,6 +830,7 @@ static void lower_layer(Chain *chain, const Layer *layer) {
     case STEP_APPLY_T: *out = lower_transposed(chain, step, x); break;
     case STEP_AVERAGE: *out = lower_average(chain, step, at); break;
     case STEP_GRAM: *out = lower_gram(chain, step, at); break;
+    case STEP_TABLE: *out = is_computed(layer, i + 1) ? lower_table(chain, step->table) : 0; break;
     case STEP_SOFTMAX: *out = lower_softmax(chain, step, x); break;
     case STEP_BLEND: *out = lower_blend(chain, step, at); break;
     case STEP_BATCH: *out = lower_batch(chain, x); break;

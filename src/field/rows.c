@@ -92,6 +92,21 @@ RowMap row_map_one(int positions, int q) {
   return map;
 }
 
+RowMap row_map_table(const Array *table) {
+  int to = (int)table->shape[0], from = (int)table->shape[1], count = 0;
+  for (size_t i = 0; i < table->size; i++) count += table->data[i] < 0 || table->data[i] > 0;
+  RowMap map = row_map_new(to, from, count, mem_string("mixed to p by numbers"),
+                           mem_string("mixed back by numbers"));
+  for (int p = 0; p < to; p++) {
+    begin_row(&map, p);
+    for (int q = 0; q < from; q++) {
+      double weight = table->data[(size_t)p * (size_t)from + (size_t)q];
+      if (weight < 0 || weight > 0) put_entry(&map, p, q, weight);
+    }
+  }
+  return map;
+}
+
 int grid_taps(Grid grid, int window) { return grid.plane ? window * window : window; }
 
 static int wrapped(int i, int length, bool circular) {

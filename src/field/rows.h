@@ -22,6 +22,8 @@ RowMap row_map_pixel(Grid grid, int window, int stride, int tap);
 RowMap row_map_spread(int positions);
 /* Position q alone. */
 RowMap row_map_one(int positions, int q);
+/* Rows combined as a table of numbers says. */
+RowMap row_map_table(const Array *table);
 RowMap row_map_transposed(const RowMap *map);
 void row_map_clear(RowMap *map);
 

@@ -481,6 +481,7 @@ void put_made(const Anatomy *a, const Op *op, Place place, int order) {
     put(a->w, "{ }");
     put_variable(a, op->src[0], place, WHOLE);
     break;
+  case OP_CONST: put_words(a->w, "given"); break;
   case OP_SOFTMAX: put_softmax_of(a, op, place); break;
   case OP_BLEND: put_blend(a, op, place); break;
   case OP_SUMS:

@@ -52,6 +52,7 @@ static Grid grid_of_step(const Forward *f, const LayerStep *step, const Grid *gr
   case STEP_DROP: return grids[step->source];
   case STEP_POOL:
     return step->window ? grid_pooled(grids[step->source], step->window, step->stride) : single;
+  case STEP_TABLE: return (Grid){1, (int)step->table->shape[0], false};
   case STEP_BIAS:
   case STEP_AT:
   case STEP_FLATTEN: break;
@@ -535,6 +536,22 @@ Value *forward_softmax(Call *call) {
                 (LayerStep){.kind = STEP_SOFTMAX, .causal = causal}, table, NULL);
 }
 
+Value *forward_table(Eval *eval, Span span, const Value *numbers) {
+  Layer *layer = &eval->forward->layer;
+  const Array *array = numbers->array;
+  if (array->rank != 2 || array->shape[0] > MOST_POSITIONS || array->shape[1] > MOST_POSITIONS)
+    return eval_error(eval, span, "reshape(v, -1, 1) has a number for each position",
+                      "numbers of a layer are a table of pairs of positions, or [positions, 1], "
+                      "not an array of rank %d",
+                      array->rank);
+  for (int i = 0; i < layer->step_count; i++)
+    if (layer->steps[i].kind == STEP_TABLE && array_same_shape(layer->steps[i].table, array) &&
+        memcmp(layer->steps[i].table->data, array->data, array->size * sizeof *array->data) == 0)
+      return variable(eval, i + 1);
+  LayerStep step = {.kind = STEP_TABLE, .table = array_keep(numbers->array)};
+  return variable(eval, layer_step(layer, step));
+}
+
 Value *forward_blend(Eval *eval, Span span, const Value *table, const Value *x) {
   if (!in_layer(eval, span)) return value_new(&eval->heap, VALUE_BROKEN);
   return joined(eval, (Span[]){span, span}, span, "a table A @ x mixes positions of a variable",
@@ -867,8 +884,9 @@ Value *call_layer(Eval *eval, const Ast *node, Value *layer) {
 static bool is_positional(const Forward *f, const LayerStep *step, const Grid *grids) {
   bool works = step->kind == STEP_GRAM || step->kind == STEP_AT || step->kind == STEP_POOL ||
                (step->kind == STEP_APPLY && f->layer.matrices[step->matrix].window > 1);
-  bool inputs = f->inputs && step->source == 0;
-  return works && !inputs && grid_size(grids[step->source]) > 1;
+  if (step->kind == STEP_TABLE) return step->table->shape[0] > 1;
+  bool inputs = f->inputs && step->source == 0, blends = step->kind == STEP_BLEND;
+  return (works || blends) && !inputs && grid_size(grids[blends ? step->other : step->source]) > 1;
 }
 
 static bool works_on_positions(const Forward *f) {

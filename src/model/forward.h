@@ -36,6 +36,8 @@ Value *forward_gram(Call *call, const Value *x, const Value *y);
 /* The softmax of the table that is the first argument, along its last axis: dot(x, y) means
  * gram(x, y) there. */
 Value *forward_softmax(Call *call);
+/* Known numbers, an array of rank 2, as a table of pairs of positions, or a number for each. */
+Value *forward_table(Eval *eval, Span span, const Value *numbers);
 /* A @ x: the positions of x mixed by a table. */
 Value *forward_blend(Eval *eval, Span span, const Value *table, const Value *x);
 /* x[position] of a variable; negative ones count from the last. Of the inputs a matrix has to

@@ -40,6 +40,8 @@ static const Expr *as_expr(Eval *eval, const Value *value) {
 static Value *symbol(Eval *eval, Span span, const Expr *expr) {
   if (expr_is_endless(expr))
     return eval_fail(eval, STATUS_LIMIT, span, NULL, "a function of too many operations");
+  /* such as 0 times a variable */
+  if (eval->forward && expr->prim == PRIM_CONST) return value_number(&eval->heap, expr->value);
   Value *value = value_new(&eval->heap, VALUE_SYMBOL);
   value->symbol = expr;
   return value;
@@ -52,12 +54,23 @@ static Value *broken_or_unknown(Eval *eval, const Value *a, const Value *b) {
   return unknown ? value_new(&eval->heap, VALUE_UNKNOWN) : NULL;
 }
 
+/* In the body of a layer an array that meets a variable is a table of its positions. */
+static Value *tabled(Eval *eval, Span span, Value *value, const Value *other) {
+  bool meets =
+      eval->forward && value && value->kind == VALUE_ARRAY && other && other->kind == VALUE_SYMBOL;
+  return meets ? forward_table(eval, span, value) : value;
+}
+
 /* An elementwise primitive on numbers, arrays or symbols; `b` is NULL for one argument. */
 Value *eval_prim(Eval *eval, Span span, Prim prim, Value *a, Value *b) {
   Value *early = broken_or_unknown(eval, a, b);
   if (early) return early;
   if (a->kind == VALUE_SYMBOL || (b && b->kind == VALUE_SYMBOL)) {
     if (eval->system) return system_prim(eval, span, prim, a, b);
+    Value *first = a;
+    a = tabled(eval, span, a, b);
+    b = tabled(eval, span, b, first);
+    if ((early = broken_or_unknown(eval, a, b))) return early;
     if (!is_scalar(a) || (b && !is_scalar(b)))
       return eval_error(eval, span, NULL, "cannot combine %s with %s", value_describe(a),
                         value_describe(b));
@@ -101,6 +114,14 @@ static Value *choose(Eval *eval, Span span, Value *condition, Value *yes, Value 
                                     no->kind == VALUE_SYMBOL);
   if (of_system && value_is_numeric(condition) + (condition->kind == VALUE_SYMBOL))
     return system_choose(eval, span, condition, yes, no);
+  const Value *variable = condition->kind == VALUE_SYMBOL ? condition
+                          : yes->kind == VALUE_SYMBOL     ? yes
+                                                          : no;
+  condition = tabled(eval, span, condition, variable);
+  yes = tabled(eval, span, yes, variable);
+  no = tabled(eval, span, no, variable);
+  if (condition->kind == VALUE_BROKEN || (early = broken_or_unknown(eval, yes, no)))
+    return early ? early : condition;
   if (condition->kind == VALUE_SYMBOL) {
     if (!is_scalar(yes) || !is_scalar(no))
       return eval_error(eval, span, NULL, "both branches must be numbers here, not %s",
@@ -170,6 +191,8 @@ static Value *matrix_product(Eval *eval, Span span, Value *a, Value *b) {
                    b->kind == VALUE_SYMBOL;
   if (eval->system && of_system) return system_product(eval, span, a, b);
   if (a->kind == VALUE_MATRIX) return forward_apply(eval, span, a, b);
+  a = tabled(eval, span, a, b);
+  if (a->kind == VALUE_BROKEN) return a;
   if (a->kind == VALUE_SYMBOL && eval->forward) return forward_blend(eval, span, a, b);
   const Value *odd = a->kind != VALUE_ARRAY ? a : b->kind != VALUE_ARRAY ? b : NULL;
   if (odd)

@@ -39,6 +39,7 @@ void layer_clear(Layer *layer) {
     free(layer->matrices[k].name);
     array_drop(layer->matrices[k].scales);
   }
+  for (int i = 0; i < layer->step_count; i++) array_drop(layer->steps[i].table);
   free(layer->matrices);
   free(layer->steps);
   *layer = (Layer){0};
@@ -71,7 +72,7 @@ static bool step_joins(const LayerStep *step) {
 /* Whether a step is made of this variable. */
 static bool reads(const LayerStep *step, int variable) {
   if (step->kind == STEP_MAP) return expr_depends(step->expr, variable);
-  if (step->kind == STEP_BIAS) return false;
+  if (step->kind == STEP_BIAS || step->kind == STEP_TABLE) return false;
   return step->source == variable || (step_joins(step) && step->other == variable);
 }
 

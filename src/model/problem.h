@@ -30,6 +30,7 @@ typedef enum StepKind {
   STEP_BIAS,    /* a matrix on the constant 1 */
   STEP_CODES,   /* a matrix on the unit vectors of the positions of a variable */
   STEP_MAP,     /* elementwise */
+  STEP_TABLE,   /* known numbers for every position, or pair of positions, the same at all points */
   STEP_AVERAGE, /* a number for each row: the average over neurons of one variable, or of two */
   STEP_GRAM,    /* a table: the averages over neurons of two variables at all pairs of positions */
   STEP_SOFTMAX, /* of a table, along its last axis */
@@ -52,6 +53,7 @@ typedef struct LayerStep {
   bool most;    /* STEP_POOL: the largest, of each neuron */
   int window;   /* STEP_POOL: pixels on a side, 0 for all positions */
   int stride;   /* STEP_POOL, of its windows */
+  Array *table; /* STEP_TABLE: [positions, 1 or positions], which the layer owns */
   const Expr *expr; /* STEP_MAP: argument i stands for variable i */
 } LayerStep;
 
@@ -59,8 +61,8 @@ typedef struct LayerMatrix {
   char *name;
   double sigma; /* standard deviation of the initial entries, where they keep fields of order one */
   Array *scales; /* [D], times sigma, that of each input, or of each channel of them; NULL: 1 */
-  double mean;  /* of the initial entries, of readouts on data that grow */
-  double rate;  /* multiplies the learning rate; 0: frozen */
+  double mean;   /* of the initial entries, of readouts on data that grow */
+  double rate;   /* multiplies the learning rate; 0: frozen */
   double factor; /* a number in front of the matrix */
   double
       ratio; /* it makes a field of ratio N neurons; 0: of as many as what it is added to, or N */

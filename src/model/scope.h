@@ -30,8 +30,8 @@ void scope_set(Scope *scope, const char *name, Value *value, Span span);
 Binding *scope_own(const Scope *scope, const char *name);
 /* The binding in this scope or the nearest parent that has it, or NULL. */
 Binding *scope_find(const Scope *scope, const char *name);
-/* What a name means in a text: in a library a name of the language (the outermost scope) is not what
- * a script calls by the same. */
+/* What a name means in a text: in a library a name of the language (the outermost scope) is not
+ * what a script calls by the same. */
 Binding *scope_meant(const Scope *scope, const char *name, const Source *text);
 /* Every name visible from here, ending with NULL; the array is to be freed, the names are not. */
 const char **scope_names(const Scope *scope);

@@ -183,6 +183,16 @@ static char *numbers(const Array *list) {
   return text;
 }
 
+/* A list of lists of them; to be freed. */
+static char *rows(const Array *table) {
+  char **lists = mem_new(table->shape[0], sizeof *lists);
+  for (size_t i = 0; i < table->shape[0]; i++) {
+    Array row = {.size = table->shape[1], .data = table->data + i * table->shape[1]};
+    lists[i] = numbers(&row);
+  }
+  return list_of(lists, table->shape[0]);
+}
+
 /* A matrix, a bias, or codes of what stands `first`; to be freed. */
 static char *weights(const char *maker, const char *first, const LayerMatrix *matrix) {
   char *sigma = matrix->scales ? numbers(matrix->scales) : mem_number(matrix->sigma),
@@ -257,6 +267,7 @@ static void write_step(LayerWriter *l, const char *name, const LayerStep *step) 
     break;
   }
   case STEP_MAP: add_line(l, name, expression(l->w, step->expr, l->names)); break;
+  case STEP_TABLE: add_line(l, name, rows(step->table)); break;
   case STEP_AVERAGE:
     add_line(l, name,
              step->other < 0 ? mem_format("mean(%s)", source)

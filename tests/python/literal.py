@@ -305,6 +305,15 @@ def recurrent(net, x):
     return activation("tanh", h)
 
 
+def masked(net, x):
+    """Scores less a distance, and none beyond two positions: known numbers in a layer."""
+    x = activation("tanh", net.matrix("E", x))
+    q, k, v = (net.matrix(letter, x) for letter in "QKV")
+    s, far = gram(q, k), np.abs(np.arange(3)[:, None] - np.arange(3))
+    s = Node(np.where(far > 1, -np.inf, s.value - 0.5 * far), (s, lambda g: g))
+    return position(x + blended(softmax(s, True), v), 2)
+
+
 def attention(net, x):
     x = activation("tanh", net.matrix("E", x))
     out = x
@@ -319,9 +328,15 @@ LAYERS = {
     dense: "dense(tanh, width = 0.5, sigma_b = 0.4) -> dense(tanh, width = 2)",
     convolution: 'conv(tanh, window = 3) -> conv(tanh, window = 3) -> pool("mean")',
     recurrent: "recurrent(tanh)",
+    masked: "dense(tanh) -> masked -> last",
     attention: 'conv(tanh, window = 1) -> attend() -> pool("mean")',
 }
-ATTEND = """layer attend() of x { return x + attended(layer_normed(x), heads = 2, scale = 2) }
+ATTEND = """layer masked() of x {
+  Q = matrix(); K = matrix(); V = matrix()
+  far = abs(reshape(0..2, 3, 1) - (0..2))
+  return x + softmax(if far > 1 then -inf else dot(Q @ x, K @ x) - 0.5 * far, causal) @ (V @ x)
+}
+layer attend() of x { return x + attended(layer_normed(x), heads = 2, scale = 2) }
 """
 FLAT = np.array([[0.9, -0.4, 1.1], [-0.3, 1.2, 0.5], [1.3, 0.6, -0.8]])
 LINES = np.array([[[1, 0.3], [-1, 0.2], [0.3, 0.9]], [[0.5, 1], [1, -0.7], [0.1, -0.5]], [[-0.6, 0.4], [0.2, 1.1], [1.2, 0.3]]])
@@ -417,6 +432,9 @@ class Law(unittest.TestCase):
     def test_attention(self):
         for name in ("gd", "groups", "rmsprop", "muon"):
             self.agree(attention, name)
+
+    def test_masked(self):
+        self.agree(masked, "nesterov", 2500)
 
 
 class Limit(unittest.TestCase):
