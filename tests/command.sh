@@ -637,6 +637,13 @@ fi
 if [ $terminal = yes ] && [ "${READLINE:-yes}" = yes ]; then
   # Up recalls, Tab completes, curves are drawn
   expect 0 'from 1 to 10' typed 'two = 1.' 1. '.1' .1 '0\r' 'dmf> ' '\033[A\r' 'dmf> ' 'tw\t\r' 'dmf> ' '\004'
+  # Up goes on from one statement to the one before, also from what is typed so far
+  expect 0 '= 27' typed 'n = 7\r' 'dmf> ' '3 * n\r' '= 21' 'n = 9\r' 'dmf> ' '4 + 0\r' '= 4' '\033[A\033[A\033[A\r' '= ' '\004'
+  expect 0 '= 63' typed '60 + 3\r' '= 63' '5 + 5\r' '= 10' '6\033[A\r' '= ' '\004'
+  # a name that is asked about ends its line, operators too
+  expect 0 'the matrix product' typed 'help @\r' 'dmf> ' '\004'
+  expect 0 'both included' typed 'help ..\r' 'dmf> ' '\004'
+  expect 0 'the sum, elementwise' typed '?+\r' 'dmf> ' '\004'
   expect 0 'how many networks' typed 'x = simulate(\t\t' ensemble '\003' 'dmf> ' '\004'
   expect 0 $'for i in 1..2 {\ny = 12*i\n}\n#' cat "$XDG_STATE_HOME/dmf/history"
   expect 0 '= 12' typed '\033[200~dmf> x = 3\rdmf> for i in 1..2 {\r...> x = 2*x\r...> }\rdmf> x\033[201~\r' '= ' '\004'

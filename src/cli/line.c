@@ -53,6 +53,22 @@ static void drop_prompts(char *text) {
   *to = 0;
 }
 
+char *line_asked(char *line) {
+  static const char word[] = "help";
+  size_t length = sizeof word - 1;
+  char *name = line + strspn(line, " \t"), *end = name + strlen(name);
+  while (end > name && isspace((unsigned char)end[-1])) end--;
+  if (*name == '?') return *end = 0, name + 1 + strspn(name + 1, " \t");
+  if (end > name && end[-1] == '?' && !strpbrk(name, " \t\n\"#")) return end[-1] = 0, name;
+  if (strncmp(name, word, length) != 0 || (name[length] && !isspace((unsigned char)name[length])))
+    return NULL;
+  name += length + strspn(name + length, " \t");
+  if (name >= end) return end;
+  /* otherwise a variable of this name is at work */
+  bool one = name + strcspn(name, " \t\n") >= end;
+  return one || !strpbrk(name, "=+*/^") ? (*end = 0, name) : NULL;
+}
+
 static LineEnd read_terminal(const char *prompt, char **line);
 
 LineEnd line_read(const char *prompt, char **line) {
@@ -200,7 +216,7 @@ static bool given_up(void) {
 static bool unfinished(void) {
   char *text = claim(strdup(rl_line_buffer));
   drop_prompts(text);
-  bool more = dmf_unfinished(editing, text);
+  bool more = dmf_unfinished(editing, text) && !line_asked(text);
   free(text);
   return more;
 }
@@ -222,18 +238,28 @@ static void move_to(int start, int column) {
   rl_point = start + (column < length ? column : length);
 }
 
+static int on_up(int count, int key);
+static int on_down(int count, int key);
+
+/* Goes on with the search that an arrow has begun: readline begins anew unless its own command was
+ * the last one, and would then look for what the line holds by now. */
+static int search(rl_command_func_t *command, int count, int key) {
+  if (rl_last_func == on_up || rl_last_func == on_down) rl_last_func = command;
+  return command(count, key);
+}
+
 /* Up and down go from line to line of a statement, and beyond its ends through the history of what
  * begins like it. */
 static int on_up(int count, int key) {
   int start = line_start(rl_point);
-  if (!start) return rl_history_search_backward(count, key);
+  if (!start) return search(rl_history_search_backward, count, key);
   move_to(line_start(start - 1), rl_point - start);
   return 0;
 }
 
 static int on_down(int count, int key) {
   int start = line_start(rl_point), next = rl_point + line_length(rl_point);
-  if (next >= rl_end) return rl_history_search_forward(count, key);
+  if (next >= rl_end) return search(rl_history_search_forward, count, key);
   move_to(next + 1, rl_point - start);
   return 0;
 }

@@ -241,21 +241,10 @@ static void show_variables(const Repl *repl) {
   free(text);
 }
 
-/* The name that `help NAME`, `?NAME` or `NAME?` asks about, in `line` itself, empty for a bare
- * `help` or `?`; NULL when the line is nothing of the kind. */
-static char *asked_name(char *line) {
-  char *name = line + strspn(line, " \t"), *end = name + strlen(name);
-  while (end > name && isspace((unsigned char)end[-1])) *--end = 0;
-  if (*name == '?') return name + 1 + strspn(name + 1, " \t");
-  if (end > name && end[-1] == '?' && !strpbrk(name, " \t\"#")) return end[-1] = 0, name;
-  if (is_word(name, "help")) return end;
-  bool asks = !strncmp(name, "help", 4) && isblank((unsigned char)name[4]);
-  name += asks ? 4 + strspn(name + 4, " \t") : 0;
-  return asks && !strpbrk(name, "=+*/^") ? name : NULL;
-}
-
 static bool run_help(Repl *repl, char *line) {
-  char *name = asked_name(line);
+  char *typed = claim(strdup(line)), *name = line_asked(line);
+  if (name) line_remember(typed);
+  free(typed);
   if (!name) return false;
   char *text = dmf_help(repl->dmf, *name ? name : NULL);
   if (text)
