@@ -254,8 +254,8 @@ const DmfTopic *dmf_topic(Dmf *dmf, int i);
 /* The statements that examples rest on. */
 const char *dmf_examples_begin(void);
 /* What is known about a name, with the functions of this session, as lines of text; a name that is
- * only an argument leads to the calls that take it. Of NULL: the list of all names. To be freed;
- * NULL when the name is not known. */
+ * only an argument leads to the calls that take it, and ".loss" to fields and keys alone. Of NULL: the list of all
+ * names. To be freed; NULL when the name is not known. */
 char *dmf_help(Dmf *dmf, const char *name);
 /* The page dmf-stdlib(7) in mdoc, to be freed. */
 char *dmf_manual(Dmf *dmf);

@@ -290,6 +290,13 @@ expect 0 '"newText":"loss"' asks codeAction 0 0 ", $corrected"
 learned='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "file:///b", "text": "dataset d { inputs = [[1]]; targets = [1] }\nmodel m { layers = input -> dense(tanh) -> readout }\ntraining t { dataset = d; optimizer = gd(1); steps = 1 }\nr = dmft(m, t)\nprint r."}}}'
 offered() { served "$learned" '{"id": 3, "method": "textDocument/completion", "params": {"textDocument": {"uri": "file:///b"}, "position": {"line": 4, "character": 8}}}'; }
 expect 0 '"label":"loss"' offered
+broken='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "file://'$PWD'/b", "text": "x = = 2 # nothing\ndataset d { inputs = [[1]]; targets = [1] }\nmodel m { layers = input -> dense(tanh) -> readout }\ntraining t { dataset = d; optimizer = gd(1); steps = 1 }\nr = dmft(m, t)\nprint r.\ny = csv(\"\nprint not\nprint r.loss"}}}'
+beside='"textDocument": {"uri": "file://'$PWD'/b"}, "position":'
+echo 1 >beside.csv
+expect 0 '[{"label":"t","kind"' served "$broken" '{"id": 3, "method": "textDocument/completion", "params": {'"$beside"' {"line": 5, "character": 8}}}'
+expect 0 '"label":"beside.csv"' served "$broken" '{"id": 3, "method": "textDocument/completion", "params": {'"$beside"' {"line": 6, "character": 9}}}'
+expect 0 '"result":[{"label":"not",' served "$broken" '{"id": 3, "method": "textDocument/completion", "params": {'"$beside"' {"line": 7, "character": 9}}}'
+expect 0 '"value":"loss = mse  -- Keys of a training' served "$broken" '{"id": 3, "method": "textDocument/hover", "params": {'"$beside"' {"line": 8, "character": 10}}}'
 unoffered() { ! offered | grep -q '"label":"\(var_f\|f_test\|steps_of\)"'; }
 expect 0 '' unoffered
 expect 0 '"label":"own_name"' served "$begun" '{"id": 3, "method": "textDocument/completion", "params": {'"$place"': 16}}}'
@@ -386,13 +393,32 @@ expect 0 '31 points' shell '"$1" -e "system s { population a; state x = normal(a
   -e "plot simulate(s, steps = 400, size = 9, ensemble = 2).m, logx = true to \"options.gp\"" &&
   echo "$(sed -n "/^.curve0 <</,/^EOD/p" options.gp | grep -c "^ [1-9]") points"'
 expect 0 '($2+$3)>3?3:($2+$3)' shell '"$1" -e "plot curve([1, 2], [1, 2], [5, 5]), ylim = [0, 3] to \"options.gp\"" && cat options.gp'
+# a sweep whose values are so has a logarithmic axis, its only family no other name, its map any shape and colours
+cat >swept.dmf <<'END'
+w = 1
+k = 1
+grid   = sweep(w / k - 1, w = [1, 2, 8, 16], k = [1, 10, 100])
+plot grid, by = "w" to "by.gp"
+plot grid, by = "w", logx = false to "even.gp"
+plot grid[:, 0:2], logz = true to "map.gp"
+plot grid, zlim = [0, 1] to "map.txt"
+END
+expect 0 "title 'w = 2'" shell '"$1" swept.dmf && cat by.gp' "$DMF"
+expect 0 "set ylabel 'grid'" cat by.gp
+expect 0 'set logscale x' cat by.gp
+expect 1 '' grep -q '^set logscale' even.gp
+expect 0 'set logscale cb' cat map.gp
+expect 0 $'\n NaN NaN\n' cat map.gp
+expect 0 'set size noratio' cat map.gp
+expect 0 '@@' cat map.txt
+expect 0 'size = 0.5' cat map.gp
 expect 0 'set xtics 0.005' shell '"$1" -e "plot curve([0.001, 0.02], [1, 2]) to \"options.gp\"" && cat options.gp'
 expect 0 'from first 1.5, graph 0 to first 1.5, graph 1' shell '"$1" -e "plot [1, 2], vline = [0.5, 1.5] to \"options.gp\"" && cat options.gp'
 expect 0 'set key on inside vertical bottom left' shell '"$1" -e "plot [1, 2], legend = \"bottom left\" to \"options.gp\"" && cat options.gp'
 expect 0 'size 8.6cm,5.848cm' shell '"$1" -e "plot [1, 2], size = \"column\" to \"options.gp\"" && cat options.gp'
 expect 0 "'K_{0}' enhanced" shell '"$1" -e "plot [1, 2], ylabel = \"K_{0}\" to \"options.gp\"" && cat options.gp'
 expect 0 "'K_0' noenhanced" shell '"$1" -e "plot [1, 2], ylabel = \"K_0\" to \"options.gp\"" && cat options.gp'
-expect 0 "'a, k = 3'" shell '"$1" -e "a = sweep(k + m, k = [1, 3], m = 1..4)" -e "plot a, by = \"k\" to \"options.gp\"" && cat options.gp'
+expect 0 "'k = 3'" shell '"$1" -e "a = sweep(k + m, k = [1, 3], m = 1..4)" -e "plot a, by = \"k\" to \"options.gp\"" && cat options.gp'
 expect 0 'set yrange [-0.5:1.5]' shell '"$1" -e "a = sweep(k + m, k = [1, 3], m = 1..4)" -e "plot a to \"options.gp\"" && cat options.gp'
 expect 0 '3' shell '"$1" -e "plot [1, 2] to [\"o.gp\", \"o.txt\", \"p.gp\"]" && ls o.gp o.txt p.gp | wc -l'
 if command -v gnuplot >/dev/null && gnuplot -e 'set terminal tikz' 2>/dev/null; then
@@ -424,7 +450,7 @@ END
 expect 0 "set ylabel 'Δ'" drawn 'theory.delta, nets.delta'
 expect 0 "title 'theory.Δ, μ = 8'" drawn 'theory.delta, nets.delta'
 expect 0 "title 'nets.Δ'" drawn 'theory.delta, nets.delta'
-expect 0 "title 'a, γ = 2'" drawn 'a = sweep(dmft(net, fit, samples = 64).loss, net.gamma = [1, 2])'
+expect 0 "title 'γ = 2'" drawn 'a = sweep(dmft(net, fit, samples = 64).loss, net.gamma = [1, 2])'
 expect 0 "set title 'a title that is much longer than the legend of a'.\"\\n\".'picture has room for' noenhanced" drawn '[[1, 2], [3, 4]], title = "a title that is much longer than the legend of a picture has room for"'
 expect 0 "title 'a label that is much longer than the legend of a…'" drawn 'curve([1, 2], [3, 4], label = "a label that is much longer than the legend of a picture has room for")'
 expect 0 "set format y '%.8g'" drawn '[1000001, 1000002]'

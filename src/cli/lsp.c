@@ -211,24 +211,6 @@ static json_t *initialize(void) {
                    "version", dmf_version());
 }
 
-static json_t *hover(const Server *server, json_t *params) {
-  const char *text, *end = cursor(server, params, &text), *begin = end;
-  if (!end) return NULL;
-  while (begin > text && is_name_byte(begin[-1])) begin--;
-  while (is_name_byte(*end)) end++;
-  char *name = strndup(begin, (size_t)(end - begin));
-  Dmf *dmf = open_session(server, NULL);
-  check_text(dmf, "", text, strlen(text));
-  char *help = name && *name ? dmf_help(dmf, name) : NULL;
-  json_t *result = help ? json_pack("{s:{s:s, s:o}}", "contents", "kind", "plaintext", "value",
-                                    text_json("%s", help))
-                        : NULL;
-  dmf_close(dmf);
-  free(help);
-  free(name);
-  return result;
-}
-
 /* The text without the line of the cursor, which is seldom finished. */
 static char *without_line(const char *text, const char *at) {
   char *rest = claim(strdup(text)), *here = rest + (at - text);
@@ -237,15 +219,38 @@ static char *without_line(const char *text, const char *at) {
   return rest;
 }
 
-/* A session that has learned the names of the text. */
-static Dmf *open_learned(const Server *server, const char *text, const char *at) {
+/* A session that has learned the names of the text, but for the line of the cursor, where one is
+ * given. */
+static Dmf *open_learned(const Server *server, json_t *params, const char *text, const char *at) {
   DmfConfig config = {
       .results = server->nowhere, .diagnose = collect, .quiet = true, .learns = true, .threads = 1};
   Dmf *dmf = dmf_open(&config);
-  char *rest = without_line(text, at);
-  check_text(dmf, "", rest, strlen(rest));
+  const char *uri;
+  document_of(server, params, &uri);
+  char *rest = at ? without_line(text, at) : claim(strdup(text)), *path = path_of(uri);
+  check_text(dmf, path, rest, strlen(rest));
+  free(path);
   free(rest);
   return dmf;
+}
+
+static json_t *hover(const Server *server, json_t *params) {
+  const char *text, *end = cursor(server, params, &text), *begin = end;
+  if (!end) return NULL;
+  while (begin > text && is_name_byte(begin[-1])) begin--;
+  while (is_name_byte(*end)) end++;
+  bool behind_dot = begin > text && begin[-1] == '.';
+  begin -= behind_dot;
+  char *name = strndup(begin, (size_t)(end - begin));
+  Dmf *dmf = open_learned(server, params, text, NULL);
+  char *help = name && name[behind_dot] ? dmf_help(dmf, name) : NULL;
+  json_t *result = help ? json_pack("{s:{s:s, s:o}}", "contents", "kind", "plaintext", "value",
+                                    text_json("%s", help))
+                        : NULL;
+  dmf_close(dmf);
+  free(help);
+  free(name);
+  return result;
 }
 
 /* The kind of an item of a completion. */
@@ -285,10 +290,12 @@ static bool is_offered(const json_t *list, const char *name, size_t length) {
   return false;
 }
 
-/* The words of a text that go on as the one from `begin` to `end` does. */
+/* The words of a text, but for its comments, that go on as the one from `begin` to `end` does. */
 static void offer_words(Dmf *dmf, json_t *list, const char *text, const char *begin,
                         const char *end) {
   for (const char *word = text, *behind; *word; word = behind) {
+    if (*word == '#') word += strcspn(word, "\n");
+    if (!*word) return;
     for (behind = word + 1; is_name_byte(*word) && is_name_byte(*behind);) behind++;
     bool name = is_name_byte(*word) && !isdigit((unsigned char)*word) && word != begin;
     if (!name || strncmp(word, begin, (size_t)(end - begin))) continue;
@@ -317,7 +324,7 @@ static json_t *completion(const Server *server, json_t *params) {
   if (!end) return NULL;
   while (begin > text && is_name_byte(begin[-1])) begin--;
   bool behind_dot = begin > text && begin[-1] == '.';
-  Dmf *dmf = open_learned(server, text, end);
+  Dmf *dmf = open_learned(server, params, text, end);
   json_t *list = json_array();
   dmf_topic(dmf, 0);
   for (int i = 0; (name = dmf_complete(dmf, text, (size_t)(end - text), i)); i++)
@@ -347,7 +354,7 @@ static json_t *signature(const Server *server, json_t *params) {
   const char *text, *at = cursor(server, params, &text);
   DmfCall call;
   if (!at) return NULL;
-  Dmf *dmf = open_learned(server, text, at);
+  Dmf *dmf = open_learned(server, params, text, at);
   json_t *result = NULL;
   if (dmf_call(dmf, text, (size_t)(at - text), &call)) {
     json_t *one =

@@ -68,18 +68,22 @@ typedef struct PlotLimits {
   double low, high;
 } PlotLimits;
 
+/* true, false, or neither was given. */
+typedef enum PlotSwitch { SWITCH_OPEN, SWITCH_OFF, SWITCH_ON } PlotSwitch;
+
 /* A panel of a plot: its options, NULL where none was given, and what it shows. */
 typedef struct PlotPart {
   const char *title, *x_label, *y_label, *by, *legend, *size, *colors, *text;
-  bool x_log, y_log;
+  PlotSwitch x_log, y_log, z_log;
   PlotLimits x_lim, y_lim, z_lim;
   const Value *v_lines, *h_lines; /* a number or a vector */
   Item *items;
   int count;
 } PlotPart;
 
-/* The names of the options, ending with NULL. */
+/* The names of the options, and the words of those that take some, ending with NULL. */
 extern const char *const plot_options[];
+extern const char *const plot_legends[], *const plot_colors[], *const plot_sizes[];
 /* Whether an item NAME = value is an option of its panel, and not a curve of that name. */
 bool plot_is_option(const Item *item);
 /* Puts the option into its panel, or reports what is wrong with it. */

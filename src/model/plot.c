@@ -105,7 +105,7 @@ void plot_take_option(Eval *eval, const Item *item, PlotPart *part) {
   else if (takes == WORD)
     take_word(eval, item, options[i].words, member);
   else if (takes == SWITCH)
-    *(bool *)member = value->number != 0;
+    *(PlotSwitch *)member = value->number != 0 ? SWITCH_ON : SWITCH_OFF;
   else if (takes == LIMITS)
     take_limits(eval, item, member);
   else

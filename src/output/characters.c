@@ -277,14 +277,14 @@ static void curves(const Sheet *sheet, const PlotPanel *panel) {
 static void put_shade(const Sheet *sheet, const PlotPanel *panel, double value, Range range) {
   static const char ramp[] = " .:-=+*#%@";
   const double last = sizeof ramp - 2;
-  if (!isfinite(value)) {
+  if (!isfinite(value) || (panel->z_log && value <= 0)) {
     fputs("??", sheet->out);
   } else if (sheet->color) {
     set_color(sheet, "48", frame_heat_color(panel, value, range));
     fputs("  ", sheet->out);
     reset_color(sheet);
   } else {
-    char c = ramp[(int)(last * (value - range.low) / (range.high - range.low) + 0.5)];
+    char c = ramp[(int)(last * frame_heat_place(panel, value, range) + 0.5)];
     fprintf(sheet->out, "%c%c", c, c);
   }
 }

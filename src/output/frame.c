@@ -51,8 +51,9 @@ Range frame_heat(const Plot *plot, const PlotPanel *panel) {
   for (int k = 0; k < plot->count; k++) {
     const PlotPanel *other = &plot->panels[k];
     for (size_t i = 0; shares_colors(panel, other) && i < other->heat->size; i++)
-      stretch(&range, other->heat->data[i], false);
+      stretch(&range, other->heat->data[i], panel->z_log);
   }
+  if (panel->z_log) return frame_flat(range) ? frame_pad(range, true, 0) : range;
   bool signs = range.low < 0 && range.high > 0;
   if (panel->colors ? is_diverging(panel->colors) && range.low <= range.high : signs) {
     double most = fmax(-range.low, range.high);
@@ -186,8 +187,14 @@ Color frame_color(const PlotCurve *curve) {
   return along(stops_of(curve->colors, VIRIDIS), reach * curve->shade);
 }
 
+double frame_heat_place(const PlotPanel *panel, double value, Range range) {
+  double place = panel->z_log ? log(value / range.low) / log(range.high / range.low)
+                              : (value - range.low) / (range.high - range.low);
+  return fmin(fmax(place, 0), 1);
+}
+
 Color frame_heat_color(const PlotPanel *panel, double value, Range range) {
   bool signs = range.low < 0 && range.high > 0;
   return along(stops_of(panel->colors, signs ? DIVERGING : VIRIDIS),
-               (value - range.low) / (range.high - range.low));
+               frame_heat_place(panel, value, range));
 }

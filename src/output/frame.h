@@ -36,6 +36,8 @@ typedef struct Color {
 } Color;
 
 Color frame_color(const PlotCurve *curve);
+/* Where an entry of the heat map of a panel lies along its colours, from 0 to 1. */
+double frame_heat_place(const PlotPanel *panel, double value, Range range);
 /* Of an entry of the heat map of a panel, in its colours; unless they were asked for, white at zero
  * where there are both signs, else brightening evenly. */
 Color frame_heat_color(const PlotPanel *panel, double value, Range range);

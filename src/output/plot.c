@@ -49,7 +49,7 @@ static Status check(const Plot *plot, char **why) {
   Status status = STATUS_OK;
   for (int i = 0; i < plot->count && status == STATUS_OK; i++) {
     const PlotPanel *panel = &plot->panels[i];
-    status = panel->heat ? check_range(frame_heat(plot, panel), false, why)
+    status = panel->heat ? check_range(frame_heat(plot, panel), panel->z_log, why)
                          : check_range(frame_x(panel), panel->x_log, why);
     if (status == STATUS_OK && !panel->heat)
       status = check_range(frame_y(panel), panel->y_log, why);

@@ -39,11 +39,12 @@ typedef struct PlotPanel {
   PlotSpan x_span, y_span;
   const double *v_lines, *h_lines; /* places of straight lines */
   size_t v_count, h_count;
-  bool upward; /* of a heat map: row 0 at the bottom */
+  bool upward; /* of a heat map: row 0 at the bottom, and cells that fill the panel */
   const PlotCurve *curves;
   int curve_count;
   const Array *heat;
   PlotSpan z_span;    /* of its colours */
+  bool z_log;         /* they are logarithmic; what is not above zero has none */
   const char *colors; /* of it: "viridis", "magma", "gray" or "diverging"; NULL: by its signs */
   const Array *rows, *columns; /* what they stand for; NULL: their index */
   const char *z_label;         /* heat maps of the same label share their colours */

@@ -26,9 +26,11 @@ static void put_curve(FILE *out, const PlotCurve *curve) {
   }
 }
 
-static void put_heat(FILE *out, const Array *heat) {
+/* What has no logarithm has no colour. */
+static void put_heat(FILE *out, const PlotPanel *panel) {
+  const Array *heat = panel->heat;
   for (size_t i = 0; i < heat->size; i++) {
-    put_number(out, heat->data[i]);
+    put_number(out, panel->z_log && !(heat->data[i] > 0) ? NAN : heat->data[i]);
     if ((i + 1) % heat->shape[1] == 0) fputc('\n', out);
   }
 }
@@ -39,7 +41,7 @@ void script_numbers(FILE *out, const Plot *plot) {
     const PlotPanel *panel = &plot->panels[k];
     if (panel->heat) {
       fprintf(out, "%s# %s\n", gap, panel->title ? panel->title : "");
-      put_heat(out, panel->heat);
+      put_heat(out, panel);
       gap = "\n\n";
     }
     for (int i = 0; i < panel->curve_count; i++) {
@@ -163,7 +165,8 @@ static void put_bars(FILE *out, const PlotPanel *panel, int i) {
 
 static void put_points(FILE *out, const PlotCurve *curve, int i) {
   size_t stride = stride_of(curve), drawn = curve->count / stride;
-  fprintf(out, "  $curve%d every %zu using 1:2 with points pointtype 7 pointsize %g linecolor ", i,
+  fprintf(out,
+          "  $curve%d every %zu using 1:2 with points pointtype 7 pointsize %g*size linecolor ", i,
           stride,
           drawn > 100  ? 0.35
           : drawn > 40 ? 0.5
@@ -192,11 +195,11 @@ static void put_decade_tick(FILE *out, int digit, int power) {
 }
 
 /* Powers of ten; between them 2 and 5 or all digits where little is shown, and small ticks. */
-static void put_decades(FILE *out, char axis, Range range) {
-  double span = log10(range.high) - log10(range.low), few = axis == 'x' ? 2.2 : 2.6;
+static void put_decades(FILE *out, const char *axis, Range range) {
+  double span = log10(range.high) - log10(range.low), few = *axis == 'x' ? 2.2 : 2.6;
   int first = (int)floor(log10(range.low)), last = (int)ceil(log10(range.high));
   int every = (last - first + MAJOR_DECADES - 1) / MAJOR_DECADES;
-  fprintf(out, "set logscale %c\nset %ctics (", axis, axis);
+  fprintf(out, "set logscale %s\nset %stics (", axis, axis);
   for (int power = first; power <= last; power++) {
     for (int digit = 1; digit < 10; digit++) {
       bool major = digit == 1 ? (power - first) % every == 0
@@ -228,7 +231,7 @@ static void put_axis(FILE *out, char axis, Range range, bool logarithmic) {
   int digits = frame_digits(range, TICK_DIGITS);
   double step = axis == 'x' && !logarithmic ? wide_step(range) : 0;
   if (logarithmic)
-    put_decades(out, axis, range);
+    put_decades(out, (char[]){axis, 0}, range);
   else if (step > 0)
     fprintf(out, "unset logscale x\nset xtics %.*g\n", DIGITS, step);
   else
@@ -314,25 +317,34 @@ static void put_palette(FILE *out, const PlotPanel *panel, Range range) {
   enum { STEPS = 8 };
   fputs("set palette defined (", out);
   for (int i = 0; i <= STEPS; i++) {
-    double value = range.low + (range.high - range.low) * i / STEPS;
+    double part = (double)i / STEPS, span = range.high - range.low;
+    double value =
+        panel->z_log ? range.low * pow(range.high / range.low, part) : range.low + span * part;
     fprintf(out, "%s%d ", i ? ", " : "", i);
     put_color(out, frame_heat_color(panel, value, range));
   }
   fprintf(out, ")\nset cbrange [%.*g:%.*g]\n", DIGITS, range.low, DIGITS, range.high);
 }
 
-/* Whether the cells of a map of these sides are squares. */
-static bool is_shapely(size_t a, size_t b) { return a <= 4 * b && b <= 4 * a; }
+/* Whether the cells of a map are squares. */
+static bool is_shapely(const PlotPanel *panel) {
+  size_t a = panel->heat->shape[0], b = panel->heat->shape[1];
+  return !panel->upward && a <= 4 * b && b <= 4 * a;
+}
 
 /* At most nine ticks, and fewer along the short side of a map, where their numbers would meet. */
-static int most_ticks(size_t count, size_t other) {
+static int most_ticks(const PlotPanel *panel, int side) {
   enum { MOST = 9 };
-  return count < other && is_shapely(count, other) ? (int)(MOST * count / other) + 1 : MOST;
+  size_t count = panel->heat->shape[side], other = panel->heat->shape[1 - side];
+  return count < other && is_shapely(panel) ? (int)(MOST * count / other) + 1 : MOST;
 }
 
 /* Ticks at rows or columns. */
-static void put_places(FILE *out, char axis, size_t count, size_t other, const Array *at) {
-  double step = frame_step((Range){0, (double)count}, most_ticks(count, other));
+static void put_places(FILE *out, const PlotPanel *panel, int side) {
+  size_t count = panel->heat->shape[side];
+  const Array *at = side ? panel->columns : panel->rows;
+  char axis = side ? 'x' : 'y';
+  double step = frame_step((Range){0, (double)count}, most_ticks(panel, side));
   fprintf(out, "set %ctics (", axis);
   for (size_t i = 0; i < count; i += step < 1 ? 1 : (size_t)step)
     fprintf(out, "%s'%.4g' %zu", i ? ", " : "", at ? at->data[i] : (double)i, i);
@@ -346,11 +358,14 @@ static void put_heat_panel(FILE *out, const Plot *plot, const PlotPanel *panel, 
   Range range = frame_heat(plot, panel);
   size_t rows = panel->heat->shape[0], columns = panel->heat->shape[1];
   fputs("$heat << EOD\n", out);
-  put_heat(out, panel->heat);
+  put_heat(out, panel);
   fputs("EOD\n", out);
+  fputs("unset logscale\n", out);
   put_palette(out, panel, range);
-  if (rows < columns && is_shapely(rows, columns))
-    fprintf(out, "set cbtics %.*g\n", DIGITS, frame_step(range, most_ticks(rows, columns)));
+  if (panel->z_log)
+    put_decades(out, "cb", range);
+  else if (rows < columns && is_shapely(panel))
+    fprintf(out, "set cbtics %.*g\n", DIGITS, frame_step(range, most_ticks(panel, 0)));
   else
     fputs("set cbtics autofreq\n", out);
   put_label(out, "title", panel->title);
@@ -359,10 +374,9 @@ static void put_heat_panel(FILE *out, const Plot *plot, const PlotPanel *panel, 
   fprintf(out, "set xrange [-0.5:%zu.5]\n", columns - 1);
   fprintf(out, panel->upward ? "set yrange [-0.5:%zu.5]\n" : "set yrange [%zu.5:-0.5]\n", rows - 1);
   put_marks(out, panel);
-  fputs("unset logscale\n", out);
-  put_places(out, 'x', columns, rows, panel->columns);
-  put_places(out, 'y', rows, columns, panel->rows);
-  fprintf(out, "set size %s\n", is_shapely(rows, columns) ? "ratio -1" : "noratio");
+  put_places(out, panel, 1);
+  put_places(out, panel, 0);
+  fprintf(out, "set size %s\n", is_shapely(panel) ? "ratio -1" : "noratio");
   fputs("unset grid\nset tics nomirror out scale 0.5 textcolor '#000000'\n"
         "set border 15 linewidth 1 linecolor '#333333'\n",
         out);
@@ -433,6 +447,8 @@ static void put_script(FILE *out, const Plot *plot, PictureKind kind) {
   Layout layout = layout_of(plot->count);
   fputs("set encoding utf8\nset format cb '%h'\n", out);
   put_terminal(out, kind, paper_of(plot, layout));
+  /* what is one point to the others are two of pdfcairo */
+  fprintf(out, "size = %g\n", kind == PICTURE_PDF || kind == PICTURE_GP ? 0.5 : 1.0);
   if (plot->count > 1) fprintf(out, "set multiplot layout %d,%d\n", layout.rows, layout.columns);
   for (int i = 0; i < plot->count; i++) {
     const PlotPanel *panel = &plot->panels[i];

@@ -66,8 +66,8 @@ static Place find_place(Dmf *dmf, const char *text, size_t cursor) {
     bool inside = place.depth && strchr("([", place.open[(place.depth - 1) % DEEPEST].bracket);
     if (place.comment || place.string) {
       if (place.string && c == '\\') i++;
-      if (c == '\n') place.comment = false;
       if (c == '"' && !place.comment) place.string = false;
+      if (c == '\n') place.comment = place.string = false; /* a string ends with its line, too */
       if (place.comment || place.string || c == '"') continue;
     }
     if (c == '#') place.comment = true;
@@ -148,7 +148,7 @@ static void offer_fields(const Place *place) {
   bool keys = value && value->kind == VALUE_DECLARED;
   for (int i = 0; fields && fields[i]; i++) {
     const DmfTopic *topic = topic_of(place->dmf, keys ? DMF_KEY : DMF_FIELD, fields[i]);
-    offer_ranked(place->dmf, RANK_BEST, fields[i], topic ? topic->about : NULL);
+    offer_ranked(place->dmf, i, fields[i], topic ? topic->about : NULL);
   }
   const Value *optimizer = keys && value->declared.kind == DECLARED_TRAINING
                                ? value->declared.slot[TRAINING_OPTIMIZER]
@@ -381,8 +381,8 @@ static int offer_suiting(const Place *place, const char *argument) {
     if (!suits(value, argument)) continue;
     bool called = value->kind == VALUE_BUILTIN && value->builtin.row->flags & BUILTIN_OPTIMIZER;
     char *text = mem_format("%s%s", names[i], called ? "(" : "");
-    const DmfTopic *topic =
-        topic_of(place->dmf, value->kind == VALUE_LOSS ? DMF_CONSTANT : DMF_FUNCTION, names[i]);
+    const DmfTopic *topic = topic_of(place->dmf, DMF_FUNCTION, names[i]);
+    if (!topic) topic = topic_of(place->dmf, DMF_CONSTANT, names[i]);
     offer_ranked(place->dmf, RANK_BEST, text, topic ? topic->about : NULL);
     free(text);
     count++;
@@ -407,7 +407,8 @@ static int offer_words(const Place *place, const char *argument) {
 }
 
 static bool is_truth(const char *argument) {
-  static const char *const names[] = {"train", "centered", "exact", "logx", "logy"};
+  static const char *const names[] = {"train", "centered", "exact", "causal", "normalized",
+                                      "fresh", "finite",   "logx",  "logy",   "logz"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (strcmp(names[i], argument) == 0) return true;
   return false;
@@ -509,12 +510,50 @@ static void offer_declared(const Place *place) {
   }
 }
 
-/* Where nothing is typed yet, what the session has and what solves; else everything. */
+static bool among(const char *word, const char *const *words) {
+  while (*words && strcmp(*words, word) != 0) words++;
+  return *words;
+}
+
+/* What may stand at a place: a statement, a value, or what goes on behind a value. */
+typedef enum Turn { TURN_STATEMENT, TURN_VALUE, TURN_OPERATOR } Turn;
+
+/* Words behind a value; words that begin one; and words that values follow. All others begin a
+ * statement. */
+static const char *const joints[] = {"and",  "or", "then", "else", "in",
+                                     "with", "of", "to",   "for",  NULL};
+static const char *const starts[] = {"if", "not", NULL};
+static const char *const openers[] = {"print",  "plot",  "save",   "report",  "assert",
+                                      "return", "while", "import", "observe", NULL};
+
+/* Behind a name, a number, a string or a closed bracket stand operators; behind them, and the words
+ * that join, values again. */
+static Turn turn_of(const Place *place) {
+  if (blank_between(place->text, place->statement, place->word)) return TURN_STATEMENT;
+  size_t end = place->word, begin = word_before(place->text, &end);
+  char *word = between(place->text, begin, end);
+  char last = end ? place->text[end - 1] : 0;
+  bool value = *word && !among(word, joints) && !among(word, starts) && !among(word, openers);
+  bool closed = !*word && last && strchr(")]}'\"", last);
+  free(word);
+  return value || closed ? TURN_OPERATOR : TURN_VALUE;
+}
+
+static bool has_turn(Turn turn, const char *word) {
+  if (strcmp(word, "for") == 0) return turn != TURN_VALUE;
+  if (strcmp(word, "if") == 0) return turn != TURN_OPERATOR;
+  if (among(word, starts)) return turn == TURN_VALUE;
+  return turn == (among(word, joints) ? TURN_OPERATOR : TURN_STATEMENT);
+}
+
+/* Where nothing is typed yet, what the session has and what solves; else everything; words of the
+ * grammar where they may stand. */
 static void offer_names(const Place *place) {
   bool empty = place->word == place->cursor;
+  Turn turn = turn_of(place);
   const Scope *user = place->dmf->user;
   const char **names = scope_names(user);
-  for (int i = 0; names[i]; i++) {
+  for (int i = 0; names[i] && !(empty && turn == TURN_OPERATOR); i++) {
     const DmfTopic *topic =
         scope_own(user, names[i]) ? NULL : topic_of(place->dmf, DMF_FUNCTION, names[i]);
     bool solver = topic && strcmp(topic->group, "Solvers") == 0;
@@ -523,7 +562,8 @@ static void offer_names(const Place *place) {
   }
   const DmfTopic *topic;
   for (int i = 0; (topic = topic_at(place->dmf, i)); i++)
-    if (topic->kind == DMF_KEYWORD) offer_ranked(place->dmf, RANK_NAME, topic->name, topic->usage);
+    if (topic->kind == DMF_KEYWORD && has_turn(turn, topic->name))
+      offer_ranked(place->dmf, RANK_NAME, topic->name, topic->usage);
   free(names);
 }
 
@@ -569,18 +609,24 @@ static bool ends_with(const char *name, const char *const *endings) {
 }
 
 /* A file that can be read, or a directory, of the directory that the name so far leads to. */
-static void offer_file(const Place *place, const char *directory, const char *name,
-                       const char *const *endings) {
+static void offer_file(const Place *place, const char *typed, const char *directory,
+                       const char *name, const char *const *endings) {
   struct stat about;
-  char *path = mem_format("%s%s", directory, name);
+  char *path = mem_format("%s/%s", directory, name);
   bool there = stat(path, &about) == 0, inner = there && S_ISDIR(about.st_mode);
   if (*name != '.' && (inner || (there && S_ISREG(about.st_mode) && ends_with(name, endings) &&
                                  access(path, R_OK) == 0))) {
-    char *text = mem_format("%s%s", path, inner ? "/" : "");
+    char *text = mem_format("%s%s%s", typed, name, inner ? "/" : "");
     offer(place->dmf, text);
     free(text);
   }
   free(path);
+}
+
+/* The directory that a name so far leads to: from that of the script which was read last. */
+static char *directory_of(const Dmf *dmf, const char *typed) {
+  Span span = {.source = dmf->script_count ? dmf->scripts[dmf->script_count - 1]->source : NULL};
+  return session_beside(span, *typed ? typed : ".");
 }
 
 static void offer_files(const Place *place, size_t begin, const char *const *endings) {
@@ -589,10 +635,12 @@ static void offer_files(const Place *place, size_t begin, const char *const *end
     slash[1] = 0;
   else
     *typed = 0;
-  DIR *directory = opendir(*typed ? typed : ".");
+  char *path = directory_of(place->dmf, typed);
+  DIR *directory = opendir(path);
   for (struct dirent *entry; directory && (entry = readdir(directory));)
-    offer_file(place, typed, entry->d_name, endings);
+    offer_file(place, typed, path, entry->d_name, endings);
   if (directory) closedir(directory);
+  free(path);
   free(typed);
 }
 
@@ -636,7 +684,8 @@ static bool offer_asked(const Place *place, bool begins, char bracket) {
   int kind = bracket == '{' ? keys_of(place) : -1;
   if (kind >= 0 && begins) return offer_keys(place, (DeclaredKind)kind), true;
   if (bracket == '{' && begins && offer_system_keys(place)) return true;
-  char *argument = kind >= 0 || bracket == '(' ? assigned(place) : NULL;
+  bool plot = !bracket && in_statement(place, "plot");
+  char *argument = kind >= 0 || bracket == '(' || plot ? assigned(place) : NULL;
   if (argument) {
     bool found = offer_values(place, argument);
     free(argument);
@@ -649,7 +698,8 @@ static bool offer_asked(const Place *place, bool begins, char bracket) {
     return place->word == place->cursor && place->dmf->candidate_count > before;
   }
   if (!bracket && begins && in_statement(place, "plot"))
-    for (int i = 0; plot_options[i]; i++) offer_argument(place, i, plot_options[i], NULL, NULL);
+    for (int i = 0; plot_options[i]; i++)
+      offer_argument(place, i, plot_options[i], NULL, argument_meaning(place, plot_options[i]));
   return false;
 }
 

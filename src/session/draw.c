@@ -109,6 +109,38 @@ static int abscissa(const PlotPart *part, const Value *value) {
 
 static bool is_map(const PlotPart *part, const Value *value) { return abscissa(part, value) < 0; }
 
+/* Whether numbers lie more evenly on a logarithmic axis, over a factor of four or more. */
+static bool is_geometric(const Array *at) {
+  static const double least = 4;
+  double low = INFINITY, high = 0, wide = 0, narrow = INFINITY, most = 0, fewest = INFINITY;
+  for (size_t i = 0; i < at->size; i++) {
+    low = fmin(low, at->data[i]);
+    high = fmax(high, at->data[i]);
+    if (!i || !(low > 0)) continue;
+    double step = fabs(at->data[i] - at->data[i - 1]),
+           ratio = fabs(log(at->data[i] / at->data[i - 1]));
+    wide = fmax(wide, step), narrow = fmin(narrow, step);
+    most = fmax(most, ratio), fewest = fmin(fewest, ratio);
+  }
+  return at->size > 2 && low > 0 && high >= least * low && most / fewest < wide / narrow;
+}
+
+/* Whether the axis across is logarithmic: as it is asked for, else where all that is drawn over it
+ * are sweeps whose values are so. */
+static bool across_is_log(const PlotPart *part) {
+  if (part->x_log != SWITCH_OPEN) return part->x_log == SWITCH_ON;
+  bool any = false;
+  for (int i = 0; i < part->count; i++) {
+    const Value *value = part->items[i].value;
+    if (is_map(part, value)) continue;
+    int across = abscissa(part, value);
+    const Array *at = places_along(value, across);
+    if (!at || is_time(value, across) || !is_geometric(at)) return false;
+    any = true;
+  }
+  return any;
+}
+
 /* What an item stands over, NULL for the index. */
 static const Array *places_for(const PlotPart *part, const Value *value) {
   if (value->kind == VALUE_CURVE) return value->curve.x;
@@ -256,6 +288,14 @@ static bool repeats_family(const PlotPart *part, int i) {
   return false;
 }
 
+/* A family that is alone, whose members need no other name than their place: the axis upward has
+ * the rest. */
+static bool is_only_family(const PlotPart *part) {
+  const Value *value = part->items[0].value;
+  return part->count == 1 && !part->items[0].labelled && !is_map(part, value) &&
+         curves_of(part, value) > 1 && places_along(value, 1 - abscissa(part, value));
+}
+
 /* The members of a family have their number, or the value of a sweep; of a large one the first and
  * the last are named, and one in the colours of another is named as a whole. */
 static char *label_of(Drawing *drawing, const PlotPart *part, int i, size_t which) {
@@ -268,13 +308,15 @@ static char *label_of(Drawing *drawing, const PlotPart *part, int i, size_t whic
   if (width > LARGE_FAMILY && which > 0 && which + 1 < width) return NULL;
   const char *symbol = axis_symbol(drawing, family_axis(part, value));
   const Array *at = places_along(value, 1 - abscissa(part, value));
-  return keep(drawing, mem_format("%s, %s%s%.10g", title, symbol ? symbol : "", symbol ? " = " : "",
-                                  at ? at->data[which] : (double)which));
+  double place = at ? at->data[which] : (double)which;
+  if (is_only_family(part) && symbol) return keep(drawing, mem_format("%s = %.10g", symbol, place));
+  return keep(drawing,
+              mem_format("%s, %s%s%.10g", title, symbol ? symbol : "", symbol ? " = " : "", place));
 }
 
 /* So many points in time that they would hide each other are thinned out. */
 static size_t stride_of(const PlotPart *part, const Value *value, size_t count) {
-  bool many = value->kind == VALUE_ARRAY && !part->x_log && count > MANY_POINTS;
+  bool many = value->kind == VALUE_ARRAY && !across_is_log(part) && count > MANY_POINTS;
   return many ? (count + FEWER_POINTS - 1) / FEWER_POINTS : 1;
 }
 
@@ -315,6 +357,7 @@ static PlotCurve curve_of(Drawing *drawing, const PlotPart *part, int i, const d
   size_t width = curves_of(part, value);
   bool exact = value->source && value->source->exact;
   bool graded = width > LARGE_FAMILY || (width > 1 && places_along(value, 1 - across));
+  bool x_log = across_is_log(part);
   PlotCurve curve = {.label = label_of(drawing, part, i, which),
                      .count = y->shape[across],
                      .x = x,
@@ -326,12 +369,12 @@ static PlotCurve curve_of(Drawing *drawing, const PlotPart *part, int i, const d
                      .color = graded ? 0 : color_of(part, i) + (int)which,
                      .colors = part->colors,
                      .shade = graded ? (double)which / (double)(width - 1) : 0};
-  while (part->x_log && curve.count && !(curve.x[0] > 0)) { /* its start is not on the axis */
+  while (x_log && curve.count && !(curve.x[0] > 0)) { /* its start is not on the axis */
     curve.x++, curve.y++, curve.count--;
     if (curve.error) curve.error++;
   }
   bool many = value->kind == VALUE_ARRAY && curve.count > MANY_POINTS;
-  return part->x_log && many && curve.style == PLOT_POINTS ? thinned(drawing, curve) : curve;
+  return x_log && many && curve.style == PLOT_POINTS ? thinned(drawing, curve) : curve;
 }
 
 static void add_item(Drawing *drawing, const PlotPart *part, int i, PlotCurve *curves) {
@@ -361,8 +404,8 @@ static PlotSpan span_of(const PlotLimits *limits) {
 
 /* A panel of which nothing is known but its options. */
 static PlotPanel options_of(const PlotPart *part) {
-  PlotPanel panel = {.x_log = part->x_log,
-                     .y_log = part->y_log,
+  PlotPanel panel = {.x_log = across_is_log(part),
+                     .y_log = part->y_log == SWITCH_ON,
                      .legend = part->legend,
                      .text = part->text,
                      .x_span = span_of(&part->x_lim),
@@ -399,6 +442,7 @@ static void add_curves(Drawing *drawing, const PlotPart *part) {
   panel.title = part->title;
   panel.x_label = part->x_label ? part->x_label : axis;
   panel.y_label = part->y_label ? part->y_label : symbol ? symbol : name;
+  if (!panel.y_label && is_only_family(part)) panel.y_label = title_of(drawing, part->items);
   *add_panel(drawing) = panel;
 }
 
@@ -417,6 +461,7 @@ static void add_map(Drawing *drawing, const PlotPart *part, const Item *item) {
                   .heat = value->array,
                   .colors = part->colors,
                   .z_span = span_of(&part->z_lim),
+                  .z_log = part->z_log == SWITCH_ON,
                   .columns = places_along(value, 1),
                   .rows = places_along(value, 0),
                   .upward = places_along(value, 0) && !is_time(value, 0),
@@ -454,6 +499,7 @@ static const char *idle_option(const PlotPart *part) {
   for (int i = 0; i < part->count; i++)
     *(is_map(part, part->items[i].value) ? &map : &curve) = true;
   if (!map && part->z_lim.given) return curve ? "zlim" : NULL;
+  if (!map && part->z_log) return curve ? "logz" : NULL;
   if (!map || curve) return NULL;
   if (part->x_lim.given || part->y_lim.given) return part->x_lim.given ? "xlim" : "ylim";
   if (part->x_log || part->y_log) return part->x_log ? "logx" : "logy";
@@ -471,8 +517,12 @@ static bool known(const PlotPart *part) {
 static bool options_serve(Eval *eval, const PlotPart *part) {
   const char *idle = known(part) ? idle_option(part) : NULL;
   if (!idle) return true;
-  bool map = strcmp(idle, "zlim") != 0;
-  eval_error(eval, part->items[0].node->span, NULL, "'%s' is for %s, and this is %s", idle,
+  bool map = strcmp(idle, "zlim") != 0 && strcmp(idle, "logz") != 0;
+  const char *hint =
+      strncmp(idle, "log", 3) == 0 && map
+          ? "its colours are logarithmic with logz = true, and by = \"...\" draws curves"
+          : NULL;
+  eval_error(eval, part->items[0].node->span, hint, "'%s' is for %s, and this is %s", idle,
              map ? "curves" : "maps", map ? "a map" : "a curve");
   return false;
 }

@@ -56,6 +56,17 @@ static const struct {
 #include "session/arguments.def"
 };
 
+/* The options of plot: what each takes, its words or NULL. */
+static const struct {
+  const char *name, *takes;
+  const char *const *words;
+  const char *about;
+} plots[] = {
+#define OPTION(name, takes, member, words, about) {name, #takes, words, about},
+#include "model/plot.def"
+#undef OPTION
+};
+
 static const struct {
   const char *name, *code;
 } examples[] = {
@@ -245,6 +256,30 @@ static void add_more(Dmf *dmf, DmfKind kind, const char *group) {
   }
 }
 
+/* How an option is written, by what it takes. */
+static const char *option_usage(Arena *arena, const char *name, const char *takes) {
+  const char *form = strcmp(takes, "SWITCH") == 0   ? "true"
+                     : strcmp(takes, "LIMITS") == 0 ? "[low, high]"
+                     : strcmp(takes, "PLACES") == 0 ? "x"
+                                                    : "\"...\"";
+  return arena_format(arena, "%s = %s", name, form);
+}
+
+/* The options of plot, or the words that they take. */
+static void add_plots(Dmf *dmf, bool words, const char *group) {
+  for (size_t i = 0; i < sizeof plots / sizeof *plots; i++) {
+    Arena *arena = dmf->topic_arena;
+    if (!words)
+      add(dmf, (DmfTopic){DMF_ARGUMENT, group, plots[i].name,
+                          option_usage(arena, plots[i].name, plots[i].takes), plots[i].about, NULL,
+                          NULL});
+    for (const char *const *word = plots[i].words; words && word && *word; word++)
+      add(dmf, (DmfTopic){DMF_VALUE, group, *word,
+                          arena_format(arena, "%s = \"%s\"", plots[i].name, *word),
+                          arena_format(arena, "of plot: %s", plots[i].about), NULL, NULL});
+  }
+}
+
 void topics_free(Dmf *dmf) {
   free(dmf->topics);
   if (dmf->topic_arena) arena_free(dmf->topic_arena);
@@ -260,8 +295,10 @@ void topics_collect(Dmf *dmf) {
   add_more(dmf, DMF_OPERATOR, "Operators and signs");
   add_keys(dmf);
   add_more(dmf, DMF_VALUE, "Words that keys and arguments take");
+  add_plots(dmf, true, "Words that keys and arguments take");
   add_rows(dmf, functions, sizeof functions / sizeof *functions);
   add_more(dmf, DMF_ARGUMENT, "Arguments");
+  add_plots(dmf, false, "Options of plot");
   add_fields(dmf);
   add_libraries(dmf);
 }
@@ -300,6 +337,10 @@ static void put_overview(Dmf *dmf, FILE *out) {
     fprintf(out, "%s\n", group);
     text_wrap(out, list, 4, help_columns(dmf));
   }
+  fputs("'help NAME' says more about each. A script needs a dataset, a model and a training, then "
+        "asks\n"
+        "dmft and simulate, and tells by print, compare and plot: begin with those.\n",
+        out);
 }
 
 /* A name as people may type it: Greek letters, behind a dot, with an index or parentheses. */
@@ -416,7 +457,21 @@ static bool put_calls(Dmf *dmf, FILE *out, const char *name, int most) {
   return count > 0;
 }
 
+/* ".loss": what the name means behind a dot. */
+static bool put_member(Dmf *dmf, FILE *out, const char *name) {
+  bool found = false;
+  for (int i = 0; i < dmf->topic_count; i++) {
+    const DmfTopic *topic = &dmf->topics[i];
+    bool member = topic->kind == DMF_FIELD || topic->kind == DMF_KEY;
+    if (!member || strcmp(topic->name, name) != 0) continue;
+    put_topic(out, topic, help_columns(dmf));
+    found = true;
+  }
+  return found;
+}
+
 static bool put_name(Dmf *dmf, FILE *out, const char *name) {
+  if (*name == '.' && is_word(name[1])) return put_member(dmf, out, name + 1);
   bool own = put_own(dmf, out, name), found = own;
   for (int i = 0; i < dmf->topic_count; i++) {
     if (strcmp(dmf->topics[i].name, name) != 0 || (own && dmf->topics[i].import)) continue;

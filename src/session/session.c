@@ -377,7 +377,9 @@ static void print_equations(Dmf *dmf) {
 static int work(Dmf *dmf, Source *source, const char *file, Task task) {
   Script *script = NULL;
   ParseOutcome outcome = script_parse(source, dmf->config.interactive, &script, &dmf->diags);
-  if (outcome != PARSE_OK) {
+  /* an editor wants to know what the sound statements say */
+  bool learns = outcome == PARSE_ERROR && dmf->config.learns;
+  if (outcome != PARSE_OK && !learns) {
     script_free(script);
     if (outcome == PARSE_ERROR) return session_conclude(dmf);
     diags_clear(&dmf->diags);

@@ -167,6 +167,13 @@ static void completion(void) {
   CHECK(offers(&b, "dmft(m with { wi", "width") && offers(&b, "dmft(m, t, sa", "samples = "));
   CHECK(offers(&b, "g(", "p = ") && offers(&b, "print (g(1, q", "q = ") &&
         !offers(&b, "g(p = q", "q = "));
+  CHECK(offers(&b, "plot r.loss, legend = ", "\"top left\"") &&
+        offers(&b, "plot r.loss, colors = \"vi", "viridis") &&
+        offers(&b, "plot r.loss, logz = ", "true"));
+  CHECK(offers(&b, "for i in ", "r") && !offers(&b, "for i in ", "print") &&
+        offers(&b, "print r.loss t", "to") && !offers(&b, "print r.loss ", "r") &&
+        offers(&b, "x = ", "not") && !offers(&b, "x = ", "and") &&
+        offers(&b, "sweep(x, failed = ", "\"stop\""));
   CHECK(offers(&b, "plot r.loss, lo", "logy = ") && !offers(&b, "print r.loss, lo", "logy = "));
   CHECK(offers(&b, "import \"std/ob", "std/observables.dmf") && !offers(&b, "x = \"dm", "dmft"));
   CHECK(offers(&b, "\\gamma", "γ") && !offers(&b, "# dm", "dmft") &&
