@@ -4,6 +4,7 @@
 #include "field/observable.h"
 #include "machine/framed.h"
 #include "machine/kinks.h"
+#include "machine/tails.h"
 #include "num/linalg.h"
 
 #include <math.h>
@@ -473,6 +474,8 @@ static void run_op(Machine *m, int i) {
                  : new_value(m, op->dst);
   m->value[op->dst] = op->once || known ? tape_keep(m->tape, out) : out;
   if (!tape_failed(m->tape)) compute(m, i, op, out);
+  if (m->plan.tails && m->stage == 0) tails_see(m->plan.tails, m, i);
+  if (m->plan.lean) lean_add(m->plan.lean, m->plan.leaning, m, i, out);
 }
 
 /* ---- the steps ---- */

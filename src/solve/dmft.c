@@ -851,6 +851,11 @@ char *solve_caution(const Result *result) {
         "the fields fill sample space (rank %s of %g paths in each of %s replicates): "
         "the stated errors may be too small; more samples than %s are needed",
         rank, paths, replicates, samples);
+  const char *tails = result_attribute(result, "tails");
+  if (tails)
+    return mem_format("%s hangs on averages over terms that hardly any of %s samples meets: its "
+                      "stated error is guessed from the largest that were met",
+                      tails, samples);
   char *lacks = enough_caution(result);
   if (lacks || result_attribute(result, "system")) return lacks;
   if (result_attribute(result, "bias") && result_attribute(result, "incomplete"))

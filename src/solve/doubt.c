@@ -25,6 +25,7 @@ Grouping grouping_of_pairs(size_t steps, size_t points) {
 /* The squares of what may be wrong with an entry. */
 typedef struct Parts {
   double scatter, bias, noise; /* noise: what the scatter of the bias itself makes of nothing */
+  double tails;                /* what heavy averages may be off by */
 } Parts;
 
 typedef struct Doubt {
@@ -35,9 +36,11 @@ typedef struct Doubt {
   double *mean, *shift;         /* [n]: of the replicates; what they are off by */
   double *at, *direction, *out; /* [n], [n], [m]: workspace */
   double *value;                /* [m] */
-  double *moves;                /* [count + 1, m], or NULL */
+  double *moves;                /* [doubt_moves, m], or NULL */
   Parts *parts;                 /* [m] */
 } Doubt;
+
+int doubt_moves(const Replicates *r) { return r->count + (r->leans ? 2 : 1); }
 
 static double off_by(const Replicates *r, int j, size_t i) {
   return r->share * (r->fine[j][i] - r->coarse[j][i]);
@@ -45,6 +48,16 @@ static double off_by(const Replicates *r, int j, size_t i) {
 
 /* The variance of a mean over n, from the squares of deviations. */
 static double of_mean(double squares, int n) { return n > 1 ? squares / (n * (n - 1.0)) : 0; }
+
+static double leans_by(const Replicates *r, int j, size_t i) {
+  return r->lean[j][i] - r->fine[j][i];
+}
+
+double doubt_tails(const Replicates *r, size_t i) {
+  double squares = 0;
+  for (int j = 0; j < r->leans; j++) squares += pow(leans_by(r, j, i), 2) / r->leans;
+  return sqrt(squares);
+}
 
 /* Entry i as it was measured. */
 static Parts parts_of(const Replicates *r, size_t i, double *mean, double *shift) {
@@ -60,7 +73,8 @@ static Parts parts_of(const Replicates *r, size_t i, double *mean, double *shift
     double x = off_by(r, j, i) - *shift;
     noise += x * x;
   }
-  return (Parts){of_mean(scatter, r->count), *shift * *shift, of_mean(noise, r->companions)};
+  return (Parts){of_mean(scatter, r->count), *shift * *shift, of_mean(noise, r->companions),
+                 pow(doubt_tails(r, i), 2)};
 }
 
 /* ---- derived entries ---- */
@@ -69,7 +83,7 @@ static Parts parts_of(const Replicates *r, size_t i, double *mean, double *shift
  * two errors is then seen by some of the few directions. */
 static const double REACH = 2;
 
-enum { SCATTER, BIAS, NOISE };
+enum { SCATTER, BIAS, NOISE, TAILS };
 
 /* Adds to a part weight * (change of the value when the mean moves by `direction`)^2, the mean over
  * both signs; `move` takes what of it changes sign, or is NULL. */
@@ -83,6 +97,7 @@ static void respond(Doubt *d, const double *direction, double weight, int which,
       if (which == SCATTER) d->parts[i].scatter += square;
       if (which == BIAS) d->parts[i].bias += square;
       if (which == NOISE) d->parts[i].noise += square;
+      if (which == TAILS) d->parts[i].tails += square;
       if (move) move[i] += side * change / 2;
     }
   }
@@ -109,6 +124,10 @@ static void derive(Doubt *d) {
     respond(d, d->direction, 1.0 / r->companions, NOISE, NULL);
   }
   if (r->companions) respond(d, d->shift, 1, BIAS, moves_of(d, r->count));
+  for (int j = 0; j < r->leans; j++) {
+    for (size_t i = 0; i < r->n; i++) d->direction[i] = leans_by(r, j, i);
+    respond(d, d->direction, 1.0 / r->leans, TAILS, j ? NULL : moves_of(d, r->count + 1));
+  }
 }
 
 /* ---- groups ---- */
@@ -120,6 +139,7 @@ static void move_entry(const Doubt *d, size_t i, double mean, double shift) {
   for (int j = 0; j < r->count && r->count > 1; j++)
     d->moves[(size_t)j * d->m + i] = (r->fine[j][i] - mean) / sqrt(r->count - 1.0);
   d->moves[(size_t)r->count * d->m + i] = shift;
+  if (r->leans) d->moves[(size_t)(r->count + 1) * d->m + i] = leans_by(r, 0, i);
 }
 
 /* How many times its mean square under noise alone is taken off a squared bias: at once, what is no
@@ -131,7 +151,8 @@ static const double CHANCE = 2;
  * over its group. So is its bias, of which the share is taken that the group has beyond noise. */
 static void combine_group(const Doubt *d, const Grouping *g, size_t base, Parts *parts,
                           double *error) {
-  double student = run_student(d->replicates->count), wider = student * student, shift;
+  const Replicates *r = d->replicates;
+  double student = run_student(r->count), wider = student * student, shift;
   double count = (double)(g->rows * g->columns);
   Parts mean = {0}, *now = parts;
   for (size_t a = 0; a < g->rows; a++)
@@ -140,8 +161,7 @@ static void combine_group(const Doubt *d, const Grouping *g, size_t base, Parts 
       if (d->derivation)
         *now = d->parts[i];
       else
-        *now = parts_of(d->replicates, i, &d->value[i], &shift),
-        move_entry(d, i, d->value[i], shift);
+        *now = parts_of(r, i, &d->value[i], &shift), move_entry(d, i, d->value[i], shift);
       mean.scatter += now->scatter / count;
       mean.bias += now->bias / count;
       mean.noise += now->noise / count;
@@ -151,8 +171,12 @@ static void combine_group(const Doubt *d, const Grouping *g, size_t base, Parts 
   for (size_t a = 0; a < g->rows; a++)
     for (size_t b = 0; b < g->columns; b++, now++) {
       size_t i = base + a * g->row_stride + b;
-      error[i] = sqrt((wider * (now->scatter + mean.scatter) + real * (now->bias + mean.bias)) / 2);
-      if (d->moves) d->moves[(size_t)d->replicates->count * d->m + i] *= sqrt(real);
+      double square = (wider * (now->scatter + mean.scatter) + real * (now->bias + mean.bias)) / 2,
+             more = now->tails;
+      error[i] = sqrt(square + more);
+      if (d->moves) d->moves[(size_t)r->count * d->m + i] *= sqrt(real);
+      double *tails = d->moves && r->leans ? d->moves + (size_t)(r->count + 1) * d->m + i : NULL;
+      if (tails) *tails = copysign(sqrt(more), *tails);
     }
 }
 

@@ -5,22 +5,24 @@
  * Two parts add in squares. The replicates scatter. And each of them is off in the same way, by
  * what finite resolution does to it. Replicates are therefore repeated at a coarser resolution, and
  * a bias of first order is known from the difference; what of it stands out from its own scatter is
- * part of the error. */
+ * part of the error. Where averages have heavy tails, replicates agree by not having met them, and
+ * the error is no smaller than what the tails can do. */
 #ifndef DMF_SOLVE_DOUBT_H
 #define DMF_SOLVE_DOUBT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { MOST_REPLICATES = 8 };
+enum { MOST_REPLICATES = 8, MOST_LEANS = 4 };
 
 /* What `count` replicates measured, arrays of n numbers; and the first `companions` of them at a
  * coarser resolution (none: nothing is said of the bias). The bias is `share` times the difference:
- * 1 / (ratio - 1), where it is of first order, and the resolution `ratio` times coarser. */
+ * 1 / (ratio - 1), where it is of first order, and the resolution `ratio` times coarser. And the
+ * first `leans` of them with every heavy average off by what it may be (machine/tails.h). */
 typedef struct Replicates {
-  int count, companions;
+  int count, companions, leans;
   size_t n;
-  const double *fine[MOST_REPLICATES], *coarse[MOST_REPLICATES];
+  const double *fine[MOST_REPLICATES], *coarse[MOST_REPLICATES], *lean[MOST_LEANS];
   double share;
 } Replicates;
 
@@ -41,8 +43,13 @@ Grouping grouping_of_pairs(size_t steps, size_t points);
 /* value [m] = derivation of the mean over replicates, and its stated error [m]; without a
  * derivation m = n, and the value is the mean itself. The derivation is taken at distances of the
  * order of the error, so that a kink or a flat piece within reach is seen. `moves`, unless NULL:
- * [count + 1, m], zeroed, takes how far each replicate, and last the bias, moves the value
- * (result/scatter.h; weights 1 / count, and 1). False: no memory. */
+ * [doubt_moves, m], zeroed, takes how far each replicate, the bias, and last, where there are runs
+ * that lean, heavy tails move the value (result/scatter.h; weights 1 / count, 1 and 1). False: no
+ * memory. */
+int doubt_moves(const Replicates *replicates);
+
+/* How much of the error of entry i, as it was measured, is due to heavy tails. */
+double doubt_tails(const Replicates *replicates, size_t i);
 bool doubt(const Replicates *replicates, Derivation *derivation, const void *context, size_t m,
            const Grouping *grouping, double *value, double *error, double *moves);
 

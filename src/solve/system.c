@@ -2,6 +2,7 @@
 /* Systems: replicates of a run over sample paths, with companions of fewer paths that tell the bias
  * (as in dmft.c), or an ensemble of systems of finite size. */
 #include "base/memory.h"
+#include "machine/tails.h"
 #include "num/random.h"
 #include "num/linalg.h"
 #include "num/stats.h"
@@ -50,8 +51,11 @@ typedef struct Solve {
   size_t paths[2]; /* of a replicate, and of its companion; the size of systems */
   uint32_t *sobol[2];
   double tol[2];
-  int replicates, companions, done;
-  Record *records; /* [runs] */
+  int replicates, companions, leans, done;
+  Record *records; /* [room]: of replicates, companions, and replicates that lean */
+  int room;
+  Tails *tails[REPLICATES]; /* what replicates see of heavy averages */
+  Lean *lean;               /* what comes of it, or NULL */
   Status status;
   int failed_at, failed_run, failed_rank;
 } Solve;
@@ -94,6 +98,8 @@ int solve_system_shape(const Program *p, int i, size_t T, size_t shape[ARRAY_MAX
   for (int k = 0; k < own.rank; k++) shape[rank++] = own.size[k];
   return rank;
 }
+
+static int runs_of(const Solve *s) { return s->replicates + s->companions + s->leans; }
 
 static bool record_new(const Solve *s, Record *r, size_t paths) {
   const Program *p = s->program;
@@ -161,7 +167,7 @@ static bool take(void *sink, Machine *m, int t) {
   done = ++s->done;
   if (s->options.progress && omp_get_thread_num() == 0)
     s->options.progress(s->options.sink, s->sized ? "simulate" : "dmft", done,
-                        (s->replicates + s->companions) * (int)s->T);
+                        runs_of(s) * (int)s->T);
   return true;
 }
 
@@ -185,8 +191,9 @@ static void finish_pairs(const Solve *s, Record *r) {
 
 static MachinePlan plan_of(const Solve *s, int run) {
   const Program *p = s->program;
-  int coarse = run >= s->replicates;
-  int number = coarse ? run - s->replicates : run;
+  int lean = run - s->replicates - s->companions;
+  bool coarse = run >= s->replicates && lean < 0;
+  int number = lean >= 0 ? lean : coarse ? run - s->replicates : run;
   return (MachinePlan){.program = p,
                        .code = &s->code,
                        .hidden = !s->sized || s->options.conditioned ? &sequential : &dense,
@@ -201,6 +208,9 @@ static MachinePlan plan_of(const Solve *s, int run) {
                        .gamma = 1,
                        .tol = s->tol[coarse],
                        .improve = !s->sized && !p->linear,
+                       .tails = run < s->replicates && !s->sized ? s->tails[run] : NULL,
+                       .lean = lean >= 0 ? s->lean : NULL,
+                       .leaning = lean,
                        .steps = (int)s->T - 1,
                        .stop = s->options.stop,
                        .observe = take};
@@ -261,20 +271,30 @@ static Status explain(const Solve *s, char **why) {
 
 static double bytes_needed(const Solve *s) {
   MachinePlan plan = plan_of(s, 0);
-  int runs = s->replicates + s->companions;
+  int runs = runs_of(s);
   double parallel = fmin(s->options.threads, runs), noise = 0;
   for (int i = s->program->start_count; i < s->program->op_count && plan.improve; i++)
     if (s->program->ops[i].kind == OP_NOISE)
       noise += 8 * (double)s->T * (double)rows_of(s->program, s->program->ops[i].dst) *
                (double)s->paths[0];
   return (machine_bytes(&plan, s->T) + noise + record_bytes(s, s->paths[0], true)) * parallel +
+         (s->sized ? 0 : tails_bytes(s->program, s->T) * s->replicates) +
          record_bytes(s, s->paths[0], false) * (s->sized ? 6 + parallel : runs + 4);
 }
 
+static void forget_tails(Solve *s) {
+  for (int j = 0; j < REPLICATES; j++) {
+    tails_free(s->tails[j]);
+    s->tails[j] = NULL;
+  }
+  lean_free(s->lean);
+  s->lean = NULL;
+}
+
 static void clean(Solve *s) {
-  for (int j = 0; j < s->replicates + s->companions && s->records; j++)
-    record_free(s, &s->records[j]);
+  for (int j = 0; j < s->room && s->records; j++) record_free(s, &s->records[j]);
   free(s->records);
+  forget_tails(s);
   free(s->sobol[0]);
   free(s->sobol[1]);
   machine_code_free(s->program, &s->code);
@@ -310,19 +330,48 @@ static void prepare_theory(Solve *s, Program *program, const SolveOptions *optio
   s->tol[0] = options->tol > 0 ? options->tol : program->linear ? EXACT : TOLERANCE;
   s->tol[1] = s->tol[0] * COARSER;
   for (int k = 0; k < 2 && !program->linear; k++) s->sobol[k] = sobol_points(s->paths[k]);
-  s->records = mem_new((size_t)(s->replicates + s->companions), sizeof *s->records);
+  s->room = s->replicates + s->companions + MOST_LEANS;
+  s->records = mem_new((size_t)s->room, sizeof *s->records);
+}
+
+static bool see_tails(Solve *s) {
+  bool fine = true;
+  forget_tails(s);
+  for (int j = 0; j < s->replicates && !s->program->linear; j++)
+    fine = (s->tails[j] = tails_new(s->program, s->T)) != NULL && fine;
+  return fine;
+}
+
+/* A companion that fails leaves the bias unknown. */
+static void drop_companions(Solve *s) {
+  for (int j = s->replicates; j < runs_of(s); j++) record_free(s, &s->records[j]);
+  s->status = STATUS_OK;
+  s->companions = 0;
+}
+
+/* Where averages have heavy tails, replicates once more, leaning. Those from the first on that
+ * fails, as where a mean of squares becomes negative, say nothing. */
+static void run_leaning(Solve *s) {
+  int first = runs_of(s), count = s->replicates < MOST_LEANS ? s->replicates : MOST_LEANS;
+  if (s->status != STATUS_OK || s->program->linear) return;
+  s->lean = lean_new(s->tails, s->replicates, s->paths[0]);
+  if (!s->lean) return;
+  s->leans = count;
+  run_several(s, first, count);
+  if (s->status == STATUS_NUMERICS) {
+    s->leans = s->failed_run;
+    s->status = STATUS_OK;
+  }
 }
 
 /* Linear programs: as many coordinates as it takes, found by doubling. */
 static Status run_theory(Solve *s, char **why) {
   for (;; s->paths[0] *= 2) {
     double bytes = bytes_needed(s);
-    if (!mem_fits(bytes)) return run_refuse(why, bytes);
-    run_several(s, 0, s->replicates + s->companions);
-    if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) {
-      s->status = STATUS_OK;
-      s->companions = 0;
-    }
+    if (!mem_fits(bytes) || !see_tails(s)) return run_refuse(why, bytes);
+    run_several(s, 0, runs_of(s));
+    if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) drop_companions(s);
+    run_leaning(s);
     bool more = s->program->linear && s->status == STATUS_LIMIT && s->failed_at < 0;
     if (!more) return explain(s, why);
   }
@@ -335,23 +384,33 @@ static Array *array_of(const Program *p, int i, size_t T, const double *data) {
   return array;
 }
 
-/* How runs (or blocks of members), and with `common` all of them together, move a field: [runs, n],
- * [n]. Fields of very many numbers keep none. */
+/* How runs (or blocks of members), with `common` all of them together, and with `tails` what they
+ * did not meet, move a field: [runs, n], [n], [n]. Fields of very many numbers keep none. */
 static bool add_moves(const Solve *s, ResultField *field, const char *kind, int i, int runs,
-                      const double *moves, const double *common) {
+                      const double *moves, const double *common, const double *tails) {
   const Program *p = s->program;
   size_t n = s->T * step_size(p, i, s->T);
   Scatter *scatter = scatter_new();
   bool fine = true;
-  for (int j = 0; j < runs + (common != NULL) && fine; j++) {
-    bool all = j == runs;
-    Array *move = array_of(p, i, s->T, all ? common : moves + (size_t)j * n);
-    uint64_t id = all ? scatter_id(kind, 0, 0, 0) : scatter_id(kind, s->options.seed, runs, j);
-    if (move) scatter_add(scatter, id, all ? 1 : 1.0 / runs, move);
+  for (int j = 0; j < runs + 2 && fine; j++) {
+    const double *own = j < runs ? moves + (size_t)j * n : j == runs ? common : tails;
+    uint64_t id =
+        j == runs ? scatter_id(kind, 0, 0, 0) : scatter_id(kind, s->options.seed, runs, j);
+    if (!own) continue;
+    Array *move = array_of(p, i, s->T, own);
+    if (move) scatter_add(scatter, id, j < runs ? 1.0 / runs : 1, move);
     fine = move != NULL;
   }
   field->scatter = scatter;
   return fine;
+}
+
+/* Whether the error of a field is due to heavy tails, and a guess. */
+static bool hangs(const Solve *s, const Replicates *r, const double *value, const double *error) {
+  if (!s->lean || !lean_guesses(s->lean)) return false;
+  for (size_t i = 0; i < r->n; i++)
+    if (doubt_tails(r, i) > fmax(error[i] / 2, fabs(value[i]) / 4)) return true;
+  return s->leans == 0;
 }
 
 /* The mean of the replicates and its error. */
@@ -361,23 +420,29 @@ static bool fill_theory(Solve *s, Result *result, int i) {
   size_t size = step_size(p, i, s->T), n = s->T * size;
   Replicates r = {.count = s->replicates,
                   .companions = s->companions,
+                  .leans = s->leans,
                   .n = n,
                   .share = 1 / ((double)s->paths[0] / (double)s->paths[1] - 1)};
   for (int j = 0; j < s->replicates; j++) r.fine[j] = s->records[j].value[i];
   for (int j = 0; j < s->companions; j++) r.coarse[j] = s->records[s->replicates + j].value[i];
+  for (int j = 0; j < s->leans; j++)
+    r.lean[j] = s->records[s->replicates + s->companions + j].value[i];
   Grouping grouping = pairs ? grouping_of_pairs(s->T, 1) : grouping_of_times(s->T, size);
   double *value = mem_block(n), *error = mem_block(n);
   bool keeps = !p->linear && n <= SCATTER_LARGEST && s->replicates > 1;
-  double *moves = keeps ? mem_insist(mem_block((size_t)(s->replicates + 1) * n)) : NULL;
+  double *moves = keeps ? mem_insist(mem_block((size_t)doubt_moves(&r) * n)) : NULL,
+         *common = moves ? moves + (size_t)s->replicates * n : NULL;
   bool fine = value && error;
   if (fine && p->linear) memcpy(value, r.fine[0], n * sizeof *value);
   if (fine && !p->linear) fine = doubt(&r, NULL, NULL, n, &grouping, value, error, moves);
   ResultField *field = result_find(result, field_of(p, i)->name, 0);
   if (fine) field->value = array_of(p, i, s->T, value);
   if (fine) field->error = array_of(p, i, s->T, error);
+  if (fine && !result_attribute(result, "tails") && hangs(s, &r, value, error))
+    result_note(result, "tails", "%s", field->name);
   if (fine && moves)
-    fine = add_moves(s, field, result->kind, i, s->replicates, moves,
-                     s->companions ? moves + (size_t)s->replicates * n : NULL);
+    fine = add_moves(s, field, result->kind, i, s->replicates, moves, s->companions ? common : NULL,
+                     s->leans ? common + n : NULL);
   free(value);
   free(error);
   free(moves);
@@ -387,7 +452,7 @@ static bool fill_theory(Solve *s, Result *result, int i) {
 static void note_theory(const Solve *s, Result *result, double seconds) {
   double flops = 0;
   int rank = 0;
-  for (int j = 0; j < s->replicates + s->companions; j++) flops += s->records[j].flops;
+  for (int j = 0; j < runs_of(s); j++) flops += s->records[j].flops;
   for (int j = 0; j < s->replicates; j++)
     if (s->records[j].rank > rank) rank = s->records[j].rank;
   if (!result->exact) {
@@ -439,7 +504,7 @@ static bool add_blocks(const Solve *s, ResultField *field, int i, const Moments 
   size_t blocks = moments_blocks(moments);
   if (!blocks) return true;
   double *moves = moments_moves(moments, scale);
-  bool fine = moves && add_moves(s, field, "simulate", i, (int)blocks, moves, NULL);
+  bool fine = moves && add_moves(s, field, "simulate", i, (int)blocks, moves, NULL, NULL);
   free(moves);
   return fine;
 }
