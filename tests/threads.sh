@@ -1,19 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What several threads do at once, for the thread sanitizer (./bootstrap tsan): sessions of their own,
-# solvers, sweeps of solvers, fluctuations. It ends a program that races with a status of its own; the
-# tool that comes with clang's OpenMP tells it what the threads of a loop wait for.
+# solvers, sweeps of solvers, fluctuations. It ends a program that races with a status of its own.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 DMF=${DMF:?run this through bootstrap tsan}
 build=$(dirname "$DMF")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-archer=$(find /usr/lib/llvm-* -name libarcher.so 2>/dev/null | sort | tail -n 1)
-export OMP_TOOL_LIBRARIES=$archer TSAN_OPTIONS=ignore_noninstrumented_modules=1:exitcode=66
+export TSAN_OPTIONS=ignore_noninstrumented_modules=1:exitcode=66
 passed=0
 failed=0
-[ -n "$archer" ] || { echo "the thread sanitizer needs libarcher.so (Debian: libomp5-14)"; failed=1; }
 
 quiet() { # quiet COMMAND...: no race, and status 0
   if "$@" >"$scratch/log" 2>&1; then

@@ -500,8 +500,7 @@ static void keep_memory(void) {
 
 static void *claim_bytes(size_t size) { return claim(malloc(size)); }
 
-/* Who ends the process but main has run out of memory: libgomp and OpenBLAS, with statuses of their
- * own. */
+/* Who ends the process but main has run out of memory: OpenBLAS, with a status of its own. */
 static void leave(int status, void *ended) {
   if (*(bool *)ended || status == DMF_LIMIT) return;
   fflush(NULL);

@@ -4,6 +4,7 @@
  * one loop over a chunk. */
 #include "scalar/kernel.h"
 #include "base/memory.h"
+#include "num/clones.h"
 #include "num/vecmath.h"
 
 #include <math.h>
@@ -60,12 +61,6 @@ Kernel *kernel_new(const Expr *e) {
 }
 
 void kernel_free(Kernel *kernel) { free(kernel); }
-
-#if defined __x86_64__ && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
-#define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define CLONES
-#endif
 
 #define EACH(value)                                                                                \
   for (size_t i = 0; i < n; i++) out[i] = (value);                                                 \

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/average.h"
 #include "base/memory.h"
+#include "base/team.h"
 #include "scalar/exponentials.h"
 #include "scalar/kernel.h"
 #include "scalar/landmarks.h"
+#include "num/clones.h"
 #include "num/vecmath.h"
 #include "solve/panels.h"
 
 #include <float.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,35 +107,72 @@ void average_free(Average *a) {
 
 static double clamp(double c) { return c > 1 ? 1 : c < -1 ? -1 : c; }
 
-/* sqrt(uu vv), exactly uu where both are equal: a correlation of 1 - 1e-16 has an angle of 1e-8. */
-static double norm_of(double uu, double vv) { return uu == vv ? uu : sqrt(uu) * sqrt(vv); }
+/* Pairs of one u of variance uu and deviation su with others, v, of these. */
+typedef struct Run {
+  size_t m;
+  double uu, su;
+  const double *vv, *sv, *uv;
+} Run;
 
-/* Of what the arc is taken that a closed form has: the correlation, or that of two saturated ones.
- */
-static double arc_argument(const Average *a, double uu, double vv, double uv) {
-  double k2 = a->slope * a->slope, norm = norm_of(uu, vv);
-  if (a->form == FORM_ERF) return clamp(2 * k2 * uv / sqrt((1 + 2 * k2 * uu) * (1 + 2 * k2 * vv)));
-  return norm > 0 ? clamp(uv / norm) : 0;
+/* The norms, exactly uu where both are equal (a correlation of 1 - 1e-16 has an angle of 1e-8), and
+ * the correlations. */
+CLONES static void correlate(const Run *run, double *restrict norm, double *restrict x) {
+  size_t m = run->m;
+  double uu = run->uu, su = run->su;
+  const double *vv = run->vv, *sv = run->sv, *uv = run->uv;
+  for (size_t k = 0; k < m; k++) norm[k] = su * sv[k];
+  for (size_t k = 0; k < m; k++) norm[k] = uu == vv[k] ? uu : norm[k];
+  for (size_t k = 0; k < m; k++) x[k] = norm[k] > 0 ? uv[k] / norm[k] : 0;
+  for (size_t k = 0; k < m; k++) x[k] = clamp(x[k]);
 }
 
-static void arcs(const Average *a, size_t n, const double *x, double *arc) {
-  if (a->form == FORM_ERF)
-    vec_asin(n, x, arc);
-  else if (a->form == FORM_STEP || a->form == FORM_RELU)
-    vec_acos(n, x, arc);
+/* The correlations of saturated fields, with twice = 2 slope^2 and wide = 1 + twice uu. */
+CLONES static void saturate(const Run *run, double twice, double wide, double *restrict x) {
+  size_t m = run->m;
+  const double *vv = run->vv, *uv = run->uv;
+  for (size_t k = 0; k < m; k++) x[k] = twice * vv[k];
+  for (size_t k = 0; k < m; k++) x[k] = twice * uv[k] / sqrt(wide * (1 + x[k]));
+  for (size_t k = 0; k < m; k++) x[k] = clamp(x[k]);
 }
 
-static double closed_form(const Average *a, double uu, double vv, double uv, double x, double arc) {
-  double k2 = a->slope * a->slope, norm = norm_of(uu, vv);
+/* (sin theta + (pi - theta) cos theta) / 2 pi times the norm, by factor. */
+CLONES static void arc_cosines(size_t m, double factor, const double *restrict norm,
+                               const double *restrict x, const double *restrict arc,
+                               double *restrict out) {
+  double rest[RUN];
+  for (size_t k = 0; k < m; k++) out[k] = sqrt((1 - x[k]) * (1 + x[k]));
+  for (size_t k = 0; k < m; k++) rest[k] = (M_PI - arc[k]) * x[k];
+  for (size_t k = 0; k < m; k++) out[k] = factor * norm[k] * (out[k] + rest[k]) / (2 * M_PI);
+}
+
+/* out[k] = <f(u) f(v_k)> for at most RUN pairs. */
+static void closed_forms(const Average *a, const Run *run, double *out) {
+  double f2 = a->factor * a->factor, norm[RUN], x[RUN], arc[RUN], twice = 2 * a->slope * a->slope;
+  size_t m = run->m;
   switch (a->form) {
-  case FORM_CONST: return 1;
-  case FORM_LINEAR: return uv;
-  case FORM_STEP: return norm > 0 ? (M_PI - arc) / (2 * M_PI) : 0;
-  case FORM_RELU: return k2 * norm * (sqrt((1 - x) * (1 + x)) + (M_PI - arc) * x) / (2 * M_PI);
-  case FORM_ERF: return M_2_PI * arc;
+  case FORM_CONST:
+    for (size_t k = 0; k < m; k++) out[k] = f2;
+    break;
+  case FORM_LINEAR:
+    for (size_t k = 0; k < m; k++) out[k] = f2 * run->uv[k];
+    break;
+  case FORM_STEP:
+    correlate(run, norm, x);
+    vec_acos(m, x, arc);
+    for (size_t k = 0; k < m; k++) out[k] = norm[k] > 0 ? f2 * ((M_PI - arc[k]) / (2 * M_PI)) : 0;
+    break;
+  case FORM_RELU:
+    correlate(run, norm, x);
+    vec_acos(m, x, arc);
+    arc_cosines(m, f2 * a->slope * a->slope, norm, x, arc, out);
+    break;
+  case FORM_ERF:
+    saturate(run, twice, 1 + twice * run->uu, x);
+    vec_asin(m, x, arc);
+    for (size_t k = 0; k < m; k++) out[k] = f2 * (M_2_PI * arc[k]);
+    break;
   case FORM_GENERAL: break;
   }
-  return NAN;
 }
 
 /* ---- along a line ---- */
@@ -204,11 +244,12 @@ static double density(double x) { return exp(-0.5 * x * x) / sqrt(2 * M_PI); }
 
 /* f(root z) = sum c_k h_k(z), h_k orthonormal under the normal distribution. */
 typedef struct Series {
-  double variance, root, square; /* square = <f^2> */
-  double error;                  /* of square */
+  double variance, root, square, size; /* square = <f^2>, size its root */
+  double error;                        /* of square */
   int order;
   double *c;    /* [order] */
-  double *rest; /* [order + 1]: what the sum of the first c_k^2 lacks of <f^2>, or rounding */
+  double *rest; /* [order + 1]: the root of what the sum of the first c_k^2 lacks of <f^2>, or of
+                   rounding */
   const char *fault;
 } Series;
 
@@ -288,8 +329,8 @@ static void thin_out(Nodes *nodes) {
 }
 
 /* c_k = sum over nodes of w g times h_k's root-weighted values, by the recurrence
- * sqrt(k+1) h_{k+1} = z h_k - sqrt(k) h_{k-1}. */
-static void project(const Nodes *nodes, Series *series) {
+ * sqrt(k+1) h_{k+1} = z h_k - sqrt(k) h_{k-1}. Returns what the sum of the squares lacks. */
+static double project(const Nodes *nodes, Series *series) {
   size_t n = nodes->count;
   double *before = mem_new(3 * n + 1, sizeof *before), *now = before + n, *wg = now + n;
   for (size_t i = 0; i < n; i++) {
@@ -308,11 +349,13 @@ static void project(const Nodes *nodes, Series *series) {
       now[i] = next;
     }
     series->c[k] = sum;
-    series->rest[k] = fmax(left, least);
+    series->rest[k] = sqrt(fmax(left, least));
     left -= sum * sum;
   }
-  series->rest[series->order] = fmax(left, least);
+  series->rest[series->order] = sqrt(fmax(left, least));
+  series->size = sqrt(series->square);
   free(before);
+  return left;
 }
 
 /* The order grows until the series is complete; that of a function with kinks never is. */
@@ -329,8 +372,8 @@ static void expand(const Average *a, double variance, Series *s) {
     if (!s->fault && s->error > AVERAGE_ACCURACY * s->square) s->fault = too_rough;
     if (s->fault) break;
     thin_out(&nodes);
-    project(&nodes, s);
-    if (s->rest[s->order] <= FINE * s->square || s->order >= MOST_ORDER) break;
+    double lacks = project(&nodes, s);
+    if (lacks <= FINE * s->square || s->order >= MOST_ORDER) break;
   }
   free(nodes.z);
   free(nodes.w);
@@ -410,37 +453,71 @@ static const char *nested(Pair *pair, double *value) {
   return pair->panels <= 0 || q.error + inner > AVERAGE_ACCURACY * pair->scale ? too_rough : NULL;
 }
 
-/* The series, as far as it matters; false where it is not enough. */
-static bool by_series(const Series *u, const Series *v, double rho, double scale, double *value) {
-  enum { STRIDE = 16 };
-  int order = u->order < v->order ? u->order : v->order;
-  double power = 1, bound = INFINITY;
-  *value = 0;
-  for (int k = 0;; k += STRIDE) {
-    bound = fabs(power) * sqrt(u->rest[k]) * sqrt(v->rest[k]);
-    if (bound <= SERIES * scale || k == order) return bound <= SERIES * scale;
-    for (int i = k; i < k + STRIDE; i++, power *= rho) *value += u->c[i] * v->c[i] * power;
+/* sum[k] += c[k] power[k], and power[k] *= rho[k], in three loops: see num/clones.h. */
+CLONES static void add_powers(size_t m, const double *restrict c, const double *restrict rho,
+                              double *restrict power, double *restrict sum) {
+  double term[RUN];
+  for (size_t k = 0; k < m; k++) term[k] = c[k] * power[k];
+  for (size_t k = 0; k < m; k++) sum[k] += term[k];
+  for (size_t k = 0; k < m; k++) power[k] *= rho[k];
+}
+
+enum { STRIDE = 16 };
+
+/* Pairs of one u with others: the correlations, and roots of <f(u)^2> <f(v)^2>. */
+typedef struct SeriesRun {
+  size_t m;
+  const Series *u, *v[RUN];
+  double rho[RUN], scale[RUN];
+} SeriesRun;
+
+/* Terms first .. first + STRIDE - 1 of the pairs that ask for more. */
+static void add_terms(const SeriesRun *run, int first, const bool *more, double *power,
+                      double *sum) {
+  double c[STRIDE][RUN];
+  const Series *u = run->u;
+  for (size_t k = 0; k < run->m; k++) {
+    const Series *v = run->v[k];
+    for (int i = 0; i < STRIDE; i++) c[i][k] = more[k] ? u->c[first + i] * v->c[first + i] : 0;
+  }
+  for (int i = 0; i < STRIDE; i++) add_powers(run->m, c[i], run->rho, power, sum);
+}
+
+/* The series, as far as they matter; `enough` false where they are not enough. */
+static void by_series(const SeriesRun *run, bool *enough, double *sum) {
+  bool more[RUN];
+  double power[RUN];
+  size_t left = run->m;
+  for (size_t k = 0; k < run->m; k++) more[k] = true, power[k] = 1, sum[k] = 0;
+  for (int first = 0;; first += STRIDE) {
+    for (size_t k = 0; k < run->m; k++) {
+      const Series *u = run->u, *v = run->v[k];
+      if (!more[k]) continue;
+      double bound = fabs(power[k]) * u->rest[first] * v->rest[first];
+      enough[k] = bound <= SERIES * run->scale[k];
+      more[k] = !enough[k] && first < u->order && first < v->order;
+      left -= !more[k];
+    }
+    if (!left) return;
+    add_terms(run, first, more, power, sum);
   }
 }
 
-static const char *pair_of(const Average *a, const Series *u, const Series *v, double uv,
-                           double *value) {
+/* Where the series is not enough. */
+static const char *by_panels(const Average *a, const Series *u, const Series *v, double uv,
+                             double scale, double *value) {
   if (v->variance > u->variance) {
     const Series *swap = u;
     u = v;
     v = swap;
   }
-  double scale = sqrt(u->square) * sqrt(v->square), norm = norm_of(u->variance, v->variance),
-         rho = norm > 0 ? clamp(uv / norm) : 0;
-  if (scale == 0) return *value = 0, NULL;
-  if (by_series(u, v, rho, scale, value)) return NULL;
   double rest = (u->variance * v->variance - uv * uv) / u->variance;
   Pair pair = {.a = a,
                .root = u->root,
                .slope = uv / u->root,
                .spread = rest > 4 * DBL_EPSILON * v->variance ? sqrt(rest) : 0,
                .scale = scale,
-               .other = sqrt(v->square),
+               .other = v->size,
                .panels = PAIR_PANELS,
                .finite = true};
   return nested(&pair, value);
@@ -466,78 +543,6 @@ static size_t distinct(size_t n, const double *cov, double *variances, size_t *n
 /* The fault that comes first in this order, whatever the threads. */
 static const char *worse(const char *x, const char *y) { return x == too_fast || !y ? x : y; }
 
-static const char *integrate(const Average *a, size_t n, const double *cov, int threads,
-                             double *out) {
-  double *variances = mem_new(n, sizeof *variances);
-  size_t *number = mem_new(n, sizeof *number), count = distinct(n, cov, variances, number);
-  Series *series = mem_new(count, sizeof *series);
-  const char *fault = NULL;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (count > FEW)
-  for (size_t i = 0; i < count; i++) expand(a, variances[i], &series[i]);
-  for (size_t i = 0; i < count; i++) fault = worse(fault, series[i].fault);
-  if (!fault) {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (n > FEW)
-    for (size_t i = 0; i < n; i++) {
-      const char *own = NULL;
-      for (size_t j = 0; j <= i && !own; j++) {
-        const Series *u = &series[number[i]], *v = &series[number[j]];
-        if (i == j)
-          out[i * n + j] = u->square;
-        else
-          own = pair_of(a, u, v, cov[i * n + j], &out[i * n + j]);
-        out[j * n + i] = out[i * n + j];
-      }
-#pragma omp critical
-      fault = worse(fault, own);
-    }
-  }
-  for (size_t i = 0; i < count; i++) {
-    free(series[i].c);
-    free(series[i].rest);
-  }
-  free(series);
-  free(variances);
-  free(number);
-  return fault;
-}
-
-/* Entries first .. first + m - 1 of row i; what each may have lost goes to `lost`. */
-static bool closed_run(const Average *a, size_t n, const double *cov, size_t i, size_t first,
-                       size_t m, double *out, double *lost) {
-  double uu = fmax(cov[i * n + i], 0), x[RUN], arc[RUN];
-  bool fine = true;
-  for (size_t k = 0; k < m; k++) {
-    size_t j = first + k;
-    x[k] =
-        a->form == FORM_GENERAL ? 0 : arc_argument(a, uu, fmax(cov[j * n + j], 0), cov[i * n + j]);
-  }
-  arcs(a, m, x, arc);
-  for (size_t k = 0; k < m && fine; k++) {
-    size_t j = first + k;
-    double vv = fmax(cov[j * n + j], 0), uv = j == i ? uu : cov[i * n + j];
-    lost[k] = 0;
-    if (a->form == FORM_GENERAL)
-      fine = exponentials_pair(&a->sum, uu, vv, uv, &out[i * n + j], &lost[k]);
-    else
-      out[i * n + j] = a->factor * a->factor * closed_form(a, uu, vv, uv, x[k], arc[k]);
-  }
-  return fine;
-}
-
-/* Row i up to the diagonal, where the roots of the diagonal are known. */
-static bool closed_row(const Average *a, size_t n, const double *cov, size_t i, const double *root,
-                       double *out) {
-  double lost[RUN];
-  bool fine = true;
-  for (size_t first = 0; first < i && fine; first += RUN) {
-    size_t m = i - first < RUN ? i - first : RUN;
-    fine = closed_run(a, n, cov, i, first, m, out, lost);
-    for (size_t k = 0; k < m && fine; k++)
-      fine = lost[k] <= AVERAGE_ACCURACY * root[i] * root[first + k];
-  }
-  return fine;
-}
-
 /* out[j, i] = out[i, j] for j < i, in squares that stay in the cache. */
 static void mirror(size_t n, double *out) {
   for (size_t top = 0; top < n; top += RUN)
@@ -546,19 +551,140 @@ static void mirror(size_t n, double *out) {
         for (size_t j = left; j < i && j < left + RUN; j++) out[j * n + i] = out[i * n + j];
 }
 
+/* Pairs first .. first + m - 1 of row i. */
+static const char *series_run(const Average *a, const Series *series, const size_t *number,
+                              const double *uv, size_t i, size_t first, size_t m, double *out) {
+  SeriesRun run = {.m = m, .u = &series[number[i]]};
+  bool enough[RUN];
+  const char *fault = NULL;
+  for (size_t k = 0; k < m; k++) {
+    const Series *u = run.u, *v = run.v[k] = &series[number[first + k]];
+    double norm = u == v ? u->variance : u->root * v->root;
+    run.scale[k] = u->size * v->size;
+    run.rho[k] = norm > 0 ? clamp(uv[k] / norm) : 0;
+  }
+  by_series(&run, enough, out);
+  for (size_t k = 0; k < m && !fault; k++)
+    if (!enough[k]) fault = by_panels(a, run.u, run.v[k], uv[k], run.scale[k], &out[k]);
+  return fault;
+}
+
+/* All pairs of rows by series, and panels where these are not enough. */
+typedef struct Integral {
+  const Average *a;
+  size_t n;
+  const double *cov;
+  double *variances, *out; /* variances: each once, ascending */
+  size_t *number;          /* [n]: of the variance of a row */
+  Series *series;          /* of each variance */
+  const char **fault;      /* [n]: of a row */
+} Integral;
+
+static void expand_next(void *context, size_t i) {
+  Integral *s = context;
+  expand(s->a, s->variances[i], &s->series[i]);
+}
+
+static void integrate_row(void *context, size_t i) {
+  Integral *s = context;
+  size_t n = s->n;
+  for (size_t j = 0; j < i && !s->fault[i]; j += RUN)
+    s->fault[i] = series_run(s->a, s->series, s->number, s->cov + i * n + j, i, j,
+                             i - j < RUN ? i - j : RUN, s->out + i * n + j);
+  s->out[i * n + i] = s->series[s->number[i]].square;
+}
+
+static const char *integrate(const Average *a, size_t n, const double *cov, int threads,
+                             double *out) {
+  Integral s = {a,    n,
+                cov,  mem_new(n, sizeof(double)),
+                out,  mem_new(n, sizeof(size_t)),
+                NULL, mem_new(n, sizeof(char *))};
+  size_t count = distinct(n, cov, s.variances, s.number);
+  const char *fault = NULL;
+  s.series = mem_new(count, sizeof *s.series);
+  team_run(count > FEW ? threads : 1, count, expand_next, &s);
+  for (size_t i = 0; i < count; i++) fault = worse(fault, s.series[i].fault);
+  if (!fault) {
+    team_run(n > FEW ? threads : 1, n, integrate_row, &s);
+    for (size_t i = 0; i < n; i++) fault = worse(fault, s.fault[i]);
+    mirror(n, out);
+  }
+  for (size_t i = 0; i < count; i++) {
+    free(s.series[i].c);
+    free(s.series[i].rest);
+  }
+  free(s.series);
+  free(s.variances);
+  free(s.number);
+  free(s.fault);
+  return fault;
+}
+
+/* The pairs of a run by sums of exponentials, where what
+ * each loses to rounding is held against the roots of <f^2>. */
+static bool exponential_forms(const Average *a, const Run *run, double root, const double *roots,
+                              double *out) {
+  bool fine = true;
+  double lost = 0;
+  for (size_t k = 0; k < run->m && fine; k++)
+    fine = exponentials_pair(&a->sum, run->uu, run->vv[k], run->uv[k], &out[k], &lost) &&
+           lost <= AVERAGE_ACCURACY * root * roots[k];
+  return fine;
+}
+
+/* All pairs of rows by closed forms. */
+typedef struct Rows {
+  const Average *a;
+  size_t n;
+  const double *cov;
+  double *variance, *deviation, *root, *out; /* [n]; root: of <f^2> */
+  atomic_bool fine;
+} Rows;
+
+/* <f^2> of all rows, where they have a closed form. */
+static bool closed_squares(Rows *rows) {
+  const Average *a = rows->a;
+  bool fine = true;
+  for (size_t i = 0; fine && i < rows->n; i++) {
+    double *to = &rows->out[i * rows->n + i], uu = fmax(rows->cov[i * rows->n + i], 0), lost = 0;
+    Run run = {1, uu, sqrt(uu), &uu, &rows->deviation[i], &uu};
+    rows->variance[i] = uu;
+    rows->deviation[i] = run.su;
+    if (a->form != FORM_GENERAL)
+      closed_forms(a, &run, to);
+    else
+      fine = exponentials_pair(&a->sum, uu, uu, uu, to, &lost) && lost <= AVERAGE_ACCURACY * *to;
+    rows->root[i] = sqrt(*to);
+  }
+  return fine;
+}
+
+/* Row i up to the diagonal. */
+static void closed_row(void *context, size_t i) {
+  Rows *rows = context;
+  const Average *a = rows->a;
+  const double *vv = rows->variance, *sv = rows->deviation, *uv = rows->cov + i * rows->n;
+  for (size_t first = 0; first < i && rows->fine; first += RUN) {
+    size_t m = i - first < RUN ? i - first : RUN;
+    Run run = {m, vv[i], sv[i], vv + first, sv + first, uv + first};
+    double *to = rows->out + i * rows->n + first;
+    if (a->form != FORM_GENERAL)
+      closed_forms(a, &run, to);
+    else if (!exponential_forms(a, &run, rows->root[i], rows->root + first, to))
+      rows->fine = false;
+  }
+}
+
 /* Whether the closed form serves for all pairs. */
 static bool closed(const Average *a, size_t n, const double *cov, int threads, double *out) {
-  bool fine = true;
-  double *root = mem_new(n, sizeof *root), lost;
-  for (size_t i = 0; fine && i < n; i++) {
-    fine = closed_run(a, n, cov, i, i, 1, out, &lost) && lost <= AVERAGE_ACCURACY * out[i * n + i];
-    root[i] = sqrt(out[i * n + i]);
-  }
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) reduction(&& : fine) if (n > FEW)
-  for (size_t i = 0; i < n; i++) fine = fine && closed_row(a, n, cov, i, root, out);
+  double *room = mem_new(3 * n, sizeof *room);
+  Rows rows = {a, n, cov, room, room + n, room + 2 * n, out, true};
+  rows.fine = closed_squares(&rows);
+  team_run(n > FEW ? threads : 1, n, closed_row, &rows);
   mirror(n, out);
-  free(root);
-  return fine;
+  free(room);
+  return rows.fine;
 }
 
 const char *average_kernel(const Average *a, size_t n, const double *cov, int threads,

@@ -9,6 +9,7 @@
  * COARSER times fewer paths and COARSER times the tolerance, a fraction of the cost, from the same
  * seed; the difference tells the bias (doubt.h). */
 #include "base/memory.h"
+#include "base/team.h"
 #include "num/random.h"
 #include "solve/doubt.h"
 #include "solve/enough.h"
@@ -22,7 +23,7 @@
 
 #include <limits.h>
 #include <math.h>
-#include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,7 +58,8 @@ typedef struct Solve {
   Resolution fine, coarse; /* of a replicate, and of its companion */
   int pairs;               /* what is wanted over pairs of times */
   const Snapshot *snapshot;
-  int replicates, companions, done; /* steps done, by all runs */
+  int replicates, companions;
+  atomic_int done; /* steps done, by all runs */
   Trace trace[REPLICATES], companion[REPLICATES];
   RunEnd outcome[2 * REPLICATES]; /* of the runs of this process */
   /* of the failed run with the lowest number */
@@ -82,14 +84,12 @@ static Trace *trace_of(Solve *s, int j) {
 }
 
 static void tell(const Solve *s, int done) {
-  if (s->options.progress && omp_get_thread_num() == 0)
+  if (s->options.progress && team_leads())
     s->options.progress(s->options.sink, "dmft", done, runs_of(s) * (int)s->sizes.steps);
 }
 
 static void show_progress(Solve *s) {
-  int done;
-#pragma omp atomic capture
-  done = ++s->done;
+  int done = ++s->done;
   tell(s, done);
 }
 
@@ -438,15 +438,17 @@ static void share_traces(Solve *s) {
   for (int j = 0; j < runs_of(s); j++) trace_share(trace_of(s, j), crew, j);
 }
 
-/* Companions come first: an interruption then leaves replicates with theirs. One that diverges
- * where its replicate does not leaves the bias unknown. */
+/* Companions come first: an interruption then leaves replicates with theirs. */
+static void run_next(void *solve, size_t i) {
+  Solve *s = solve;
+  int j = ((int)i + s->replicates) % runs_of(s);
+  if (crew_has(crew_of(s), j)) run_one(s, j);
+}
+
+/* A companion that diverges where its replicate does not leaves the bias unknown. */
 static void run_all(Solve *s) {
   int count = runs_of(s);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
-  for (int i = 0; i < count; i++) {
-    int j = (i + s->replicates) % count;
-    if (crew_has(crew_of(s), j)) run_one(s, j);
-  }
+  team_run(s->options.threads, (size_t)count, run_next, s);
   tell(s, s->done); /* where others were quicker to take every run, the first thread has not */
   RunEnd first = run_first_failure(s->outcome, count, &s->failed_run);
   s->status = first.status;

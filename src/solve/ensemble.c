@@ -2,6 +2,7 @@
 /* `simulate`: an ensemble of networks that differ in their initial weights alone. Members are
  * trained in parallel and counted in order, so that sums do not depend on the number of threads. */
 #include "base/memory.h"
+#include "base/team.h"
 #include "num/linalg.h"
 #include "num/stats.h"
 #include "solve/flow.h"
@@ -11,7 +12,7 @@
 #include "solve/run.h"
 
 #include <math.h>
-#include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,9 +40,10 @@ typedef struct Ensemble {
   const Snapshot *snapshot;
   Slot *slots;
   int slot_count;
-  int done, steps; /* members, and the steps of all of them, that are over */
+  int done;         /* members that are over */
+  atomic_int steps; /* of all of them */
   double *scratch;
-  Status status;
+  _Atomic Status status;
   int failed_at, failed_member;
 } Ensemble;
 
@@ -197,18 +199,13 @@ static bool take(void *sink, Machine *m, int t) {
   Member *member = sink;
   Ensemble *e = member->ensemble;
   (void)t;
-  int steps;
-#pragma omp atomic capture
-  steps = ++e->steps;
-  if (e->options.progress && omp_get_thread_num() == 0)
+  int steps = ++e->steps;
+  if (e->options.progress && team_leads())
     e->options.progress(e->options.sink, "simulate", steps,
                         e->options.ensemble * (int)e->sizes.steps);
   if (!trace_take(&member->record, m)) m->status = STATUS_LIMIT;
   snapshot_take(e->snapshot, m, member->number);
-  Status others;
-#pragma omp atomic read
-  others = e->status;
-  return m->status == STATUS_OK && others == STATUS_OK;
+  return m->status == STATUS_OK && e->status == STATUS_OK;
 }
 
 static Status run_member(Ensemble *e, Member *member, int *failed_at) {
@@ -244,7 +241,6 @@ static void count_member(Ensemble *e, int member, const Trace *record) {
 static void finish_member(Ensemble *e, const Member *member, Status status, int failed_at) {
   if (e->status != STATUS_OK) return;
   if (status != STATUS_OK) {
-#pragma omp atomic write
     e->status = status;
     e->failed_at = failed_at;
     e->failed_member = member->number;
@@ -285,6 +281,19 @@ static void share_member(Ensemble *e, Outcome *o, int number) {
     trace_share(&o->member.record, crew, number);
 }
 
+/* Members from number first on. */
+typedef struct Batch {
+  Ensemble *e;
+  int first;
+  Outcome *outcome;
+} Batch;
+
+static void try_next(void *context, size_t i) {
+  Batch *batch = context;
+  int number = batch->first + (int)i;
+  if (crew_has(crew_of(batch->e), number)) try_member(batch->e, &batch->outcome[i], number);
+}
+
 /* Members are counted in their order, so that sums do not depend on the number of threads or of
  * processes: each trains so many at a time, and then they are counted. */
 static void run_members(Ensemble *e) {
@@ -292,23 +301,23 @@ static void run_members(Ensemble *e) {
   int together = threads_for(e), all = e->options.ensemble;
   crew_share(crew, 0, &together, sizeof together);
   together *= crew_size(crew);
-  Outcome *batch = mem_new((size_t)together, sizeof *batch);
+  Outcome *outcome = mem_new((size_t)together, sizeof *outcome);
   for (int first = 0; first < all && e->status == STATUS_OK; first += together) {
     int count = all - first < together ? all - first : together;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads_for(e))
-    for (int i = 0; i < count; i++)
-      if (crew_has(crew, first + i)) try_member(e, &batch[i], first + i);
+    team_run(threads_for(e), (size_t)count, try_next, &(Batch){e, first, outcome});
     for (int i = 0; i < count; i++) {
-      share_member(e, &batch[i], first + i);
-      finish_member(e, &batch[i].member, batch[i].status, batch[i].failed_at);
-      trace_free(&batch[i].member.record);
+      Outcome *o = &outcome[i];
+      share_member(e, o, first + i);
+      finish_member(e, &o->member, o->status, o->failed_at);
+      trace_free(&o->member.record);
     }
   }
-  free(batch);
+  free(outcome);
 }
 
 static Status explain(const Ensemble *e, char **why) {
-  switch (e->status) {
+  Status status = e->status;
+  switch (status) {
   case STATUS_OK: break;
   case STATUS_INTERRUPTED:
     *why = mem_format("interrupted after %d of %d networks", e->done, e->options.ensemble);
@@ -321,7 +330,7 @@ static Status explain(const Ensemble *e, char **why) {
   }
   default: *why = mem_format("out of memory");
   }
-  return e->status;
+  return status;
 }
 
 static void prepare(Ensemble *e, Program *program, const SolveOptions *options, FieldSet wanted) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/influences.h"
 #include "base/memory.h"
+#include "base/team.h"
 #include "num/linalg.h"
 #include "solve/run.h"
 
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,31 +128,40 @@ static bool use_chunk(Recorded *s, size_t run, const Family *family, const size_
   return fine;
 }
 
+/* A family that is read from all runs. */
+typedef struct Reader {
+  Recorded *s;
+  const Family *family;
+  Use *use;
+  void *sink;
+} Reader;
+
+static void read_next(void *context, size_t i) {
+  const Reader *reader = context;
+  Recorded *s = reader->s;
+  const Family *family = reader->family;
+  size_t runs = recorded_count(s), chunk = chunk_size(s), run = i % runs, numbers[MOST_CHUNK],
+         count = 0;
+  int replicate = (int)run % s->neurons.replicates;
+  size_t all = numbers_read(s, family, replicate);
+  for (size_t k = i / runs * chunk; count < chunk && k < all; k++)
+    numbers[count++] = number_read(s, family, replicate, k);
+  if (s->status != STATUS_OK || !count) return;
+  if (!use_chunk(s, run, family, numbers, count, reader->use, reader->sink))
+    s->status = s->options.stop && *s->options.stop ? STATUS_INTERRUPTED : STATUS_LIMIT;
+  int done = ++s->done;
+  if (s->options.progress && team_leads())
+    s->options.progress(s->options.sink, "fluctuations", done, s->total);
+}
+
 /* Reads every number of a family from every run; the order of use is that of threads, and `use`
  * must not depend on it. */
 static Status read_family(Recorded *s, const Family *family, Use *use, void *sink, char **why) {
   size_t chunk = chunk_size(s), chunks = (family->count + chunk - 1) / chunk,
-         runs = recorded_count(s);
+         tasks = chunks * recorded_count(s);
   s->done = 0;
-  s->total = (int)(chunks * runs);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
-  for (size_t i = 0; i < chunks * runs; i++) {
-    size_t run = i % runs, numbers[MOST_CHUNK], count = 0;
-    int replicate = (int)run % s->neurons.replicates;
-    size_t all = numbers_read(s, family, replicate);
-    for (size_t k = i / runs * chunk; count < chunk && k < all; k++)
-      numbers[count++] = number_read(s, family, replicate, k);
-    if (s->status != STATUS_OK || !count) continue;
-    if (!use_chunk(s, run, family, numbers, count, use, sink)) {
-#pragma omp critical
-      s->status = s->options.stop && *s->options.stop ? STATUS_INTERRUPTED : STATUS_LIMIT;
-    }
-    int done;
-#pragma omp atomic capture
-    done = ++s->done;
-    if (s->options.progress && omp_get_thread_num() == 0)
-      s->options.progress(s->options.sink, "fluctuations", done, s->total);
-  }
+  s->total = (int)tasks;
+  team_run(s->options.threads, tasks, read_next, &(Reader){s, family, use, sink});
   return recorded_explain(s, why);
 }
 

@@ -3,6 +3,7 @@
  * read backward from what it observes; N times a variance is the mean square of the influences of
  * the neurons (tape.h). Independent replicates give the error. */
 #include "base/memory.h"
+#include "base/team.h"
 #include "num/linalg.h"
 #include "num/random.h"
 #include "solve/neurons.h"
@@ -11,7 +12,6 @@
 
 #include <limits.h>
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -184,11 +184,20 @@ static RunEnd run_one(const Noise *s, int replicate) {
   return end;
 }
 
-static void run_all(Noise *s) {
+typedef struct Attempt {
+  const Noise *s;
   RunEnd end[REPLICATES];
-#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
-  for (int j = 0; j < REPLICATES; j++) end[j] = run_one(s, j);
-  RunEnd first = run_first_failure(end, REPLICATES, NULL);
+} Attempt;
+
+static void attempt_one(void *context, size_t j) {
+  Attempt *attempt = context;
+  attempt->end[j] = run_one(attempt->s, (int)j);
+}
+
+static void run_all(Noise *s) {
+  Attempt attempt = {.s = s};
+  team_run(s->options.threads, REPLICATES, attempt_one, &attempt);
+  RunEnd first = run_first_failure(attempt.end, REPLICATES, NULL);
   s->status = first.status;
   s->failed_at = first.failed_at;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/recorded.h"
 #include "base/memory.h"
+#include "base/team.h"
 #include "solve/initial.h"
 #include "solve/run.h"
 
@@ -76,12 +77,23 @@ static Status run_one(Recorded *s, int pass, int replicate, int *failed_at) {
   return machine_run(&plan, &s->run[pass][replicate], failed_at);
 }
 
+/* Of every pass and replicate. */
+typedef struct Attempt {
+  Recorded *s;
+  RunEnd end[MAX_PASSES * MOST_REPLICATES];
+} Attempt;
+
+static void attempt_one(void *context, size_t number) {
+  Attempt *a = context;
+  int i = (int)number, R = a->s->neurons.replicates;
+  a->end[i].status = run_one(a->s, i / R, i % R, &a->end[i].failed_at);
+}
+
 static void run_all(Recorded *s) {
-  int R = s->neurons.replicates, tasks = s->passes * R;
-  RunEnd end[MAX_PASSES * MOST_REPLICATES] = {0};
-#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
-  for (int i = 0; i < tasks; i++) end[i].status = run_one(s, i / R, i % R, &end[i].failed_at);
-  RunEnd first = run_first_failure(end, tasks, NULL);
+  int tasks = s->passes * s->neurons.replicates;
+  Attempt attempt = {.s = s};
+  team_run(s->options.threads, (size_t)tasks, attempt_one, &attempt);
+  RunEnd first = run_first_failure(attempt.end, tasks, NULL);
   s->status = first.status;
   s->failed_at = first.failed_at;
 }
@@ -98,14 +110,15 @@ double recorded_bytes(Recorded *s) {
 }
 
 Status recorded_explain(Recorded *s, char **why) {
-  switch (s->status) {
+  Status status = s->status;
+  switch (status) {
   case STATUS_OK: break;
   case STATUS_INTERRUPTED: *why = mem_format("interrupted"); break;
   case STATUS_NUMERICS:
     return run_diverged(why, "training", s->failed_at, s->program, s->options.threads);
   default: return run_refuse(why, recorded_bytes(s));
   }
-  return s->status;
+  return status;
 }
 
 /* The value of a program at a time of a run. */

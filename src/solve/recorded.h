@@ -9,6 +9,8 @@
 #include "solve/rounded.h"
 #include "solve/solve.h"
 
+#include <stdatomic.h>
+
 typedef struct Recorded {
   Program *program;  /* as it was lowered */
   Program *complete; /* as it is run */
@@ -20,9 +22,10 @@ typedef struct Recorded {
   int passes;
   MachineCode code[MAX_PASSES];
   Machine run[MAX_PASSES][MOST_REPLICATES];
-  Status status;
+  _Atomic Status status;
   int failed_at;
-  int done, total; /* tasks, for progress */
+  atomic_int done; /* tasks, for progress */
+  int total;
 } Recorded;
 
 /* For a program and options, of which no run is made yet. */

@@ -11,10 +11,11 @@
  * that of F itself is of order 1/sqrt(S). */
 #include "solve/shift.h"
 #include "base/memory.h"
+#include "base/team.h"
 #include "num/stats.h"
 #include "solve/observe.h"
 
-#include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,6 +102,24 @@ static Status run_pair(const ShiftPlan *plan, int pair, double *shift) {
   return status;
 }
 
+/* The shifts of all pairs [pairs, whole_size], as far as this process makes them. */
+typedef struct Pairs {
+  const ShiftPlan *plan;
+  double *all;
+  _Atomic Status status;
+  atomic_int done;
+} Pairs;
+
+static void make_pair(void *context, size_t pair) {
+  Pairs *pairs = context;
+  const ShiftPlan *plan = pairs->plan;
+  if (pairs->status != STATUS_OK || !crew_has(plan->crew, (int)pair)) return;
+  Status own = run_pair(plan, (int)pair, pairs->all + pair * whole_size(plan->program));
+  if (own != STATUS_OK) pairs->status = own;
+  int now = ++pairs->done;
+  if (plan->progress && team_leads()) plan->progress(plan->sink, "mean shift", now, plan->pairs);
+}
+
 /* The mean over pairs and its error, [whole_size]; and what of them moves it, [blocks, whole_size].
  */
 static Status run(const ShiftPlan *plan, double *mean, double *error, double **moves,
@@ -112,21 +131,9 @@ static Status run(const ShiftPlan *plan, double *mean, double *error, double **m
       all && moments_start(&moments, n, 2) && moments_divide(&moments, (size_t)plan->pairs)
           ? STATUS_OK
           : STATUS_LIMIT;
-  int done = 0;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(plan->threads)
-  for (int pair = 0; pair < plan->pairs; pair++) {
-    if (status != STATUS_OK || !crew_has(plan->crew, pair)) continue;
-    Status own = run_pair(plan, pair, all + (size_t)pair * n);
-    if (own != STATUS_OK) {
-#pragma omp critical
-      status = own;
-    }
-    int now;
-#pragma omp atomic capture
-    now = ++done;
-    if (plan->progress && omp_get_thread_num() == 0)
-      plan->progress(plan->sink, "mean shift", now, plan->pairs);
-  }
+  Pairs pairs = {.plan = plan, .all = all, .status = status};
+  team_run(plan->threads, (size_t)plan->pairs, make_pair, &pairs);
+  status = pairs.status;
   if (crew_any(plan->crew, status != STATUS_OK) && status == STATUS_OK) status = STATUS_LIMIT;
   for (int pair = 0; pair < plan->pairs && status == STATUS_OK; pair++)
     crew_share(plan->crew, pair, all + (size_t)pair * n, n * sizeof *all);

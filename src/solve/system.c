@@ -2,6 +2,7 @@
 /* Systems: replicates of a run over sample paths, with companions of fewer paths that tell the bias
  * (as in dmft.c), or an ensemble of systems of finite size. */
 #include "base/memory.h"
+#include "base/team.h"
 #include "machine/tails.h"
 #include "num/random.h"
 #include "num/linalg.h"
@@ -12,7 +13,7 @@
 #include "solve/run.h"
 
 #include <math.h>
-#include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,7 +52,8 @@ typedef struct Solve {
   size_t paths[2]; /* of a replicate, and of its companion; the size of systems */
   uint32_t *sobol[2];
   double tol[2];
-  int replicates, companions, leans, done;
+  int replicates, companions, leans;
+  atomic_int done;
   Record *records; /* [room]: of replicates, companions, and replicates that lean */
   int room;
   Tails *tails[REPLICATES]; /* what replicates see of heavy averages */
@@ -154,7 +156,6 @@ static double record_bytes(const Solve *s, size_t paths, bool history) {
 static bool take(void *sink, Machine *m, int t) {
   Run *run = sink;
   Solve *s = run->solve;
-  int done;
   for (int i = 0; i < m->p->system->field_count; i++) {
     size_t size = rows_of(m->p, side_of(m->p, i, 0)) * run->record->columns[i];
     for (int side = 0; side < 2 && has_side(m->p, i, side); side++)
@@ -163,9 +164,8 @@ static bool take(void *sink, Machine *m, int t) {
       machine_read(m, side_of(m->p, i, 0),
                    run->record->value[i] + (size_t)t * step_size(m->p, i, s->T));
   }
-#pragma omp atomic capture
-  done = ++s->done;
-  if (s->options.progress && omp_get_thread_num() == 0)
+  int done = ++s->done;
+  if (s->options.progress && team_leads())
     s->options.progress(s->options.sink, s->sized ? "simulate" : "dmft", done,
                         runs_of(s) * (int)s->T);
   return true;
@@ -237,17 +237,28 @@ static RunEnd run_once(Solve *s, int number) {
   return end;
 }
 
+/* Runs from number first on. */
+typedef struct Attempt {
+  Solve *s;
+  int first;
+  RunEnd *outcome;
+} Attempt;
+
+static void attempt_one(void *context, size_t i) {
+  Attempt *a = context;
+  Solve *s = a->s;
+  bool stopped = s->options.stop && *s->options.stop;
+  RunEnd *own = &a->outcome[i];
+  *own = (RunEnd){.status = STATUS_INTERRUPTED};
+  if (!stopped) *own = run_once(s, a->first + (int)i);
+  if (own->status != STATUS_OK) record_free(s, &s->records[a->first + (int)i]);
+}
+
 /* Runs first .. first + count. */
 static void run_several(Solve *s, int first, int count) {
   RunEnd outcome[count];
-#pragma omp parallel for schedule(dynamic, 1) num_threads(s->options.threads)
-  for (int i = 0; i < count; i++) {
-    bool stopped = s->options.stop && *s->options.stop;
-    RunEnd *own = &outcome[i];
-    *own = (RunEnd){.status = STATUS_INTERRUPTED};
-    if (!stopped) *own = run_once(s, first + i);
-    if (own->status != STATUS_OK) record_free(s, &s->records[first + i]);
-  }
+  Attempt attempt = {s, first, outcome};
+  team_run(s->options.threads, (size_t)count, attempt_one, &attempt);
   RunEnd failure = run_first_failure(outcome, count, &s->failed_run);
   s->status = failure.status;
   s->failed_at = failure.failed_at;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/team.h"
+#include "base/memory.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+typedef struct Team {
+  size_t count;
+  atomic_size_t next;
+  void (*task)(void *context, size_t number);
+  void *context;
+} Team;
+
+static _Thread_local bool helps;
+
+bool team_leads(void) { return !helps; }
+
+static void work(Team *team) {
+  for (size_t i; (i = atomic_fetch_add(&team->next, 1)) < team->count;)
+    team->task(team->context, i);
+}
+
+static void *help(void *team) {
+  helps = true;
+  work(team);
+  return NULL;
+}
+
+void team_run(int threads, size_t count, void (*task)(void *context, size_t number),
+              void *context) {
+  Team team = {.count = count, .task = task, .context = context};
+  size_t wanted = threads > 1 ? (size_t)threads - 1 : 0, started = 0;
+  if (wanted + 1 > count) wanted = count ? count - 1 : 0;
+  pthread_t *helper = mem_new(wanted, sizeof *helper);
+  while (started < wanted && pthread_create(&helper[started], NULL, help, &team) == 0) started++;
+  work(&team);
+  while (started > 0) pthread_join(helper[--started], NULL);
+  free(helper);
+}
