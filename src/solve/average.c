@@ -471,14 +471,18 @@ typedef struct SeriesRun {
   double rho[RUN], scale[RUN];
 } SeriesRun;
 
-/* Terms first .. first + STRIDE - 1 of the pairs that ask for more. */
+/* Terms first .. first + STRIDE - 1 of the pairs that ask for more. Most rows have one variance. */
 static void add_terms(const SeriesRun *run, int first, const bool *more, double *power,
                       double *sum) {
   double c[STRIDE][RUN];
   const Series *u = run->u;
-  for (size_t k = 0; k < run->m; k++) {
+  for (size_t k = 0, end; k < run->m; k = end) {
     const Series *v = run->v[k];
-    for (int i = 0; i < STRIDE; i++) c[i][k] = more[k] ? u->c[first + i] * v->c[first + i] : 0;
+    for (end = k + 1; end < run->m && run->v[end] == v && more[end] == more[k];) end++;
+    for (int i = 0; i < STRIDE; i++) {
+      double product = more[k] ? u->c[first + i] * v->c[first + i] : 0;
+      for (size_t at = k; at < end; at++) c[i][at] = product;
+    }
   }
   for (int i = 0; i < STRIDE; i++) add_powers(run->m, c[i], run->rho, power, sum);
 }

@@ -447,6 +447,8 @@ void initial_measure(const Program *p, double *const *fields, size_t n, size_t l
 /* K += share G Phi, summed over pairs of the A and B positions of two uses, [R A, R B]. */
 static void add_uses(size_t R, size_t A, size_t B, double share, const double *x, const double *y,
                      bool flip, double *K) {
+  for (size_t i = 0; i < R * R && A == 1 && B == 1 && !flip; i++) K[i] += share * x[i] * y[i];
+  if (A == 1 && B == 1 && !flip) return;
   for (size_t i = 0; i < R * A; i++)
     for (size_t j = 0; j < R * B; j++) {
       size_t a = i / A, b = j / B;

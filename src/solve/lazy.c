@@ -46,6 +46,7 @@ typedef struct Lazy {
    * [R, C], NULL when it is not known */
   bool linear;
   double c, *U, *lambda, *limit;
+  bool late; /* that f is known to exist, and waits until somebody asks for it */
   /* the means over f(0), as outcome_of has them, with their errors where f(0) was drawn */
   double *mean, *error;
   double limit_loss[2]; /* of training and test points */
@@ -177,22 +178,53 @@ static double mean_rate(const Lazy *s, size_t t) {
   return s->program->update.rate[t] / (double)s->sizes.points;
 }
 
+/* Whether a field may wait until somebody asks for it. */
+static bool is_late(const Lazy *s, FieldSet unread, FieldId id) {
+  return !s->borrowed && unread & field_bit(id);
+}
+
+static double largest_rate(const Lazy *s) {
+  double largest = 0;
+  for (size_t t = 0; t + 1 < s->sizes.steps; t++) largest = fmax(largest, mean_rate(s, t));
+  return largest;
+}
+
+static bool has_starts(const Program *p) {
+  return p->problem->parameterization == PARAM_NTK && !p->problem->centered;
+}
+
+/* Whether the limit of descent waits: where it is surely stable, since no eigenvalue exceeds the
+ * largest sum of a row of K. */
+static bool limit_waits(const Lazy *s, FieldSet unread) {
+  static const FieldId limits[] = {FIELD_F_INFINITY, FIELD_F_TEST_INFINITY, FIELD_LOSS_INFINITY,
+                                   FIELD_TEST_LOSS_INFINITY};
+  const Update *update = &s->program->update;
+  bool plain = s->linear && !update->flow && !update_scales(update) && !update->weight &&
+               update->momentum == 0 && !has_starts(s->program);
+  for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+    plain = plain && is_late(s, unread, limits[i]);
+  double most = 0;
+  for (size_t a = 0; plain && a < s->sizes.points; a++) {
+    double sum = 0;
+    for (size_t b = 0; b < s->sizes.points; b++) sum += fabs(s->K[a * s->sizes.all + b]);
+    most = fmax(most, sum);
+  }
+  return plain && largest_rate(s) * s->c * most < 2;
+}
+
 /* Prepares a linear loss. At t = infinity gd and flow agree as long as gd is stable. */
 static bool diagonalise(Lazy *s) {
   Sizes z = s->sizes;
   size_t P = z.points;
-  s->linear = is_linear_loss(s->program, &s->c);
-  if (!s->linear) return true;
   s->U = mem_new(P * P, sizeof *s->U);
   s->lambda = mem_new(P, sizeof *s->lambda);
   for (size_t a = 0; a < P; a++) memcpy(s->U + a * P, s->K + a * z.all, P * sizeof *s->U);
   int failed = lapack_eigen(true, 'U', P, s->U, s->lambda);
   if (failed < 0) mem_insist(NULL);
   if (failed) return false;
-  double largest = 0;
-  for (size_t t = 0; t + 1 < z.steps; t++) largest = fmax(largest, mean_rate(s, t));
   const Update *update = &s->program->update;
-  bool stable = largest * s->c * s->lambda[P - 1] < 2 && !update->weight && update->momentum == 0;
+  bool stable =
+      largest_rate(s) * s->c * s->lambda[P - 1] < 2 && !update->weight && update->momentum == 0;
   if (!update_scales(update) && (update->flow || stable))
     s->limit = mem_new(z.all * z.outputs, sizeof *s->limit);
   return true;
@@ -243,7 +275,7 @@ static void measure(Lazy *s, double *block) {
 static double *start_root(const Lazy *s, int *rank) {
   const Program *p = s->program;
   size_t R = s->sizes.all;
-  if (p->problem->parameterization != PARAM_NTK || p->problem->centered) return NULL;
+  if (!has_starts(p)) return NULL;
   double *covariance = mem_new(R * R, sizeof *covariance), *root = mem_new(R * R, sizeof *root);
   for (int k = 0; k < p->matrix_count; k++)
     if (is_readout(p, k))
@@ -367,15 +399,21 @@ static Status draw_starts(Lazy *s, const double *root, int rank, const SolveOpti
   return stopped ? STATUS_INTERRUPTED : fine ? STATUS_OK : STATUS_LIMIT;
 }
 
+static void judge_limit(Lazy *s) {
+  for (int test = 0; test < 2; test++)
+    s->limit_loss[test] = curve_at(s, test ? TEST_LOSS : LOSS, s->limit);
+}
+
 static Status solve_means(Lazy *s, const SolveOptions *options, char **why) {
   Sizes z = s->sizes;
-  int rank = 0, failed_at = diagonalise(s) ? trace(s) : 0;
+  s->linear = is_linear_loss(s->program, &s->c);
+  s->late = limit_waits(s, options->unread);
+  int rank = 0, failed_at = !s->linear || s->late || diagonalise(s) ? trace(s) : 0;
   Status status = STATUS_OK;
   s->mean = mem_new(outcome_size(z), sizeof *s->mean);
   double *root = failed_at < 0 ? start_root(s, &rank) : NULL;
   measure(s, s->mean);
-  for (int test = 0; test < 2 && s->limit; test++)
-    s->limit_loss[test] = curve_at(s, test ? TEST_LOSS : LOSS, s->limit);
+  if (s->limit) judge_limit(s);
   if (rank < 0)
     failed_at = 0;
   else if (root && s->linear)
@@ -397,11 +435,6 @@ static bool put(Result *result, FieldId id, int layer, Sizes z, const double *va
   ResultField *field = result_find(result, field_row(id)->name, layer);
   if (fine && !field->error) field->error = array_new(field->value->rank, field->value->shape);
   return fine && field->error;
-}
-
-static bool put_new(Result *result, FieldId id, int layer, Sizes z, const double *value) {
-  field_promise(result, id, layer);
-  return put(result, id, layer, z, value);
 }
 
 /* A kernel [R, R] that does not depend on time, as [T+1, R, T+1, R]; NULL if memory ran out. */
@@ -452,11 +485,6 @@ static bool fill_alignments(Lazy *s, Result *result) {
   return fine;
 }
 
-/* Whether a field may wait until somebody asks for it. */
-static bool is_late(const Lazy *s, FieldSet unread, FieldId id) {
-  return !s->borrowed && unread & field_bit(id);
-}
-
 static bool add_layers(Lazy *s, Result *result, FieldSet unread) {
   for (int l = 1; l <= s->program->layers; l++) {
     if (program_observable(s->complete, FIELD_ALIGNMENT, l))
@@ -467,16 +495,36 @@ static bool add_layers(Lazy *s, Result *result, FieldSet unread) {
   return is_late(s, unread, FIELD_ALIGNMENT) || fill_alignments(s, result);
 }
 
-static bool add_limit(Lazy *s, Result *result) {
+static void promise_limit(const Lazy *s, Result *result) {
+  field_promise(result, FIELD_F_INFINITY, 0);
+  field_promise(result, FIELD_LOSS_INFINITY, 0);
+  if (s->sizes.all > s->sizes.points) field_promise(result, FIELD_F_TEST_INFINITY, 0);
+  if (s->program->problem->test_targets) field_promise(result, FIELD_TEST_LOSS_INFINITY, 0);
+}
+
+static bool fill_limit(const Lazy *s, Result *result) {
   Sizes z = s->sizes;
-  if (!s->limit) return true;
-  bool fine = put_new(result, FIELD_F_INFINITY, 0, z, s->limit) &&
-              put_new(result, FIELD_LOSS_INFINITY, 0, z, &s->limit_loss[0]);
+  bool fine = put(result, FIELD_F_INFINITY, 0, z, s->limit) &&
+              put(result, FIELD_LOSS_INFINITY, 0, z, &s->limit_loss[0]);
   if (fine && z.all > z.points)
-    fine = put_new(result, FIELD_F_TEST_INFINITY, 0, z, s->limit + z.points * z.outputs);
+    fine = put(result, FIELD_F_TEST_INFINITY, 0, z, s->limit + z.points * z.outputs);
   if (fine && s->program->problem->test_targets)
-    fine = put_new(result, FIELD_TEST_LOSS_INFINITY, 0, z, &s->limit_loss[1]);
+    fine = put(result, FIELD_TEST_LOSS_INFINITY, 0, z, &s->limit_loss[1]);
   return fine;
+}
+
+static bool add_limit(const Lazy *s, Result *result) {
+  if (s->limit || s->late) promise_limit(s, result);
+  return !s->limit || fill_limit(s, result);
+}
+
+/* The limit that was left out. */
+static bool find_limit(Lazy *s, Result *result) {
+  s->linear = is_linear_loss(s->program, &s->c);
+  if (!diagonalise(s) || !s->limit) return false;
+  spectral(s, INFINITY, s->limit);
+  judge_limit(s);
+  return fill_limit(s, result);
 }
 
 /* f as that of the training points and that of the test points. */
@@ -633,7 +681,11 @@ static bool asked(const Result *result, FieldId id, const char *name) {
 }
 
 static bool fill_late(Lazy *s, Result *result, const char *name) {
+  bool limit =
+      asked(result, FIELD_F_INFINITY, name) || asked(result, FIELD_F_TEST_INFINITY, name) ||
+      asked(result, FIELD_LOSS_INFINITY, name) || asked(result, FIELD_TEST_LOSS_INFINITY, name);
   bool fine = !asked(result, FIELD_NTK, name) || fill_tangent(s, result);
+  fine = fine && (!limit || find_limit(s, result));
   return fine && (!asked(result, FIELD_ALIGNMENT, name) || fill_alignments(s, result));
 }
 

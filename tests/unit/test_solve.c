@@ -768,6 +768,30 @@ static void check_completion(Solver *solver, int shorter, int longer, SolveOptio
   program_drop(whole);
 }
 
+/* What training for ever leads to is the same when it is asked for later, and is no more promised
+ * at a rate that is not stable than made. */
+static void check_late_limit(void) {
+  static const char *const names[] = {"f_infinity", "f_test_infinity", "loss_infinity"};
+  Recipe recipe = {.phi = PRIM_RELU, .depth = 2, .points = 12, .tests = 2, .steps = 2, .eta = 0.2};
+  SolveOptions now = {.closure = CLOSURE_NTK},
+               later = {.closure = CLOSURE_NTK, .unread = ALL_FIELDS};
+  for (int stable = 1; stable >= 0; stable--) {
+    recipe.eta = stable ? 0.2 : 20;
+    Program *program = recipe_program(pool, recipe);
+    Result *made = solve_or_die(solve_dmft, program, now),
+           *late = solve_or_die(solve_dmft, program, later);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+      ResultField *promised = result_find(late, names[i], 0);
+      CHECK(!promised == !stable && !result_find(made, names[i], 0) == !stable);
+      CHECK(!stable || i > 0 || !promised->value);
+      CHECK(!stable || prefix_of(field_of(made, names[i], 0), field_of(late, names[i], 0)) == 0);
+    }
+    result_drop(made);
+    result_drop(late);
+    program_drop(program);
+  }
+}
+
 /* Responses cost more than kernels, and come when they are asked for. */
 static void check_partial_completion(void) {
   Program *program = recipe_program(
@@ -816,6 +840,7 @@ static void check_tangent_kernel(Solver *solver, SolveOptions options) {
 
 static void test_completion(void) {
   check_partial_completion();
+  check_late_limit();
   SolveOptions theory = {.samples = 300, .seed = 2}, nets = {.width = 30, .ensemble = 4, .seed = 2};
   check_completion(solve_dmft, 70, 90, theory, (const char *[]){"Phi", "G", "A", "B", NULL});
   check_completion(solve_networks, 110, 140, nets, (const char *[]){"Phi", "G", NULL});
