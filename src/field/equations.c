@@ -88,12 +88,12 @@ static bool met_before(const Anatomy *a, int matrix, int v) {
 
 /* Averages in layers, what follows of them, and their adjoints. */
 static void write_numbers(const Anatomy *a) {
-  if (program_averages(a->p))
+  if (program_averages(a->p) && !a->p->couples)
     write_prose(a->w, "Averages in layers, numbers for each point%s:",
                 program_compares(a->p) ? " or each pair of its positions" : "");
   for (int i = 0; i < a->p->op_count; i++) {
     const Op *op = &a->p->ops[i];
-    if (!is_number(a->p, op->dst)) continue;
+    if (!is_number(a->p, op->dst) || is_idle(a->p, op)) continue;
     put_variable(a, op->dst, here, WHOLE);
     row_piece(a->w);
     put(a->w, "= ");
@@ -266,16 +266,57 @@ static bool has_steps(const Anatomy *a) {
   return a->p->update.temperature > 0 || !follows_gradients(a->p);
 }
 
-static void write_output(const Anatomy *a) {
+/* n^2 of the gradient, by the tangent kernel where that has all matrices at one rate. */
+static void row_of_norm(const Anatomy *a) {
+  const Place other = {.point = there.point, .output = there.output, .time = here.time};
+  const char *outputs = output_index(a, "c,c'");
+  put(a->w, "n(t)");
+  put_above(a->w, "2");
+  row_piece(a->w);
+  put(a->w, "= ");
+  if (!a->p->update.weight) put_fraction(a->w, "1", "P{squared}");
+  put_sum(a, "", "{mu},{alpha}", outputs);
+  put_share(a, here);
+  put_delta(a, here, WHOLE);
+  put(a->w, "{ }");
+  put_share(a, other);
+  put_delta(a, other, WHOLE);
+  put(a->w, "{ }");
+  put_tangent_name(a, "t,t");
+  row_end(a->w);
+  if (!tangent_is_norm(a->p))
+    write_prose(a->w,
+                "with, in this row, the kernel $K$ of what the weights learn: every matrix at "
+                "rate 1, and $g$ of the learning rule on both sides.");
+}
+
+/* What averages of the weights make of the fields. */
+static void write_averages(const Anatomy *a) {
+  double keep = a->p->update.average;
+  write_prose(
+      a->w,
+      "The averages of the weights are $A(t) = %g^t{ }W(0) + %g{ }{sum}_{0<s{le}t} %g^{t-s}{ "
+      "}W(s)$. "
+      "The network of these has fields of its own, whose $A x$ is the same average over $s$ of "
+      "what "
+      "$W(s)$ makes of its $x$: the source $u$, with the covariance ${<}x x'{>}$ of both kinds of "
+      "fields, and the sums above, at time s, with this $x$ in their kernels and responses. From "
+      "its "
+      "fields at time t follows f_ema as f from those of the weights.",
+      keep, 1 - keep, keep);
+}
+
+static void write_outputs(const Anatomy *a) {
   bool flow = a->p->update.flow, plain = !has_memory(a) && !a->p->update.weight;
-  write_heading(a->w, "Tangent kernel and output");
-  row_of_tangent(a);
+  write_heading(a->w, a->p->couples ? "Output" : "Tangent kernel and output");
+  if (!a->p->couples) row_of_tangent(a);
   if (a->closure == CLOSURE_FULL || (is_expanded(a) && has_memory(a))) {
     row_of_average_output(a);
     row_of_delta(a, here);
     if (is_expanded(a))
       write_prose(a->w, "This average, too, is kept to order ${gamma}{squared}$.");
-    if (!plain || has_steps(a)) return;
+    bool others = a->p->couples || update_scales(&a->p->update) || program_draws(a->p);
+    if (!plain || has_steps(a) || others || a->p->group_count) return;
     write_prose(
         a->w,
         flow ? "This $f$ moves by the tangent kernel, $df/d{tau} = ({eta}/P) {sum} K {Delta}$ with "
@@ -295,6 +336,12 @@ static void write_output(const Anatomy *a) {
                       "for is the term of "
                       "order ${gamma}{squared}$ of the average of $z x / {gamma}$ over the "
                       "readout's two fields.");
+}
+
+static void write_output(const Anatomy *a) {
+  write_outputs(a);
+  if (update_scales(&a->p->update)) row_of_norm(a);
+  if (a->p->update.average > 0) write_averages(a);
 }
 
 /* ---- the whole ---- */
@@ -321,10 +368,9 @@ static void write_title(const Anatomy *a) {
   for (int i = 0; i < 3; i++) free(name[i]);
 }
 
-static void write_parameters(const Anatomy *a) {
+/* "${eta} = 0.1$, ..."; to be freed. */
+static char *optimizer_text(const Anatomy *a) {
   const Problem *problem = a->p->problem;
-  bool lazy = problem->parameterization == PARAM_NTK;
-  char *gamma = lazy ? mem_string(" = 1/{sqrt}N") : equal_to(problem->gamma);
   char *eta = eta_varies(a, NULL) ? mem_string("(t)") : equal_to(problem->eta[0]);
   char *other = problem->other_eta ? equal_to(problem->other_eta[0]) : mem_string("");
   char *step = equal_to(problem->dt);
@@ -336,16 +382,35 @@ static void write_parameters(const Anatomy *a) {
   enum { PARTS = sizeof parts / sizeof *parts };
   char *memory = problem->other_eta ? mem_format(", ${eta}'%s$", other) : mem_string("");
   for (int i = 0; i < PARTS; i++) mem_append(&memory, "%s", parts[i]);
+  char *text = mem_format("${eta}%s$%s%s", eta, dt, memory);
+  for (int i = 0; i < PARTS; i++) free(parts[i]);
+  char *used[] = {eta, other, step, dt, memory};
+  for (size_t i = 0; i < sizeof used / sizeof *used; i++) free(used[i]);
+  return text;
+}
+
+static void write_own_parameters(const Anatomy *a, const char *names) {
+  char *text = optimizer_text(a);
+  write_prose(a->w, "Of %s: %s.", names, text);
+  free(text);
+}
+
+static void write_parameters(const Anatomy *a) {
+  const Problem *problem = a->p->problem;
+  bool lazy = problem->parameterization == PARAM_NTK;
+  char *gamma = lazy ? mem_string(" = 1/{sqrt}N") : equal_to(problem->gamma),
+       *own = a->p->group_count ? NULL : optimizer_text(a);
   char *tests = problem->tests ? mem_format(", %d for tests", problem->tests) : mem_string("");
   char *outputs = problem->outputs > 1
                       ? mem_format("; outputs $c = 1, {dots}, %d$", problem->outputs)
                       : mem_string("");
   write_prose(a->w,
-              "${gamma}%s$, ${eta}%s$%s%s; steps $t, s = 0, {dots}, %d$; points ${mu}, {alpha}$: "
+              "${gamma}%s$%s%s; steps $t, s = 0, {dots}, %d$; points ${mu}, {alpha}$: "
               "$P = %d$ for training%s%s.",
-              gamma, eta, dt, memory, problem->steps, problem->points, tests, outputs);
-  for (int i = 0; i < PARTS; i++) free(parts[i]);
-  char *used[] = {gamma, eta, other, step, dt, memory, tests, outputs};
+              gamma, own ? ", " : "", own ? own : "", problem->steps, problem->points, tests,
+              outputs);
+  if (!own) write_groups(a, write_own_parameters);
+  char *used[] = {gamma, own, tests, outputs};
   for (size_t i = 0; i < sizeof used / sizeof *used; i++) free(used[i]);
 }
 
@@ -375,26 +440,21 @@ static void write_closure(const Anatomy *a) {
 }
 
 const char *equations_refuse(const Program *p) {
-  if (program_draws(p)) return "the equations are written for layers without random numbers";
-  if (update_scales(&p->update))
-    return "the equations are written for gradients as they are: without clipping, not normalized";
-  if (p->group_count) return "the equations are written for one optimizer; ir prints the program";
-  if (p->update.inert)
+  bool inert = p->update.inert, polar = p->update.polar.on;
+  for (int k = 0; k < p->group_count; k++) {
+    inert = inert || p->groups[k].inert;
+    polar = polar || p->groups[k].polar.on;
+  }
+  if (inert)
     return "the equations are written for noise in the weights, not in their velocity; ir prints "
            "the program";
-  if (p->update.average > 0)
-    return "the equations are written for the weights, not for their averages; ir prints the "
-           "program";
   for (int k = 0; k < p->matrix_count; k++)
     if (p->matrices[k].start)
       return "the equations are written for initial weights of one standard deviation; ir prints "
              "the program";
   if (!starts_at_zero(p))
     return "the equations are written for readouts that start around zero; ir prints the program";
-  if (p->couples)
-    return "the equations are written for points that do not depend on each other, without means "
-           "over a batch; ir prints the program";
-  if (p->update.polar.on && program_reuses(p))
+  if (polar && program_reuses(p))
     return "for this optimizer the equations are written for matrices that act once; ir prints the "
            "program";
   if (!follows_gradients(p) && p->problem->parameterization != PARAM_MUP)

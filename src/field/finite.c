@@ -42,7 +42,9 @@ static void put_apply(const Anatomy *a, const Op *op) {
 }
 
 static void row_of_network(const Anatomy *a, const Op *op) {
-  if (op->kind == OP_INPUT || op->kind == OP_SEED || a->same[op->dst] != op->dst) return;
+  if (op->kind == OP_INPUT || op->kind == OP_SEED || is_idle(a->p, op) ||
+      a->same[op->dst] != op->dst)
+    return;
   if (is_wide_variable(a->p, op->dst) || is_number(a->p, op->dst))
     put_variable(a, op->dst, still, WHOLE);
   else
@@ -137,8 +139,8 @@ static void put_direction(const Anatomy *a, int matrix) {
   put_sum(a, positions ? "{alpha},q" : "", positions ? NULL : "{alpha}",
           readout ? NULL : output_index(a, "c"));
   put_weight(a, at);
-  put_delta(a, at, WHOLE);
-  put(a->w, again ? "{ }(" : "{ }");
+  put_force(a, matrix, at, WHOLE);
+  if (again) put(a->w, "(");
   for (int k = matrix; k < a->p->matrix_count; k++) {
     const Matrix *m = &a->p->matrices[k];
     if (m->weights != matrix || m->x < 0) continue;
@@ -217,9 +219,11 @@ static void rows_of_entrywise(const Anatomy *a, int matrix) {
   if (mixed) row_of_moment(a, matrix, "M", "2", "");
 }
 
-static void row_of_update(const Anatomy *a, int matrix) {
-  const Matrix *m = &a->p->matrices[matrix];
+static void row_of_update(const Anatomy *whole, int matrix) {
+  const Matrix *m = &whole->p->matrices[matrix];
   if (m->rate == 0 || m->weights != matrix) return;
+  Group group;
+  const Anatomy own = anatomy_for(whole, m, &group), *a = &own;
   if (is_by_entries(a, m)) return rows_of_entrywise(a, matrix);
   bool readout = is_readout(a->p, matrix), polar = is_polar(a, m),
        velocity = polar || (a->p->update.momentum > 0 && !a->p->update.polar.on),
@@ -360,8 +364,10 @@ static void rows_of_loss(const Anatomy *a) {
   row_end(a->w);
 }
 
-static void write_polar(const Anatomy *a) {
+static void write_polar(const Anatomy *a, const char *names) {
   const Polar *polar = &a->p->update.polar;
+  if (!has_polar(a)) return;
+  if (names) write_prose(a->w, "Of %s:", names);
   char *size = polar->eps > 0
                    ? mem_format("$s / {sqrt}{[}s{squared} + %g n n'{]}$ in the place of $s$, for n "
                                 "rows and n' columns",
@@ -369,6 +375,27 @@ static void write_polar(const Anatomy *a) {
                    : mem_string(polar->exact ? "1" : "near 1, by Newton-Schulz steps");
   write_prose(a->w, "polar(V) has the singular vectors of V and singular values %s.", size);
   free(size);
+}
+
+/* What scales all gradients of a step. */
+static void write_scale(const Anatomy *a) {
+  const Update *update = &a->p->update;
+  put(a->w, "{kappa}");
+  row_piece(a->w);
+  if (update->normalized)
+    put(a->w, "= 1 / n,");
+  else
+    put(a->w, "= min(1, %g / n),", update->clip);
+  row_piece(a->w);
+  put(a->w, "{quad}n = {gamma}{ }{sqrt}N{ }|{d}{loss} / {d}W|");
+  put_words(a->w, ", over all trained entries");
+  row_end(a->w);
+}
+
+static void write_draws(const Anatomy *a) {
+  write_prose(
+      a->w, "Numbers ${N}(0, 1)$ are drawn anew for every neuron, point and step; $train_{mu}$ is "
+            "1 at training points, which alone lose neurons, and 0 at test points.");
 }
 
 void write_network(const Anatomy *a) {
@@ -381,21 +408,31 @@ void write_network(const Anatomy *a) {
     if (i == p->gradient_count) write_prose(a->w, "Learning rule, in place of gradients:");
     row_of_network(a, &p->ops[i]);
   }
+  if (program_draws(p)) write_draws(a);
+  if (p->couples)
+    write_prose(a->w, "Points depend on each other: what flows backward is the derivative of all "
+                      "outputs, each times its ${Delta}$.");
   write_prose(a->w, "Initial entries, independent:");
   for (int m = 0; m < p->matrix_count; m++) row_of_initial(a, m);
   if (p->problem->optimizer == OPT_FLOW)
     write_prose(a->w, "Gradient flow, to first order in a short $dt$:");
   else
     write_prose(a->w, "A step of %s%s:",
-                p->update.polar.on ? "the optimizer"
-                : is_entrywise(p)  ? "the optimizer, entry by entry"
-                                   : "gradient descent",
+                p->group_count       ? "the optimizers, whose symbols are those of each matrix"
+                : p->update.polar.on ? "the optimizer"
+                : is_entrywise(p)    ? "the optimizer, entry by entry"
+                                     : "gradient descent",
                 p->update.weight
                     ? " on a minibatch, in whose mean loss point ${alpha}$ has the weight $w$"
                     : "");
   rows_of_loss(a);
+  if (update_scales(&p->update)) write_scale(a);
   for (int m = 0; m < p->matrix_count; m++) row_of_update(a, m);
-  if (has_polar(a)) write_polar(a);
+  if (p->update.average > 0)
+    write_prose(a->w,
+                "Averages of the weights, behind every step: $A {to} %g A + %g W$, from $A = W$.",
+                p->update.average, 1 - p->update.average);
+  write_groups(a, write_polar);
   if (p->update.temperature > 0)
     write_prose(a->w, "${Xi}$ has independent normal entries of variance 1, fresh in every step.");
 }

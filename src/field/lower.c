@@ -776,7 +776,7 @@ static int lower_mask(Chain *chain, double share, int x) {
   size_t rows = rows_of(p, x), batch = sizes_of(p).points * (size_t)A;
   double *numbers = mem_new(rows, sizeof *numbers);
   for (size_t i = 0; i < batch; i++) numbers[i] = 1;
-  int train = emit_constant(p, mem_string("t"), 0, rows, 1, numbers);
+  int train = emit_constant(p, mem_string("train"), 0, rows, 1, numbers);
   p->variables[train].positions = A;
   int noise = add_variable(p, mem_format("n%d", chain->maps), p->variables[x].space, false, A);
   emit(p, (Op){.kind = OP_NOISE, .dst = noise});

@@ -42,6 +42,7 @@ static const struct {
     {"loss", "L", "\\mathcal{L}"},
     {"Xi", "Ξ", "\\Xi "},
     {"beta", "β", "\\beta "},
+    {"kappa", "κ", "\\kappa "},
     {"lambda", "λ", "\\lambda "},
     {"mu", "μ", "\\mu "},
     {"sim", "~", "\\sim "},

@@ -7,8 +7,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-static void row_of_source(const Anatomy *a, const Op *op) {
-  const Matrix *m = &a->p->matrices[op->matrix];
+static void row_of_source(const Anatomy *whole, const Op *op) {
+  const Matrix *m = &whole->p->matrices[op->matrix];
+  Group group;
+  const Anatomy own = anatomy_for(whole, m, &group), *a = &own;
   double share = op->kind == OP_APPLY_T ? backward_share(a->p, m) : 1;
   bool moves = is_heated(a, m) || (is_wide_variable(a->p, op->src[0]) && !a->frozen);
   put_source(a, op, here);
@@ -112,16 +114,17 @@ static void write_polar_table(const Anatomy *a) {
   const char *share = update->momentum == 0 ? "[s' = s]{ }"
                       : update->nesterov    ? "({beta}^{s-s'+1} + [s' = s]){ }"
                                             : "{beta}^{s-s'}{ }";
+  const char *scale = update_scales(update) ? "{kappa}(s'){ }" : "";
   bool outputs = output_index(a, "c"), positions = program_spreads(a->p);
   write_prose(
       a->w,
       "${Pi}(s) = G^{-1/2}{ }polar(G^{1/2} D(s){ }{Phi}^{1/2}){ }{Phi}^{-1/2}$ is what the polar "
       "factor of a matrix is between the x and g it has met: a and b are a step $s' {le} s$, a "
       "training point ${alpha}$%s%s, ${Phi}_{ab} = {<}x_a x_b{>}$, $G_{ab} = {<}g_a g_b{>}$, and "
-      "D(s) has $%s%s{Delta}_%s(s')$ where step%s are the same.%s Powers leave out "
+      "D(s) has $%s%s%s{Delta}_%s(s')$ where step%s are the same.%s Powers leave out "
       "directions "
       "that vanish.",
-      positions ? ", a position" : "", outputs ? ", and of g an output c" : "", share,
+      positions ? ", a position" : "", outputs ? ", and of g an output c" : "", share, scale,
       update->weight ? "w_{alpha}(s'){ }" : "(1/P){ }", outputs ? "{{alpha}c}" : "{alpha}",
       positions ? ", point and position" : " and point",
       update->polar.eps > 0 ? " Here n n' = 1." : "");
@@ -137,10 +140,11 @@ static bool has_matrix_again(const Program *p) {
 static void write_entries(const Anatomy *a) {
   write_prose(
       a->w,
-      "${psi}(s)$ is what the optimizer makes of $O$ up to step s, with $O(s) = %s {sum}_{alpha} "
+      "${psi}(s)$ is what the optimizer makes of $O$ up to step s, with $O(s) = %s%s{sum}_{alpha} "
       "%s{Delta}_{alpha}(s){ }g_{alpha}(s){ }x_{alpha}(s)$%s of the neuron at hand and one of "
       "the population on the other side of the matrix, over which the average with it runs.",
-      a->p->update.weight ? "" : "(1/P)", a->p->update.weight ? "w_{alpha}(s){ }" : "",
+      update_scales(&a->p->update) ? "{kappa}(s){ }" : "", a->p->update.weight ? "" : "(1/P) ",
+      a->p->update.weight ? "w_{alpha}(s){ }" : "",
       program_spreads(a->p) || has_matrix_again(a->p)
           ? ", summed over the positions and places where the matrix acts,"
           : "");
@@ -159,8 +163,7 @@ static void piece_of_learning(const Anatomy *a, const Op *op, int use, int order
           seed ? NULL : output_index(a, "c'"));
   put_summed_rate(a, m, "s");
   put_weight(a, past);
-  put_delta(a, past, whole ? WHOLE : 0);
-  put(a->w, "{ }");
+  put_force(a, op->matrix, past, whole ? WHOLE : 0);
   if (!is_unit(a, met) && !seed) {
     put_overlap(a, met, forward ? other->x : other->learns, whole ? WHOLE : 0);
     put(a->w, "{ }");
@@ -241,7 +244,9 @@ static void row_of_map(const Anatomy *a, const Op *op, int order) {
   row_end(a->w);
 }
 
-static void row_of_product(const Anatomy *a, const Op *op, int order) {
+static void row_of_product(const Anatomy *whole, const Op *op, int order) {
+  Group group;
+  const Anatomy own = anatomy_for(whole, &whole->p->matrices[op->matrix], &group), *a = &own;
   put_variable(a, op->dst, here, order);
   if (order <= 0) {
     row_piece(a->w);
@@ -262,7 +267,7 @@ static void rows_of_process(const Anatomy *a, const Op *op) {
 
 static bool lives_on(const Anatomy *a, const Op *op, int space) {
   return a->p->variables[op->dst].space == space && op->kind != OP_INPUT && op->kind != OP_SEED &&
-         a->same[op->dst] == op->dst;
+         !is_idle(a->p, op) && a->same[op->dst] == op->dst;
 }
 
 static void write_population(const Anatomy *a, int space) {
@@ -308,12 +313,19 @@ static void write_memory(const Anatomy *a) {
   free(added);
 }
 
+static void write_optimizer(const Anatomy *a, const char *names) {
+  bool entries = is_entrywise(a->p), polar = has_polar(a),
+       memory = (has_memory(a) || a->p->update.temperature > 0) && !a->frozen;
+  if (names && (entries || polar || memory)) write_prose(a->w, "Of %s:", names);
+  if (entries) write_entries(a);
+  if (polar) write_polar_table(a);
+  if (memory) write_memory(a);
+}
+
 void write_process(const Anatomy *a) {
   const Program *p = a->p;
   write_heading(a->w, "One neuron of each population");
-  if (is_entrywise(p)) write_entries(a);
-  if (has_polar(a)) write_polar_table(a);
-  if ((has_memory(a) || a->p->update.temperature > 0) && !a->frozen) write_memory(a);
+  write_groups(a, write_optimizer);
   for (int s = 0; s < p->space_count; s++)
     if (p->spaces[s].kind == SPACE_WIDE) write_population(a, s);
   if (has_matrix_again(p))

@@ -15,6 +15,32 @@ bool is_product(const Op *op) { return op->kind == OP_APPLY || op->kind == OP_AP
 
 bool is_number(const Program *p, int v) { return p->variables[v].space == NO_SPACE; }
 
+/* A mean over the training points, by known numbers. */
+static bool is_batch_mean(const Program *p, const Op *op) {
+  for (int i = 0; i < p->op_count && op->kind == OP_BLEND; i++)
+    if (p->ops[i].dst == op->src[0]) return p->ops[i].kind == OP_CONST;
+  return false;
+}
+
+bool is_idle(const Program *p, const Op *op) {
+  bool read = op->dst == p->output;
+  for (int i = 0; i < p->op_count; i++)
+    for (int k = is_batch_mean(p, &p->ops[i]); k < p->ops[i].src_count; k++)
+      read |= p->ops[i].src[k] == op->dst;
+  for (int k = 0; k < p->matrix_count; k++)
+    read |= p->matrices[k].y == op->dst || p->matrices[k].learns == op->dst;
+  return !read;
+}
+
+/* Known numbers that are the same at all points. */
+static bool is_alike(const Program *p, const Op *op) {
+  const Constant *c = &p->constants[op->constant];
+  size_t points = sizes_of(p).all, n = c->rows * c->cols / points;
+  for (size_t i = n; i < points * n; i++)
+    if (fabs(c->numbers[i] - c->numbers[i % n]) > 0) return false;
+  return true;
+}
+
 bool is_pairs(const Program *p, int v) { return is_number(p, v) && p->variables[v].cols > 1; }
 
 bool is_moved(const Anatomy *a, const Op *product, int variable) {
@@ -103,6 +129,8 @@ Anatomy anatomy_of(Writer *w, const Program *p, Closure closure) {
   for (int i = 0; i < p->op_count; i++) {
     const Op *op = &p->ops[i];
     if (op->kind == OP_INPUT) a.carries[op->dst] = p->spaces[p->variables[op->dst].space].data;
+    if (op->kind == OP_CONST) a.carries[op->dst] = !is_alike(p, op);
+    if (op->kind == OP_NOISE) a.carries[op->dst] = a.drifts[op->dst] = true;
     if (is_product(op))
       find_apply(&a, op);
     else if (op->src_count)
@@ -110,6 +138,47 @@ Anatomy anatomy_of(Writer *w, const Program *p, Closure closure) {
   }
   find_moved(&a);
   return a;
+}
+
+Anatomy anatomy_for(const Anatomy *a, const Matrix *m, Group *own) {
+  const Program *p = a->p;
+  Anatomy same = *a;
+  if (!m->group) return same;
+  const Problem *q = &p->problem->groups[m->group - 1];
+  *own = (Group){*p, *p->problem};
+  own->program.problem = &own->problem;
+  own->program.update = p->groups[m->group - 1];
+  own->program.update.weight = p->update.weight;
+  own->program.update.clip = p->update.clip;
+  own->problem.optimizer = q->optimizer;
+  own->problem.eta = q->eta;
+  own->problem.other_eta = q->other_eta;
+  own->problem.beta = q->beta;
+  own->problem.beta1 = q->beta1;
+  own->problem.beta2 = q->beta2;
+  own->problem.eps = q->eps;
+  own->problem.decay = q->decay;
+  own->problem.temperature = q->temperature;
+  same.p = &own->program;
+  return same;
+}
+
+void write_groups(const Anatomy *a, WriteGroup *write) {
+  const Program *p = a->p;
+  for (int group = 0; group <= p->group_count; group++) {
+    const Matrix *first = NULL;
+    char *names = mem_string("");
+    for (int k = 0; k < p->matrix_count; k++) {
+      const Matrix *m = &p->matrices[k];
+      if (m->group != group || m->rate == 0 || m->weights != k) continue;
+      mem_append(&names, "%s%s", first ? ", " : "", m->name);
+      first = first ? first : m;
+    }
+    Group own;
+    Anatomy of = first ? anatomy_for(a, first, &own) : *a;
+    if (first || !p->group_count) write(&of, p->group_count ? names : NULL);
+    free(names);
+  }
 }
 
 bool is_expanded(const Anatomy *a) { return a->closure == CLOSURE_PERTURBATIVE; }
@@ -210,7 +279,8 @@ void put_variable(const Anatomy *a, int variable, Place place, int order) {
   char *index = row_index(a, variable, place);
   put_name(a, is_code(a, variable) ? "e" : a->p->variables[a->same[variable]].name, order);
   put_below(a->w, "%s", index);
-  if (kind_of(a, variable) == SPACE_WIDE || is_number(a->p, variable)) put_times(a, place, still);
+  bool moves = is_number(a->p, variable) ? a->drifts[variable] : kind_of(a, variable) == SPACE_WIDE;
+  if (moves) put_times(a, place, still);
   free(index);
 }
 
@@ -409,6 +479,18 @@ void put_steps(const Anatomy *a, const Matrix *m) {
 }
 
 void put_weight(const Anatomy *a, Place place) {
+  if (update_scales(&a->p->update)) put(a->w, "{kappa}");
+  if (update_scales(&a->p->update)) put(a->w, place.time ? "(%s){ }" : "{ }", place.time);
+  put_share(a, place);
+}
+
+void put_force(const Anatomy *a, int matrix, Place place, int order) {
+  if (a->p->couples && !is_readout(a->p, matrix)) return;
+  put_delta(a, place, order);
+  put(a->w, "{ }");
+}
+
+void put_share(const Anatomy *a, Place place) {
   if (!a->p->update.weight) return;
   put(a->w, "w");
   put_below(a->w, "%s", place.point);
@@ -442,8 +524,27 @@ static void put_softmax_of(const Anatomy *a, const Op *op, Place place) {
   put(a->w, op->causal ? "),{ }p' {le} p" : ")");
 }
 
+/* The mean over the training points, and their positions. */
+static void put_batch_mean(const Anatomy *a, int v, Place place) {
+  int positions = a->p->variables[v].positions;
+  char *count = positions > 1 ? mem_format("%d P", positions) : mem_string("P");
+  put_fraction(a->w, "1", count);
+  put_sum(a, "", positions > 1 ? "{alpha},q" : "{alpha}", NULL);
+  put_variable(a, v,
+               (Place){.point = there.point,
+                       .output = place.output,
+                       .time = place.time,
+                       .position = there.position},
+               WHOLE);
+  free(count);
+}
+
 /* A sum over positions p' of a table times rows, which the transposed one has at (p', p). */
 static void put_blend(const Anatomy *a, const Op *op, Place place) {
+  if (is_batch_mean(a->p, op)) {
+    put_batch_mean(a, op->src[1], place);
+    return;
+  }
   Place table = place, rows = place;
   rows.position = place.column;
   if (op->transpose_a) table.position = place.column, table.column = place.position;
@@ -482,6 +583,7 @@ void put_made(const Anatomy *a, const Op *op, Place place, int order) {
     put_variable(a, op->src[0], place, WHOLE);
     break;
   case OP_CONST: put_words(a->w, "given"); break;
+  case OP_NOISE: put(a->w, "{N}(0, 1)"); break;
   case OP_SOFTMAX: put_softmax_of(a, op, place); break;
   case OP_BLEND: put_blend(a, op, place); break;
   case OP_SUMS:

@@ -23,6 +23,17 @@ typedef struct Anatomy {
 
 Anatomy anatomy_of(Writer *w, const Program *program, Closure closure);
 void anatomy_free(Anatomy *a);
+/* The same with the optimizer of a matrix in the place of the training's, whose symbols are then
+ * those of its group. `own` holds that as long as it is used. */
+typedef struct Group {
+  Program program;
+  Problem problem;
+} Group;
+Anatomy anatomy_for(const Anatomy *a, const Matrix *m, Group *own);
+/* Writes for every optimizer; `names` are those of its matrices where there are several, or NULL.
+ */
+typedef void WriteGroup(const Anatomy *a, const char *names);
+void write_groups(const Anatomy *a, WriteGroup *write);
 /* Fields are written order by order in gamma. */
 bool is_expanded(const Anatomy *a);
 
@@ -40,6 +51,8 @@ bool is_product(const Op *op);
 /* Whether a variable is a number for each point, an average over neurons or what follows of such.
  */
 bool is_number(const Program *p, int variable);
+/* Whether nothing reads what an op makes, or means over a batch alone. */
+bool is_idle(const Program *p, const Op *op);
 /* Whether it is a number for each pair of positions of a point. */
 bool is_pairs(const Program *p, int variable);
 /* Whether the noise that arrives in a product moves a variable in the same step. */
@@ -106,8 +119,12 @@ void put_rate(const Anatomy *a, const Matrix *m, double rate, bool gamma, const 
 void put_summed_rate(const Anatomy *a, const Matrix *m, const char *time);
 /* Sum over steps s < t of that, times gamma: what stands before a step that is no gradient. */
 void put_steps(const Anatomy *a, const Matrix *m);
-/* The weight of a point in the mean loss, where it is not 1/P. */
+/* The weight of a point in the mean loss, where it is not 1/P; and what scales all gradients before
+ * it. */
+void put_share(const Anatomy *a, Place place);
 void put_weight(const Anatomy *a, Place place);
+/* Delta in the gradient of a matrix, unless what flows backward has it in it. */
+void put_force(const Anatomy *a, int matrix, Place place, int order);
 /* What an op makes of its arguments, where it applies no matrix. */
 void put_made(const Anatomy *a, const Op *op, Place place, int order);
 /* An expression of the arguments of a map: its n fields at order `first`, then at the orders that
