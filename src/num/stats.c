@@ -79,13 +79,41 @@ void moments_mean(const Moments *m, double *mean, double *error) {
   }
 }
 
-void moments_variance(const Moments *m, double scale, double *variance, double *error) {
+double variance_doubt(double n, double kurtosis) {
+  static const double least = 4.5; /* degrees of freedom, where the factor is still a number */
+  double freedom = 2 / (kurtosis / n + 2 / (n - 1)), r = fmax(freedom, least);
+  return 2 / freedom * r * (r + 4) / ((r - 2) * (r - 4));
+}
+
+double excess_kurtosis(double n, double xx, double yy, double xy, double xxyy) {
+  double scale = xx * yy / ((n - 1) * (n - 1)), usual = (n - 1) / n * (xx * yy + 2 * xy * xy);
+  if (n < 4 || !(scale > 0)) return 0;
+  return n * ((n + 1) * xxyy - usual) / ((n - 1) * (n - 2) * (n - 3)) / scale;
+}
+
+double likely_kurtosis(double n, double own, double mean) {
+  static const double few = 32; /* where half of it is seen */
+  return fmax(0, (own + mean) / 2) * (1 + few / n);
+}
+
+/* Of entry i: the sum of squares of deviations, and the excess kurtosis. */
+static double spread_of(const Moments *m, size_t i, double *kurtosis) {
   double n = (double)m->count;
+  double a = m->sum[0][i] / n, b = m->sum[1][i] / n, c = m->sum[2][i] / n, d = m->sum[3][i] / n;
+  double m2 = b - a * a, m4 = d - 4 * a * c + 6 * a * a * b - 3 * a * a * a * a;
+  *kurtosis = m2 > 0 ? excess_kurtosis(n, n * m2, n * m2, n * m2, n * m4) : 0;
+  return m2 > 0 ? n * m2 : 0;
+}
+
+void moments_variance(const Moments *m, double scale, double *variance, double *error) {
+  double n = (double)m->count, mean = 0, own;
   for (size_t i = 0; i < m->size; i++) {
-    double a = m->sum[0][i] / n, b = m->sum[1][i] / n, c = m->sum[2][i] / n, d = m->sum[3][i] / n;
-    double m2 = b - a * a, m4 = d - 4 * a * c + 6 * a * a * b - 3 * a * a * a * a;
-    double spread = n > 1 ? m4 - m2 * m2 * (n - 3) / (n - 1) : 0;
-    variance[i] = n > 1 && m2 > 0 ? scale * m2 * n / (n - 1) : 0;
-    error[i] = spread > 0 ? scale * sqrt(spread / n) : 0;
+    spread_of(m, i, &own);
+    mean += own / (double)m->size;
+  }
+  for (size_t i = 0; i < m->size; i++) {
+    double squares = spread_of(m, i, &own);
+    variance[i] = n > 1 ? scale * squares / (n - 1) : 0;
+    error[i] = n > 1 ? variance[i] * sqrt(variance_doubt(n, likely_kurtosis(n, own, mean))) : 0;
   }
 }

@@ -31,8 +31,21 @@ void moments_free(Moments *moments);
 
 /* Mean, and its standard error s / sqrt(n) (zero for one sample). */
 void moments_mean(const Moments *moments, double *mean, double *error);
-/* scale * unbiased variance, and its standard error from the fourth moment,
- * scale * sqrt((m4 - m2^2 (n-3)/(n-1)) / n). Zero for one sample. */
+/* The squared standard error of a variance of n samples with this excess kurtosis, in units of its
+ * square: 2/r = kurtosis/n + 2/(n-1), times r (r + 4) / ((r - 2) (r - 4)), as of r degrees of
+ * freedom. With the factor deviations in units of the error have unit variance: where few samples
+ * happen to agree, so that the variance is small, the error is small as well. */
+double variance_doubt(double n, double kurtosis);
+/* The excess kurtosis of n samples, from unbiased cumulants: with sums of squares of deviations of
+ * two numbers, of their products and of the squares of these, cum(x, x, y, y) / (var(x) var(y)).
+ * Zero for fewer than four samples, or where nothing varies. */
+double excess_kurtosis(double n, double xx, double yy, double xy, double xxyy);
+/* What is made of that of an entry and of its mean over all entries: the mean of both, not below
+ * that of normal numbers, and more for few samples. In these a number that is far out makes the
+ * variance larger, too, and the ratio smaller: of heavy tails 16 show a third. */
+double likely_kurtosis(double n, double own, double mean);
+/* scale * unbiased variance, and its standard error (variance_doubt of the likely_kurtosis). Zero
+ * for one sample. */
 void moments_variance(const Moments *moments, double scale, double *variance, double *error);
 /* What each block does to the mean, or with scale > 0 to the variance, in units of the error: the
  * jackknife's sqrt(B - 1) (all - without one), of which the mean square over the B blocks is the

@@ -707,19 +707,36 @@ static StartGradient start_of(const Trace *traces, int count, int matrix) {
   return (StartGradient){sqrt(mean.size), sqrt(mean.bound)};
 }
 
-/* A matrix whose first gradient vanishes at infinite width, as what optimizers divide by is no
- * larger than what is left of it: by cancellation, to rounding, or as 1/sqrt(S), which tells in the
- * companions. -1: none. */
-static int vanishing(const Solve *s) {
+/* The largest first gradients that any matrix could have. */
+static double largest_bound(const Solve *s) {
+  double most = 0;
+  for (int k = 0; k < s->complete->matrix_count; k++)
+    most = fmax(most, start_of(s->trace, s->replicates, k).bound);
+  return most;
+}
+
+/* Whether the first gradient of a matrix vanishes at infinite width, and what optimizers divide by
+ * is no larger than what is left of it: by cancellation, to rounding, or as 1/sqrt(S), which tells
+ * in the companions. */
+static bool vanishes(const Solve *s, int k) {
   static const double rounding = 1e-12, slope = 1.5;
-  for (int k = 0; k < s->complete->matrix_count && !follows_gradients(s->complete); k++) {
-    StartGradient fine = start_of(s->trace, s->replicates, k),
-                  coarse = start_of(s->companion, s->companions, k);
-    const Update *update = update_for(s->complete, &s->complete->matrices[k]);
-    bool vanishes = fine.size < rounding * fine.bound || coarse.size > slope * fine.size;
-    if (vanishes && fine.size > (update->polar.on ? update->polar.eps : update->psi.eps)) return k;
+  StartGradient fine = start_of(s->trace, s->replicates, k),
+                coarse = start_of(s->companion, s->companions, k);
+  const Update *update = update_for(s->complete, &s->complete->matrices[k]);
+  bool small = fine.size < rounding * largest_bound(s) || coarse.size > slope * fine.size;
+  return small && fine.size > (update->polar.on ? update->polar.eps : update->psi.eps);
+}
+
+/* The names of these matrices, to be freed; or NULL. */
+static char *vanishing(const Solve *s) {
+  const Program *p = s->complete;
+  char *names = NULL;
+  for (int k = 0; k < p->matrix_count && !follows_gradients(p); k++) {
+    if (!vanishes(s, k)) continue;
+    if (!names) names = mem_string("");
+    mem_append(&names, "%s%s", *names ? ", " : "", p->matrices[k].name);
   }
-  return -1;
+  return names;
 }
 
 static void note_run(Solve *s, Result *result, double seconds) {
@@ -735,8 +752,9 @@ static void note_run(Solve *s, Result *result, double seconds) {
   result_note(result, "rank", "%d", rank_of(s));
   if (!s->program->linear && !s->options.probe && !s->companions)
     result_note(result, "bias", "unknown");
-  if (vanishing(s) >= 0)
-    result_note(result, "vanishing", "%s", s->complete->matrices[vanishing(s)].name);
+  char *vanish = vanishing(s);
+  if (vanish) result_note(result, "vanishing", "%s", vanish);
+  free(vanish);
   result_note(result, "flops", "%.17g", flops);
   result_note(result, "seconds", "%.6g", seconds);
 }

@@ -412,7 +412,28 @@ static bool fill_covariance_moves(const Ensemble *e, Result *result, const Slot 
   return fine;
 }
 
-/* N Cov(x_i, x_j), with its error from the scatter of the products. */
+/* From sums [n, n] over members of products of deviations, and of products of squares of these, the
+ * squared errors of covariances: (var_i var_j + cov_ij^2)/(m - 1) for normal numbers, and more
+ * where the kurtosis, averaged as for variances, is larger. The part of it that is due to both
+ * being one number is as uncertain as that of a variance. */
+static void doubt_covariances(size_t n, double m, const double *sums, double *squares) {
+  double mean = 0;
+  for (size_t i = 0; i < n * n; i++) {
+    double xx = sums[i / n * (n + 1)], yy = sums[i % n * (n + 1)];
+    squares[i] = excess_kurtosis(m, xx, yy, sums[i], squares[i]);
+    mean += squares[i] / (double)(n * n);
+  }
+  for (size_t i = 0; i < n * n; i++) {
+    double both = sums[i / n * (n + 1)] * sums[i % n * (n + 1)],
+           kurtosis = likely_kurtosis(m, squares[i], mean),
+           one = both > 0 ? fmin(1, sums[i] * sums[i] / both) : 0,
+           normal = (1 + one) / (m - 1) + kurtosis / m;
+    squares[i] =
+        both / ((m - 1) * (m - 1)) * ((1 - one) * normal + one * variance_doubt(m, kurtosis));
+  }
+}
+
+/* N Cov(x_i, x_j), with its error. */
 static bool fill_covariance(Ensemble *e, Result *result, const Slot *slot) {
   size_t n = slot->side, members = (size_t)e->options.ensemble;
   double *cov = mem_block(n * n), *error = mem_block(n * n), *d = mem_block(n * members),
@@ -427,10 +448,11 @@ static bool fill_covariance(Ensemble *e, Result *result, const Slot *slot) {
   if (fine) {
     mat_mul_at(n, n, members, 1 / m, d, n, d, n, 0, mean, n);
     for (size_t i = 0; i < n * members; i++) squares[i] = d[i] * d[i];
-    mat_mul_at(n, n, members, 1 / m, squares, n, squares, n, 0, error, n);
+    mat_mul_at(n, n, members, 1, squares, n, squares, n, 0, error, n);
+    mat_mul_at(n, n, members, 1, d, n, d, n, 0, cov, n);
+    doubt_covariances(n, m, cov, error);
     for (size_t i = 0; i < n * n; i++) {
-      double spread = error[i] - mean[i] * mean[i];
-      error[i] = spread > 0 ? N * sqrt(spread / m) : 0;
+      error[i] = N * sqrt(error[i]);
       cov[i] = mean[i] * N * m / (m - 1);
     }
     run_symmetrize(n, error);

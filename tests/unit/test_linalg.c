@@ -200,6 +200,19 @@ static void test_least(void) {
 
 /* ---- moments ---- */
 
+/* The relative error of the variance of n numbers with fourth cumulant k4 and variance s. */
+static double expected_doubt(double n, double kurtosis) {
+  double r = 2 / (kurtosis / n + 2 / (n - 1)), square = 2 / r;
+  r = r < 4.5 ? 4.5 : r;
+  return sqrt(square * r * (r + 4) / ((r - 2) * (r - 4)));
+}
+
+/* Of squares and fourth powers of deviations, means over n. */
+static double expected_kurtosis(double n, double m2, double m4) {
+  double k4 = n * n * ((n + 1) * m4 - 3 * (n - 1) * m2 * m2) / ((n - 1) * (n - 2) * (n - 3));
+  return k4 / pow(m2 * n / (n - 1), 2);
+}
+
 static void check_moments(double centre, double spread, size_t n) {
   enum { SIZE = 3 };
   double *x = random_block(n * SIZE, 8), mean[SIZE], error[SIZE], variance[SIZE], doubt[SIZE];
@@ -210,20 +223,55 @@ static void check_moments(double centre, double spread, size_t n) {
   moments_mean(&moments, mean, error);
   moments_variance(&moments, 2, variance, doubt);
   moments_free(&moments);
+  double kurtosis[SIZE], all = 0, count = (double)n;
   for (size_t k = 0; k < SIZE; k++) {
-    double a = 0, m2 = 0, m4 = 0, count = (double)n;
+    double a = 0, m2 = 0, m4 = 0;
     for (size_t i = 0; i < n; i++) a += x[i * SIZE + k] / count;
     for (size_t i = 0; i < n; i++) {
       m2 += pow(x[i * SIZE + k] - a, 2) / count;
       m4 += pow(x[i * SIZE + k] - a, 4) / count;
     }
-    double expected = sqrt((m4 - m2 * m2 * (count - 3) / (count - 1)) / count);
+    all += (kurtosis[k] = expected_kurtosis(count, m2, m4)) / SIZE;
     CHECK(fabs(mean[k] - a) <= 1e-15 * (fabs(centre) + spread) * 10);
     CHECK(fabs(error[k] - sqrt(m2 / (count - 1))) < 1e-6 * error[k]);
     CHECK(fabs(variance[k] - 2 * m2 * count / (count - 1)) < 1e-6 * variance[k]);
-    CHECK(fabs(doubt[k] - 2 * expected) < 1e-5 * doubt[k]);
+  }
+  for (size_t k = 0; k < SIZE; k++) {
+    double own = fmax(0, (kurtosis[k] + all) / 2) * (1 + 32 / count);
+    CHECK(fabs(doubt[k] - variance[k] * expected_doubt(count, own)) < 1e-5 * doubt[k]);
   }
   free(x);
+}
+
+/* Over many ensembles of few members, variances deviate by their stated errors: of normal numbers,
+ * and, but for what so few cannot show, of their exponentials. */
+static void check_coverage(size_t members, double sharpness, double lowest, double highest) {
+  enum { SIZE = 4, TRIES = 1000 };
+  double variance[SIZE], doubt[SIZE], squares = 0, within = 0, number[SIZE],
+                                      e = exp(sharpness * sharpness),
+                                      exact = sharpness > 0 ? (e - 1) * e : 1;
+  for (uint64_t k = 0; k < TRIES; k++) {
+    Moments moments;
+    CHECK(moments_start(&moments, SIZE, 4));
+    for (size_t j = 0; j < members; j++) {
+      random_normals(5, k, j * SIZE, SIZE, number);
+      for (int i = 0; i < SIZE && sharpness > 0; i++) number[i] = exp(sharpness * number[i]);
+      moments_add(&moments, number);
+    }
+    moments_variance(&moments, 1, variance, doubt);
+    moments_free(&moments);
+    for (int i = 0; i < SIZE; i++) {
+      double z = (variance[i] - exact) / doubt[i];
+      squares += z * z / (SIZE * TRIES);
+      within += (fabs(z) < 2 ? 1.0 : 0) / (SIZE * TRIES);
+    }
+  }
+  CHECK(sqrt(squares) > lowest && sqrt(squares) < highest && within > 0.93);
+}
+
+static void test_coverage(void) {
+  for (size_t members = 8; members <= 64; members *= 2) check_coverage(members, 0, 0.65, 1.15);
+  for (size_t members = 8; members <= 64; members *= 2) check_coverage(members, 0.2, 0.65, 1.25);
 }
 
 static void test_moments(void) {
@@ -255,5 +303,6 @@ int main(void) {
   test_root();
   test_least();
   test_moments();
+  test_coverage();
   return check_done();
 }

@@ -32,7 +32,8 @@ static void test_moments(void) {
     jackknife += of_square[k] * of_square[k] / N;
   }
   CHECK(fabs(sqrt(squares) - (error)) < 1e-12);
-  CHECK(sqrt(jackknife) > 0.5 * of_variance && sqrt(jackknife) < 2 * of_variance);
+  /* the error allows for the agreement of so few by chance */
+  CHECK(sqrt(jackknife) > 0.1 * of_variance && sqrt(jackknife) < of_variance);
   free(move);
   free(of_square);
   moments_free(&m);
