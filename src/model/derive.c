@@ -93,8 +93,8 @@ const Expr *averaged(Builder *b, const Expr *x, const Expr *y, Shape shape) {
 typedef struct Backward {
   Builder *b;
   const Expr **bar;
-  bool *lives;  /* depends on a parameter */
-  bool *learns; /* [matrix]: is a parameter */
+  bool *lives;   /* depends on a parameter */
+  double *rates; /* [matrix]: of those that are parameters, in units of the rate; 0: it is none */
 } Backward;
 
 static void add_bar(Backward *r, int v, const Expr *e) {
@@ -288,7 +288,7 @@ static void back_act(Backward *r, const Act *act) {
 
 /* Whether an act is a use of a matrix that is a parameter. */
 static bool is_use(const Backward *r, const Act *act) {
-  return (act->kind == ACT_APPLY || act->kind == ACT_APPLY_T) && r->learns[act->matrix];
+  return (act->kind == ACT_APPLY || act->kind == ACT_APPLY_T) && r->rates[act->matrix] > 0;
 }
 
 /* Whether all parameters are matrices, or names of vectors or numbers; reports otherwise. */
@@ -309,17 +309,17 @@ static bool sound_parameters(Call *call) {
 static Backward backward_new(Builder *b) {
   size_t room = (size_t)b->system->variable_count + 1;
   return (Backward){b, mem_new(room, sizeof(const Expr *)), mem_new(room, sizeof(bool)),
-                    mem_new((size_t)b->system->matrix_count + 1, sizeof(bool))};
+                    mem_new((size_t)b->system->matrix_count + 1, sizeof(double))};
 }
 
 static void backward_free(Backward *r) {
   free(r->bar);
   free(r->lives);
-  free(r->learns);
+  free(r->rates);
 }
 
 /* The adjoints of what the number `top` depends on, through the acts of the step so far: `lives` of
- * the parameters and `learns` are set. */
+ * the parameters and `rates` are set. */
 static void run_backward(Backward *r, int top) {
   const System *s = r->b->system;
   int acts = s->act_count;
@@ -360,7 +360,7 @@ static int find_updates(Backward *r, const Expr *eta, int acts, Update *updates)
     Act act = b->system->acts[i];
     if (act.dst < 0 || !is_use(r, &act) || !r->bar[act.dst]) continue;
     bool back = act.kind == ACT_APPLY_T;
-    double rate = back ? -ratio_of(b, act.matrix) : -1;
+    double rate = -r->rates[act.matrix] * (back ? ratio_of(b, act.matrix) : 1);
     int g = hold(b, times(b, times(b, number(b, rate), eta), r->bar[act.dst]));
     updates[count++] = (Update){act.matrix, back ? act.src[0] : g, back ? g : act.src[0]};
   }
@@ -393,11 +393,15 @@ static bool has_memory(const Descent *d) {
 
 /* Why a matrix does not descend so; NULL: it does, and one with momentum has its twin. */
 static const char *refusal(Builder *b, const Descent *d, int matrix) {
-  if (d->kind == OPT_GD && !(d->decay > 0)) return NULL;
+  bool decays = d->decay > 0, constant = d->eta->prim == PRIM_CONST;
+  if (descent_is_plain(d) && decays && !constant)
+    return "matrices that decay between populations have one rate for all steps";
+  if (descent_is_plain(d)) return NULL;
+  if (has_memory(d) && decays) return "a matrix with momentum does not decay";
   if (!has_memory(d))
     return "matrices between populations follow their gradients: they take a rate, gd, momentum or "
            "nesterov";
-  if (d->eta->prim != PRIM_CONST) return "a matrix with momentum has one rate for all steps";
+  if (!constant) return "a matrix with momentum has one rate for all steps";
   return twin_new(b, matrix) < 0
              ? "a matrix with momentum has no symmetry, does not decay, and descends once"
              : NULL;
@@ -420,7 +424,7 @@ static void mark_parameters(Backward *r, const Call *call) {
     if (call->args[i]->kind == VALUE_SYMBOL)
       r->lives[call->args[i]->symbol->index] = true;
     else
-      r->learns[call->args[i]->matrix.index] = true;
+      r->rates[call->args[i]->matrix.index] = 1;
 }
 
 static void add_outer(Builder *b, int matrix, double factor, const Update *u) {
@@ -443,6 +447,31 @@ static void move_matrices(Builder *b, const Descent *d, const Update *updates, i
     if (has_memory(d))
       add_outer(b, twin_of(b, updates[i].matrix), -ahead / (1 - beta), &updates[i]);
   }
+}
+
+const char *system_move(Builder *b, int top, const Descent *d, const Units *units, int count,
+                        int state, const Expr **gradient) {
+  const char *why = NULL;
+  for (int k = 0; k < count && !why; k++)
+    if (units[k].rate > 0) why = refusal(b, d, k);
+  if (why) return why;
+  int acts = b->system->act_count;
+  Backward r = backward_new(b);
+  for (int k = 0; k < count; k++) r.rates[k] = units[k].in * units[k].out * units[k].rate;
+  if (state >= 0) r.lives[state] = true;
+  run_backward(&r, top);
+  Update *updates = mem_new((size_t)acts + 1, sizeof *updates);
+  int uses = find_updates(&r, d->eta, acts, updates);
+  for (int k = 0; k < count && d->decay > 0; k++) {
+    double keep = 1 - d->eta->value * units[k].rate * d->decay;
+    if (units[k].rate > 0)
+      add_act(b, (Act){.kind = ACT_DECAY, .dst = -1, .matrix = k, .number = keep}, 0, NULL);
+  }
+  move_matrices(b, d, updates, uses);
+  if (state >= 0) *gradient = r.bar[state];
+  free(updates);
+  backward_free(&r);
+  return NULL;
 }
 
 static bool descend(Builder *b, Call *call, const Expr *loss, const Descent *d) {

@@ -137,9 +137,13 @@ static const Expr *direction(Builder *b, const Descent *d, const Expr *o) {
   }
 }
 
+bool descent_is_plain(const Descent *d) {
+  return d->kind == OPT_GD || d->kind == OPT_SGD || d->kind == OPT_ONLINE;
+}
+
 const Expr *descent_move(Builder *b, const Descent *d, Units units, const Expr *x, const Expr *g) {
-  bool plain = d->kind == OPT_GD || d->kind == OPT_SGD || d->kind == OPT_ONLINE;
-  const Expr *o = scaled(b, -units.in, g), *psi = plain ? o : direction(b, d, kept(b, o));
+  const Expr *o = scaled(b, -units.in, g),
+             *psi = descent_is_plain(d) ? o : direction(b, d, kept(b, o));
   const Expr *gain = two(b, PRIM_MUL, scaled(b, units.rate * units.out, d->eta), psi);
   if (d->decay > 0) {
     const Expr *share = scaled(b, units.rate * d->decay, d->eta);

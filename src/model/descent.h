@@ -29,5 +29,12 @@ bool descent_of_call(Call *call, int i, Descent *descent);
 bool descent_fill(const Value *optimizer, Descent *descent);
 /* What x becomes, of whose shape the adjoint is. What the optimizer remembers is carried. */
 const Expr *descent_move(Builder *b, const Descent *d, Units units, const Expr *x, const Expr *g);
+/* Whether a step is the rate times what descends. */
+bool descent_is_plain(const Descent *d);
+/* derive.c: matrices descend the number `top`, in units of their own (of rate 0: it stays), as by
+ * the call of `descend`; *gradient is the adjoint of a vector `state` (-1: none), or NULL. Why it
+ * cannot be so, or NULL. */
+const char *system_move(Builder *b, int top, const Descent *d, const Units *units, int count,
+                        int state, const Expr **gradient);
 
 #endif

@@ -5,6 +5,7 @@
 #include "model/descent.h"
 #include "model/forward.h"
 #include "model/optimizer.h"
+#include "model/proportion.h"
 #include "num/random.h"
 
 #include <math.h>
@@ -117,6 +118,8 @@ typedef struct Learner {
   bool mup, early; /* early: the pass is that of the weights as they start */
   Points points;
   Weights **weights; /* [layer][matrix] */
+  Proportion *wide;  /* widths that grow with the data, or NULL */
+  int vector[2];     /* that the network is then: of the start, and of the step */
 } Learner;
 
 static ExprPool *pool_of(const Learner *l) { return l->b->eval->pool; }
@@ -306,9 +309,26 @@ static bool run_step(Pass *p, int i) {
                 "layers");
 }
 
+/* The vector that a network is whose widths grow with the data, as it is now. */
+static int vector_of(Learner *l) {
+  int *v = &l->vector[l->b->step];
+  if (*v == NOTHING)
+    *v = called(l, hold(l->b, proportion_vector(l->b, l->wide, l->layers, l->layer_count)),
+                l->b->step ? "v" : "v0", NOTHING);
+  return *v;
+}
+
+/* The outputs of such a network. */
+static const Expr *forward_wide(Learner *l, int inputs) {
+  int v = vector_of(l);
+  Shape points = {.population = l->b->system->matrices[inputs].to};
+  return variable(l, made(l, ACT_APPLY, points, (Act){.matrix = inputs}, 1, &v));
+}
+
 /* The outputs at the points of a matrix, a vector; NULL after reporting. */
 static const Expr *forward(Learner *l, int inputs) {
   const Expr *x = NULL;
+  if (l->wide) return forward_wide(l, inputs);
   for (int i = 0; i < l->layer_count; i++) {
     const Layer *layer = &l->layers[i];
     Pass pass = {l, i, inputs, mem_new((size_t)layer->step_count + 2, sizeof(const Expr *))};
@@ -403,11 +423,12 @@ static const Weights *first_weights(const Learner *l) {
 static void observe_overlaps(Learner *l) {
   Builder *b = l->b;
   const Weights *w = first_weights(l);
-  if (!w) return;
-  Shape rows = b->system->variables[w->state].shape;
+  if (!w && !l->wide) return;
+  int own = w ? w->state : vector_of(l);
+  Shape rows = b->system->variables[own].shape;
   Shape pairs = numbers_of(2 * rows.rank, rows.size[0], rows.size[0]);
   observe(l, "q", "overlaps w_k . w_l / D of the first weights",
-          made(l, ACT_GRAM, pairs, (Act){0}, 2, (int[]){w->state, w->state}));
+          made(l, ACT_GRAM, pairs, (Act){0}, 2, (int[]){own, own}));
   const Scope *scope = b->eval->scope;
   for (int i = 0; i < scope->count; i++) {
     const Value *value = scope->items[i].value;
@@ -416,10 +437,10 @@ static void observe_overlaps(Learner *l) {
     int v = hold(b, value->symbol);
     char *name = mem_format("m_%s", scope->items[i].name),
          *about = mem_format("overlaps w_k . %s / D of the first weights", scope->items[i].name);
-    Shape own =
+    Shape pair =
         numbers_of(rows.rank + shape.rank, rows.rank ? rows.size[0] : shape.size[0], shape.size[0]);
-    int order[] = {rows.rank ? w->state : v, rows.rank ? v : w->state};
-    observe(l, name, about, made(l, ACT_GRAM, own, (Act){0}, 2, order));
+    int order[] = {rows.rank ? own : v, rows.rank ? v : own};
+    observe(l, name, about, made(l, ACT_GRAM, pair, (Act){0}, 2, order));
     free(name);
     free(about);
   }
@@ -531,6 +552,8 @@ static bool extend(Builder *b, void *sink) {
   free(b->system->name);
   b->system->name = mem_string(l->model->name);
   bool tested = l->points.test_inputs != NOTHING;
+  int dimensions = b->system->matrices[l->points.inputs].from;
+  if (l->wide && !proportion_begin(b, l->wide, l->layers, l->layer_count, dimensions)) return false;
   const Expr *f = forward(l, l->points.inputs), *f_test = NULL;
   if (f && tested) f_test = forward(l, l->points.test_inputs);
   if (!f || (tested && !f_test)) return false;
@@ -552,7 +575,12 @@ static bool extend(Builder *b, void *sink) {
   if (tested) f_test = outputs(l, l->points.test_inputs, start_test, "f_test");
   observe_points(l, f, f_test);
   observe_overlaps(l);
-  move_all(l, loss_of(l, f, l->points.targets, minibatch(l)), &d);
+  int top = loss_of(l, f, l->points.targets, minibatch(l));
+  const Span place = l->training->place[TRAINING_OPTIMIZER];
+  if (!l->wide)
+    move_all(l, top, &d);
+  else if (!proportion_descend(b, l->wide, l->layers, l->layer_count, top, &d, place))
+    return false;
   end_acts(b);
   return true;
 }
@@ -596,13 +624,28 @@ static bool is_known(const Value *value) {
   return !value || (value->kind != VALUE_UNKNOWN && value->known);
 }
 
+/* What a width that grows with the data excludes; false after reporting. */
+static bool admits_proportion(Eval *eval, const Declared *model, const Declared *training) {
+  Span place = model->place[MODEL_PROPORTION];
+  const char *why = NULL;
+  if (model->slot[MODEL_WIDTH]) why = "a model has a 'width', or a 'proportion' of its width to D";
+  if (model->slot[MODEL_LAYERS]->chain.count == 1)
+    why = "a readout of the inputs alone has no neurons whose number is in proportion to D";
+  if (slot_number(training, TRAINING_TEMPERATURE, 0) > 0)
+    why = "where widths grow with the data there is no temperature";
+  if (slot_number(model, MODEL_CENTERED, 1) > 0 && is_fresh(training))
+    why = "with points of their own in every step such networks are not centred: centered = false";
+  if (why) eval_error(eval, place, NULL, "%s", why);
+  return !why;
+}
+
 /* Whether a check knows the declarations, and they can be learned; reports what cannot be. */
 static bool admits(Eval *eval, const Declared *model, const Declared *training) {
   static const int needed[] = {TRAINING_LOSS, TRAINING_OPTIMIZER, TRAINING_STEPS};
   for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
     if (!is_known(training->slot[needed[i]])) return false;
   if (!is_known(model->slot[MODEL_LAYERS]) || !is_known(model->slot[MODEL_WIDTH]) ||
-      !is_known(model->slot[MODEL_GAMMA]))
+      !is_known(model->slot[MODEL_GAMMA]) || !is_known(model->slot[MODEL_PROPORTION]))
     return false;
   int key;
   const char *why = refusal(training, &key);
@@ -616,6 +659,7 @@ static bool admits(Eval *eval, const Declared *model, const Declared *training) 
                "on data that grow the parameterization is mup or ntk");
     return false;
   }
+  if (model->slot[MODEL_PROPORTION]) return admits_proportion(eval, model, training);
   if (model->slot[MODEL_WIDTH] || model->slot[MODEL_LAYERS]->chain.count == 1) return true;
   eval_error(eval, model->span, "such as width = 3",
              "model '%s' gives no 'width': data that grow are learned by so many neurons",
@@ -652,14 +696,18 @@ System *learn_build(Eval *eval, const Value *model_value, Span model_place,
   const Chain *chain = chain_within(eval, model, model_place, 0);
   if (!chain) return NULL;
   const Value *word = model->slot[MODEL_PARAMETERIZATION];
+  Proportion wide = {.nu = slot_number(model, MODEL_PROPORTION, 0)};
   Learner l = {.model = model,
                .training = training,
                .layers = chain_layers(eval, chain, (Grid){1, 1, false}),
                .layer_count = chain->count,
                .width = (int)slot_number(model, MODEL_WIDTH, 1),
                .gamma = slot_number(model, MODEL_GAMMA, 1),
-               .mup = word->kind != VALUE_STRING || strcmp(word->string, "mup") == 0};
+               .mup = word->kind != VALUE_STRING || strcmp(word->string, "mup") == 0,
+               .wide = wide.nu > 0 ? &wide : NULL,
+               .vector = {NOTHING, NOTHING}};
   if (!l.layers) return NULL;
+  wide.gamma = l.mup ? l.gamma : 0;
   l.weights = mem_new((size_t)l.layer_count, sizeof *l.weights);
   for (int i = 0; i < l.layer_count; i++)
     l.weights[i] = mem_new((size_t)l.layers[i].matrix_count + 1, sizeof **l.weights);
@@ -668,6 +716,7 @@ System *learn_build(Eval *eval, const Value *model_value, Span model_place,
     system = system_extended(eval, training->slot[TRAINING_DATASET], extend, &l);
   for (int i = 0; i < l.layer_count; i++) free(l.weights[i]);
   free(l.weights);
+  proportion_end(&wide, l.layer_count);
   layers_free(l.layers, l.layer_count);
   return system;
 }

@@ -165,6 +165,11 @@ static bool is_network(Eval *eval, const Layer *layers, int count, Parameterizat
 
 static bool fill_model(Eval *eval, const Declared *model, const Chain *chain, Grid inputs,
                        Problem *problem) {
+  if (model->slot[MODEL_PROPORTION]) {
+    eval_error(eval, model->place[MODEL_PROPORTION], "width = 256",
+               "a 'proportion' of widths to D is for data that grow");
+    return false;
+  }
   problem->layers = chain_layers(eval, chain, inputs);
   problem->layer_count = problem->layers ? chain->count : 0;
   const Value *word = model->slot[MODEL_PARAMETERIZATION];

@@ -603,8 +603,7 @@ static void follow_tangents(Builder *b, const int *next) {
     Tangent *tangent = &b->tangents[k];
     tangent->memories = memories;
     if (tangent->grows && !moves) {
-      eval_error(b->eval, tangent->span, NULL,
-                 "an exponent is that of states, and no state moves");
+      eval_error(b->eval, tangent->span, NULL, "an exponent is that of states, and no state moves");
       return;
     }
     system_tangent(b, &b->tangents[k], next);

@@ -3,11 +3,12 @@
  * direction that is carried on, with the same matrices, each behind the act that it is of.
  *
  * For `lyapunov` the direction is random at the start, and brought back to length one in every
- * step. What matrices have learned is part of it, measured by what it makes of the vectors that they
- * met in the step; their twins hold 1 / c of it, with a number c that is carried along. For a response to a field f the direction is zero at the start, and f moves by fresh noise
- * z(s) of unit variance in every step s. Then <dx(t) z(s)> is the mean over neurons of dx_i(t) /
- * df_i(s): what other neurons, and other times, add has mean zero. What a matrix has learned moves,
- * too: its twin dW takes up dy x^T + y dx^T where W takes up y x^T. */
+ * step. What matrices have learned is part of it, measured by what it makes of the vectors that
+ * they met in the step; their twins hold 1 / c of it, with a number c that is carried along. For a
+ * response to a field f the direction is zero at the start, and f moves by fresh noise z(s) of unit
+ * variance in every step s. Then <dx(t) z(s)> is the mean over neurons of dx_i(t) / df_i(s): what
+ * other neurons, and other times, add has mean zero. What a matrix has learned moves, too: its twin
+ * dW takes up dy x^T + y dx^T where W takes up y x^T. */
 #include "model/derive.h"
 #include "base/memory.h"
 
