@@ -273,8 +273,11 @@ typedef enum DmfRole {
   DMF_IS_TRAINING,
   DMF_IS_KEY,      /* of a declaration */
   DMF_IS_ARGUMENT, /* the name of one, in a call */
-  DMF_IS_FIELD,    /* behind a dot */
-  DMF_IS_KNOWN     /* to the language, or to what is imported */
+  DMF_IS_FIELD,    /* behind a dot, or what a system observes */
+  DMF_IS_KNOWN,    /* to the language, or to what is imported */
+  DMF_IS_POPULATION,
+  DMF_IS_MATRIX, /* of a system */
+  DMF_IS_STATE
 } DmfRole;
 
 typedef struct DmfName {

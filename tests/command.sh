@@ -287,6 +287,16 @@ expect 0 '"activeParameter":1' asks signatureHelp 2 35
 expect 0 '"label":"own(x, k = 2)"' asks signatureHelp 2 35
 corrected='"context": {"diagnostics": [{"message": "unknown\ndid you mean '"'loss'"'?", "range": '$(spot 2 40 43)'}]}'
 expect 0 '"newText":"loss"' asks codeAction 0 0 ", $corrected"
+system='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "file:///c", "text": "system s {\n  g = 2\n  population a, b = g\n  matrix J, K : a -> b (sigma = g)\n  state x = normal(a)\n  step {\n    y = J @ x\n    observe m = mean(y)\n    x = tanh(K'"'"' @ y)\n  }\n}\nm = dmft(s, steps = 2).m"}}}'
+within() { served "$system" '{"id": 3, "method": "textDocument/'"$1"'", "params": {"textDocument": {"uri": "file:///c"}, "position": {"line": '"$2"', "character": '"$3"'}}}' | tr '\r' '\n' | grep '"id":3'; }
+below() { within documentSymbol 0 0 | grep -o '"name":"[^"]*","kind":[0-9]*' | tr '\n' ' '; }
+expect 0 '"name":"s","kind":5 "name":"g","kind":13 "name":"a","kind":10 "name":"b","kind":10 "name":"J","kind":18 "name":"K","kind":18 "name":"x","kind":13 "name":"y","kind":13 "name":"m","kind":7 "name":"m","kind":13 ' below
+expect 0 '"value":"matrix J, K : a -> b (sigma = g)"' within hover 6 8
+expect 0 '"value":"population a, b = g"' within hover 4 19
+expect 0 '"value":"state x = normal(a)"' within hover 6 12
+expect 0 '"value":"observe m = mean(y)"' within hover 7 12
+expect 0 '"value":"g = 2"' within hover 2 20
+expect 0 'hyperbolic tangent' within hover 8 9
 learned='{"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "file:///b", "text": "dataset d { inputs = [[1]]; targets = [1] }\nmodel m { layers = input -> dense(tanh) -> readout }\ntraining t { dataset = d; optimizer = gd(1); steps = 1 }\nr = dmft(m, t)\nprint r."}}}'
 offered() { served "$learned" '{"id": 3, "method": "textDocument/completion", "params": {"textDocument": {"uri": "file:///b"}, "position": {"line": 4, "character": 8}}}'; }
 expect 0 '"label":"loss"' offered

@@ -243,7 +243,8 @@ static json_t *hover(const Server *server, json_t *params) {
   begin -= behind_dot;
   char *name = strndup(begin, (size_t)(end - begin));
   Dmf *dmf = open_learned(server, params, text, NULL);
-  char *help = name && name[behind_dot] ? dmf_help(dmf, name) : NULL;
+  char *help = behind_dot ? NULL : navigate_hover(dmf, text, end);
+  if (!help && name && name[behind_dot]) help = dmf_help(dmf, name);
   json_t *result = help ? json_pack("{s:{s:s, s:o}}", "contents", "kind", "plaintext", "value",
                                     text_json("%s", help))
                         : NULL;

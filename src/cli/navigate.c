@@ -17,9 +17,10 @@ static const struct {
     [DMF_IS_FUNCTION] = {12, "function"}, [DMF_IS_ACTIVATION] = {12, "function"},
     [DMF_IS_LOSS] = {12, "function"},     [DMF_IS_LAYER] = {12, "function"},
     [DMF_IS_DATASET] = {23, "struct"},    [DMF_IS_MODEL] = {5, "class"},
-    [DMF_IS_TRAINING] = {23, "struct"},    [DMF_IS_KEY] = {7, "property"},
+    [DMF_IS_TRAINING] = {23, "struct"},   [DMF_IS_KEY] = {7, "property"},
     [DMF_IS_ARGUMENT] = {7, "property"},  [DMF_IS_FIELD] = {7, "property"},
-    [DMF_IS_KNOWN] = {13, "variable"},
+    [DMF_IS_KNOWN] = {13, "variable"},    [DMF_IS_POPULATION] = {10, "struct"},
+    [DMF_IS_MATRIX] = {18, "variable"},   [DMF_IS_STATE] = {13, "variable"},
 };
 static const char *const legend[] = {"variable", "parameter", "function", "struct",
                                      "class",    "property",  NULL};
@@ -94,18 +95,45 @@ json_t *navigate_rename(Dmf *dmf, const char *uri, const char *text, const char 
   return json_pack("{s:{s:o}}", "changes", uri, edits);
 }
 
+static json_t *symbol_of(const char *text, const DmfName *name) {
+  return json_pack("{s:s%, s:i, s:o, s:o}", "name", text + name->begin, name->end - name->begin,
+                   "kind", kinds[name->role].symbol, "range", range_of(text, name->from, name->to),
+                   "selectionRange", range_of(text, name->begin, name->end));
+}
+
+/* Those of a system, or of a dataset that grows, stand below it. */
 json_t *navigate_symbols(Dmf *dmf, const char *text) {
-  json_t *list = json_array();
+  json_t *list = json_array(), *inner = NULL;
   const DmfName *name;
+  size_t end = 0;
   for (int i = 0; (name = dmf_name(dmf, text, strlen(text), i)); i++) {
-    if (!name->defines || !name->outermost || name->origin != name->begin) continue;
-    json_array_append_new(list,
-                          json_pack("{s:s%, s:i, s:o, s:o}", "name", text + name->begin,
-                                    name->end - name->begin, "kind", kinds[name->role].symbol,
-                                    "range", range_of(text, name->from, name->to), "selectionRange",
-                                    range_of(text, name->begin, name->end)));
+    bool field = name->role == DMF_IS_FIELD;
+    if (!name->defines || (name->origin != name->begin && !field)) continue;
+    if (!name->outermost && !(inner && name->begin < end)) continue;
+    json_t *symbol = symbol_of(text, name);
+    json_array_append_new(name->outermost ? list : inner, symbol);
+    if (!name->outermost) continue;
+    bool body = name->role == DMF_IS_MODEL || name->role == DMF_IS_DATASET;
+    inner = body ? json_array() : NULL;
+    end = name->to;
+    if (inner) json_object_set_new(symbol, "children", inner);
   }
   return list;
+}
+
+char *navigate_hover(Dmf *dmf, const char *text, const char *cursor) {
+  DmfName asked;
+  const DmfName *name;
+  if (!name_at(dmf, text, cursor, &asked)) return NULL;
+  for (int i = 0; (name = dmf_name(dmf, text, strlen(text), i)); i++) {
+    bool same = asked.origin == SIZE_MAX ? name->begin == asked.begin : name->begin == asked.origin;
+    if (!same || !name->defines || name->outermost || name->role == DMF_IS_PARAMETER) continue;
+    size_t length = name->to - name->from;
+    char *line = claim(strndup(text + name->from, length));
+    line[strcspn(line, "\n")] = 0;
+    return line;
+  }
+  return NULL;
 }
 
 static int legend_index(const char *token) {

@@ -30,6 +30,8 @@ typedef struct Builder {
   int state_count;
   int *carried, *next; /* further states, which no name stands for, and what each becomes */
   int carried_count;
+  int (*measures)[2]; /* matrices, and the measure of each among the carried, which are the last */
+  int measure_count;
   Tangent *tangents;
   int tangent_count;
   int (*twins)[2]; /* matrices with momentum, and the matrix of each that acts along */
@@ -75,6 +77,13 @@ void bring_acts(Builder *b, int first, int at);
  * there can be none. */
 int twin_of(const Builder *b, int matrix);
 int twin_new(Builder *b, int matrix);
+/* measure.c: matrices that are multiplied by numbers which the step computes are written as such
+ * numbers times matrices that are not. */
+void measure_matrices(Builder *b);
+/* Where the measure of a matrix is among the carried states, or -1. */
+int measure_of(const Builder *b, int matrix);
+/* A state that is a number, one at the start. */
+int carry_one(Builder *b);
 /* What it becomes at the end of the step. */
 void carry_on(Builder *b, int state, const Expr *next);
 void end_acts(Builder *b);

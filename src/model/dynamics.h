@@ -56,7 +56,7 @@ typedef enum ActKind {
   ACT_SHIFT,   /* neuron i gets what neuron i - number has */
   ACT_SET,     /* the state dst becomes src_0, at the end of a step */
   ACT_OUTER,   /* W += sum over rows of src_0 src_1^T / N_from */
-  ACT_DECAY,   /* W *= number */
+  ACT_DECAY,   /* W *= number; while a step is built, of a source: W *= src_0 */
   ACT_REDRAW   /* W is drawn anew */
 } ActKind;
 

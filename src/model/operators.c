@@ -270,14 +270,18 @@ static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
                                  : system_scale_term(eval, node->span, b, a);
   if (op == '*' && a->kind == VALUE_NUMBER && b->kind == VALUE_MATRIX)
     return forward_scale(eval, node->span, b, a);
+  if (op == '*' && a->kind == VALUE_MATRIX && b->kind == VALUE_NUMBER)
+    return forward_scale(eval, node->span, a, b);
   if (a->kind == VALUE_STRING && b->kind == VALUE_STRING)
     return op == '+' ? join_strings(eval, node->span, a, b) : compare_strings(eval, node, op, a, b);
   bool function = eval_is_activation(a) || eval_is_activation(b);
   bool text = op == '+' && (a->kind == VALUE_STRING || b->kind == VALUE_STRING);
+  bool matrix = a->kind == VALUE_MATRIX || b->kind == VALUE_MATRIX;
   if (!operable(a) || !operable(b))
     return inoperable(eval, node->span, op,
                       function ? "call the function: f(x)"
                       : text   ? "str(x) makes text of a number"
+                      : matrix ? "a matrix acts on a vector: A @ x + B @ x"
                                : NULL,
                       operable(a) ? b : a);
   if (op == AST_AND || op == AST_OR) return both(eval, node->span, op, a, b);
@@ -291,15 +295,23 @@ static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   return value_new(&eval->heap, VALUE_BROKEN);
 }
 
+/* -a of one operand. */
+static Value *negative(Eval *eval, Span span, Value *a) {
+  Value *early = broken_or_unknown(eval, a, NULL);
+  if (early) return early;
+  if (a->kind == VALUE_MATRIX) return forward_scale(eval, span, a, value_number(&eval->heap, -1));
+  if (a->kind == VALUE_TERM) return system_scale_term(eval, span, a, value_number(&eval->heap, -1));
+  return operable(a) ? eval_prim(eval, span, PRIM_NEG, a, NULL)
+                     : inoperable(eval, span, '-', NULL, a);
+}
+
 static Value *operate(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   switch (op) {
   case '@': return matrix_product(eval, node->span, a, b);
   case '\'': return transpose(eval, node->span, a);
   case AST_NOT: return not(eval, node->span, a);
   case '-':
-    if (!b && a->kind == VALUE_TERM)
-      return system_scale_term(eval, node->span, a, value_number(&eval->heap, -1));
-    if (!b) return eval_prim(eval, node->span, PRIM_NEG, a, NULL);
+    if (!b) return negative(eval, node->span, a);
     break;
   }
   return binary(eval, node, op, a, b);

@@ -429,6 +429,21 @@ static void assign(Builder *b, const Ast *node) {
   bind(b, node->name, value, node->name_span);
 }
 
+/* W *= keep, by a number that is known, or in the step by one that is computed there. */
+static void keep_part(Builder *b, const Ast *node, const Value *value, Act act) {
+  const Expr *e = value->kind == VALUE_SYMBOL && b->step ? value->symbol : NULL;
+  Shape shape = e ? shape_of(b, e) : (Shape){.population = NO_POPULATION};
+  if (is_vector(shape) || shape.rank) {
+    eval_error(b->eval, node->span, "W *= 1 - 0.1 * dot(x, x)",
+               "what a matrix is multiplied by must be a number, not vectors or tables");
+  } else if (e) {
+    int keep = hold(b, e);
+    add_act(b, act, 1, &keep);
+  } else if (number_of(b, node, "what a matrix is multiplied by", &act.number)) {
+    add_act(b, act, 0, NULL);
+  }
+}
+
 static void update(Builder *b, const Ast *node) {
   Eval *eval = b->eval;
   Value *target = eval_expression(eval, node->kid[0]), *value = eval_expression(eval, node->kid[1]);
@@ -445,8 +460,8 @@ static void update(Builder *b, const Ast *node) {
   if (node->op == '*') {
     if (twin_of(b, target->matrix.index) >= 0)
       eval_error(eval, span, NULL, "a matrix with momentum does not decay");
-    else if (number_of(b, node->kid[1], "what a matrix is multiplied by", &act.number))
-      add_act(b, act, 0, NULL);
+    else
+      keep_part(b, node->kid[1], value, act);
     return;
   }
   if (value->kind != VALUE_TERM || value->term.kind != TERM_OUTER) {
@@ -714,6 +729,7 @@ static void run_step(Builder *b, const Ast *node) {
   statements(b, node);
   int *next = mem_new((size_t)b->state_count + 1, sizeof *next);
   for (int i = 0; i < b->state_count; i++) next[i] = b->assigned[i] ? next_of(b, i) : -1;
+  measure_matrices(b);
   if (b->eval->diags->errors == before) follow_tangents(b, next);
   for (int i = 0; i < b->state_count; i++)
     if (next[i] >= 0) add_act(b, (Act){.kind = ACT_SET, .dst = b->states[i]}, 1, &next[i]);
@@ -797,6 +813,7 @@ static System *build(Eval *eval, const Value *value, bool declared, Extension mo
   free(b.held);
   free(b.carried);
   free(b.twins);
+  free(b.measures);
   free(b.next);
   if (sound) return system;
   system_free(system);

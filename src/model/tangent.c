@@ -218,7 +218,8 @@ static int first_of(Builder *b, Shape shape) {
   return v;
 }
 
-/* Those of numbers only where a direction grows. */
+/* Those of numbers only where a direction grows; the measures of matrices, which are no states of
+ * the script, begin with none. */
 static States states_of(Builder *b, const Tangent *tangent, const int *next) {
   int count = b->state_count + tangent->memories;
   bool grows = tangent->grows;
@@ -233,7 +234,8 @@ static States states_of(Builder *b, const Tangent *tangent, const int *next) {
   for (int i = 0; i < count; i++) {
     Shape shape = own_shape(b, q.state[i]);
     bool moved = q.next[i] >= 0 && (grows || is_vector(shape));
-    q.direction[i] = moved ? carry(b, shape, grows ? first_of(b, shape) : -1) : -1;
+    bool begins = grows && i < count - b->measure_count;
+    q.direction[i] = moved ? carry(b, shape, begins ? first_of(b, shape) : -1) : -1;
   }
   return q;
 }
@@ -242,14 +244,6 @@ static void states_free(States *q) {
   free(q->state);
   free(q->next);
   free(q->direction);
-}
-
-/* A number that is one at the start. */
-static int carry_one(Builder *b) {
-  Shape shape = {.population = NO_POPULATION};
-  int before = b->system->act_count, one = hold_full(b, shape, 1);
-  bring_forward(b, before);
-  return carry(b, shape, one);
 }
 
 /* A matrix without entries of its own for each that learns in the step, and their measure. */
@@ -294,28 +288,40 @@ static void set_direction(Builder *b, int direction, const Expr *e) {
   carry_on(b, direction, e);
 }
 
-/* The squared lengths of the images of what the step met under what matrices have learned. */
+/* dW x of a use of the matrix W, as it is after the step; NULL where it does not move. */
+static const Expr *moved_image(Forward *f, Act act) {
+  Builder *b = f->b;
+  Act own = {.matrix = f->twin[act.matrix]};
+  Shape shape = own_shape(b, act.dst);
+  int k = measure_of(b, act.matrix), end = k < 0 ? -1 : b->next[k];
+  const Expr *image = own.matrix < 0 ? NULL : made(b, act.kind, shape, own, 1, act.src);
+  if (image) image = times(b, variable(b, f->measure), image);
+  if (image && end >= 0) image = times(b, variable(b, end), image);
+  if (end < 0 || !f->dot[end]) return image;
+  own.matrix = act.matrix;
+  return sum_of(b, image, times(b, f->dot[end], made(b, act.kind, shape, own, 1, act.src)));
+}
+
+/* The squared lengths of the images of what the step met under what of matrices moves. */
 static const Expr *learned_length(Forward *f) {
   Builder *b = f->b;
   const Expr *sum = NULL;
   for (int i = b->system->start_count, end = b->system->act_count; i < end; i++) {
     Act act = b->system->acts[i];
     bool acts = !act.along && (act.kind == ACT_APPLY || act.kind == ACT_APPLY_T);
-    if (!acts || f->twin[act.matrix] < 0) continue;
-    Act own = {.matrix = f->twin[act.matrix]};
-    const Expr *image = made(b, act.kind, own_shape(b, act.dst), own, 1, act.src);
-    sum = sum_of(b, sum, length_of(b, &image, 1));
+    const Expr *image = acts ? moved_image(f, act) : NULL;
+    if (image) sum = sum_of(b, sum, length_of(b, &image, 1));
   }
-  const Expr *c = variable(b, f->measure);
-  return sum ? times(b, times(b, c, c), sum) : NULL;
+  return sum;
 }
 
-/* The factor by which the squared length grows: what matrices have learned is none at first. */
+/* The factor by which the squared length grows: matrices do not move at first. */
 static const Expr *length_gain(Forward *f, const Expr *before, const Expr *after) {
   Builder *b = f->b;
-  if (f->measure >= 0) after = sum_of(b, after, learned_length(f));
+  bool moves = f->measure >= 0 || b->measure_count;
+  if (moves) after = sum_of(b, after, learned_length(f));
   if (!after) return number(b, 0);
-  if (f->measure < 0) return two(b, PRIM_DIV, after, before);
+  if (!moves) return two(b, PRIM_DIV, after, before);
   const Expr *first = two(b, PRIM_EQ, clock_of(b), number(b, 0));
   before = expr_call(b->eval->pool, PRIM_SELECT, first, before, number(b, 1));
   return two(b, PRIM_DIV, after, before);
@@ -331,7 +337,8 @@ static void take_growth(Forward *f, const States *q) {
     from[i] = variable(b, q->direction[i]);
     to[i] = f->dot[q->next[i]];
   }
-  const Expr *gain = length_gain(f, length_of(b, from, q->count), length_of(b, to, q->count));
+  int states = q->count - b->measure_count;
+  const Expr *gain = length_gain(f, length_of(b, from, states), length_of(b, to, states));
   const Expr *root = expr_call(b->eval->pool, PRIM_SQRT, gain, NULL, NULL);
   int r = hold(b, root);
   SystemField *field = &b->system->fields[f->tangent->field];

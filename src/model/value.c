@@ -223,7 +223,7 @@ const char *value_describe(const Value *value) {
   case VALUE_ARRAY: describe_array(value, text, ROOM); return text;
   case VALUE_STRING: return "a string";
   case VALUE_LIST: return "a list";
-  case VALUE_SYMBOL: return "the argument of an activation, loss or layer";
+  case VALUE_SYMBOL: return "a variable of an activation, a loss, a layer or a system";
   case VALUE_FUNCTION:
   case VALUE_BUILTIN: return "a function";
   case VALUE_ACTIVATION: return "an activation";

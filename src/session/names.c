@@ -44,6 +44,7 @@ static DmfRole role_of(const Ast *node) {
   case AST_LOSS: return DMF_IS_LOSS;
   case AST_LAYER: return DMF_IS_LAYER;
   case AST_PARAM: return DMF_IS_PARAMETER;
+  case AST_STATE: return DMF_IS_STATE;
   case AST_SYSTEM: return node->op == AST_DATASET ? DMF_IS_DATASET : DMF_IS_MODEL;
   case AST_DECLARE:
     return node->op == AST_DATASET ? DMF_IS_DATASET
@@ -59,8 +60,8 @@ static bool has_own_names(const Ast *node) {
 }
 
 /* The populations or the matrices that a line of a system names. */
-static void learn_all(Walk *walk, const Ast *parameters) {
-  for (int i = 0; i < parameters->count; i++) learn(walk, parameters->kid[i], DMF_IS_VARIABLE);
+static void learn_all(Walk *walk, const Ast *parameters, DmfRole role) {
+  for (int i = 0; i < parameters->count; i++) learn(walk, parameters->kid[i], role);
 }
 
 /* What the statements below a node define, but for what is a name of functions alone. */
@@ -69,8 +70,8 @@ static void collect(Walk *walk, const Ast *node) {
   if ((own && node->kind != AST_EACH) || node->kind == AST_DECLARE || node->kind == AST_ASSIGN ||
       node->kind == AST_FOR || node->kind == AST_STATE)
     learn(walk, node, role_of(node));
-  if (node->kind == AST_POPULATION) learn_all(walk, node);
-  if (node->kind == AST_MATRIX) learn_all(walk, node->kid[0]);
+  if (node->kind == AST_POPULATION) learn_all(walk, node, DMF_IS_POPULATION);
+  if (node->kind == AST_MATRIX) learn_all(walk, node->kid[0], DMF_IS_MATRIX);
   for (int i = 0; !own && i < node->count; i++)
     if (node->kid[i]) collect(walk, node->kid[i]);
 }
@@ -83,15 +84,19 @@ static DmfName *add(Walk *walk, DmfRole role, Span span, size_t origin) {
   return &dmf->names[dmf->name_count++];
 }
 
-static void define(Walk *walk, const Ast *node) {
+/* A name that the statement gives its meaning. */
+static void define_by(Walk *walk, const Ast *node, DmfRole role, Span statement) {
   const Known *known = find(walk, node->name);
   bool outermost = known && known - walk->known < walk->outermost;
-  DmfName *name =
-      add(walk, role_of(node), node->name_span, known ? known->origin : node->name_span.begin);
+  DmfName *name = add(walk, role, node->name_span, known ? known->origin : node->name_span.begin);
   name->defines = true;
   name->outermost = outermost;
-  name->from = node->span.begin;
-  name->to = node->span.end;
+  name->from = statement.begin;
+  name->to = statement.end;
+}
+
+static void define(Walk *walk, const Ast *node) {
+  define_by(walk, node, role_of(node), node->span);
 }
 
 static void use(Walk *walk, const char *word, Span span) {
@@ -128,6 +133,30 @@ static void visit_argument(Walk *walk, const Ast *node) {
   visit_kids(walk, node);
 }
 
+/* Populations, or matrices, and what their sizes are made of. */
+static void visit_all(Walk *walk, const Ast *list, DmfRole role, Span statement) {
+  for (int i = 0; i < list->count; i++) {
+    define_by(walk, list->kid[i], role, statement);
+    visit_kids(walk, list->kid[i]);
+  }
+}
+
+static void visit_matrix(Walk *walk, const Ast *node) {
+  visit_all(walk, node->kid[0], DMF_IS_MATRIX, node->span);
+  for (int i = 0; i < node->kid[1]->count; i++)
+    use(walk, node->kid[1]->kid[i]->name, node->kid[1]->kid[i]->name_span);
+  visit(walk, node->kid[2]);
+}
+
+/* What a system observes has its name in results alone. */
+static void visit_observed(Walk *walk, const Ast *node) {
+  DmfName *name = add(walk, DMF_IS_FIELD, node->name_span, SIZE_MAX);
+  name->defines = true;
+  name->from = node->span.begin;
+  name->to = node->span.end;
+  visit_kids(walk, node);
+}
+
 static void visit(Walk *walk, const Ast *node) {
   switch (node->kind) {
   case AST_NAME: use(walk, node->name, node->span); break;
@@ -139,12 +168,8 @@ static void visit(Walk *walk, const Ast *node) {
     define(walk, node);
     visit_inner(walk, node);
     break;
-  case AST_MATRIX:
-    visit(walk, node->kid[0]);
-    for (int i = 0; i < node->kid[1]->count; i++)
-      use(walk, node->kid[1]->kid[i]->name, node->kid[1]->kid[i]->name_span);
-    visit(walk, node->kid[2]);
-    break;
+  case AST_POPULATION: visit_all(walk, node, DMF_IS_POPULATION, node->span); break;
+  case AST_MATRIX: visit_matrix(walk, node); break;
   case AST_EACH: visit_inner(walk, node); break;
   case AST_PARAM:
   case AST_DECLARE:
@@ -155,9 +180,9 @@ static void visit(Walk *walk, const Ast *node) {
     visit_kids(walk, node);
     break;
   case AST_ARG: visit_argument(walk, node); break;
-  case AST_OBSERVE:
+  case AST_OBSERVE: visit_observed(walk, node); break;
   case AST_ENTRY:
-    add(walk, node->kind == AST_ENTRY ? DMF_IS_KEY : DMF_IS_FIELD, node->name_span, SIZE_MAX);
+    add(walk, DMF_IS_KEY, node->name_span, SIZE_MAX);
     visit_kids(walk, node);
     break;
   case AST_FIELD:
