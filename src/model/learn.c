@@ -18,7 +18,7 @@ enum { NOTHING = -1 };
 
 /* What the lines of a dataset give. */
 typedef struct Points {
-  int inputs, targets;           /* a matrix; a vector on its points */
+  int inputs, targets;           /* a matrix; a vector on its points, or rows for several outputs */
   int test_inputs, test_targets; /* or NOTHING */
 } Points;
 
@@ -44,7 +44,7 @@ static int matrix_named(Builder *b, const char *name) {
   return -2;
 }
 
-/* The vector of this name on the points of these inputs. */
+/* The vector of this name on the points of these inputs, or rows of them. */
 static int vector_named(Builder *b, const char *name, int inputs) {
   const Binding *binding = line(b, name);
   if (!binding) return NOTHING;
@@ -52,14 +52,24 @@ static int vector_named(Builder *b, const char *name, int inputs) {
   const System *s = b->system;
   Shape shape = value->kind == VALUE_SYMBOL ? shape_of(b, value->symbol) : numbers_of(0, 0, 0);
   int points = s->matrices[inputs].to;
-  if (is_vector(shape) && !shape.rank && shape.population == points) return hold(b, value->symbol);
+  if (is_vector(shape) && shape.population == points) return hold(b, value->symbol);
   eval_error(b->eval, binding->span, "such as targets = sign(inputs @ normal(D))",
-             "'%s' must be a vector on the points '%s'", name, s->populations[points].name);
+             "'%s' must be a vector on the points '%s', or rows of them", name,
+             s->populations[points].name);
   return -2;
 }
 
 static bool lacks(Builder *b, const char *name) {
   eval_error(b->eval, b->system->span, NULL, "dataset '%s' lacks '%s'", b->system->name, name);
+  return false;
+}
+
+/* Whether targets and those of tests are for the same outputs; reports otherwise. */
+static bool alike(Builder *b, int targets, int test_targets) {
+  Shape x = b->system->variables[targets].shape, y = b->system->variables[test_targets].shape;
+  if (x.rank == y.rank && (x.rank == 0 || x.size[0] == y.size[0])) return true;
+  eval_error(b->eval, line(b, "test_targets")->span, NULL,
+             "'test_targets' and 'targets' have different numbers of outputs");
   return false;
 }
 
@@ -84,7 +94,8 @@ static bool read_points(Builder *b, Points *p) {
   }
   p->test_targets =
       p->test_inputs == NOTHING ? NOTHING : vector_named(b, "test_targets", p->test_inputs);
-  return p->targets >= 0 && p->test_targets >= NOTHING;
+  return p->targets >= 0 && p->test_targets >= NOTHING &&
+         (p->test_targets == NOTHING || alike(b, p->targets, p->test_targets));
 }
 
 bool learn_data_sound(Builder *b, void *unused) {
@@ -117,6 +128,7 @@ typedef struct Learner {
   double gamma;
   bool mup, early; /* early: the pass is that of the weights as they start */
   Points points;
+  size_t outputs;    /* rows of the targets; 0: they are a vector */
   Weights **weights; /* [layer][matrix] */
   Proportion *wide;  /* widths that grow with the data, or NULL */
   int vector[2];     /* that the network is then: of the start, and of the step */
@@ -178,7 +190,7 @@ static int weights_of(Learner *l, int layer, int matrix, bool wide, Shape shape)
   const LayerMatrix *m = &l->layers[layer].matrices[matrix];
   if (!w->drawn) {
     *w = (Weights){.drawn = true, .rate = m->rate, .wide = wide, .fan = 1};
-    if (shape.rank == 2) w->fan = (double)shape.size[1];
+    if (shape.rank == 2 && !l->layers[layer].readout) w->fan = (double)shape.size[1];
     w->first = wide ? drawn_rows(l, shape, m->mean, m->sigma)
                     : drawn(l, shape, m->mean, m->sigma, layer, matrix);
     w->state = m->rate > 0 ? carry(l->b, shape, w->first) : w->first;
@@ -200,13 +212,14 @@ static size_t neurons(const Pass *p, const Expr *x) {
   return shape.rank ? shape.size[0] : 1;
 }
 
-/* W x / sqrt(D) of the inputs; the readout of the inputs themselves is a single vector. */
+/* W x / sqrt(D) of the inputs; the readout of the inputs themselves is a single vector, or as many
+ * as there are outputs. */
 static const Expr *apply_inputs(Pass *p, int which, size_t to) {
   Learner *l = p->l;
   const Layer *layer = &l->layers[p->index];
   const LayerMatrix *m = &layer->matrices[which];
   const SystemMatrix *inputs = &l->b->system->matrices[p->inputs];
-  Shape rows = {.population = inputs->from, .rank = !layer->readout, .size = {to}};
+  Shape rows = {.population = inputs->from, .rank = !layer->readout || l->outputs, .size = {to}};
   int w = weights_of(l, p->index, which, true, rows);
   rows.population = inputs->to;
   int h = made(l, ACT_APPLY, rows, (Act){.matrix = p->inputs}, 1, &w);
@@ -226,15 +239,15 @@ static bool apply(Pass *p, const LayerStep *step, const Expr **image) {
   if (exact < 1 || fabs(exact - round(exact)) > 1e-9)
     return refuse(l, layer->span, "the neurons of a layer must be a whole number");
   if (m->window) return refuse(l, layer->span, "data that grow have no positions");
-  size_t to = (size_t)round(exact);
+  size_t to = layer->readout ? l->outputs : (size_t)round(exact);
   if (!x) {
     *image = apply_inputs(p, step->matrix, to);
     return true;
   }
-  Shape shape = layer->readout ? numbers_of(1, from, 0) : numbers_of(2, to, from);
-  Shape own = {.population = shape_of(l->b, x).population, .rank = !layer->readout, .size = {to}};
+  Shape shape = to ? numbers_of(2, to, from) : numbers_of(1, from, 0);
+  Shape own = {.population = shape_of(l->b, x).population, .rank = to > 0, .size = {to}};
   int src[] = {weights_of(l, p->index, step->matrix, false, shape), hold(l->b, x)};
-  *image = variable(l, made(l, ACT_PRODUCT, own, (Act){.transpose = layer->readout}, 2, src));
+  *image = variable(l, made(l, ACT_PRODUCT, own, (Act){.transpose = !to}, 2, src));
   double scale = !layer->readout ? sqrt((double)from * m->parts)
                  : l->mup        ? l->gamma * l->width
                                  : sqrt((double)from);
@@ -321,7 +334,8 @@ static int vector_of(Learner *l) {
 /* The outputs of such a network. */
 static const Expr *forward_wide(Learner *l, int inputs) {
   int v = vector_of(l);
-  Shape points = {.population = l->b->system->matrices[inputs].to};
+  Shape points = l->b->system->variables[v].shape;
+  points.population = l->b->system->matrices[inputs].to;
   return variable(l, made(l, ACT_APPLY, points, (Act){.matrix = inputs}, 1, &v));
 }
 
@@ -350,25 +364,56 @@ static double slot_number(const Declared *declared, int slot, double fallback) {
   return value && value->kind == VALUE_NUMBER && value->known ? value->number : fallback;
 }
 
+/* The mean over points of a vector, or of the product of two, summed over rows. */
+static int mean_of(Learner *l, int x, int y) {
+  size_t rows =
+      l->b->system->variables[x].shape.rank ? l->b->system->variables[x].shape.size[0] : 0;
+  int mean =
+      made(l, ACT_AVERAGE, numbers_of(rows > 0, rows, 0), (Act){0}, y < 0 ? 1 : 2, (int[]){x, y});
+  if (!rows) return mean;
+  int src[] = {hold_full(l->b, numbers_of(1, rows, 0), 1), mean};
+  return made(l, ACT_PRODUCT, numbers_of(0, 0, 0), (Act){.transpose = true}, 2, src);
+}
+
+/* One of the rows. */
+static const Expr *row_of(Learner *l, const Expr *x, size_t k) {
+  int src = hold(l->b, x);
+  Shape shape = {.population = l->b->system->variables[src].shape.population};
+  return variable(l, made(l, ACT_PART, shape, (Act){.first = {k, 0}}, 1, &src));
+}
+
+/* log sum_c exp f_c - sum_c y_c f_c, the sum being made output by output, so that none is too
+ * large. */
+static const Expr *cross_entropy(Learner *l, const Expr *f, const Expr *y) {
+  const Expr *sum = NULL, *part = NULL;
+  for (size_t c = 0; c < l->outputs; c++) {
+    const Expr *own = row_of(l, f, c), *hit = two(l, PRIM_MUL, row_of(l, y, c), own);
+    part = part ? two(l, PRIM_ADD, part, hit) : hit;
+    const Expr *more =
+        !sum ? NULL : expr_call(pool_of(l), PRIM_SOFTPLUS, two(l, PRIM_SUB, own, sum), NULL, NULL);
+    sum = variable(l, hold(l->b, sum ? two(l, PRIM_ADD, sum, more) : own));
+    part = variable(l, hold(l->b, part));
+  }
+  return two(l, PRIM_SUB, sum, part);
+}
+
 /* ell(f, y), the mean over points: of mse as an inner product, which linear networks are exact in.
  */
 static int loss_of(Learner *l, const Expr *f, int targets, const Expr *weight) {
   const Value *loss = l->training->slot[TRAINING_LOSS];
   ExprPool *pool = pool_of(l);
-  const Expr *y = variable(l, targets), *one = number(l, 1);
-  const Expr *half = expr_diff(pool, expr_diff(pool, loss->loss.expr, 0), 0);
-  const Expr *args[] = {f, y};
-  const Expr *slope = expr_diff(pool, loss->loss.expr, 0);
-  const Expr *off = expr_substitute(pool, slope, args);
-  bool square = half == one && expr_is_linear(slope) && !weight;
-  if (square) {
-    int r = hold(l->b, off);
-    int mean = made(l, ACT_AVERAGE, numbers_of(0, 0, 0), (Act){0}, 2, (int[]){r, r});
-    return hold(l->b, scaled(l, 0.5, variable(l, mean)));
+  const Expr *y = variable(l, targets), *one = number(l, 1), *ell;
+  if (loss->loss.expr) {
+    const Expr *slope = expr_diff(pool, loss->loss.expr, 0), *args[] = {f, y};
+    if (expr_diff(pool, slope, 0) == one && expr_is_linear(slope) && !weight) {
+      int r = hold(l->b, expr_substitute(pool, slope, args));
+      return hold(l->b, scaled(l, 0.5, variable(l, mean_of(l, r, r))));
+    }
+    ell = expr_substitute(pool, loss->loss.expr, args);
+  } else {
+    ell = cross_entropy(l, f, y);
   }
-  const Expr *ell = expr_substitute(pool, loss->loss.expr, args);
-  int v = hold(l->b, weight ? two(l, PRIM_MUL, weight, ell) : ell);
-  return made(l, ACT_AVERAGE, numbers_of(0, 0, 0), (Act){0}, 1, &v);
+  return mean_of(l, hold(l->b, weight ? two(l, PRIM_MUL, weight, ell) : ell), NOTHING);
 }
 
 static void observe(Learner *l, const char *name, const char *about, int variable) {
@@ -387,28 +432,49 @@ static bool are_signs(const Learner *l) {
   return false;
 }
 
-/* The part of the points at which f y < 0; where f is 0, one half. */
+/* The part of the points, and outputs, at which f y < 0; where f is 0, one half. */
 static int error_of(Learner *l, const Expr *f, int targets) {
   const Expr *sign =
       expr_call(pool_of(l), PRIM_SIGN, two(l, PRIM_MUL, f, variable(l, targets)), NULL, NULL);
-  int wrong = hold(l->b, scaled(l, 0.5, two(l, PRIM_SUB, number(l, 1), sign)));
-  return made(l, ACT_AVERAGE, numbers_of(0, 0, 0), (Act){0}, 1, &wrong);
+  double part = l->outputs ? 0.5 / (double)l->outputs : 0.5;
+  int wrong = hold(l->b, scaled(l, part, two(l, PRIM_SUB, number(l, 1), sign)));
+  return mean_of(l, wrong, NOTHING);
+}
+
+/* The part of the points whose class has not the largest output; of equal ones each has its part.
+ */
+static int miss_of(Learner *l, const Expr *f, int targets) {
+  const Expr *most = NULL, *sum = NULL, *hits = NULL;
+  for (size_t c = 0; c < l->outputs; c++) {
+    const Expr *own = row_of(l, f, c);
+    most = variable(l, hold(l->b, most ? two(l, PRIM_MAX, most, own) : own));
+  }
+  for (size_t c = 0; c < l->outputs; c++) {
+    const Expr *leads = variable(l, hold(l->b, two(l, PRIM_LE, most, row_of(l, f, c))));
+    const Expr *hit = two(l, PRIM_MUL, row_of(l, variable(l, targets), c), leads);
+    sum = variable(l, hold(l->b, sum ? two(l, PRIM_ADD, sum, leads) : leads));
+    hits = variable(l, hold(l->b, hits ? two(l, PRIM_ADD, hits, hit) : hit));
+  }
+  const Expr *miss = two(l, PRIM_SUB, number(l, 1), two(l, PRIM_DIV, hits, sum));
+  return mean_of(l, hold(l->b, miss), NOTHING);
 }
 
 static void observe_points(Learner *l, const Expr *f, const Expr *f_test) {
   const Points *p = &l->points;
   bool signs = are_signs(l), judged = f_test && p->test_targets != NOTHING;
+  bool classes = !l->training->slot[TRAINING_LOSS]->loss.expr;
+  int (*wrong)(Learner * l, const Expr *f, int targets) = classes ? miss_of : error_of;
   observe(l, "loss", "the mean of the loss over the training points",
           loss_of(l, f, p->targets, NULL));
   if (judged)
     observe(l, "test_loss", "the mean of the loss over the test points",
             loss_of(l, f_test, p->test_targets, NULL));
-  if (!signs) return;
-  observe(l, "error", "the part of the training points whose sign is wrong",
-          error_of(l, f, p->targets));
+  if (!signs && !classes) return;
+  observe(l, "error", "the part of the training points whose sign, or class, is wrong",
+          wrong(l, f, p->targets));
   if (judged)
-    observe(l, "test_error", "the part of the test points whose sign is wrong",
-            error_of(l, f_test, p->test_targets));
+    observe(l, "test_error", "the part of the test points whose sign, or class, is wrong",
+            wrong(l, f_test, p->test_targets));
 }
 
 /* The weights of the first layer; NULL where the inputs meet none. */
@@ -465,7 +531,7 @@ static double batch_share(Learner *l) {
 static const Expr *minibatch(Learner *l) {
   double share = batch_share(l);
   if (share >= 1) return NULL;
-  Shape shape = l->b->system->variables[l->points.targets].shape;
+  Shape shape = {.population = l->b->system->variables[l->points.targets].shape.population};
   const Expr *z = variable(l, made(l, ACT_NORMAL, shape, (Act){0}, 0, NULL));
   const Expr *below =
       two(l, PRIM_LT, expr_call(pool_of(l), PRIM_ERF, scaled(l, M_SQRT1_2, z), NULL, NULL),
@@ -551,9 +617,15 @@ static bool extend(Builder *b, void *sink) {
   if (!read_points(b, &l->points)) return false;
   free(b->system->name);
   b->system->name = mem_string(l->model->name);
+  Shape targets = b->system->variables[l->points.targets].shape;
+  l->outputs = targets.rank ? targets.size[0] : 0;
+  if (!l->outputs && !l->training->slot[TRAINING_LOSS]->loss.expr)
+    return refuse(l, l->training->place[TRAINING_LOSS],
+                  "cross_entropy has an output for each class: targets with a row for each");
   bool tested = l->points.test_inputs != NOTHING;
   int dimensions = b->system->matrices[l->points.inputs].from;
-  if (l->wide && !proportion_begin(b, l->wide, l->layers, l->layer_count, dimensions)) return false;
+  if (l->wide && !proportion_begin(b, l->wide, l->layers, l->layer_count, dimensions, l->outputs))
+    return false;
   const Expr *f = forward(l, l->points.inputs), *f_test = NULL;
   if (f && tested) f_test = forward(l, l->points.test_inputs);
   if (!f || (tested && !f_test)) return false;
@@ -594,9 +666,6 @@ static const char *refusal(const Declared *training, int *key) {
               *schedule = optimizer_parameter(optimizer, "schedule"),
               *rule = training->slot[TRAINING_RULE];
   Descent d;
-  *key = TRAINING_LOSS;
-  if (!training->slot[TRAINING_LOSS]->loss.expr)
-    return "on data that grow there is one output: take logistic in place of cross_entropy";
   *key = TRAINING_OPTIMIZER;
   if (!descent_fill(optimizer, &d))
     return "on data that grow there are gd, sgd, online, momentum, nesterov, adam, adamw, rmsprop, "

@@ -99,8 +99,7 @@ static bool place_layer(Builder *b, Proportion *p, const Layer *layer, int index
   return true;
 }
 
-static void place_readout(Builder *b, Proportion *p, const LayerMatrix *m, int neurons) {
-  Shape shape = {.population = neurons};
+static void place_readout(Builder *b, Proportion *p, const LayerMatrix *m, Shape shape) {
   const Expr *w = number(b, m->mean);
   if (m->sigma > 0)
     w = two(b, PRIM_ADD, w,
@@ -114,7 +113,8 @@ static void place_readout(Builder *b, Proportion *p, const LayerMatrix *m, int n
   *name = mem_string("w");
 }
 
-bool proportion_begin(Builder *b, Proportion *p, const Layer *layers, int count, int inputs) {
+bool proportion_begin(Builder *b, Proportion *p, const Layer *layers, int count, int inputs,
+                      size_t outputs) {
   int last = count - 1, now = inputs;
   p->inputs = inputs;
   p->matrix = mem_new((size_t)count, sizeof *p->matrix);
@@ -130,7 +130,8 @@ bool proportion_begin(Builder *b, Proportion *p, const Layer *layers, int count,
     if (now == NOTHING)
       return refuse(b, layer->span, "layers whose widths grow with the data have no biases");
   }
-  place_readout(b, p, &layers[last].matrices[0], now);
+  place_readout(b, p, &layers[last].matrices[0],
+                (Shape){.population = now, .rank = outputs > 0, .size = {outputs}});
   return true;
 }
 
@@ -156,7 +157,8 @@ static const Expr *pull(Builder *b, const Proportion *p, const Layer *layer, int
     if (step->kind == STEP_APPLY) {
       const LayerMatrix *m = &layer->matrices[step->matrix];
       int src = hold(b, bar[k + 1]);
-      Shape shape = {.population = p->neurons[index][step->source]};
+      Shape shape = own_shape(b, src);
+      shape.population = p->neurons[index][step->source];
       const Expr *image =
           made(b, ACT_APPLY_T, shape, (Act){.matrix = p->matrix[index][step->matrix]}, 1, &src);
       image = times(b, number(b, m->factor / sqrt(m->parts)), image);

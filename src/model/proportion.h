@@ -20,10 +20,11 @@ typedef struct Proportion {
   int readout[2];   /* the variables w of the start, and of the step */
 } Proportion;
 
-/* Declares the populations and matrices of these layers on inputs of a population; false after
- * reporting what has no such limit. */
-bool proportion_begin(Builder *b, Proportion *p, const Layer *layers, int count, int inputs);
-/* v, of the weights as they are now. */
+/* Declares the populations and matrices of these layers on inputs of a population, for a single
+ * output (0) or so many; false after reporting what has no such limit. */
+bool proportion_begin(Builder *b, Proportion *p, const Layer *layers, int count, int inputs,
+                      size_t outputs);
+/* v, or rows of such vectors, of the weights as they are now. */
 const Expr *proportion_vector(Builder *b, const Proportion *p, const Layer *layers, int count);
 /* All weights descend the number `top`; false after reporting at `span`. */
 bool proportion_descend(Builder *b, const Proportion *p, const Layer *layers, int count, int top,
