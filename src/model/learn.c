@@ -610,22 +610,37 @@ static const Expr *outputs(Learner *l, int inputs, int start, const char *name) 
   return variable(l, called(l, hold(l->b, f), name, -1));
 }
 
-/* The step of the system, behind the lines of the dataset. */
-static bool extend(Builder *b, void *sink) {
-  Learner *l = sink;
-  l->b = b;
+/* What the dataset has, and the populations of widths that grow with it; false after reporting. */
+static bool prepare(Learner *l) {
+  Builder *b = l->b;
   if (!read_points(b, &l->points)) return false;
-  free(b->system->name);
-  b->system->name = mem_string(l->model->name);
   Shape targets = b->system->variables[l->points.targets].shape;
   l->outputs = targets.rank ? targets.size[0] : 0;
   if (!l->outputs && !l->training->slot[TRAINING_LOSS]->loss.expr)
     return refuse(l, l->training->place[TRAINING_LOSS],
                   "cross_entropy has an output for each class: targets with a row for each");
-  bool tested = l->points.test_inputs != NOTHING;
   int dimensions = b->system->matrices[l->points.inputs].from;
-  if (l->wide && !proportion_begin(b, l->wide, l->layers, l->layer_count, dimensions, l->outputs))
-    return false;
+  return !l->wide ||
+         proportion_begin(b, l->wide, l->layers, l->layer_count, dimensions, l->outputs);
+}
+
+/* What moves by the loss at the outputs. */
+static bool descend(Learner *l, const Expr *f, const Descent *d) {
+  int top = loss_of(l, f, l->points.targets, minibatch(l));
+  Span place = l->training->place[TRAINING_OPTIMIZER];
+  if (l->wide) return proportion_descend(l->b, l->wide, l->layers, l->layer_count, top, d, place);
+  move_all(l, top, d);
+  return true;
+}
+
+/* The step of the system, behind the lines of the dataset. */
+static bool extend(Builder *b, void *sink) {
+  Learner *l = sink;
+  l->b = b;
+  if (!prepare(l)) return false;
+  free(b->system->name);
+  b->system->name = mem_string(l->model->name);
+  bool tested = l->points.test_inputs != NOTHING;
   const Expr *f = forward(l, l->points.inputs), *f_test = NULL;
   if (f && tested) f_test = forward(l, l->points.test_inputs);
   if (!f || (tested && !f_test)) return false;
@@ -647,12 +662,7 @@ static bool extend(Builder *b, void *sink) {
   if (tested) f_test = outputs(l, l->points.test_inputs, start_test, "f_test");
   observe_points(l, f, f_test);
   observe_overlaps(l);
-  int top = loss_of(l, f, l->points.targets, minibatch(l));
-  const Span place = l->training->place[TRAINING_OPTIMIZER];
-  if (!l->wide)
-    move_all(l, top, &d);
-  else if (!proportion_descend(b, l->wide, l->layers, l->layer_count, top, &d, place))
-    return false;
+  if (!descend(l, f, &d)) return false;
   end_acts(b);
   return true;
 }
