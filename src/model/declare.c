@@ -245,12 +245,27 @@ static Value *unknown_choice(Eval *eval, const Key *key, const Ast *head) {
   return broken;
 }
 
+/* sign(eta = 0.1) as an optimizer is signum: the sign of a number has no rate. */
+static Value *signs(Eval *eval, const Ast *node) {
+  Ast name = *node->kid[0], call = *node;
+  Ast *kids[node->count];
+  memcpy(kids, node->kid, (size_t)node->count * sizeof *kids);
+  name.name = "signum";
+  kids[0] = &name;
+  call.kid = kids;
+  return eval_expression(eval, &call);
+}
+
 /* A word is taken as it is written: no variable stands behind `mup`. */
 static Value *entry_value(Eval *eval, const Key *key, const Ast *node) {
   const Ast *head = head_of(node);
   bool choice = key->type == KEY_OPTIMIZER || key->type == KEY_LOSS;
   if (head && choice && !eval->blind && !scope_find(eval->scope, head->name))
     return unknown_choice(eval, key, head);
+  const Binding *sign = head ? scope_find(eval->scope, "sign") : NULL;
+  if (head && key->type == KEY_OPTIMIZER && node->kind == AST_CALL &&
+      strcmp(head->name, "sign") == 0 && sign && sign->value->kind == VALUE_BUILTIN)
+    return signs(eval, node);
   if (!head || key->type != KEY_WORD) return eval_expression(eval, node);
   if (node->kind == AST_CALL && is_word(key, head->name))
     return eval_error(eval, node->span, "it is a word alone", "the %s '%s' takes no arguments",
