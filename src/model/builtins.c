@@ -63,6 +63,10 @@ static Array *take(Call *call, int i) {
   else if (value->kind == VALUE_SYMBOL && call->eval->system)
     eval_error(call->eval, call->span, "averages over neurons are mean(x), dot(x, y), gram(x, y)",
                "'%s' cannot be used on what a system computes", call->row->name);
+  else if (value->kind == VALUE_SYMBOL && call->eval->forward)
+    eval_error(call->eval, call->span,
+               "over neurons there are mean(x), std(x), dot(x, y), and over positions pooled(x)",
+               "'%s' works on arrays, not on a variable of a layer", call->row->name);
   else if (value->kind == VALUE_SYMBOL)
     eval_error(call->eval, call->span,
                "an activation is made of arithmetic, if, and functions such as tanh",

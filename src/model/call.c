@@ -599,6 +599,9 @@ Value *eval_call(Eval *eval, const Ast *node) {
     return callee->activation.node ? call_activation(eval, node, callee)
                                    : call_expr(eval, node, callee);
   case VALUE_LAYER: return call_layer(eval, node, callee);
+  case VALUE_CHAIN:
+    if (!eval->forward || node->count != 2) return not_callable(eval, node->kid[0], callee);
+    return forward_chain(eval, node->span, callee, eval_expression(eval, node->kid[1]));
   case VALUE_BROKEN:
   case VALUE_UNKNOWN: return callee;
   default: return not_callable(eval, node->kid[0], callee);

@@ -159,7 +159,18 @@ static Value *conditional(Eval *eval, const Ast *node) {
   return eval_expression(eval, node->kid[truth ? 1 : 2]);
 }
 
+/* A @ V @ x in the body of a layer: what stands last is acted on first. */
+static Value *acted(Eval *eval, const Ast *node, Value *x) {
+  bool product = node->kind == AST_BINARY && node->op == '@';
+  Value *a = eval_expression(eval, product ? node->kid[1] : node);
+  Value *image = eval_operator(eval, node, '@', a, x);
+  return product ? acted(eval, node->kid[0], image) : image;
+}
+
 static Value *operation(Eval *eval, const Ast *node) {
+  const Ast *left = node->kid[0];
+  if (eval->forward && node->op == '@' && left->kind == AST_BINARY && left->op == '@')
+    return acted(eval, left, eval_expression(eval, node->kid[1]));
   Value *a = eval_expression(eval, node->kid[0]);
   bool both = node->op == AST_AND || node->op == AST_OR;
   if (both && a->kind == VALUE_NUMBER && a->known && !isnan(a->number) &&

@@ -17,6 +17,7 @@ typedef struct Forward {
   bool inputs;      /* what enters are the inputs, not yet neurons */
   bool apart;       /* matrices act on every position of the inputs, not on all together */
   Grid enters;      /* positions of what enters */
+  int depth;        /* how many layers of its kind the chain has */
   bool used[MOST_MATRICES];
   bool broken;
 } Forward;
@@ -746,6 +747,7 @@ static bool run_layer(Eval *eval, const Ast *node, Value *const *args, int depth
   Scope *caller = eval->scope;
   size_t mark = eval->heap.count;
   eval->scope = scope_new(home_of(eval, node));
+  f->depth = depth;
   scope_set(eval->scope, "depth", value_number(&eval->heap, depth), node->name_span);
   scope_set(eval->scope, x->name, variable(eval, 0), x->name_span);
   Value *value = bind_parameters(eval, node, args) ? run_body(eval, body) : NULL;
@@ -863,17 +865,80 @@ static bool try_link(Eval *eval, const Chain *chain) {
   return sound;
 }
 
+/* What a layer makes of a variable in the body of another: its lines there, with matrices of their
+ * own. `depth` is that of the other. */
+static Value *inlined(Eval *eval, Span span, const Ast *node, Value *const *args, Value *x) {
+  const Ast *name = node->kid[node->count - 2], *body = node->kid[node->count - 1];
+  if (eval->calls >= CALL_DEPTH)
+    return eval_fail(eval, STATUS_SCRIPT, span, "does the recursion end?",
+                     "calls are nested more than %d deep", CALL_DEPTH);
+  Scope *caller = eval->scope;
+  Value *depth = value_number(&eval->heap, eval->forward->depth);
+  eval->scope = scope_new(home_of(eval, node));
+  scope_set(eval->scope, "depth", depth, node->name_span);
+  scope_set(eval->scope, name->name, x, name->name_span);
+  eval->calls++;
+  Value *value = bind_parameters(eval, node, args) ? run_body(eval, body) : NULL;
+  eval->calls--;
+  scope_free(eval->scope);
+  eval->scope = caller;
+  return value ? value : value_new(&eval->heap, VALUE_BROKEN);
+}
+
+Value *forward_chain(Eval *eval, Span span, const Value *chain, Value *x) {
+  for (int i = 0; i < chain->chain.count && x->kind == VALUE_SYMBOL; i++) {
+    const Link *link = &chain->chain.links[i]->link;
+    if (link->maker->kind != VALUE_LAYER)
+      return eval_error(eval, span, NULL, "a readout ends a chain, and makes nothing in a layer");
+    x = inlined(eval, span, link->maker->function, link->args, x);
+  }
+  return x;
+}
+
+/* The arguments of a call of a layer, to be freed whatever comes out; false without sound ones. */
+static bool layer_arguments(Eval *eval, const Ast *node, const Ast *declaration, Value ***args,
+                            Span **places) {
+  int count = declaration->count - 2;
+  bool sound = eval_arguments(eval, node, declaration, count, args, places);
+  for (int i = 0; sound && i < count; i++)
+    sound = suits(eval, declaration->kid[i], (*places)[i], (*args)[i]);
+  return sound;
+}
+
+/* attention(x, heads = 2) in a body. */
+static Value *call_on(Eval *eval, const Ast *node, const Ast *declaration, Value *x) {
+  int before = eval->diags->errors;
+  Ast call = *node;
+  Ast *kids[node->count];
+  call.count--;
+  kids[0] = node->kid[0];
+  for (int i = 1; i < call.count; i++) kids[i] = node->kid[i + 1];
+  call.kid = kids;
+  Value **args;
+  Span *places;
+  bool sound = layer_arguments(eval, &call, declaration, &args, &places);
+  bool broken = eval->diags->errors > before;
+  Value *value = sound ? inlined(eval, node->span, declaration, args, x)
+                       : value_new(&eval->heap, broken ? VALUE_BROKEN : VALUE_UNKNOWN);
+  free(args);
+  free(places);
+  return value;
+}
+
 Value *call_layer(Eval *eval, const Ast *node, Value *layer) {
   const Ast *declaration = layer->function;
   int count = declaration->count - 2, before = eval->diags->errors;
+  if (eval->forward && node->count > 1 && node->kid[1]->kind != AST_ARG) {
+    Value *x = eval_expression(eval, node->kid[1]);
+    if (x->kind == VALUE_UNKNOWN || x->kind == VALUE_BROKEN) return x;
+    if (x->kind == VALUE_SYMBOL) return call_on(eval, node, declaration, x);
+  }
   Value **args;
   Span *places;
-  bool sound = eval_arguments(eval, node, declaration, count, &args, &places);
+  bool sound = layer_arguments(eval, node, declaration, &args, &places);
   bool unknown = !sound && eval->diags->errors == before;
-  for (int i = 0; sound && i < count; i++)
-    sound = suits(eval, declaration->kid[i], places[i], args[i]);
   Value *value = sound ? link_new(eval, node, layer, args, places, count) : NULL;
-  if (value && !try_link(eval, &value->chain)) value = NULL;
+  if (value && !eval->forward && !try_link(eval, &value->chain)) value = NULL;
   if (!value) value = value_new(&eval->heap, unknown ? VALUE_UNKNOWN : VALUE_BROKEN);
   free(args);
   free(places);

@@ -10,7 +10,7 @@
 void declare_layer(Eval *eval, const Ast *node);
 /* Checks the body of a declared layer, whatever its arguments. */
 void check_layer(Eval *eval, const Ast *node);
-/* dense(tanh): a chain of one link. */
+/* dense(tanh): a chain of one link. In the body of a layer layer_norm(x) is what it makes of x. */
 Value *call_layer(Eval *eval, const Ast *node, Value *layer);
 /* Whether a link is the readout, which ends a chain. */
 bool link_ends(const Value *link);
@@ -20,6 +20,8 @@ bool link_ends(const Value *link);
 Layer *chain_layers(Eval *eval, const Chain *chain, Grid inputs);
 /* In a check, which does not know the inputs: so many positions. */
 extern const Grid nominal_grid;
+/* What a chain makes of a variable of the layer under way: dense(tanh)(x). */
+Value *forward_chain(Eval *eval, Span span, const Value *chain, Value *x);
 /* A matrix of the layer under way is called what the name says that it is given to. */
 void forward_name(Eval *eval, const Value *value, const char *name);
 
