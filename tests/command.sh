@@ -94,6 +94,9 @@ expect 0 '= 2' "$DMF" --partial two.dmf
 expect 2 'one of several processes (PMI_SIZE=3), but' \
   env PMI_SIZE=3 ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" "$DMF" two.dmf # leaks of MPI are not ours
 expect 0 '= 2' env PMI_SIZE=1 "$DMF" two.dmf
+expect 2 'one of several processes (SLURM_STEP_NUM_TASKS=2), but' \
+  env SLURM_STEP_NUM_TASKS=2 ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" "$DMF" two.dmf
+expect 0 '= 2' env PMI_SIZE=1 SLURM_STEP_NUM_TASKS=2 "$DMF" two.dmf
 expect 130 interrupted interrupted 'shown 0 started' "$DMF" --partial recurse.dmf
 expect 2 'needs an argument' "$DMF" two.dmf --set
 expect 2 'whole number' "$DMF" --seed x two.dmf

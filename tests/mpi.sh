@@ -56,6 +56,7 @@ print points, stderr(points), stderr(mean(points))
 print sweep(dmft(net, fit, samples = 100).loss[8], fit.eta = [0.5, 100, 2000, 0.2])
 noise = fluctuations(theory)
 print noise.var_f[8], noise.mean_shift_f[8], theory.A[1][5, 0, 3, 1]
+print noise.cov_f[8, 0, 5], noise.var_Phi[1][8], stderr(noise.var_ntk[8]), noise.cov_loss[8]
 save theory to "theory.h5"
 print load("theory.h5").loss[8], preactivations(theory, 1, 8)[0]
 save theory.f to "f.csv"

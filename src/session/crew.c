@@ -11,15 +11,17 @@ struct DmfCrew {
   Crew crew;
 };
 
-/* Variables that launchers give the processes that they start: the number of them. */
+/* Variables that launchers give the processes that they start: the number of them. The last is that
+ * of srun, whatever it speaks to MPI by (PMIx has none of its own). */
 static const char *const launchers[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS",
-                                        NULL};
+                                        "SLURM_STEP_NUM_TASKS", NULL};
 
-/* The variable that tells of other processes, or NULL. */
+/* The variable that tells of other processes, or NULL. The first that is there decides: mpirun has
+ * its helpers started by srun. */
 static const char *launcher(void) {
   for (int i = 0; launchers[i]; i++) {
     const char *count = getenv(launchers[i]);
-    if (count && atoi(count) > 1) return launchers[i];
+    if (count) return atoi(count) > 1 ? launchers[i] : NULL;
   }
   return NULL;
 }

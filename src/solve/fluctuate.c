@@ -473,7 +473,8 @@ static Status vary_once(void *sink, const SolveOptions *options, double *value, 
   bool fine = status == STATUS_OK;
   for (size_t run = 0; run < recorded_count(&s) && fine; run++)
     fine = add_sums(&s, run, numbers->of, n, &sums);
-  if (status == STATUS_OK && !fine) status = run_refuse(why, recorded_bytes(&s));
+  if (status == STATUS_OK && crew_any(s.options.crew, !fine))
+    status = run_refuse(why, recorded_bytes(&s));
   if (status == STATUS_OK) status = vary(&s, &sums, n, value, error, why);
   for (size_t run = 0; run < MOST_RECORDS; run++) free(sums.seeds[run]);
   free(sums.first);

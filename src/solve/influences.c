@@ -64,9 +64,6 @@ static size_t number_read(const Recorded *s, const Family *family, int replicate
   return (t < s->z.steps ? t : s->z.steps - 1) * per_step + k % per_step;
 }
 
-/* What is done with the influence of a number in one run. */
-typedef void Use(void *sink, size_t run, size_t number, const double *influence, size_t size);
-
 static size_t influence_size(const Recorded *s, size_t run) {
   return tape_influence_size(recorded_of(s, run)->tape);
 }
@@ -116,52 +113,83 @@ static bool read_chunk(Recorded *s, size_t run, const Family *family, const size
   return fine;
 }
 
-/* Uses these numbers of a run; false where that failed. */
-static bool use_chunk(Recorded *s, size_t run, const Family *family, const size_t *numbers,
-                      size_t count, Use *use, void *sink) {
+/* Of a number in one run, where its square goes, and its influence if that is kept, or NULL. */
+static double *square_of(const Spread *q, size_t run, size_t number) {
+  return &q->var[run * q->family.count + number];
+}
+
+static double *place_of(const Spread *q, size_t run, size_t number, size_t size) {
+  bool kept = q->side && number % q->stride == 0;
+  return kept ? q->kept[run] + number / q->stride * size : NULL;
+}
+
+/* Takes these numbers of a run; false where that failed. */
+static bool take_chunk(Recorded *s, const Spread *q, size_t run, const size_t *numbers,
+                       size_t count) {
   size_t size = influence_size(s, run);
   double *influences = mem_block(count * size);
-  bool fine = influences && read_chunk(s, run, family, numbers, count, influences);
-  for (size_t k = 0; k < count && fine; k++)
-    use(sink, run, numbers[k], influences + k * size, size);
+  bool fine = influences && read_chunk(s, run, &q->family, numbers, count, influences);
+  for (size_t k = 0; k < count && fine; k++) {
+    const double *influence = influences + k * size;
+    double *place = place_of(q, run, numbers[k], size);
+    *square_of(q, run, numbers[k]) = dot(size, influence, influence);
+    if (place) memcpy(place, influence, size * sizeof *influence);
+  }
   free(influences);
   return fine;
 }
 
-/* A family that is read from all runs. */
+/* A family that is read from all runs: which numbers task i reads, and of which run. */
 typedef struct Reader {
   Recorded *s;
-  const Family *family;
-  Use *use;
-  void *sink;
+  const Spread *q;
 } Reader;
+
+static size_t numbers_of(const Recorded *s, const Family *family, size_t i, size_t *run,
+                         size_t *numbers) {
+  size_t chunk = chunk_size(s), count = 0;
+  *run = i % recorded_count(s);
+  int replicate = (int)*run % s->neurons.replicates;
+  size_t all = numbers_read(s, family, replicate);
+  for (size_t k = i / recorded_count(s) * chunk; count < chunk && k < all; k++)
+    numbers[count++] = number_read(s, family, replicate, k);
+  return count;
+}
 
 static void read_next(void *context, size_t i) {
   const Reader *reader = context;
   Recorded *s = reader->s;
-  const Family *family = reader->family;
-  size_t runs = recorded_count(s), chunk = chunk_size(s), run = i % runs, numbers[MOST_CHUNK],
-         count = 0;
-  int replicate = (int)run % s->neurons.replicates;
-  size_t all = numbers_read(s, family, replicate);
-  for (size_t k = i / runs * chunk; count < chunk && k < all; k++)
-    numbers[count++] = number_read(s, family, replicate, k);
-  if (s->status != STATUS_OK || !count) return;
-  if (!use_chunk(s, run, family, numbers, count, reader->use, reader->sink))
+  size_t run, numbers[MOST_CHUNK], count = numbers_of(s, &reader->q->family, i, &run, numbers);
+  if (s->status != STATUS_OK || !count || !crew_has(s->options.crew, (int)i)) return;
+  if (!take_chunk(s, reader->q, run, numbers, count))
     s->status = s->options.stop && *s->options.stop ? STATUS_INTERRUPTED : STATUS_LIMIT;
-  int done = ++s->done;
+  int done = s->done += crew_size(s->options.crew);
   if (s->options.progress && team_leads())
-    s->options.progress(s->options.sink, "fluctuations", done, s->total);
+    s->options.progress(s->options.sink, "fluctuations", done < s->total ? done : s->total,
+                        s->total);
 }
 
-/* Reads every number of a family from every run; the order of use is that of threads, and `use`
- * must not depend on it. */
-static Status read_family(Recorded *s, const Family *family, Use *use, void *sink, char **why) {
-  size_t chunk = chunk_size(s), chunks = (family->count + chunk - 1) / chunk,
+/* What the process of task i has read, all get. */
+static void share_task(const Recorded *s, const Spread *q, size_t i) {
+  size_t run, numbers[MOST_CHUNK], count = numbers_of(s, &q->family, i, &run, numbers),
+                                   size = influence_size(s, run);
+  for (size_t k = 0; k < count; k++) {
+    double *place = place_of(q, run, numbers[k], size);
+    crew_share(s->options.crew, (int)i, square_of(q, run, numbers[k]), sizeof(double));
+    if (place) crew_share(s->options.crew, (int)i, place, size * sizeof *place);
+  }
+}
+
+/* Reads every number of a family from every run, in whatever order. */
+static Status read_family(Recorded *s, const Spread *q, char **why) {
+  size_t chunk = chunk_size(s), chunks = (q->family.count + chunk - 1) / chunk,
          tasks = chunks * recorded_count(s);
   s->done = 0;
   s->total = (int)tasks;
-  team_run(s->options.threads, tasks, read_next, &(Reader){s, family, use, sink});
+  team_run(s->options.threads, tasks, read_next, &(Reader){s, q});
+  recorded_agree(s);
+  for (size_t i = 0; i < tasks && s->status == STATUS_OK && crew_size(s->options.crew) > 1; i++)
+    share_task(s, q, i);
   return recorded_explain(s, why);
 }
 
@@ -229,13 +257,6 @@ static void combine(const Recorded *s, const double *parts, size_t steps, size_t
 
 /* ---- variances and covariances ---- */
 
-static void take(void *sink, size_t run, size_t number, const double *influence, size_t size) {
-  Spread *q = sink;
-  q->var[run * q->family.count + number] = dot(size, influence, influence);
-  if (q->side && number % q->stride == 0)
-    memcpy(q->kept[run] + number / q->stride * size, influence, size * sizeof *influence);
-}
-
 double spread_bytes(const Spread *q, size_t other) {
   double side = (double)q->side, count = (double)q->family.count,
          all = 2 * side * (double)other + 4 * count;
@@ -253,11 +274,12 @@ Status spread_read(Spread *q, Recorded *s, Family family, size_t side, char **wh
   *q = (Spread){s, family, side, side ? family.count / side : 1, NULL, {NULL}};
   size_t runs = recorded_count(s);
   double bytes = spread_bytes(q, side);
-  if (!mem_fits(bytes)) return run_refuse(why, bytes);
+  if (crew_any(s->options.crew, !mem_fits(bytes))) return run_refuse(why, bytes);
   bool fine = (q->var = mem_block(runs * family.count)) != NULL;
   for (size_t i = 0; i < runs && side && fine; i++)
     fine = (q->kept[i] = mem_block(side * influence_size(s, i))) != NULL;
-  return fine ? read_family(s, &q->family, take, q, why) : run_refuse(why, bytes);
+  if (crew_any(s->options.crew, !fine)) return run_refuse(why, bytes);
+  return read_family(s, q, why);
 }
 
 int spread_runs(const Spread *q) {

@@ -77,6 +77,11 @@ static Status run_one(Recorded *s, int pass, int replicate, int *failed_at) {
   return machine_run(&plan, &s->run[pass][replicate], failed_at);
 }
 
+void recorded_agree(Recorded *s) {
+  bool failed = crew_any(s->options.crew, s->status != STATUS_OK);
+  if (failed && s->status == STATUS_OK) s->status = STATUS_LIMIT;
+}
+
 /* Of every pass and replicate. */
 typedef struct Attempt {
   Recorded *s;
@@ -96,6 +101,7 @@ static void run_all(Recorded *s) {
   RunEnd first = run_first_failure(attempt.end, tasks, NULL);
   s->status = first.status;
   s->failed_at = first.failed_at;
+  recorded_agree(s);
 }
 
 static void forget_runs(Recorded *s) {
@@ -221,7 +227,8 @@ static Status hold_to_start(Recorded *s, char **why) {
   if (s->neurons.method == GRID && (grids_differ(s) > OF_GRIDS || initial_mismatch(s) > OF_GRIDS)) {
     forget_runs(s);
     neurons_sample(&s->neurons, s->options.samples);
-    if (!mem_fits(recorded_bytes(s))) return run_refuse(why, recorded_bytes(s));
+    if (crew_any(s->options.crew, !mem_fits(recorded_bytes(s))))
+      return run_refuse(why, recorded_bytes(s));
     run_all(s);
     if (s->status != STATUS_OK) return recorded_explain(s, why);
   }
@@ -238,7 +245,7 @@ Status recorded_run(Recorded *s, char **why) {
   if (!neurons_choose(&s->neurons, s->program, s->lazy, s->options.samples))
     return run_refuse(why, 16 * (double)s->neurons.columns * (s->neurons.axes + 1));
   if (s->neurons.method == SAMPLES && s->options.probe) s->neurons.replicates = 1;
-  if (s->neurons.method != COORDINATES && !mem_fits(recorded_bytes(s)))
+  if (s->neurons.method != COORDINATES && crew_any(s->options.crew, !mem_fits(recorded_bytes(s))))
     return run_refuse(why, recorded_bytes(s));
   s->status = rounded_compile(plan_of(s, NULL, 0), has_kinks(s->program), s->code, &s->passes,
                               &s->failed_at);

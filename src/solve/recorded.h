@@ -33,6 +33,8 @@ void recorded_prepare(Recorded *s, Program *program, const SolveOptions *options
 /* All runs; grids are refined, or give way to samples, where they miss something. */
 Status recorded_run(Recorded *s, char **why);
 void recorded_free(Recorded *s);
+/* Where one of several processes has failed, all have. */
+void recorded_agree(Recorded *s);
 /* The status, and *why where it is not STATUS_OK. */
 Status recorded_explain(Recorded *s, char **why);
 /* An upper bound of what the tapes hold. */
