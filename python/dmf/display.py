@@ -2,6 +2,7 @@
 """What notebooks show of a session, in the order in which the script made it."""
 import base64
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -11,6 +12,7 @@ from .session import Session
 from .values import Array, Number, Result, image_tag
 
 SHORTEST_CURVE, SMALLEST_MAP = 8, 9  # smaller arrays are shown as numbers
+_asked = re.compile(r"\s*(?:\?|help\b)\s*(?P<name>[^\s=(]*)\s*$|\s*(?P<behind>[^\s=\"#?]+)\?\s*$")
 _images = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
@@ -93,6 +95,19 @@ class Shown:
             self._queue.append((self.bundle, bundle))
         else:
             self.bundle(bundle)
+
+    def help(self, text):
+        """Whether the text only asks about a name, which is answered then."""
+        asks = _asked.match(text)
+        if not asks:
+            return False
+        name = asks["behind"] or asks["name"]
+        told = self.session.help(name or None)
+        if told is None:
+            self._complain(f"nothing is known about '{name}'; 'help' alone lists all names\n")
+        else:
+            self.text(told)
+        return True
 
     def run(self, text, name):
         with warnings.catch_warnings():

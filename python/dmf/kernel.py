@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Jupyter kernel: notebooks of dmf. Started as python3 -m dmf.kernel -f CONNECTION_FILE."""
-import re
 import time
 
 from ipykernel.kernelapp import IPKernelApp
@@ -10,7 +9,6 @@ from . import __version__
 from .display import Shown
 from .errors import Error
 
-_asked = re.compile(r"\s*(?:\?|help\b)\s*(?P<name>[^\s=(]*)\s*$|\s*(?P<behind>[^\s=\"#?]+)\?\s*$")
 SLOW, RENEWAL = 1.0, 0.5  # seconds before a solver tells how far it is, and between two times
 
 
@@ -70,19 +68,6 @@ class DmfKernel(Kernel):
         if not self._silent:
             self.send_response(self.iopub_socket, "display_data", {"data": data, "metadata": {}})
 
-    def _help(self, code):
-        """Whether the cell only asks about a name, which is answered then."""
-        asks = _asked.match(code)
-        if not asks:
-            return False
-        name = asks["behind"] or asks["name"]
-        text = self._shown.session.help(name or None)
-        if text is None:
-            self._stream("stderr", f"nothing is known about '{name}'; 'help' alone lists all names\n")
-        else:
-            self._text(text)
-        return True
-
     def _failed(self, name, value, lines):
         reply = {"ename": name, "evalue": value, "traceback": lines}
         if not self._silent:
@@ -92,7 +77,7 @@ class DmfKernel(Kernel):
     def do_execute(self, code, silent, store_history=True, user_expressions=None, allow_stdin=False):
         self._silent = silent
         try:
-            if code.strip() and not self._help(code):
+            if code.strip() and not self._shown.help(code):
                 self._shown.run(code, f"In[{self.execution_count}]")
         except KeyboardInterrupt:
             return self._failed("KeyboardInterrupt", "", ["interrupted"])

@@ -59,7 +59,9 @@ class DmfMagics(Magics):
                 raise UsageError(f"%%dmf: there is no variable '{name}'")
             session()[name] = self.shell.user_ns[name]
         try:
-            shown().run(line if cell is None else cell, f"In[{self.shell.execution_count}]")
+            text = line if cell is None else cell
+            if not shown().help(text):
+                shown().run(text, f"In[{self.shell.execution_count}]")
         except Error as error:  # it says where in the cell; the way through Python is of no interest
             lines = str(error).split("\n")
             error._render_traceback_ = lambda *_: lines

@@ -74,6 +74,12 @@ class _Handle:
                 return file.read()
 
 
+def _mask(key):
+    """The arguments of dmf_run_text that make truth values of a variable."""
+    text = key + b" = " + key + b" != 0"
+    return b"", text, len(text)
+
+
 def _text(data):
     return None if data is None else data.decode(errors="replace")
 
@@ -293,10 +299,14 @@ class Session:
             if value._handle.session is not self:
                 raise ValueError("this value belongs to another session")
             return self._try(lambda: lib.dmf_put_value(self._dmf, key, ctypes.byref(value._handle.value)))
+        if numpy.iscomplexobj(value):
+            raise TypeError("dmf has no complex numbers")
         numbers = numpy.ascontiguousarray(numpy.asarray(value, dtype=float)).reshape(numpy.shape(value))
         shape = (ctypes.c_size_t * max(1, numbers.ndim))(*numbers.shape)
         data = numbers.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
         self._try(lambda: lib.dmf_put(self._dmf, key, numbers.ndim, shape, data))
+        if numpy.asarray(value).dtype == bool:  # a mask, and not places
+            self._try(lambda: lib.dmf_run_text(self._dmf, *_mask(key)))
 
     def names(self):
         """The variables of the session."""

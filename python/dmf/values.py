@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What comes out of a session: numpy arrays with errors and axes, results with fields."""
 import base64
+import difflib
 from typing import NamedTuple, Optional
 
 import numpy
@@ -85,7 +86,9 @@ class Object:
         if name.startswith("_"):
             raise AttributeError(name)
         if name not in self._handle.fields():
-            raise AttributeError(f"{self._what} has no field '{name}'")
+            near = difflib.get_close_matches(name, self._handle.fields(), 1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise AttributeError(f"{self._what} has no field '{name}'{hint}")
         return self._handle.get(f"it.{name}")
 
     def __dir__(self):

@@ -273,6 +273,11 @@ Value *builtin_standard_error(Call *call) {
   return call_give(call, error, NULL);
 }
 
+Value *builtin_plain(Call *call) {
+  Array *x = take(call, 0);
+  return x ? call_give(call, x, NULL) : call_broken(call);
+}
+
 /* Curves for plot */
 
 static Array *part_of(const Array *table, Subscript columns, const char **why) {

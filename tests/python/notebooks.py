@@ -76,7 +76,7 @@ class Notebooks(unittest.TestCase):
         outputs = executed("python3", "%load_ext dmf\npoints = [[1, 1, 1, -1], [1, -1, 1, 1]]",
                            "%%dmf -i points -o theory\n" + PAIR + "\ntheory.loss\nplot theory.loss",
                            "theory", "theory.loss.stderr.shape", "%%dmf\nprint theory.los", "%dmf print 2 + 1",
-                           "%%dmf -i nobody\nprint 1")
+                           "%%dmf -i nobody\nprint 1", "%%dmf\n?gamma", "%dmf help @", "theory.los")
         value, picture = outputs[1]
         self.assertIn("[11] over t", value.data["text/html"])
         self.assertIn("image/svg+xml", picture.data)
@@ -88,6 +88,9 @@ class Notebooks(unittest.TestCase):
         self.assertNotIn("magic.py", "\n".join(error.traceback))
         self.assertEqual(text_of(outputs[5]), "2 + 1 = 3\n")
         self.assertIn("there is no variable 'nobody'", str(outputs[6]))
+        self.assertIn("strength of feature learning", text_of(outputs[7]))
+        self.assertIn("matrix product", text_of(outputs[8]))
+        self.assertIn("did you mean 'loss'?", outputs[9][0].evalue)
 
     def test_completion_and_inspection(self):
         from jupyter_client.manager import start_new_kernel

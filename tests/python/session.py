@@ -97,6 +97,13 @@ class Values(unittest.TestCase):
         self.assertIn("theory", s)
         self.assertNotIn("nobody", s)
 
+    def test_truth_values_stay_so(self):
+        self.session["kept"] = numpy.array([True, False, True])
+        self.assertEqual(self.session["kept"].dtype, bool)
+        self.assertEqual(list(self.session["(1..3)[kept]"]), [1, 3])
+        with self.assertRaises(TypeError):
+            self.session["z"] = numpy.array([1j])
+
     def test_a_result_outlives_its_name(self):
         s = dmf.Session()
         s["points"] = POINTS
