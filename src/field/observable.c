@@ -44,6 +44,10 @@ bool field_is_present(FieldId id, const Program *p) {
   }
 }
 
+bool field_jumps(FieldId id) {
+  return rows[id].of == FIELD_ACCURACY || rows[id].of == FIELD_TEST_ACCURACY;
+}
+
 int field_first(FieldId id) { return rows[id].extent != EXTENT_PLAIN; }
 
 int field_last(FieldId id, const Program *p) {

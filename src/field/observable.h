@@ -63,6 +63,10 @@ const FieldRow *field_row(FieldId id);
 FieldId field_that_is(FieldKind kind, FieldId of);
 /* Whether results of a program have the field. */
 bool field_is_present(FieldId id, const Program *program);
+/* Whether the field, or what it is the variance of, is a share of points in classes, which jumps
+ * where f crosses a threshold: it does not move as f does, and its scatter is of no power of the
+ * width. */
+bool field_jumps(FieldId id);
 /* Its layers: first .. last, 0 .. 0 of a plain field; none where last < first. */
 int field_first(FieldId id);
 int field_last(FieldId id, const Program *program);

@@ -191,7 +191,11 @@ static bool reads_well(const Function *f) {
     if (!f->standin.read[i] || strcmp(field->name, "t") == 0) continue;
     count++;
     if (solve_fluctuates(program, named(field))) continue;
-    eval_error(f->eval, f->node->span, NULL, "how '%s' fluctuates is not known", field->name);
+    bool jumps = field_jumps(named(field).id);
+    eval_error(f->eval, f->node->span, jumps ? "at(theory, noise, width) has its mean" : NULL,
+               jumps ? "'%s' jumps, and has no variance of order 1/N"
+                     : "how '%s' fluctuates is not known",
+               field->name);
     return false;
   }
   if (count) return true;

@@ -49,12 +49,19 @@ static const char *kind_of(int solver) {
 /* Whether layers are repeated without end: of that limit fields with layers are not known. */
 static bool is_deep(const Program *program) { return program->problem->depth > 0; }
 
+/* Whether a solver gives a field: at a width the classes of several outputs would take how these
+ * vary together. */
+static bool gives(int solver, FieldId id, const Program *program) {
+  bool many = solver == AT && field_jumps(id) && program->problem->outputs > 1;
+  return field_row(id)->solvers & solver && field_is_present(id, program) && !many;
+}
+
 /* The fields that a solver gives, without their values. */
 static Result *promised(int solver, Program *program, const SolveOptions *options) {
   Result *result = result_new(kind_of(solver));
   run_origin(result, program, options);
   for (FieldId id = 0; id < FIELD_COUNT; id++) {
-    if (!(field_row(id)->solvers & solver) || !field_is_present(id, program)) continue;
+    if (!gives(solver, id, program)) continue;
     if (is_deep(program) && field_row(id)->extent != EXTENT_PLAIN) continue;
     for (int layer = field_first(id); layer <= field_last(id, program); layer++)
       field_promise(result, id, layer);
@@ -94,13 +101,16 @@ static bool is_of_many(const FieldRow *row) {
 
 static const char *lack(const FieldRow *row, int solver, const Result *result) {
   const char *ensemble = result_attribute(result, "ensemble");
+  FieldId id = (FieldId)(row - field_row(0));
   if (result_attribute(result, "depths") && row->extent != EXTENT_PLAIN)
     return "without end there are no numbers of layers: take a depth, as in 16 * residual(tanh)";
   if (row->solvers == LAZY && solver == DMFT) {
     const char *why = solve_lacks_limit(result);
     if (why) return why;
   } else if (!(row->solvers & solver))
-    return solver == NOISE        ? "ask the theory itself"
+    return solver == NOISE && field_jumps(id)
+               ? "shares of points jump and have no variance of order 1/N: 'at' has their means"
+           : solver == NOISE      ? "ask the theory itself"
            : row->solvers & NOISE ? "'fluctuations' of the theory gives it"
            : row->solvers == AT   ? "'at' gives it"
            : solver == AT         ? "ask the theory, or its fluctuations"
@@ -117,7 +127,10 @@ static const char *lack(const FieldRow *row, int solver, const Result *result) {
   case PRESENT_AVERAGED_TESTED: return "it takes the key 'ema' of the training, and test points";
   case PRESENT_AVERAGED_JUDGED: return "it takes the key 'ema' of the training, and 'test_targets'";
   case PRESENT_CLASSED:
-  case PRESENT_EXAMINED: return "the targets do not say classes";
+  case PRESENT_EXAMINED:
+    if (solver == AT && field_is_present(id, ((const Origin *)result->origin)->program))
+      return "of several outputs it would take how they vary together";
+    return "the targets do not say classes";
   default: return row->extent == EXTENT_GAPS ? run_lacks_responses(result) : NULL;
   }
 }
@@ -511,8 +524,10 @@ static bool noise_field_of(Call *call, int i, const Program *program, NoiseField
   for (FieldId id = 0; id < FIELD_COUNT && whole; id++) {
     const FieldRow *row = field_row(id);
     if (strlen(row->name) != length || strncmp(row->name, text, length) != 0) continue;
-    bool has = field_that_is(KIND_VARIANCE, id) != FIELD_COUNT && field_is_present(id, program) &&
-               layer >= field_first(id) && layer <= field_last(id, program);
+    FieldId variance = field_that_is(KIND_VARIANCE, id);
+    bool has = variance != FIELD_COUNT && field_row(variance)->solvers & NOISE &&
+               field_is_present(id, program) && layer >= field_first(id) &&
+               layer <= field_last(id, program);
     *field = (NoiseField){id, layer};
     if (has) return true;
   }
@@ -824,8 +839,8 @@ static Array *compare_fields(const ResultField *a, const ResultField *b, double 
 static bool comparable(const Result *result, const char *name) {
   if (result_attribute(result, "system")) return strcmp(name, "t") != 0;
   FieldId id = field_id(name);
-  if (id == FIELD_T || id == FIELD_ACCURACY || id == FIELD_TEST_ACCURACY) return false;
-  return id != FIELD_COUNT && field_row(id)->solvers & FROM_NETS;
+  return id != FIELD_COUNT && id != FIELD_T && !field_jumps(id) &&
+         field_row(id)->solvers & FROM_NETS;
 }
 
 static Result *compare_results(const Result *a, const Result *b, bool dry) {

@@ -366,8 +366,9 @@ Status solve_covariance(const Result *noise, NoiseField a, NoiseField b, Array *
 /* ---- functions of fields ---- */
 
 bool solve_fluctuates(const Program *program, NoiseField field) {
-  return field_row(field.id)->kind == KIND_VALUE && field_is_present(field.id, program) &&
-         field.layer >= field_first(field.id) && field.layer <= field_last(field.id, program);
+  return field_row(field.id)->kind == KIND_VALUE && !field_jumps(field.id) &&
+         field_is_present(field.id, program) && field.layer >= field_first(field.id) &&
+         field.layer <= field_last(field.id, program);
 }
 
 /* An entry of a table of a run at one time, or between two. */

@@ -90,6 +90,44 @@ static bool spread(const Predict *p, FieldId id, FieldId variance) {
   return fine;
 }
 
+/* The share of points with the right sign: the mean over points of the probability Phi(y f / sigma)
+ * that networks give it, for outputs that are Gaussian over networks; errors as if all were off in
+ * the same direction. */
+static bool share(const Predict *p, FieldId id, const Array *targets) {
+  bool test = id == FIELD_TEST_ACCURACY;
+  const ResultField *mean = result_find(p->out, test ? "f_test" : "f", 0),
+                    *std = result_find(p->out, test ? "std_f_test" : "std_f", 0);
+  if (!mean || !std) return true;
+  size_t steps = p->z.steps, n = mean->value->size / steps;
+  double *value = mem_block(steps), *error = mem_block(steps);
+  bool fine = value && error;
+  for (size_t i = 0; fine && i < steps * n; i++) {
+    double sign = targets->data[i % n] > 0 ? 1 : -1, f = sign * mean->value->data[i],
+           sigma = std->value->data[i];
+    double z = sigma > 0 ? f / sigma : f > 0 ? INFINITY : f < 0 ? -INFINITY : 0;
+    value[i / n] += erfc(-z / M_SQRT2) / 2;
+    if (sigma > 0)
+      error[i / n] += exp(-z * z / 2) / sqrt(2 * M_PI) / sigma / (double)n *
+                      (mean->error->data[i] + fabs(z) * std->error->data[i]);
+  }
+  for (size_t t = 0; fine && t < steps; t++) value[t] /= (double)n;
+  fine = fine && field_add(p->out, id, 0, p->z, value, error);
+  free(value);
+  free(error);
+  return fine;
+}
+
+/* Of one output, where targets say classes. */
+static bool shares(const Predict *p, const Program *program) {
+  const Problem *q = program->problem;
+  bool fine = true;
+  if (p->z.outputs > 1) return true;
+  if (field_is_present(FIELD_ACCURACY, program)) fine = share(p, FIELD_ACCURACY, q->targets);
+  if (fine && field_is_present(FIELD_TEST_ACCURACY, program))
+    fine = share(p, FIELD_TEST_ACCURACY, q->test_targets);
+  return fine;
+}
+
 /* The loss of the mean output, and what the scatter of outputs adds to it. */
 static bool split_loss(const Predict *p, Program *program) {
   Sizes z = p->z;
@@ -133,6 +171,11 @@ Status solve_predict(const Result *theory, Result *noise, double width, Result *
   const Origin *origin = noise->origin;
   *result = NULL;
   Status status = result_complete(noise, "mean_shift_f", why);
+  for (FieldId id = 0; id < FIELD_COUNT && status == STATUS_OK; id++) {
+    const FieldRow *row = field_row(id);
+    const char *name = row->kind == KIND_SPREAD ? field_row(row->of)->name : NULL;
+    if (name && result_find(noise, name, 0)) status = result_complete(noise, name, why);
+  }
   if (status != STATUS_OK) return status;
   Predict p = {theory, noise, result_new("at"), sizes_of(origin->program), width};
   run_origin(p.out, origin->program, &origin->options);
@@ -142,7 +185,7 @@ Status solve_predict(const Result *theory, Result *noise, double width, Result *
     if (row->kind == KIND_SHIFT) fine = shift_mean(&p, row->of, id);
     if (row->kind == KIND_SPREAD) fine = spread(&p, id, row->of);
   }
-  fine = fine && split_loss(&p, origin->program);
+  fine = fine && split_loss(&p, origin->program) && shares(&p, origin->program);
   result_note(p.out, "width", "%.17g", width);
   if (fine) return *result = p.out, STATUS_OK;
   result_drop(p.out);
