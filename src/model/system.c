@@ -431,11 +431,15 @@ static void assign(Builder *b, const Ast *node) {
 
 /* W *= keep, by a number that is known, or in the step by one that is computed there. */
 static void keep_part(Builder *b, const Ast *node, const Value *value, Act act) {
-  const Expr *e = value->kind == VALUE_SYMBOL && b->step ? value->symbol : NULL;
+  const Expr *e = value->kind == VALUE_SYMBOL ? value->symbol : NULL;
   Shape shape = e ? shape_of(b, e) : (Shape){.population = NO_POPULATION};
   if (is_vector(shape) || shape.rank) {
     eval_error(b->eval, node->span, "W *= 1 - 0.1 * dot(x, x)",
                "what a matrix is multiplied by must be a number, not vectors or tables");
+  } else if (e && !b->step) {
+    eval_error(b->eval, node->span, NULL,
+               "at the start a matrix is multiplied by known numbers: by what is computed in the "
+               "step");
   } else if (e) {
     int keep = hold(b, e);
     add_act(b, act, 1, &keep);
