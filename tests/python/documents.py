@@ -69,6 +69,42 @@ class Documents(unittest.TestCase):
         members = re.findall(r"^    (\w+)::", text, re.M)
         self.assertEqual(members, members_of("DmfArray"))
 
+    def test_calls_of_julia(self):
+        """Every ccall has the result and the arguments that dmf.h declares, up to the names of their types."""
+        types = {"Cvoid": "void", "Cint": "int", "Csize_t": "size_t", "Cstring": "char*", "Ptr{Cvoid}": "void*",
+                 "Ptr{Csize_t}": "size_t*", "Ptr{Cdouble}": "double*", "Ref{DmfArray}": "DmfArray*"}
+        handles = {"Dmf*": "void*", "DmfConfig*": "void*"}
+        calls = re.findall(r"ccall\(\(:(\w+), libdmf\),\s*(\S+),\s*\((.*?)\),\s*\w", blocks("julia.md", "julia"), re.S)
+        self.assertEqual(len(calls), blocks("julia.md", "julia").count("ccall("))
+        for function, result, arguments in calls:
+            shown = [types[result]] + [types[a.strip()] for a in arguments.split(",") if a.strip()]
+            found = re.search(rf"^(\w[\w ]*?\**)\s*\b{function}\(([^;]*?)\);", header(), re.M | re.S)
+            declared = [found[1]] + [re.sub(r"\w+$", "", a.strip()) for a in found[2].split(",")]
+            declared = [re.sub(r"\bconst\b|\s", "", d) for d in declared]
+            self.assertEqual([handles.get(d, d) for d in declared], shown, function)
+
+    def test_session_of_julia(self):
+        """The session of the page by the same calls, numbers row major as its functions turn them."""
+        import ctypes as c
+
+        class Array(c.Structure):
+            _fields_ = [("rank", c.c_int), ("shape", c.c_size_t * 8), ("size", c.c_size_t), ("data", c.POINTER(c.c_double)),
+                        ("owner", c.c_void_p)]
+
+        lib = c.CDLL(os.environ["DMF_LIBRARY"])
+        lib.dmf_open.restype = c.c_void_p
+        s, points = c.c_void_p(lib.dmf_open(None)), (c.c_double * 8)(1, 1, 1, -1, 1, -1, 1, 1)
+        self.assertEqual(lib.dmf_put(s, b"points", 2, (c.c_size_t * 2)(2, 4), points), 0)
+        text = re.search(r'run\(s, """(.*?)"""', blocks("julia.md", "julia"), re.S)[1].encode()
+        self.assertEqual(lib.dmf_run_text(s, b"julia", text, c.c_size_t(len(text))), 0)
+        for expression in (b"theory.loss", b"theory.stderr.loss"):
+            a = Array()
+            self.assertEqual(lib.dmf_get(s, expression, c.byref(a)), 0)
+            self.assertEqual((a.rank, a.shape[0], a.size), (1, 21, 21))
+            self.assertLess(a.data[20], 0.06)
+            lib.dmf_array_free(c.byref(a))
+        lib.dmf_close(s)
+
 
 if __name__ == "__main__":
     main()
