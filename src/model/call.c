@@ -250,6 +250,13 @@ static void note_builtin(Eval *eval, Value *value, Value *callee, const Argument
   free(args);
 }
 
+/* A descent gives the names of its arguments other values, while the old ones are still read. */
+static Value *run_in_system(Call *call) {
+  for (int i = 0; i < call->count; i++)
+    if (call->args[i]) heap_keep(&call->eval->heap, call->args[i]);
+  return system_call(call);
+}
+
 static Value *run_builtin(Eval *eval, Span span, Value *callee, Arguments *arguments) {
   const Builtin *row = callee->builtin.row;
   if (arguments->broken) return value_new(&eval->heap, VALUE_BROKEN);
@@ -264,7 +271,7 @@ static Value *run_builtin(Eval *eval, Span span, Value *callee, Arguments *argum
                .places = arguments->places,
                .nodes = arguments->nodes,
                .count = arguments->count};
-  Value *value = eval->system ? system_call(&call) : NULL;
+  Value *value = eval->system ? run_in_system(&call) : NULL;
   if (!value) value = row->run(&call);
   if (value->kind == VALUE_OPTIMIZER)
     remember_call(value, callee, arguments->values, arguments->places);

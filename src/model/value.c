@@ -116,6 +116,8 @@ void heap_release(Heap *heap, size_t mark, Value *result) {
   if (result) heap_add(heap, result);
 }
 
+void heap_keep(Heap *heap, Value *value) { heap_add(heap, value_keep(value)); }
+
 void heap_free(Heap *heap) {
   heap_release(heap, 0, NULL);
   free(heap->items);

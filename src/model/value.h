@@ -197,6 +197,8 @@ void value_drop(Value *value);
  * heap (and may be NULL). */
 void heap_release(Heap *heap, size_t mark, Value *result);
 void heap_free(Heap *heap);
+/* A value lives as long as what is made now. */
+void heap_keep(Heap *heap, Value *value);
 
 /* A zeroed, known value of this kind, for its maker to fill in. */
 Value *value_new(Heap *heap, ValueKind kind);

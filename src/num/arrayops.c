@@ -425,13 +425,15 @@ static bool infer(const Array *a, int rank, const double *shape, size_t *full, c
   for (int i = 0; i < rank; i++) {
     if (shape[i] == -1 && open < 0) {
       open = i;
-    } else if (!is_whole(shape[i]) || shape[i] < 0) {
+      continue;
+    }
+    if (!is_whole(shape[i]) || shape[i] < 0) {
       array_fail(why, STATUS_SCRIPT, "%g cannot be the length of axis %d", shape[i], i);
       return false;
-    } else if (__builtin_mul_overflow(known, (size_t)shape[i], &known)) {
-      known = 0; /* cannot match below unless `a` is empty, and then array_fresh refuses */
     }
     full[i] = (size_t)shape[i];
+    if (__builtin_mul_overflow(known, full[i], &known))
+      known = 0; /* cannot match below unless `a` is empty, and then array_fresh refuses */
   }
   if (open >= 0) full[open] = known ? a->size / known : 0;
   size_t total = open >= 0 ? known * full[open] : known;

@@ -2,15 +2,14 @@
 /* Odd but well-formed programs. The bytes of an input choose among the rules of a small grammar
  * over the names that the language knows, so that a fuzzer finds its way through functions and not
  * through spellings. Statements run one after the other in an interactive session. */
-#include "targets.h"
-#include "base/memory.h"
+#include "generate.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { STATEMENTS = 12, DEEPEST = 4 };
+enum { STATEMENTS = 12 };
 
 static const char preamble[] =
     "dataset d { inputs = [[1, 1, 1, -1], [1, -1, 1, 1]]; targets = [1, -1]; "
@@ -95,15 +94,7 @@ static const char *const atoms[] = {"0",
 static const char *const operators[] = {
     "+", "-", "*", "/", "^", "@", "==", "!=", "<", ">=", "and", "or", "..", "->"};
 
-typedef struct Choice {
-  const uint8_t *data;
-  size_t left;
-  Dmf *dmf;
-  FILE *out;
-} Choice;
-
-/* 0 .. count-1; the first alternative where the input has ended. */
-static size_t pick(Choice *c, size_t count) {
+size_t pick(Choice *c, size_t count) {
   if (!c->left) return 0;
   c->left--;
   return *c->data++ % count;
@@ -122,7 +113,7 @@ static const char *name_of(Choice *c, unsigned kinds) {
   return "none";
 }
 
-static void expression(Choice *c, int depth);
+void write_key(Choice *c) { fputs(name_of(c, 1 << DMF_KEY), c->out); }
 
 static void call(Choice *c, int depth) {
   fprintf(c->out, "%s(", name_of(c, 1 << DMF_FUNCTION));
@@ -130,14 +121,14 @@ static void call(Choice *c, int depth) {
   for (size_t i = 0; i < count; i++) {
     if (i) fputs(", ", c->out);
     if (pick(c, 5) == 1) fprintf(c->out, "%s = ", name_of(c, 1 << DMF_KEY));
-    expression(c, depth + 1);
+    write_expression(c, depth + 1);
   }
   fputc(')', c->out);
 }
 
 static void subscripts(Choice *c, int depth) {
   static const char *const parts[] = {"0", "-1", ":", "1:", ":-1", "e", "1e9", "a1 > 1", "[0, 0]"};
-  expression(c, depth + 1);
+  write_expression(c, depth + 1);
   fputc('[', c->out);
   size_t count = 1 + pick(c, 3);
   for (size_t i = 0; i < count; i++) fprintf(c->out, "%s%s", i ? ", " : "", ONE_OF(c, parts));
@@ -147,13 +138,13 @@ static void subscripts(Choice *c, int depth) {
 static void between(Choice *c, int depth, const char *before, const char *middle,
                     const char *behind) {
   fputs(before, c->out);
-  expression(c, depth + 1);
+  write_expression(c, depth + 1);
   fputs(middle, c->out);
-  expression(c, depth + 1);
+  write_expression(c, depth + 1);
   fputs(behind, c->out);
 }
 
-static void expression(Choice *c, int depth) {
+void write_expression(Choice *c, int depth) {
   char middle[32];
   switch (depth < DEEPEST ? pick(c, 10) : 0) {
   case 1:
@@ -170,7 +161,7 @@ static void expression(Choice *c, int depth) {
     break;
   case 7:
     fprintf(c->out, "(%s with { %s = ", ONE_OF(c, atoms), name_of(c, 1 << DMF_KEY));
-    expression(c, depth + 1);
+    write_expression(c, depth + 1);
     fputs(" })", c->out);
     break;
   case 8:
@@ -216,7 +207,7 @@ static void vector(Choice *c, int depth) {
     if (*form == '&')
       vector(c, depth + 1);
     else if (*form == '%')
-      expression(c, DEEPEST - 1);
+      write_expression(c, DEEPEST - 1);
     else
       fputc(*form, c->out);
 }
@@ -246,7 +237,7 @@ static void link(Choice *c) {
 }
 
 /* The optimizers and schedules of the language with all that they may be told. */
-static void optimizer(Choice *c, int depth) {
+void write_optimizer(Choice *c, int depth) {
   static const char *const names[] = {"gd",    "flow",    "momentum", "nesterov",    "adam",
                                       "adamw", "rmsprop", "signum",   "lion",        "normalized",
                                       "muon",  "sgd",     "online",   "underdamped", "groups"};
@@ -263,7 +254,7 @@ static void optimizer(Choice *c, int depth) {
             : pick(c, 4) ? "eta"
                          : ONE_OF(c, keys));
     if (depth < 2 && pick(c, 8) == 1)
-      optimizer(c, depth + 1);
+      write_optimizer(c, depth + 1);
     else
       fputs(ONE_OF(c, values), c->out);
   }
@@ -274,11 +265,11 @@ static void optimizer(Choice *c, int depth) {
  * layers compute of &, layers of a chain of ~, optimizers of !. */
 static void fill(Choice *c, const char *form) {
   for (; *form; form++) switch (*form) {
-    case '%': expression(c, 0); break;
-    case '$': fputs(name_of(c, 1 << DMF_KEY), c->out); break;
+    case '%': write_expression(c, 0); break;
+    case '$': write_key(c); break;
     case '&': vector(c, 0); break;
     case '~': link(c); break;
-    case '!': optimizer(c, 0); break;
+    case '!': write_optimizer(c, 0); break;
     default: fputc(*form, c->out);
     }
 }
@@ -365,11 +356,11 @@ static void *watch(void *context) {
   return NULL;
 }
 
-static void run_statement(Choice *c, Told *told) {
+static void run_statement(const Grammar *grammar, Choice *c, Told *told) {
   char *text = NULL;
   size_t length = 0;
   c->out = open_memstream(&text, &length);
-  statement(c);
+  grammar->statement(c);
   fclose(c->out);
   *told = (Told){false, false};
   if (getenv("DMF_FUZZ_SHOW")) fprintf(stderr, "%s\n", text);
@@ -382,7 +373,7 @@ static void run_statement(Choice *c, Told *told) {
   free(text);
 }
 
-void target_program(const uint8_t *data, size_t size) {
+void run_grammar(const Grammar *grammar, const uint8_t *data, size_t size) {
   Told told = {false, false};
   FILE *nowhere = fopen("/dev/null", "w");
   DmfConfig config = {.results = nowhere,
@@ -396,8 +387,12 @@ void target_program(const uint8_t *data, size_t size) {
   pthread_t watcher;
   bool watched = pthread_create(&watcher, NULL, watch, &w) == 0;
   Choice c = {data, size, dmf, NULL};
-  if (dmf_run_text(dmf, "preamble", preamble, sizeof preamble - 1) != DMF_OK) abort();
-  for (int i = 0; i < STATEMENTS && c.left; i++) run_statement(&c, &told);
+  if (dmf_run_text(dmf, "preamble", grammar->preamble, strlen(grammar->preamble)) != DMF_OK)
+    abort();
+  for (int i = 0; i < STATEMENTS && c.left; i++) {
+    run_statement(grammar, &c, &told);
+    if (grammar->behind) grammar->behind(dmf);
+  }
   pthread_mutex_lock(&w.lock);
   w.done = true;
   pthread_cond_signal(&w.over);
@@ -405,4 +400,8 @@ void target_program(const uint8_t *data, size_t size) {
   if (watched) pthread_join(watcher, NULL);
   dmf_close(dmf);
   fclose(nowhere);
+}
+
+void target_program(const uint8_t *data, size_t size) {
+  run_grammar(&(Grammar){preamble, statement, NULL}, data, size);
 }

@@ -5,6 +5,7 @@
 #include "cli/repl.h"
 #include "file/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -128,8 +129,9 @@ static void options(const uint8_t *data, size_t size) {
     dup2(fileno(nowhere), STDERR_FILENO);
     _exit(dmf_main(count, words));
   }
-  demand(waitpid(child, &state, 0) == child && WIFEXITED(state) &&
-         target_documented(WEXITSTATUS(state)));
+  pid_t gone;
+  while ((gone = waitpid(child, &state, 0)) < 0 && errno == EINTR) continue; /* the fuzzer's clock */
+  demand(gone == child && WIFEXITED(state) && target_documented(WEXITSTATUS(state)));
   free(text);
 }
 
@@ -197,6 +199,7 @@ static void load(const uint8_t *data, size_t size) {
 const Target targets[] = {
     {"script", "a script, checked and laid out", script},
     {"program", "choices of a grammar, run statement by statement", target_program},
+    {"system", "choices of a grammar of systems, data that grow and pictures", target_system},
     {"completion", "a text that is completed at every place", completion},
     {"prompt", "lines typed at the prompt", prompt},
     {"server", "messages of an editor", server},
