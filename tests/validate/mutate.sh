@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Whether the tests notice wrong arithmetic: `make mutate` changes one operator or one number of the
-# solvers at a time, at random places of src/solve, src/machine and src/field, builds, and runs the
+# solvers at a time, at random places of src/solve, src/machine, src/field and src/num, builds, and runs the
 # quick tests until one fails. A mutant that none of them kills is a missing test, or a change that
 # means nothing (a bound of memory, a block size). Prints every mutant, and the share that was killed.
+# Tests that are fast and that have killed go first, so that most mutants cost seconds.
 #
-# Environment: MUTANTS (how many, 100), SEED (which, 1), FILES (a pattern of their names)
+# Environment: MUTANTS (how many, 100), SEED (which, 1), FILES (a pattern of their names), MOST (leaves out
+# tests of more seconds)
 set -u
 srcdir=${srcdir:?run this through make mutate}
 make=${MAKE:-make}
 tree=$PWD/mutants
 mutants=${MUTANTS:-100}
 seed=${SEED:-1}
-longest=600 # seconds: a mutant that runs so long is taken for one that never ends
+longest=600 # seconds of processors: a mutant that takes so long, or 20 times as long as without a change, never ends
+TIMEFORMAT=%U
 
 # places FILE...: what can be changed, one a line: FILE:LINE:COLUMN:LENGTH:REPLACEMENT
 places() {
@@ -58,48 +61,75 @@ prepare() {
   mkdir -p "$tree/source" "$tree/build" || return
   (cd "$srcdir" && tar -cf - --exclude-tag-all=config.status --exclude=./.git .) |
     tar -xf - -C "$tree/source" || return
-  (cd "$tree/build" && { [ -e Makefile ] || ../source/configure -q; } && $make -s)
+  (cd "$tree/build" && { [ -e Makefile ] || ../source/configure -q CFLAGS=-O1; } && $make -s)
 }
 
-# killed: by the compiler, or by the first test that fails; its name is printed
+units=(average bounds doubt fluctuations linalg outside random scatter solve system tape array)
+declare -A cost kills
+
+# run_test NAME: of a unit test that name, else a script
+run_test() (
+  case $1 in *.dmf) ;; *) $make -s "tests/unit/test_$1" >log 2>&1 || return ;; esac
+  ulimit -t $((cost[$1] / 50 + 10))
+  case $1 in
+    *.dmf) bash ../source/tests/run.sh "$1" >log 2>&1 ;;
+    *) "tests/unit/test_$1" >log 2>&1 ;;
+  esac
+)
+
+# Tests by what they cost for each mutant that they may kill.
+ordered() {
+  local test
+  for test in "${!cost[@]}"; do
+    echo "$((cost[$test] * 100 / (1 + 4 * kills[$test]))) $test"
+  done | sort -n | cut -d ' ' -f 2
+}
+
+# The first test that fails, or the compiler, in `by`
 killed() {
-  local unit script
-  $make -s dmf >log 2>&1 || { echo compiler; return; }
-  for unit in tape bounds solve average fluctuations; do
-    $make -s "tests/unit/test_$unit" >log 2>&1 || { echo compiler; return; }
-    timeout $longest "tests/unit/test_$unit" >log 2>&1 || { echo "test_$unit"; return; }
-  done
-  for script in "${scripts[@]}"; do
-    TIMEOUT=$longest bash ../source/tests/run.sh "$script" >log 2>&1 || { echo "$script"; return; }
+  local test
+  by=compiler
+  $make -s dmf >log 2>&1 || return 0
+  for test in $(ordered); do
+    by=$test
+    run_test "$test" || { kills[$test]=$((kills[$test] + 1)); return 0; }
   done
   return 1
 }
 
+# Tests pass without a change, and what they cost is known.
+measure() {
+  local test
+  for test in "${units[@]}" $(cd "$srcdir" && grep -L '^# slow' tests/theory/*.dmf tests/std/*.dmf tests/lang/*.dmf); do
+    case $test in *.dmf) test=../source/$test ;; *) $make -s "tests/unit/test_$test" ;; esac
+    cost[$test]=$((1000 * longest))
+    kills[$test]=0
+    { time run_test "$test" || echo "$test" >failing; } 2>taken
+    [ ! -e failing ] || { echo "the tests fail without a change: $test"; return 1; }
+    cost[$test]=$(awk '{ print int(1000 * $1) }' taken)
+    [ "${cost[$test]}" -le $((${MOST:-1000} * 1000)) ] || unset "cost[$test]"
+  done
+}
+
 prepare || exit
 cd "$tree/build" || exit
+rm -f failing
 export DMF=$PWD/dmf srcdir=$tree/source
-scripts=()
-for script in "$srcdir"/tests/theory/*.dmf "$srcdir"/tests/std/*.dmf "$srcdir"/tests/lang/*.dmf; do
-  grep -q '^# slow' "$script" || scripts+=("$script")
-done
-if first=$(killed); then
-  echo "the tests fail without a change: $first"
-  exit 1
-fi
+measure || exit
 
 total=0
 dead=0
-mapfile -t chosen < <(cd ../source && places src/solve/*.c src/machine/*.c src/field/*.c | grep "${FILES:-.}" | choose)
+mapfile -t chosen < <(cd ../source && places src/{solve,machine,field,num}/*.c | grep "${FILES:-.}" | choose)
 for one in "${chosen[@]}"; do
   IFS=: read -r file line column length text <<<"$one"
   cp -p "../source/$file" original
   change "../source/$file" "$line" "$column" "$length" "$text"
   total=$((total + 1))
-  if by=$(killed); then
+  if killed; then
     dead=$((dead + 1))
-    echo "killed by ${by##*/}: $file:$line:$column"
+    echo "killed by ${by##*/}: $file:$line:$column:$text"
   else
-    echo "SURVIVES $file:$line:$column: $(sed -n "${line}p" "../source/$file" | sed 's/^ *//')"
+    echo "SURVIVES $file:$line:$column:$text: $(sed -n "${line}p" "../source/$file" | sed 's/^ *//')"
   fi
   cp original "../source/$file"
 done
