@@ -144,6 +144,9 @@ expect 0 none shell '"$1" --color auto syntax.dmf 2>&1 | grep -q $(printf "\\033
 
 # Commands
 expect 0 '' "$DMF" check problem.dmf
+cp syntax.dmf $'a\e[31m\nb.dmf'
+expect 1 'a?[31m?b.dmf:1:' "$DMF" $'a\e[31m\nb.dmf'
+rm $'a\e[31m\nb.dmf'
 expect 1 'error' "$DMF" check syntax.dmf
 expect 0 '' "$DMF" check assert.dmf
 mkdir -p broken/std && echo 'x = 1 +* 2' >broken/std/prelude.dmf

@@ -180,21 +180,37 @@ typedef struct Printer {
   bool color;
 } Printer;
 
+/* What names of files and texts of scripts hold must not reach the terminal as commands. */
+static void print_plain(const char *text, bool lines, FILE *stream) {
+  for (; *text; text++) {
+    unsigned char byte = (unsigned char)*text;
+    bool harmless = (byte >= 32 && byte != 127) || (lines && (byte == '\n' || byte == '\t'));
+    fputc(harmless ? byte : '?', stream);
+  }
+}
+
 static void print_one(const Diag *d, void *context) {
   const Printer *printer = context;
   FILE *stream = printer->stream;
   Ink ink = ink_for(d->kind, printer->color);
+  int line = 0, column = 0;
   if (d->span.source) {
-    int line, column;
     span_locate(d->span, &line, &column);
-    fprintf(stream, "%s%s:%d:%d: %s%s:%s %s\n", ink.bold, d->span.source->name, line, column,
-            ink.kind, diag_kind_name(d->kind), ink.off, d->message);
-    print_excerpt(d->span, line, ink, stream);
+    fputs(ink.bold, stream);
+    print_plain(d->span.source->name, false, stream);
+    fprintf(stream, ":%d:%d: ", line, column);
   } else {
-    fprintf(stream, "%sdmf: %s%s:%s %s\n", ink.bold, ink.kind, diag_kind_name(d->kind), ink.off,
-            d->message);
+    fprintf(stream, "%sdmf: ", ink.bold);
   }
-  if (d->hint) fprintf(stream, "      = %s\n", d->hint);
+  fprintf(stream, "%s%s:%s ", ink.kind, diag_kind_name(d->kind), ink.off);
+  print_plain(d->message, true, stream);
+  fputc('\n', stream);
+  if (d->span.source) print_excerpt(d->span, line, ink, stream);
+  if (d->hint) {
+    fputs("      = ", stream);
+    print_plain(d->hint, true, stream);
+    fputc('\n', stream);
+  }
 }
 
 char *diag_text(const Diag *diag, bool color) {

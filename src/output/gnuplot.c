@@ -105,7 +105,7 @@ Status gnuplot_run(const char *script, size_t length, char **output, size_t *siz
   int streams[3], state = 0, failed = 0;
   for (int i = 0; i < 3; i++)
     if ((streams[i] = memfd_create("dmf", MFD_CLOEXEC)) < 0) failed = errno;
-  if (!failed && !write_all(streams[0], script, length)) failed = ENOMEM;
+  if (!failed && !write_all(streams[0], script, length)) failed = errno;
   if (!failed) failed = spawn(streams, &state);
   Status status = judge(failed, state, streams[2], missing, why);
   if (!status && !(*output = contents(streams[1], size))) {
