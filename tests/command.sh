@@ -466,7 +466,7 @@ END
 expect 0 "set ylabel 'Δ'" drawn 'theory.delta, nets.delta'
 expect 0 "title 'theory.Δ, μ = 8'" drawn 'theory.delta, nets.delta'
 expect 0 "title 'nets.Δ'" drawn 'theory.delta, nets.delta'
-expect 0 "title 'γ = 2'" drawn 'a = sweep(dmft(net, fit, samples = 64).loss, net.gamma = [1, 2])'
+expect 0 "title 'a, γ = 2'" drawn 'a = sweep(dmft(net, fit, samples = 64).loss, net.gamma = [1, 2])'
 expect 0 "set title 'a title that is much longer than the legend of a'.\"\\n\".'picture has room for' noenhanced" drawn '[[1, 2], [3, 4]], title = "a title that is much longer than the legend of a picture has room for"'
 expect 0 "title 'a label that is much longer than the legend of a…'" drawn 'curve([1, 2], [3, 4], label = "a label that is much longer than the legend of a picture has room for")'
 expect 0 "set format y '%.8g'" drawn '[1000001, 1000002]'
