@@ -96,12 +96,10 @@ static int mix(Tail *k, char *name, int a, bool flip_a, int b, bool flip_b) {
   const Program *p = k->p;
   size_t rows = flip_a ? cols_of(p, a) : rows_of(p, a),
          cols = flip_b ? rows_of(p, b) : cols_of(p, b);
-  return emit(k->p, (Op){.kind = OP_MIX,
-                         .dst = add_table(k->p, name, rows, cols),
-                         .src = {a, b},
-                         .src_count = 2,
-                         .transpose_a = flip_a,
-                         .transpose_b = flip_b});
+  Op op = op_of_two(OP_MIX, add_table(k->p, name, rows, cols), a, b);
+  op.transpose_a = flip_a;
+  op.transpose_b = flip_b;
+  return emit(k->p, op);
 }
 
 static int block(Tail *k, char *name, int v, size_t row, size_t rows, size_t col, size_t cols) {
@@ -109,11 +107,10 @@ static int block(Tail *k, char *name, int v, size_t row, size_t rows, size_t col
     free(name);
     return v;
   }
-  return emit(k->p, (Op){.kind = OP_BLOCK,
-                         .dst = add_table(k->p, name, rows, cols),
-                         .src = {v},
-                         .src_count = 1,
-                         .first = {(int)row, (int)col}});
+  Op op = op_of_one(OP_BLOCK, add_table(k->p, name, rows, cols), v);
+  op.first[0] = (int)row;
+  op.first[1] = (int)col;
+  return emit(k->p, op);
 }
 
 /* One for each pair and group: kernels are those of the tangent kernel, too. */
@@ -126,16 +123,12 @@ static int moment(Tail *k, char *name, int x, int y, int group) {
     return op->dst;
   }
   size_t rows = rows_of(k->p, x) / (size_t)group, cols = rows_of(k->p, y) / (size_t)group;
-  return emit(k->p, (Op){.kind = OP_MOMENT,
-                         .dst = add_table(k->p, name, rows, cols),
-                         .src = {x, y},
-                         .src_count = 2,
-                         .group = group});
+  Op op = op_of_two(OP_MOMENT, add_table(k->p, name, rows, cols), x, y);
+  op.group = group;
+  return emit(k->p, op);
 }
 
-static void set(Tail *k, int state, int value) {
-  emit(k->p, (Op){.kind = OP_SET, .dst = state, .src = {value}, .src_count = 1});
-}
+static void set(Tail *k, int state, int value) { emit(k->p, op_of_one(OP_SET, state, value)); }
 
 /* A state, which is what `value` is at t = 0. */
 static int state(Tail *k, const char *name, int value) {
@@ -169,10 +162,7 @@ static void observe_all(Tail *k, int field, int layer, int variable) {
 
 static int log_sums(Tail *k, int f) {
   size_t rows = rows_of(k->p, f) / k->z.outputs;
-  return emit(k->p, (Op){.kind = OP_LSE,
-                         .dst = add_table(k->p, mem_string("lse"), rows, 1),
-                         .src = {f},
-                         .src_count = 1});
+  return emit(k->p, op_of_one(OP_LSE, add_table(k->p, mem_string("lse"), rows, 1), f));
 }
 
 /* ell of every output; and Delta = - d ell / d f: y - softmax(f) sum y for the cross entropy. */
@@ -219,17 +209,12 @@ static void complete_outputs(Tail *k) {
   } else {
     p->f = raw;
     if (p->problem->centered || (k->how.theory && starts_at_zero(p))) {
-      int start = emit(p, (Op){.kind = OP_START,
-                               .dst = add_table(p, mem_string("f0"), all, 1),
-                               .src = {raw},
-                               .src_count = 1,
-                               .once = true});
-      p->f = emit(p, (Op){.kind = OP_MAP,
-                          .dst = add_table(p, mem_string("fc"), all, 1),
-                          .expr = call(k, PRIM_SUB, arg(k, 0), arg(k, 1)),
-                          .src = {raw, start},
-                          .src_count = 2,
-                          .once = k->how.integrates});
+      Op start = op_of_one(OP_START, add_table(p, mem_string("f0"), all, 1), raw);
+      start.once = true;
+      emit(p, start);
+      p->f = map(k, mem_string("fc"), call(k, PRIM_SUB, arg(k, 0), arg(k, 1)), 2,
+                 (int[]){raw, start.dst});
+      p->ops[p->op_count - 1].once = k->how.integrates;
     }
     if (k->how.integrates) p->f = state(k, "fi", p->f);
   }
@@ -293,10 +278,7 @@ static int accuracy(Tail *k, const char *name, int f, const Array *targets) {
   }
   double *classes = mem_new(n * C, sizeof *classes);
   for (size_t a = 0; a < n; a++) classes[a * C + class_of(targets->data + a * C, C)] = 1;
-  int table = emit(p, (Op){.kind = OP_RESHAPE,
-                           .dst = add_table(p, mem_string("f.rows"), n, C),
-                           .src = {f},
-                           .src_count = 1});
+  int table = emit(p, op_of_one(OP_RESHAPE, add_table(p, mem_string("f.rows"), n, C), f));
   int sharp = map(k, mem_string("f.sharp"), product(k, 1 / SHARP, 1), 1, &table);
   int said = emit_softmax(p, mem_string("said"), 1, false, sharp);
   int own = constant(k, "class", 0, n, C, classes);

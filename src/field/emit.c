@@ -47,6 +47,14 @@ int emit(Program *p, Op op) {
   return op.dst;
 }
 
+Op op_of_one(OpKind kind, int dst, int src) {
+  return (Op){.kind = kind, .dst = dst, .src = {src}, .src_count = 1};
+}
+
+Op op_of_two(OpKind kind, int dst, int a, int b) {
+  return (Op){.kind = kind, .dst = dst, .src = {a, b}, .src_count = 2};
+}
+
 int emit_apply(Program *p, char *name, int matrix, int x) {
   p->matrices[matrix].x = x;
   int dst = add_variable(p, name, p->matrices[matrix].to, false, p->variables[x].positions);
@@ -96,12 +104,10 @@ static int add_table_like(Program *p, char *name, int like, size_t cols) {
 
 int emit_gram(Program *p, char *name, int blocks, double factor, int x, int y) {
   int dst = add_table_like(p, name, x, rows_of(p, y) / (size_t)blocks);
-  return emit(p, (Op){.kind = OP_GRAM,
-                      .dst = dst,
-                      .src = {x, y},
-                      .src_count = 2,
-                      .blocks = blocks,
-                      .factor = factor});
+  Op op = op_of_two(OP_GRAM, dst, x, y);
+  op.blocks = blocks;
+  op.factor = factor;
+  return emit(p, op);
 }
 
 int emit_blend(Program *p, char *name, int blocks, double factor, int table, bool transposed,
@@ -110,28 +116,24 @@ int emit_blend(Program *p, char *name, int blocks, double factor, int table, boo
   int all = (int)sizes_of(p).all, C = a.backward ? (int)sizes_of(p).outputs : 1,
       rows = transposed ? a.cols * blocks : a.rows / C;
   int dst = add_variable(p, name, v.space, a.backward || v.backward, rows / all);
-  return emit(p, (Op){.kind = OP_BLEND,
-                      .dst = dst,
-                      .src = {table, x},
-                      .src_count = 2,
-                      .blocks = blocks,
-                      .factor = factor,
-                      .transpose_a = transposed});
+  Op op = op_of_two(OP_BLEND, dst, table, x);
+  op.blocks = blocks;
+  op.factor = factor;
+  op.transpose_a = transposed;
+  return emit(p, op);
 }
 
 int emit_softmax(Program *p, char *name, int blocks, bool causal, int table) {
   int dst = add_table_like(p, name, table, (size_t)p->variables[table].cols);
-  return emit(p, (Op){.kind = OP_SOFTMAX,
-                      .dst = dst,
-                      .src = {table},
-                      .src_count = 1,
-                      .blocks = blocks,
-                      .causal = causal});
+  Op op = op_of_one(OP_SOFTMAX, dst, table);
+  op.blocks = blocks;
+  op.causal = causal;
+  return emit(p, op);
 }
 
 int emit_sums(Program *p, char *name, int table) {
   int dst = add_table_like(p, name, table, 1);
-  return emit(p, (Op){.kind = OP_SUMS, .dst = dst, .src = {table}, .src_count = 1});
+  return emit(p, op_of_one(OP_SUMS, dst, table));
 }
 
 int emit_average(Program *p, char *name, double factor, int count, const int *src) {
@@ -174,7 +176,7 @@ int emit_rows(Program *p, char *name, RowMap map, int src) {
   int dst = add_variable(p, name, v.space, v.backward, map.to);
   p->variables[dst].rows = rows;
   p->variables[dst].cols = v.cols;
-  return emit(
-      p,
-      (Op){.kind = OP_ROWS, .dst = dst, .src = {src}, .src_count = 1, .rows = add_row_map(p, map)});
+  Op op = op_of_one(OP_ROWS, dst, src);
+  op.rows = add_row_map(p, map);
+  return emit(p, op);
 }

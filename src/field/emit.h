@@ -14,6 +14,9 @@ int add_table(Program *p, char *name, size_t rows, size_t cols);
 int add_matrix(Program *p, char *name, int from, int to, double sigma, double rate);
 
 int emit(Program *p, Op op);
+/* An op of one source, or of two. */
+Op op_of_one(OpKind kind, int dst, int src);
+Op op_of_two(OpKind kind, int dst, int a, int b);
 int emit_apply(Program *p, char *name, int matrix, int x);
 /* On the neurons of its fields; a table serves all neurons, and a map of tables alone is one. */
 int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src);

@@ -14,19 +14,19 @@ typedef struct Sheet {
   const Program *p;
   FILE *out;
   bool latex;
-  char **names; /* [variable] */
+  const char **names; /* [variable] */
+  Arena *arena;       /* of names and parts of rows */
 } Sheet;
 
-/* A name as mathematics: letters are italic, digits behind a letter an index; to be freed. */
-static char *symbol(const Sheet *s, const char *name) {
-  if (!s->latex) return mem_string(name);
-  bool indexed = isalpha((unsigned char)name[0]) && isdigit((unsigned char)name[1]);
-  if (!name[1]) return mem_string(name);
-  if (indexed) return mem_format("%c_{%s}", name[0], name + 1);
-  char *text = mem_string("\\mathit{");
-  for (; *name; name++) mem_append(&text, strchr("_[]#", *name) ? "\\%c" : "%c", *name);
-  mem_append(&text, "}");
-  return text;
+/* A name as mathematics: letters are italic, digits behind a letter an index. */
+static const char *symbol(const Sheet *s, const char *name) {
+  if (!s->latex || !name[1]) return name;
+  if (isalpha((unsigned char)name[0]) && isdigit((unsigned char)name[1]))
+    return arena_format(s->arena, "%c_{%s}", name[0], name + 1);
+  const char *text = "\\mathit{";
+  for (; *name; name++)
+    text = arena_format(s->arena, strchr("_[]#", *name) ? "%s\\%c" : "%s%c", text, *name);
+  return arena_format(s->arena, "%s}", text);
 }
 
 static void title(const Sheet *s, const char *text) {
@@ -40,21 +40,28 @@ static void row(const Sheet *s, const char *left, const char *right) {
     fprintf(s->out, "  %s = %s\n", left, right);
 }
 
-/* <x(t) y(s)>, in this notation; to be freed. */
-static char *average(const Sheet *s, const char *x, const char *y) {
-  return mem_format(s->latex ? "\\langle %s(t)\\, %s(s) \\rangle" : "<%s(t) %s(s)>", x, y);
+/* <x(t) y(s)>, in this notation. */
+static const char *average(const Sheet *s, const char *x, const char *y) {
+  return arena_format(s->arena, s->latex ? "\\langle %s(t)\\, %s(s) \\rangle" : "<%s(t) %s(s)>", x,
+                      y);
 }
 
-static char *source_of(const Sheet *s, const char *name) {
-  return mem_format(s->latex ? "\\eta_{%s}" : "η_%s", name);
+static const char *source_of(const Sheet *s, const char *name) {
+  return arena_format(s->arena, s->latex ? "\\eta_{%s}" : "η_%s", name);
 }
 
 /* The response of what a matrix meets to the source of another of its results. */
-static char *response(const Sheet *s, const char *met, const char *source) {
-  return mem_format(s->latex ? "\\left\\langle \\frac{\\partial %s(t)}{\\partial %s(s)} "
-                               "\\right\\rangle"
-                             : "<∂%s(t)/∂%s(s)>",
-                    met, source);
+static const char *response(const Sheet *s, const char *met, const char *source) {
+  return arena_format(s->arena,
+                      s->latex ? "\\left\\langle \\frac{\\partial %s(t)}{\\partial %s(s)} "
+                                 "\\right\\rangle"
+                               : "<∂%s(t)/∂%s(s)>",
+                      met, source);
+}
+
+/* c as it stands in front of something, with a gap behind it where it is not 1. */
+static const char *factor(const Sheet *s, double c) {
+  return c < 1 || c > 1 ? arena_format(s->arena, "%g ", c) : "";
 }
 
 static const Op *applies(const Program *p, int i) {
@@ -68,7 +75,7 @@ static double ratio_of(const Program *p, const Matrix *m) {
 
 /* What the matrix answers to its other results: with independent entries the transposed ones, of a
  * symmetric one all, with tau. */
-static void add_responses(const Sheet *s, const Op *op, char **text) {
+static const char *with_responses(const Sheet *s, const Op *op, const char *text) {
   const Program *p = s->p;
   const Matrix *m = &p->matrices[op->matrix];
   for (int i = 0; i < p->op_count; i++) {
@@ -78,43 +85,32 @@ static void add_responses(const Sheet *s, const Op *op, char **text) {
     double c = m->sigma * m->sigma * (m->symmetric && !turned ? m->tau : 1) *
                (op->kind == OP_APPLY_T ? ratio_of(p, m) : 1);
     if ((!m->symmetric && !turned) || !(fabs(c) > 0)) continue;
-    char *source = source_of(s, s->names[other->dst]),
-         *r = response(s, s->names[op->src[0]], source);
-    if (c < 1 || c > 1)
-      mem_append(text, " + %g ", c);
-    else
-      mem_append(text, " + ");
-    mem_append(text, s->latex ? "\\sum_{s \\le t} %s\\, %s(s)" : "Σ_{s≤t} %s %s(s)", r,
-               s->names[other->src[0]]);
-    free(source);
-    free(r);
+    text = arena_format(
+        s->arena, s->latex ? "%s + %s\\sum_{s \\le t} %s\\, %s(s)" : "%s + %sΣ_{s≤t} %s %s(s)",
+        text, factor(s, c), response(s, s->names[op->src[0]], source_of(s, s->names[other->dst])),
+        s->names[other->src[0]]);
   }
+  return text;
 }
 
-static void add_learned(const Sheet *s, const Op *op, char **text) {
+static const char *with_learned(const Sheet *s, const Op *op, const char *text) {
   const Program *p = s->p;
   bool back = op->kind == OP_APPLY_T;
   for (int i = 0; i < p->op_count; i++) {
     const Op *other = &p->ops[i];
     if (other->kind != OP_OUTER || other->matrix != op->matrix) continue;
     double c = back ? ratio_of(p, &p->matrices[op->matrix]) : 1;
-    char *overlap = average(s, s->names[op->src[0]], s->names[other->src[back ? 0 : 1]]);
-    if (c < 1 || c > 1)
-      mem_append(text, " + %g ", c);
-    else
-      mem_append(text, " + ");
-    mem_append(text, s->latex ? "\\sum_{s < t} %s\\, %s(s)" : "Σ_{s<t} %s %s(s)", overlap,
-               s->names[other->src[back ? 1 : 0]]);
-    free(overlap);
+    text = arena_format(
+        s->arena, s->latex ? "%s + %s\\sum_{s < t} %s\\, %s(s)" : "%s + %sΣ_{s<t} %s %s(s)", text,
+        factor(s, c), average(s, s->names[op->src[0]], s->names[other->src[back ? 0 : 1]]),
+        s->names[other->src[back ? 1 : 0]]);
   }
+  return text;
 }
 
 static void write_apply(const Sheet *s, const Op *op) {
-  char *text = source_of(s, s->names[op->dst]);
-  add_responses(s, op, &text);
-  add_learned(s, op, &text);
-  row(s, s->names[op->dst], text);
-  free(text);
+  const char *name = s->names[op->dst];
+  row(s, name, with_learned(s, op, with_responses(s, op, source_of(s, name))));
 }
 
 static void write_map(const Sheet *s, const Op *op) {
@@ -129,29 +125,35 @@ static void write_plain(const Sheet *s, const Op *op) {
   const char *a = op->src_count ? s->names[op->src[0]] : "",
              *b = op->src_count > 1 ? s->names[op->src[1]] : "", *l = s->latex ? "\\langle " : "<",
              *r = s->latex ? " \\rangle" : ">", *gap = s->latex ? "\\, " : " ";
-  char *text = NULL;
+  const char *text;
   switch (op->kind) {
-  case OP_NOISE: text = mem_string(s->latex ? "\\mathcal{N}(0, 1)" : "N(0, 1), fresh"); break;
-  case OP_FILL: text = mem_format("%g", op->factor); break;
-  case OP_CLOCK: text = mem_string("t"); break;
-  case OP_AVERAGE: text = mem_format("%s%s%s%s%s", l, a, *b ? gap : "", b, r); break;
+  case OP_NOISE: text = (s->latex ? "\\mathcal{N}(0, 1)" : "N(0, 1), fresh"); break;
+  case OP_FILL: text = arena_format(s->arena, "%g", op->factor); break;
+  case OP_CLOCK: text = "t"; break;
+  case OP_AVERAGE: text = arena_format(s->arena, "%s%s%s%s%s", l, a, *b ? gap : "", b, r); break;
   case OP_MOMENT:
-    text = mem_format("%s%s%s%s%s%s", l, a, gap, b, s->latex ? "^\\top" : "ᵀ", r);
+    text = arena_format(s->arena, "%s%s%s%s%s%s", l, a, gap, b, s->latex ? "^\\top" : "ᵀ", r);
     break;
   case OP_MIX:
-    text = mem_format("%s%s%s%s", a, !op->transpose_a ? "" : s->latex ? "^\\top" : "ᵀ", gap, b);
+    text = arena_format(s->arena, "%s%s%s%s", a,
+                        !op->transpose_a ? ""
+                        : s->latex       ? "^\\top"
+                                         : "ᵀ",
+                        gap, b);
     break;
-  case OP_SHIFT: text = mem_format("%s, %d neurons on", a, op->first[0]); break;
-  case OP_LSE: text = mem_format(s->latex ? "\\log \\sum e^{%s}" : "log Σ exp %s", a); break;
+  case OP_SHIFT: text = arena_format(s->arena, "%s, %d neurons on", a, op->first[0]); break;
+  case OP_LSE:
+    text = arena_format(s->arena, s->latex ? "\\log \\sum e^{%s}" : "log Σ exp %s", a);
+    break;
   case OP_STACK:
-    text = mem_format("[%s%s%s%s]", a, *b ? ", " : "", b, op->src_count > 2 ? ", ..." : "");
+    text = arena_format(s->arena, "[%s%s%s%s]", a, *b ? ", " : "", b,
+                        op->src_count > 2 ? ", ..." : "");
     break;
-  case OP_BLOCK: text = mem_format("%s[%d]", a, op->first[0]); break;
-  case OP_CONST: text = mem_string(s->latex ? "\\text{given}" : "given"); break;
-  default: text = mem_string(a);
+  case OP_BLOCK: text = arena_format(s->arena, "%s[%d]", a, op->first[0]); break;
+  case OP_CONST: text = (s->latex ? "\\text{given}" : "given"); break;
+  default: text = a;
   }
   row(s, s->names[op->dst], text);
-  free(text);
 }
 
 static void write_op(const Sheet *s, const Op *op) {
@@ -176,15 +178,9 @@ static void write_sources(const Sheet *s) {
       if (!a || !b || a->matrix != b->matrix || a->kind != b->kind) continue;
       const Matrix *m = &p->matrices[a->matrix];
       double c = m->sigma * m->sigma * (a->kind == OP_APPLY_T ? ratio_of(p, m) : 1);
-      char *x = source_of(s, s->names[a->dst]), *y = source_of(s, s->names[b->dst]),
-           *left = average(s, x, y), *plain = average(s, s->names[a->src[0]], s->names[b->src[0]]),
-           *right = c < 1 || c > 1 ? mem_format("%g %s", c, plain) : mem_string(plain);
-      row(s, left, right);
-      free(x);
-      free(y);
-      free(left);
-      free(plain);
-      free(right);
+      const char *x = source_of(s, s->names[a->dst]), *y = source_of(s, s->names[b->dst]),
+                 *met = average(s, s->names[a->src[0]], s->names[b->src[0]]);
+      row(s, average(s, x, y), arena_format(s->arena, "%s%s", factor(s, c), met));
     }
 }
 
@@ -198,12 +194,10 @@ char *equations_of_system(const Program *p, bool latex) {
   char *text = NULL;
   size_t length = 0;
   Sheet s = {p, mem_stream(&text, &length), latex,
-             mem_new((size_t)p->variable_count + 1, sizeof(char *))};
+             mem_new((size_t)p->variable_count + 1, sizeof(char *)), arena_new()};
   for (int v = 0; v < p->variable_count; v++) s.names[v] = symbol(&s, p->variables[v].name);
-  char *head = mem_format("System %s, one neuron of each population", p->system->name);
-  title(&s, head);
-  free(head);
-  fprintf(s.out, latex ? "At the start:\n" : "At the start:\n");
+  title(&s, arena_format(s.arena, "System %s, one neuron of each population", p->system->name));
+  fprintf(s.out, "At the start:\n");
   for (int i = 0; i < p->start_count; i++) write_op(&s, &p->ops[i]);
   fprintf(s.out, latex ? "\nIn step $t$, in order:\n" : "\nIn step t, in order:\n");
   for (int i = p->start_count; i < p->op_count; i++) write_op(&s, &p->ops[i]);
@@ -212,8 +206,8 @@ char *equations_of_system(const Program *p, bool latex) {
                          : "\nGaussian sources η, of mean zero:\n");
     write_sources(&s);
   }
-  for (int v = 0; v < p->variable_count; v++) free(s.names[v]);
   free(s.names);
+  arena_free(s.arena);
   mem_stream_end(s.out);
   return text;
 }

@@ -149,7 +149,7 @@ static int weighed(Reverse *r, int features, int z) {
   Variable v = r->p->variables[z];
   char *name = mem_format("%s.e", r->p->variables[features].name);
   int dst = add_variable(r->p, name, v.space, true, v.positions);
-  return emit(r->p, (Op){.kind = OP_WEIGH, .dst = dst, .src = {z}, .src_count = 1});
+  return emit(r->p, op_of_one(OP_WEIGH, dst, z));
 }
 
 /* Notes what the matrix meets, or under another rule only learns, and passes it on. */
@@ -332,7 +332,7 @@ static void learn_features(Program *p) {
     char *name =
         mem_format("p%s", p->variables[x].name + strcspn(p->variables[x].name, "0123456789"));
     matrix->learns = add_variable(p, name, matrix->to, true, 1);
-    emit(p, (Op){.kind = OP_WEIGH, .dst = matrix->learns, .src = {x}, .src_count = 1});
+    emit(p, op_of_one(OP_WEIGH, matrix->learns, x));
   }
 }
 

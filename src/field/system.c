@@ -58,7 +58,7 @@ static int as_rows(Program *p, int src, int dst) {
   const Variable *own = &p->variables[src], *whole = &p->variables[dst];
   if (whole->space != NO_SPACE || own->cols == whole->cols) return src;
   int row = add_table(p, mem_string("row"), 1, (size_t)whole->cols);
-  return emit(p, (Op){.kind = OP_RESHAPE, .dst = row, .src = {src}, .src_count = 1});
+  return emit(p, op_of_one(OP_RESHAPE, row, src));
 }
 
 static int rows_in(const Program *p, const int *parts, int count) {
@@ -124,7 +124,8 @@ static void lower_act(Program *p, const Act *act) {
 static void prune(Program *p) {
   bool *read = mem_new((size_t)p->variable_count + 1, sizeof *read),
        *kept = mem_new((size_t)p->op_count + 1, sizeof *kept);
-  for (int i = 0; i < p->system->field_count; i++) read[p->system->fields[i].variable] = read[p->system->fields[i].other] = true;
+  for (int i = 0; i < p->system->field_count; i++)
+    read[p->system->fields[i].variable] = read[p->system->fields[i].other] = true;
   for (bool more = true; more;) {
     more = false;
     for (int i = p->op_count - 1; i >= 0; i--) {
@@ -167,7 +168,8 @@ static bool is_pure(const Op *op) {
 static void find_constants(Program *p) {
   bool *fixed = mem_new((size_t)p->variable_count + 1, sizeof *fixed),
        *read = mem_new((size_t)p->variable_count + 1, sizeof *read);
-  for (int i = 0; i < p->system->field_count; i++) read[p->system->fields[i].variable] = read[p->system->fields[i].other] = true;
+  for (int i = 0; i < p->system->field_count; i++)
+    read[p->system->fields[i].variable] = read[p->system->fields[i].other] = true;
   for (int i = p->start_count; i < p->op_count; i++)
     for (int k = 0; k < p->ops[i].src_count; k++) read[p->ops[i].src[k]] = true;
   for (int i = 0; i < p->op_count; i++) {

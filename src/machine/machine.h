@@ -169,6 +169,10 @@ View machine_meet(Machine *m, View *q, View x, View *rest);
  * wanted any more. */
 View machine_table_on(Machine *m, size_t rows, size_t cols, View w, double keep, View v,
                       double push);
+/* What a system does to a matrix whose learned part is a table in the directions qx and qy of what
+ * it met: the table gains sum over rows of the coordinates of x and y, and is decayed. */
+void machine_take(Machine *m, View *learned, View *qx, View *qy, View x, View y);
+void machine_decay(Machine *m, View *learned, double keep);
 /* What use `use` of a matrix met last: its coordinates in the basis of its side, and the noise of
  * the images on the other side as it was then, whose products with what was met are its response in
  * the other basis. */

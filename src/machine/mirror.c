@@ -131,19 +131,13 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
 
 static void take(Machine *m, void *state, View y, View x) {
   Mirror *s = state;
-  View *q = &s->half[0].q, rest, a = machine_meet(m, q, x, &rest), b = machine_meet(m, q, y, &rest);
-  if (tape_failed(m->tape)) return;
-  s->learned = machine_table_on(m, q->rows, q->rows, s->learned, 1, NO_VIEW, 0);
-  tape_product(m->tape, view_cols(view_rows(s->learned, 0, a.cols), 0, b.cols), 1, a, b,
-               TRANSPOSE_A);
+  machine_take(m, &s->learned, &s->half[0].q, &s->half[0].q, x, y);
 }
 
 static void decay(Machine *m, void *state, double keep) {
   Mirror *s = state;
   s->share *= keep;
-  if (s->learned.slab >= 0)
-    s->learned =
-        machine_table_on(m, s->learned.rows, s->learned.cols, s->learned, keep, NO_VIEW, 0);
+  machine_decay(m, &s->learned, keep);
 }
 
 static double bytes(const Program *p, int matrix, double S, double steps, bool record) {

@@ -445,22 +445,28 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
   return 8 * (2 * bases + (record ? steps : 1) * (tables + met));
 }
 
-/* M gains the product of the coordinates. Directions need images when something acts on them. */
+void machine_take(Machine *m, View *learned, View *qx, View *qy, View x, View y) {
+  View rest, a = machine_meet(m, qx, x, &rest), b = machine_meet(m, qy, y, &rest);
+  if (tape_failed(m->tape)) return;
+  *learned = machine_table_on(m, qx->rows, qy->rows, *learned, 1, NO_VIEW, 0);
+  tape_product(m->tape, view_cols(view_rows(*learned, 0, a.cols), 0, b.cols), 1, a, b, TRANSPOSE_A);
+}
+
+void machine_decay(Machine *m, View *learned, double keep) {
+  if (learned->slab >= 0)
+    *learned = machine_table_on(m, learned->rows, learned->cols, *learned, keep, NO_VIEW, 0);
+}
+
+/* Directions need images when something acts on them. */
 static void take(Machine *m, void *state, View y, View x) {
   Sequential *s = state;
-  View rest, a = machine_meet(m, &s->x.q, x, &rest), b = machine_meet(m, &s->y.q, y, &rest);
-  if (tape_failed(m->tape)) return;
-  s->learned = machine_table_on(m, s->x.q.rows, s->y.q.rows, s->learned, 1, NO_VIEW, 0);
-  tape_product(m->tape, view_cols(view_rows(s->learned, 0, a.cols), 0, b.cols), 1, a, b,
-               TRANSPOSE_A);
+  machine_take(m, &s->learned, &s->x.q, &s->y.q, x, y);
 }
 
 static void decay(Machine *m, void *state, double keep) {
   Sequential *s = state;
   s->share *= keep;
-  if (s->learned.slab >= 0)
-    s->learned =
-        machine_table_on(m, s->learned.rows, s->learned.cols, s->learned, keep, NO_VIEW, 0);
+  machine_decay(m, &s->learned, keep);
 }
 
 static void drop_side(Machine *m, Side *side) {
