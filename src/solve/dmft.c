@@ -57,6 +57,7 @@ typedef struct Solve {
   MachineCode code;
   Resolution fine, coarse; /* of a replicate, and of its companion */
   int pairs;               /* what is wanted over pairs of times */
+  FieldSet measured;       /* by every run */
   const Snapshot *snapshot;
   int replicates, companions;
   atomic_int done; /* steps done, by all runs */
@@ -104,23 +105,38 @@ static bool take(void *sink, Machine *m, int t) {
 
 /* ---- what is measured ---- */
 
-/* The small fields, and what a run measures of which they follow. */
-static const struct {
-  FieldId id, from;
-} small[] = {{FIELD_F, FIELD_F},
-             {FIELD_LOSS, FIELD_F},
-             {FIELD_DELTA, FIELD_F},
-             {FIELD_NTK, FIELD_NTK},
-             {FIELD_F_TEST, FIELD_F},
-             {FIELD_TEST_LOSS, FIELD_F},
-             {FIELD_ACCURACY, FIELD_F},
-             {FIELD_TEST_ACCURACY, FIELD_F},
-             {FIELD_ALIGNMENT, FIELD_PHI},
-             {FIELD_F_EMA, FIELD_F_EMA},
-             {FIELD_LOSS_EMA, FIELD_F_EMA},
-             {FIELD_F_TEST_EMA, FIELD_F_TEST_EMA},
-             {FIELD_TEST_LOSS_EMA, FIELD_F_TEST_EMA}};
-enum { SMALL = sizeof small / sizeof *small };
+/* Whether a value of the program follows from another one by tables alone. */
+static bool follows(const Program *p, int wanted, int given) {
+  bool *read = mem_new((size_t)p->variable_count, sizeof *read), alone = true;
+  read[wanted] = true;
+  for (int i = p->op_count - 1; i >= 0 && alone; i--) {
+    const Op *op = &p->ops[i];
+    if (op->dst < 0 || op->dst == given || !read[op->dst]) continue;
+    alone = op->kind == OP_MAP || op->kind == OP_CONST || op->kind == OP_MIX ||
+            op->kind == OP_BLOCK || op->kind == OP_LSE || op->kind == OP_RESHAPE ||
+            op->kind == OP_SOFTMAX || op->kind == OP_SUMS;
+    for (int k = 0; k < op->src_count; k++) read[op->src[k]] = true;
+  }
+  alone = alone && read[given];
+  free(read);
+  return alone;
+}
+
+/* What runs measure of a field of one time: that which it follows from, or itself. */
+static FieldId measured_for(const Program *p, const ProgramObservable *o) {
+  static const FieldId given[] = {FIELD_F, FIELD_F_EMA, FIELD_F_TEST_EMA, FIELD_PHI};
+  for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+    const ProgramObservable *from = program_observable(p, (int)given[i], o->layer);
+    if (from && follows(p, o->variable, from->variable)) return given[i];
+  }
+  return (FieldId)o->field;
+}
+
+/* Whether it is a field of one time that theories have. */
+static bool is_small(const ProgramObservable *o) {
+  const FieldRow *row = field_row((FieldId)o->field);
+  return row->kind == KIND_VALUE && row->solvers & FROM_DMFT && !field_is_late((FieldId)o->field);
+}
 
 /* The large fields, layer by layer. */
 static const struct {
@@ -143,7 +159,9 @@ static bool is_wanted(const Solve *s, int k) { return large[k].group & s->pairs;
 /* What runs measure for all of these. */
 static FieldSet measured_by(const Solve *s) {
   FieldSet measured = 0;
-  for (size_t i = 0; i < SMALL; i++) measured |= field_bit(small[i].from);
+  const Program *p = s->complete;
+  for (int i = 0; i < p->observable_count; i++)
+    if (is_small(&p->observables[i])) measured |= field_bit(measured_for(p, &p->observables[i]));
   for (int k = 0; k < LARGE; k++)
     if (is_wanted(s, k)) measured |= field_bit(large[k].id);
   return measured;
@@ -262,11 +280,13 @@ static bool add(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
 }
 
 static bool add_small(Solve *s, Result *result) {
+  const Program *p = s->complete;
   bool fine = true;
-  for (size_t i = 0; i < SMALL; i++)
-    for (int l = 0; l <= s->program->layers && fine; l++)
-      if (program_observable(s->complete, (int)small[i].id, l))
-        fine = add(s, result, small[i].id, l, small[i].from);
+  for (FieldId id = 0; id < FIELD_COUNT; id++)
+    for (int l = field_first(id); l <= field_last(id, p) && fine; l++) {
+      const ProgramObservable *o = program_observable(p, (int)id, l);
+      if (o && is_small(o)) fine = add(s, result, id, l, measured_for(p, o));
+    }
   return fine;
 }
 
@@ -354,7 +374,7 @@ static double bytes_needed(const Solve *s) {
   double row = (double)(z.steps * z.all * z.all * z.outputs * z.outputs);
   int parallel = s->options.threads < s->replicates ? s->options.threads : s->replicates;
   return machine_bytes(&plan, z.steps) * parallel +
-         trace_bytes(s->complete, z.steps, measured_by(s), 0) * (runs_of(s) + parallel) +
+         trace_bytes(s->complete, z.steps, s->measured, 0) * (runs_of(s) + parallel) +
          8 * row * (runs_of(s) + 12);
 }
 
@@ -368,7 +388,7 @@ static Status run_once(void *sink, double gamma, Trace *trace, int *failed_at) {
   Run *run = sink;
   Solve *s = run->solve;
   run->trace = trace;
-  if (!trace_new(trace, s->complete, s->sizes.steps, measured_by(s), s->pairs)) {
+  if (!trace_new(trace, s->complete, s->sizes.steps, s->measured, s->pairs)) {
     trace_free(trace);
     return STATUS_LIMIT;
   }
@@ -430,7 +450,7 @@ static void share_traces(Solve *s) {
   if (crew_size(crew) == 1) return;
   for (int j = 0; j < runs_of(s); j++)
     if (!crew_has(crew, j))
-      fine &= trace_new(trace_of(s, j), s->complete, s->sizes.steps, measured_by(s), s->pairs);
+      fine &= trace_new(trace_of(s, j), s->complete, s->sizes.steps, s->measured, s->pairs);
   if (crew_any(crew, !fine)) {
     s->status = STATUS_LIMIT;
     return;
@@ -579,6 +599,7 @@ static void prepare(Solve *s, Program *program, const SolveOptions *options, int
   s->complete = program_complete(
       program, (Reading){.theory = true, .integrates = independent, .parts = options->parts});
   s->code = machine_compile(s->complete, false, NULL);
+  s->measured = measured_by(s);
 }
 
 static void clean(Solve *s) {
@@ -935,7 +956,7 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
 static bool plan_replicate(Solve *s, RunCost *cost) {
   Trace trace;
   Run run = {.solve = s, .resolution = &s->fine};
-  bool fine = trace_new(&trace, s->complete, s->sizes.steps, measured_by(s), 0);
+  bool fine = trace_new(&trace, s->complete, s->sizes.steps, s->measured, 0);
   bool *wanted = trace_wants(&trace);
   MachinePlan plan = plan_of(s, &run, s->program->problem->gamma);
   plan.wanted = wanted;
