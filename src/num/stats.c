@@ -2,6 +2,7 @@
 #include "num/stats.h"
 #include "base/memory.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,12 +89,13 @@ double variance_doubt(double n, double kurtosis) {
 double excess_kurtosis(double n, double xx, double yy, double xy, double xxyy) {
   double scale = xx * yy / ((n - 1) * (n - 1)), usual = (n - 1) / n * (xx * yy + 2 * xy * xy);
   if (n < 4 || !(scale > 0)) return 0;
-  return n * ((n + 1) * xxyy - usual) / ((n - 1) * (n - 2) * (n - 3)) / scale;
+  double kurtosis = n * ((n + 1) * xxyy - usual) / ((n - 1) * (n - 2) * (n - 3)) / scale;
+  return isfinite(kurtosis) ? kurtosis : n;
 }
 
 double likely_kurtosis(double n, double own, double mean) {
   static const double few = 32; /* where half of it is seen */
-  return fmax(0, (own + mean) / 2) * (1 + few / n);
+  return fmax(0, own + few / n * mean);
 }
 
 /* Of entry i: the sum of squares of deviations, and the excess kurtosis. */
@@ -101,7 +103,8 @@ static double spread_of(const Moments *m, size_t i, double *kurtosis) {
   double n = (double)m->count;
   double a = m->sum[0][i] / n, b = m->sum[1][i] / n, c = m->sum[2][i] / n, d = m->sum[3][i] / n;
   double m2 = b - a * a, m4 = d - 4 * a * c + 6 * a * a * b - 3 * a * a * a * a;
-  *kurtosis = m2 > 0 ? excess_kurtosis(n, n * m2, n * m2, n * m2, n * m4) : 0;
+  bool varies = m2 > DBL_EPSILON * b;
+  *kurtosis = varies ? excess_kurtosis(n, n * m2, n * m2, n * m2, n * m4) : 0;
   return m2 > 0 ? n * m2 : 0;
 }
 

@@ -38,11 +38,13 @@ void moments_mean(const Moments *moments, double *mean, double *error);
 double variance_doubt(double n, double kurtosis);
 /* The excess kurtosis of n samples, from unbiased cumulants: with sums of squares of deviations of
  * two numbers, of their products and of the squares of these, cum(x, x, y, y) / (var(x) var(y)).
- * Zero for fewer than four samples, or where nothing varies. */
+ * Zero for fewer than four samples, or where nothing varies; n, about the most that n samples can
+ * have, where it leaves the numbers. */
 double excess_kurtosis(double n, double xx, double yy, double xy, double xxyy);
-/* What is made of that of an entry and of its mean over all entries: the mean of both, not below
- * that of normal numbers, and more for few samples. In these a number that is far out makes the
- * variance larger, too, and the ratio smaller: of heavy tails 16 show a third. */
+/* What is made of that of an entry and of its mean over all entries, which counts as much as the
+ * entry for 32 samples and more for fewer: in these a number that is far out makes the variance
+ * larger, too, and the ratio smaller, so that of heavy tails 16 show a third. Not below that of
+ * normal numbers. */
 double likely_kurtosis(double n, double own, double mean);
 /* scale * unbiased variance, and its standard error (variance_doubt of the likely_kurtosis). Zero
  * for one sample. */
