@@ -474,6 +474,14 @@ expect 0 "set xlabel 'γ'" drawn 'sweep(dmft(net, fit, samples = 64).loss[8], ne
 expect 0 "set ylabel 'loss'" drawn 'theory.loss, nets.loss'
 expect 0 "linecolor '#0072b2' title 'nets.loss'" drawn 'theory.loss, nets.loss, theory.loss'
 expect 0 "linecolor '#d55e00' title 'theory.loss'" drawn 'theory.loss, nets.loss, theory.loss'
+for points in '0.1 * nets.loss' 'nets.loss[[1, 2, 4]]' '[nets.loss[1], nets.loss[2]]' 'curve(0.1 * nets.loss, label = "")'; do
+  expect 0 'with points' drawn "$points"
+done
+expect 0 'with lines' drawn 'nets.loss[0] + nets.loss[1] * (1..9)'
+expect 0 'with lines' drawn 'nets.loss - theory.loss'
+expect 0 'with points' drawn 'curve([1, 2, 4], style = "points")'
+expect 0 $'EOD\n 2 ' drawn 'curve(theory.loss[2:5], label = "depth 2")'
+expect 0 "set xlabel 't'" drawn 'curve(theory.loss, label = "depth 2")'
 expect 0 'with filledcurves' drawn 'theory.loss, nets.loss'
 expect 0 'with vectors nohead' drawn 'theory.loss, nets.loss'
 expect 0 $'EOD\n 2 ' drawn 'theory.loss[2:5]'

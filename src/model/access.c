@@ -148,8 +148,10 @@ static Value *field_value(Eval *eval, Span span, Result *result, const char *nam
   value->source = result_keep(result);
   value->error = errors ? NULL : array_keep(field->error);
   bool sampled = !errors && !eval->dry && !result->exact && strcmp(name, "t") != 0;
-  if (sampled && (field->error || is_single(result)))
+  if (sampled && (field->error || is_single(result))) {
     trail_begin(value, array_keep(field->error), scatter_keep(field->scatter));
+    value->trail->networks = strcmp(result->kind, "simulate") == 0;
+  }
   value->field = mem_string(field->name);
   value->layer = layer;
   if (value->kind == VALUE_ARRAY) value->axes = field_axes(result, field);

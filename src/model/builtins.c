@@ -285,27 +285,37 @@ static Array *part_of(const Array *table, Subscript columns, const char **why) {
   return array_index(table, 2, part, why);
 }
 
-/* x and y of a curve, from two arguments or from the columns of one. */
-static bool coordinates(Call *call, Value *curve) {
-  Array *x = take(call, 0);
+/* The argument that holds y: the second, or the only one; NULL without either. */
+static Value *series(const Call *call) {
+  return given(call, 1) ? call->args[1] : given(call, 0) ? call->args[0] : NULL;
+}
+
+/* What y itself runs over, else 0, 1, ...; NULL without memory. */
+static Array *places_of(const Value *value, const Array *y) {
+  const Array *at = value->axes && value->axes->count ? value->axes->list[0].at : NULL;
+  size_t count = y->rank ? y->shape[0] : 1;
+  const char *why;
+  return at && at->rank == 1 && at->size == count ? array_keep((Array *)at)
+                                                  : array_range(0, (double)count - 1, 1, &why);
+}
+
+/* x and y of a curve: from two arguments, the columns of one, or one that is y. */
+static bool coordinates(Call *call, Value *curve, bool table) {
   const char *why = NULL;
-  if (!x) return false;
-  bool table = !given(call, 1) && x->rank == 2 && x->shape[1] > 1;
-  if (given(call, 1)) {
-    curve->curve.x = array_keep(x);
-    curve->curve.y = take(call, 1);
-  } else if (table) {
+  if (table) {
+    Array *both = take(call, 0);
+    if (!both) return false;
     Subscript rest = {.kind = SUBSCRIPT_SLICE, .has_begin = true, .begin = 1};
-    if (x->shape[1] == 2) rest = (Subscript){.kind = SUBSCRIPT_AT, .at = 1};
-    curve->curve.x = part_of(x, (Subscript){.kind = SUBSCRIPT_AT}, &why);
-    curve->curve.y = part_of(x, rest, &why);
-  }
-  array_drop(x);
-  if (!given(call, 1) && !table) {
-    eval_error(call->eval, call->places[0], "curve(x, y)",
-               "without 'y', 'x' must have two columns or more, and this is %s",
-               value_describe(call->args[0]));
-    return false;
+    if (both->shape[1] == 2) rest = (Subscript){.kind = SUBSCRIPT_AT, .at = 1};
+    curve->curve.x = part_of(both, (Subscript){.kind = SUBSCRIPT_AT}, &why);
+    curve->curve.y = part_of(both, rest, &why);
+    array_drop(both);
+  } else {
+    curve->curve.y = take(call, given(call, 1) ? 1 : 0);
+    if (!curve->curve.y) return false;
+    bool alone = !given(call, 0) || !given(call, 1);
+    curve->curve.x = alone ? places_of(series(call), curve->curve.y) : take(call, 0);
+    if (alone && !curve->curve.x) eval_starve(call->eval, call->span);
   }
   if (why) call_give(call, NULL, why);
   return curve->curve.x && curve->curve.y;
@@ -349,34 +359,44 @@ static bool style_argument(Call *call, int i, CurveStyle *style) {
   return false;
 }
 
-/* The name of what x was read from. */
-static Axes *curve_axes(const Value *x) {
-  if (!x->field) return NULL;
+/* The name of what x was read from, or of what y runs over without one. */
+static Axes *curve_axes(const Value *x, const Value *y) {
+  const char *name = x ? x->field : y->axes && y->axes->count ? y->axes->list[0].name : NULL;
+  if (!name) return NULL;
   Axes *axes = axes_new(1);
-  axes->list[0].name = mem_string(x->field);
+  axes->list[0].name = mem_string(name);
   return axes;
+}
+
+/* The errors that were given, else those that y has. */
+static Array *curve_errors(Call *call, bool table) {
+  if (given(call, 2)) return take(call, 2);
+  return table ? NULL : array_keep((Array *)trail_error(call->eval, series(call)));
 }
 
 /* What y was read from lends the curve its errors, its style and its name. */
 Value *builtin_curve(Call *call) {
-  Value *curve = value_new(&call->eval->heap, VALUE_CURVE), *y = call->args[given(call, 1) ? 1 : 0];
+  Value *curve = value_new(&call->eval->heap, VALUE_CURVE), *y = series(call);
   const char *label;
   double color = 0;
-  if (!coordinates(call, curve)) return call_broken(call);
+  if (!y) return eval_error(call->eval, call->span, "curve(x, y)", "a curve needs a 'y'");
+  const Array *first = y->kind == VALUE_ARRAY ? y->array : NULL;
+  bool table = !given(call, 1) && first && first->rank == 2 && first->shape[1] > 1;
+  if (!coordinates(call, curve, table)) return call_broken(call);
   curve->source = result_keep(y->source);
-  if (given(call, 1)) curve->axes = curve_axes(call->args[0]);
-  if (given(call, 1) && y->field) {
+  if (!table) curve->axes = curve_axes(given(call, 1) && given(call, 0) ? call->args[0] : NULL, y);
+  if (!table && y->field) {
     curve->field = mem_string(y->field);
     curve->layer = y->layer;
   }
-  curve->error = given(call, 2)   ? take(call, 2)
-                 : given(call, 1) ? array_keep((Array *)trail_error(call->eval, y))
-                                  : NULL;
+  curve->error = curve_errors(call, table);
   if (given(call, 2) && !curve->error) return call_broken(call);
   bool sound = matching(call, curve) & text_argument(call, 3, &label) &
                style_argument(call, 4, &curve->curve.style);
   if (given(call, 5)) sound &= call_whole(call, 5, 1, 8, &color);
   if (!sound) return call_broken(call);
+  if (curve->curve.style == CURVE_AUTO && trail_is_of_networks(y))
+    curve->curve.style = CURVE_POINTS;
   curve->curve.label = label ? mem_string(label) : NULL;
   curve->curve.color = (int)color;
   return curve;

@@ -48,9 +48,12 @@ void trail_begin(Value *value, Array *error, Scatter *scatter) {
   trail->value = value_as_array(value);
   trail->error = error;
   trail->scatter = scatter;
+  trail->networks = trail_is_of_networks(value); /* of what is settled */
   trail_drop(value->trail);
   value->trail = trail;
 }
+
+bool trail_is_of_networks(const Value *value) { return value->trail && value->trail->networks; }
 
 static TrailPart part_of(Value *arg) {
   return !arg         ? (TrailPart){NULL, NULL}
@@ -68,7 +71,23 @@ static bool follows(const Eval *eval, const Value *value, int count, Value *cons
   return sampled && !eval->dry && value_is_numeric(value) && !value->trail;
 }
 
+static size_t size_of(const Value *value) {
+  return value->kind == VALUE_ARRAY ? value->array->size : 1;
+}
+
+/* What trail_is_of_networks says of the value that these arguments gave. */
+static bool are_networks(const Value *value, int count, Value *const *args) {
+  size_t size = 0;
+  for (int i = 0; i < count; i++) {
+    if (!args[i] || !args[i]->trail) continue;
+    if (!args[i]->trail->networks) return false;
+    size += size_of(args[i]);
+  }
+  return size >= size_of(value);
+}
+
 static void remember(Eval *eval, Value *value, Trail *trail, int count, Value *const *args) {
+  trail->networks = are_networks(value, count, args);
   trail->count = count;
   trail->parts = mem_new((size_t)count, sizeof *trail->parts);
   for (int i = 0; i < count; i++) {
@@ -122,13 +141,17 @@ static Scatter *part_of_scatter(const Scatter *scatter, int count, const Subscri
 
 /* Cuts the part out of sampled numbers; false where that is to be done later. */
 static bool cut_out(Value *value, const Trail *base, int count, const Subscript *list) {
-  size_t size = value->kind == VALUE_ARRAY ? value->array->size : 1;
+  size_t size = size_of(value);
   const char *why;
   if (base->again || !base->scatter) return false;
   if (size > SMALL_PART && size * SMALLER_PART > base->value->size) return false;
   Scatter *scatter = part_of_scatter(base->scatter, count, list);
   Array *error = base->error ? array_index(base->error, count, list, &why) : NULL;
-  if (scatter && (error || !base->error)) return trail_begin(value, error, scatter), true;
+  if (scatter && (error || !base->error)) {
+    trail_begin(value, error, scatter);
+    value->trail->networks = base->networks;
+    return true;
+  }
   scatter_drop(scatter);
   array_drop(error);
   return false;

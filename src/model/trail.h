@@ -31,13 +31,17 @@ struct Trail {
   int subscript_count;
   TrailPart *parts;
   int count;
-  int depth; /* of operations behind one another */
-  int mark;  /* a number while an error is computed */
+  int depth;     /* of operations behind one another */
+  int mark;      /* a number while an error is computed */
+  bool networks; /* those of networks, entry by entry: see trail_is_of_networks */
 };
 
 /* Says that these numbers are sampled. Takes over the references; without a scatter the errors of
  * different numbers are independent, without errors nothing is known of them. */
 void trail_begin(Value *value, Array *error, Scatter *scatter);
+/* Whether all that is sampled about the value are numbers of networks, and no fewer than the value
+ * has entries: it is data, as 0.1 * nets.loss, and not a curve through them, as a + b * x. */
+bool trail_is_of_networks(const Value *value);
 /* Remembers how the value was computed, if an argument is sampled; gives the value. */
 Value *trail_note(Eval *eval, Value *value, Again *again, int op, int count, Value *const *args);
 /* The same of a part of an array; values[i] is the subscript where it is a number or a list, else

@@ -225,7 +225,8 @@ static const Axis *family_axis(const PlotPart *part, const Value *value) {
 }
 
 static PlotStyle style_of(const Value *value) {
-  bool networks = value->source && strcmp(value->source->kind, "simulate") == 0;
+  bool networks = trail_is_of_networks(value) ||
+                  (value->source && strcmp(value->source->kind, "simulate") == 0);
   switch (value->kind == VALUE_CURVE ? value->curve.style : CURVE_AUTO) {
   case CURVE_LINE: return PLOT_LINE;
   case CURVE_DASHED: return PLOT_DASHED;
