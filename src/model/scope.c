@@ -11,9 +11,20 @@ Scope *scope_new(Scope *parent) {
   return scope;
 }
 
+/* Frees what a binding shadows. */
+static void forget(Binding *shadowed) {
+  while (shadowed) {
+    Binding *next = shadowed->shadowed;
+    value_drop(shadowed->value);
+    free(shadowed);
+    shadowed = next;
+  }
+}
+
 void scope_free(Scope *scope) {
   if (!scope) return;
   for (int i = 0; i < scope->count; i++) {
+    forget(scope->items[i].shadowed);
     free(scope->items[i].name);
     value_drop(scope->items[i].value);
   }
@@ -49,13 +60,28 @@ Binding *scope_own(const Scope *scope, const char *name) {
   return index ? &scope->items[index - 1] : NULL;
 }
 
+static bool of_library(const Binding *binding) {
+  return binding->span.source && binding->span.source->library;
+}
+
+/* Whether the text gave the name its value; a file that was read anew is the same. */
+static bool is_by(const Binding *binding, const Source *text) {
+  const Source *source = binding->span.source;
+  return source == text || (source && text && source->library && text->library &&
+                            strcmp(source->name, text->name) == 0);
+}
+
+/* Outermost is the language, which has no text. */
 Binding *scope_meant(const Scope *scope, const char *name, const Source *text) {
-  Binding *found = scope_find(scope, name), *own = NULL;
-  bool foreign = found && text && text->library && found->span.source != text &&
-                 !(found->span.source && found->span.source->library);
-  for (; foreign && scope; scope = scope->parent)
-    if (!scope->parent) own = scope_own(scope, name);
-  return own ? own : found;
+  Binding *found = scope_find(scope, name);
+  if (!found || !text || !text->library || is_by(found, text)) return found;
+  Binding *other = of_library(found) ? found : NULL;
+  for (; scope; scope = scope->parent)
+    for (Binding *b = scope_own(scope, name); b; b = b->shadowed) {
+      if (is_by(b, text)) return b;
+      if (!other && (of_library(b) || !scope->parent)) other = b;
+    }
+  return other ? other : found;
 }
 
 Binding *scope_find(const Scope *scope, const char *name) {
@@ -66,10 +92,29 @@ Binding *scope_find(const Scope *scope, const char *name) {
   return NULL;
 }
 
+/* Keeps what a library file calls by the name, once for each file, before another text takes it. */
+static void shadow(Binding *binding, Span span) {
+  if (is_by(binding, span.source)) return;
+  if (of_library(binding)) {
+    Binding *kept = mem_new(1, sizeof *kept);
+    *kept = (Binding){binding->name, value_keep(binding->value), binding->span, binding->shadowed};
+    binding->shadowed = kept;
+  }
+  for (Binding **at = &binding->shadowed; *at; at = &(*at)->shadowed)
+    if (is_by(*at, span.source)) {
+      Binding *old = *at;
+      *at = old->shadowed;
+      old->shadowed = NULL;
+      forget(old);
+      return;
+    }
+}
+
 void scope_set(Scope *scope, const char *name, Value *value, Span span) {
   Binding *binding = scope_own(scope, name);
   value_keep(value);
   if (binding) {
+    shadow(binding, span);
     value_drop(binding->value);
     binding->value = value;
     binding->span = span;
@@ -79,7 +124,7 @@ void scope_set(Scope *scope, const char *name, Value *value, Span span) {
     scope->capacity = scope->capacity ? 2 * scope->capacity : 8;
     scope->items = mem_grow(scope->items, (size_t)scope->capacity * sizeof *scope->items);
   }
-  scope->items[scope->count++] = (Binding){mem_string(name), value, span};
+  scope->items[scope->count++] = (Binding){mem_string(name), value, span, NULL};
   if (2 * scope->count > scope->bucket_count)
     rehash(scope);
   else

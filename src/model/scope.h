@@ -6,11 +6,13 @@
 
 #include "model/value.h"
 
-typedef struct Binding {
+typedef struct Binding Binding;
+struct Binding {
   char *name;
   Value *value;
-  Span span; /* where the name was given its value */
-} Binding;
+  Span span;         /* where the name was given its value */
+  Binding *shadowed; /* what library files called by it before another text did, or NULL */
+};
 
 typedef struct Scope Scope;
 struct Scope {
@@ -30,8 +32,9 @@ void scope_set(Scope *scope, const char *name, Value *value, Span span);
 Binding *scope_own(const Scope *scope, const char *name);
 /* The binding in this scope or the nearest parent that has it, or NULL. */
 Binding *scope_find(const Scope *scope, const char *name);
-/* What a name means in a text: in a library a name of the language (the outermost scope) is not
- * what a script calls by the same. */
+/* What a name means in a text. In a library file it is what the file itself calls by it, else what
+ * another such file or the language (the outermost scope) does, and what a script calls by the same
+ * only where they do not. */
 Binding *scope_meant(const Scope *scope, const char *name, const Source *text);
 /* Every name visible from here, ending with NULL; the array is to be freed, the names are not. */
 const char **scope_names(const Scope *scope);

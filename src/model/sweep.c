@@ -60,20 +60,23 @@ static void replace_dataset(Eval *eval, const Value *old, Value *new, Span span)
     }
 }
 
-/* Gives the swept name its i-th value; false after reporting. */
+/* Gives the swept name its i-th value, which stands where the one before did, also for the
+ * functions of the file that gave it; false after reporting. */
 static bool apply(const SweepAxis *axis, Eval *eval, int i) {
   const Ast *node = axis->argument;
   Span span = node->kid[0]->span;
   Value *value = eval_element(eval, span, axis->values, i);
   if (value->kind == VALUE_BROKEN) return false;
+  const Binding *binding = scope_find(eval->scope, axis->name);
+  Span place = binding ? binding->span : node->name_span;
   if (node->count == 1) {
-    replace(eval, axis->name, value, node->name_span);
+    replace(eval, axis->name, value, place);
     return true;
   }
-  Value *old = scope_find(eval->scope, axis->name)->value;
+  Value *old = binding->value;
   Value *new = declare_replace(eval, old, node->name, node->name_span, value, span);
   if (new->kind == VALUE_BROKEN) return false;
-  replace(eval, axis->name, new, node->name_span);
+  replace(eval, axis->name, new, place);
   bool declared = new->kind == VALUE_DECLARED;
   if (declared ? new->declared.kind == DECLARED_DATASET : system_is_data(new))
     replace_dataset(eval, old, new, span);
