@@ -194,6 +194,7 @@ typedef struct Play {
   uint64_t *ids;       /* of all directions */
   double *weights;
   int direction_count;
+  bool blind; /* in this direction are numbers of which nothing says how far they are off: nan */
 } Play;
 
 static void collect(Play *play, Trail *trail) {
@@ -258,6 +259,32 @@ static Value *off_by(Play *play, const Trail *leaf, uint64_t id, int sense) {
   return value_array(&play->eval.heap, array);
 }
 
+static bool has_nan(const Value *value) {
+  const Array *array = value->kind == VALUE_ARRAY ? value->array : NULL;
+  bool found = value->kind == VALUE_NUMBER && isnan(value->number);
+  for (size_t i = 0; array && i < array->size && !found; i++) found = isnan(array->data[i]);
+  return found;
+}
+
+/* Whether something is above nan has an answer, and what is unknown would be lost: what an
+ * operation makes of it is unknown, place by place where the shape stays. */
+static Value *hand_on(Play *play, Value *value, int count, Value *const *args) {
+  if (!value_is_numeric(value) || has_nan(value)) return value;
+  Array *out = value_as_array(value);
+  for (int k = 0; k < count && out; k++) {
+    if (!args[k] || !value_is_numeric(args[k]) || !has_nan(args[k])) continue;
+    Array *in = value_as_array(args[k]);
+    bool placed = in && array_same_shape(in, out);
+    Array *next = mem_insist(array_new(out->rank, out->shape));
+    for (size_t i = 0; next && i < out->size; i++)
+      next->data[i] = !placed || isnan(in->data[i]) ? NAN : out->data[i];
+    array_drop(in);
+    array_drop(out);
+    out = next;
+  }
+  return out ? value_array(&play->eval.heap, out) : value;
+}
+
 static Value *do_again(Play *play, const Trail *trail, Value *const *values) {
   Value **args = mem_new((size_t)trail->count, sizeof *args);
   for (int i = 0; i < trail->count; i++) {
@@ -265,6 +292,7 @@ static Value *do_again(Play *play, const Trail *trail, Value *const *values) {
     args[i] = part->trail ? values[part->trail->mark - 1] : part->value;
   }
   Value *value = trail->again(&play->eval, trail, args);
+  if (play->blind && trail->again != index_again) value = hand_on(play, value, trail->count, args);
   free(args);
   return value;
 }
@@ -294,9 +322,11 @@ static bool depends(const Play *play, const Trail *trail) {
 
 /* The value when all is off by a direction; NULL when that is none of its shape. */
 static Array *play_off(Play *play, uint64_t id, int sense) {
+  play->blind = false;
   for (int i = 0; i < play->count; i++) {
     Trail *trail = play->nodes[i];
     play->moved[i] = trail->again ? depends(play, trail) : scatter_find(trail->scatter, id) != NULL;
+    play->blind |= play->moved[i] && !trail->again && !trail->error;
     play->now[i] = !play->moved[i] ? play->base[i]
                    : trail->again  ? do_again(play, trail, play->now)
                                    : off_by(play, trail, id, sense);
