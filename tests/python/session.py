@@ -219,6 +219,9 @@ class Interruption(unittest.TestCase):
         self.assertEqual(s["1 + 1"], 2)
 
     def test_by_the_keyboard(self):
+        # a process that a shell started in the background ignores the signal
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
         started = threading.Event()
         s = dmf.Session(progress=lambda *_: started.set())
         s["points"] = POINTS
