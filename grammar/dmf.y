@@ -280,6 +280,8 @@ expr:
   primary
 | expr ARROW expr                       { $$ = BINARY(AST_ARROW, $1, $3); }
 | IF expr THEN expr ELSE expr           { $$ = NODE(AST_IF, KIDS(3, $2, $4, $6)); }
+| FUNCTION '(' param_list ')' '=' expr %prec ELSE
+                                        { $$ = build_closure(build, @$, $3, $6); }
 | expr OR expr                          { $$ = BINARY(AST_OR, $1, $3); }
 | expr AND expr                         { $$ = BINARY(AST_AND, $1, $3); }
 | NOT expr                              { $$ = UNARY(AST_NOT, $2); }
@@ -351,7 +353,7 @@ typedef struct Expected {
 
 static const int statement_starts[] = {IMPORT, PLOT, SAVE, REPORT, ASSERT, FOR, WHILE, RETURN, DATASET, MODEL,
                                        TRAINING, ACTIVATION, LOSS, FUNCTION, LAYER, SYSTEM, NUMBER, 0};
-static const int operand_starts[] = {NAME, STRING, '(', '[', '-', NOT, IF, 0};
+static const int operand_starts[] = {NAME, STRING, '(', '[', '-', NOT, IF, FUNCTION, 0};
 static const int operators[] = {ARROW, OR, AND, '<', '>', LE, GE, EQ, NE, DOTDOT, '+', '-', '*',
                                 '/', '@', '^', '(', '[', '.', TRANSPOSE, WITH, FOR, '=', 0};
 static const int comparisons[] = {'<', '>', LE, GE, EQ, NE, 0};

@@ -380,7 +380,13 @@ static bool under_way(const Eval *eval, const Ast *function) {
 
 static bool bind_locals(Eval *eval, const Ast *function, Value **args, Span span) {
   for (int i = 0; i < function->count - 1; i++) {
+    const Ast *name = function->kid[i];
+    if (name->kind == AST_NAME && args[i])
+      scope_set(eval->scope, name->name, args[i], name->name_span);
+  }
+  for (int i = 0; i < function->count - 1; i++) {
     const Ast *parameter = function->kid[i];
+    if (parameter->kind == AST_NAME) continue;
     Value *value = args[i];
     if (!value && parameter->count) value = eval_expression(eval, parameter->kid[0]);
     if (!value) {
@@ -514,21 +520,33 @@ static Value *call_family(Eval *eval, const Ast *node, const Ast *function) {
   return value;
 }
 
-static Value *call_function(Eval *eval, const Ast *node, const Ast *function) {
-  if (function->number > 0) return call_family(eval, node, function);
-  Formals formals = formals_of_function(function);
+/* The arguments of a function without a name, and behind them what it keeps of the names around it;
+ * to be freed. */
+static Value **with_kept(const Ast *function, Value **args, Value **kept) {
+  Value **all = mem_new((size_t)function->count, sizeof *all);
+  for (int i = 0; i + 1 < function->count; i++)
+    all[i] = i < (int)function->number ? args[i] : kept[i - 1];
+  return all;
+}
+
+/* A call of a function of the script; `kept` is NULL for one that has a name. */
+static Value *call_function(Eval *eval, const Ast *node, const Ast *function, Value **kept) {
+  if (!kept && function->number > 0) return call_family(eval, node, function);
+  Formals formals =
+      formals_of_parameters(function, kept ? (int)function->number : function->count - 1);
   Arguments arguments = bind(eval, node, &formals);
   mark_draws(eval, &formals, &arguments);
   for (int i = 0; i < formals.count; i++)
     if (!arguments.values[i] && !function->kid[i]->count)
       missing(eval, node->span, &formals, i, &arguments);
   Value *value;
-  if (arguments.broken)
-    value = value_new(&eval->heap, VALUE_BROKEN);
-  else if (arguments.unknown)
-    value = value_new(&eval->heap, VALUE_UNKNOWN);
-  else
-    value = eval_body(eval, function, arguments.values, node->span);
+  if (arguments.broken || arguments.unknown) {
+    value = value_new(&eval->heap, arguments.broken ? VALUE_BROKEN : VALUE_UNKNOWN);
+  } else {
+    Value **all = kept ? with_kept(function, arguments.values, kept) : arguments.values;
+    value = eval_body(eval, function, all, node->span);
+    if (kept) free(all);
+  }
   arguments_free(&arguments);
   free(formals.names);
   return value;
@@ -601,8 +619,10 @@ Value *eval_call(Eval *eval, const Ast *node) {
                                                   .span = node->span,
                                                   .node = node})
                : call_builtin(eval, node, callee);
-  case VALUE_FUNCTION: return call_function(eval, node, callee->function);
+  case VALUE_FUNCTION: return call_function(eval, node, callee->function, NULL);
   case VALUE_ACTIVATION:
+    if (value_is_closure(callee))
+      return call_function(eval, node, callee->activation.node, callee->activation.bound);
     return callee->activation.node ? call_activation(eval, node, callee)
                                    : call_expr(eval, node, callee);
   case VALUE_LAYER: return call_layer(eval, node, callee);

@@ -200,6 +200,36 @@ static void declare_function(Eval *eval, const Ast *node) {
   if (eval->dry) check_later(eval, node);
 }
 
+/* What a name stands for that only the text around it knows; NULL for one of all. */
+static const Binding *find_local(const Eval *eval, const char *name) {
+  const Binding *found = NULL;
+  for (const Scope *scope = eval->scope; scope && scope != eval->globals && !found;
+       scope = scope->parent)
+    found = scope_own(scope, name);
+  return found;
+}
+
+static bool checked_later(const Eval *eval, const Ast *function) {
+  for (int i = 0; i < eval->function_count; i++)
+    if (eval->functions[i] == function) return true;
+  return false;
+}
+
+Value *eval_closure(Eval *eval, const Ast *node) {
+  if (!eval_distinct_parameters(eval, node)) return value_new(&eval->heap, VALUE_BROKEN);
+  Value *value = value_new(&eval->heap, VALUE_ACTIVATION);
+  value->activation.name = mem_string(node->name);
+  value->activation.node = node;
+  value->activation.bound = mem_new((size_t)node->count, sizeof(Value *));
+  for (int i = (int)node->number; i + 1 < node->count; i++) {
+    const Binding *local = find_local(eval, node->kid[i]->name);
+    if (local) value->activation.bound[i - 1] = value_keep(local->value);
+  }
+  if (eval->dry && eval->scope == eval->globals && !checked_later(eval, node))
+    check_later(eval, node);
+  return value;
+}
+
 static bool has_default(const Ast *parameter) { return parameter->count > 0; }
 
 /* The body of an activation whose parameters all have defaults, as dense(NAME) would use it. */
@@ -218,7 +248,8 @@ static void check_function(Eval *eval, const Ast *node) {
   if (node->kind == AST_LAYER) return check_layer(eval, node);
   if (check_activation(eval, node)) return;
   Value **args = mem_new((size_t)node->count, sizeof *args);
-  for (int i = 0; i + 1 < node->count; i++) args[i] = value_new(&eval->heap, VALUE_UNKNOWN);
+  for (int i = 0; i + 1 < node->count; i++)
+    args[i] = node->kid[i]->kind == AST_PARAM ? value_new(&eval->heap, VALUE_UNKNOWN) : NULL;
   eval->doubt++;
   eval_body(eval, node, args, node->name_span);
   eval->doubt--;

@@ -228,6 +228,9 @@ Value *optimizer_parameter(const Value *optimizer, const char *name);
 /* The optimizer that the call makes with this argument replaced; broken after reporting. */
 Value *optimizer_with(Eval *eval, const Value *optimizer, const char *name, Value *value,
                       Span span);
+/* The function that stands without a name in an expression. The names around it that are not global
+ * have the values that they have now. */
+Value *eval_closure(Eval *eval, const Ast *node);
 /* Evaluates the body of a function with these arguments (NULL: its default). */
 Value *eval_body(Eval *eval, const Ast *function, Value **args, Span span);
 /* Puts a table of builtins into a scope; it ends with a row without name, and empty names are

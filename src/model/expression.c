@@ -198,6 +198,7 @@ static Value *evaluate(Eval *eval, const Ast *node) {
   case AST_INDEX: return eval_index(eval, node);
   case AST_FIELD: return eval_field(eval, node);
   case AST_WITH: return declare_variant(eval, node);
+  case AST_CLOSURE: return eval_closure(eval, node);
   default: return value_new(&eval->heap, VALUE_BROKEN);
   }
 }

@@ -234,7 +234,8 @@ static Value *with_steps(Eval *eval, Value *eta, size_t steps) {
                     : eta->kind == VALUE_ACTIVATION ? eta->activation.node
                                                     : NULL;
   Value **bound = eta->kind == VALUE_ACTIVATION ? eta->activation.bound : NULL;
-  bool second = node && node->count > 2 && !node->kid[1]->count && !(bound && bound[0]);
+  bool second = node && node->count > 2 && node->kid[1]->kind == AST_PARAM &&
+                !node->kid[1]->count && !(bound && bound[0]);
   if (!second) return eta;
   Value *value = value_new(&eval->heap, VALUE_ACTIVATION);
   value->activation.name = mem_string(node->name);

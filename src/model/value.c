@@ -212,6 +212,11 @@ static void describe_array(const Value *value, char *text, size_t size) {
   if (used < size) snprintf(text + used, size - used, "]");
 }
 
+bool value_is_closure(const Value *value) {
+  const Ast *node = value->kind == VALUE_ACTIVATION ? value->activation.node : NULL;
+  return node && node->kind == AST_CLOSURE;
+}
+
 const char *value_describe(const Value *value) {
   enum { ROOM = 160, TURNS = 4 };
   static _Thread_local char texts[TURNS][ROOM];
@@ -228,7 +233,7 @@ const char *value_describe(const Value *value) {
   case VALUE_SYMBOL: return "a variable of an activation, a loss, a layer or a system";
   case VALUE_FUNCTION:
   case VALUE_BUILTIN: return "a function";
-  case VALUE_ACTIVATION: return "an activation";
+  case VALUE_ACTIVATION: return value_is_closure(value) ? "a function" : "an activation";
   case VALUE_LOSS: return "a loss";
   case VALUE_LAYER: return "a layer without its arguments";
   case VALUE_CHAIN:

@@ -215,6 +215,7 @@ Value *value_forget(Heap *heap, Value *value);
 /* The number or array as an array, to be dropped; NULL for other kinds. */
 Array *value_as_array(const Value *value);
 bool value_is_numeric(const Value *value); /* NUMBER or ARRAY */
+bool value_is_closure(const Value *value); /* a function without a name */
 /* How messages call the value: "a number", "an array of shape [3, 2]", "a model"; the text lives
  * until the fourth next call on this thread. */
 const char *value_describe(const Value *value);

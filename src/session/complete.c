@@ -280,6 +280,7 @@ static int first_parameter(const Ast *node) {
 }
 
 static int parameters_of(const Ast *node) {
+  if (node->kind == AST_CLOSURE) return (int)node->number;
   return node->count - (node->kind == AST_LAYER ? 2 : 1) - first_parameter(node);
 }
 

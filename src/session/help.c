@@ -169,8 +169,11 @@ static void add_fields(Dmf *dmf) {
 
 /* "name(x, k = 2)" of a function that a script declares. */
 static const char *declared_usage(Arena *arena, const Ast *node) {
-  const char *text = arena_format(arena, "%s(", node->name);
-  int parameters = node->kind == AST_LAYER ? node->count - 2 : node->count - 1;
+  bool closure = node->kind == AST_CLOSURE;
+  const char *text = arena_format(arena, "%s(", closure ? "function" : node->name);
+  int parameters = closure                   ? (int)node->number
+                   : node->kind == AST_LAYER ? node->count - 2
+                                             : node->count - 1;
   int first = node->kind == AST_FUNCTION ? (int)node->number : 0;
   for (int i = first; i < parameters; i++) {
     const Ast *parameter = node->kid[i];

@@ -56,7 +56,8 @@ static DmfRole role_of(const Ast *node) {
 
 static bool has_own_names(const Ast *node) {
   return node->kind == AST_FUNCTION || node->kind == AST_ACTIVATION || node->kind == AST_LOSS ||
-         node->kind == AST_LAYER || node->kind == AST_SYSTEM || node->kind == AST_EACH;
+         node->kind == AST_LAYER || node->kind == AST_SYSTEM || node->kind == AST_EACH ||
+         node->kind == AST_CLOSURE;
 }
 
 /* The populations or the matrices that a line of a system names. */
@@ -67,8 +68,8 @@ static void learn_all(Walk *walk, const Ast *parameters, DmfRole role) {
 /* What the statements below a node define, but for what is a name of functions alone. */
 static void collect(Walk *walk, const Ast *node) {
   bool own = has_own_names(node);
-  if ((own && node->kind != AST_EACH) || node->kind == AST_DECLARE || node->kind == AST_ASSIGN ||
-      node->kind == AST_FOR || node->kind == AST_STATE)
+  if ((own && node->kind != AST_EACH && node->kind != AST_CLOSURE) || node->kind == AST_DECLARE ||
+      node->kind == AST_ASSIGN || node->kind == AST_FOR || node->kind == AST_STATE)
     learn(walk, node, role_of(node));
   if (node->kind == AST_POPULATION) learn_all(walk, node, DMF_IS_POPULATION);
   if (node->kind == AST_MATRIX) learn_all(walk, node->kid[0], DMF_IS_MATRIX);
@@ -123,7 +124,10 @@ static void visit_inner(Walk *walk, const Ast *node) {
     if (kid->kind == AST_PARAM) learn(walk, kid, DMF_IS_PARAMETER);
     if (kid->kind == AST_BLOCK || node->kind == AST_SYSTEM) collect(walk, kid);
   }
-  visit_kids(walk, node);
+  for (int i = 0; i < node->count; i++) {
+    bool again = node->kind == AST_CLOSURE && i >= node->number && i + 1 < node->count;
+    if (!again) visit(walk, node->kid[i]);
+  }
   walk->known_count = outer;
 }
 
@@ -170,7 +174,8 @@ static void visit(Walk *walk, const Ast *node) {
     break;
   case AST_POPULATION: visit_all(walk, node, DMF_IS_POPULATION, node->span); break;
   case AST_MATRIX: visit_matrix(walk, node); break;
-  case AST_EACH: visit_inner(walk, node); break;
+  case AST_EACH:
+  case AST_CLOSURE: visit_inner(walk, node); break;
   case AST_PARAM:
   case AST_DECLARE:
   case AST_ASSIGN:

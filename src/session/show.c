@@ -80,6 +80,7 @@ static char *optimizer_text(const Optimizer *optimizer) {
 static char *activation_text(const Value *value) {
   const Ast *node = value->activation.node;
   char *text = mem_string(value->activation.name);
+  if (value_is_closure(value)) return text;
   int given = 0;
   for (int i = 0; node && value->activation.bound && i + 2 < node->count; i++) {
     if (!value->activation.bound[i]) continue;

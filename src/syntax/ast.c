@@ -45,7 +45,7 @@ void build_too_deep(Build *build, Span span) {
 /* What a node adds to the height. Where the grammar recurses without a bracket, a step counts so
  * much that AST_MAX_DEPTH of them reach the limit. */
 static int weight(const Ast *node) {
-  bool recursive = node->kind == AST_IF || node->kind == AST_WHEN ||
+  bool recursive = node->kind == AST_IF || node->kind == AST_WHEN || node->kind == AST_CLOSURE ||
                    (node->kind == AST_UNARY && node->op != '\'') ||
                    (node->kind == AST_BINARY && node->op == '^');
   return recursive ? AST_MAX_HEIGHT / AST_MAX_DEPTH : 1;
@@ -136,6 +136,32 @@ Ast *build_family(Build *build, Span span, Name name, Kids *arguments, Kids *par
   return node;
 }
 
+static bool holds_name(const Kids *kids, const char *name) {
+  for (int i = 0; i < kids->count; i++)
+    if (strcmp(kids->item[i]->name, name) == 0) return true;
+  return false;
+}
+
+/* Adds the names below a node that are not there yet. */
+static void add_names(Build *build, Kids *kids, Ast *node) {
+  if (!node) return;
+  if (node->kind == AST_NAME && !holds_name(kids, node->name)) kids_add(build, kids, node);
+  for (int i = 0; i < node->count; i++) add_names(build, kids, node->kid[i]);
+}
+
+Ast *build_closure(Build *build, Span span, Kids *parameters, Ast *body) {
+  int count = parameters->count;
+  for (int i = 0; i < count; i++) add_names(build, parameters, parameters->item[i]);
+  add_names(build, parameters, body);
+  Ast *node = build_node(build, AST_CLOSURE, span, kids_add(build, parameters, body));
+  char *text = ast_source(node);
+  node->name = arena_copy(build->arena, text, strlen(text));
+  node->name_span = span;
+  node->number = count;
+  free(text);
+  return node;
+}
+
 Ast *build_number(Build *build, Span span, double number) {
   Ast *node = leaf(build, AST_NUMBER, span);
   node->number = number;
@@ -189,6 +215,7 @@ static const char *const heads[] = {
     [AST_SLICE] = ":",
     [AST_FIELD] = ".",
     [AST_WITH] = "with",
+    [AST_CLOSURE] = "closure",
     [AST_BLOCK] = "block",
     [AST_ASSIGN] = "=",
     [AST_FUNCTION] = "function",
@@ -245,7 +272,7 @@ static void write_node(FILE *out, const Ast *node) {
   if (node->kind == AST_IMPORT) {
     putc(' ', out);
     write_string(out, node->name);
-  } else if (node->name && node->kind != AST_FIELD) {
+  } else if (node->name && node->kind != AST_FIELD && node->kind != AST_CLOSURE) {
     fprintf(out, " %s", node->name);
   }
   for (int i = 0; i < node->count; i++) {

@@ -20,6 +20,8 @@
  *   SLICE    kid 0 : kid 1, either may be NULL
  *   FIELD    kid 0 . name, name_span
  *   WITH     kid 0 with { kids 1.. = ENTRY }
+ *   CLOSURE  function ( kids 0..number-1 = PARAM ) = kid count-1; kids number..count-2 = NAME, what
+ *            else its names are, once each, of the nodes below; name = its text
  *
  * statements
  *   BLOCK    kids = statements
@@ -79,6 +81,7 @@ typedef enum AstKind {
   AST_SLICE,
   AST_FIELD,
   AST_WITH,
+  AST_CLOSURE,
   AST_BLOCK,
   AST_ASSIGN,
   AST_FUNCTION,

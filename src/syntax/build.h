@@ -55,6 +55,8 @@ Ast *build_dataset(Build *build, Span span, Name name, Kids *facts);
 /* function NAME(parameters) of arguments: a FUNCTION with its arguments before its parameters, and
  * their number in `number`. */
 Ast *build_family(Build *build, Span span, Name name, Kids *arguments, Kids *parameters, Ast *body);
+/* function(parameters) = body, a CLOSURE. */
+Ast *build_closure(Build *build, Span span, Kids *parameters, Ast *body);
 Ast *build_number(Build *build, Span span, double number);
 Ast *build_string(Build *build, Span span, const char *text);
 Ast *build_import(Build *build, Span span, const char *file);

@@ -115,6 +115,7 @@ static bool dots_meet(const char *text, const Piece *a, const Piece *b) {
 static bool spaced(const Layout *layout, const Piece *a, const Piece *b) {
   if (b->semicolon || b->apart || (a->apart && a->kind == ':')) return true;
   if (opens(a->kind) || closes(b->kind) || b->kind == ',' || a->prefix) return false;
+  if (opens(b->kind) && a->kind == FUNCTION) return false;
   if (opens(b->kind)) return !token_ends_operand(a->kind) && !tight(a->kind) && a->kind != ':';
   if (b->kind == ':') return a->kind == ',';
   if (tight(a->kind) && a->kind != TRANSPOSE) return dots_meet(layout->text, a, b);

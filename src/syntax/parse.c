@@ -49,7 +49,7 @@ void script_drop_tree(Script *script) {
 static bool holds_code(const Ast *node) {
   if (!node) return false;
   if (node->kind == AST_FUNCTION || node->kind == AST_ACTIVATION || node->kind == AST_LAYER ||
-      node->kind == AST_SYSTEM)
+      node->kind == AST_SYSTEM || node->kind == AST_CLOSURE)
     return true;
   for (int i = 0; i < node->count; i++)
     if (holds_code(node->kid[i])) return true;

@@ -234,6 +234,7 @@ static bool acts(Tokens *tokens, const Token *token) {
     return (tokens->statement == LAYER || tokens->statement == FUNCTION) &&
            tokens->last.kind == ')';
   const Token *next = peek(tokens, 1);
+  if (token->kind == FUNCTION && next->kind == '(' && !next->gap.source) return true;
   if (next->gap.source || (!at_statement(tokens, token) && !at_fact(tokens, token))) return false;
   return next->kind == NAME || soft(next->kind) || begins_statement(next->kind) ||
          ((declares(token->kind) || token->kind == MOVES) && next->kind == '{');

@@ -113,6 +113,7 @@ static void test_alignment(void) {
               "dataset d {\n  inputs = [\n    1\n  ]\n  gram   = 1\n}\n"));
   CHECK(gives("a = 1\nbcd = 2", "a = 1\nbcd = 2\n"));
   CHECK(gives("a  = 1\nbcd = 2", "a   = 1\nbcd = 2\n"));
+  CHECK(gives("y = f(function (x,k=1)=-x*k , 2)", "y = f(function(x, k = 1) = -x * k, 2)\n"));
   CHECK(gives("function f(x)  = x\nfunction gh(x, k = 1) = k\ny = 1",
               "function f(x)         = x\nfunction gh(x, k = 1) = k\ny = 1\n"));
 }

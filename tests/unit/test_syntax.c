@@ -141,6 +141,10 @@ static void test_precedence(void) {
   CHECK(means("not a == b and c or d", "(or (and (not (== a b)) c) d)"));
   CHECK(means("if a then b else c + 1", "(if a b (+ c 1))"));
   CHECK(means("if a then b else c -> d", "(-> (if a b c) d)"));
+  CHECK(means("function(x) = x + a", "(closure (param x) a (+ x a))"));
+  CHECK(means("f(function(x, k = b) = x * k, 3)",
+              "(call f (closure (param x) (param k b) b (* x k)) 3)"));
+  CHECK(means("function(x) = x -> d", "(-> (closure (param x) x) d)"));
   CHECK(means("input -> 2 * dense(tanh) -> readout",
               "(-> (-> input (* 2 (call dense tanh))) readout)"));
   CHECK(means("(a + b) * c", "(* (+ a b) c)"));
