@@ -170,6 +170,16 @@ training sorts { dataset = c; optimizer = gd(eta = 0.3); loss = cross_entropy; s
 training draws { dataset = d; optimizer = sgd(eta = 0.3, batch = 2, seed = 3); steps = 8 }
 training sees { dataset = i; optimizer = gd(eta = 0.3); steps = 4 }
 training adapts { dataset = d; optimizer = adam(eta = 0.1); steps = 4 }
+drive = [0.5, 1, -1, 2, 0.25, 1]
+system driven {
+  population cells
+  state x = normal(cells)
+  rows = normal(cells, 3)
+  step {
+    observe m = dot(rows[t / 2], x)
+    x = tanh(x + drive[t] * (rows[0] + rows[1]))
+  }
+}
 t0 = dmft(dense_net, falls)
 t1 = dmft(dense_net, rolls)
 t2 = dmft(bent, draws, samples = 16000)
@@ -177,6 +187,7 @@ t3 = dmft(images_net, sees)
 t4 = dmft(seer, sees, samples = 4000)
 t5 = dmft(committee, steps = 6, samples = 2000)
 t6 = dmft(dense_net, sorts)
+t7 = dmft(driven, steps = 6, samples = 2000)
 EOF
 "$DMF" ir models.dmf | sed 's/^system \([a-z_0-9]*\) {/system p_\1 {/' | cat models.dmf - >again.dmf
 cat >>again.dmf <<'EOF'
@@ -187,6 +198,7 @@ r3 = dmft(p_images_net, steps = 5)
 r4 = dmft(p_seer, steps = 5)
 r5 = dmft(p_committee, steps = 6, samples = 2000)
 r6 = dmft(p_dense_net_3, steps = 7)
+r7 = dmft(p_driven, steps = 6, samples = 2000)
 assert max(abs(r0.f - t0.f)) < 1e-10 and max(abs(r0.ntk - t0.ntk)) < 1e-10 and max(abs(r0.f_test - t0.f_test)) < 1e-10
 assert max(abs(r1.f - t1.f)) < 1e-10 and max(abs(r1.alignment2 - t1.alignment[2])) < 1e-10
 z = abs(r2.f - t2.f)[1:] / sqrt(r2.stderr.f^2 + t2.stderr.f^2)[1:]
@@ -194,6 +206,7 @@ assert max(z) < 4.5 and sqrt(mean(z^2)) < 2 and max(r2.stderr.f) < 0.01
 assert max(abs(r3.f - t3.f)) < 1e-10 and max(abs(r3.Phi1[4] - t3.Phi[1][4, :, 4, :])) < 1e-10
 assert r4.exact == 1 and max(abs(r4.loss - t4.loss)) < 1e-3 and abs(r4.loss[4] - r4.loss[0]) > 0.1
 assert max(abs(r5.train - t5.train)) < 1e-12 and max(abs(r6.f - t6.f)) < 1e-10
+assert max(abs(r7.m - t7.m)) < 1e-12 and abs(t7.m[2]) > 0.1
 print "the same"
 EOF
 expect 0 'the same' "$DMF" again.dmf

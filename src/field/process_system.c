@@ -149,7 +149,10 @@ static void write_plain(const Sheet *s, const Op *op) {
     text = arena_format(s->arena, "[%s%s%s%s]", a, *b ? ", " : "", b,
                         op->src_count > 2 ? ", ..." : "");
     break;
-  case OP_BLOCK: text = arena_format(s->arena, "%s[%d]", a, op->first[0]); break;
+  case OP_BLOCK:
+    text = *b ? arena_format(s->arena, "%s[%s]", a, b)
+              : arena_format(s->arena, "%s[%d]", a, op->first[0]);
+    break;
   case OP_CONST: text = (s->latex ? "\\text{given}" : "given"); break;
   default: text = a;
   }

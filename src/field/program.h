@@ -127,7 +127,7 @@ typedef enum OpKind {
                  the number of the row in its block, and 0 beyond */
   OP_SUMS,    /* dst = sum of each row of the table src_0 */
   OP_MIX,     /* dst = src_0 src_1 with a table src_0; either table may be transposed */
-  OP_BLOCK,   /* dst = part of the table src_0 */
+  OP_BLOCK,   /* dst = part of the table src_0; of two sources row src_1, 0 where it is none */
   OP_LSE,     /* dst = log of the sum of exp(src_0) over the outputs of a point */
   OP_START,   /* dst = src_0 as it was at t = 0, which has mean zero */
   OP_SET,     /* dst, a state of the training, becomes src_0 */

@@ -88,6 +88,52 @@ static void emit_stack(Program *p, int dst, int count, const int *src) {
   free(parts);
 }
 
+/* What makes a variable; NULL where it moves on from step to step. */
+static const Act *maker_of(const System *s, int variable) {
+  const Act *maker = NULL;
+  for (int i = 0; i < s->act_count; i++) {
+    if (s->acts[i].dst != variable) continue;
+    if (maker || s->acts[i].kind == ACT_SET) return NULL;
+    maker = &s->acts[i];
+  }
+  return maker;
+}
+
+static bool counts_up(const Act *act) {
+  if (!act || act->kind != ACT_NUMBERS || act->numbers->rank != 1) return false;
+  for (size_t i = 0; i < act->numbers->size; i++)
+    if (fabs(act->numbers->data[i] - (double)i) > 0) return false;
+  return true;
+}
+
+/* The variable that is the index where numbers are 1 at an index, and 0 elsewhere; else -1. */
+static int index_of(const System *s, int numbers) {
+  const Act *map = maker_of(s, numbers);
+  const Expr *e = map && map->kind == ACT_MAP && map->expr->prim == PRIM_EQ ? map->expr : NULL;
+  if (!e || e->arg[0]->prim != PRIM_ARG || e->arg[1]->prim != PRIM_ARG) return -1;
+  bool chooses = counts_up(maker_of(s, e->arg[0]->index)) &&
+                 s->variables[e->arg[1]->index].shape.rank == 0 &&
+                 s->variables[e->arg[1]->index].shape.population == NO_POPULATION;
+  return chooses ? e->arg[1]->index : -1;
+}
+
+/* Rows times numbers that choose one: that row, whose cost is not that of all. False where it is
+ * another product. */
+static bool emit_row(Program *p, const Act *act) {
+  if (act->kind != ACT_PRODUCT || !act->transpose) return false;
+  const System *s = p->system;
+  int left = index_of(s, act->src[0]), index = left < 0 ? index_of(s, act->src[1]) : left,
+      rows = act->src[left < 0 ? 0 : 1];
+  if (index < 0 || p->variables[act->src[left < 0 ? 1 : 0]].rows != p->variables[rows].rows)
+    return false;
+  Variable like = p->variables[rows];
+  bool stands = like.space == NO_SPACE && p->variables[act->dst].cols != like.cols;
+  int row = stands ? add_table(p, mem_string("row"), 1, (size_t)like.cols) : act->dst;
+  emit(p, op_of_two(OP_BLOCK, row, rows, index));
+  if (stands) emit(p, op_of_one(OP_RESHAPE, act->dst, row));
+  return true;
+}
+
 static void lower_act(Program *p, const Act *act) {
   static const OpKind kinds[] = {
       [ACT_NORMAL] = OP_NOISE,    [ACT_FILL] = OP_FILL,       [ACT_NUMBERS] = OP_CONST,
@@ -101,6 +147,7 @@ static void lower_act(Program *p, const Act *act) {
     emit_stack(p, act->dst, act->count, act->src);
     return;
   }
+  if (emit_row(p, act)) return;
   Op op = {.kind = kinds[act->kind],
            .dst = act->dst,
            .matrix = act->matrix,

@@ -455,7 +455,11 @@ static void write_average(Text *w, const Op *op) {
 static void write_block(Text *w, const Op *op) {
   size_t m = rows(w, op->dst), n = cols(w, op->dst);
   const char *x = named(w, op->src[0]), *dst = named(w, op->dst);
-  if (wide(w, op->dst))
+  if (op->src_count > 1 && wide(w, op->dst))
+    line(w, "%s = [%s[%s[0, 0]]]", dst, x, named(w, op->src[1]));
+  else if (op->src_count > 1)
+    line(w, "%s = reshape(%s[%s[0, 0]], %zu, %zu)", dst, x, named(w, op->src[1]), m, n);
+  else if (wide(w, op->dst))
     line(w, "%s = %s[%d:%zu]", dst, x, op->first[0], (size_t)op->first[0] + m);
   else
     line(w, "%s = %s[%d:%zu, %d:%zu]", dst, x, op->first[0], (size_t)op->first[0] + m, op->first[1],

@@ -358,8 +358,21 @@ static View part_of(const Op *op, View in, const Variable *dst) {
   return dst->space == NO_SPACE ? view_cols(rows, (size_t)op->first[1], (size_t)dst->cols) : rows;
 }
 
+/* A row at an index that is a number; none is a row of zeros. */
+static View row_of(Machine *m, const Op *op) {
+  View out = new_value(m, op->dst), in = m->value[op->src[0]], index = m->value[op->src[1]];
+  for (size_t k = 0; k < m->times && !tape_failed(m->tape); k++) {
+    View rows = block_rows(in, m->times, k);
+    double at = *tape_data(m->tape, block_rows(index, m->times, k));
+    if (at >= 0 && at < (double)rows.rows && !(at > floor(at)))
+      tape_copy(m->tape, block_rows(out, m->times, k), 1, view_rows(rows, (size_t)at, 1));
+  }
+  return out;
+}
+
 /* Part of a value, as it lies there; parts of several tables are put together. */
 static View block_of(Machine *m, const Op *op) {
+  if (op->src_count > 1) return row_of(m, op);
   View in = m->value[op->src[0]];
   const Variable *dst = &m->p->variables[op->dst];
   if (m->times == 1) return part_of(op, in, dst);

@@ -463,7 +463,8 @@ static void note_steps(Builder *b, const Expr *index, size_t length) {
 /* The shape of so many numbers. */
 static Shape counted(size_t count) { return (Shape){.rank = 1, .size = {count}}; }
 
-/* Rows times numbers that are 1 at the index, and 0 elsewhere. */
+/* Rows times numbers that are 1 at the index, and 0 elsewhere; of which the program takes the row
+ * alone. */
 Value *system_pick(Eval *eval, Span span, Value *base, const Value *index) {
   Builder *b = eval->system;
   const Expr *i = expression_of(b, span, index);
@@ -481,8 +482,9 @@ Value *system_pick(Eval *eval, Span span, Value *base, const Value *index) {
   const char *why = NULL;
   Array *range = array_range(0, (double)shape.size[0] - 1, 1, &why);
   const Expr *all = expr_arg(eval->pool, hold(b, e)),
-             *at_index = expr_arg(eval->pool, hold_made(b, counted(shape.size[0]), range, why));
-  Value *here = symbol(b, span, expr_call(eval->pool, PRIM_EQ, at_index, i, NULL));
+             *at_index = expr_arg(eval->pool, hold_made(b, counted(shape.size[0]), range, why)),
+             *number = expr_arg(eval->pool, hold(b, i));
+  Value *here = symbol(b, span, expr_call(eval->pool, PRIM_EQ, at_index, number, NULL));
   Value *chosen = combine(b, span, here, symbol(b, span, all));
   if (row.rank < 2 || chosen->kind != VALUE_SYMBOL) return chosen;
   return symbol_of(b, reshaped(b, hold(b, chosen->symbol), row));
