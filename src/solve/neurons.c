@@ -120,14 +120,18 @@ static bool affords(const Neurons *s, double columns) {
   return columns * s->outputs * s->outputs <= SOME_SECONDS;
 }
 
-bool neurons_refine(Neurons *s, bool rough) {
+static double next_fineness(const Neurons *s) { return s->fineness < 1 ? 1 : 2 * s->fineness; }
+
+bool neurons_can_refine(const Neurons *s, bool rough) {
   static const double MOST_NODES = 200000;
-  double next = s->fineness < 1 ? 1 : 2 * s->fineness,
-         columns = (double)s->columns * pow(next / s->fineness, s->axes);
+  double columns = (double)s->columns * pow(next_fineness(s) / s->fineness, s->axes);
   if (s->method != GRID || s->kinks || columns > MOST_NODES) return false;
-  if (!rough && !affords(s, columns)) return false;
+  return rough || affords(s, columns);
+}
+
+bool neurons_refine(Neurons *s) {
   forget_grids(s);
-  s->fineness = next;
+  s->fineness = next_fineness(s);
   return make_grids(s, s->axes);
 }
 

@@ -33,9 +33,11 @@ bool neurons_are_sampled(const Program *program, bool lazy);
  * the grids are coarser at first. False if memory ran out. With coordinates the columns are a first
  * guess. */
 bool neurons_choose(Neurons *neurons, const Program *program, bool lazy, int samples);
-/* Makes the grids finer; false where that is of no use, or too much, or, unless they are too
- * `rough` to tell anything, takes more than some seconds. */
-bool neurons_refine(Neurons *neurons, bool rough);
+/* Whether finer grids are of use, not too much, and, unless these are too `rough` to tell anything,
+ * take no more than some seconds. */
+bool neurons_can_refine(const Neurons *neurons, bool rough);
+/* Makes the grids finer; false if memory ran out, and then there are none. */
+bool neurons_refine(Neurons *neurons);
 /* Takes sample paths in place of what was chosen. */
 void neurons_sample(Neurons *neurons, int samples);
 void neurons_free(Neurons *neurons);

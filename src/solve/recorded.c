@@ -252,8 +252,10 @@ Status recorded_run(Recorded *s, char **why) {
   if (s->status != STATUS_OK) return recorded_explain(s, why);
   run_all(s);
   for (double off; s->status == STATUS_OK; run_all(s)) {
-    if (!((off = grids_differ(s)) > SAME) || !neurons_refine(&s->neurons, off > ROUGH)) break;
+    if (!((off = grids_differ(s)) > SAME) || !neurons_can_refine(&s->neurons, off > ROUGH)) break;
     forget_runs(s);
+    if (crew_any(s->options.crew, !neurons_refine(&s->neurons)))
+      return run_refuse(why, recorded_bytes(s));
   }
   return s->status == STATUS_OK ? hold_to_start(s, why) : recorded_explain(s, why);
 }

@@ -4,10 +4,14 @@
 #include "check.h"
 #include "problem.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdatomic.h>
 
 static atomic_llong held, most;
+
+/* Blocks of numbers that are not small; the one of this number, from 1, is refused. */
+static long large, refused_large;
 
 static void count(const void *block, long long sign) {
   long long now = sign * (long long)malloc_usable_size((void *)block);
@@ -46,6 +50,8 @@ void *__wrap_realloc(void *block, size_t bytes) {
 
 int __wrap_posix_memalign(void **block, size_t alignment, size_t bytes);
 int __wrap_posix_memalign(void **block, size_t alignment, size_t bytes) {
+  enum { LARGE = 1 << 16 };
+  if (bytes >= LARGE && ++large == refused_large) return ENOMEM;
   int refused = __real_posix_memalign(block, alignment, bytes);
   if (!refused) count(*block, 1);
   return refused;
@@ -80,6 +86,34 @@ static void check_bound(Solver *solve, Planner *foresee, Recipe recipe, SolveOpt
   }
 }
 
+/* Fluctuations in whose way one block after the other is refused end by that, or as without. */
+static void check_refusals(void) {
+  enum { MOST = 1000 };
+  Program *program = recipe_program(
+      pool, (Recipe){.phi = PRIM_TANH, .depth = 1, .points = 1, .steps = 1, .eta = 0.1});
+  Result *theory = solve_or_die(solve_dmft, program, (SolveOptions){.samples = 64});
+  const SolveOptions options = {.threads = 1, .samples = 1024};
+  Result *whole = fluctuations_or_die(theory, 1);
+  double exact = result_find(whole, "var_loss", 0)->value->data[1];
+  int struck = 0;
+  for (large = refused_large = 0; large >= refused_large && struck < MOST; struck++) {
+    Result *result = NULL;
+    char *why = NULL;
+    refused_large = struck + 1;
+    large = 0;
+    Status status = solve_fluctuations(theory, &options, &result, &why);
+    CHECK(status == STATUS_LIMIT ||
+          (status == STATUS_OK && result_find(result, "var_loss", 0)->value->data[1] == exact));
+    result_drop(result);
+    free(why);
+  }
+  refused_large = 0;
+  CHECK(struck > 10 && struck < MOST);
+  result_drop(whole);
+  result_drop(theory);
+  program_drop(program);
+}
+
 int main(void) {
   openblas_set_num_threads(1);
   pool = expr_pool_new();
@@ -102,6 +136,7 @@ int main(void) {
   check_bound(solve_dmft, solve_plan_dmft, points, lazy, 3);
   check_bound(solve_networks, solve_plan_networks, deep, nets, 3.5);
   check_bound(solve_networks, solve_plan_networks, points, small, 2);
+  check_refusals();
   expr_pool_free(pool);
   return check_done();
 }
