@@ -443,6 +443,15 @@ expect 0 '@@' cat map.txt
 expect 0 'size = 0.5' cat map.gp
 expect 0 'set xtics 0.005' shell '"$1" -e "plot curve([0.001, 0.02], [1, 2]) to \"options.gp\"" && cat options.gp'
 expect 0 'from first 1.5, graph 0 to first 1.5, graph 1' shell '"$1" -e "plot [1, 2], vline = [0.5, 1.5] to \"options.gp\"" && cat options.gp'
+# Numbers of ticks and entries of a legend have room
+ticks() { "$DMF" -e "plot curve([$1], [1, 2]), logx = true to \"ticks.gp\"" >ticks.out 2>&1 && grep -A1 '^set logscale x' ticks.gp; }
+expect 0 "'0.005' 5e-3, '' 6e-3 1, '0.007' 7e-3, '' 8e-3 1" ticks '0.0021, 0.0089'
+expect 0 "'6' 6e0, '7' 7e0, '8' 8e0" ticks '4, 9'
+expect 0 "xtics ('1.2' 1.2, '1.4' 1.4, '1.6' 1.6, '1.8' 1.8)" ticks '1.1, 1.9'
+entries() { "$DMF" -e "plot $(for i in 1 2 3 4; do printf 'curve([%d], label = "%s"), ' $i "$1"; done) curve([5], label = \"$1\") to \"ticks.gp\"" >ticks.out 2>&1 && grep maxcols ticks.gp; }
+expect 0 'set key maxcols 4' entries 'width 128'
+expect 0 'set key maxcols 8' entries 'n'
+expect 0 'set key maxcols 4' entries 'theory.loss'
 expect 0 'set key on inside vertical bottom left' shell '"$1" -e "plot [1, 2], legend = \"bottom left\" to \"options.gp\"" && cat options.gp'
 expect 0 'size 8.6cm,5.848cm' shell '"$1" -e "plot [1, 2], size = \"column\" to \"options.gp\"" && cat options.gp'
 expect 0 "'K_{0}' enhanced" shell '"$1" -e "plot [1, 2], ylabel = \"K_{0}\" to \"options.gp\"" && cat options.gp'

@@ -68,7 +68,8 @@ static void put_tick(FILE *out, const View *view, bool vertical, double value) {
 
 static void put_ticks(FILE *out, const View *view, bool vertical) {
   Range range = vertical ? view->y : view->x;
-  if (vertical ? view->y_log : view->x_log) {
+  bool logarithmic = vertical ? view->y_log : view->x_log;
+  if (logarithmic && floor(log10(range.high)) > ceil(log10(range.low))) { /* two of them or more */
     for (double e = ceil(log10(range.low)); e <= log10(range.high); e++)
       put_tick(out, view, vertical, pow(10, e));
     return;

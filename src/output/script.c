@@ -6,7 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIXEL_CELLS = 1600, MAJOR_DECADES = 8, FAMILY_TABLE = 6, DIGITS = 15, TICK_DIGITS = 6 };
+enum {
+  PIXEL_CELLS = 1600,
+  MAJOR_DECADES = 8,
+  FAMILY_TABLE = 6,
+  DIGITS = 15,
+  TICK_DIGITS = 6,
+  LEGEND_MARGIN = 8 /* letters that a legend may go on behind the axes */
+};
 
 /* Numbers */
 
@@ -63,6 +70,13 @@ static void put_quoted(FILE *out, const char *text, size_t length, const char *e
     fputc((unsigned char)text[i] < 32 ? ' ' : text[i], out);
   }
   fprintf(out, "%s'", end);
+}
+
+/* How many letters a legend shows of a label. */
+static size_t letters_of(const char *text) {
+  size_t letters = 0;
+  for (; *text && letters <= PLOT_LABEL; text++) letters += ((unsigned char)*text & 0xc0) != 0x80;
+  return letters;
 }
 
 /* The bytes of the first PLOT_LABEL letters, or of all if there are fewer. */
@@ -183,9 +197,25 @@ static void put_curve_data(FILE *out, const PlotPanel *panel) {
   }
 }
 
-/* A tick at 1, 2 or 5 times a power of ten. */
+/* What a panel has room for between its margins: letters side by side, and lines. */
+typedef struct Room {
+  double letters, lines;
+} Room;
+
+/* A logarithmic axis, as long as so many letters where numbers stand side by side below it, or as
+ * so many lines. */
+typedef struct Decades {
+  bool below;
+  Range range;
+  double length;
+} Decades;
+
+/* Where numbers of ticks are as they are without a power of ten. */
+static bool is_short(int power) { return abs(power) <= 3; }
+
+/* A tick at a digit times a power of ten. */
 static void put_decade_tick(FILE *out, int digit, int power) {
-  if (abs(power) <= 3)
+  if (is_short(power))
     fprintf(out, "'%g' ", digit * pow(10, power));
   else if (digit == 1)
     fprintf(out, "'10^{%d}' ", power);
@@ -194,16 +224,58 @@ static void put_decade_tick(FILE *out, int digit, int power) {
   fprintf(out, "%d%s%d", digit, "e", power);
 }
 
-/* Powers of ten; between them 2 and 5 or all digits where little is shown, and small ticks. */
-static void put_decades(FILE *out, const char *axis, Range range) {
-  double span = log10(range.high) - log10(range.low), few = *axis == 'x' ? 2.2 : 2.6;
-  int first = (int)floor(log10(range.low)), last = (int)ceil(log10(range.high));
+/* What its number takes along the axis, with a gap. */
+static double tick_length(const Decades *axis, int digit, int power) {
+  static const double gap = 1.5, line = 1.3, raised = 0.7;
+  if (!axis->below) return line;
+  if (is_short(power)) return gap + snprintf(NULL, 0, "%g", digit * pow(10, power));
+  return gap + (digit == 1 ? 2 : 4) + raised * snprintf(NULL, 0, "%d", power);
+}
+
+/* How many ticks have a number when these digits have; 0 where the numbers would touch. */
+static int tick_count(const Decades *axis, const char *digits) {
+  double span = log10(axis->range.high / axis->range.low), before = -INFINITY, half = 0;
+  int count = 0;
+  for (int power = (int)floor(log10(axis->range.low)); pow(10, power) <= axis->range.high; power++)
+    for (const char *c = digits; *c; c++) {
+      double value = (*c - '0') * pow(10, power), own = tick_length(axis, *c - '0', power) / 2;
+      if (value < axis->range.low || value > axis->range.high) continue;
+      double at = log10(value / axis->range.low) / span * axis->length;
+      if (at - before < half + own) return 0;
+      before = at, half = own;
+      count++;
+    }
+  return count;
+}
+
+/* Within less than this many decades more digits have numbers than 1, 2 and 5. */
+static const double NARROW = 1;
+
+/* The digits that have a number: as many as there is room for where little is shown. */
+static const char *numbered(const Decades *axis) {
+  static const char *const sets[] = {"123456789", "12357", "125"};
+  double span = log10(axis->range.high / axis->range.low), few = axis->below ? 2.2 : 2.6;
+  for (int i = span < NARROW ? 0 : 2; i < 3 && span < few; i++)
+    if (tick_count(axis, sets[i])) return sets[i];
+  return "1";
+}
+
+/* Numbers as far apart as on an axis that is not logarithmic, for less than a few digits. */
+static void put_even_ticks(FILE *out, const Decades *axis) {
+  double step = frame_step(axis->range, axis->below ? 5 : 9);
+  int digits = frame_digits(axis->range, TICK_DIGITS);
+  const char *gap = "";
+  for (double k = ceil(axis->range.low / step); k * step <= axis->range.high; k++, gap = ", ")
+    fprintf(out, "%s'%.*g' %.*g", gap, digits, k * step, DIGITS, k * step);
+}
+
+/* Powers of ten; between them other digits where little is shown, and small ticks. */
+static void put_decade_ticks(FILE *out, const Decades *axis, const char *digits) {
+  int first = (int)floor(log10(axis->range.low)), last = (int)ceil(log10(axis->range.high));
   int every = (last - first + MAJOR_DECADES - 1) / MAJOR_DECADES;
-  fprintf(out, "set logscale %s\nset %stics (", axis, axis);
   for (int power = first; power <= last; power++) {
     for (int digit = 1; digit < 10; digit++) {
-      bool major = digit == 1 ? (power - first) % every == 0
-                              : span < 0.7 || (span < few && (digit == 2 || digit == 5));
+      bool major = digit == 1 ? (power - first) % every == 0 : strchr(digits, '0' + digit) != NULL;
       if (power > first || digit > 1) fputs(", ", out);
       if (major)
         put_decade_tick(out, digit, power);
@@ -212,6 +284,18 @@ static void put_decades(FILE *out, const char *axis, Range range) {
       if (every > 1) break;
     }
   }
+}
+
+static void put_decades(FILE *out, const char *name, Range range, Room room) {
+  enum { TOO_FEW = 3 };
+  bool below = *name == 'x';
+  Decades axis = {below, range, below ? room.letters : room.lines};
+  const char *digits = numbered(&axis);
+  fprintf(out, "set logscale %s\nset %stics (", name, name);
+  if (log10(range.high / range.low) < NARROW && tick_count(&axis, digits) < TOO_FEW)
+    put_even_ticks(out, &axis);
+  else
+    put_decade_ticks(out, &axis, digits);
   fputs(")\n", out);
 }
 
@@ -227,11 +311,11 @@ static double wide_step(Range range) {
   return longest > SHORT ? frame_step(range, FEW) : 0;
 }
 
-static void put_axis(FILE *out, char axis, Range range, bool logarithmic) {
+static void put_axis(FILE *out, char axis, Range range, bool logarithmic, Room room) {
   int digits = frame_digits(range, TICK_DIGITS);
   double step = axis == 'x' && !logarithmic ? wide_step(range) : 0;
   if (logarithmic)
-    put_decades(out, (char[]){axis, 0}, range);
+    put_decades(out, (char[]){axis, 0}, range, room);
   else if (step > 0)
     fprintf(out, "unset logscale x\nset xtics %.*g\n", DIGITS, step);
   else
@@ -250,8 +334,21 @@ static const char *legend_place(const char *wanted, int entries) {
   return above ? "outside top left horizontal" : "outside right top vertical";
 }
 
+/* How many entries may stand side by side: gnuplot forgets the margin, and would cut the last. */
+static int legend_columns(const PlotPanel *panel, Room room) {
+  enum { SAMPLE = 9 }; /* letters that the sample of an entry and the gaps around it take */
+  size_t longest = 0;
+  for (int i = 0; i < panel->curve_count; i++) {
+    const char *label = panel->curves[i].label;
+    size_t length = label ? letters_of(label) : 0;
+    if (length > longest) longest = length;
+  }
+  int most = (int)((room.letters + LEGEND_MARGIN) / (double)(longest + SAMPLE));
+  return most > 1 ? most : 1;
+}
+
 /* The title heads it. */
-static void put_legend(FILE *out, const PlotPanel *panel) {
+static void put_legend(FILE *out, const PlotPanel *panel, Room room) {
   int entries = 0;
   for (int i = 0; i < panel->curve_count; i++) entries += panel->curves[i].label != NULL;
   const char *place = legend_place(panel->legend, entries);
@@ -261,6 +358,10 @@ static void put_legend(FILE *out, const PlotPanel *panel) {
           inside ? "inside vertical " : "", entries ? place : "");
   put_lines(out, entries && panel->title ? panel->title : "");
   fputs(" noenhanced left\n", out);
+  if (entries && strstr(place, "horizontal"))
+    fprintf(out, "set key maxcols %d\n", legend_columns(panel, room));
+  else if (entries)
+    fputs("set key maxcols auto\n", out);
   put_label(out, "title", entries ? NULL : panel->title);
 }
 
@@ -280,18 +381,19 @@ static void put_marks(FILE *out, const PlotPanel *panel) {
   fprintf(out, " at graph 0.97, graph 0.94 right front%s\n", mode_of(panel->text));
 }
 
-static void put_curve_panel(FILE *out, const PlotPanel *panel) {
+static void put_curve_panel(FILE *out, const PlotPanel *panel, Room room) {
   put_curve_data(out, panel);
   fputs("set border 3 linewidth 1 linecolor '#333333'\n"
         "set tics nomirror out scale 0.6,0.3 textcolor '#000000'\n"
         "set grid linetype 1 linewidth 0.5 linecolor '#e4e4e4'\n"
         "set size noratio\n",
         out);
-  put_legend(out, panel);
+  put_legend(out, panel, room);
   Range x = frame_x(panel), y = frame_y(panel);
-  put_axis(out, 'x', panel->x_span.given ? x : frame_pad(x, panel->x_log, 0.015), panel->x_log);
+  put_axis(out, 'x', panel->x_span.given ? x : frame_pad(x, panel->x_log, 0.015), panel->x_log,
+           room);
   y = panel->y_span.given ? y : frame_pad(y, panel->y_log, 0.05);
-  put_axis(out, 'y', y, panel->y_log);
+  put_axis(out, 'y', y, panel->y_log, room);
   put_marks(out, panel);
   fputs("plot \\\n", out);
   for (int i = 0; i < panel->curve_count; i++) {
@@ -353,7 +455,8 @@ static void put_places(FILE *out, const PlotPanel *panel, int side) {
 
 /* Of pixels an image has sharp cells; where paths are drawn, viewers blur it, and its cells are
  * drawn one by one while they are not too many. */
-static void put_heat_panel(FILE *out, const Plot *plot, const PlotPanel *panel, PictureKind kind) {
+static void put_heat_panel(FILE *out, const Plot *plot, const PlotPanel *panel, PictureKind kind,
+                           Room room) {
   bool cells = kind != PICTURE_PNG && panel->heat->size <= PIXEL_CELLS;
   Range range = frame_heat(plot, panel);
   size_t rows = panel->heat->shape[0], columns = panel->heat->shape[1];
@@ -363,7 +466,7 @@ static void put_heat_panel(FILE *out, const Plot *plot, const PlotPanel *panel, 
   fputs("unset logscale\n", out);
   put_palette(out, panel, range);
   if (panel->z_log)
-    put_decades(out, "cb", range);
+    put_decades(out, "cb", range, room);
   else if (rows < columns && is_shapely(panel))
     fprintf(out, "set cbtics %.*g\n", DIGITS, frame_step(range, most_ticks(panel, 0)));
   else
@@ -413,6 +516,15 @@ static Paper paper_of(const Plot *plot, Layout layout) {
                  layout.rows * (single ? 480 : 380) / 60.0, 9};
 }
 
+/* Of a panel, in the letters of an SVG, which are the widest. */
+static Room room_of(Paper paper, Layout layout) {
+  static const double letters = 7.4, lines = 2.67; /* of 9 points in a centimetre */
+  enum { BESIDE = 15, ABOVE_AND_BELOW = 6 };
+  double scale = 9 / paper.letters;
+  return (Room){letters * scale * paper.wide / layout.columns - BESIDE,
+                lines * scale * paper.high / layout.rows - ABOVE_AND_BELOW};
+}
+
 static void put_terminal(FILE *out, PictureKind kind, Paper paper) {
   const double pixels = 60, dense = 120; /* in a centimetre */
   double scale = paper.letters / 9;
@@ -446,7 +558,9 @@ static void put_terminal(FILE *out, PictureKind kind, Paper paper) {
 static void put_script(FILE *out, const Plot *plot, PictureKind kind) {
   Layout layout = layout_of(plot->count);
   fputs("set encoding utf8\nset format cb '%h'\n", out);
-  put_terminal(out, kind, paper_of(plot, layout));
+  Paper paper = paper_of(plot, layout);
+  Room room = room_of(paper, layout);
+  put_terminal(out, kind, paper);
   /* what is one point to the others are two of pdfcairo */
   fprintf(out, "size = %g\n", kind == PICTURE_PDF || kind == PICTURE_GP ? 0.5 : 1.0);
   if (plot->count > 1) fprintf(out, "set multiplot layout %d,%d\n", layout.rows, layout.columns);
@@ -455,9 +569,9 @@ static void put_script(FILE *out, const Plot *plot, PictureKind kind) {
     put_label(out, "xlabel", panel->x_label);
     put_label(out, "ylabel", panel->y_label);
     if (panel->heat)
-      put_heat_panel(out, plot, panel, kind);
+      put_heat_panel(out, plot, panel, kind, room);
     else
-      put_curve_panel(out, panel);
+      put_curve_panel(out, panel, room);
   }
 }
 

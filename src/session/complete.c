@@ -547,6 +547,28 @@ static bool has_turn(Turn turn, const char *word) {
   return turn == (among(word, joints) ? TURN_OPERATOR : TURN_STATEMENT);
 }
 
+/* A name of the user as it was written, as γ1, to be freed; NULL where that is the name itself. */
+static char *written_name(const Place *place, const Binding *binding) {
+  Span span = binding->span;
+  if (!span.source || span.end <= span.begin) return NULL;
+  char *text = between(span.source->text, span.begin, span.end);
+  char *name = name_spelled(place->dmf, text);
+  bool other = name && strcmp(name, binding->name) == 0 && strcmp(text, name) != 0;
+  free(name);
+  if (other) return text;
+  free(text);
+  return NULL;
+}
+
+/* Both ways to write it go on from what is typed; before anything is, the user's own. */
+static void offer_own(const Place *place, const Binding *binding) {
+  char *written = written_name(place, binding);
+  if (written) offer_ranked(place->dmf, RANK_NAME, written, NULL);
+  if (!written || place->word < place->cursor)
+    offer_ranked(place->dmf, RANK_NAME, binding->name, NULL);
+  free(written);
+}
+
 /* Where nothing is typed yet, what the session has and what solves; else everything; words of the
  * grammar where they may stand. */
 static void offer_names(const Place *place) {
@@ -555,10 +577,14 @@ static void offer_names(const Place *place) {
   const Scope *user = place->dmf->user;
   const char **names = scope_names(user);
   for (int i = 0; names[i] && !(empty && turn == TURN_OPERATOR); i++) {
-    const DmfTopic *topic =
-        scope_own(user, names[i]) ? NULL : topic_of(place->dmf, DMF_FUNCTION, names[i]);
+    const Binding *own = scope_own(user, names[i]);
+    if (own) {
+      offer_own(place, own);
+      continue;
+    }
+    const DmfTopic *topic = topic_of(place->dmf, DMF_FUNCTION, names[i]);
     bool solver = topic && strcmp(topic->group, "Solvers") == 0;
-    if (empty && !solver && !scope_own(user, names[i])) continue;
+    if (empty && !solver) continue;
     offer_ranked(place->dmf, RANK_NAME, names[i], topic ? topic->about : NULL);
   }
   const DmfTopic *topic;

@@ -178,6 +178,9 @@ static void completion(void) {
   CHECK(offers(&b, "import \"std/ob", "std/observables.dmf") && !offers(&b, "x = \"dm", "dmft"));
   CHECK(offers(&b, "\\gamma", "γ") && !offers(&b, "# dm", "dmft") &&
         offers(&b, "for i in 1..2 { pr", "print"));
+  CHECK(run(&b, "γ1 = 3") == DMF_OK && offers(&b, "x = γ", "γ1") &&
+        offers(&b, "x = gam", "gamma1") && offers(&b, "x = ", "γ1") &&
+        !offers(&b, "x = ", "gamma1"));
   CHECK(run(&b, "system s { gain = 2; population cells; matrix J : cells -> cells\n state x = "
                 "normal(cells)\n"
                 "step { observe C = dot(x, x); x = tanh(gain * (J @ x)) } }") == DMF_OK);
