@@ -14,8 +14,9 @@ void line_edit(Dmf *dmf, const char *const *commands);
  * readline, an unfinished statement is gone on with in the same buffer, and the line has several
  * lines. */
 LineEnd line_read(const char *prompt, char **line);
-/* The name that `help NAME`, `?NAME` or `NAME?` asks about, in `line` itself, empty for a bare `help` or `?`; NULL
- * when the line is nothing of the kind. Such a line is complete, whatever the name: `help @`. */
+/* The name that `help NAME`, `?NAME` or `NAME?` asks about, in `line` itself, empty for a bare
+ * `help` or `?`; NULL when the line is nothing of the kind. Such a line is complete, whatever the
+ * name: `help @`. */
 char *line_asked(char *line);
 /* Keeps a statement for the history, on disk at once. */
 void line_remember(const char *statement);

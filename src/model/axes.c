@@ -30,7 +30,8 @@ static void give(Value *value, Axes *axes) {
 }
 
 static bool same_places(const Array *a, const Array *b) {
-  return a && b && array_same_shape(a, b) && memcmp(a->data, b->data, a->size * sizeof *a->data) == 0;
+  return a && b && array_same_shape(a, b) &&
+         memcmp(a->data, b->data, a->size * sizeof *a->data) == 0;
 }
 
 /* Joins what two arguments say of an axis. */
@@ -55,7 +56,8 @@ void axes_follow(Value *value, int count, Value *const *args) {
     if (!arg || !has_axes(arg)) continue;
     int shift = value->array->rank - arg->array->rank;
     for (int i = 0; i < arg->axes->count && shift >= 0; i++) {
-      if (arg->array->shape[i] != value->array->shape[i + shift] || !arg->axes->list[i].name) continue;
+      if (arg->array->shape[i] != value->array->shape[i + shift] || !arg->axes->list[i].name)
+        continue;
       agree(&axes->list[i + shift], &arg->axes->list[i], !seen[i + shift]);
       seen[i + shift] = true;
     }

@@ -81,7 +81,8 @@ static double reduce(Line x, Reduction reduction) {
   return NAN;
 }
 
-/* Of the finite elements, nan where there are none; `room` and `places` hold as many as the line. */
+/* Of the finite elements, nan where there are none; `room` and `places` hold as many as the line.
+ */
 static double reduce_finite(Line x, Reduction reduction, double *room, size_t *places) {
   size_t count = 0;
   for (size_t i = 0; i < x.count; i++) {

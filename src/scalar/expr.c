@@ -228,8 +228,7 @@ const Expr *expr_replace(ExprPool *pool, const Expr *e, const Expr *part, const 
   if (e == part) return with;
   if (e->prim == PRIM_CONST || e->prim == PRIM_ARG) return e;
   const Expr *arg[3] = {NULL};
-  for (int i = 0; i < prims[e->prim].arity; i++)
-    arg[i] = expr_replace(pool, e->arg[i], part, with);
+  for (int i = 0; i < prims[e->prim].arity; i++) arg[i] = expr_replace(pool, e->arg[i], part, with);
   return expr_call(pool, e->prim, arg[0], arg[1], arg[2]);
 }
 

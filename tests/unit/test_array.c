@@ -141,7 +141,8 @@ static void test_making(void) {
   CHECK(failed(array_range(0, 1e13, 1, &why), STATUS_LIMIT, "GB"));
   CHECK(failed(array_eye(SIZE_MAX, &why), STATUS_LIMIT, "GB"));
   mem_set_limit(4e6);
-  CHECK(failed(array_eye(1000, &why), STATUS_LIMIT, "shape [1000, 1000]: out of memory: this takes 8000000 bytes"));
+  CHECK(failed(array_eye(1000, &why), STATUS_LIMIT,
+               "shape [1000, 1000]: out of memory: this takes 8000000 bytes"));
   mem_set_limit(0);
 }
 

@@ -69,7 +69,8 @@ static double bytes(const Program *p, int matrix, double S, double steps, bool r
   return 8 * S * S;
 }
 
-static const MatrixKind plain = {"plain", begin, apply, learn, blocks, end, bytes, NULL, NULL, NULL};
+static const MatrixKind plain = {"plain", begin, apply, learn, blocks,
+                                 end,     bytes, NULL,  NULL,  NULL};
 
 /* ---- runs ---- */
 
