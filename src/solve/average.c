@@ -147,7 +147,8 @@ CLONES static void arc_cosines(size_t m, double factor, const double *restrict n
 
 /* out[k] = <f(u) f(v_k)> for at most RUN pairs. */
 static void closed_forms(const Average *a, const Run *run, double *out) {
-  double f2 = a->factor * a->factor, norm[RUN], x[RUN], arc[RUN], twice = 2 * a->slope * a->slope;
+  double f2 = a->factor * a->factor, twice = 2 * a->slope * a->slope;
+  double norm[RUN], x[RUN] = {0}, arc[RUN];
   size_t m = run->m;
   switch (a->form) {
   case FORM_CONST:
