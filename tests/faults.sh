@@ -15,6 +15,9 @@ DMF=${DMF:-$here/../dmf}
 SHIM=${SHIM:?the shim that make check builds}
 export DMF SHIM
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0:exitcode=99
+# Beside threads of OpenBLAS that are still awake, a process with that sanitizer does not fork: it would call libhdf5
+# itself, which gives nothing back where its allocations fail.
+export OPENBLAS_NUM_THREADS=1
 
 # What is run, by name, in a directory that holds what lies in faults
 run() {
