@@ -46,11 +46,12 @@ Grouping grouping_of_pairs(size_t steps, size_t points);
  * [doubt_moves, m], zeroed, takes how far each replicate, the bias, and last, where there are runs
  * that lean, heavy tails move the value (result/scatter.h; weights 1 / count, 1 and 1). False: no
  * memory. */
-int doubt_moves(const Replicates *replicates);
-
-/* How much of the error of entry i, as it was measured, is due to heavy tails. */
-double doubt_tails(const Replicates *replicates, size_t i);
 bool doubt(const Replicates *replicates, Derivation *derivation, const void *context, size_t m,
            const Grouping *grouping, double *value, double *error, double *moves);
+/* The rows of `moves`: one for each replicate, one for the bias, and one for heavy tails if runs
+ * lean. */
+int doubt_moves(const Replicates *replicates);
+/* How much of the error of entry i, as it was measured, is due to heavy tails. */
+double doubt_tails(const Replicates *replicates, size_t i);
 
 #endif
