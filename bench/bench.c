@@ -9,6 +9,7 @@
 #include "../tests/unit/problem.h"
 #include "alternate.h"
 
+#include "num/blas.h"
 #include "num/linalg.h"
 
 #include <sched.h>
@@ -52,7 +53,7 @@ static Measure multiply(const Task *task, int threads) {
   (void)task;
   size_t n = GEMM_SIZE;
   double *a = mem_block(n * n), *b = mem_block(n * n), *c = mem_block(n * n);
-  openblas_set_num_threads(threads);
+  blas_now()->set_threads(threads);
   random_normals(1, 1, 0, n * n, a);
   random_normals(1, 2, 0, n * n, b);
   mat_mul(n, n, n, 1, a, n, b, n, 0, c, n);
@@ -81,7 +82,6 @@ static Result *fluctuations_of(Result *theory, Noise noise, int threads) {
 
 /* A solver, followed by the fluctuations of what it answers if there is `noise`. */
 static Measure solve(const Task *task, Solver *solver, Noise noise, int threads) {
-  openblas_set_num_threads(1);
   ExprPool *pool = expr_pool_new();
   Program *program = recipe_program(pool, task->recipe);
   SolveOptions options = task->options;
@@ -308,7 +308,6 @@ static double by_alternation(const double *gram, unsigned seed, double *f) {
 static void race_alternation(void) {
   enum { SEEDS = 2, SAMPLES = 1000, REFERENCE = 200000 };
   double exact[RACE_OUTPUTS], f[RACE_OUTPUTS], seconds[2] = {0}, square[2] = {0};
-  openblas_set_num_threads(1);
   by_theory(REFERENCE, 99, exact);
   Array *gram = recipe_gram(&raced, RACE_POINTS);
   for (int k = 0; k < 2 * SEEDS; k++) {

@@ -52,7 +52,11 @@ needs() {
   (cd "$scratch" && dpkg-shlibdeps -O --ignore-missing-info "$@" 2>debian/complaints || cat debian/complaints >&2) |
     sed 's/^shlibs:Depends=//'
 }
-# The package of the library that is loaded by its name.
+# The packages of the libraries that are loaded by their names, one of which others can stand for.
+blas() {
+  local name=${LIBOPENBLAS%.so.*} number=${LIBOPENBLAS##*.so.}
+  sed -n "s/^$name $number //p" /var/lib/dpkg/info/*.shlibs | head -n 1
+}
 hdf5() { dpkg-query -S "*/$LIBHDF5" 2>/dev/null | sed -n '1s/[:,].*//p'; }
 
 describe() { # describe PACKAGE ARCHITECTURE DEPENDS SUMMARY: its control file, the long text from standard input
@@ -96,7 +100,7 @@ A script declares data, a network and its training, and asks for the theory
 of the infinitely wide network or for an ensemble of networks of real width;
 both answer with the same fields and with error bars.
 END
-describe libdmf "$architecture" "Depends: $(needs "$scratch"/libdmf/usr/lib/libdmf.so.*)
+describe libdmf "$architecture" "Depends: $(needs "$scratch"/libdmf/usr/lib/libdmf.so.*), $(blas)
 Recommends: $(hdf5), gnuplot-nox | gnuplot" 'mean-field theory of neural networks: the library' <<'END'
 The library that runs dmf scripts, with its header, and the standard library
 of the language.

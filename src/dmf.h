@@ -4,7 +4,7 @@
  * used by one thread at a time, except for dmf_interrupt, and not from its own call-backs. Numbers in
  * texts have a decimal point in every locale: these functions work in the locale "C", and leave that
  * of the process and of the thread as they were. HDF5 files are read and written by a child of the
- * process; dmf_open sets OpenBLAS, for the whole process, to one thread. */
+ * process; OpenBLAS is loaded when it is first needed, and set, for the whole process, to one thread. */
 #ifndef DMF_H
 #define DMF_H
 

@@ -69,7 +69,7 @@ static Array *correlated(Call *call, int i, const Array *points, const char **wh
   size_t P = points->shape[0], n = points->shape[1];
   bool fits =
       value->kind == VALUE_ARRAY && is_symmetric(value->array) && value->array->shape[0] == n;
-  if (fits && !array_affords((double)n * (double)n * (double)(n + P) / WORK_PRODUCTS, why))
+  if (fits && !array_multiplies((double)n * (double)n * (double)(n + P) / WORK_PRODUCTS, why))
     return NULL;
   double *root = fits ? mem_block(n * n) : NULL;
   int rank = root ? mat_root(n, value->array->data, root) : -1;

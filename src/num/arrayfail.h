@@ -12,6 +12,8 @@ Array *array_fail(const char **why, Status status, const char *format, ...)
 
 /* Whether so many numbers may be computed (base/work.h); fails with STATUS_LIMIT otherwise. */
 bool array_affords(double numbers, const char **why);
+/* The same of what products and factors of matrices cost, which OpenBLAS has to be there for. */
+bool array_multiplies(double numbers, const char **why);
 
 /* A zeroed array, refused beforehand when it is larger than the memory available. */
 Array *array_fresh(int rank, const size_t *shape, const char **why);

@@ -3,9 +3,10 @@
 #include "base/work.h"
 #include "num/arrayfail.h"
 #include "num/arrayops.h"
+#include "num/blas.h"
 #include "num/lapack.h"
 
-#include <cblas.h>
+#include <float.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -34,8 +35,18 @@ static bool fits(const Array *a, const char **why) {
  * are how many of their multiplications, of all those of a naive loop, count as one number. */
 enum { FACTOR_PER_NUMBER = 32, EIGEN_PER_NUMBER = 4 };
 
+bool array_multiplies(double numbers, const char **why) {
+  char *reason = NULL;
+  if (!array_affords(numbers, why)) return false;
+  Status status = blas_ready(&reason);
+  if (status == STATUS_LIMIT) work_spend(DBL_MAX); /* a check goes on without */
+  if (status != STATUS_OK) array_fail(why, status, "%s", reason);
+  free(reason);
+  return status == STATUS_OK;
+}
+
 static bool affords_cubes(size_t n, size_t count, int per_number, const char **why) {
-  return array_affords((double)n * (double)n * (double)n * (double)count / per_number, why);
+  return array_multiplies((double)n * (double)n * (double)n * (double)count / per_number, why);
 }
 
 static int leading(size_t columns) { return columns ? (int)columns : 1; }
@@ -81,15 +92,16 @@ Array *array_matmul(const Array *a, const Array *b, const char **why) {
     return array_fail(why, STATUS_SCRIPT, "shapes %s and %s do not match in @",
                       array_shape_text(a, text[0]), array_shape_text(b, text[1]));
   if (!fits(a, why) || !fits(b, why)) return NULL;
-  if (!array_affords((double)m * (double)k * (double)n / WORK_PRODUCTS, why)) return NULL;
+  if (!array_multiplies((double)m * (double)k * (double)n / WORK_PRODUCTS, why)) return NULL;
   size_t shape[2];
   int rank = 0;
   if (a->rank == 2) shape[rank++] = m;
   if (b->rank == 2) shape[rank++] = n;
   Array *out = array_fresh(rank, shape, why);
-  if (out && out->size)
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1, a->data,
-                leading(k), b->data, leading(n), 0, out->data, leading(n));
+  if (!out || !out->size) return out;
+  blas_take()->dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1, a->data,
+                     leading(k), b->data, leading(n), 0, out->data, leading(n));
+  blas_give();
   return out;
 }
 
@@ -219,7 +231,7 @@ Array *array_eigenvectors(const Array *a, const char **why) { return eigen(a, tr
 Array *array_svd(const Array *a, const char **why) {
   if (!factorizable("svd", a, why)) return NULL;
   size_t rows = a->shape[0], columns = a->shape[1], n = rows < columns ? rows : columns;
-  if (!array_affords((double)a->size * (double)n / EIGEN_PER_NUMBER, why)) return NULL;
+  if (!array_multiplies((double)a->size * (double)n / EIGEN_PER_NUMBER, why)) return NULL;
   Array *work = copy(a, why), *out = array_fresh(1, &n, why);
   int failed = 0;
   if (work && out && n) failed = lapack_svd(rows, columns, work->data, out->data, NULL, NULL);

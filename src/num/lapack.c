@@ -1,28 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "num/lapack.h"
 #include "base/memory.h"
+#include "num/blas.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
-
-/* Fortran passes the lengths of texts behind the other arguments. */
-extern void dsyevd_(const char *job, const char *uplo, const int *n, double *a, const int *lda,
-                    double *w, double *work, const int *lwork, int *iwork, const int *liwork,
-                    int *info, size_t, size_t);
-extern void dgetrf_(const int *m, const int *n, double *a, const int *lda, int *pivots, int *info);
-extern void dgetrs_(const char *trans, const int *n, const int *nrhs, const double *a,
-                    const int *lda, const int *pivots, double *b, const int *ldb, int *info,
-                    size_t);
-extern void dgecon_(const char *norm, const int *n, const double *a, const int *lda,
-                    const double *anorm, double *rcond, double *work, int *iwork, int *info,
-                    size_t);
-extern void dgesdd_(const char *job, const int *m, const int *n, double *a, const int *lda,
-                    double *s, double *u, const int *ldu, double *vt, const int *ldvt, double *work,
-                    const int *lwork, int *iwork, int *info, size_t);
-extern void dgelsy_(const int *m, const int *n, const int *nrhs, double *a, const int *lda,
-                    double *b, const int *ldb, int *pivots, const double *rcond, int *rank,
-                    double *work, const int *lwork, int *info);
 
 static const int ask = -1;
 
@@ -42,14 +25,17 @@ int lapack_eigen(bool vectors, char triangle, size_t n, double *a, double *value
   const char *job = vectors ? "V" : "N";
   int size = (int)n, lda = at_least_one(n), integers, info = -1;
   double length;
+  const Blas *blas = blas_take();
   transpose(n, a);
-  dsyevd_(job, &triangle, &size, a, &lda, values, &length, &ask, &integers, &ask, &info, 1, 1);
+  blas->dsyevd(job, &triangle, &size, a, &lda, values, &length, &ask, &integers, &ask, &info, 1, 1);
   int doubles = (int)length;
   double *work = mem_room((size_t)length);
   int *iwork = mem_try((size_t)integers, sizeof *iwork);
   info = -1;
   if (work && iwork)
-    dsyevd_(job, &triangle, &size, a, &lda, values, work, &doubles, iwork, &integers, &info, 1, 1);
+    blas->dsyevd(job, &triangle, &size, a, &lda, values, work, &doubles, iwork, &integers, &info, 1,
+                 1);
+  blas_give();
   free(work);
   free(iwork);
   if (vectors) transpose(n, a);
@@ -59,7 +45,8 @@ int lapack_eigen(bool vectors, char triangle, size_t n, double *a, double *value
 int lapack_lu(size_t n, double *a, int *pivots) {
   int size = (int)n, lda = at_least_one(n), info;
   transpose(n, a);
-  dgetrf_(&size, &size, a, &lda, pivots, &info);
+  blas_take()->dgetrf(&size, &size, a, &lda, pivots, &info);
+  blas_give();
   transpose(n, a);
   return info;
 }
@@ -79,17 +66,20 @@ int lapack_solve(size_t n, double *a, size_t count, double *x) {
   int size = (int)n, lda = at_least_one(n), columns = (int)count, info = -1;
   int *pivots = mem_try(2 * n, sizeof *pivots);
   double *work = mem_room(4 * n), *b = mem_room(n * count), norm = norm_of(n, a), reciprocal = 0;
+  const Blas *blas = blas_take();
   if (pivots && work && b) {
     transpose(n, a);
-    dgetrf_(&size, &size, a, &lda, pivots, &info);
-    if (info == 0) dgecon_("1", &size, a, &lda, &norm, &reciprocal, work, pivots + n, &info, 1);
+    blas->dgetrf(&size, &size, a, &lda, pivots, &info);
+    if (info == 0)
+      blas->dgecon("1", &size, a, &lda, &norm, &reciprocal, work, pivots + n, &info, 1);
     if (info == 0 && !(reciprocal >= DBL_EPSILON)) info = 1;
   }
   if (info == 0) {
     for (size_t i = 0; i < n * count; i++) b[i % count * n + i / count] = x[i];
-    dgetrs_("N", &size, &columns, a, &lda, pivots, b, &lda, &info, 1);
+    blas->dgetrs("N", &size, &columns, a, &lda, pivots, b, &lda, &info, 1);
     for (size_t i = 0; i < n * count; i++) x[i] = b[i % count * n + i / count];
   }
+  blas_give();
   free(pivots);
   free(work);
   free(b);
@@ -105,12 +95,16 @@ int lapack_svd(size_t m, size_t n, double *a, double *values, double *u, double 
   int *iwork = mem_try(8 * smaller, sizeof *iwork);
   double length = 0;
   if (!iwork) return -1;
-  dgesdd_(job, &rows, &cols, a, &lda, values, v, &ldu, u, &ldv, &length, &ask, iwork, &info, 1);
+  const Blas *blas = blas_take();
+  blas->dgesdd(job, &rows, &cols, a, &lda, values, v, &ldu, u, &ldv, &length, &ask, iwork, &info,
+               1);
   int doubles = (int)length;
   double *work = mem_room((size_t)length);
   info = -1;
   if (work)
-    dgesdd_(job, &rows, &cols, a, &lda, values, v, &ldu, u, &ldv, work, &doubles, iwork, &info, 1);
+    blas->dgesdd(job, &rows, &cols, a, &lda, values, v, &ldu, u, &ldv, work, &doubles, iwork, &info,
+                 1);
+  blas_give();
   free(work);
   free(iwork);
   return info;
@@ -123,12 +117,15 @@ int lapack_least(size_t m, size_t n, double *a, size_t count, double *b, double 
   int *pivots = mem_try(n, sizeof *pivots);
   double length = 0;
   if (!pivots) return -1;
-  dgelsy_(&rows, &cols, &sides, a, &lda, b, &ldb, pivots, &rcond, &rank, &length, &ask, &info);
+  const Blas *blas = blas_take();
+  blas->dgelsy(&rows, &cols, &sides, a, &lda, b, &ldb, pivots, &rcond, &rank, &length, &ask, &info);
   int doubles = (int)length;
   double *work = mem_room((size_t)length);
   info = -1;
   if (work)
-    dgelsy_(&rows, &cols, &sides, a, &lda, b, &ldb, pivots, &rcond, &rank, work, &doubles, &info);
+    blas->dgelsy(&rows, &cols, &sides, a, &lda, b, &ldb, pivots, &rcond, &rank, work, &doubles,
+                 &info);
+  blas_give();
   free(work);
   free(pivots);
   return info;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "num/linalg.h"
 #include "base/memory.h"
+#include "num/blas.h"
 #include "num/lapack.h"
 #include "num/thin.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 static bool blas_pays(size_t m, size_t n, size_t k) {
   static const char *const wide[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
   if (m < 4 || m * n * k > 1000000) return false;
-  const char *core = openblas_get_corename();
+  const char *core = blas_now()->core();
   bool has = false;
   for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) has = has || strcmp(core, wide[i]) == 0;
   return has;
@@ -26,10 +26,11 @@ static double product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n
                       double beta, double *c, size_t ldc) {
   if (m == 0 || n == 0) return 0;
   int lanes = tb == CblasTrans && blas_pays(m, n, k) ? 0 : thin_lanes(m, n, k);
-  if (!lanes)
-    cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb,
-                beta, c, (int)ldc);
-  else if (tb == CblasTrans)
+  if (!lanes) {
+    blas_take()->dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, alpha, a, (int)lda, b,
+                       (int)ldb, beta, c, (int)ldc);
+    blas_give();
+  } else if (tb == CblasTrans)
     thin_mul_bt(lanes, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
   else
     thin_mul(lanes, m, n, k, alpha, a, ta == CblasTrans ? 1 : lda, ta == CblasTrans ? lda : 1, b,
@@ -48,11 +49,13 @@ enum { SQUARE = 64 };
 static double square(size_t m, size_t k, double alpha, const double *a, size_t lda, double *c,
                      size_t ldc) {
   double flops = (double)m * (double)(m + 1) * (double)k;
-  if (m < SQUARE)
+  if (m < SQUARE) {
     flops = product(CblasNoTrans, CblasTrans, m, m, k, alpha, a, lda, a, lda, 0, c, ldc);
-  else
-    cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)m, (int)k, alpha, a, (int)lda, 0, c,
-                (int)ldc);
+  } else {
+    blas_take()->dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)m, (int)k, alpha, a, (int)lda,
+                       0, c, (int)ldc);
+    blas_give();
+  }
   for (size_t i = 0; i < m; i++)
     for (size_t j = 0; j < i; j++) c[j * ldc + i] = c[i * ldc + j];
   return flops;
@@ -74,9 +77,13 @@ enum { LINE = 8 }; /* numbers in a line of the cache */
 
 size_t mat_stride(size_t cols) { return ((cols + LINE - 1) / LINE | 1) * LINE; }
 
-double dot(size_t n, const double *x, const double *y) { return cblas_ddot((int)n, x, 1, y, 1); }
+double dot(size_t n, const double *x, const double *y) {
+  return blas_now()->ddot((int)n, x, 1, y, 1);
+}
 
-void axpy(size_t n, double a, const double *x, double *y) { cblas_daxpy((int)n, a, x, 1, y, 1); }
+void axpy(size_t n, double a, const double *x, double *y) {
+  blas_now()->daxpy((int)n, a, x, 1, y, 1);
+}
 
 void softmax(size_t n, size_t count, const double *x, double *out) {
   double most = -INFINITY, sum = 0;

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-void openblas_set_num_threads(int threads);
 
 void dmf_limit_memory(double bytes) { mem_set_limit(bytes); }
 
@@ -161,7 +160,6 @@ Dmf *dmf_open(const DmfConfig *config) {
   pthread_cond_init(&dmf->idle, NULL);
   dmf->host = (Host){dmf,        show_print, draw_plot,  files_save,   report_results, show_value,
                      import_run, override,   files_read, solver_lacks, solver_complete};
-  openblas_set_num_threads(1);
   open_scopes(dmf);
   return dmf;
 }

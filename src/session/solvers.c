@@ -6,6 +6,7 @@
 #include "model/build.h"
 #include "model/builtins.h"
 #include "model/trail.h"
+#include "num/blas.h"
 #include "solve/observe.h"
 #include "solve/run.h"
 #include "solve/solve.h"
@@ -188,10 +189,21 @@ bool solver_count(Call *call, int i, double least, int *count) {
   return true;
 }
 
+bool solver_can_compute(Call *call) {
+  const Dmf *dmf = session_of(call);
+  char *why = NULL;
+  if (call->eval->dry && !dmf->planning) return true;
+  Status status = blas_ready(&why);
+  if (status != STATUS_OK) eval_fail(call->eval, status, call->span, NULL, "%s", why);
+  free(why);
+  return status == STATUS_OK;
+}
+
 /* The lowered program of a call, or NULL; errors were reported unless a check lacks the sizes.
  * `depth` is that of layers that are repeated without end, which are refused if it is 0. */
 static Program *program_of(Call *call, int depth) {
   Eval *eval = call->eval;
+  if (!solver_can_compute(call)) return NULL;
   Problem *problem =
       problem_build(eval, call->args[0], call->places[0], call->args[1], call->places[1], depth);
   if (!problem) return NULL;
@@ -726,7 +738,7 @@ static Value *propagate(Call *call) {
   if (!call->args[1]->known) return value_new(&eval->heap, VALUE_UNKNOWN);
   bool sound = (call->args[1]->kind == VALUE_NONE || solver_count(call, 1, 1, &depth)) &
                solver_count(call, 3, FEWEST_SAMPLES, &options.samples) &
-               solver_seed(call, 4, &options.seed);
+               solver_seed(call, 4, &options.seed) & solver_can_compute(call);
   if (given && (inputs->kind != VALUE_ARRAY || inputs->array->rank < 2 || !inputs->array->size)) {
     eval_error(eval, call->places[2], "one row for each point: [[1, 0], [0, 1]]",
                "'inputs' must be [points, dimensions], not %s", value_describe(inputs));

@@ -67,6 +67,7 @@ static System *system_of(Call *call) {
 /* The program of the system of a call; NULL after reporting, or where a check does not know it. */
 static Program *program_of(Call *call) {
   int before = call->eval->diags->errors;
+  if (!solver_can_compute(call)) return NULL;
   System *system = system_of(call);
   if (system) return program_of_system(system);
   if (call->eval->diags->errors > before) {

@@ -14,6 +14,9 @@ bool solver_seed(Call *call, int i, uint64_t *seed);
 bool solver_count(Call *call, int i, double least, int *count);
 /* A standard error that is asked for, 0 for none; false after reporting. */
 bool solver_error(Call *call, int i, double *error);
+/* Whether there is all that a solver computes with, OpenBLAS; a check, which computes nothing, does
+ * not ask. False after reporting. */
+bool solver_can_compute(Call *call);
 /* What the session gives every solver. */
 void solver_surround(const Eval *eval, SolveOptions *options);
 /* Runs a solver of a program, or with none the fluctuations of a theory. */

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void openblas_set_num_threads(int threads);
-
 /* What differs from test to test; zeros mean what the comments say. */
 typedef struct Recipe {
   Prim phi;                          /* PRIM_CONST: linear */
@@ -35,7 +33,7 @@ typedef struct Recipe {
   const double *batch; /* [steps, P] */
   double ratio[3];     /* of layers 1, 2, 3; 0: 1 */
   bool tied;           /* the matrices into layers 2 and 3 are one */
-  int window; /* of a convolution in front, which sees the first entries */
+  int window;          /* of a convolution in front, which sees the first entries */
 } Recipe;
 
 enum { SPHERE_DIM = 20 };

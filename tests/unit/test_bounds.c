@@ -115,7 +115,6 @@ static void check_refusals(void) {
 }
 
 int main(void) {
-  openblas_set_num_threads(1);
   pool = expr_pool_new();
   const SolveOptions theory = {.samples = 3000}, few = {.samples = 256},
                      parts = {.samples = 3000, .parts = 2},

@@ -121,7 +121,6 @@ static void check_pair(Recipe recipe) {
 }
 
 int main(void) {
-  openblas_set_num_threads(1);
   pool = expr_pool_new();
   static const double gammas[] = {0.5, 1, 3};
   for (int depth = 1; depth <= 3; depth++)

@@ -3,6 +3,7 @@
  * running moments against two passes. */
 #include "base/memory.h"
 #include "check.h"
+#include "num/blas.h"
 #include "num/linalg.h"
 #include "num/random.h"
 #include "num/stats.h"
@@ -11,6 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static double *random_block(size_t count, uint64_t stream) {
   double *block = mem_block(count);
@@ -305,7 +307,31 @@ static void test_moments(void) {
   moments_free(&moments);
 }
 
+/* Bytes of addresses that the process has. */
+static double addresses(void) {
+  double pages = 0;
+  FILE *file = fopen("/proc/self/statm", "r");
+  CHECK(file && fscanf(file, "%lf", &pages) == 1);
+  if (file) fclose(file);
+  return pages * (double)sysconf(_SC_PAGE_SIZE);
+}
+
+/* What blas.c asks for before it loads OpenBLAS is what that takes, and little more. */
+static void test_blas(void) {
+  const double most = (1 << 27) + (1 << 26) + (1 << 24);
+  char *why = NULL;
+  double before = addresses();
+  CHECK(blas_ready(&why) == STATUS_OK && !why);
+  double took = addresses() - before;
+  CHECK(took <= most && took > most / 2);
+  CHECK(blas_ready(&why) == STATUS_OK);
+  blas_take();
+  blas_give();
+  CHECK(addresses() - before - took <= 1 << 20); /* the buffer that is there is used again */
+}
+
 int main(void) {
+  test_blas();
   test_products();
   test_thin();
   test_root();

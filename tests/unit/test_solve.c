@@ -1001,7 +1001,6 @@ static void test_allowance(void) {
 }
 
 int main(void) {
-  openblas_set_num_threads(1);
   pool = expr_pool_new();
   test_networks();
   test_entrywise_networks();

@@ -121,7 +121,6 @@ int main(int argc, char **argv) {
   static const Prim maps[] = {PRIM_TANH, PRIM_RELU};
   static const double gammas[] = {0.2, 1, 3};
   static const int samples[] = {2000, 8000};
-  openblas_set_num_threads(1);
   ExprPool *pool = expr_pool_new();
   printf("rms deviation in units of the printed error, %d seeds (! outside %.1f to %.1f)\n", seeds,
          LOWEST, HIGHEST);

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "num/blas.h"
+#include "base/memory.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/single_threaded.h>
+#include <unistd.h>
+
+/* The largest buffer that builds of OpenBLAS have on processors of 64 bits; the library with what
+ * it needs itself; the stack of a thread; what others may take between a trial and what follows. */
+static const size_t BUFFER = (size_t)1 << 27, LIBRARY = (size_t)1 << 26, STACK = (size_t)1 << 23,
+                    SPARE = (size_t)1 << 24;
+
+static Blas blas;
+static atomic_bool loaded;
+
+static const struct {
+  const char *name;
+  size_t at;
+} symbols[] = {
+#define BLAS(own, name) {#name, offsetof(Blas, own)},
+#include "num/blas.def"
+};
+
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t given = PTHREAD_COND_INITIALIZER;
+static atomic_int idle, waiting; /* buffers that nobody uses, and who waits for one */
+
+/* Whether so many bytes of addresses can be had at this moment. */
+static bool can_be_had(size_t bytes) {
+  void *trial =
+      mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return trial != MAP_FAILED && munmap(trial, bytes) == 0;
+}
+
+static bool find_symbols(void *library) {
+  for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
+    void *found = dlsym(library, symbols[i].name);
+    if (!found) return false;
+    memcpy((char *)&blas + symbols[i].at, &found, sizeof found);
+  }
+  return true;
+}
+
+/* Without threads where this process has none, whose variables then nobody else reads. */
+static void *open_library(void) {
+  static const char name[] = "OPENBLAS_NUM_THREADS";
+  if (!__libc_single_threaded) return dlopen(LIBOPENBLAS, RTLD_NOW | RTLD_LOCAL);
+  char *before = getenv(name) ? mem_string(getenv(name)) : NULL;
+  setenv(name, "1", true);
+  void *library = dlopen(LIBOPENBLAS, RTLD_NOW | RTLD_LOCAL);
+  if (before)
+    setenv(name, before, true);
+  else
+    unsetenv(name);
+  free(before);
+  return library;
+}
+
+/* A product that needs a buffer, so that there is one from now on. */
+static void make_buffer(void) {
+  enum { N = 64 };
+  double *a = mem_new(N * N, sizeof *a), *c = mem_new(N * N, sizeof *c);
+  blas.dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, a, N, a, N, 0, c, N);
+  free(a);
+  free(c);
+  idle = 1;
+}
+
+static Status load(char **why) {
+  long processors = __libc_single_threaded ? 1 : sysconf(_SC_NPROCESSORS_ONLN);
+  size_t bytes = LIBRARY + SPARE + (size_t)processors * (BUFFER + STACK);
+  if (!can_be_had(bytes)) {
+    *why = mem_refusal((double)bytes);
+    return STATUS_LIMIT;
+  }
+  errno = 0;
+  void *library = open_library();
+  if (!library || !find_symbols(library)) {
+    bool starved = errno == ENOMEM;
+    *why = starved ? mem_refusal(0) : mem_format("no OpenBLAS library: %s", dlerror());
+    return starved ? STATUS_LIMIT : STATUS_FILE;
+  }
+  blas.set_threads(1);
+  make_buffer();
+  loaded = true;
+  return STATUS_OK;
+}
+
+Status blas_ready(char **why) {
+  if (loaded) return STATUS_OK;
+  pthread_mutex_lock(&turn);
+  Status status = loaded ? STATUS_OK : load(why);
+  pthread_mutex_unlock(&turn);
+  return status;
+}
+
+const Blas *blas_now(void) {
+  char *why = NULL;
+  Status status = blas_ready(&why);
+  if (status == STATUS_OK) return &blas;
+  fprintf(stderr, "dmf: %s\n", why);
+  exit(status);
+}
+
+static bool take_idle(void) {
+  int count = idle;
+  while (count > 0)
+    if (atomic_compare_exchange_weak(&idle, &count, count - 1)) return true;
+  return false;
+}
+
+const Blas *blas_take(void) {
+  const Blas *functions = blas_now();
+  if (take_idle()) return functions;
+  pthread_mutex_lock(&turn);
+  waiting++;
+  while (!take_idle() && !can_be_had(BUFFER + SPARE)) pthread_cond_wait(&given, &turn);
+  waiting--;
+  pthread_mutex_unlock(&turn);
+  return functions;
+}
+
+void blas_give(void) {
+  idle++;
+  if (!waiting) return;
+  pthread_mutex_lock(&turn);
+  pthread_cond_signal(&given);
+  pthread_mutex_unlock(&turn);
+}
