@@ -48,6 +48,8 @@ END
 cat problem.dmf - >all.dmf <<'END'
 import "std/systems.dmf"
 print dmft(sompolinsky, steps = 6, samples = 200).C, simulate(sompolinsky, steps = 6, size = 20, ensemble = 3).C
+system heavy { population n; x = normal(n); step { observe far = mean(exp(2 * x)) } }
+print dmft(heavy, steps = 2, samples = 400).far, simulate(heavy, steps = 2, size = 9, ensemble = 5).var_far
 theory = dmft(net, fit, samples = 600)
 nets = simulate(net, fit, ensemble = 7)
 print theory.loss, nets.loss, nets.var_f[8], theory.f[8], theory.rank

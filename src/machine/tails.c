@@ -94,6 +94,10 @@ void tails_free(Tails *tails) {
   free(tails);
 }
 
+void tails_share(Tails *tails, const Crew *crew, int part) {
+  crew_share(crew, part, tails->seen, tails->steps * tails->rows * sizeof *tails->seen);
+}
+
 /* ---- what is seen ---- */
 
 /* Of the terms x y, or x where y is NULL. */

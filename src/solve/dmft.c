@@ -1,52 +1,26 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The infinite-width solver: independent replicates of a run over sample paths, their mean,
- * and its error.
- *
- * The samples are split into REPLICATES runs that share nothing but the program, so that their
- * scatter is an honest error of all that a run does at random to its numbers, responses and
- * feedback included. What is common to them the scatter does not show: the noise of a run biases
- * it by rank/paths, and directions that are dropped are dropped by all. So each has a companion of
- * COARSER times fewer paths and COARSER times the tolerance, a fraction of the cost, from the same
- * seed; the difference tells the bias (doubt.h). */
+/* The infinite-width solver: independent replicates of a run over sample paths and their companions
+ * (batch.h), their mean, and its error. */
 #include "base/memory.h"
-#include "base/team.h"
 #include "num/random.h"
-#include "solve/doubt.h"
+#include "solve/batch.h"
 #include "solve/enough.h"
 #include "solve/flow.h"
 #include "solve/lazy.h"
 #include "solve/observe.h"
 #include "solve/perturb.h"
-#include "solve/plan.h"
-#include "solve/run.h"
-#include "solve/trace.h"
 
 #include <limits.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-  REPLICATES = MOST_RUNS,
-  FEWER_REPLICATES = 6,
-  FEWEST_PATHS = FEWEST_SAMPLES / 2,
-  FIRST_COORDINATES = 64,
-  COARSER = 4,
-  COARSEST_PATHS = FEWEST_PATHS / 2
-};
+enum { REPLICATES = MOST_RUNS, FEWER_REPLICATES = 6, COARSEST_PATHS = FEWEST_PATHS / 2 };
 
 _Static_assert((int)REPLICATES <= (int)MOST_REPLICATES, "the error of all replicates is stated");
 
 /* Operations that the solver spends on its own account to get out of that: a second or so. */
 static const double AFFORDABLE = 2e10;
-
-/* How finely a replicate is resolved. */
-typedef struct Resolution {
-  size_t paths;
-  double tol;
-  uint32_t *sobol; /* [SOBOL_DIMS, paths] */
-} Resolution;
 
 /* One solve. */
 typedef struct Solve {
@@ -55,53 +29,9 @@ typedef struct Solve {
   SolveOptions options;
   Sizes sizes;
   MachineCode code;
-  Resolution fine, coarse; /* of a replicate, and of its companion */
-  int pairs;               /* what is wanted over pairs of times */
-  FieldSet measured;       /* by every run */
-  const Snapshot *snapshot;
-  int replicates, companions;
-  atomic_int done; /* steps done, by all runs */
-  Trace trace[REPLICATES], companion[REPLICATES];
-  RunEnd outcome[2 * REPLICATES]; /* of the runs of this process */
-  /* of the failed run with the lowest number */
-  Status status;
-  int failed_at, failed_run, failed_rank;
+  Batch batch;
+  int pairs; /* what is wanted over pairs of times */
 } Solve;
-
-/* A run under way. */
-typedef struct Run {
-  Solve *solve;
-  const Resolution *resolution;
-  int number; /* of the replicate */
-  Trace *trace;
-  int rank; /* of its basis when it failed */
-} Run;
-
-static int runs_of(const Solve *s) { return s->replicates + s->companions; }
-
-/* Of run number j: the replicates, then their companions. */
-static Trace *trace_of(Solve *s, int j) {
-  return j < s->replicates ? &s->trace[j] : &s->companion[j - s->replicates];
-}
-
-static void tell(const Solve *s, int done) {
-  if (s->options.progress && team_leads())
-    s->options.progress(s->options.sink, "dmft", done, runs_of(s) * (int)s->sizes.steps);
-}
-
-static void show_progress(Solve *s) {
-  int done = ++s->done;
-  tell(s, done);
-}
-
-static bool take(void *sink, Machine *m, int t) {
-  Run *run = sink;
-  (void)t;
-  if (!trace_take(run->trace, m)) m->status = STATUS_LIMIT;
-  snapshot_take(run->solve->snapshot, m, run->number);
-  show_progress(run->solve);
-  return m->status == STATUS_OK;
-}
 
 /* ---- what is measured ---- */
 
@@ -204,55 +134,40 @@ static size_t together(const Solve *s, size_t n) {
   return times < s->sizes.steps ? times : s->sizes.steps;
 }
 
-/* The largest basis of all replicates. */
-static int rank_of(const Solve *s) {
-  int rank = 0;
-  for (int j = 0; j < s->replicates; j++)
-    if (s->trace[j].rank > rank) rank = s->trace[j].rank;
-  return rank;
-}
-
-static double flops_of(const Solve *s) {
-  double flops = 0;
-  for (int j = 0; j < s->replicates; j++) flops += s->trace[j].flops + s->companion[j].flops;
-  return flops;
-}
-
 /* Whether the bases fill sample space: then it is not the tolerance that ends them. */
 static bool is_full(const Solve *s) {
-  return !s->program->linear && run_is_full(rank_of(s), (double)s->fine.paths);
+  return !s->program->linear && run_is_full(batch_rank(&s->batch), (double)s->batch.fine.paths);
 }
 
-/* Which share of the difference between fine and coarse runs the fine ones are off by. Between
- * full bases nothing is known of an order, and all of it counts. */
-static double bias_share(const Solve *s) {
-  return is_full(s) ? 1 : 1 / ((double)s->fine.paths / (double)s->coarse.paths - 1);
+/* At all times, of outputs those of all points. */
+static const double *numbers(const Trace *trace, int field, int layer) {
+  return field == FIELD_F ? trace->f : trace_find(trace, field, layer, false);
 }
 
-/* What all runs measured of a field: n numbers. `pairs`: over pairs of times. */
-static Replicates collect(Solve *s, FieldId id, int layer, bool pairs, size_t n) {
-  Replicates r = {
-      .count = s->replicates, .companions = s->companions, .n = n, .share = bias_share(s)};
-  for (int j = 0; j < s->replicates; j++)
-    r.fine[j] = id == FIELD_F ? s->trace[j].f : trace_find(&s->trace[j], id, layer, pairs);
-  for (int j = 0; j < s->companions; j++)
-    r.coarse[j] =
-        id == FIELD_F ? s->companion[j].f : trace_find(&s->companion[j], id, layer, pairs);
+static const double *pair_numbers(const Trace *trace, int field, int layer) {
+  return trace_find(trace, field, layer, true);
+}
+
+/* What all runs measured of a field: n numbers. `pairs`: over pairs of times. Between full bases
+ * nothing is known of the order of the bias, and all of the difference counts. */
+static Replicates collect(const Solve *s, FieldId id, int layer, bool pairs, size_t n) {
+  Replicates r = batch_collect(&s->batch, pairs ? pair_numbers : numbers, (int)id, layer, n);
+  if (is_full(s)) r.share = 1;
   return r;
 }
 
 /* Room for the moves of a field, where they are kept; without them its numbers pass for independent
  * of each other. */
 static double *new_moves(const Solve *s, FieldId id) {
-  bool kept = s->replicates > 1 && field_has_moves(id, s->sizes);
-  return kept ? mem_insist(mem_block((size_t)(s->replicates + 1) * field_size(id, s->sizes)))
+  bool kept = s->batch.replicates > 1 && field_has_moves(id, s->sizes);
+  return kept ? mem_insist(mem_block((size_t)(s->batch.replicates + 1) * field_size(id, s->sizes)))
               : NULL;
 }
 
 static bool add_moves(const Solve *s, Result *result, FieldId id, int layer, const double *moves) {
-  const double *common = moves + (size_t)s->replicates * field_size(id, s->sizes);
-  return !moves || field_moves(result, id, layer, s->sizes, s->options.seed, s->replicates, moves,
-                               s->companions ? common : NULL);
+  const Batch *b = &s->batch;
+  return !moves || field_moves(result_find(result, field_row(id)->name, layer), result->kind,
+                               s->options.seed, b->replicates, moves, b->companions > 0, false);
 }
 
 /* Adds a field that is a function of another, or of itself. */
@@ -313,12 +228,13 @@ static bool fill_field(Solve *s, Result *result, int k, int l) {
   double *value = mem_block(m), *error = mem_block(m), *moves = new_moves(s, large[k].id),
          unit = is_response(k) ? 1 / s->program->problem->gamma : 1;
   bool fine = value && error && doubt(&measured, NULL, NULL, m, &pairs, value, error, moves);
-  if (fine && !is_response(k)) add_dropped(s->sizes, s->fine.tol, value, error);
+  if (fine && !is_response(k)) add_dropped(s->sizes, s->batch.fine.tol, value, error);
   for (size_t i = 0; fine && i < m; i++) {
     value[i] *= unit;
     error[i] *= fabs(unit);
   }
-  for (size_t i = 0; fine && moves && i < (size_t)(s->replicates + 1) * m; i++) moves[i] *= unit;
+  for (size_t i = 0; fine && moves && i < (size_t)(s->batch.replicates + 1) * m; i++)
+    moves[i] *= unit;
   fine = fine && field_fill(result, large[k].id, l, s->sizes, value, error) &&
          add_moves(s, result, large[k].id, l, moves);
   free(value);
@@ -341,152 +257,73 @@ static double two_time_bytes(const Solve *s) {
   double n = (double)(s->sizes.steps * s->sizes.all), kernels = 0;
   for (int k = 0; k < LARGE; k++)
     if (is_wanted(s, k)) kernels += layers_of(s->program, k);
-  return 8 * n * n * kernels * (runs_of(s) + 2);
+  return 8 * n * n * kernels * (batch_runs(&s->batch) + 2);
 }
 
-static MachinePlan plan_of(const Solve *s, Run *run, double gamma) {
+static MachinePlan plan_of(const Solve *s, int j, double gamma) {
   const Program *p = s->program;
-  const Resolution *r = run ? run->resolution : &s->fine;
-  MachinePlan plan = {.program = s->complete,
-                      .code = &s->code,
-                      .hidden = &sequential,
-                      .noise = {.kind = p->linear ? NOISE_COORDINATES : NOISE_SOBOL,
-                                .seed = s->options.seed,
-                                .number = (uint64_t)(run ? run->number : 0),
-                                .sobol = r->sobol},
-                      .columns = r->paths,
-                      .gamma = gamma,
-                      .tol = r->tol,
-                      .improve = !p->linear,
-                      .independent = s->options.closure == CLOSURE_GRADIENT_INDEPENDENCE,
-                      .fixed_start = true,
-                      .steps = s->snapshot ? s->snapshot->step : p->problem->steps,
-                      .stop = s->options.stop,
-                      .observe = take};
-  plan.sink = run;
-  return plan;
+  const Batch *b = &s->batch;
+  const Resolution *r = batch_resolution(b, j);
+  return (MachinePlan){.program = s->complete,
+                       .code = &s->code,
+                       .hidden = &sequential,
+                       .noise = {.kind = p->linear ? NOISE_COORDINATES : NOISE_SOBOL,
+                                 .seed = s->options.seed,
+                                 .number = (uint64_t)(j % b->replicates),
+                                 .sobol = r->sobol},
+                       .columns = r->paths,
+                       .gamma = gamma,
+                       .tol = r->tol,
+                       .improve = !p->linear,
+                       .independent = s->options.closure == CLOSURE_GRADIENT_INDEPENDENCE,
+                       .fixed_start = true,
+                       .steps = b->snapshot ? b->snapshot->step : p->problem->steps,
+                       .stop = s->options.stop};
 }
 
 /* An upper bound: every basis as large as sample space or history allow. */
 static double bytes_needed(const Solve *s) {
   Sizes z = s->sizes;
-  MachinePlan plan = plan_of(s, NULL, 1);
+  int runs = batch_runs(&s->batch), replicates = s->batch.replicates,
+      parallel = s->options.threads < replicates ? s->options.threads : replicates;
+  MachinePlan plan = plan_of(s, 0, 1);
   double row = (double)(z.steps * z.all * z.all * z.outputs * z.outputs);
-  int parallel = s->options.threads < s->replicates ? s->options.threads : s->replicates;
   return machine_bytes(&plan, z.steps) * parallel +
-         trace_bytes(s->complete, z.steps, s->measured, 0) * (runs_of(s) + parallel) +
-         8 * row * (runs_of(s) + 12);
+         trace_bytes(s->complete, z.steps, s->batch.values, 0) * (runs + parallel) +
+         8 * row * (runs + 12);
 }
 
-/* Whether what an interrupted run measured is of use. */
-static bool is_salvaged(const Solve *s) {
-  return s->options.partial && s->options.closure != CLOSURE_PERTURBATIVE;
+/* A run under way. */
+typedef struct Run {
+  Solve *solve;
+  int number;
+} Run;
+
+/* At a strength gamma of feature learning. */
+static RunEnd run_at(void *sink, double gamma, Trace *trace) {
+  const Run *run = sink;
+  return batch_measure(&run->solve->batch, run->number, plan_of(run->solve, run->number, gamma),
+                       trace);
 }
 
-/* One run at a strength gamma of feature learning. */
-static Status run_once(void *sink, double gamma, Trace *trace, int *failed_at) {
-  Run *run = sink;
-  Solve *s = run->solve;
-  run->trace = trace;
-  if (!trace_new(trace, s->complete, s->sizes.steps, s->measured, s->pairs)) {
-    trace_free(trace);
-    return STATUS_LIMIT;
-  }
-  MachinePlan plan = plan_of(s, run, gamma);
-  bool *wanted = trace_wants(trace);
-  for (int v = 0; v < s->program->variable_count && s->snapshot && s->snapshot->look; v++)
-    wanted[v] = true;
-  plan.wanted = wanted;
-  Machine m;
-  Status status = machine_run(&plan, &m, failed_at);
-  free(wanted);
-  if (status == STATUS_OK) {
-    trace->start = m.start;
-    m.start = NULL;
-    status = trace_finish(trace);
-    machine_free(&m);
-  }
-  run->rank = trace->rank;
-  if (status != STATUS_OK && !(status == STATUS_INTERRUPTED && is_salvaged(s))) trace_free(trace);
-  return status;
-}
-
-static void run_one(Solve *s, int j) {
-  int failed_at = 0;
-  Run run = {.solve = s,
-             .resolution = j < s->replicates ? &s->fine : &s->coarse,
-             .number = j % s->replicates};
-  Status status = s->options.closure == CLOSURE_PERTURBATIVE
-                      ? perturb_run(s->program, run_once, &run, trace_of(s, j), &failed_at)
-                      : run_once(&run, s->program->problem->gamma, trace_of(s, j), &failed_at);
-  s->outcome[j] = (RunEnd){status, failed_at, run.rank};
-}
-
-/* Snapshots are taken of what runs here. */
-static const Crew *crew_of(const Solve *s) { return s->snapshot ? NULL : s->options.crew; }
-
-/* The failed run with the lowest number, of all processes. */
-static void agree_on_failure(Solve *s) {
-  const Crew *crew = crew_of(s);
-  for (int i = 0; i < crew_size(crew); i++) {
-    struct {
-      Status status;
-      int at, run, rank;
-    } theirs = {s->status, s->failed_at, s->failed_run, s->failed_rank};
-    crew_share(crew, i, &theirs, sizeof theirs);
-    if (theirs.status == STATUS_OK || (s->status != STATUS_OK && s->failed_run <= theirs.run))
-      continue;
-    s->status = theirs.status;
-    s->failed_at = theirs.at;
-    s->failed_run = theirs.run;
-    s->failed_rank = theirs.rank;
-  }
-}
-
-/* What every process has measured, all get. */
-static void share_traces(Solve *s) {
-  const Crew *crew = crew_of(s);
-  bool fine = true;
-  if (crew_size(crew) == 1) return;
-  for (int j = 0; j < runs_of(s); j++)
-    if (!crew_has(crew, j))
-      fine &= trace_new(trace_of(s, j), s->complete, s->sizes.steps, s->measured, s->pairs);
-  if (crew_any(crew, !fine)) {
-    s->status = STATUS_LIMIT;
-    return;
-  }
-  for (int j = 0; j < runs_of(s); j++) trace_share(trace_of(s, j), crew, j);
-}
-
-/* Companions come first: an interruption then leaves replicates with theirs. */
-static void run_next(void *solve, size_t i) {
+static RunEnd run_one(void *solve, int j, Trace *trace) {
   Solve *s = solve;
-  int j = ((int)i + s->replicates) % runs_of(s);
-  if (crew_has(crew_of(s), j)) run_one(s, j);
+  Run run = {s, j};
+  return s->options.closure == CLOSURE_PERTURBATIVE
+             ? perturb_run(s->program, run_at, &run, trace)
+             : run_at(&run, s->program->problem->gamma, trace);
 }
 
-/* A companion that diverges where its replicate does not leaves the bias unknown. */
-static void run_all(Solve *s) {
-  int count = runs_of(s);
-  team_run(s->options.threads, (size_t)count, run_next, s);
-  tell(s, s->done); /* where others were quicker to take every run, the first thread has not */
-  RunEnd first = run_first_failure(s->outcome, count, &s->failed_run);
-  s->status = first.status;
-  s->failed_at = first.failed_at;
-  s->failed_rank = first.rank;
-  agree_on_failure(s);
-  if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) {
-    s->status = STATUS_OK;
-    s->companions = 0;
+/* Companions come first: an interruption then leaves replicates with theirs. A companion that
+ * diverges where its replicate does not leaves the bias unknown. */
+static Status run_all(Solve *s) {
+  Batch *b = &s->batch;
+  batch_run(b, 0, batch_runs(b), b->replicates);
+  if (b->failure.status == STATUS_NUMERICS && b->failed >= b->replicates) {
+    b->failure.status = STATUS_OK;
+    b->companions = 0;
   }
-  if (s->status == STATUS_OK) share_traces(s);
-}
-
-static void forget_traces(Solve *s) {
-  for (int j = 0; j < REPLICATES; j++) {
-    trace_free(&s->trace[j]);
-    trace_free(&s->companion[j]);
-  }
+  return b->failure.status;
 }
 
 /* How many of these runs, from the first on, have come so far. */
@@ -496,66 +333,78 @@ static int come_to(const Trace *traces, int count, size_t steps) {
   return n;
 }
 
+/* Behind fewer replicates than there were come their companions. */
+static void keep_companions(Batch *b, int before) {
+  for (int k = 0; k < b->companions; k++) {
+    Trace own = b->trace[before + k];
+    b->trace[before + k] = b->trace[b->replicates + k];
+    b->trace[b->replicates + k] = own;
+  }
+}
+
 /* Takes an interrupted solve for one of fewer replicates, if two of them are done, or else of the
  * steps that the first two have taken. False if there are none. */
 static bool salvage(Solve *s, char **why) {
-  int least = s->program->linear ? 1 : 2, wanted = s->replicates;
+  Batch *b = &s->batch;
+  int least = s->program->linear ? 1 : 2, wanted = b->replicates;
   size_t all = s->sizes.steps, steps = all;
-  if (!is_salvaged(s) || wanted < least) return false;
-  if (come_to(s->trace, wanted, all) < least)
-    steps = s->trace[0].taken < s->trace[least - 1].taken ? s->trace[0].taken
-                                                          : s->trace[least - 1].taken;
+  if (!b->salvages || wanted < least) return false;
+  if (come_to(b->trace, wanted, all) < least)
+    steps = b->trace[0].taken < b->trace[least - 1].taken ? b->trace[0].taken
+                                                          : b->trace[least - 1].taken;
   if (steps < 2) return false;
-  s->replicates = come_to(s->trace, wanted, steps);
-  s->companions = come_to(s->companion, s->replicates, steps);
+  b->replicates = come_to(b->trace, wanted, steps);
+  b->companions = come_to(b->trace + wanted,
+                          b->companions < b->replicates ? b->companions : b->replicates, steps);
+  keep_companions(b, wanted);
   program_shorten(s->program, (int)steps - 1);
   s->sizes = sizes_of(s->program);
-  s->options.replicates = s->replicates;
-  s->options.samples = s->replicates * (int)s->fine.paths;
-  s->options.tol = s->fine.tol;
+  s->options.replicates = b->replicates;
+  s->options.samples = b->replicates * (int)b->fine.paths;
+  s->options.tol = b->fine.tol;
   free(*why);
   *why = steps < all ? mem_format("%zu of %zu steps", steps - 1, all - 1)
-                     : mem_format("%d of %d replicates", s->replicates, wanted);
+                     : mem_format("%d of %d replicates", b->replicates, wanted);
   return true;
 }
 
 static Status explain(const Solve *s, char **why) {
-  switch (s->status) {
+  const Batch *b = &s->batch;
+  int step = b->failure.failed_at;
+  switch (b->failure.status) {
   case STATUS_OK: break;
   case STATUS_INTERRUPTED:
-    *why = mem_format("interrupted at step %d of %zu", s->failed_at, s->sizes.steps - 1);
+    *why = mem_format("interrupted at step %d of %zu", step, s->sizes.steps - 1);
     break;
   case STATUS_NUMERICS:
-    run_diverged(why, "training", s->failed_at, s->program, s->options.threads);
-    if (!s->program->linear) run_filled(why, s->failed_rank, s->fine.paths, s->replicates);
+    run_diverged(why, "training", step, s->program, s->options.threads);
+    if (!s->program->linear) run_filled(why, b->failure.rank, b->fine.paths, b->replicates);
     break;
-  default: *why = mem_format("out of memory at step %d", s->failed_at);
+  default: *why = mem_format("out of memory at step %d", step);
   }
-  return s->status;
+  return b->failure.status;
 }
 
 /* Linear programs: as many coordinates as it takes, found by doubling. */
 static Status run_linear(Solve *s, char **why) {
-  for (s->fine.paths = FIRST_COORDINATES;; s->fine.paths *= 2) {
+  for (Batch *b = &s->batch;; b->fine.paths *= 2) {
     double bytes = bytes_needed(s);
-    if (crew_any(crew_of(s), !mem_fits(bytes))) return run_refuse(why, bytes);
-    s->status = STATUS_OK;
-    run_all(s);
-    if (s->status != STATUS_LIMIT || s->failed_at >= 0) return explain(s, why);
-    forget_traces(s);
+    if (crew_any(batch_crew(b), !mem_fits(bytes))) return run_refuse(why, bytes);
+    if (run_all(s) != STATUS_LIMIT || b->failure.failed_at >= 0) return explain(s, why);
+    batch_forget(b);
   }
 }
 
 static Status run(Solve *s, char **why) {
+  Batch *b = &s->batch;
   double pairs = two_time_bytes(s);
   double bytes = s->program->linear ? pairs : bytes_needed(s) + pairs;
-  if (crew_any(crew_of(s), !mem_fits(bytes))) return run_refuse(why, bytes);
+  batch_start(b, batch_runs(b));
+  if (crew_any(batch_crew(b), !mem_fits(bytes))) return run_refuse(why, bytes);
   if (s->program->linear) return run_linear(s, why);
-  s->fine.sobol = sobol_points(s->fine.paths);
-  s->coarse.sobol = sobol_points(s->coarse.paths);
+  b->fine.sobol = sobol_points(b->fine.paths);
+  b->coarse.sobol = sobol_points(b->coarse.paths);
   run_all(s);
-  free(s->fine.sobol);
-  free(s->coarse.sobol);
   return explain(s, why);
 }
 
@@ -585,25 +434,34 @@ static int replicates_for(const Program *program, const SolveOptions *options) {
 static void prepare(Solve *s, Program *program, const SolveOptions *options, int pairs) {
   *s = (Solve){.program = program, .options = *options, .sizes = sizes_of(program), .pairs = pairs};
   int replicates = options->replicates ? options->replicates : replicates_for(program, options);
-  s->replicates = options->probe ? 1 : replicates;
-  s->fine.paths = program->linear ? FIRST_COORDINATES
-                                  : (size_t)((options->samples + replicates - 1) / replicates);
-  s->fine.tol = options->tol > 0 ? options->tol : automatic_tol(program, options);
   bool biased = !program->linear && !options->probe;
-  s->companions = !biased ? 0 : pairs ? s->replicates / 2 : s->replicates;
-  s->coarse.paths = s->fine.paths / COARSER;
-  if (s->coarse.paths < COARSEST_PATHS) s->coarse.paths = COARSEST_PATHS;
-  s->coarse.tol = COARSER * s->fine.tol;
+  size_t paths = program->linear ? FIRST_COORDINATES
+                                 : (size_t)((options->samples + replicates - 1) / replicates);
   /* without responses <w x> / gamma is wrong at order one (it misses what lower layers learn) */
   bool independent = options->closure == CLOSURE_GRADIENT_INDEPENDENCE;
   s->complete = program_complete(
       program, (Reading){.theory = true, .integrates = independent, .parts = options->parts});
   s->code = machine_compile(s->complete, false, NULL);
-  s->measured = measured_by(s);
+  s->batch = (Batch){
+      .program = s->complete,
+      .options = &s->options,
+      .stage = "dmft",
+      .run = run_one,
+      .solve = s,
+      .steps = s->sizes.steps,
+      .values = measured_by(s),
+      .pairs = pairs,
+      .salvages = options->partial && options->closure != CLOSURE_PERTURBATIVE,
+      .replicates = options->probe ? 1 : replicates,
+      .fine = {paths, options->tol > 0 ? options->tol : automatic_tol(program, options), NULL}};
+  Batch *b = &s->batch;
+  b->companions = !biased ? 0 : pairs ? b->replicates / 2 : b->replicates;
+  b->coarse.paths = paths / COARSER > COARSEST_PATHS ? paths / COARSER : COARSEST_PATHS;
+  b->coarse.tol = COARSER * b->fine.tol;
 }
 
 static void clean(Solve *s) {
-  forget_traces(s);
+  batch_free(&s->batch);
   machine_code_free(s->complete, &s->code);
   program_drop(s->complete);
 }
@@ -638,12 +496,12 @@ Status solve_paths_to(Program *program, const SolveOptions *options, Snapshot *s
                       size_t *paths, int *replicates, char **why) {
   Solve s;
   prepare(&s, program, options, 0);
-  s.sizes.steps = (size_t)snapshot->step + 1;
-  s.snapshot = snapshot;
-  s.companions = 0;
+  s.sizes.steps = s.batch.steps = (size_t)snapshot->step + 1;
+  s.batch.snapshot = snapshot;
+  s.batch.companions = 0;
   Status status = run(&s, why);
-  *paths = s.fine.paths;
-  *replicates = s.replicates;
+  *paths = s.batch.fine.paths;
+  *replicates = s.batch.replicates;
   clean(&s);
   return status;
 }
@@ -659,7 +517,7 @@ static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
 static void give_origin(const Solve *s, Result *result) {
   run_origin(result, s->program, &s->options);
   if (s->options.closure != CLOSURE_PERTURBATIVE)
-    run_sampled(result, s->fine.paths, s->replicates, false, retake);
+    run_sampled(result, s->batch.fine.paths, s->batch.replicates, false, retake);
   result->complete = complete;
 }
 
@@ -732,7 +590,7 @@ static StartGradient start_of(const Trace *traces, int count, int matrix) {
 static double largest_bound(const Solve *s) {
   double most = 0;
   for (int k = 0; k < s->complete->matrix_count; k++)
-    most = fmax(most, start_of(s->trace, s->replicates, k).bound);
+    most = fmax(most, start_of(s->batch.trace, s->batch.replicates, k).bound);
   return most;
 }
 
@@ -741,8 +599,9 @@ static double largest_bound(const Solve *s) {
  * in the companions. */
 static bool vanishes(const Solve *s, int k) {
   static const double rounding = 1e-12, slope = 1.5;
-  StartGradient fine = start_of(s->trace, s->replicates, k),
-                coarse = start_of(s->companion, s->companions, k);
+  const Batch *b = &s->batch;
+  StartGradient fine = start_of(b->trace, b->replicates, k),
+                coarse = start_of(b->trace + b->replicates, b->companions, k);
   const Update *update = update_for(s->complete, &s->complete->matrices[k]);
   bool small = fine.size < rounding * largest_bound(s) || coarse.size > slope * fine.size;
   return small && fine.size > (update->polar.on ? update->polar.eps : update->psi.eps);
@@ -762,22 +621,17 @@ static char *vanishing(const Solve *s) {
 
 static void note_run(Solve *s, Result *result, double seconds) {
   static const char *const closures[] = {"full", "ntk", "gradient_independence", "perturbative"};
-  double flops = flops_of(s);
-  if (!result->exact) {
-    result_note(result, "samples", "%zu", s->fine.paths * (size_t)s->replicates);
-    result_note(result, "replicates", "%d", s->replicates);
-    result_note(result, "seed", "%llu", (unsigned long long)s->options.seed);
-  }
+  const Batch *b = &s->batch;
+  batch_note_samples(b, result);
   result_note(result, "closure", "%s", closures[s->options.closure]);
-  result_note(result, "tol", "%.17g", s->fine.tol);
-  result_note(result, "rank", "%d", rank_of(s));
-  if (!s->program->linear && !s->options.probe && !s->companions)
+  result_note(result, "tol", "%.17g", b->fine.tol);
+  result_note(result, "rank", "%d", batch_rank(b));
+  if (!s->program->linear && !s->options.probe && !b->companions)
     result_note(result, "bias", "unknown");
   char *vanish = vanishing(s);
   if (vanish) result_note(result, "vanishing", "%s", vanish);
   free(vanish);
-  result_note(result, "flops", "%.17g", flops);
-  result_note(result, "seconds", "%.6g", seconds);
+  batch_note_cost(b, result, seconds);
 }
 
 /* Why a closure, or the lazy limit, does not follow the program, whatever its expansion; or NULL.
@@ -860,7 +714,7 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
 
 /* Twice the paths are up to eight times the work, since full bases grow with them. */
 static bool can_double(const Solve *s) {
-  return 8 * flops_of(s) < AFFORDABLE && s->options.samples <= INT_MAX / 4;
+  return 8 * batch_flops(&s->batch) < AFFORDABLE && s->options.samples <= INT_MAX / 4;
 }
 
 /* Doubles the samples while the bases fill sample space and it costs little. */
@@ -951,21 +805,6 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
 
 /* ---- plans ---- */
 
-/* One replicate, as far as it gets, to the coordinates of a linear program doubled as often as it
- * takes. */
-static bool plan_replicate(Solve *s, RunCost *cost) {
-  Trace trace;
-  Run run = {.solve = s, .resolution = &s->fine};
-  bool fine = trace_new(&trace, s->complete, s->sizes.steps, s->measured, 0);
-  bool *wanted = trace_wants(&trace);
-  MachinePlan plan = plan_of(s, &run, s->program->problem->gamma);
-  plan.wanted = wanted;
-  fine = fine && plan_run(&plan, cost);
-  free(wanted);
-  trace_free(&trace);
-  return fine;
-}
-
 void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *plan) {
   *plan = (SolvePlan){0};
   if (solve_is_lazy(program, options)) {
@@ -973,18 +812,13 @@ void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *p
     return;
   }
   Solve s;
-  RunCost cost;
   const SolveOptions plain = flow_plain(program, options);
   prepare(&s, program, &plain, 0);
-  if (program->linear) s.fine.paths = s.sizes.steps * most_rows(program) + FIRST_COORDINATES;
+  Batch *b = &s.batch;
+  /* of linear programs, to the coordinates doubled as often as it takes */
+  if (program->linear) b->fine.paths = s.sizes.steps * most_rows(program) + FIRST_COORDINATES;
   plan->bytes = bytes_needed(&s);
-  if (!program->linear) s.fine.sobol = sobol_points(s.fine.paths);
-  if (mem_fits(plan->bytes) && plan_replicate(&s, &cost)) {
-    double runs = s.replicates + s.companions * ((double)s.coarse.paths / (double)s.fine.paths);
-    int threads = s.options.threads < runs_of(&s) ? s.options.threads : runs_of(&s);
-    plan->flops = cost.flops * runs;
-    plan->seconds = cost.seconds * runs / threads;
-  }
-  free(s.fine.sobol);
+  if (!program->linear) b->fine.sobol = sobol_points(b->fine.paths);
+  batch_plan(b, plan_of(&s, 0, program->problem->gamma), plan);
   clean(&s);
 }

@@ -2,17 +2,13 @@
 /* `simulate`: an ensemble of networks that differ in their initial weights alone. Members are
  * trained in parallel and counted in order, so that sums do not depend on the number of threads. */
 #include "base/memory.h"
-#include "base/team.h"
 #include "num/linalg.h"
 #include "num/stats.h"
+#include "solve/batch.h"
 #include "solve/flow.h"
 #include "solve/observe.h"
-#include "solve/plan.h"
-#include "solve/trace.h"
-#include "solve/run.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,22 +33,12 @@ typedef struct Ensemble {
   MachineCode code;
   size_t width;
   FieldSet wanted; /* of this run */
-  const Snapshot *snapshot;
+  Batch batch;     /* of members */
   Slot *slots;
   int slot_count;
-  int done;         /* members that are over */
-  atomic_int steps; /* of all of them */
+  int done; /* members that are over */
   double *scratch;
-  _Atomic Status status;
-  int failed_at, failed_member;
 } Ensemble;
-
-/* A member under way. */
-typedef struct Member {
-  Ensemble *ensemble;
-  int number;
-  Trace record;
-} Member;
 
 /* ---- what is measured of a member ---- */
 
@@ -133,30 +119,21 @@ static bool has_moves(const Ensemble *e, const Slot *slot) {
 
 /* ---- memory ---- */
 
-static int threads_for(const Ensemble *e) {
-  return e->options.threads < e->options.ensemble ? e->options.threads : e->options.ensemble;
-}
-
-static bool take(void *sink, Machine *m, int t);
-
-static MachinePlan plan_of(const Ensemble *e, Member *member) {
+static MachinePlan plan_of(const Ensemble *e, int member) {
   const Problem *p = e->program->problem;
+  const Snapshot *snapshot = e->batch.snapshot;
   double gamma = p->parameterization == PARAM_MUP ? p->gamma : 1 / sqrt((double)e->width);
-  MachinePlan plan = {.program = e->complete,
-                      .code = &e->code,
-                      .hidden = e->options.conditioned ? &sequential : &dense,
-                      .noise = {.kind = NOISE_PLAIN,
-                                .seed = e->options.seed,
-                                .number = (uint64_t)(member ? member->number : 0)},
-                      .columns = e->width,
-                      .sized = true,
-                      .gamma = gamma,
-                      .tol = e->options.conditioned ? 1e-7 : 1e-8,
-                      .steps = e->snapshot ? e->snapshot->step : p->steps,
-                      .stop = e->options.stop,
-                      .observe = take};
-  plan.sink = member;
-  return plan;
+  return (MachinePlan){
+      .program = e->complete,
+      .code = &e->code,
+      .hidden = e->options.conditioned ? &sequential : &dense,
+      .noise = {.kind = NOISE_PLAIN, .seed = e->options.seed, .number = (uint64_t)member},
+      .columns = e->width,
+      .sized = true,
+      .gamma = gamma,
+      .tol = e->options.conditioned ? 1e-7 : 1e-8,
+      .steps = snapshot ? snapshot->step : p->steps,
+      .stop = e->options.stop};
 }
 
 static double bytes_needed(const Ensemble *e) {
@@ -169,10 +146,10 @@ static double bytes_needed(const Ensemble *e) {
       doubles += 4 * MOMENT_BLOCKS * (double)slot_size(e, slot);
     if (is_kept(e, slot)) doubles += side * (3 * members + (5 + 2 * MOMENT_BLOCKS) * side);
   }
-  MachinePlan plan = plan_of(e, NULL);
+  MachinePlan plan = plan_of(e, 0);
   double member = machine_bytes(&plan, e->sizes.steps) +
-                  trace_bytes(e->complete, e->sizes.steps, values_of(e), pairs_of(e));
-  return 8 * doubles + member * threads_for(e);
+                  trace_bytes(e->complete, e->sizes.steps, e->batch.values, e->batch.pairs);
+  return 8 * doubles + member * batch_threads(&e->batch);
 }
 
 static bool reserve(Ensemble *e) {
@@ -195,32 +172,9 @@ static bool reserve(Ensemble *e) {
 
 /* ---- running ---- */
 
-static bool take(void *sink, Machine *m, int t) {
-  Member *member = sink;
-  Ensemble *e = member->ensemble;
-  (void)t;
-  int steps = ++e->steps;
-  if (e->options.progress && team_leads())
-    e->options.progress(e->options.sink, "simulate", steps,
-                        e->options.ensemble * (int)e->sizes.steps);
-  if (!trace_take(&member->record, m)) m->status = STATUS_LIMIT;
-  snapshot_take(e->snapshot, m, member->number);
-  return m->status == STATUS_OK && e->status == STATUS_OK;
-}
-
-static Status run_member(Ensemble *e, Member *member, int *failed_at) {
-  if (!trace_new(&member->record, e->complete, e->sizes.steps, values_of(e), pairs_of(e)))
-    return STATUS_LIMIT;
-  MachinePlan plan = plan_of(e, member);
-  bool *wanted = trace_wants(&member->record);
-  plan.wanted = wanted;
-  Machine m;
-  Status status = machine_run(&plan, &m, failed_at);
-  free(wanted);
-  if (status != STATUS_OK) return status;
-  status = trace_finish(&member->record);
-  machine_free(&m);
-  return status;
+static RunEnd run_member(void *ensemble, int member, Trace *trace) {
+  Ensemble *e = ensemble;
+  return batch_measure(&e->batch, member, plan_of(e, member), trace);
 }
 
 /* What a slot has of a member, and of outputs the first for the covariance. */
@@ -230,107 +184,32 @@ static void count_slot(Slot *slot, int member, const double *value, size_t size)
     slot->members[(size_t)member * slot->side + i] = value[i * (size / slot->side)];
 }
 
-static void count_member(Ensemble *e, int member, const Trace *record) {
+static void count_member(void *ensemble, int member, const Trace *trace) {
+  Ensemble *e = ensemble;
   for (int i = 0; i < e->slot_count; i++) {
     Slot *slot = &e->slots[i];
     if (is_wanted(e, slot))
-      count_slot(slot, member, measure(e, slot, record, e->scratch), slot_size(e, slot));
+      count_slot(slot, member, measure(e, slot, trace, e->scratch), slot_size(e, slot));
   }
-}
-
-static void finish_member(Ensemble *e, const Member *member, Status status, int failed_at) {
-  if (e->status != STATUS_OK) return;
-  if (status != STATUS_OK) {
-    e->status = status;
-    e->failed_at = failed_at;
-    e->failed_member = member->number;
-    return;
-  }
-  count_member(e, member->number, &member->record);
   e->done++;
 }
 
-/* A member as far as its record, or its failure. */
-typedef struct Outcome {
-  Member member;
-  Status status;
-  int failed_at;
-} Outcome;
-
-static const Crew *crew_of(const Ensemble *e) { return e->snapshot ? NULL : e->options.crew; }
-
-static void try_member(Ensemble *e, Outcome *o, int number) {
-  bool stopped = e->options.stop && *e->options.stop;
-  *o = (Outcome){.member = {.ensemble = e, .number = number}};
-  o->status = stopped ? STATUS_INTERRUPTED : run_member(e, &o->member, &o->failed_at);
-}
-
-/* What the process of this member has of it, all have then. */
-static void share_member(Ensemble *e, Outcome *o, int number) {
-  const Crew *crew = crew_of(e);
-  bool foreign = !crew_has(crew, number), fine = true;
-  if (foreign) *o = (Outcome){.member = {.ensemble = e, .number = number}};
-  crew_share(crew, number, &o->status, sizeof o->status);
-  crew_share(crew, number, &o->failed_at, sizeof o->failed_at);
-  if (crew_size(crew) == 1 || o->status != STATUS_OK) return;
-  if (foreign)
-    fine = trace_new(&o->member.record, e->complete, e->sizes.steps, values_of(e), pairs_of(e));
-  if (crew_any(crew, !fine))
-    o->status = STATUS_LIMIT;
-  else
-    trace_share(&o->member.record, crew, number);
-}
-
-/* Members from number first on. */
-typedef struct Batch {
-  Ensemble *e;
-  int first;
-  Outcome *outcome;
-} Batch;
-
-static void try_next(void *context, size_t i) {
-  Batch *batch = context;
-  int number = batch->first + (int)i;
-  if (crew_has(crew_of(batch->e), number)) try_member(batch->e, &batch->outcome[i], number);
-}
-
-/* Members are counted in their order, so that sums do not depend on the number of threads or of
- * processes: each trains so many at a time, and then they are counted. */
-static void run_members(Ensemble *e) {
-  const Crew *crew = crew_of(e);
-  int together = threads_for(e), all = e->options.ensemble;
-  crew_share(crew, 0, &together, sizeof together);
-  together *= crew_size(crew);
-  Outcome *outcome = mem_new((size_t)together, sizeof *outcome);
-  for (int first = 0; first < all && e->status == STATUS_OK; first += together) {
-    int count = all - first < together ? all - first : together;
-    team_run(threads_for(e), (size_t)count, try_next, &(Batch){e, first, outcome});
-    for (int i = 0; i < count; i++) {
-      Outcome *o = &outcome[i];
-      share_member(e, o, first + i);
-      finish_member(e, &o->member, o->status, o->failed_at);
-      trace_free(&o->member.record);
-    }
-  }
-  free(outcome);
-}
-
 static Status explain(const Ensemble *e, char **why) {
-  Status status = e->status;
-  switch (status) {
+  const RunEnd *end = &e->batch.failure;
+  switch (end->status) {
   case STATUS_OK: break;
   case STATUS_INTERRUPTED:
     *why = mem_format("interrupted after %d of %d networks", e->done, e->options.ensemble);
     break;
   case STATUS_NUMERICS: {
-    char *who = mem_format("training of network %d", e->failed_member);
-    run_diverged(why, who, e->failed_at, e->program, e->options.threads);
+    char *who = mem_format("training of network %d", e->batch.failed);
+    run_diverged(why, who, end->failed_at, e->program, e->options.threads);
     free(who);
     break;
   }
   default: *why = mem_format("out of memory");
   }
-  return status;
+  return end->status;
 }
 
 static void prepare(Ensemble *e, Program *program, const SolveOptions *options, FieldSet wanted) {
@@ -343,6 +222,15 @@ static void prepare(Ensemble *e, Program *program, const SolveOptions *options, 
   e->complete = program_complete(program, (Reading){.parts = options->parts});
   e->code = machine_compile(e->complete, false, NULL);
   choose_slots(e);
+  e->batch = (Batch){.program = e->complete,
+                     .options = &e->options,
+                     .stage = "simulate",
+                     .run = run_member,
+                     .solve = e,
+                     .steps = e->sizes.steps,
+                     .values = values_of(e),
+                     .pairs = pairs_of(e),
+                     .replicates = e->options.ensemble};
 }
 
 static void clean(Ensemble *e) {
@@ -351,6 +239,7 @@ static void clean(Ensemble *e) {
     free(e->slots[i].members);
   }
   free(e->slots);
+  batch_free(&e->batch);
   machine_code_free(e->complete, &e->code);
   program_drop(e->complete);
   free(e->scratch);
@@ -359,8 +248,8 @@ static void clean(Ensemble *e) {
 static Status run(Ensemble *e, char **why) {
   double bytes = bytes_needed(e);
   bool refused = !mem_fits(bytes) || !reserve(e);
-  if (crew_any(crew_of(e), refused)) return run_refuse(why, bytes);
-  run_members(e);
+  if (crew_any(batch_crew(&e->batch), refused)) return run_refuse(why, bytes);
+  batch_members(&e->batch, count_member);
   return explain(e, why);
 }
 
@@ -370,8 +259,9 @@ static Status run(Ensemble *e, char **why) {
 static bool fill_moves(const Ensemble *e, Result *result, const Slot *slot, FieldId id,
                        double scale) {
   double *moves = moments_moves(&slot->moments, scale);
-  bool fine = moves && field_moves(result, id, slot->layer, e->sizes, e->options.seed,
-                                   (int)moments_blocks(&slot->moments), moves, NULL);
+  ResultField *field = result_find(result, field_row(id)->name, slot->layer);
+  bool fine = moves && field_moves(field, result->kind, e->options.seed,
+                                   (int)moments_blocks(&slot->moments), moves, false, false);
   free(moves);
   return fine;
 }
@@ -406,8 +296,9 @@ static bool fill_covariance_moves(const Ensemble *e, Result *result, const Slot 
     for (size_t i = 0; i < n * n; i++)
       move[i] = scale * (mean[i] - (mean[i] * m - move[i]) / (m - (double)own));
   }
-  bool fine = moves && field_moves(result, slot->covariance, slot->layer, e->sizes, e->options.seed,
-                                   (int)blocks, moves, NULL);
+  ResultField *field = result_find(result, field_row(slot->covariance)->name, slot->layer);
+  bool fine =
+      moves && field_moves(field, result->kind, e->options.seed, (int)blocks, moves, false, false);
   free(moves);
   return fine;
 }
@@ -519,8 +410,8 @@ static Status complete(Result *result, const char *name, char **why) {
 static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
   Ensemble e;
   prepare(&e, origin->program, &origin->options, 0);
-  e.sizes.steps = (size_t)snapshot->step + 1;
-  e.snapshot = snapshot;
+  e.sizes.steps = e.batch.steps = (size_t)snapshot->step + 1;
+  e.batch.snapshot = snapshot;
   Status status = run(&e, why);
   clean(&e);
   return status;
@@ -593,23 +484,9 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
 void solve_plan_networks(Program *program, const SolveOptions *options, SolvePlan *plan) {
   *plan = (SolvePlan){0};
   Ensemble e;
-  Member member = {.ensemble = &e};
-  RunCost cost;
   const SolveOptions plain = flow_plain(program, options);
   prepare(&e, program, &plain, at_once(options, sizes_of(program)));
   plan->bytes = bytes_needed(&e);
-  bool fine = mem_fits(plan->bytes) &&
-              trace_new(&member.record, e.complete, e.sizes.steps, values_of(&e), pairs_of(&e));
-  if (fine) {
-    MachinePlan one = plan_of(&e, &member);
-    bool *wanted = trace_wants(&member.record);
-    one.wanted = wanted;
-    if (plan_run(&one, &cost)) {
-      plan->flops = cost.flops * options->ensemble;
-      plan->seconds = cost.seconds * options->ensemble / threads_for(&e);
-    }
-    free(wanted);
-  }
-  trace_free(&member.record);
+  batch_plan(&e.batch, plan_of(&e, 0), plan);
   clean(&e);
 }

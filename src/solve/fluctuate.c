@@ -38,15 +38,15 @@ static double *new_moves(const Spread *q) {
 
 static bool add_moves(const Spread *q, Result *result, double *moves) {
   size_t P = q->s->z.points, n = q->family.count, all = q->s->z.steps * P * P;
-  int runs = spread_runs(q), layer = q->family.layer;
+  int runs = spread_runs(q);
   uint64_t seed = q->s->options.seed;
   if (!moves) return true;
-  if (!q->family.triangle)
-    return field_moves(result, q->family.id, layer, q->s->z, seed, runs, moves, NULL);
+  ResultField *field = result_find(result, field_row(q->family.id)->name, q->family.layer);
+  if (!q->family.triangle) return field_moves(field, result->kind, seed, runs, moves, false, false);
   double *full = mem_block((size_t)runs * all);
   for (int j = 0; j < runs && full; j++)
     mirror(moves + (size_t)j * n, q->s->z.steps, P, full + (size_t)j * all);
-  bool fine = full && field_moves(result, q->family.id, layer, q->s->z, seed, runs, full, NULL);
+  bool fine = full && field_moves(field, result->kind, seed, runs, full, false, false);
   free(full);
   return fine;
 }
@@ -80,8 +80,8 @@ static bool fill_covariances(const Spread *q, Result *result, FieldId pairs) {
   bool fine = value && (moves || !kept) && spread_covariances(q, q, value, value + n, moves) &&
               fill(q, result, pairs, value, value + n);
   if (fine && kept)
-    fine =
-        field_moves(result, pairs, q->family.layer, q->s->z, q->s->options.seed, runs, moves, NULL);
+    fine = field_moves(result_find(result, field_row(pairs)->name, q->family.layer), result->kind,
+                       q->s->options.seed, runs, moves, false, false);
   free(value);
   free(moves);
   return fine;

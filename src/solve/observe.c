@@ -76,23 +76,26 @@ bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double
 
 bool field_has_moves(FieldId id, Sizes sizes) { return field_size(id, sizes) <= SCATTER_LARGEST; }
 
-static bool add_move(Scatter *scatter, FieldId id, Sizes sizes, uint64_t name, double weight,
+static bool add_move(Scatter *scatter, const Array *like, uint64_t id, double weight,
                      const double *data) {
-  Array *move = array_of(id, sizes, data);
-  if (move) scatter_add(scatter, name, weight, move);
-  return move != NULL;
+  Array *move = array_new(like->rank, like->shape);
+  if (!move) return false;
+  memcpy(move->data, data, move->size * sizeof *data);
+  scatter_add(scatter, id, weight, move);
+  return true;
 }
 
-bool field_moves(Result *result, FieldId id, int layer, Sizes sizes, uint64_t seed, int runs,
-                 const double *moves, const double *common) {
-  ResultField *field = result_find(result, field_row(id)->name, layer);
+bool field_moves(ResultField *field, const char *kind, uint64_t seed, int runs, const double *moves,
+                 bool common, bool tails) {
+  const Array *like = field->value;
   Scatter *scatter = scatter_new();
   bool fine = true;
-  for (int j = 0; j < runs && fine; j++)
-    fine = add_move(scatter, id, sizes, scatter_id(result->kind, seed, runs, j), 1.0 / runs,
-                    moves + (size_t)j * field_size(id, sizes));
-  if (fine && common)
-    fine = add_move(scatter, id, sizes, scatter_id(result->kind, 0, 0, 0), 1, common);
+  for (int j = 0; j < runs + 2 && fine; j++) {
+    uint64_t id = j == runs ? scatter_id(kind, 0, 0, 0) : scatter_id(kind, seed, runs, j);
+    bool there = j < runs || (j == runs ? common : tails);
+    if (there)
+      fine = add_move(scatter, like, id, j < runs ? 1.0 / runs : 1, moves + (size_t)j * like->size);
+  }
   scatter_drop(field->scatter);
   field->scatter = scatter;
   return fine;

@@ -31,11 +31,11 @@ bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double
 
 /* Whether a field keeps the moves of its replicates (result/scatter.h). */
 bool field_has_moves(FieldId id, Sizes sizes);
-/* Keeps them with a filled field, copying: moves [runs, field_size] of weight 1 / runs, of these
- * runs of a solver of this kind, and with `common` one more, [field_size], of what all its runs
- * have in common. False if memory ran out. */
-bool field_moves(Result *result, FieldId id, int layer, Sizes sizes, uint64_t seed, int runs,
-                 const double *moves, const double *common);
+/* Keeps them with a filled field, copying: moves [runs, size] of weight 1 / runs, of these runs of
+ * a solver of this kind; where `common` stands behind them one more, of what all its runs have in
+ * common, and with `tails` one of what they did not meet. False if memory ran out. */
+bool field_moves(ResultField *field, const char *kind, uint64_t seed, int runs, const double *moves,
+                 bool common, bool tails);
 
 /* Adds t, and the notes that every result carries (model, training, gamma, ...). */
 bool observe_start(Result *result, const Program *program, Sizes sizes);

@@ -33,7 +33,7 @@ static void accumulate(Trace *sum, const Trace *node, double even, double odd) {
     sum->f[k] = (sum == node ? 0 : sum->f[k]) + even * node->f[k];
   for (int i = 0; i < sum->count; i++) {
     Entry *to = &sum->entries[i];
-    bool response = to->id == FIELD_A || to->id == FIELD_B;
+    bool response = to->field == FIELD_A || to->field == FIELD_B;
     double weight = response ? odd : even, keep = sum == node ? 0 : 1;
     size_t n = to->size * (to->pairs ? 1 : sum->steps);
     for (size_t k = 0; k < n; k++)
@@ -41,21 +41,21 @@ static void accumulate(Trace *sum, const Trace *node, double even, double odd) {
   }
 }
 
-Status perturb_run(const Program *program, RunOnce *run, void *sink, Trace *record,
-                   int *failed_at) {
+RunEnd perturb_run(const Program *program, RunAt *run, void *sink, Trace *record) {
+  RunEnd end = {.status = STATUS_OK};
   *record = (Trace){0};
   for (int k = 0; k < NODES; k++) {
     double gamma = node_gamma(program, k), weight = node_weight(program, k);
     Trace node, *whole = k == 0 ? record : &node;
-    Status status = run(sink, gamma, whole, failed_at);
-    if (status != STATUS_OK) {
+    end = run(sink, gamma, whole);
+    if (end.status != STATUS_OK) {
       if (k > 0) trace_free(record);
-      return status;
+      return end;
     }
     accumulate(record, whole, weight, weight * program->problem->gamma / gamma);
     if (k == 0) continue;
     record->flops += node.flops;
     trace_free(&node);
   }
-  return STATUS_OK;
+  return end;
 }

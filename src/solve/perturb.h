@@ -9,14 +9,14 @@
 #ifndef DMF_SOLVE_PERTURB_H
 #define DMF_SOLVE_PERTURB_H
 
-#include "solve/trace.h"
+#include "solve/run.h"
 
 /* Whether q2 exists: every map is smooth. */
 bool perturb_applies(const Program *program);
 
 /* One run at this gamma. On failure the record is empty. */
-typedef Status RunOnce(void *sink, double gamma, Trace *record, int *failed_at);
+typedef RunEnd RunAt(void *sink, double gamma, Trace *record);
 /* q0 + gamma^2 q2 at the gamma of the problem; as a run. */
-Status perturb_run(const Program *program, RunOnce *run, void *sink, Trace *record, int *failed_at);
+RunEnd perturb_run(const Program *program, RunAt *run, void *sink, Trace *record);
 
 #endif

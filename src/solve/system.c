@@ -1,29 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Systems: replicates of a run over sample paths, with companions of fewer paths that tell the bias
- * (as in dmft.c), or an ensemble of systems of finite size. */
+ * (batch.h), or an ensemble of systems of finite size. */
 #include "base/memory.h"
-#include "base/team.h"
 #include "machine/tails.h"
 #include "num/random.h"
-#include "num/linalg.h"
 #include "num/stats.h"
-#include "solve/doubt.h"
+#include "solve/batch.h"
 #include "solve/enough.h"
-#include "solve/plan.h"
-#include "solve/run.h"
+#include "solve/observe.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-  REPLICATES = MOST_RUNS,
-  FEWER_REPLICATES = 4,
-  FEWEST_PATHS = FEWEST_SAMPLES / 2,
-  FIRST_COORDINATES = 64,
-  COARSER = 4
-};
+enum { REPLICATES = MOST_RUNS, FEWER_REPLICATES = 4 };
 
 /* Directions that stand out by less of their vector are dropped; the error is of second order in
  * it. Of linear systems nothing is. */
@@ -33,55 +23,23 @@ static const double TOLERANCE = 1e-3, EXACT = 1e-10;
  * what is left of it is then still like independent numbers. */
 static const double CROWDED = 0.25;
 
-/* What a run observes. */
-typedef struct Record {
-  double **value; /* [field]: [T, size], or [T, T] */
-  double *
-      *history[2]; /* [side][field]: of two times the vectors met, [T, rows, neurons], or NULL */
-  size_t *columns; /* [field] */
-  double flops;
-  int rank;
-} Record;
-
 typedef struct Solve {
   const Program *program;
   SolveOptions options;
   MachineCode code;
   size_t T;
   bool sized;
-  size_t paths[2]; /* of a replicate, and of its companion; the size of systems */
-  uint32_t *sobol[2];
-  double tol[2];
-  int replicates, companions, leans;
-  atomic_int done;
-  Record *records; /* [room]: of replicates, companions, and replicates that lean */
-  int room;
+  Batch batch;
   Tails *tails[REPLICATES]; /* what replicates see of heavy averages */
   Lean *lean;               /* what comes of it, or NULL */
-  Status status;
-  int failed_at, failed_run, failed_rank;
+  Moments *moments;         /* of systems of finite size, [field] */
 } Solve;
-
-typedef struct Run {
-  Solve *solve;
-  Record *record;
-} Run;
 
 /* ---- what is observed ---- */
 
 static const SystemField *field_of(const Program *p, int i) { return &p->system->fields[i]; }
 
 static bool is_pairs(const Program *p, int i) { return field_of(p, i)->form != FORM_VALUE; }
-
-/* What is met at t (0), and at s (1). */
-static int side_of(const Program *p, int i, int side) {
-  return side ? field_of(p, i)->other : field_of(p, i)->variable;
-}
-
-/* A history serves both sides where they are one. */
-static bool has_side(const Program *p, int i, int side) {
-  return is_pairs(p, i) && (!side || field_of(p, i)->other != field_of(p, i)->variable);
-}
 
 /* Numbers of a field at one step. */
 static size_t step_size(const Program *p, int i, size_t T) {
@@ -101,99 +59,14 @@ int solve_system_shape(const Program *p, int i, size_t T, size_t shape[ARRAY_MAX
   return rank;
 }
 
-static int runs_of(const Solve *s) { return s->replicates + s->companions + s->leans; }
-
-static bool record_new(const Solve *s, Record *r, size_t paths) {
-  const Program *p = s->program;
-  size_t fields = (size_t)p->system->field_count;
-  *r = (Record){.value = mem_new(fields, sizeof *r->value),
-                .history = {mem_new(fields, sizeof(double *)), mem_new(fields, sizeof(double *))},
-                .columns = mem_new(fields, sizeof *r->columns)};
-  bool fine = true;
-  for (int i = 0; i < (int)fields && fine; i++) {
-    const Variable *v = &p->variables[field_of(p, i)->variable];
-    r->value[i] = mem_block(s->T * step_size(p, i, s->T));
-    fine = r->value[i] != NULL;
-    if (!is_pairs(p, i)) continue;
-    r->columns[i] = machine_columns(paths, s->sized ? p->spaces[v->space].ratio : 1);
-    for (int side = 0; side < 2 && has_side(p, i, side); side++) {
-      r->history[side][i] = mem_block(s->T * (size_t)v->rows * r->columns[i]);
-      fine = fine && r->history[side][i];
-    }
-  }
-  return fine;
-}
-
-static void forget_history(const Solve *s, Record *r) {
-  for (int side = 0; side < 2; side++) {
-    for (int i = 0; i < s->program->system->field_count && r->history[side]; i++)
-      free(r->history[side][i]);
-    free(r->history[side]);
-    r->history[side] = NULL;
-  }
-}
-
-static void record_free(const Solve *s, Record *r) {
-  forget_history(s, r);
-  for (int i = 0; i < s->program->system->field_count && r->value; i++) free(r->value[i]);
-  free(r->value);
-  free(r->columns);
-  *r = (Record){0};
-}
-
-static double record_bytes(const Solve *s, size_t paths, bool history) {
-  const Program *p = s->program;
-  double doubles = 0, T = (double)s->T;
-  for (int i = 0; i < p->system->field_count; i++) {
-    const Variable *v = &p->variables[field_of(p, i)->variable];
-    doubles += T * (double)step_size(p, i, s->T);
-    for (int side = 0; side < 2 && history && has_side(p, i, side); side++)
-      doubles += T * v->rows * (double)paths * (s->sized ? p->spaces[v->space].ratio : 1);
-  }
-  return 8 * doubles;
-}
-
-static bool take(void *sink, Machine *m, int t) {
-  Run *run = sink;
-  Solve *s = run->solve;
-  for (int i = 0; i < m->p->system->field_count; i++) {
-    size_t size = rows_of(m->p, side_of(m->p, i, 0)) * run->record->columns[i];
-    for (int side = 0; side < 2 && has_side(m->p, i, side); side++)
-      machine_read(m, side_of(m->p, i, side), run->record->history[side][i] + (size_t)t * size);
-    if (!is_pairs(m->p, i))
-      machine_read(m, side_of(m->p, i, 0),
-                   run->record->value[i] + (size_t)t * step_size(m->p, i, s->T));
-  }
-  int done = ++s->done;
-  if (s->options.progress && team_leads())
-    s->options.progress(s->options.sink, s->sized ? "simulate" : "dmft", done,
-                        runs_of(s) * (int)s->T);
-  return true;
-}
-
-/* C(t, s) = <x(t) y(s)>, the mean over rows. */
-static void finish_pairs(const Solve *s, Record *r) {
-  const Program *p = s->program;
-  for (int i = 0; i < p->system->field_count; i++) {
-    if (!is_pairs(p, i)) continue;
-    size_t T = s->T, rows = rows_of(p, side_of(p, i, 0)), n = r->columns[i];
-    const double *x = r->history[0][i], *y = has_side(p, i, 1) ? r->history[1][i] : x;
-    for (size_t k = 0; k < rows; k++)
-      mat_mul_bt(T, T, n, 1.0 / (double)(n * rows), x + k * n, rows * n, y + k * n, rows * n, k > 0,
-                 r->value[i], T);
-    for (size_t t = 0; t < T && field_of(p, i)->form == FORM_RESPONSE; t++)
-      memset(r->value[i] + t * T + t + 1, 0, (T - t - 1) * sizeof(double));
-  }
-  forget_history(s, r);
-}
-
 /* ---- running ---- */
 
 static MachinePlan plan_of(const Solve *s, int run) {
   const Program *p = s->program;
-  int lean = run - s->replicates - s->companions;
-  bool coarse = run >= s->replicates && lean < 0;
-  int number = lean >= 0 ? lean : coarse ? run - s->replicates : run;
+  const Batch *b = &s->batch;
+  const Resolution *r = batch_resolution(b, run);
+  int lean = run - b->replicates - b->companions;
+  int number = lean >= 0 ? lean : batch_is_companion(b, run) ? run - b->replicates : run;
   return (MachinePlan){.program = p,
                        .code = &s->code,
                        .hidden = !s->sized || s->options.conditioned ? &sequential : &dense,
@@ -202,95 +75,59 @@ static MachinePlan plan_of(const Solve *s, int run) {
                                                      : NOISE_SOBOL,
                                  .seed = s->options.seed,
                                  .number = (uint64_t)number,
-                                 .sobol = s->sobol[coarse]},
-                       .columns = s->paths[coarse],
+                                 .sobol = r->sobol},
+                       .columns = r->paths,
                        .sized = s->sized,
                        .gamma = 1,
-                       .tol = s->tol[coarse],
+                       .tol = r->tol,
                        .improve = !s->sized && !p->linear,
-                       .tails = run < s->replicates && !s->sized ? s->tails[run] : NULL,
+                       .tails = run < b->replicates && !s->sized ? s->tails[run] : NULL,
                        .lean = lean >= 0 ? s->lean : NULL,
                        .leaning = lean,
                        .steps = (int)s->T - 1,
-                       .stop = s->options.stop,
-                       .observe = take};
+                       .stop = s->options.stop};
 }
 
-static RunEnd run_once(Solve *s, int number) {
-  Record *r = &s->records[number];
-  Run run = {s, r};
-  MachinePlan plan = plan_of(s, number);
-  Machine m;
-  plan.sink = &run;
-  RunEnd end = {.status = STATUS_LIMIT};
-  if (!record_new(s, r, plan.columns)) return end;
+static RunEnd run_one(void *solve, int j, Trace *trace) {
+  Solve *s = solve;
+  MachinePlan plan = plan_of(s, j);
   uint32_t *points = run_own_order(s->program, &plan.noise, plan.columns);
   if (points) plan.noise.sobol = points;
-  end.status = machine_run(&plan, &m, &end.failed_at);
-  end.rank = m.rank;
+  RunEnd end = batch_measure(&s->batch, j, plan, trace);
   free(points);
-  if (end.status != STATUS_OK) return end;
-  r->flops = tape_flops(m.tape) + m.flops;
-  r->rank = m.rank;
-  finish_pairs(s, r);
-  machine_free(&m);
   return end;
 }
 
-/* Runs from number first on. */
-typedef struct Attempt {
-  Solve *s;
-  int first;
-  RunEnd *outcome;
-} Attempt;
-
-static void attempt_one(void *context, size_t i) {
-  Attempt *a = context;
-  Solve *s = a->s;
-  bool stopped = s->options.stop && *s->options.stop;
-  RunEnd *own = &a->outcome[i];
-  *own = (RunEnd){.status = STATUS_INTERRUPTED};
-  if (!stopped) *own = run_once(s, a->first + (int)i);
-  if (own->status != STATUS_OK) record_free(s, &s->records[a->first + (int)i]);
-}
-
-/* Runs first .. first + count. */
-static void run_several(Solve *s, int first, int count) {
-  RunEnd outcome[count];
-  Attempt attempt = {s, first, outcome};
-  team_run(s->options.threads, (size_t)count, attempt_one, &attempt);
-  RunEnd failure = run_first_failure(outcome, count, &s->failed_run);
-  s->status = failure.status;
-  s->failed_at = failure.failed_at;
-  s->failed_rank = failure.rank;
-}
-
 static Status explain(const Solve *s, char **why) {
-  switch (s->status) {
+  const Batch *b = &s->batch;
+  int step = b->failure.failed_at;
+  switch (b->failure.status) {
   case STATUS_OK: break;
-  case STATUS_INTERRUPTED: *why = mem_format("interrupted at step %d", s->failed_at); break;
+  case STATUS_INTERRUPTED: *why = mem_format("interrupted at step %d", step); break;
   case STATUS_NUMERICS:
-    *why = mem_format("the system diverges: what it observes is not finite at step %d%s",
-                      s->failed_at, s->failed_at > 0 ? "; a smaller step of time may help" : "");
+    *why = mem_format("the system diverges: what it observes is not finite at step %d%s", step,
+                      step > 0 ? "; a smaller step of time may help" : "");
     if (!s->sized && !s->program->linear)
-      run_filled(why, s->failed_rank, s->paths[s->failed_run >= s->replicates], s->replicates);
+      run_filled(why, b->failure.rank, batch_resolution(b, b->failed)->paths, b->replicates);
     break;
-  default: *why = mem_format("out of memory at step %d", s->failed_at);
+  default: *why = mem_format("out of memory at step %d", step);
   }
-  return s->status;
+  return b->failure.status;
 }
 
 static double bytes_needed(const Solve *s) {
+  const Program *p = s->program;
+  const Batch *b = &s->batch;
   MachinePlan plan = plan_of(s, 0);
-  int runs = runs_of(s);
-  double parallel = fmin(s->options.threads, runs), noise = 0;
-  for (int i = s->program->start_count; i < s->program->op_count && plan.improve; i++)
-    if (s->program->ops[i].kind == OP_NOISE)
-      noise += 8 * (double)s->T * (double)rows_of(s->program, s->program->ops[i].dst) *
-               (double)s->paths[0];
-  return (machine_bytes(&plan, s->T) + noise + record_bytes(s, s->paths[0], true)) * parallel +
-         (s->sized ? 0 : tails_bytes(s->program, s->T) * s->replicates) +
-         record_bytes(s, s->paths[0], false) * (s->sized ? 6 + parallel : runs + 4);
+  int runs = batch_runs(b);
+  double parallel = batch_threads(b), noise = 0, trace = trace_bytes(p, s->T, b->values, 0),
+         history = trace_history_bytes(p, s->T, b->fine.paths, s->sized);
+  for (int i = p->start_count; i < p->op_count && plan.improve; i++)
+    if (p->ops[i].kind == OP_NOISE)
+      noise += 8 * (double)s->T * (double)rows_of(p, p->ops[i].dst) * (double)b->fine.paths;
+  return (machine_bytes(&plan, s->T) + noise + trace + history) * parallel +
+         (s->sized ? 0 : tails_bytes(p, s->T) * b->replicates) +
+         trace * (s->sized ? 6 + parallel : runs + 4);
 }
 
 static void forget_tails(Solve *s) {
@@ -303,12 +140,27 @@ static void forget_tails(Solve *s) {
 }
 
 static void clean(Solve *s) {
-  for (int j = 0; j < s->room && s->records; j++) record_free(s, &s->records[j]);
-  free(s->records);
+  for (int i = 0; i < s->program->system->field_count && s->moments; i++)
+    moments_free(&s->moments[i]);
+  free(s->moments);
+  batch_free(&s->batch);
   forget_tails(s);
-  free(s->sobol[0]);
-  free(s->sobol[1]);
   machine_code_free(s->program, &s->code);
+}
+
+/* Whose runs are replicates of these paths and this tolerance. */
+static void prepare(Solve *s, Program *program, const SolveOptions *options, bool sized) {
+  *s = (Solve){.program = program,
+               .options = *options,
+               .T = (size_t)options->steps,
+               .sized = sized,
+               .code = machine_compile(program, false, NULL)};
+  s->batch = (Batch){.program = program,
+                     .options = &s->options,
+                     .stage = sized ? "simulate" : "dmft",
+                     .run = run_one,
+                     .solve = s,
+                     .steps = s->T};
 }
 
 /* ---- the theory ---- */
@@ -328,63 +180,64 @@ static double demand(const Solve *s) {
 }
 
 static void prepare_theory(Solve *s, Program *program, const SolveOptions *options) {
-  *s = (Solve){.program = program, .options = *options, .T = (size_t)options->steps};
-  s->code = machine_compile(program, false, NULL);
-  bool roomy = options->samples * CROWDED / REPLICATES >= demand(s);
-  int replicates = program->linear ? 1 : roomy ? REPLICATES : FEWER_REPLICATES;
+  prepare(s, program, options, false);
+  Batch *b = &s->batch;
+  bool roomy = options->samples * CROWDED / REPLICATES >= demand(s), linear = program->linear;
+  int replicates = linear ? 1 : roomy ? REPLICATES : FEWER_REPLICATES;
   if (options->samples / FEWEST_PATHS < replicates) replicates = options->samples / FEWEST_PATHS;
-  s->replicates = replicates > 1 || program->linear ? replicates : 2;
-  s->companions = program->linear ? 0 : s->replicates;
-  s->paths[0] = program->linear ? FIRST_COORDINATES
-                                : (size_t)((options->samples + replicates - 1) / replicates);
-  s->paths[1] = s->paths[0] / COARSER > FEWEST_PATHS / 2 ? s->paths[0] / COARSER : FEWEST_PATHS / 2;
-  s->tol[0] = options->tol > 0 ? options->tol : program->linear ? EXACT : TOLERANCE;
-  s->tol[1] = s->tol[0] * COARSER;
-  for (int k = 0; k < 2 && !program->linear; k++) s->sobol[k] = sobol_points(s->paths[k]);
-  s->room = s->replicates + s->companions + MOST_LEANS;
-  s->records = mem_new((size_t)s->room, sizeof *s->records);
+  size_t paths =
+      linear ? FIRST_COORDINATES : (size_t)((options->samples + replicates - 1) / replicates);
+  b->replicates = replicates > 1 || linear ? replicates : 2;
+  b->companions = linear ? 0 : b->replicates;
+  b->fine = (Resolution){paths, options->tol > 0 ? options->tol : linear ? EXACT : TOLERANCE, NULL};
+  b->coarse = (Resolution){paths / COARSER > FEWEST_PATHS / 2 ? paths / COARSER : FEWEST_PATHS / 2,
+                           b->fine.tol * COARSER, NULL};
+  if (!linear) b->fine.sobol = sobol_points(b->fine.paths);
+  if (!linear) b->coarse.sobol = sobol_points(b->coarse.paths);
+  batch_start(b, batch_runs(b) + MOST_LEANS);
 }
 
 static bool see_tails(Solve *s) {
   bool fine = true;
   forget_tails(s);
-  for (int j = 0; j < s->replicates && !s->program->linear; j++)
+  for (int j = 0; j < s->batch.replicates && !s->program->linear; j++)
     fine = (s->tails[j] = tails_new(s->program, s->T)) != NULL && fine;
   return fine;
 }
 
 /* A companion that fails leaves the bias unknown. */
-static void drop_companions(Solve *s) {
-  for (int j = s->replicates; j < runs_of(s); j++) record_free(s, &s->records[j]);
-  s->status = STATUS_OK;
-  s->companions = 0;
+static void drop_companions(Batch *b) {
+  for (int j = b->replicates; j < batch_runs(b); j++) trace_free(&b->trace[j]);
+  b->failure.status = STATUS_OK;
+  b->companions = 0;
 }
 
 /* Where averages have heavy tails, replicates once more, leaning. Those from the first on that
  * fails, as where a mean of squares becomes negative, say nothing. */
 static void run_leaning(Solve *s) {
-  int first = runs_of(s), count = s->replicates < MOST_LEANS ? s->replicates : MOST_LEANS;
-  if (s->status != STATUS_OK || s->program->linear) return;
-  s->lean = lean_new(s->tails, s->replicates, s->paths[0]);
+  Batch *b = &s->batch;
+  int first = batch_runs(b), count = b->replicates < MOST_LEANS ? b->replicates : MOST_LEANS;
+  if (b->failure.status != STATUS_OK || s->program->linear) return;
+  for (int j = 0; j < b->replicates; j++) tails_share(s->tails[j], batch_crew(b), j);
+  s->lean = lean_new(s->tails, b->replicates, b->fine.paths);
   if (!s->lean) return;
-  s->leans = count;
-  run_several(s, first, count);
-  if (s->status == STATUS_NUMERICS) {
-    s->leans = s->failed_run;
-    s->status = STATUS_OK;
-  }
+  b->leans = count;
+  if (batch_run(b, first, count, 0) != STATUS_NUMERICS) return;
+  b->leans = b->failed - first;
+  b->failure.status = STATUS_OK;
 }
 
 /* Linear programs: as many coordinates as it takes, found by doubling. */
 static Status run_theory(Solve *s, char **why) {
-  for (;; s->paths[0] *= 2) {
+  for (Batch *b = &s->batch;; b->fine.paths *= 2) {
     double bytes = bytes_needed(s);
-    if (!mem_fits(bytes) || !see_tails(s)) return run_refuse(why, bytes);
-    run_several(s, 0, runs_of(s));
-    if (s->status == STATUS_NUMERICS && s->failed_run >= s->replicates) drop_companions(s);
+    if (crew_any(batch_crew(b), !mem_fits(bytes) || !see_tails(s))) return run_refuse(why, bytes);
+    batch_run(b, 0, batch_runs(b), 0);
+    if (b->failure.status == STATUS_NUMERICS && b->failed >= b->replicates) drop_companions(b);
     run_leaning(s);
-    bool more = s->program->linear && s->status == STATUS_LIMIT && s->failed_at < 0;
+    bool more = s->program->linear && b->failure.status == STATUS_LIMIT && b->failure.failed_at < 0;
     if (!more) return explain(s, why);
+    batch_forget(b);
   }
 }
 
@@ -395,54 +248,31 @@ static Array *array_of(const Program *p, int i, size_t T, const double *data) {
   return array;
 }
 
-/* How runs (or blocks of members), with `common` all of them together, and with `tails` what they
- * did not meet, move a field: [runs, n], [n], [n]. Fields of very many numbers keep none. */
-static bool add_moves(const Solve *s, ResultField *field, const char *kind, int i, int runs,
-                      const double *moves, const double *common, const double *tails) {
-  const Program *p = s->program;
-  size_t n = s->T * step_size(p, i, s->T);
-  Scatter *scatter = scatter_new();
-  bool fine = true;
-  for (int j = 0; j < runs + 2 && fine; j++) {
-    const double *own = j < runs ? moves + (size_t)j * n : j == runs ? common : tails;
-    uint64_t id =
-        j == runs ? scatter_id(kind, 0, 0, 0) : scatter_id(kind, s->options.seed, runs, j);
-    if (!own) continue;
-    Array *move = array_of(p, i, s->T, own);
-    if (move) scatter_add(scatter, id, j < runs ? 1.0 / runs : 1, move);
-    fine = move != NULL;
-  }
-  field->scatter = scatter;
-  return fine;
-}
+/* How runs (or blocks of members) move a field; fields of very many numbers keep none. */
+static bool is_kept(size_t n, int runs) { return n <= SCATTER_LARGEST && runs > 1; }
 
 /* Whether the error of a field is due to heavy tails, and a guess. */
 static bool hangs(const Solve *s, const Replicates *r, const double *value, const double *error) {
   if (!s->lean || !lean_guesses(s->lean)) return false;
   for (size_t i = 0; i < r->n; i++)
     if (doubt_tails(r, i) > fmax(error[i] / 2, fabs(value[i]) / 4)) return true;
-  return s->leans == 0;
+  return s->batch.leans == 0;
+}
+
+static const double *numbers(const Trace *trace, int field, int layer) {
+  return trace_find(trace, field, layer, field_of(trace->program, field)->form != FORM_VALUE);
 }
 
 /* The mean of the replicates and its error. */
 static bool fill_theory(Solve *s, Result *result, int i) {
   const Program *p = s->program;
-  bool pairs = is_pairs(p, i);
+  const Batch *b = &s->batch;
   size_t size = step_size(p, i, s->T), n = s->T * size;
-  Replicates r = {.count = s->replicates,
-                  .companions = s->companions,
-                  .leans = s->leans,
-                  .n = n,
-                  .share = 1 / ((double)s->paths[0] / (double)s->paths[1] - 1)};
-  for (int j = 0; j < s->replicates; j++) r.fine[j] = s->records[j].value[i];
-  for (int j = 0; j < s->companions; j++) r.coarse[j] = s->records[s->replicates + j].value[i];
-  for (int j = 0; j < s->leans; j++)
-    r.lean[j] = s->records[s->replicates + s->companions + j].value[i];
-  Grouping grouping = pairs ? grouping_of_pairs(s->T, 1) : grouping_of_times(s->T, size);
+  Replicates r = batch_collect(b, numbers, i, 0, n);
+  Grouping grouping = is_pairs(p, i) ? grouping_of_pairs(s->T, 1) : grouping_of_times(s->T, size);
   double *value = mem_block(n), *error = mem_block(n);
-  bool keeps = !p->linear && n <= SCATTER_LARGEST && s->replicates > 1;
-  double *moves = keeps ? mem_insist(mem_block((size_t)doubt_moves(&r) * n)) : NULL,
-         *common = moves ? moves + (size_t)s->replicates * n : NULL;
+  bool keeps = !p->linear && is_kept(n, b->replicates);
+  double *moves = keeps ? mem_insist(mem_block((size_t)doubt_moves(&r) * n)) : NULL;
   bool fine = value && error;
   if (fine && p->linear) memcpy(value, r.fine[0], n * sizeof *value);
   if (fine && !p->linear) fine = doubt(&r, NULL, NULL, n, &grouping, value, error, moves);
@@ -451,31 +281,23 @@ static bool fill_theory(Solve *s, Result *result, int i) {
   if (fine) field->error = array_of(p, i, s->T, error);
   if (fine && !result_attribute(result, "tails") && hangs(s, &r, value, error))
     result_note(result, "tails", "%s", field->name);
+  fine = fine && field->value && field->error;
   if (fine && moves)
-    fine = add_moves(s, field, result->kind, i, s->replicates, moves, s->companions ? common : NULL,
-                     s->leans ? common + n : NULL);
+    fine = field_moves(field, result->kind, s->options.seed, b->replicates, moves,
+                       b->companions > 0, b->leans > 0);
   free(value);
   free(error);
   free(moves);
-  return fine && field->value && field->error;
+  return fine;
 }
 
 static void note_theory(const Solve *s, Result *result, double seconds) {
-  double flops = 0;
-  int rank = 0;
-  for (int j = 0; j < runs_of(s); j++) flops += s->records[j].flops;
-  for (int j = 0; j < s->replicates; j++)
-    if (s->records[j].rank > rank) rank = s->records[j].rank;
-  if (!result->exact) {
-    result_note(result, "samples", "%zu", s->paths[0] * (size_t)s->replicates);
-    result_note(result, "replicates", "%d", s->replicates);
-    result_note(result, "seed", "%llu", (unsigned long long)s->options.seed);
-  }
-  result_note(result, "tol", "%.17g", s->tol[0]);
-  result_note(result, "rank", "%d", rank);
-  if (!s->program->linear && !s->companions) result_note(result, "bias", "unknown");
-  result_note(result, "flops", "%.17g", flops);
-  result_note(result, "seconds", "%.6g", seconds);
+  const Batch *b = &s->batch;
+  batch_note_samples(b, result);
+  result_note(result, "tol", "%.17g", b->fine.tol);
+  result_note(result, "rank", "%d", batch_rank(b));
+  if (!s->program->linear && !b->companions) result_note(result, "bias", "unknown");
+  batch_note_cost(b, result, seconds);
 }
 
 static Status solve_samples(Program *program, const SolveOptions *options, Result **result,
@@ -510,12 +332,12 @@ Status solve_system(Program *program, const SolveOptions *options, Result **resu
 /* ---- systems of finite size ---- */
 
 /* The moves of blocks of members; scale 0: of the mean. */
-static bool add_blocks(const Solve *s, ResultField *field, int i, const Moments *moments,
-                       double scale) {
+static bool add_blocks(const Solve *s, ResultField *field, const Moments *moments, double scale) {
   size_t blocks = moments_blocks(moments);
   if (!blocks) return true;
   double *moves = moments_moves(moments, scale);
-  bool fine = moves && add_moves(s, field, "simulate", i, (int)blocks, moves, NULL, NULL);
+  bool fine =
+      moves && field_moves(field, "simulate", s->options.seed, (int)blocks, moves, false, false);
   free(moves);
   return fine;
 }
@@ -533,14 +355,14 @@ static bool fill_moments(const Solve *s, Result *result, int i, const Moments *m
     field->value = array_of(p, i, s->T, value);
     field->error = sampled ? array_of(p, i, s->T, error) : NULL;
     fine = field->value && (!sampled || field->error);
-    fine = fine && (!sampled || add_blocks(s, field, i, moments, 0));
+    fine = fine && (!sampled || add_blocks(s, field, moments, 0));
   }
   if (fine && sampled) {
     field = result_find(result, variance, 0);
-    moments_variance(moments, (double)s->paths[0], value, error);
+    moments_variance(moments, (double)s->options.width, value, error);
     field->value = array_of(p, i, s->T, value);
     field->error = array_of(p, i, s->T, error);
-    fine = field->value && field->error && add_blocks(s, field, i, moments, (double)s->paths[0]);
+    fine = field->value && field->error && add_blocks(s, field, moments, (double)s->options.width);
   }
   free(variance);
   free(value);
@@ -548,61 +370,58 @@ static bool fill_moments(const Solve *s, Result *result, int i, const Moments *m
   return fine;
 }
 
-/* Members run in parallel and are counted in order, so that sums do not depend on the number of
- * threads. */
-static void run_members(Solve *s, Moments *moments) {
-  int batch = s->options.threads;
-  for (int first = 0; first < s->replicates && s->status == STATUS_OK; first += batch) {
-    int count = s->replicates - first < batch ? s->replicates - first : batch;
-    run_several(s, first, count);
-    for (int j = first; j < first + count; j++) {
-      for (int i = 0; i < s->program->system->field_count && s->status == STATUS_OK; i++)
-        moments_add(&moments[i], s->records[j].value[i]);
-      record_free(s, &s->records[j]);
-    }
-  }
+static void count_member(void *solve, int member, const Trace *trace) {
+  Solve *s = solve;
+  (void)member;
+  for (int i = 0; i < s->program->system->field_count; i++)
+    moments_add(&s->moments[i], numbers(trace, i, 0));
 }
 
 static void prepare_networks(Solve *s, Program *program, const SolveOptions *options) {
-  *s = (Solve){.program = program,
-               .options = *options,
-               .T = (size_t)options->steps,
-               .sized = true,
-               .paths = {(size_t)options->width, (size_t)options->width},
-               .tol = {1e-7, 1e-7},
-               .replicates = options->ensemble};
-  s->code = machine_compile(program, false, NULL);
-  s->records = mem_new((size_t)s->replicates, sizeof *s->records);
+  prepare(s, program, options, true);
+  s->batch.replicates = options->ensemble;
+  s->batch.fine = (Resolution){(size_t)options->width, 1e-7, NULL};
+}
+
+static bool begin_moments(Solve *s) {
+  const Program *p = s->program;
+  int members = s->options.ensemble;
+  bool fine = true;
+  s->moments = mem_new((size_t)p->system->field_count, sizeof *s->moments);
+  for (int i = 0; i < p->system->field_count && fine; i++) {
+    size_t n = s->T * step_size(p, i, s->T);
+    fine = moments_start(&s->moments[i], n, 4) &&
+           (!is_kept(n, members) || moments_divide(&s->moments[i], (size_t)members));
+  }
+  return fine;
+}
+
+static Status run_networks(Solve *s, char **why) {
+  double bytes = bytes_needed(s);
+  bool refused = !mem_fits(bytes) || !begin_moments(s);
+  if (crew_any(batch_crew(&s->batch), refused)) return run_refuse(why, bytes);
+  batch_members(&s->batch, count_member);
+  return explain(s, why);
 }
 
 Status solve_system_networks(Program *program, const SolveOptions *options, Result **result,
                              char **why) {
   *result = NULL;
   double start = run_clock();
-  size_t fields = (size_t)program->system->field_count;
   Solve s;
   prepare_networks(&s, program, options);
-  Moments *moments = mem_new(fields, sizeof *moments);
-  double bytes = bytes_needed(&s);
-  bool room = mem_fits(bytes);
-  for (int i = 0; i < (int)fields && room; i++)
-    room = moments_start(&moments[i], s.T * step_size(program, i, s.T), 4) &&
-           (options->ensemble < 2 || s.T * step_size(program, i, s.T) > SCATTER_LARGEST ||
-            moments_divide(&moments[i], (size_t)options->ensemble));
-  if (room) run_members(&s, moments);
-  Status status = room ? explain(&s, why) : run_refuse(why, bytes);
+  Status status = run_networks(&s, why);
   if (status == STATUS_OK) {
     Result *r = solve_system_promise(program, options, true);
     bool fine = true;
-    for (int i = 0; i < (int)fields && fine; i++) fine = fill_moments(&s, r, i, &moments[i]);
+    for (int i = 0; i < program->system->field_count && fine; i++)
+      fine = fill_moments(&s, r, i, &s.moments[i]);
     result_note(r, "width", "%d", options->width);
     result_note(r, "ensemble", "%d", options->ensemble);
     result_note(r, "seed", "%llu", (unsigned long long)options->seed);
     result_note(r, "seconds", "%.6g", run_clock() - start);
-    status = run_finish(r, fine, bytes, result, why);
+    status = run_finish(r, fine, bytes_needed(&s), result, why);
   }
-  for (int i = 0; i < (int)fields; i++) moments_free(&moments[i]);
-  free(moments);
   clean(&s);
   return status;
 }
@@ -616,24 +435,15 @@ static void prepare_plan(Solve *s, Program *program, const SolveOptions *options
     return;
   }
   prepare_theory(s, program, options);
-  while (program->linear && (double)s->paths[0] < demand(s)) s->paths[0] *= 2;
+  while (program->linear && (double)s->batch.fine.paths < demand(s)) s->batch.fine.paths *= 2;
 }
 
 void solve_plan_system(Program *program, const SolveOptions *options, bool sized, SolvePlan *plan) {
   Solve s;
-  RunCost cost;
   *plan = (SolvePlan){0};
   prepare_plan(&s, program, options, sized);
   plan->bytes = bytes_needed(&s);
-  MachinePlan first = plan_of(&s, 0);
-  if (mem_fits(plan->bytes) && plan_run(&first, &cost)) {
-    int runs = s.replicates + s.companions,
-        threads = options->threads < runs ? options->threads : runs;
-    double all = s.replicates +
-                 (s.companions ? s.companions * ((double)s.paths[1] / (double)s.paths[0]) : 0);
-    plan->flops = cost.flops * all;
-    plan->seconds = cost.seconds * all / threads;
-  }
+  batch_plan(&s.batch, plan_of(&s, 0), plan);
   clean(&s);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Kernels over pairs of times are products of coordinates in an orthonormal basis of all that was
- * met, and responses follow from their products with the noise of a matrix. */
+ * met, or of the fields themselves; responses follow from their products with the noise of a
+ * matrix. */
 #include "solve/trace.h"
 #include "base/memory.h"
 #include "num/linalg.h"
@@ -8,23 +9,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The coordinates of a variable at all times in a basis that grows. */
+/* The coordinates of a variable at all times in a basis that grows, or the entries themselves. */
 typedef struct Coordinates {
-  View q;       /* the basis, where no matrix keeps one */
-  double unit;  /* <x x> = unit L L^T */
-  double **L;   /* [T+1]: [rows, rank[t]] */
-  size_t *rank; /* [T+1] */
+  View q;        /* the basis, where no matrix keeps one */
+  double count;  /* <x x> = L L^T / count */
+  double **L;    /* [T+1]: [rows, rank[t]] */
+  size_t *rank;  /* [T+1] */
+  double *whole; /* of entries: L of all times, one behind the other */
 } Coordinates;
 
 /* Of one matrix: its features and y; and, for responses, x and y as it met them, and the products
- * of x with the noise of y, of y with that of x. */
+ * of x with the noise of y, of y with that of x. Of a field of a system: what is met at t, and at
+ * s. */
 enum { FEATURES, BACKWARD, MET_X, MET_Y, TO_Y, TO_X, COORDINATES };
+enum { AT_T, AT_S };
 typedef struct Past {
   Coordinates of[COORDINATES];
 } Past;
 
 struct History {
-  Past *past; /* [matrix] */
+  Past *past; /* [matrix], or [field] of a system */
+  int count;
 };
 
 /* ---- entries ---- */
@@ -34,18 +39,34 @@ static void add_entry(Trace *r, Entry entry) {
   r->entries[r->count++] = entry;
 }
 
+/* Rows and columns of each time in what is made over pairs of times. */
+static size_t points_of(const Program *p) { return p->system ? 1 : sizes_of(p).all; }
+
 static size_t pairs_size(const Program *p, size_t steps) {
-  size_t n = steps * sizes_of(p).all;
+  size_t n = steps * points_of(p);
   return n * n;
 }
 
-static void list_entries(Trace *r) {
+static size_t outputs_of(const Program *p) { return p->system ? 0 : rows_of(p, p->f); }
+
+static void list_fields(Trace *r) {
+  const Program *p = r->program;
+  for (int i = 0; i < p->system->field_count; i++) {
+    const SystemField *field = &p->system->fields[i];
+    bool pairs = field->form != FORM_VALUE;
+    size_t own = rows_of(p, field->variable) * (size_t)p->variables[field->variable].cols;
+    add_entry(r, (Entry){i, 0, pairs ? -1 : field->variable, 0, pairs,
+                         pairs ? pairs_size(p, r->steps) : own, NULL});
+  }
+}
+
+static void list_observables(Trace *r) {
   const Program *p = r->program;
   for (int i = 0; i < p->observable_count; i++) {
     const ProgramObservable *o = &p->observables[i];
     if (!(r->values & field_bit((FieldId)o->field))) continue;
     size_t cols = (size_t)p->variables[o->variable].cols;
-    add_entry(r, (Entry){(FieldId)o->field, o->layer, o->variable, (size_t)o->first * cols, false,
+    add_entry(r, (Entry){o->field, o->layer, o->variable, (size_t)o->first * cols, false,
                          (size_t)o->rows * cols, NULL});
   }
   size_t size = pairs_size(p, r->steps);
@@ -61,6 +82,33 @@ static void list_entries(Trace *r) {
   }
 }
 
+static void list_entries(Trace *r) {
+  if (r->program->system)
+    list_fields(r);
+  else
+    list_observables(r);
+}
+
+/* What is met at t, and at s; one history serves both where they are one. */
+static int side_of(const SystemField *field, int side) {
+  return side ? field->other : field->variable;
+}
+
+static bool has_side(const SystemField *field, int side) {
+  return field->form != FORM_VALUE && (side == AT_T || field->other != field->variable);
+}
+
+double trace_history_bytes(const Program *p, size_t steps, size_t paths, bool sized) {
+  double numbers = 0;
+  for (int k = 0; k < 2 * p->system->field_count; k++) {
+    const SystemField *field = &p->system->fields[k / 2];
+    const Variable *v = &p->variables[field->variable];
+    double columns = (double)paths * (sized ? p->spaces[v->space].ratio : 1);
+    if (has_side(field, k % 2)) numbers += (double)steps * v->rows * columns;
+  }
+  return 8 * numbers;
+}
+
 double trace_bytes(const Program *p, size_t steps, FieldSet values, int pairs) {
   Trace r = {.program = p, .steps = steps, .values = values, .pairs = pairs};
   list_entries(&r);
@@ -72,37 +120,43 @@ double trace_bytes(const Program *p, size_t steps, FieldSet values, int pairs) {
 }
 
 static Coordinates new_coordinates(size_t steps) {
-  return (Coordinates){NO_VIEW, 1, mem_new(steps, sizeof(double *)),
-                       mem_new(steps, sizeof(size_t))};
+  return (Coordinates){NO_VIEW, 1, mem_new(steps, sizeof(double *)), mem_new(steps, sizeof(size_t)),
+                       NULL};
 }
 
 static void free_coordinates(Coordinates *c, size_t steps) {
-  for (size_t t = 0; t < steps && c->L; t++) free(c->L[t]);
+  for (size_t t = 0; t < steps && !c->whole; t++) free(c->L[t]);
+  free(c->whole);
   free(c->L);
   free(c->rank);
+}
+
+static void begin_history(Trace *r) {
+  const Program *p = r->program;
+  r->history = mem_new(1, sizeof *r->history);
+  r->history->count = p->system ? p->system->field_count : p->matrix_count;
+  r->history->past = mem_new((size_t)r->history->count, sizeof(Past));
+  for (int k = 0; k < r->history->count; k++)
+    for (int i = 0; i < COORDINATES; i++) r->history->past[k].of[i] = new_coordinates(r->steps);
 }
 
 bool trace_new(Trace *r, const Program *p, size_t steps, FieldSet values, int pairs) {
   *r = (Trace){.program = p, .steps = steps, .values = values, .pairs = pairs};
   list_entries(r);
-  r->f = mem_block(steps * rows_of(p, p->f));
+  r->f = mem_block(steps * outputs_of(p) + 1);
   bool fine = r->f != NULL;
   for (int i = 0; i < r->count; i++) {
     Entry *e = &r->entries[i];
     e->data = mem_block(e->size * (e->pairs ? 1 : steps) + 1);
+    pairs |= e->pairs;
     fine = fine && e->data;
   }
-  if (pairs) {
-    r->history = mem_new(1, sizeof *r->history);
-    r->history->past = mem_new((size_t)p->matrix_count, sizeof(Past));
-    for (int k = 0; k < p->matrix_count; k++)
-      for (int i = 0; i < COORDINATES; i++) r->history->past[k].of[i] = new_coordinates(steps);
-  }
+  if (pairs) begin_history(r);
   return fine;
 }
 
 static void forget_history(Trace *r) {
-  for (int k = 0; r->history && k < r->program->matrix_count; k++) {
+  for (int k = 0; r->history && k < r->history->count; k++) {
     for (int i = 0; i < COORDINATES; i++) free_coordinates(&r->history->past[k].of[i], r->steps);
   }
   if (r->history) free(r->history->past);
@@ -128,7 +182,7 @@ void trace_share(Trace *r, const Crew *crew, int part) {
     Entry *e = &r->entries[i];
     crew_share(crew, part, e->data, e->size * (e->pairs ? 1 : r->steps) * sizeof *e->data);
   }
-  crew_share(crew, part, r->f, r->steps * rows_of(p, p->f) * sizeof *r->f);
+  crew_share(crew, part, r->f, r->steps * outputs_of(p) * sizeof *r->f);
   crew_share(crew, part, &r->taken, sizeof r->taken);
   crew_share(crew, part, &r->flops, sizeof r->flops);
   crew_share(crew, part, &r->rank, sizeof r->rank);
@@ -137,10 +191,10 @@ void trace_share(Trace *r, const Crew *crew, int part) {
   if (start) crew_share(crew, part, r->start, matrices * sizeof *r->start);
 }
 
-double *trace_find(const Trace *r, FieldId id, int layer, bool pairs) {
+double *trace_find(const Trace *r, int field, int layer, bool pairs) {
   for (int i = 0; i < r->count; i++) {
     const Entry *e = &r->entries[i];
-    if (e->id == id && e->layer == layer && e->pairs == pairs) return e->data;
+    if (e->field == field && e->layer == layer && e->pairs == pairs) return e->data;
   }
   return NULL;
 }
@@ -155,13 +209,29 @@ bool *trace_wants(const Trace *r) {
 
 /* ---- taking ---- */
 
+static void copy_rows(const Machine *m, View x, double *out) {
+  for (size_t r = 0; r < x.rows && x.cols; r++)
+    memcpy(out + r * x.cols, tape_data(m->tape, view_rows(x, r, 1)), x.cols * sizeof *out);
+}
+
 static bool keep_table(Coordinates *c, const Machine *m, View table) {
-  size_t t = (size_t)m->t, rows = table.rows, cols = table.cols;
-  c->rank[t] = cols;
-  c->L[t] = mem_block(rows * cols + 1);
-  for (size_t r = 0; c->L[t] && r < rows && cols; r++)
-    memcpy(c->L[t] + r * cols, tape_data(m->tape, view_rows(table, r, 1)), cols * sizeof(double));
+  size_t t = (size_t)m->t;
+  c->rank[t] = table.cols;
+  c->L[t] = mem_block(table.rows * table.cols + 1);
+  if (c->L[t]) copy_rows(m, table, c->L[t]);
   return c->L[t] != NULL;
+}
+
+/* The entries themselves: as many directions as neurons. */
+static bool keep_entries(Coordinates *c, const Machine *m, View x, size_t steps) {
+  size_t t = (size_t)m->t, size = x.rows * x.cols;
+  if (!c->whole) c->whole = mem_block(steps * size + 1);
+  if (!c->whole) return false;
+  c->count = (double)x.cols;
+  c->rank[t] = x.cols;
+  c->L[t] = c->whole + t * size;
+  copy_rows(m, x, c->L[t]);
+  return true;
 }
 
 static bool acts(const Program *p, int matrix, bool back) {
@@ -180,16 +250,14 @@ static bool has_bases(const Machine *m) {
 }
 
 /* The coordinates of a variable: in the basis of a matrix that met it, or in one of our own. */
-static bool take_coordinates(Coordinates *c, Machine *m, int use, bool back, int variable) {
+static bool take_coordinates(const Trace *r, Coordinates *c, Machine *m, int use, bool back,
+                             int variable) {
   const Matrix *matrix = &m->p->matrices[use];
   bool met = machine_kind(&m->plan, matrix->weights) == &sequential && acts(m->p, use, back) &&
              variable == (back ? matrix->y : matrix->x);
   if (met) return keep_table(c, m, sequential_met(m, use, back).L);
   View x = m->value[variable], rest;
-  if (!has_bases(m)) { /* as many directions as neurons: the fields themselves */
-    c->unit = 1.0 / (double)x.cols;
-    return keep_table(c, m, x);
-  }
+  if (!has_bases(m)) return keep_entries(c, m, x, r->steps);
   if (c->q.slab < 0)
     c->q = tape_keep(m->tape, tape_wide(m->tape, tape_space(m->tape, x), 0, false));
   return keep_table(c, m, machine_meet(m, &c->q, x, &rest));
@@ -219,17 +287,28 @@ static bool take_responses(Coordinates *c, Machine *m, int use) {
          take_response(&c[TO_Y], m, use, false) && take_response(&c[TO_X], m, use, true);
 }
 
+static bool take_fields(Trace *r, const Machine *m) {
+  const System *s = r->program->system;
+  bool fine = true;
+  for (int k = 0; k < 2 * s->field_count && fine; k++)
+    if (has_side(&s->fields[k / 2], k % 2))
+      fine = keep_entries(&r->history->past[k / 2].of[k % 2], m,
+                          m->value[side_of(&s->fields[k / 2], k % 2)], r->steps);
+  return fine;
+}
+
 static bool take_history(Trace *r, Machine *m) {
   const Program *p = r->program;
   bool fine = true;
+  if (p->system) return take_fields(r, m);
   for (int k = 0; k < p->matrix_count && fine; k++) {
     const Matrix *matrix = &p->matrices[k];
     Coordinates *c = r->history->past[k].of;
     bool level = is_level(p, k);
     if (level && is_wide(p, matrix->from))
-      fine = take_coordinates(&c[FEATURES], m, k, false, matrix->features);
+      fine = take_coordinates(r, &c[FEATURES], m, k, false, matrix->features);
     if (level && fine && is_wide(p, matrix->to))
-      fine = take_coordinates(&c[BACKWARD], m, k, true, matrix->y);
+      fine = take_coordinates(r, &c[BACKWARD], m, k, true, matrix->y);
     if (fine && r->pairs & TRACE_RESPONSES && is_asked(p, k)) fine = take_responses(c, m, k);
   }
   return fine;
@@ -241,12 +320,11 @@ bool trace_take(Trace *r, Machine *m) {
     if (e->variable < 0) continue;
     View x = m->value[e->variable];
     if (x.slab < 0) return false;
-    double *out = e->data + (size_t)m->t * e->size;
-    View part = view_rows(x, e->first / x.cols, e->size / x.cols);
-    for (size_t k = 0; k < part.rows; k++)
-      memcpy(out + k * x.cols, tape_data(m->tape, view_rows(part, k, 1)), x.cols * sizeof *out);
+    copy_rows(m, view_rows(x, e->first / x.cols, e->size / x.cols),
+              e->data + (size_t)m->t * e->size);
   }
-  machine_read(m, r->program->f, r->f + (size_t)m->t * rows_of(r->program, r->program->f));
+  if (!r->program->system)
+    machine_read(m, r->program->f, r->f + (size_t)m->t * outputs_of(r->program));
   r->taken = (size_t)m->t + 1;
   r->flops = tape_flops(m->tape) + m->flops;
   r->rank = m->rank;
@@ -255,8 +333,10 @@ bool trace_take(Trace *r, Machine *m) {
 
 /* ---- pairs of times ---- */
 
-/* The coordinates of all times in the whole basis, [(T+1) rows, rank]. */
+/* The coordinates of all times in the whole basis, [(T+1) rows, rank]; to be freed unless they are
+ * c->whole. */
 static double *unfolded(const Trace *r, const Coordinates *c, size_t rows) {
+  if (c->whole) return c->whole;
   size_t rank = c->rank[r->steps - 1];
   double *L = mem_block(r->steps * rows * rank + 1);
   for (size_t t = 0; t < r->steps && L; t++)
@@ -265,21 +345,41 @@ static double *unfolded(const Trace *r, const Coordinates *c, size_t rows) {
   return L;
 }
 
-/* L L^T over all steps, averaged over positions and outputs; equal-time blocks are the exact
- * averages, which truncation did not touch. */
+/* <x y> over all steps, averaged over positions and outputs. */
+static bool multiply(const Trace *r, const Coordinates *x, const Coordinates *y, size_t rows,
+                     double *product) {
+  size_t R = points_of(r->program), C = rows / R, n = r->steps * R, rank = x->rank[r->steps - 1];
+  double *L = unfolded(r, x, rows), *M = x == y ? L : unfolded(r, y, rows);
+  for (size_t k = 0; k < C && L && M; k++)
+    mat_mul_bt(n, n, rank, 1 / (x->count * (double)C), L + k * rank, C * rank, M + k * rank,
+               C * rank, k > 0, product, n);
+  bool fine = L && M;
+  if (M != y->whole && M != L) free(M);
+  if (L != x->whole) free(L);
+  return fine;
+}
+
+/* Equal-time blocks of kernels are the exact averages, which truncation did not touch. */
 static Status fill_kernel(const Trace *r, const Coordinates *c, int variable, const double *equal,
                           double *kernel) {
-  size_t R = sizes_of(r->program).all, rows = rows_of(r->program, variable), C = rows / R,
-         n = r->steps * R, rank = c->rank[r->steps - 1];
-  double *L = unfolded(r, c, rows);
-  if (!L) return STATUS_LIMIT;
-  for (size_t k = 0; k < C; k++)
-    mat_mul_bt(n, n, rank, c->unit / (double)C, L + k * rank, C * rank, L + k * rank, C * rank,
-               k > 0, kernel, n);
+  size_t R = points_of(r->program), n = r->steps * R;
+  if (!multiply(r, c, c, rows_of(r->program, variable), kernel)) return STATUS_LIMIT;
   for (size_t t = 0; t < r->steps; t++)
     for (size_t a = 0; a < R; a++)
       memcpy(kernel + (t * R + a) * n + t * R, equal + (t * R + a) * R, R * sizeof *kernel);
-  free(L);
+  return STATUS_OK;
+}
+
+/* C(t, s) of a system; responses vanish ahead. */
+static Status fill_pairs(const Trace *r, const Entry *e) {
+  const SystemField *field = &r->program->system->fields[e->field];
+  const Coordinates *of = r->history->past[e->field].of;
+  size_t T = r->steps;
+  if (!multiply(r, &of[AT_T], &of[has_side(field, AT_S) ? AT_S : AT_T],
+                rows_of(r->program, field->variable), e->data))
+    return STATUS_LIMIT;
+  for (size_t t = 0; t < T && field->form == FORM_RESPONSE; t++)
+    memset(e->data + t * T + t + 1, 0, (T - t - 1) * sizeof *e->data);
   return STATUS_OK;
 }
 
@@ -340,13 +440,14 @@ static Status fill_response(const Trace *r, int matrix, bool x_side, double *res
 
 static Status finish_entry(const Trace *r, const Entry *e) {
   const Program *p = r->program;
-  bool response = e->id == FIELD_A || e->id == FIELD_B;
-  if (response) return fill_response(r, response_matrix(p, e->layer), e->id == FIELD_A, e->data);
-  int k = p->phi_matrix[e->layer - (e->id == FIELD_G ? 1 : 0)];
+  if (p->system) return fill_pairs(r, e);
+  bool response = e->field == FIELD_A || e->field == FIELD_B, back = e->field == FIELD_G;
+  if (response) return fill_response(r, response_matrix(p, e->layer), e->field == FIELD_A, e->data);
+  int k = p->phi_matrix[e->layer - (back ? 1 : 0)];
   const Matrix *matrix = &p->matrices[k];
-  const Coordinates *c = &r->history->past[k].of[e->id == FIELD_G ? BACKWARD : FEATURES];
-  return fill_kernel(r, c, e->id == FIELD_G ? matrix->y : matrix->features,
-                     trace_find(r, e->id, e->layer, false), e->data);
+  return fill_kernel(r, &r->history->past[k].of[back ? BACKWARD : FEATURES],
+                     back ? matrix->y : matrix->features, trace_find(r, e->field, e->layer, false),
+                     e->data);
 }
 
 Status trace_finish(Trace *r) {

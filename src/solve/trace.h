@@ -8,11 +8,12 @@
 #include "field/observable.h"
 #include "machine/machine.h"
 
-/* One observable: [T+1, size], or over pairs of times [T+1, R, T+1, R]. */
+/* One observable: [T+1, size], or over pairs of times [T+1, R, T+1, R]; of a system [T, size] or
+ * [T, T]. */
 typedef struct Entry {
-  FieldId id;
+  int field; /* a FieldId, or the number of a field of a system */
   int layer;
-  int variable; /* of the program; what is measured of it begins at `first` */
+  int variable; /* of the program, -1 of pairs; what is measured of it begins at `first` */
   size_t first;
   bool pairs;
   size_t size; /* numbers at one time, or in all of a pair */
@@ -21,13 +22,13 @@ typedef struct Entry {
 
 typedef struct Trace {
   const Program *program; /* completed */
-  size_t steps;           /* T + 1 */
+  size_t steps;           /* T + 1; T of a system */
   size_t taken;           /* of these, so far */
   FieldSet values;        /* wanted at every time */
   int pairs;              /* and over pairs of times */
   Entry *entries;
   int count;
-  double *f;            /* [T+1, R C], training and test points together */
+  double *f;            /* [T+1, R C], training and test points together; of a training */
   StartGradient *start; /* [matrix], of an entrywise optimizer; or NULL */
   double flops;
   int rank;                /* the largest basis */
@@ -49,11 +50,14 @@ typedef struct Snapshot {
 enum { TRACE_KERNELS = 1, TRACE_RESPONSES = 2 };
 
 /* Room for the observables of a program that are among `values`, and for what is wanted over pairs
- * of times. False if memory ran out. */
+ * of times; of a system for all that it observes. False if memory ran out. */
 bool trace_new(Trace *trace, const Program *program, size_t steps, FieldSet values, int pairs);
 void trace_free(Trace *trace);
 /* Bytes of the same. */
 double trace_bytes(const Program *program, size_t steps, FieldSet values, int pairs);
+/* Bytes of the vectors that a system's fields of two times are made of, while a run of so many
+ * paths lasts; `sized`: neurons of populations of their own sizes. */
+double trace_history_bytes(const Program *program, size_t steps, size_t paths, bool sized);
 /* What a run is to compute for a record, [variable]; to be freed. */
 bool *trace_wants(const Trace *trace);
 /* Takes the values of this step. False if memory ran out. */
@@ -64,7 +68,7 @@ Status trace_finish(Trace *trace);
  * (trace_new). */
 void trace_share(Trace *trace, const Crew *crew, int part);
 /* The numbers of an observable, or NULL. */
-double *trace_find(const Trace *trace, FieldId id, int layer, bool pairs);
+double *trace_find(const Trace *trace, int field, int layer, bool pairs);
 
 /* Takes the picture when its time has come; snapshot may be NULL. */
 void snapshot_take(const Snapshot *snapshot, const Machine *m, int number);

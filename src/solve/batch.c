@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/batch.h"
+#include "base/memory.h"
+#include "base/team.h"
+#include "solve/plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+int batch_runs(const Batch *b) { return b->replicates + b->companions + b->leans; }
+
+bool batch_is_companion(const Batch *b, int j) {
+  return j >= b->replicates && j < b->replicates + b->companions;
+}
+
+const Resolution *batch_resolution(const Batch *b, int j) {
+  return batch_is_companion(b, j) ? &b->coarse : &b->fine;
+}
+
+const Crew *batch_crew(const Batch *b) { return b->snapshot ? NULL : b->options->crew; }
+
+void batch_start(Batch *b, int most) {
+  b->room = most;
+  b->trace = mem_new((size_t)most + 1, sizeof *b->trace);
+  b->end = mem_new((size_t)most + 1, sizeof *b->end);
+}
+
+void batch_forget(Batch *b) {
+  for (int j = 0; j < b->room; j++) trace_free(&b->trace[j]);
+}
+
+void batch_free(Batch *b) {
+  batch_forget(b);
+  free(b->trace);
+  free(b->end);
+  free(b->fine.sobol);
+  free(b->coarse.sobol);
+}
+
+/* ---- one run ---- */
+
+/* A run under way. */
+typedef struct Taking {
+  Batch *batch;
+  int number;
+  Trace *trace;
+} Taking;
+
+static void tell(const Batch *b, int done) {
+  const SolveOptions *o = b->options;
+  if (o->progress && team_leads())
+    o->progress(o->sink, b->stage, done, batch_runs(b) * (int)b->steps);
+}
+
+static bool take(void *sink, Machine *m, int t) {
+  Taking *taking = sink;
+  Batch *b = taking->batch;
+  (void)t;
+  if (!trace_take(taking->trace, m)) m->status = STATUS_LIMIT;
+  snapshot_take(b->snapshot, m, taking->number);
+  int done = ++b->done;
+  tell(b, done);
+  return m->status == STATUS_OK;
+}
+
+static bool begin_trace(const Batch *b, Trace *trace) {
+  return trace_new(trace, b->program, b->steps, b->values, b->pairs);
+}
+
+/* What the machine is to compute, [variable]; of a system it knows that. */
+static bool *wanted_by(const Batch *b, const Trace *trace) {
+  if (b->program->system || !trace->program) return NULL;
+  bool *wanted = trace_wants(trace);
+  for (int v = 0; v < b->program->variable_count && b->snapshot && b->snapshot->look; v++)
+    wanted[v] = true;
+  return wanted;
+}
+
+RunEnd batch_measure(Batch *b, int j, MachinePlan plan, Trace *trace) {
+  RunEnd end = {.status = STATUS_LIMIT};
+  if (begin_trace(b, trace)) {
+    Taking taking = {b, j, trace};
+    bool *wanted = wanted_by(b, trace);
+    plan.wanted = wanted;
+    plan.observe = take;
+    plan.sink = &taking;
+    Machine m;
+    end.status = machine_run(&plan, &m, &end.failed_at);
+    end.rank = m.rank;
+    free(wanted);
+    if (end.status == STATUS_OK) {
+      trace->start = m.start;
+      m.start = NULL;
+      end.status = trace_finish(trace);
+      machine_free(&m);
+    }
+  }
+  bool kept = end.status == STATUS_INTERRUPTED && b->salvages;
+  if (end.status != STATUS_OK && !kept) trace_free(trace);
+  return end;
+}
+
+/* ---- all of them ---- */
+
+/* Runs first .. first + count of a batch, in their turn. */
+typedef struct Part {
+  Batch *batch;
+  int first, count, turn;
+} Part;
+
+static void run_next(void *context, size_t i) {
+  const Part *part = context;
+  Batch *b = part->batch;
+  int j = part->first + ((int)i + part->turn) % part->count;
+  bool stopped = b->options->stop && *b->options->stop;
+  if (!crew_has(batch_crew(b), j)) return;
+  b->end[j] = stopped ? (RunEnd){.status = STATUS_INTERRUPTED} : b->run(b->solve, j, &b->trace[j]);
+}
+
+/* What the process of a run has of it, all have then. */
+static void share(Batch *b, int j) {
+  const Crew *crew = batch_crew(b);
+  crew_share(crew, j, &b->end[j], sizeof b->end[j]);
+  if (crew_size(crew) == 1 || b->end[j].status != STATUS_OK) return;
+  bool fine = crew_has(crew, j) || begin_trace(b, &b->trace[j]);
+  if (crew_any(crew, !fine))
+    b->end[j].status = STATUS_LIMIT;
+  else
+    trace_share(&b->trace[j], crew, j);
+}
+
+Status batch_run(Batch *b, int first, int count, int turn) {
+  Part part = {b, first, count, turn};
+  team_run(b->options->threads, (size_t)count, run_next, &part);
+  tell(b, b->done); /* where others were quicker to take every run, the first thread has not */
+  b->failure = (RunEnd){.status = STATUS_OK};
+  for (int j = first; j < first + count && b->failure.status == STATUS_OK; j++) {
+    share(b, j);
+    b->failure = b->end[j];
+    b->failed = j;
+  }
+  return b->failure.status;
+}
+
+int batch_threads(const Batch *b) {
+  int threads = b->options->threads, runs = batch_runs(b);
+  return threads < runs ? threads : runs;
+}
+
+Status batch_members(Batch *b, BatchCount *count) {
+  const Crew *crew = batch_crew(b);
+  int together = batch_threads(b), all = b->replicates;
+  crew_share(crew, 0, &together, sizeof together);
+  together *= crew_size(crew);
+  batch_start(b, all);
+  for (int first = 0; first < all && b->failure.status == STATUS_OK; first += together) {
+    int some = all - first < together ? all - first : together;
+    batch_run(b, first, some, 0);
+    for (int j = first; j < first + some; j++) {
+      if (b->failure.status == STATUS_OK || j < b->failed) count(b->solve, j, &b->trace[j]);
+      trace_free(&b->trace[j]);
+    }
+  }
+  return b->failure.status;
+}
+
+/* ---- what they say ---- */
+
+Replicates batch_collect(const Batch *b, BatchNumbers *numbers, int field, int layer, size_t n) {
+  Replicates r = {.count = b->replicates,
+                  .companions = b->companions,
+                  .leans = b->leans,
+                  .n = n,
+                  .share = 1 / ((double)b->fine.paths / (double)b->coarse.paths - 1)};
+  for (int j = 0; j < b->replicates; j++) r.fine[j] = numbers(&b->trace[j], field, layer);
+  const Trace *rest = b->trace + b->replicates;
+  for (int j = 0; j < b->companions; j++) r.coarse[j] = numbers(&rest[j], field, layer);
+  for (int j = 0; j < b->leans; j++) r.lean[j] = numbers(&rest[b->companions + j], field, layer);
+  return r;
+}
+
+int batch_rank(const Batch *b) {
+  int rank = 0;
+  for (int j = 0; j < b->replicates; j++)
+    if (b->trace[j].rank > rank) rank = b->trace[j].rank;
+  return rank;
+}
+
+double batch_flops(const Batch *b) {
+  double flops = 0;
+  for (int j = 0; j < b->room; j++) flops += b->trace[j].flops;
+  return flops;
+}
+
+void batch_plan(const Batch *b, MachinePlan first, SolvePlan *plan) {
+  Trace trace = {0};
+  RunCost cost;
+  bool fine = mem_fits(plan->bytes) && begin_trace(b, &trace), *wanted = wanted_by(b, &trace);
+  first.wanted = wanted;
+  if (fine && plan_run(&first, &cost)) {
+    double ratio = b->companions ? (double)b->coarse.paths / (double)b->fine.paths : 0,
+           runs = b->replicates + b->companions * ratio;
+    plan->flops = cost.flops * runs;
+    plan->seconds = cost.seconds * runs / batch_threads(b);
+  }
+  free(wanted);
+  trace_free(&trace);
+}
+
+void batch_note_samples(const Batch *b, Result *result) {
+  if (result->exact) return;
+  result_note(result, "samples", "%zu", b->fine.paths * (size_t)b->replicates);
+  result_note(result, "replicates", "%d", b->replicates);
+  result_note(result, "seed", "%llu", (unsigned long long)b->options->seed);
+}
+
+void batch_note_cost(const Batch *b, Result *result, double seconds) {
+  result_note(result, "flops", "%.17g", batch_flops(b));
+  result_note(result, "seconds", "%.6g", seconds);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Runs of the machine side by side, each with a trace of what it measured: the replicates of a
+ * theory, or the members of an ensemble. Threads and processes share them out, and what they say is
+ * taken in the order of their numbers, so that it does not depend on who made them.
+ *
+ * The replicates of a theory share nothing but the program, so that their scatter is an honest
+ * error of all that a run does at random to its numbers, responses and feedback included. What is
+ * common to them the scatter does not show: the noise of a run biases it by rank/paths, and
+ * directions that are dropped are dropped by all. So each has a companion of COARSER times fewer
+ * paths and COARSER times the tolerance, a fraction of the cost, from the same seed; the difference
+ * tells the bias (doubt.h). */
+#ifndef DMF_SOLVE_BATCH_H
+#define DMF_SOLVE_BATCH_H
+
+#include "solve/doubt.h"
+#include "solve/run.h"
+#include "solve/trace.h"
+
+#include <stdatomic.h>
+
+enum { FEWEST_PATHS = FEWEST_SAMPLES / 2, FIRST_COORDINATES = 64, COARSER = 4 };
+
+/* How finely a replicate is resolved. */
+typedef struct Resolution {
+  size_t paths;
+  double tol;
+  uint32_t *sobol; /* [SOBOL_DIMS, paths] */
+} Resolution;
+
+typedef struct Batch Batch;
+/* Makes run number j: by batch_measure. */
+typedef RunEnd BatchRun(void *solve, int j, Trace *trace);
+
+struct Batch {
+  const Program *program;      /* as it is run */
+  const SolveOptions *options; /* of the solve that it is part of */
+  const char *stage;           /* for progress */
+  BatchRun *run;
+  void *solve;              /* for it */
+  size_t steps;             /* that a run takes */
+  FieldSet values;          /* of its trace, */
+  int pairs;                /* and what of it is over pairs of times */
+  const Snapshot *snapshot; /* or NULL; then this process makes all runs */
+  bool salvages;            /* a run that is interrupted keeps its trace */
+  /* runs are numbered in this order; members are replicates */
+  int replicates, companions, leans;
+  Resolution fine, coarse; /* of a replicate, and of its companion */
+  Trace *trace;            /* [room] */
+  RunEnd *end;             /* [room] */
+  int room;
+  atomic_int done; /* steps, of all runs */
+  RunEnd failure;  /* that of the failed run with the lowest number, */
+  int failed;      /* and this number */
+};
+
+/* All of it is set but for trace, end and what follows; `most` runs are to come. */
+void batch_start(Batch *batch, int most);
+void batch_free(Batch *batch);
+/* Frees the traces. */
+void batch_forget(Batch *batch);
+int batch_runs(const Batch *batch);
+/* Of run number j. */
+const Resolution *batch_resolution(const Batch *batch, int j);
+bool batch_is_companion(const Batch *batch, int j);
+/* The processes that share the runs; NULL where this one makes all. */
+const Crew *batch_crew(const Batch *batch);
+
+/* Makes runs first .. first + count, from number first + turn on and then around; all processes
+ * have then the traces of those before the first that fails: batch->failure, whose status it
+ * returns. */
+Status batch_run(Batch *batch, int first, int count, int turn);
+/* All members: each is counted in its order, so that sums do not depend on the number of threads or
+ * of processes, and forgotten; up to the first that fails. */
+typedef void BatchCount(void *solve, int member, const Trace *trace);
+Status batch_members(Batch *batch, BatchCount *count);
+/* How many runs there are at a time in this process. */
+int batch_threads(const Batch *batch);
+/* One run by this plan, which need not say who observes; without success the trace is empty, unless
+ * it is salvaged. */
+RunEnd batch_measure(Batch *batch, int j, MachinePlan plan, Trace *trace);
+
+/* The numbers that a trace has of a field. */
+typedef const double *BatchNumbers(const Trace *trace, int field, int layer);
+/* What all runs of a theory measured of a field, n numbers, and the share of the bias. */
+Replicates batch_collect(const Batch *batch, BatchNumbers *numbers, int field, int layer, size_t n);
+/* The largest basis of all replicates. */
+int batch_rank(const Batch *batch);
+/* What a plan knows beyond its bytes, from the pace of run 0 by `first`: nothing where these do not
+ * fit. */
+void batch_plan(const Batch *batch, MachinePlan first, SolvePlan *plan);
+/* Operations of all runs. */
+double batch_flops(const Batch *batch);
+/* Says of a result what it was sampled by, and what it cost. */
+void batch_note_samples(const Batch *batch, Result *result);
+void batch_note_cost(const Batch *batch, Result *result, double seconds);
+
+#endif
