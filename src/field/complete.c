@@ -391,16 +391,31 @@ static void complete_levels(Tail *k) {
   }
 }
 
+/* Inner products of known vectors: of those that two uses of a matrix meet, or of these with the
+ * unit vectors of a tied readout, at every row. */
+static int thin_kernel(Tail *k, const Matrix *m, const Matrix *n) {
+  const Program *p = k->p;
+  const Matrix *root = &p->matrices[m->weights];
+  const double *gram = gram_of(p, root);
+  bool tied = is_tied(p, m) || is_tied(p, n);
+  size_t all = thin_vectors(p, root), C = k->z.outputs,
+         units = all - (size_t)p->spaces[root->from].units, rows = rows_of(p, tied ? m->y : m->x),
+         cols = rows_of(p, tied ? n->y : n->x);
+  if (!gram) return tied ? all_equal(k, "1", rows, cols, 1) : all_equal(k, "1", 1, 1, 1);
+  double *numbers = mem_new(rows * cols, sizeof *numbers);
+  for (size_t i = 0; i < rows * cols; i++) {
+    size_t a = i / cols, b = i % cols;
+    if (tied) a = is_tied(p, m) ? units + a % C : a / C;
+    if (tied) b = is_tied(p, n) ? units + b % C : b / C;
+    numbers[i] = gram[a * all + b];
+  }
+  return constant(k, "K0", 0, rows, cols, numbers);
+}
+
 /* <x x'> of two uses of a matrix, or the inner products of known vectors. */
 static int x_kernel(Tail *k, const Matrix *m, const Matrix *n) {
-  const Program *p = k->p;
-  char *name = mem_format("X%s", m->name);
-  if (is_wide(p, m->from)) return moment(k, name, m->x, n->x, 1);
-  free(name);
-  size_t rows = thin_vectors(p, m);
-  const double *gram = gram_of(p, m);
-  if (!gram) return all_equal(k, "1", 1, 1, 1);
-  return copied(k, "K0", p->spaces[m->from].gram, rows, rows);
+  if (!is_wide(k->p, m->from)) return thin_kernel(k, m, n);
+  return moment(k, mem_format("X%s", m->name), m->x, n->x, 1);
 }
 
 /* <y g'>, or the identity of the outputs. */
@@ -412,6 +427,23 @@ static int g_kernel(Tail *k, const Matrix *m, const Matrix *n) {
   for (size_t a = 0; a < rows; a++)
     for (size_t b = a % C; b < rows; b += C) numbers[a * rows + b] = 1;
   return constant(k, "1", 0, rows, rows, numbers);
+}
+
+/* What a matrix on the inputs and a tied readout, which has its entries, share: averages of g with
+ * what the readout reads, times inputs of the outputs' channels. */
+static int tied_term(Tail *k, const Matrix *m, const Matrix *n, double rate) {
+  const Program *p = k->p;
+  int a = is_tied(p, m) ? m->x : m->y, b = is_tied(p, n) ? n->x : n->learns;
+  int X = thin_kernel(k, m, n), G = moment(k, mem_format("Y%s", m->name), a, b, 1);
+  return map(k, mem_string("GX"), product(k, rate, 2), 2, (int[]){X, G});
+}
+
+/* rate <y g> o <x x> of two uses of a matrix */
+static int term_of(Tail *k, const Matrix *m, const Matrix *n, double rate) {
+  const Program *p = k->p;
+  if (is_tied(p, m) != is_tied(p, n)) return tied_term(k, m, n, rate);
+  int G = g_kernel(k, m, n), X = x_kernel(k, m, n);
+  return map(k, mem_string("GX"), product(k, rate * tangent_share(p, m), 2), 2, (int[]){G, X});
 }
 
 /* The table that adds the positions of each point, [R C, R A C]. */
@@ -448,9 +480,7 @@ static int kernel_of_weights(Tail *k, Recipe recipe) {
       if (m.weights != n.weights || m.rate == 0 || m.x < 0 || n.x < 0) continue;
       double rate = recipe.learned ? m.rate / m.decay : m.rate;
       if (recipe.learned) m.y = m.learns;
-      int G = g_kernel(k, &m, &n), X = x_kernel(k, &m, &n);
-      int term =
-          map(k, mem_string("GX"), product(k, rate * tangent_share(p, &m), 2), 2, (int[]){G, X});
+      int term = term_of(k, &m, &n, rate);
       parts[count++] =
           summed(k, term, (size_t)p->variables[m.y].positions, (size_t)p->variables[n.y].positions);
     }
@@ -566,8 +596,8 @@ static int spread_force(Tail *k, int force, size_t positions) {
 }
 
 /* Where what flows backward has the errors in it already, there are the shares alone. */
-static int force_on(Tail *k, int root, int force) {
-  if (!k->p->couples || is_readout(k->p, root)) return force;
+static int force_on(Tail *k, int use, int force) {
+  if (!k->p->couples || is_readout(k->p, use)) return force;
   return all_equal(k, "1/P", k->z.points * k->z.outputs, 1, 1.0 / (double)k->z.points);
 }
 
@@ -575,12 +605,18 @@ static int force_on(Tail *k, int root, int force) {
 static void learn(Tail *k, int root, int force) {
   Program *p = k->p;
   Op op = {.kind = OP_LEARN, .dst = -1, .matrix = root};
+  int own[OP_MAX_ARGS]; /* the force that each of its sources was made of */
   for (int i = root; i < p->matrix_count; i++) {
     Matrix *m = &p->matrices[i];
     if (m->weights != root || m->x < 0) continue;
-    int positions = p->variables[m->y].positions, known = 0;
-    while (known < op.src_count && p->variables[op.src[known]].positions != positions) known++;
-    if (known == op.src_count) op.src[op.src_count++] = spread_force(k, force, (size_t)positions);
+    int positions = p->variables[m->y].positions, known = 0, on = force_on(k, i, force);
+    while (known < op.src_count &&
+           (own[known] != on || p->variables[op.src[known]].positions != positions))
+      known++;
+    if (known == op.src_count) {
+      own[known] = on;
+      op.src[op.src_count++] = spread_force(k, on, (size_t)positions);
+    }
     m->force = op.src[known];
   }
   emit(p, op);
@@ -611,7 +647,7 @@ static void complete_step(Tail *k) {
   }
   for (int m = 0; m < p->matrix_count; m++)
     if (p->matrices[m].weights == m && p->matrices[m].rate != 0 && p->matrices[m].x >= 0)
-      learn(k, m, force_on(k, m, force));
+      learn(k, m, force);
 }
 
 /* ---- the whole ---- */

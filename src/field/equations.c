@@ -452,6 +452,10 @@ const char *equations_refuse(const Program *p) {
     if (p->matrices[k].start)
       return "the equations are written for initial weights of one standard deviation; ir prints "
              "the program";
+  for (int k = 0; k < p->matrix_count; k++)
+    if (is_tied(p, &p->matrices[k]))
+      return "the equations are written for readouts with weights of their own; ir prints the "
+             "program";
   if (!starts_at_zero(p))
     return "the equations are written for readouts that start around zero; ir prints the program";
   if (polar && program_reuses(p))

@@ -47,6 +47,7 @@ typedef struct Chain {
   Grid *grids;    /* [variable] */
   bool *joined;   /* [variable]: all positions are one vector to the next matrix */
   bool convolved; /* a window of several pixels has acted */
+  bool tied;      /* the readout has the weights of the matrix on the inputs */
   int table_size;
   bool broken;
 } Chain;
@@ -134,6 +135,50 @@ static bool patch_gram(Chain *chain, const LayerMatrix *m, Array **vectors, Arra
   return false;
 }
 
+/* sqrt(D) times the unit vectors of D inputs stand behind the vectors of a space; false without
+ * memory. */
+static bool append_units(Space *space, size_t D) {
+  size_t rows = space->vectors->shape[0], all = rows + D;
+  bool fits = mem_fits(sizeof(double) * (double)all * (double)(all + D));
+  Array *vectors = fits ? array_new(2, (size_t[]){all, D}) : NULL,
+        *gram = vectors ? array_new(2, (size_t[]){all, all}) : NULL;
+  if (!gram) {
+    array_drop(vectors);
+    return false;
+  }
+  memcpy(vectors->data, space->vectors->data, rows * D * sizeof(double));
+  for (size_t c = 0; c < D; c++) vectors->data[(rows + c) * D + c] = sqrt((double)D);
+  mat_mul_bt(all, all, D, 1.0 / (double)D, vectors->data, D, vectors->data, D, 0, gram->data, all);
+  array_drop(space->vectors);
+  array_drop(space->gram);
+  space->vectors = vectors;
+  space->gram = gram;
+  return true;
+}
+
+/* What a tied readout reads with, an output for each of the D inputs that a matrix sees; a check
+ * leaves out what is much work. False after reporting. */
+static bool add_units(Chain *chain, Space *space, const LayerMatrix *m) {
+  const Problem *problem = chain->p->problem;
+  int D = m->window ? (int)problem->inputs->shape[3] : problem->dimension;
+  space->units = problem->outputs;
+  if (D == 0)
+    refuse(chain, STATUS_SCRIPT, "give 'inputs' in place of 'gram'",
+           "a tied readout needs the inputs themselves, not their inner products alone");
+  else if (m->window > 1)
+    refuse(chain, STATUS_SCRIPT, "embed",
+           "a tied readout has the weights of a matrix on each position, not on windows of %d",
+           m->window);
+  else if (D != problem->outputs)
+    refuse(chain, STATUS_SCRIPT, NULL,
+           "a tied readout has an output for each channel of the inputs: %d, but the targets have "
+           "%d",
+           D, problem->outputs);
+  else if (space->vectors && !append_units(space, (size_t)D))
+    refuse(chain, STATUS_LIMIT, NULL, "out of memory for the inputs and %d outputs", D);
+  return !chain->broken;
+}
+
 static bool same_window(const LayerMatrix *a, const LayerMatrix *b) {
   return a->window == b->window &&
          (!a->window ||
@@ -161,6 +206,7 @@ static int input_for(Chain *chain, const LayerMatrix *m) {
   int space = add_space(p, SPACE_INPUT, mem_string(m->window ? "patches" : "data"), gram);
   p->spaces[space].data = true;
   p->spaces[space].vectors = vectors;
+  if (chain->tied && !add_units(chain, &p->spaces[space], m)) return INPUTS;
   int x = add_variable(p, mem_string("x0"), space, false, grid_size(grid));
   chain->views = mem_grow(chain->views, (size_t)(chain->view_count + 1) * sizeof *chain->views);
   chain->views[chain->view_count++] = (View){*m, x};
@@ -295,6 +341,41 @@ static void give_scales(Chain *chain, const LayerMatrix *source, int matrix) {
   free(scaled);
 }
 
+/* The matrix on the inputs, whose entries a tied readout has; -1 after reporting. */
+static int embedding(Chain *chain) {
+  const Program *p = chain->p;
+  int found = -1, count = 0;
+  for (int k = 0; k < p->matrix_count; k++) {
+    if (!p->spaces[p->matrices[k].from].data) continue;
+    found = k;
+    count++;
+  }
+  if (count == 1) return found;
+  refuse(chain, STATUS_SCRIPT, NULL,
+         "a tied readout has the weights of the one matrix on the inputs, and here are %d", count);
+  return -1;
+}
+
+/* f_c = <E u_c, x> / gamma, with the matrix E on the inputs, and u_c sqrt(D) times a unit vector.
+ */
+static int add_tied(Chain *chain, int x) {
+  Program *p = chain->p;
+  int own = embedding(chain);
+  if (own < 0) return 0;
+  Matrix root = p->matrices[own];
+  join(chain, root.to, p->variables[x].space);
+  int matrix = add_matrix(p, mem_format("W%d", chain->depth - 1), p->variables[x].space, chain->out,
+                          root.sigma, root.rate);
+  p->matrices[matrix].decay = root.decay;
+  p->matrices[matrix].factor = root.factor;
+  p->matrices[matrix].group = root.group;
+  p->matrices[matrix].weights = own;
+  p->matrices[matrix].features = x;
+  p->phi_matrix = mem_grow(p->phi_matrix, (size_t)(p->layers + 1) * sizeof *p->phi_matrix);
+  p->phi_matrix[p->layers++] = matrix;
+  return emit_apply(p, mem_string("f"), matrix, x);
+}
+
 /* One matrix of the program on x, which holds rows of `features`; its image. In front of all
  * `parts` of a sum stands 1/sqrt(parts): as an operator s W is a matrix of s times the standard
  * deviation that learns s^2 times as fast, so that what it meets backward is g itself. `part` is ""
@@ -347,6 +428,16 @@ static int add_parts(Chain *chain, int which, int x, RowMap *maps, int count, ch
   int sum = emit_sum(p, name, used, images);
   free(stem);
   free(images);
+  return sum;
+}
+
+/* One for each position of x, which the matrix reads together. */
+static int add_joined(Chain *chain, int which, int x, char *name) {
+  int count = grid_size(chain->grids[x]);
+  RowMap *maps = mem_new((size_t)count, sizeof *maps);
+  for (int k = 0; k < count; k++) maps[k] = row_map_one(count, k);
+  int sum = add_parts(chain, which, x, maps, count, name);
+  free(maps);
   return sum;
 }
 
@@ -408,13 +499,30 @@ static int readout_rows(Chain *chain, int x) {
                 false);
 }
 
+/* The outputs of what leaves the layers, at one position. */
+static int lower_readout(Chain *chain, const LayerMatrix *m, int x) {
+  x = readout_rows(chain, x);
+  if (chain->broken) return 0;
+  bool joined = chain->joined[x];
+  if (joined && m->tied) {
+    refuse(chain, STATUS_SCRIPT, "pool, or last, in its place",
+           "after 'flatten' a readout has weights for each position, and is not tied");
+    return 0;
+  }
+  chain->depth++;
+  chain->out = add_space(chain->p, SPACE_OUTPUT, mem_string("out"), NULL);
+  int f = joined    ? add_joined(chain, 0, x, mem_string("f"))
+          : m->tied ? add_tied(chain, x)
+                    : add_part(chain, 0, 0, x, x, 1, "f", "");
+  return placed(chain, f, single, false);
+}
+
 static int lower_apply(Chain *chain, const LayerStep *step, int x, int variable) {
   const LayerMatrix *m = &chain->layer->matrices[step->matrix];
   bool inputs = x == INPUTS;
   if (inputs) x = input_for(chain, m);
   if (chain->broken || !is_field(chain, x)) return 0;
-  if (chain->layer->readout) x = readout_rows(chain, x);
-  if (chain->broken) return 0;
+  if (chain->layer->readout) return lower_readout(chain, m, x);
   chain->convolved |= m->window > 1;
   Grid grid = chain->grids[x];
   bool joined = !inputs && chain->joined[x], window = m->window && !inputs;
@@ -423,11 +531,7 @@ static int lower_apply(Chain *chain, const LayerStep *step, int x, int variable)
     return 0;
   }
   chain->depth++;
-  if (chain->layer->readout)
-    chain->out = add_space(chain->p, SPACE_OUTPUT, mem_string("out"), NULL);
-  char *name = chain->layer->readout
-                   ? mem_string("f")
-                   : mem_format("%s%d", name_of_image(chain->layer, variable), chain->depth);
+  char *name = mem_format("%s%d", name_of_image(chain->layer, variable), chain->depth);
   Grid out = joined ? single : window ? grid_strided(grid, m->stride) : grid;
   int count = joined ? grid_size(grid) : window ? grid_taps(grid, m->window) : 1;
   if (count == 1 && grid_size(out) == grid_size(grid)) {
@@ -435,9 +539,9 @@ static int lower_apply(Chain *chain, const LayerStep *step, int x, int variable)
     free(name);
     return placed(chain, image, out, false);
   }
+  if (joined) return placed(chain, add_joined(chain, step->matrix, x, name), out, false);
   RowMap *maps = mem_new((size_t)count, sizeof *maps);
-  for (int k = 0; k < count; k++)
-    maps[k] = joined ? row_map_one(count, k) : row_map_seen(grid, m, k);
+  for (int k = 0; k < count; k++) maps[k] = row_map_seen(grid, m, k);
   int sum = add_parts(chain, step->matrix, x, maps, count, name);
   free(maps);
   return placed(chain, sum, out, false);
@@ -938,17 +1042,24 @@ static Role role_of(const Program *p, const Matrix *m) {
   return p->spaces[m->from].data ? ROLE_INPUT : ROLE_BIAS;
 }
 
+/* That of a tied readout is the group of the matrix on the inputs. */
+static int group_of(const Program *p, int layer, const Matrix *m) {
+  if (is_tied(p, m)) return p->matrices[m->weights].group;
+  return p->problem->group[layer * ROLES + (int)role_of(p, m)];
+}
+
 Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   Program *p = mem_new(1, sizeof *p);
   p->references = 1;
   p->problem = problem;
   p->pool = pool;
   Chain chain = {.p = p, .diags = diags, .ones = -1, .out = -1, .x = INPUTS};
+  chain.tied = problem->layers[problem->layer_count - 1].matrices[0].tied;
   for (int i = 0; i < problem->layer_count && !chain.broken; i++) {
     int before = p->matrix_count;
     lower_layer(&chain, &problem->layers[i]);
     for (int k = before; k < p->matrix_count && problem->group; k++)
-      p->matrices[k].group = problem->group[i * ROLES + (int)role_of(p, &p->matrices[k])];
+      p->matrices[k].group = group_of(p, i, &p->matrices[k]);
   }
   free(chain.views);
   free(chain.grids);

@@ -14,7 +14,9 @@ static void print_matrices(FILE *out, const Program *p) {
     const Matrix *m = &p->matrices[i];
     if (m->weights != i) {
       fprintf(out, "  %-6s %s %s\n", m->name,
-              m->averaged ? "the average over steps of" : "the same as",
+              m->averaged     ? "the average over steps of"
+              : is_tied(p, m) ? "the transpose of"
+                              : "the same as",
               p->matrices[m->weights].name);
       continue;
     }
@@ -50,8 +52,10 @@ static void print_direction(FILE *out, const Program *p, const Matrix *m) {
   for (int k = m->weights; k < p->matrix_count; k++) {
     const Matrix *use = &p->matrices[k];
     if (use->weights != m->weights || use->x < 0) continue;
-    mem_append(&sum, "%s%s %sᵀ", uses++ ? " + " : "", p->variables[use->learns].name,
-               p->variables[use->x].name);
+    bool tied = is_tied(p, use);
+    mem_append(&sum, "%s%s %sᵀ", uses++ ? " + " : "",
+               p->variables[tied ? use->x : use->learns].name,
+               p->variables[tied ? use->learns : use->x].name);
   }
   fprintf(out, uses > 1 ? "%sΣ %sΔ (%s)\n" : "%sΣ %sΔ %s\n", update_scales(&p->update) ? "s " : "",
           p->update.weight ? "w " : "", sum);

@@ -48,6 +48,8 @@ typedef struct Space {
   Array *gram;
   Array
       *vectors; /* SPACE_INPUT: the vectors themselves, [rows, D], where they are known; or NULL */
+  int units;    /* SPACE_INPUT: behind these rows, in both, stand so many more: sqrt(D) times the
+                   unit vectors, whose images a tied readout takes to the outputs */
 } Space;
 
 typedef struct Matrix {
@@ -448,7 +450,10 @@ const double *vectors_of(const Program *program, const Matrix *matrix, size_t *d
  * entries see them: the Gram matrix, all ones, or the identity of the outputs. Returns the rank, -1
  * if the Gram matrix is not positive semidefinite. */
 int thin_root(const Program *program, const Matrix *matrix, double *root);
-/* Number of vectors on the thin side. */
+/* Whether this is a readout whose entries are those of the matrix on the inputs: of that, what it
+ * reads is another y, and the unit vectors of the inputs are another x. */
+bool is_tied(const Program *program, const Matrix *matrix);
+/* Number of vectors on the thin side, with the unit vectors of a tied readout. */
 size_t thin_vectors(const Program *program, const Matrix *matrix);
 
 /* The program as text, completed, to be freed: a system of the language of this name (NULL: its

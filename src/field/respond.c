@@ -26,6 +26,13 @@ static bool is_wide_space(const Program *p, int space) {
   return p->spaces[space].kind == SPACE_WIDE;
 }
 
+/* The vector that a use of a matrix learned along, on the population where its image by another use
+ * arrives: there is one population where the matrix has a thin side. */
+static int learned_along(const Program *p, const Matrix *use, bool forward) {
+  if (!is_wide_matrix(p, use)) forward = is_wide_space(p, use->to);
+  return forward ? use->learns : use->x;
+}
+
 /* Through what all uses of a matrix learned, and met on the other side; what is used more than once
  * responds always. */
 static bool spread_by_matrix(Reach *r, const Op *op) {
@@ -35,7 +42,7 @@ static bool spread_by_matrix(Reach *r, const Op *op) {
     const Matrix *m = &r->p->matrices[k];
     if (m->weights != own->weights) continue;
     bool responds = m != own || (forward ? m->responds_x : m->responds_y);
-    if (m->rate != 0) more |= reach(r, forward ? m->learns : m->x, op->dst);
+    if (m->rate != 0) more |= reach(r, learned_along(r->p, m, forward), op->dst);
     if (responds) more |= reach(r, forward ? m->y : m->x, op->dst);
   }
   return more;

@@ -6,9 +6,15 @@
 #include <math.h>
 #include <string.h>
 
+bool is_tied(const Program *p, const Matrix *m) {
+  const Matrix *root = &p->matrices[m->weights];
+  return p->spaces[m->to].kind == SPACE_OUTPUT && p->spaces[root->from].kind == SPACE_INPUT;
+}
+
+/* Vectors of a tied readout are part of what it reads. */
 bool starts_at_zero(const Program *p) {
   for (int k = 0; k < p->matrix_count; k++)
-    if (fabs(p->matrices[k].mean) > 0) return false;
+    if (fabs(p->matrices[k].mean) > 0 || is_tied(p, &p->matrices[k])) return false;
   return true;
 }
 
@@ -126,7 +132,8 @@ const double *gram_of(const Program *p, const Matrix *m) {
 
 size_t thin_vectors(const Program *p, const Matrix *m) {
   Sizes z = sizes_of(p);
-  return p->spaces[m->from].kind == SPACE_INPUT ? rows_of(p, m->x) : z.outputs;
+  const Space *from = &p->spaces[m->from];
+  return from->kind == SPACE_INPUT ? rows_of(p, m->x) + (size_t)from->units : z.outputs;
 }
 
 const double *vectors_of(const Program *p, const Matrix *m, size_t *dimension) {

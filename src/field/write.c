@@ -189,23 +189,48 @@ static bool from_inputs(const Text *w, const Matrix *m) {
   return !is_wide(w->p, m->from) && w->p->spaces[m->from].kind == SPACE_INPUT;
 }
 
-/* The rows of a root of the Gram matrix, as the value of a variable on the inputs. */
+/* The rows of a root of the Gram matrix from `first` on, without gaps, to be freed; *rank is 0
+ * where the inputs are not known yet. */
+static double *root_rows(const Text *w, const Matrix *m, size_t first, size_t *rank) {
+  size_t n = thin_vectors(w->p, m);
+  double *root = mem_new(n * n, sizeof *root);
+  int found = thin_root(w->p, m, root);
+  *rank = found > 0 ? (size_t)found : 0;
+  for (size_t i = first; i < n && found > 0; i++)
+    memmove(root + (i - first) * *rank, root + i * n, *rank * sizeof *root);
+  return root;
+}
+
+/* These, as the value of a variable on the inputs. */
 static void write_inputs(Text *w, const Op *op) {
   for (int k = 0; k < w->p->matrix_count; k++) {
     const Matrix *m = &w->p->matrices[k];
     if (m->x != op->dst || !from_inputs(w, m)) continue;
-    size_t n = thin_vectors(w->p, m);
-    double *root = mem_new(n * n, sizeof *root);
-    int rank = thin_root(w->p, m, root);
-    for (size_t i = 0; i < n && rank > 0; i++)
-      memmove(root + i * (size_t)rank, root + i * n, (size_t)rank * sizeof *root);
-    if (rank > 0)
-      mem_append(&w->keys, "  %s = %s\n", named(w, op->dst), numbers(w, n, (size_t)rank, root));
+    size_t rank;
+    double *root = root_rows(w, m, 0, &rank);
+    if (rank)
+      mem_append(&w->keys, "  %s = %s\n", named(w, op->dst),
+                 numbers(w, rows_of(w->p, m->x), rank, root));
     else
       refuse(w, "its inputs are known when the script runs");
     free(root);
     return;
   }
+}
+
+/* The unit vectors that a tied readout takes to the outputs. */
+static const char *units(Text *w, const Matrix *m) {
+  const Matrix *root = &w->p->matrices[m->weights];
+  size_t rank, count = (size_t)w->p->spaces[root->from].units;
+  double *last = root_rows(w, root, rows_of(w->p, root->x), &rank);
+  const char *name = key(w, "units", numbers(w, count, rank ? rank : 1, last));
+  free(last);
+  return name;
+}
+
+/* What a matrix has for the outputs: its rows, or the images of unit vectors. */
+static const char *to_outputs(Text *w, const Matrix *m, const char *W) {
+  return is_tied(w->p, m) ? arena_format(w->arena, "(%s @ %s)", units(w, m), W) : W;
 }
 
 /* Unit vectors of the outputs, for each point. */
@@ -282,11 +307,12 @@ static void write_apply(Text *w, const Op *op) {
     else
       line(w, "%s = %s%s @ %s", dst, W, t, x);
   } else if (input || back) {
+    if (back) W = to_outputs(w, m, W);
     const char *share = scale(w, input ? 1 : 1 / w->p->spaces[m->from].ratio);
     line(w, "%s = %s%s%s @ %s%s", dst, share, *share ? "(" : "", x, W, *share ? ")" : "");
   } else {
-    line(w, "%s = reshape(%sgram(%s, %s), %zu, 1)", dst, scale(w, 1 / w->p->problem->gamma), x, W,
-         rows(w, op->dst));
+    line(w, "%s = reshape(%sgram(%s, %s), %zu, 1)", dst, scale(w, 1 / w->p->problem->gamma), x,
+         to_outputs(w, m, W), rows(w, op->dst));
   }
 }
 
@@ -570,8 +596,9 @@ static const char *thin_direction(Text *w, int root) {
       sum = arena_format(w->arena, "%s%s%s' @ (%s)", sum, plus, x, y);
     } else {
       size_t C = sizes_of(p).outputs, n = rows(w, m->force) / C;
-      const char *part = n < rows(w, m->x) ? arena_format(w->arena, "[0:%zu]", n) : "";
-      sum = arena_format(w->arena, "%s%sreshape(%s%s, %zu, %zu)' @ %s%s", sum, plus,
+      const char *part = n < rows(w, m->x) ? arena_format(w->arena, "[0:%zu]", n) : "",
+                 *tied = is_tied(p, m) ? arena_format(w->arena, "%s' @ ", units(w, m)) : "";
+      sum = arena_format(w->arena, "%s%s%sreshape(%s%s, %zu, %zu)' @ %s%s", sum, plus, tied,
                          scale(w, 1 / p->spaces[m->from].ratio), named(w, m->force), n, C,
                          named(w, m->x), part);
     }

@@ -25,6 +25,7 @@ typedef struct Boundary {
   View gram;            /* [vectors, P A C]: inner products with the trained vectors, one for each
                            output; or none, where there are fewer directions than vectors */
   View trained;         /* [P A C, rank]: then, rows of F for the trained vectors */
+  View units;           /* [vectors, C]: inner products with those of a tied readout, or none */
   Entries *e;           /* learned ones, or NULL */
   double *ones;         /* the vectors that a bias meets */
   View start;           /* their table at the start */
@@ -40,6 +41,17 @@ static View gram_table(Machine *m, const Matrix *matrix) {
   for (size_t i = 0; i < vectors * batch; i++)
     numbers[i] = gram ? gram[i / batch * vectors + i % batch / C] : 1;
   View view = tape_keep(m->tape, tape_constant(m->tape, vectors, batch, numbers));
+  free(numbers);
+  return view;
+}
+
+static View unit_table(Machine *m, const Matrix *matrix) {
+  const double *gram = gram_of(m->p, matrix);
+  size_t vectors = thin_vectors(m->p, matrix), C = (size_t)m->p->spaces[matrix->from].units;
+  double *numbers = mem_new(vectors * C, sizeof *numbers);
+  for (size_t i = 0; i < vectors * C; i++)
+    numbers[i] = gram[i / C * vectors + (vectors - C) + i % C];
+  View view = tape_keep(m->tape, tape_constant(m->tape, vectors, C, numbers));
   free(numbers);
   return view;
 }
@@ -66,8 +78,10 @@ static View trained_table(Machine *m, const Boundary *b) {
   return view;
 }
 
-/* Whether two products by F cost less than one by F F^T. */
+/* Whether two products by F, which is a root of the inner products that it learns with, cost less
+ * than one by F F^T. */
 static bool is_short(const Program *p, const Matrix *matrix, size_t rank) {
+  if (matrix->start) return false;
   size_t vectors = thin_vectors(p, matrix), batch = training_rows(p, matrix);
   return rank * (vectors + batch) < vectors * batch;
 }
@@ -115,6 +129,7 @@ static void *begin(Machine *m, int k) {
                   .root = root_table(m, matrix),
                   .gram = NO_VIEW,
                   .trained = NO_VIEW,
+                  .units = NO_VIEW,
                   .share = 1};
   bool entrywise = moves_by_entries(p, matrix) && matrix->rate != 0;
   if (input && matrix->rate != 0 && !entrywise && m->status == STATUS_OK && !tape_failed(m->tape)) {
@@ -122,6 +137,7 @@ static void *begin(Machine *m, int k) {
       b->trained = trained_table(m, b);
     else
       b->gram = gram_table(m, matrix);
+    if (p->spaces[matrix->from].units) b->units = unit_table(m, matrix);
   }
   b->table = tape_keep(m->tape, tape_wide(m->tape, population, thin_vectors(p, matrix), false));
   b->noise = tape_keep(m->tape, machine_noise(m, space, b->root.cols));
@@ -138,12 +154,23 @@ static void *begin(Machine *m, int k) {
   return NULL;
 }
 
+/* Of a table the rows that a use sends on: images of the vectors that it meets, or those that go
+ * to the outputs, the last. */
+static View rows_of_use(const Machine *m, const Matrix *use, View table) {
+  size_t C = sizes_of(m->p).outputs;
+  if (is_wide(m->p, use->to))
+    return view_rows(table, 0, rows_of(m->p, m->p->matrices[use->weights].x));
+  return view_rows(table, table.rows - C, C);
+}
+
 /* Fields of the inputs, f = w . x / (gamma N_L), or N / N_L times the readout weights. */
 static void apply(Machine *m, void *state, int use, bool back, View x, View out) {
   const Boundary *b = state;
+  const Matrix *matrix = &m->p->matrices[use];
   Tape *tape = m->tape;
-  View table = m->p->matrices[use].averaged && b->average.slab >= 0 ? b->average : b->table;
-  if (b->input) {
+  View table =
+      rows_of_use(m, matrix, matrix->averaged && b->average.slab >= 0 ? b->average : b->table);
+  if (is_wide(m->p, matrix->to)) {
     tape_copy(tape, out, 1, table);
   } else if (back) {
     tape_copy(tape, out, 1 / m->p->spaces[b->space].ratio, table);
@@ -155,70 +182,130 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
 }
 
 /* table += rate F (force F_trained)^T y */
-static void take_up_by_root(Machine *m, const Boundary *b, double rate, View force, View table) {
+static void take_up_by_root(Machine *m, const Boundary *b, double rate, View force, View y,
+                            View table) {
   Tape *tape = m->tape;
-  View y = view_rows(m->value[b->matrix->learns], 0, force.rows),
-       weighted = tape_same(tape, view_rows(b->trained, 0, force.rows)),
+  View trained = view_rows(b->trained, 0, force.rows), weighted = tape_same(tape, trained),
        along = tape_wide(tape, m->population[b->space], b->trained.cols, false);
-  tape_map(tape, weighted, m->plan.code->times,
-           (View[]){view_rows(b->trained, 0, force.rows), force});
+  tape_map(tape, weighted, m->plan.code->times, (View[]){trained, force});
   tape_product(tape, along, 1, weighted, y, TRANSPOSE_A);
   tape_product(tape, table, rate, b->root, along, AS_IS);
 }
 
-/* table += rate O: images of inputs take up Gram-weighted y, readouts the features. */
-static void take_up(Machine *m, const Boundary *b, double rate, View force, View table) {
+/* table += rate O of a use: images of inputs take up Gram-weighted y. */
+static void take_up_inputs(Machine *m, const Boundary *b, double rate, View force, View y,
+                           View table) {
   Tape *tape = m->tape;
-  size_t C = b->table.rows, batch = force.rows;
+  size_t batch = force.rows;
   if (b->trained.slab >= 0) {
-    take_up_by_root(m, b, rate, force, table);
-  } else if (b->input) {
-    View row = tape_table(tape, 1, batch, false),
-         mixing = tape_table(tape, b->gram.rows, batch, false);
-    tape_reshape(tape, row, force);
-    tape_map(tape, mixing, m->plan.code->times, (View[]){b->gram, row});
-    tape_product(tape, table, rate, mixing, view_rows(m->value[b->matrix->learns], 0, batch),
-                 AS_IS);
-  } else {
-    View square = tape_table(tape, batch / C, C, false);
-    tape_reshape(tape, square, force);
-    tape_product(tape, table, rate / m->p->spaces[b->space].ratio, square,
-                 view_rows(m->value[b->matrix->x], 0, batch / C), TRANSPOSE_A);
+    take_up_by_root(m, b, rate, force, y, table);
+    return;
+  }
+  View row = tape_table(tape, 1, batch, false),
+       mixing = tape_table(tape, b->gram.rows, batch, false);
+  tape_reshape(tape, row, force);
+  tape_map(tape, mixing, m->plan.code->times, (View[]){b->gram, row});
+  tape_product(tape, table, rate, mixing, y, AS_IS);
+}
+
+/* Readouts take up the features, and so do images of inputs where their unit vectors are tied. */
+static void take_up_features(Machine *m, const Boundary *b, double rate, View force, View x,
+                             View table) {
+  Tape *tape = m->tape;
+  size_t C = sizes_of(m->p).outputs, rows = force.rows / C;
+  View square = tape_table(tape, rows, C, false);
+  tape_reshape(tape, square, force);
+  rate /= m->p->spaces[b->space].ratio;
+  if (!b->input) {
+    tape_product(tape, table, rate, square, x, TRANSPOSE_A);
+    return;
+  }
+  View mixing = tape_table(tape, b->units.rows, rows, false);
+  tape_product(tape, mixing, 1, b->units, square, TRANSPOSE_B);
+  tape_product(tape, table, rate, mixing, x, AS_IS);
+}
+
+/* table += rate O, summed over the uses. */
+static void take_up(Machine *m, const Boundary *b, double rate, const View *force, View table) {
+  const Program *p = m->p;
+  size_t C = sizes_of(p).outputs;
+  for (int use = b->matrix->weights, k = 0; use < p->matrix_count; use++) {
+    const Matrix *matrix = &p->matrices[use];
+    if (matrix->weights != b->matrix->weights || matrix->x < 0) continue;
+    View f = force[k++];
+    if (is_wide(p, matrix->to))
+      take_up_inputs(m, b, rate, f, view_rows(m->value[matrix->learns], 0, f.rows), table);
+    else
+      take_up_features(m, b, rate, f, view_rows(m->value[matrix->x], 0, f.rows / C), table);
   }
 }
 
-/* sum_c force_{mu c} g_{mu c} for inputs, [rows, S]; force / r for outputs, [P, C]. */
-static double *weighted(const Machine *m, const Boundary *b, View force) {
+/* What a use adds to O of learned entries [to, from], y x^T: of inputs y = sum_c force_{mu c}
+ * g_{mu c} with the vectors, of a readout force / r with the features, and of a tied one the sum
+ * of the features times these, with the unit vectors. `y` is to be freed; NULL without memory. */
+static double *weighted_fields(const Machine *m, const Boundary *b, const Matrix *use, View force) {
   size_t C = sizes_of(m->p).outputs, S = b->table.cols;
-  const double *f = tape_data(m->tape, force);
-  double *y = mem_block(b->input ? force.rows / C * S : force.rows);
-  if (!y) return NULL;
-  if (!b->input) {
-    axpy(force.rows, 1 / m->p->spaces[b->space].ratio, f, y);
-    return y;
-  }
-  for (size_t k = 0; k < force.rows; k++)
-    axpy(S, f[k], tape_data(m->tape, view_rows(m->value[b->matrix->learns], k, 1)), y + k / C * S);
+  double *y = mem_block(force.rows / C * S);
+  for (size_t k = 0; y && k < force.rows; k++)
+    axpy(S, *tape_data(m->tape, view_rows(force, k, 1)),
+         tape_data(m->tape, view_rows(m->value[use->learns], k, 1)), y + k / C * S);
   return y;
 }
 
-/* E <- keep E + pull psi, over D for the inputs; and the table that they then make. */
-static void learn_entries(Machine *m, Boundary *b, const Move *move, View force) {
-  size_t D, rows = force.rows / sizes_of(m->p).outputs, S = b->table.cols, ldx, ld;
+static double *weighted_features(const Machine *m, const Boundary *b, const Matrix *use,
+                                 View force) {
+  size_t C = sizes_of(m->p).outputs, S = b->table.cols;
+  double *y = mem_block(C * S), share = 1 / m->p->spaces[b->space].ratio;
+  for (size_t k = 0; y && k < force.rows; k++)
+    axpy(S, share * *tape_data(m->tape, view_rows(force, k, 1)),
+         tape_data(m->tape, view_rows(m->value[use->x], k / C, 1)), y + k % C * S);
+  return y;
+}
+
+static Outer outer_of(const Machine *m, const Boundary *b, const Matrix *use, View force) {
+  size_t D, C = sizes_of(m->p).outputs, S = b->table.cols;
   const double *x = vectors_of(m->p, b->matrix, &D);
-  ldx = b->input ? D : tape_stride(m->tape, m->value[b->matrix->x]);
+  if (b->input && is_wide(m->p, use->to))
+    return (Outer){weighted_fields(m, b, use, force), x ? x : b->ones, force.rows / C, S, D};
+  if (b->input)
+    return (Outer){weighted_features(m, b, use, force), x + (b->table.rows - C) * D, C, S, D};
+  double *y = mem_block(force.rows);
+  if (y) axpy(force.rows, 1 / m->p->spaces[b->space].ratio, tape_data(m->tape, force), y);
+  View features = m->value[use->x];
+  return (Outer){y, tape_data(m->tape, features), force.rows / C, C,
+                 tape_stride(m->tape, features)};
+}
+
+/* E <- keep E + pull psi of the products of all uses; false without memory. */
+static bool move_entries(Machine *m, Boundary *b, const Move *move, const View *force, int uses) {
+  const Program *p = m->p;
+  Outer products[uses];
+  size_t D;
+  bool sound = true;
+  vectors_of(p, b->matrix, &D);
+  for (int use = b->matrix->weights, k = 0; k < uses; use++) {
+    const Matrix *matrix = &p->matrices[use];
+    if (matrix->weights != b->matrix->weights || matrix->x < 0) continue;
+    products[k] = outer_of(m, b, matrix, force[k]);
+    sound = products[k++].y && sound;
+  }
+  if (sound)
+    m->flops += entries_learn(b->e, move, b->input ? move->pull / (double)D : move->pull, products,
+                              uses, NULL);
+  for (int k = 0; k < uses; k++) free((double *)products[k].y);
+  return sound;
+}
+
+/* What the learned entries make of the vectors, over D for the inputs, joins what is left of the
+ * start. */
+static void learn_entries(Machine *m, Boundary *b, const Move *move, const View *force, int uses) {
+  size_t D, S = b->table.cols, ld;
+  const double *x = vectors_of(m->p, b->matrix, &D);
   if (tape_failed(m->tape)) return;
-  if (!x) x = b->ones;
-  double *y = weighted(m, b, force);
-  if (!b->input) x = tape_data(m->tape, m->value[b->matrix->x]);
-  if (!y) {
+  if (!move_entries(m, b, move, force, uses)) {
     m->status = STATUS_LIMIT;
     return;
   }
-  Outer products = {y, x, rows, b->input ? S : b->table.rows, ldx};
-  m->flops +=
-      entries_learn(b->e, move, b->input ? move->pull / (double)D : move->pull, &products, 1, NULL);
-  free(y);
   b->share *= move->keep;
   View next = tape_keep(m->tape, tape_same(m->tape, b->table));
   if (b->table.slab != b->start.slab) tape_drop(m->tape, b->table);
@@ -228,7 +315,7 @@ static void learn_entries(Machine *m, Boundary *b, const Move *move, View force)
   ld = tape_stride(m->tape, next);
   axpy(next.rows * ld, b->share, tape_data(m->tape, b->start), table);
   if (b->input)
-    mat_mul_bt(next.rows, S, D, 1, x, D, b->e->w, D, 1, table, ld);
+    mat_mul_bt(next.rows, S, D, 1, x ? x : b->ones, D, b->e->w, D, 1, table, ld);
   else
     for (size_t c = 0; c < next.rows; c++) axpy(S, 1, b->e->w + c * S, table + c * ld);
 }
@@ -239,26 +326,25 @@ static void shake(Machine *m, const Boundary *b, double noise, View table) {
   if (!m->exhausted) tape_product(m->tape, table, noise, b->root, n, AS_IS);
 }
 
-static void learn_itself(Machine *m, Boundary *b, const Move *move, const View *force) {
+static void learn_itself(Machine *m, Boundary *b, const Move *move, const View *force, int uses) {
   if (b->e) {
-    learn_entries(m, b, move, *force);
+    learn_entries(m, b, move, force, uses);
     return;
   }
   if (move_remembers(move)) {
     if (b->velocity.slab < 0) b->velocity = tape_keep(m->tape, tape_same(m->tape, b->table));
     b->velocity = machine_move_on(m, b->velocity, move->beta, b->table, -move->drag);
     if (move->kick > 0) shake(m, b, move->kick, b->velocity);
-    take_up(m, b, 1, *force, b->velocity);
+    take_up(m, b, 1, force, b->velocity);
   }
   b->table = machine_move_on(m, b->table, move->keep, b->velocity, move->push);
-  if (move->pull != 0) take_up(m, b, move->pull, *force, b->table);
+  if (move->pull != 0) take_up(m, b, move->pull, force, b->table);
   if (move->noise > 0) shake(m, b, move->noise, b->table);
 }
 
 static void learn(Machine *m, void *state, const Move *move, const View *force, int uses) {
   Boundary *b = state;
-  (void)uses;
-  learn_itself(m, b, move, force);
+  learn_itself(m, b, move, force, uses);
   if (move->average < 1)
     b->average = machine_move_on(m, b->average, move->average, b->table, 1 - move->average);
 }

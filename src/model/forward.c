@@ -795,6 +795,9 @@ Value *builtin_readout(Call *call) {
                   call->places, call->count);
 }
 
+/* Whether nothing is said of the weights of a readout. */
+static bool is_bare(const LayerMatrix *m) { return m->sigma == 1 && m->rate == 1 && m->mean == 0; }
+
 /* f = w . x */
 static bool run_readout(Eval *eval, const Link *link) {
   Call call = {.eval = eval,
@@ -815,6 +818,13 @@ static bool run_readout(Eval *eval, const Link *link) {
     return false;
   }
   matrix.mean = call.args[mean]->number;
+  if (!truth(&call, argument_of(&call, "tied"), &matrix.tied)) return false;
+  if (matrix.tied && !is_bare(&matrix)) {
+    eval_error(eval, call.span, "give them to the layer on the inputs",
+               "a tied readout has the weights of the matrix on the inputs: 'sigma_w', 'rate', "
+               "'train' and 'mean' are those of that");
+    return false;
+  }
   matrix.name = mem_string("W");
   layer_matrix(&f->layer, matrix);
   f->layer.result = layer_step(&f->layer, (LayerStep){.kind = STEP_APPLY});

@@ -746,6 +746,15 @@ static bool admits(Eval *eval, const Declared *model, const Declared *training) 
   return false;
 }
 
+/* Inputs are as many as the data's dimension there, outputs few. */
+static bool has_own_readout(Eval *eval, const Learner *l) {
+  const Layer *readout = &l->layers[l->layer_count - 1];
+  if (readout->matrices[0].tied)
+    eval_error(eval, readout->span, "readout",
+               "on data that grow a readout has few outputs, and is not tied to the inputs");
+  return !readout->matrices[0].tied;
+}
+
 /* Trained numbers are few, and noise on them does not average out. */
 static bool stays_sharp(Eval *eval, const Learner *l) {
   if (!(slot_number(l->training, TRAINING_TEMPERATURE, 0) > 0)) return true;
@@ -791,7 +800,7 @@ System *learn_build(Eval *eval, const Value *model_value, Span model_place,
   for (int i = 0; i < l.layer_count; i++)
     l.weights[i] = mem_new((size_t)l.layers[i].matrix_count + 1, sizeof **l.weights);
   System *system = NULL;
-  if (stays_sharp(eval, &l))
+  if (stays_sharp(eval, &l) && has_own_readout(eval, &l))
     system = system_extended(eval, training->slot[TRAINING_DATASET], extend, &l);
   for (int i = 0; i < l.layer_count; i++) free(l.weights[i]);
   free(l.weights);

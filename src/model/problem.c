@@ -156,6 +156,12 @@ static bool is_network(Eval *eval, const Layer *layers, int count, Parameterizat
                "the chain needs at least one dense layer, but for data that grow");
     return false;
   }
+  if (readout->matrices[0].tied && units == PARAM_STANDARD) {
+    eval_error(eval, readout->span, "parameterization = mup",
+               "in the standard parameterization weights on the inputs and those of the readout "
+               "start with different variances, and are not the same");
+    return false;
+  }
   if (!(fabs(mean) > 0) || units != PARAM_STANDARD) return true;
   eval_error(eval, readout->span, "parameterization = mup",
              "in the standard parameterization readout weights are of order 1/sqrt(N), and with a "

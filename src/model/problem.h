@@ -62,6 +62,7 @@ typedef struct LayerMatrix {
   double sigma; /* standard deviation of the initial entries, where they keep fields of order one */
   Array *scales; /* [D], times sigma, that of each input, or of each channel of them; NULL: 1 */
   double mean;   /* of the initial entries, of readouts on data that grow */
+  bool tied;     /* of a readout: its weights are those of the matrix on the inputs */
   double rate;   /* multiplies the learning rate; 0: frozen */
   double factor; /* a number in front of the matrix */
   double

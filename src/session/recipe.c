@@ -307,8 +307,10 @@ static char *readout_text(const Layer *layer) {
   char *sigma = mem_number(layer->matrices[0].sigma), *rate = mem_number(layer->matrices[0].rate);
   char *mean = mem_number(layer->matrices[0].mean);
   bool plain = !(fabs(layer->matrices[0].mean) > 0);
-  char *text = mem_format("readout(sigma_w = %s, rate = %s%s%s)", sigma, rate,
-                          plain ? "" : ", mean = ", plain ? "" : mean);
+  char *text = layer->matrices[0].tied
+                   ? mem_string("readout(tied = true)")
+                   : mem_format("readout(sigma_w = %s, rate = %s%s%s)", sigma, rate,
+                                plain ? "" : ", mean = ", plain ? "" : mean);
   free(sigma);
   free(rate);
   free(mean);

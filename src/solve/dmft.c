@@ -660,10 +660,20 @@ static const char *refuse_approximation(const Program *program) {
   return NULL;
 }
 
+static bool is_tied_network(const Program *p) {
+  for (int k = 0; k < p->matrix_count; k++)
+    if (is_tied(p, &p->matrices[k])) return true;
+  return false;
+}
+
 static const char *refuse_lazy(const Program *program) {
   if (update_scales(&program->update) && !tangent_is_norm(program))
     return "the lazy limit knows the norm of the gradient from the tangent kernel alone, where all "
            "matrices have one rate and learn by backprop";
+  if (is_tied_network(program))
+    return "a tied readout has several outputs, which its weights on the inputs let move each "
+           "other, which the lazy limit does not know in this version; take the full theory at a "
+           "small gamma";
   if (!starts_at_zero(program) && !program->problem->centered)
     return "with a mean of the readout's weights f(0) is that mean of what it reads, over gamma: "
            "in "

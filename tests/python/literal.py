@@ -147,6 +147,14 @@ class Network:
                     * w.scale, (leaf, back),
                     *([(x, lambda g: np.einsum("eij,epai->epaj", w.value, g) * w.scale)] if x.parents else []))
 
+    def transposed(self, name, x):
+        """f_c = W_c . x / (gamma N), of the columns W_c of a matrix that acted before."""
+        w = self.weights[name]
+        scale = 1 / (self.gamma * x.value.shape[-1])
+        return Node(np.einsum("eic,epai->epac", w.value, x.value) * scale,
+                    (self.leaf(w), lambda g: np.einsum("epac,epai->eic", g, x.value) * scale),
+                    (x, lambda g: np.einsum("eic,epac->epai", w.value, g) * scale))
+
     def bias(self, name, h, sigma):
         n = h.value.shape[-1]
         if name not in self.weights:
@@ -160,9 +168,10 @@ class Network:
         return self.leaves[id(w)]
 
     def forward(self):
-        self.leaves = {}
+        self.leaves, self.tied = {}, None
         x = self.body(self, Node(self.x[None]))
-        self.raw = self.matrix("readout", x, kind="readout", to=self.y.shape[1])
+        self.raw = (self.transposed(self.tied, x) if self.tied
+                    else self.matrix("readout", x, kind="readout", to=self.y.shape[1]))
         return Node(self.raw.value[:, :, 0] - self.start)
 
     def error(self, f, share):
@@ -314,6 +323,13 @@ def masked(net, x):
     return position(x + blended(softmax(s, True), v), 2)
 
 
+def tied(net, x):
+    """The readout has the columns of the embedding."""
+    net.tied = "E"
+    x = net.matrix("E", x)
+    return position(normed(x + net.matrix("W", activation("tanh", net.matrix("U", x)))), 2)
+
+
 def attention(net, x):
     x = activation("tanh", net.matrix("E", x))
     out = x
@@ -330,12 +346,14 @@ LAYERS = {
     recurrent: "recurrent(tanh)",
     masked: "dense(tanh) -> masked -> last",
     attention: 'conv(tanh, window = 1) -> attend() -> pool("mean")',
+    tied: "embed -> forward(tanh) -> layer_norm -> last",
 }
 ATTEND = """layer masked() of x {
   Q = matrix(); K = matrix(); V = matrix()
   far = abs(reshape(0..2, 3, 1) - (0..2))
   return x + softmax(if far > 1 then -inf else dot(Q @ x, K @ x) - 0.5 * far, causal) @ (V @ x)
 }
+layer forward(phi) of x { U = matrix(); W = matrix(); return x + W @ phi(U @ x) }
 layer attend() of x { return x + attended(layer_normed(x), heads = 2, scale = 2) }
 """
 FLAT = np.array([[0.9, -0.4, 1.1], [-0.3, 1.2, 0.5], [1.3, 0.6, -0.8]])
@@ -356,21 +374,22 @@ STEPS, GAMMA, EMA = 5, 1.3, 0.6
 
 
 def problem(body):
-    return (FLAT if body is dense else LINES), [1, -0.8, 0.3]
+    return (FLAT if body is dense else LINES), [[1, -0.5], [-0.8, 0.3], [0.3, 0.6]] if body is tied else [1, -0.8, 0.3]
 
 
 def script(body, name):
     inputs, targets = problem(body)
     optimizer, more = CASES[name][0], "".join(CASES[name][2:])
     return ATTEND + f"""dataset points {{ inputs = {inputs.tolist()}; targets = {targets} }}
-model net {{ layers = input -> {LAYERS[body]} -> readout; gamma = {GAMMA}; width = 8 }}
+model net {{ layers = input -> {LAYERS[body]} -> readout{"(tied = true)" if body is tied else ""}; gamma = {GAMMA}; width = 8 }}
 training fit {{ dataset = points; optimizer = {optimizer}; steps = {STEPS}; ema = {EMA}{more} }}
 """
 
 
 def literally(body, rule, width, count, seed):
     inputs, targets = problem(body)
-    return Network(body, inputs, targets, width, count, seed, GAMMA).train(STEPS, rule, ema=EMA)
+    f, loss, means = Network(body, inputs, targets, width, count, seed, GAMMA).train(STEPS, rule, ema=EMA)
+    return (f, loss, means) if body is tied else (f[..., 0], loss, means[..., 0])
 
 
 def mean_and_error(values):
@@ -386,7 +405,7 @@ class Gradients(unittest.TestCase):
         share = np.array([0.2, 0.5, 0.3])
         for body in LAYERS:
             inputs, targets = problem(body)
-            net = Network(body, inputs, np.eye(3), 4, 2, 7, GAMMA, loss="cross_entropy")
+            net = Network(body, inputs, np.eye(2)[[0, 1, 1]] if body is tied else np.eye(3), 4, 2, 7, GAMMA, loss="cross_entropy")
             slopes = {name: np.array(s) for name, s in net.slopes(share).items()}
             for name, w in net.weights.items():
                 entry, loss = tuple(n // 2 for n in w.value.shape), []
@@ -406,14 +425,14 @@ class Law(unittest.TestCase):
         session.run(script(body, name) + f"nets = simulate(net, fit, ensemble = {count})")
         f, loss, means = literally(body, rule, 8, count, [len(name), len(LAYERS[body])])
         nets = session["nets"]
-        mean, error = mean_and_error(f[:, 1:, :, 0])
+        mean, error = mean_and_error(f[:, 1:])
         z = rms_z(nets.f[1:], nets.f.stderr[1:], mean, error)
         self.assertLess(z, 1.8, (body.__name__, name, "f"))
-        mean, error = mean_and_error(means[:, 1:, :, 0])
+        mean, error = mean_and_error(means[:, 1:])
         self.assertLess(rms_z(nets.f_ema[1:], nets.f_ema.stderr[1:], mean, error), 1.8, (body.__name__, name, "f_ema"))
         mean, error = mean_and_error(loss[:, 1:])
         self.assertLess(rms_z(nets.loss[1:], nets.loss.stderr[1:], mean, error), 2.2, (body.__name__, name, "loss"))
-        square, error = mean_and_error(8 * (f[:, 1:, :, 0] - f[:, 1:, :, 0].mean(0))**2)
+        square, error = mean_and_error(8 * (f[:, 1:] - f[:, 1:].mean(0))**2)
         self.assertLess(rms_z(nets.var_f[1:], nets.var_f.stderr[1:], square, error), 2.2, (body.__name__, name, "var_f"))
         return z
 
@@ -436,6 +455,10 @@ class Law(unittest.TestCase):
     def test_masked(self):
         self.agree(masked, "nesterov", 2500)
 
+    def test_tied(self):
+        for name in ("gd", "hot", "adam", "groups", "muon"):
+            self.agree(tied, name)
+
 
 class Limit(unittest.TestCase):
     """Means over these networks, extrapolated in 1/N, are what dmft says."""
@@ -448,7 +471,7 @@ class Limit(unittest.TestCase):
         session.run(script(body, name) + "theory = dmft(net, fit, error = 0.003)")
         means, errors = [], []
         for width, count in zip(self.WIDTHS, self.COUNTS):
-            parts = [literally(body, rule, width, 250, [len(name), width, k])[0][:, 1:, :, 0] for k in range(count // 250)]
+            parts = [literally(body, rule, width, 250, [len(name), width, k])[0][:, 1:] for k in range(count // 250)]
             mean, error = mean_and_error(np.concatenate(parts))
             means.append(mean)
             errors.append(error)
@@ -470,6 +493,10 @@ class Limit(unittest.TestCase):
     def test_positions(self):
         self.agree(convolution, "gd")
         self.agree(recurrent, "lion")
+
+    def test_tied(self):
+        self.agree(tied, "rmsprop")
+        self.agree(tied, "adam")
 
 
 GROWING = """

@@ -194,6 +194,11 @@ static const Row rows[] = {
      "print str(dmft(v, fit with { dataset = grown }, samples = 64).q)",
      {{"sigma_w", "2"}, {"train", "true"}, {"rate", "3"}, {"mean", "1"}},
      NULL},
+    {"readout",
+     "print ir(net with { layers = input -> dense(tanh) -> %s }, fit with { dataset = d with { "
+     "targets = d.inputs } })",
+     {{"sigma_w", "1"}, {"train", "true"}, {"rate", "1"}, {"mean", "0"}, {"tied", "true"}},
+     "the transpose of"},
     {"dense",
      ASK("%s"),
      {{"activation", "tanh"},
