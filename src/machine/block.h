@@ -69,6 +69,7 @@ struct Tape {
   Fresh *fresh;
   size_t fresh_count;
   Spares spares[CLASSES];
+  Extended *extended; /* of the last extension */
   double flops;
 };
 

@@ -2,6 +2,7 @@
 #include "machine/machine.h"
 #include "base/memory.h"
 #include "field/observable.h"
+#include "machine/axes.h"
 #include "machine/framed.h"
 #include "machine/kinks.h"
 #include "machine/tails.h"
@@ -154,6 +155,7 @@ bool machine_draw(Machine *m, int space, View *noise, size_t count) {
 /* Known noise, but for coordinates: each row there is a new axis. */
 View machine_noise(Machine *m, int space, size_t count) {
   int population = m->population[space], first = m->noise_count[space];
+  if (m->plan.axes) return axes_noise(m, space, count);
   if (m->plan.noise.kind != NOISE_COORDINATES) {
     View noise = tape_wide(m->tape, population, 0, true);
     machine_draw(m, space, &noise, count);

@@ -73,7 +73,9 @@ typedef struct MachinePlan {
   double tol;       /* sequential: directions that stand out by less of their field are dropped */
   bool improve;     /* sequential: noise is made orthogonal to earlier noise and fields */
   bool independent; /* sequential: without responses */
-  struct Frame *frame;     /* framed: see framed.h */
+  struct Frame *frame;    /* framed: see framed.h */
+  struct NoiseAxes *axes; /* sequential, in coordinates: which axis noise takes (axes.h), or NULL */
+  const struct Tilt *tilt; /* and how that is tilted, or NULL */
   struct Tails *tails;     /* that is to see the terms of averages, or NULL: tails.h */
   const struct Lean *lean; /* what averages are off by in this run, or NULL */
   int leaning;             /* the number of such a run */

@@ -17,6 +17,7 @@
  * kept, what is known of its image remains: <rest xi> q_y / rho for the rest of x; the error is
  * then of second order in its size. */
 #include "base/memory.h"
+#include "machine/axes.h"
 #include "machine/kin.h"
 #include "machine/machine.h"
 #include "machine/polar.h"
@@ -32,6 +33,7 @@ typedef struct Side {
   View kin[KIN]; /* images by the velocity and the average, where they are random in a way of their
                     own */
   int *known;    /* [image.rows]: directions that the other side had before */
+  size_t met;    /* vectors met so far */
 } Side;
 
 typedef struct Sequential {
@@ -76,7 +78,8 @@ static Side new_side(Machine *m, int from, int to) {
                 tape_keep(tape, tape_wide(tape, to, 0, true)),
                 {NO_VIEW, tape_keep(tape, tape_wide(tape, to, 0, false)),
                  tape_keep(tape, tape_wide(tape, to, 0, false))},
-                NULL};
+                NULL,
+                0};
 }
 
 static void *begin(Machine *m, int k) {
@@ -196,7 +199,9 @@ static void make_images(Machine *m, const Sequential *s, Side *own, const Side *
   const Matrix *matrix = s->matrix;
   double spread = s->spread * (back ? sqrt(s->rho) : 1), cross = back ? s->rho : 1 / s->rho;
   if (!fresh) return;
-  bool orthogonal = machine_draw(m, back ? matrix->from : matrix->to, &own->noise, fresh);
+  bool orthogonal =
+      m->plan.axes ? axes_draw(m, (NoiseOf){matrix->weights, back, own->met}, &own->noise, fresh)
+                   : machine_draw(m, back ? matrix->from : matrix->to, &own->noise, fresh);
   own->image = tape_grow(tape, own->image, fresh);
   if (tape_failed(tape) || m->exhausted) return;
   own->known = mem_grow(own->known, own->image.rows * sizeof *own->known);
@@ -223,6 +228,7 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
   double cross = back ? s->rho : 1 / s->rho, share = mean ? s->mean_share : s->share;
   View rest, L = machine_meet(m, &own->q, x, &rest), M = mean ? s->mean_learned : s->learned;
   make_images(m, s, own, other, back);
+  own->met += x.rows;
   View image = own->image, far = other->image;
   if (mean && s->kin) image = own->kin[KIN_AVERAGE], far = other->kin[KIN_AVERAGE];
   *(back ? &s->y_now[use] : &s->x_now[use]) = L;
@@ -274,9 +280,10 @@ static void meet_learned(Machine *m, Sequential *s) {
     const Matrix *matrix = &p->matrices[use];
     if (matrix->weights != s->matrix->weights || matrix->learns < 0) continue;
     if (matrix->learns == matrix->y && met_backward(m, use)) continue;
-    View rest;
-    s->y_now[use] = machine_meet(m, &s->y.q, m->value[matrix->learns], &rest);
+    View rest, y = m->value[matrix->learns];
+    s->y_now[use] = machine_meet(m, &s->y.q, y, &rest);
     if (s->transposed) make_images(m, s, &s->y, &s->x, true);
+    s->y.met += y.rows;
   }
 }
 

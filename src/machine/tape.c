@@ -51,6 +51,7 @@ void tape_free(Tape *tape) {
     free(tape->fresh[i].known);
   }
   free(tape->fresh);
+  free(tape->extended);
   free(tape->spaces);
   free(tape->slabs);
   free(tape->made);
@@ -574,11 +575,13 @@ size_t tape_extend(Tape *tape, View *basis, View residual, double tol, const dou
   int space = tape_space(tape, residual);
   ld = wide_stride(tape, space);
   Rest rest = {0};
+  tape->extended = mem_grow(tape->extended, residual.rows * sizeof *tape->extended);
   if (take_rest(tape, &rest, *basis, residual, tol, scale))
     for (size_t i = 0; i < rest.count && !tape->failed && before + k < S; i++) {
       double square = mean_square(tape, space, rest.rows + i * ld, rest.scratch);
       if (!(square > tol * tol * scale[rest.number[i]])) continue;
       take_direction(tape, basis, before, k, &rest, i);
+      tape->extended[k] = (Extended){rest.number[i], sqrt(square / scale[rest.number[i]])};
       rest.number[k++] = rest.number[i];
     }
   View q = view_rows(*basis, before, k), found = view_cols(coordinates, 0, k);
@@ -595,6 +598,8 @@ size_t tape_extend(Tape *tape, View *basis, View residual, double tol, const dou
   free(rest.c);
   return k;
 }
+
+const Extended *tape_extended(const Tape *tape) { return tape->extended; }
 
 void tape_squares(const Tape *tape, View view, double *squares) {
   size_t S = averaged(tape, tape_space(tape, view));

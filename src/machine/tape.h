@@ -142,6 +142,14 @@ void tape_softmax(Tape *tape, View out, View in, size_t period);
 size_t tape_extend(Tape *tape, View *basis, View residual, double tol, const double *scale,
                    View coordinates);
 
+/* The rows that gave the directions of the last extension, and what of them these are, relative to
+ * their scale. */
+typedef struct Extended {
+  size_t row;
+  double size;
+} Extended;
+const Extended *tape_extended(const Tape *tape);
+
 /* The mean squares of the rows of a wide view, squares[rows]. */
 void tape_squares(const Tape *tape, View view, double *squares);
 

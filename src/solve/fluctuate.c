@@ -121,6 +121,7 @@ static Status solve_shift(Recorded *s, Result *result, char **why) {
                     .code = &code,
                     .gamma = s->program->problem->gamma,
                     .independent = recorded_is_independent(s),
+                    .linear = s->neurons.method == COORDINATES,
                     .width = NARROWEST,
                     .seed = s->options.seed,
                     .crew = s->options.crew,
@@ -133,8 +134,7 @@ static Status solve_shift(Recorded *s, Result *result, char **why) {
   if (plan.pairs > MOST_PAIRS) plan.pairs = MOST_PAIRS;
   if (s->options.probe) plan.pairs = PROBED_PAIRS;
   double bytes = shift_bytes(&plan);
-  bool refused = crew_any(plan.crew, !mem_fits(bytes));
-  s->status = refused ? STATUS_LIMIT : shift_solve(&plan, result);
+  s->status = shift_solve(&plan, result);
   machine_code_free(networks, &code);
   program_drop(networks);
   return s->status == STATUS_LIMIT ? run_refuse(why, bytes) : recorded_explain(s, why);

@@ -14,6 +14,7 @@
 #include "base/team.h"
 #include "num/stats.h"
 #include "solve/observe.h"
+#include "solve/wishart.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ static size_t size_of(const Program *p, FieldId id) {
   return is_shift(p, id) ? field_size(id, sizes_of(p)) : 0;
 }
 
-static size_t whole_size(const Program *p) {
+size_t shift_size(const Program *p) {
   size_t n = 0;
   for (FieldId id = 0; id < FIELD_COUNT; id++) n += size_of(p, id);
   return n;
@@ -42,33 +43,49 @@ static bool take(void *sink, Machine *m, int t) {
   return m->status == STATUS_OK;
 }
 
-/* The network of the neurons first .. first+count-1 of this pair; all fields, one after the other.
- */
-static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t count, double *whole) {
+/* What is measured for that. */
+static FieldSet measured(const Program *p) {
+  FieldSet set = 0;
+  for (FieldId id = 0; id < FIELD_COUNT; id++)
+    if (is_shift(p, id)) set |= field_bit(field_row(id)->of);
+  return set;
+}
+
+/* The network of a run as its noise has it. */
+static MachinePlan network_of(const ShiftPlan *plan, const MachinePlan *run) {
+  MachinePlan network = *run;
+  network.program = plan->program;
+  network.code = plan->code;
+  network.hidden = &sequential;
+  network.gamma = plan->gamma;
+  network.independent = plan->independent;
+  network.steps = plan->program->problem->steps;
+  network.stop = plan->stop;
+  network.observe = take;
+  return network;
+}
+
+double shift_run_bytes(const ShiftPlan *plan, const MachinePlan *run) {
+  MachinePlan network = network_of(plan, run);
+  size_t steps = sizes_of(plan->program).steps;
+  return machine_bytes(&network, steps) +
+         trace_bytes(plan->program, steps, measured(plan->program), 0);
+}
+
+Status shift_measure(const ShiftPlan *plan, const MachinePlan *run, double *whole, double *flops,
+                     int *failed_at) {
   Trace record;
-  int failed_at;
   Status status = STATUS_LIMIT;
   const Program *p = plan->program;
-  if (trace_new(&record, p, sizes_of(p).steps, ALL_FIELDS, 0)) {
+  *failed_at = 0;
+  if (trace_new(&record, p, sizes_of(p).steps, measured(p), 0)) {
     bool *wanted = trace_wants(&record);
-    MachinePlan part = {.program = p,
-                        .code = plan->code,
-                        .hidden = &sequential,
-                        .noise = {.kind = NOISE_PLAIN,
-                                  .first = first,
-                                  .seed = plan->seed,
-                                  .number = (uint64_t)pair},
-                        .columns = count,
-                        .gamma = plan->gamma,
-                        .independent = plan->independent,
-                        .tol = 1e-6,
-                        .wanted = wanted,
-                        .steps = p->problem->steps,
-                        .stop = plan->stop,
-                        .observe = take,
-                        .sink = &record};
+    MachinePlan network = network_of(plan, run);
     Machine m;
-    status = machine_run(&part, &m, &failed_at);
+    network.wanted = wanted;
+    network.sink = &record;
+    status = machine_run(&network, &m, failed_at);
+    if (status == STATUS_OK) *flops = tape_flops(m.tape);
     if (status == STATUS_OK) machine_free(&m);
     free(wanted);
   }
@@ -81,16 +98,26 @@ static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t cou
   return status;
 }
 
+/* The network of the neurons first .. first+count-1 of this pair; all fields, one after the other.
+ */
+static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t count, double *whole) {
+  int failed_at;
+  double flops;
+  MachinePlan part = {
+      .noise = {.kind = NOISE_PLAIN, .first = first, .seed = plan->seed, .number = (uint64_t)pair},
+      .columns = count,
+      .tol = 1e-6};
+  return shift_measure(plan, &part, whole, &flops, &failed_at);
+}
+
 double shift_bytes(const ShiftPlan *plan) {
-  const Program *p = plan->program;
-  MachinePlan part = {.program = p, .hidden = &sequential, .columns = 2 * plan->width};
-  return plan->threads * (machine_bytes(&part, sizes_of(p).steps) +
-                          trace_bytes(p, sizes_of(p).steps, ALL_FIELDS, 0)) +
-         8.0 * (double)whole_size(p) * (plan->pairs + 2 * plan->threads + 4);
+  MachinePlan part = {.columns = 2 * plan->width};
+  return plan->threads * shift_run_bytes(plan, &part) +
+         8.0 * (double)shift_size(plan->program) * (plan->pairs + 2 * plan->threads + 4);
 }
 
 static Status run_pair(const ShiftPlan *plan, int pair, double *shift) {
-  size_t S = plan->width, n = whole_size(plan->program);
+  size_t S = plan->width, n = shift_size(plan->program);
   double *halves = mem_block(2 * n);
   if (!halves) return STATUS_LIMIT;
   Status status = run_part(plan, pair, 0, S, halves);
@@ -114,7 +141,7 @@ static void make_pair(void *context, size_t pair) {
   Pairs *pairs = context;
   const ShiftPlan *plan = pairs->plan;
   if (pairs->status != STATUS_OK || !crew_has(plan->crew, (int)pair)) return;
-  Status own = run_pair(plan, (int)pair, pairs->all + pair * whole_size(plan->program));
+  Status own = run_pair(plan, (int)pair, pairs->all + pair * shift_size(plan->program));
   if (own != STATUS_OK) pairs->status = own;
   int now = ++pairs->done;
   if (plan->progress && team_leads()) plan->progress(plan->sink, "mean shift", now, plan->pairs);
@@ -124,7 +151,7 @@ static void make_pair(void *context, size_t pair) {
  */
 static Status run(const ShiftPlan *plan, double *mean, double *error, double **moves,
                   size_t *blocks) {
-  size_t n = whole_size(plan->program);
+  size_t n = shift_size(plan->program);
   double *all = mem_block((size_t)plan->pairs * n);
   Moments moments = {0};
   Status status =
@@ -153,7 +180,7 @@ static Status run(const ShiftPlan *plan, double *mean, double *error, double **m
 static bool add_moves(const ShiftPlan *plan, Result *result, FieldId id, const double *moves,
                       size_t blocks) {
   Sizes z = sizes_of(plan->program);
-  size_t shape[ARRAY_MAX_RANK], whole = whole_size(plan->program);
+  size_t shape[ARRAY_MAX_RANK], whole = shift_size(plan->program);
   int rank = field_shape(id, z, shape);
   Scatter *scatter = scatter_new();
   bool fine = true;
@@ -169,16 +196,27 @@ static bool add_moves(const ShiftPlan *plan, Result *result, FieldId id, const d
   return fine;
 }
 
+/* The shifts of a linear program without sampling, where that is not too long; else from pairs. */
+static Status find(const ShiftPlan *plan, double *mean, double *error, double **moves,
+                   size_t *blocks) {
+  bool done = false;
+  Status status = plan->linear ? wishart_shift(plan, mean, error, &done) : STATUS_OK;
+  if (status != STATUS_OK || done) return status;
+  bool refused = crew_any(plan->crew, !mem_fits(shift_bytes(plan)));
+  return refused ? STATUS_LIMIT : run(plan, mean, error, moves, blocks);
+}
+
 Status shift_solve(const ShiftPlan *plan, Result *result) {
   const Program *p = plan->program;
   Sizes z = sizes_of(p);
-  size_t n = whole_size(p), first = 0, blocks = 0;
+  size_t n = shift_size(p), first = 0, blocks = 0;
   double *mean = mem_block(n), *error = mem_block(n), *moves = NULL;
-  Status status = mean && error ? run(plan, mean, error, &moves, &blocks) : STATUS_LIMIT;
+  Status status = mean && error ? find(plan, mean, error, &moves, &blocks) : STATUS_LIMIT;
   for (FieldId id = 0; id < FIELD_COUNT && status == STATUS_OK; first += size_of(p, id++)) {
     if (!is_shift(p, id)) continue;
     bool fine = field_fill(result, id, 0, z, mean + first, error + first);
-    if (fine && field_has_moves(id, z)) fine = add_moves(plan, result, id, moves + first, blocks);
+    if (fine && moves && field_has_moves(id, z))
+      fine = add_moves(plan, result, id, moves + first, blocks);
     if (!fine) status = STATUS_LIMIT;
   }
   free(mean);

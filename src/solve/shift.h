@@ -11,6 +11,7 @@ typedef struct ShiftPlan {
   const MachineCode *code;
   double gamma;
   bool independent; /* the backward pass meets matrices of its own */
+  bool linear;      /* a function of averages of noise alone (wishart.h) */
   size_t width;     /* of the halves, S: the result has an error of relative order 1/S */
   int pairs;
   uint64_t seed;
@@ -25,5 +26,16 @@ typedef struct ShiftPlan {
 void shift_promise(const Program *program, Result *result);
 double shift_bytes(const ShiftPlan *plan); /* that it takes */
 Status shift_solve(const ShiftPlan *plan, Result *result);
+
+/* ---- for ways to find them ---- */
+
+/* Numbers in all shifts of a program. */
+size_t shift_size(const Program *program);
+/* What shifts are of in one network, [shift_size], and its operations; `run` says how the network
+ * is made: noise, columns, tolerance. Failures are those of machine_run. */
+Status shift_measure(const ShiftPlan *plan, const MachinePlan *run, double *whole, double *flops,
+                     int *failed_at);
+/* An upper bound of what that holds. */
+double shift_run_bytes(const ShiftPlan *plan, const MachinePlan *run);
 
 #endif
