@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "num/random.h"
 #include "num/calm.h"
+#include "num/clones.h"
 #include "base/memory.h"
 #include "num/vecmath.h"
 
@@ -27,31 +28,41 @@ void random_bits(uint64_t seed, uint64_t stream, size_t first, size_t count, uin
 }
 
 /* Uniform in (0, 1): the half step keeps the logarithm of Box-Muller finite. */
-static double open_unit(uint64_t bits) { return ((double)(bits >> 12) + 0.5) * 0x1p-52; }
+static double open_unit(uint64_t bits) { return ((double)(int64_t)(bits >> 12) + 0.5) * 0x1p-52; }
 
 enum { BATCH = 512 };
 
-/* Normals 4*block .. of BATCH/4 consecutive blocks: pairs (u, v) give sqrt(-2 log u) cos, sin(2 pi
- * v). */
-static void normal_batch(uint64_t seed, uint64_t stream, uint64_t block, size_t blocks,
-                         double *out) {
-  double radius[BATCH / 2], angle[BATCH / 2], sine[BATCH / 2], cosine[BATCH / 2];
-  size_t pairs = 2 * blocks;
-  for (size_t b = 0; b < blocks; b++) {
-    uint64_t four[4];
-    philox_block(seed, stream, block + b, four);
-    radius[2 * b] = open_unit(four[0]);
-    angle[2 * b] = 2 * open_unit(four[1]);
-    radius[2 * b + 1] = open_unit(four[2]);
-    angle[2 * b + 1] = 2 * open_unit(four[3]);
+/* Pairs of words as u and 2 v. */
+CLONES static void split_pairs(size_t pairs, const uint64_t *restrict words,
+                               double *restrict radius, double *restrict angle) {
+  for (size_t i = 0; i < pairs; i++) {
+    radius[i] = open_unit(words[2 * i]);
+    angle[i] = 2 * open_unit(words[2 * i + 1]);
   }
-  vec_log(pairs, radius, radius);
-  vec_sincospi(pairs, angle, sine, cosine);
+}
+
+CLONES static void join_pairs(size_t pairs, const double *restrict radius,
+                              const double *restrict sine, const double *restrict cosine,
+                              double *restrict out) {
   for (size_t i = 0; i < pairs; i++) {
     double r = sqrt(-2 * radius[i]);
     out[2 * i] = r * cosine[i];
     out[2 * i + 1] = r * sine[i];
   }
+}
+
+/* Normals 4*block .. of BATCH/4 consecutive blocks: pairs (u, v) give sqrt(-2 log u) cos, sin(2 pi
+ * v). */
+static void normal_batch(uint64_t seed, uint64_t stream, uint64_t block, size_t blocks,
+                         double *out) {
+  uint64_t words[BATCH];
+  double radius[BATCH / 2], angle[BATCH / 2], sine[BATCH / 2], cosine[BATCH / 2];
+  size_t pairs = 2 * blocks;
+  for (size_t b = 0; b < blocks; b++) philox_block(seed, stream, block + b, words + 4 * b);
+  split_pairs(pairs, words, radius, angle);
+  vec_log(pairs, radius, radius);
+  vec_sincospi(pairs, angle, sine, cosine);
+  join_pairs(pairs, radius, sine, cosine, out);
 }
 
 void random_normals(uint64_t seed, uint64_t stream, size_t first, size_t count, double *out) {

@@ -4,6 +4,7 @@
  * processor without it gets the plain C variants (whose last bits differ). The header sleef.h hides
  * wide functions unless the whole file is compiled for them, hence the declarations here. */
 #include "num/vecmath.h"
+#include "num/clones.h"
 
 #include <math.h>
 
@@ -66,27 +67,38 @@ VECTORISE(cosh, u35)
 VECTORISE(tanh, u35)
 VECTORISE(erf, u10)
 
+/* x = turns / 2 + angle / pi, and turns modulo 4. */
+CLONES static void reduce(size_t n, const double *restrict x, double *restrict angle,
+                          double *restrict quarter) {
+  for (size_t i = 0; i < n; i++) {
+    double turns = nearbyint(2 * x[i]);
+    angle[i] = M_PI * (x[i] - turns / 2);
+    quarter[i] = turns - 4 * floor(turns / 4);
+  }
+}
+
+/* sin and cos, so many quarters of a turn on. */
+CLONES static void turn(size_t n, const double *restrict quarter, const double *restrict s,
+                        const double *restrict c, double *restrict sine, double *restrict cosine) {
+  for (size_t i = 0; i < n; i++) {
+    double q = quarter[i], si = s[i], co = c[i];
+    double along = q == 1 || q == 3 ? co : si, across = q == 1 || q == 3 ? si : co;
+    sine[i] = q >= 2 ? -along : along;
+    cosine[i] = q == 1 || q == 2 ? -across : across;
+  }
+}
+
 /* sin and cos of pi x, reduced to |x| <= 1/4 first, where no digits are lost. x >= 0 is what
  * Box-Muller needs, but any finite x is right. */
 void vec_sincospi(size_t n, const double *x, double *sine, double *cosine) {
   enum { CHUNK = 256 };
-  double angle[CHUNK], s[CHUNK], c[CHUNK];
-  int quarter[CHUNK];
+  double angle[CHUNK], s[CHUNK], c[CHUNK], quarter[CHUNK];
   for (size_t start = 0; start < n; start += CHUNK) {
     size_t m = n - start < CHUNK ? n - start : CHUNK;
-    for (size_t i = 0; i < m; i++) {
-      double turns = nearbyint(2 * x[start + i]);
-      angle[i] = M_PI * (x[start + i] - turns / 2);
-      quarter[i] = (int)(turns - 4 * floor(turns / 4));
-    }
+    reduce(m, x + start, angle, quarter);
     vec_sin(m, angle, s);
     vec_cos(m, angle, c);
-    for (size_t i = 0; i < m; i++) {
-      int q = quarter[i];
-      double si = q & 1 ? c[i] : s[i], co = q & 1 ? s[i] : c[i];
-      sine[start + i] = q & 2 ? -si : si;
-      cosine[start + i] = q == 1 || q == 2 ? -co : co;
-    }
+    turn(m, quarter, s, c, sine + start, cosine + start);
   }
 }
 
