@@ -607,7 +607,8 @@ static void run_step(Machine *m) {
 /* Of matrices between populations: as they move, among sample paths and in networks. */
 static const MatrixKind *kind_that_moves(const MachinePlan *plan, const Matrix *m) {
   const Program *p = plan->program;
-  bool paths = plan->hidden == &sequential, networks = plan->hidden == &dense;
+  bool paths = plan->hidden == &sequential,
+       networks = plan->hidden == &dense || plan->hidden == &dense_single;
   if (p->system || (!paths && !networks)) return plan->hidden;
   if (moves_by_entries(p, m)) return paths ? &entrywise_paths : &entrywise_dense;
   return networks && update_for(p, m)->polar.on ? &entrywise_dense : plan->hidden;

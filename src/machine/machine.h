@@ -43,7 +43,7 @@ typedef struct MatrixKind {
 } MatrixKind;
 
 extern const MatrixKind mirrored; /* sequential, of a symmetric matrix */
-extern const MatrixKind sequential, dense, framed, entrywise_dense, entrywise_paths;
+extern const MatrixKind sequential, dense, dense_single, framed, entrywise_dense, entrywise_paths;
 
 /* The maps of a program, compiled. */
 typedef struct MachineCode {
@@ -63,7 +63,8 @@ bool machine_rounds(const Program *program);
 typedef struct MachinePlan {
   const Program *program; /* completed */
   const MachineCode *code;
-  /* matrices between populations: sequential or dense are those that the optimizer of each needs */
+  /* matrices between populations: sequential, dense or dense_single are those that the optimizer of
+   * each needs */
   const MatrixKind *hidden;
   NoiseSource noise;
   size_t columns;        /* S, of every population; with `sized` of one of ratio 1 */

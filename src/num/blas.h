@@ -37,7 +37,8 @@ typedef struct Blas {
  * installed any more, and why, to be freed. */
 Status blas_ready(char **why);
 
-/* The functions, to be called between these two; those of vectors, ddot and daxpy, also outside.
+/* The functions, to be called between these two; those of vectors, ddot, daxpy and saxpy, also
+ * outside.
  * Without OpenBLAS, and where nobody asked blas_ready, blas_now and blas_take end the process. */
 const Blas *blas_now(void);
 const Blas *blas_take(void);

@@ -21,27 +21,19 @@ static bool blas_pays(size_t m, size_t n, size_t k) {
   return has;
 }
 
-static double product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k,
-                      double alpha, const double *a, size_t lda, const double *b, size_t ldb,
-                      double beta, double *c, size_t ldc) {
-  if (m == 0 || n == 0) return 0;
-  int lanes = tb == CblasTrans && blas_pays(m, n, k) ? 0 : thin_lanes(m, n, k);
-  if (!lanes) {
-    blas_take()->dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, alpha, a, (int)lda, b,
-                       (int)ldb, beta, c, (int)ldc);
-    blas_give();
-  } else if (tb == CblasTrans)
-    thin_mul_bt(lanes, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-  else
-    thin_mul(lanes, m, n, k, alpha, a, ta == CblasTrans ? 1 : lda, ta == CblasTrans ? lda : 1, b,
-             ldb, beta, c, ldc);
-  return 2.0 * (double)m * (double)n * (double)k;
-}
+#define REAL double
+#define NAME(name) name
+#define GEMM dgemm
+#define THIN thin_mul
+#define THIN_BT thin_mul_bt
+#include "num/products.def"
 
-double mat_mul(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
-               const double *b, size_t ldb, double beta, double *c, size_t ldc) {
-  return product(CblasNoTrans, CblasNoTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-}
+#define REAL float
+#define NAME(name) name##_single
+#define GEMM sgemm
+#define THIN thin_mul_single
+#define THIN_BT thin_mul_bt_single
+#include "num/products.def"
 
 /* Half the work for A A^T. Below this size the products of small matrices are faster than that. */
 enum { SQUARE = 64 };
@@ -68,14 +60,16 @@ double mat_mul_bt(size_t m, size_t n, size_t k, double alpha, const double *a, s
   return product(CblasNoTrans, CblasTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
-double mat_mul_at(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
-                  const double *b, size_t ldb, double beta, double *c, size_t ldc) {
-  return product(CblasTrans, CblasNoTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+double mat_mul_bt_single(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
+                         const float *b, size_t ldb, float beta, float *c, size_t ldc) {
+  return product_single(CblasNoTrans, CblasTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 enum { LINE = 8 }; /* numbers in a line of the cache */
 
 size_t mat_stride(size_t cols) { return ((cols + LINE - 1) / LINE | 1) * LINE; }
+
+size_t mat_stride_single(size_t cols) { return 2 * mat_stride((cols + 1) / 2); }
 
 double dot(size_t n, const double *x, const double *y) {
   return blas_now()->ddot((int)n, x, 1, y, 1);
@@ -83,6 +77,10 @@ double dot(size_t n, const double *x, const double *y) {
 
 void axpy(size_t n, double a, const double *x, double *y) {
   blas_now()->daxpy((int)n, a, x, 1, y, 1);
+}
+
+void axpy_single(size_t n, float a, const float *x, float *y) {
+  blas_now()->saxpy((int)n, a, x, 1, y, 1);
 }
 
 void softmax(size_t n, size_t count, const double *x, double *out) {

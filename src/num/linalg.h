@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Products of row-major blocks, by OpenBLAS. A block is a pointer, and the number of doubles from
- * one row to the next. The scheduler of threads is ours: OpenBLAS runs with one thread, so that
- * sums keep their order. Each function returns the floating point operations it took (2 m n k, or
- * half of that). */
+/* Products of row-major blocks, by OpenBLAS. A block is a pointer, and how many numbers there
+ * are from one row to the next. The scheduler of threads is ours: OpenBLAS runs with one thread, so
+ * that sums keep their order. Each function returns the floating point operations it took (2 m n k,
+ * or half of that). */
 #ifndef DMF_NUM_LINALG_H
 #define DMF_NUM_LINALG_H
 
@@ -18,12 +18,21 @@ double mat_mul_bt(size_t m, size_t n, size_t k, double alpha, const double *a, s
 /* C[m, n] = alpha A[k, m]^T B[k, n] + beta C */
 double mat_mul_at(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
                   const double *b, size_t ldb, double beta, double *c, size_t ldc);
+/* The same in single precision, but for that symmetry. */
+double mat_mul_single(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
+                      const float *b, size_t ldb, float beta, float *c, size_t ldc);
+double mat_mul_bt_single(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
+                         const float *b, size_t ldb, float beta, float *c, size_t ldc);
+double mat_mul_at_single(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
+                         const float *b, size_t ldb, float beta, float *c, size_t ldc);
 /* How far apart rows of `cols` numbers best are: the kernels read vectors that each lie in one line
  * of the cache, and many rows at a time, which an odd number of lines spreads over its sets. */
 size_t mat_stride(size_t cols);
+size_t mat_stride_single(size_t cols);
 double dot(size_t n, const double *x, const double *y);
 /* y += a x */
 void axpy(size_t n, double a, const double *x, double *y);
+void axpy_single(size_t n, float a, const float *x, float *y);
 
 /* exp(x_k) over the sum of exp(x_j) for the first `count` of n numbers, and 0 beyond. */
 void softmax(size_t n, size_t count, const double *x, double *out);

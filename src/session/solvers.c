@@ -628,15 +628,26 @@ static Value *at(Call *call) {
   return value;
 }
 
+bool solver_networks(Call *call, int method, int precision, SolveOptions *options) {
+  static const char *const methods[] = {"trained", "conditioned", NULL}, *const precisions[] = {
+                                                                             "double", "single",
+                                                                             NULL};
+  int how = word_of(call, method, methods), numbers = word_of(call, precision, precisions);
+  options->conditioned = how == 1;
+  options->single = numbers == 1;
+  if (how == 1 && numbers == 1)
+    eval_error(call->eval, call->places[precision], "method = \"trained\"",
+               "networks whose matrices are not formed are in double precision");
+  return how >= 0 && numbers >= 0 && !(how == 1 && numbers == 1);
+}
+
 static Value *simulate(Call *call) {
   SolveOptions options = {0};
   if (system_is_asked(call)) return system_simulate(call);
   if (!has_training(call)) return call_broken(call);
-  static const char *const methods[] = {"trained", "conditioned", NULL};
-  int method = word_of(call, 4, methods);
-  bool sound = solver_count(call, 2, 1, &options.ensemble) & solver_seed(call, 3, &options.seed);
-  options.conditioned = method == 1;
-  return sound && method >= 0 ? ask(call, NETS, solve_networks, options) : call_broken(call);
+  bool sound = solver_count(call, 2, 1, &options.ensemble) & solver_seed(call, 3, &options.seed) &
+               solver_networks(call, 4, 7, &options);
+  return sound ? ask(call, NETS, solve_networks, options) : call_broken(call);
 }
 
 /* A time of a result, negative ones counted from the last. */

@@ -100,6 +100,7 @@ static Value *placeholders(Call *call, const Program *program, const SolveOption
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
     result_note(result, numbers[i], "0");
   result_note(result, "version", "?");
+  if (sized) result_note(result, "precision", "?");
   Value *value = value_result(&call->eval->heap, result);
   value->known = false;
   return value;
@@ -229,14 +230,13 @@ Value *system_simulate(Call *call) {
   enum { USUAL = 500 };
   SolveOptions options = {.width = USUAL};
   int size = argument(call, "size");
-  const Value *method = call->args[argument(call, "method")];
-  bool sound = steps_of(call, &options) &&
-               solver_count(call, argument(call, "ensemble"), 1, &options.ensemble) &&
-               solver_seed(call, argument(call, "seed"), &options.seed) &&
-               (!given(call, size) || solver_count(call, size, 2, &options.width));
-  if (!sound) return call_broken(call);
-  options.conditioned = method->kind == VALUE_STRING && strcmp(method->string, "conditioned") == 0;
-  return ask(call, true, options);
+  bool sound =
+      steps_of(call, &options) &&
+      solver_count(call, argument(call, "ensemble"), 1, &options.ensemble) &&
+      solver_seed(call, argument(call, "seed"), &options.seed) &&
+      (!given(call, size) || solver_count(call, size, 2, &options.width)) &&
+      solver_networks(call, argument(call, "method"), argument(call, "precision"), &options);
+  return sound ? ask(call, true, options) : call_broken(call);
 }
 
 Value *system_equations(Call *call) {

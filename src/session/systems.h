@@ -17,6 +17,8 @@ bool solver_error(Call *call, int i, double *error);
 /* Whether there is all that a solver computes with, OpenBLAS; a check, which computes nothing, does
  * not ask. False after reporting. */
 bool solver_can_compute(Call *call);
+/* How networks are simulated, by the arguments of these numbers; false after reporting. */
+bool solver_networks(Call *call, int method, int precision, SolveOptions *options);
 /* What the session gives every solver. */
 void solver_surround(const Eval *eval, SolveOptions *options);
 /* Runs a solver of a program, or with none the fluctuations of a theory. */

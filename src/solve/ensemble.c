@@ -126,7 +126,7 @@ static MachinePlan plan_of(const Ensemble *e, int member) {
   return (MachinePlan){
       .program = e->complete,
       .code = &e->code,
-      .hidden = e->options.conditioned ? &sequential : &dense,
+      .hidden = run_kind(&e->options),
       .noise = {.kind = NOISE_PLAIN, .seed = e->options.seed, .number = (uint64_t)member},
       .columns = e->width,
       .sized = true,
@@ -272,6 +272,8 @@ static bool fill(Ensemble *e, Result *result, const Slot *slot, FieldId id, bool
   bool fine = value && error, sampled = e->options.ensemble > 1;
   if (fine && variance) moments_variance(&slot->moments, (double)e->width, value, error);
   if (fine && !variance) moments_mean(&slot->moments, value, error);
+  if (fine && sampled && e->options.single)
+    fine = run_round(&slot->moments, variance ? (double)e->width : 0, value, error);
   if (fine) fine = field_fill(result, id, slot->layer, e->sizes, value, sampled ? error : NULL);
   if (fine && moments_blocks(&slot->moments) > 1)
     fine = fill_moves(e, result, slot, id, variance ? (double)e->width : 0);
@@ -472,6 +474,7 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
     result_note(r, "width", "%d", options->width);
     result_note(r, "ensemble", "%d", e.options.ensemble);
     result_note(r, "seed", "%llu", (unsigned long long)options->seed);
+    if (options->single) result_note(r, "precision", "single");
     result_note(r, "seconds", "%.6g", run_clock() - start);
     if (partial) result_note(r, "incomplete", "%s", *why);
     Status made = run_finish(r, fine, bytes_needed(&e), result, why);

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "num/random.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <time.h>
@@ -48,6 +49,32 @@ Status run_finish(Result *made, bool fine, double bytes, Result **result, char *
   }
   result_drop(made);
   return run_refuse(why, bytes);
+}
+
+const MatrixKind *run_kind(const SolveOptions *options) {
+  return options->conditioned ? &sequential : options->single ? &dense_single : &dense;
+}
+
+static double largest(size_t n, const double *x) {
+  double most = 0;
+  for (size_t i = 0; i < n; i++) most = fmax(most, fabs(x[i]));
+  return most;
+}
+
+/* What is rounded at random moves members apart, and is in their scatter. That of their mean is a
+ * unit of the last place of what a field is at most, and squares of it are in variances. */
+bool run_round(const Moments *moments, double width, const double *value, double *error) {
+  size_t n = moments->size;
+  double unit = (double)FLT_EPSILON, add = unit * largest(n, value);
+  double *mean = width > 0 ? mem_block(2 * n) : NULL;
+  if (width > 0 && !mean) return false;
+  if (mean) {
+    moments_mean(moments, mean, mean + n);
+    add += width * pow(unit * largest(n, mean), 2);
+  }
+  for (size_t i = 0; i < n; i++) error[i] = hypot(error[i], add);
+  free(mean);
+  return true;
 }
 
 RunEnd run_first_failure(const RunEnd *outcomes, int count, int *which) {

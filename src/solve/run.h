@@ -4,7 +4,9 @@
 #ifndef DMF_SOLVE_RUN_H
 #define DMF_SOLVE_RUN_H
 
+#include "machine/machine.h"
 #include "machine/noise.h"
+#include "num/stats.h"
 #include "solve/solve.h"
 #include "solve/trace.h"
 
@@ -44,6 +46,12 @@ extern const char run_no_origin[];
 const char *run_lacks_responses(const Result *theory);
 /* Says how the samples of its fields are had. */
 void run_sampled(Result *result, size_t columns, int runs, bool sized, Retake *retake);
+/* The kind of the matrices of networks. */
+const MatrixKind *run_kind(const SolveOptions *options);
+/* Adds to the errors of means over networks, or with a width N of their variances N Var, what
+ * single precision may do to all networks alike, which their scatter does not show. False if memory
+ * ran out. */
+bool run_round(const Moments *moments, double width, const double *value, double *error);
 /* How one of several runs ended, at which step, and with how large a basis, where that is known. */
 typedef struct RunEnd {
   Status status;

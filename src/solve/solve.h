@@ -41,6 +41,7 @@ typedef struct SolveOptions {
    * steps of these so far make a result */
   bool partial;
   bool conditioned; /* products of matrices are sampled as they are met; the same law */
+  bool single;      /* matrices are in single precision, where their optimizer is plain */
 } SolveOptions;
 
 /* Whether these options ask for the lazy limit. */

@@ -69,7 +69,7 @@ static MachinePlan plan_of(const Solve *s, int run) {
   int number = lean >= 0 ? lean : batch_is_companion(b, run) ? run - b->replicates : run;
   return (MachinePlan){.program = p,
                        .code = &s->code,
-                       .hidden = !s->sized || s->options.conditioned ? &sequential : &dense,
+                       .hidden = s->sized ? run_kind(&s->options) : &sequential,
                        .noise = {.kind = s->sized    ? NOISE_PLAIN
                                          : p->linear ? NOISE_COORDINATES
                                                      : NOISE_SOBOL,
@@ -352,17 +352,20 @@ static bool fill_moments(const Solve *s, Result *result, int i, const Moments *m
   ResultField *field = result_find(result, field_of(p, i)->name, 0);
   if (fine) {
     moments_mean(moments, value, error);
+    if (s->options.single) fine = run_round(moments, 0, value, error);
     field->value = array_of(p, i, s->T, value);
     field->error = sampled ? array_of(p, i, s->T, error) : NULL;
-    fine = field->value && (!sampled || field->error);
+    fine = fine && field->value && (!sampled || field->error);
     fine = fine && (!sampled || add_blocks(s, field, moments, 0));
   }
   if (fine && sampled) {
     field = result_find(result, variance, 0);
-    moments_variance(moments, (double)s->options.width, value, error);
+    double N = s->options.width;
+    moments_variance(moments, N, value, error);
+    if (s->options.single) fine = run_round(moments, N, value, error);
     field->value = array_of(p, i, s->T, value);
     field->error = array_of(p, i, s->T, error);
-    fine = field->value && field->error && add_blocks(s, field, moments, (double)s->options.width);
+    fine = fine && field->value && field->error && add_blocks(s, field, moments, N);
   }
   free(variance);
   free(value);
@@ -419,6 +422,7 @@ Status solve_system_networks(Program *program, const SolveOptions *options, Resu
     result_note(r, "width", "%d", options->width);
     result_note(r, "ensemble", "%d", options->ensemble);
     result_note(r, "seed", "%llu", (unsigned long long)options->seed);
+    if (options->single) result_note(r, "precision", "single");
     result_note(r, "seconds", "%.6g", run_clock() - start);
     status = run_finish(r, fine, bytes_needed(&s), result, why);
   }

@@ -59,31 +59,37 @@ static void check_product(int which, size_t m, size_t n, size_t k) {
   free(before);
 }
 
-/* Sums of whole numbers are exact, in any order. */
-static void check_thin(int lanes, size_t m, size_t n, size_t k) {
-  size_t lda = k + 1, ldb = (n > k ? n : k) + 1, ldc = n + 1;
-  double *a = mem_block(m * lda), *b = mem_block((n + k) * ldb), *c = mem_block(m * ldc),
-         *bt = mem_block(m * ldc);
-  for (size_t i = 0; i < m * lda; i++) a[i] = (double)(i * 7 % 11) - 5;
-  for (size_t i = 0; i < (n + k) * ldb; i++) b[i] = (double)(i * 5 % 13) - 6;
-  for (size_t i = 0; i < m * ldc; i++) c[i] = bt[i] = (double)(i % 3);
-  thin_mul(lanes, m, n, k, -2, a, lda, 1, b, ldb, 3, c, ldc);
-  thin_mul_bt(lanes, m, n, k, -2, a, lda, b, ldb, 3, bt, ldc);
-  bool same = true;
-  for (size_t i = 0; i < m * ldc; i++) {
-    double before = (double)(i % 3);
-    size_t r = i / ldc, j = i % ldc;
-    same =
-        same && c[i] == (j == n ? before : entry(NEITHER, r, j, k, -2, a, lda, b, ldb, 3, before));
-    same =
-        same && bt[i] == (j == n ? before : entry(SECOND, r, j, k, -2, a, lda, b, ldb, 3, before));
+/* Sums of whole numbers are exact, in any order and in both precisions. */
+#define CHECK_THIN(REAL, suffix)                                                                   \
+  static void check_thin##suffix(int lanes, size_t m, size_t n, size_t k) {                        \
+    size_t lda = k + 1, ldb = (n > k ? n : k) + 1, ldc = n + 1;                                    \
+    REAL *a = mem_new(m * lda, sizeof *a), *b = mem_new((n + k) * ldb, sizeof *b),                 \
+         *c = mem_new(m * ldc, sizeof *c), *bt = mem_new(m * ldc, sizeof *bt);                     \
+    double *x = mem_block(m * lda), *y = mem_block((n + k) * ldb);                                 \
+    for (size_t i = 0; i < m * lda; i++) a[i] = (REAL)(x[i] = (double)(i * 7 % 11) - 5);           \
+    for (size_t i = 0; i < (n + k) * ldb; i++) b[i] = (REAL)(y[i] = (double)(i * 5 % 13) - 6);     \
+    for (size_t i = 0; i < m * ldc; i++) c[i] = bt[i] = (REAL)(i % 3);                             \
+    thin_mul##suffix(lanes, m, n, k, -2, a, lda, 1, b, ldb, 3, c, ldc);                            \
+    thin_mul_bt##suffix(lanes, m, n, k, -2, a, lda, b, ldb, 3, bt, ldc);                           \
+    bool same = true;                                                                              \
+    for (size_t i = 0; i < m * ldc; i++) {                                                         \
+      double before = (double)(i % 3);                                                             \
+      size_t r = i / ldc, j = i % ldc;                                                             \
+      double one = entry(NEITHER, r, j % n, k, -2, x, lda, y, ldb, 3, before),                     \
+             two = entry(SECOND, r, j % n, k, -2, x, lda, y, ldb, 3, before);                      \
+      same = same && c[i] == (j == n ? before : one) && bt[i] == (j == n ? before : two);          \
+    }                                                                                              \
+    CHECK(same);                                                                                   \
+    free(a);                                                                                       \
+    free(b);                                                                                       \
+    free(c);                                                                                       \
+    free(bt);                                                                                      \
+    free(x);                                                                                       \
+    free(y);                                                                                       \
   }
-  CHECK(same);
-  free(a);
-  free(b);
-  free(c);
-  free(bt);
-}
+
+CHECK_THIN(double, )
+CHECK_THIN(float, _single)
 
 /* Every tile and every remainder, with the widest vectors that there are here and with narrower. */
 static void test_thin(void) {
@@ -91,7 +97,10 @@ static void test_thin(void) {
   for (int lanes = thin_lanes(4, 4, 4); lanes >= 4; lanes /= 2)
     for (size_t m = 1; m <= 17; m++)
       for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
-        for (size_t n = 1; n <= 59; n += m % 3 + 1) check_thin(lanes, m, n, depths[d]);
+        for (size_t n = 1; n <= 59; n += m % 3 + 1) {
+          check_thin(lanes, m, n, depths[d]);
+          check_thin_single(lanes, m, n, depths[d]);
+        }
   CHECK(thin_lanes(4, 4, 0) == 0 && thin_lanes(1000, 1000, 1000) == 0);
   double *a = random_block(9 * 50, 1), c[9 * 9];
   mat_mul_bt(9, 9, 50, 0.3, a, 50, a, 50, 0, c, 9);
@@ -99,6 +108,32 @@ static void test_thin(void) {
   for (size_t i = 0; i < 81; i++) symmetric = symmetric && c[i] == c[i % 9 * 9 + i / 9];
   CHECK(symmetric);
   free(a);
+}
+
+/* In single precision, where one side is short and where none is. */
+static void test_single(void) {
+  static const size_t sizes[][3] = {{4, 96, 48}, {96, 48, 5}, {70, 80, 90}, {1, 1, 0}};
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    size_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2], side = 100;
+    float *a = mem_new(side * side, sizeof *a), *b = mem_new(side * side, sizeof *b),
+          *c = mem_new(3 * m * n, sizeof *c);
+    double *x = random_block(side * side, 5), *y = random_block(side * side, 6), worst = 0;
+    for (size_t i = 0; i < side * side; i++) a[i] = (float)x[i], b[i] = (float)y[i];
+    mat_mul_single(m, n, k, 2, a, side, b, side, 0, c, n);
+    mat_mul_at_single(m, n, k, 2, a, side, b, side, 0, c + m * n, n);
+    mat_mul_bt_single(m, n, k, 2, a, side, b, side, 0, c + 2 * m * n, n);
+    for (int which = NEITHER; which <= SECOND; which++)
+      for (size_t i = 0; i < m * n; i++)
+        worst = fmax(worst, fabs(c[(size_t)which * m * n + i] -
+                                 entry(which, i / n, i % n, k, 2, x, side, y, side, 0, 0)));
+    CHECK(worst < 1e-6 * (double)(k + 1));
+    free(a);
+    free(b);
+    free(c);
+    free(x);
+    free(y);
+  }
+  CHECK(mat_stride_single(1) == 16 && mat_stride_single(512) == 528);
 }
 
 static void test_products(void) {
@@ -334,6 +369,7 @@ int main(void) {
   test_blas();
   test_products();
   test_thin();
+  test_single();
   test_root();
   test_least();
   test_moments();
