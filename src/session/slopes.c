@@ -157,16 +157,16 @@ static bool find_slopes(Function *f, Varied *v, size_t begin, size_t end) {
   return find_slopes(f, v, begin, half) && find_slopes(f, v, half, end);
 }
 
-static NoiseField named(const ResultField *field) {
-  FieldId id = 0;
-  while (id < FIELD_COUNT && strcmp(field_row(id)->name, field->name) != 0) id++;
-  return (NoiseField){id, field->layer};
+static const Program *program_of(const Function *f) {
+  return ((const Origin *)f->theory->origin)->program;
 }
 
 /* Slopes with respect to a field of the theory. */
 static bool vary_field(Function *f, int number) {
-  const Array *field = f->theory->fields[number].value;
-  Varied v = {named(&f->theory->fields[number]), array_new(field->rank, field->shape), 0};
+  const ResultField *own = &f->theory->fields[number];
+  const Array *field = own->value;
+  Varied v = {{0}, array_new(field->rank, field->shape), 0};
+  solve_fluctuates(program_of(f), own->name, own->layer, &v.field);
   if (!v.array) {
     eval_starve(f->eval, f->node->span);
     return false;
@@ -184,14 +184,14 @@ static bool vary_field(Function *f, int number) {
 
 /* Whether all that was read fluctuates in ways that are known; reports otherwise. */
 static bool reads_well(const Function *f) {
-  const Program *program = ((const Origin *)f->theory->origin)->program;
+  NoiseField known;
   int count = 0;
   for (int i = 0; i < f->standin.count; i++) {
     const ResultField *field = &f->theory->fields[i];
     if (!f->standin.read[i] || strcmp(field->name, "t") == 0) continue;
     count++;
-    if (solve_fluctuates(program, named(field))) continue;
-    bool jumps = field_jumps(named(field).id);
+    if (solve_fluctuates(program_of(f), field->name, field->layer, &known)) continue;
+    bool jumps = !program_of(f)->system && field_jumps((FieldId)known.id);
     eval_error(f->eval, f->node->span, jumps ? "at(theory, noise, width) has its mean" : NULL,
                jumps ? "'%s' jumps, and has no variance of order 1/N"
                      : "how '%s' fluctuates is not known",
@@ -199,8 +199,11 @@ static bool reads_well(const Function *f) {
     return false;
   }
   if (count) return true;
-  eval_error(f->eval, f->node->span, "such as of = mean(theory.loss[10:]) / theory.loss[0]",
-             "this reads no field of the theory");
+  const System *system = program_of(f)->system;
+  const char *name = system && system->field_count ? system->fields[0].name : "loss";
+  char *hint = mem_format("such as of = mean(theory.%s[10:]) / theory.%s[0]", name, name);
+  eval_error(f->eval, f->node->span, hint, "this reads no field of the theory");
+  free(hint);
   return false;
 }
 
@@ -215,7 +218,7 @@ static bool has_slopes(const Function *f) {
       if (slope->doubt <= UNSURE * most) continue;
       eval_fail(f->eval, STATUS_NUMERICS, f->node->span, NULL,
                 "this has no slope with respect to entry %zu of '%s': at a kink nothing is linear",
-                slope->entry, field_row(slope->field.id)->name);
+                slope->entry, solve_noise_name(program_of(f), slope->field));
       return false;
     }
   }

@@ -525,6 +525,14 @@ static Value *fluctuations(Call *call) {
   return value;
 }
 
+/* What a system observes, as a hint, to be freed. */
+static char *observed(const System *system) {
+  char *hint = mem_string("one of: ");
+  for (int i = 0; i < system->field_count; i++)
+    mem_append(&hint, "%s%s", i ? ", " : "", system->fields[i].name);
+  return hint;
+}
+
 /* "f", or "Phi[2]". False after reporting. */
 static bool noise_field_of(Call *call, int i, const Program *program, NoiseField *field) {
   const Value *value = call->args[i];
@@ -533,19 +541,18 @@ static bool noise_field_of(Call *call, int i, const Program *program, NoiseField
   char end = 0;
   int layer = 0, read = text[length] ? sscanf(text + length, "[%d%c", &layer, &end) : 2;
   bool whole = !text[length] || (read == 2 && end == ']' && text[strlen(text) - 1] == ']');
-  for (FieldId id = 0; id < FIELD_COUNT && whole; id++) {
-    const FieldRow *row = field_row(id);
-    if (strlen(row->name) != length || strncmp(row->name, text, length) != 0) continue;
-    FieldId variance = field_that_is(KIND_VARIANCE, id);
-    bool has = variance != FIELD_COUNT && field_row(variance)->solvers & NOISE &&
-               field_is_present(id, program) && layer >= field_first(id) &&
-               layer <= field_last(id, program);
-    *field = (NoiseField){id, layer};
-    if (has) return true;
-  }
-  eval_error(call->eval, call->places[i], "covariance(noise, \"loss\", \"Phi[2]\")",
+  char *name = mem_format("%.*s", (int)length, text);
+  bool has = whole && solve_fluctuates(program, name, layer, field);
+  FieldId variance = has && !program->system ? field_that_is(KIND_VARIANCE, (FieldId)field->id) : 0;
+  free(name);
+  if (has && (program->system || (variance != FIELD_COUNT && field_row(variance)->solvers & NOISE)))
+    return true;
+  char *hint = program->system ? observed(program->system)
+                               : mem_string("covariance(noise, \"loss\", \"Phi[2]\")");
+  eval_error(call->eval, call->places[i], hint,
              "'%s' must name a field of this theory that has variances",
              call_argument_name(call, i));
+  free(hint);
   return false;
 }
 
@@ -573,7 +580,7 @@ static Value *covariance(Call *call) {
   if (!noise_field_of(call, 1, program, &field[0]) || !noise_field_of(call, 2, program, &field[1]))
     return call_broken(call);
   size_t shape[ARRAY_MAX_RANK], size = 1;
-  int rank = solve_covariance_shape(program, field[0], field[1], shape);
+  int rank = solve_covariance_shape(from->result, field[0], field[1], shape);
   for (int i = 0; i < rank; i++) size *= shape[i];
   if (eval->dry && size > PLACEHOLDER_LIMIT) return value_new(&eval->heap, VALUE_UNKNOWN);
   Array *numbers = NULL, *error = NULL;
@@ -605,6 +612,9 @@ static Value *at(Call *call) {
       return eval_error(eval, call->places[i], "at(theory, fluctuations(theory), 512)",
                         "'%s' must be a result of %s", call_argument_name(call, i), kinds[i]);
   }
+  if (result_attribute(theory->result, "system"))
+    return eval_error(eval, call->places[0], "var_NAME / N of its fluctuations is a variance",
+                      "'at' takes a theory of a model: of a system no mean shift is known");
   if (call->args[2]->known && !call_whole(call, 2, 1, 1e15, &width)) return call_broken(call);
   const Origin *a = theory->result->origin, *b = noise->result->origin;
   if (!a || !b || (!eval->dry && a->program != b->program))

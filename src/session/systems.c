@@ -80,9 +80,9 @@ static Program *program_of(Call *call) {
 enum { PLACEHOLDER_LIMIT = 1000000 };
 
 /* Zeros of the fields' shapes; none where they would be many. */
-static Value *placeholders(Call *call, const Program *program, const SolveOptions *options,
-                           bool sized) {
+static Value *placeholders(Call *call, Program *program, const SolveOptions *options, bool sized) {
   Result *result = solve_system_promise(program, options, sized);
+  run_origin(result, program, options);
   for (int i = 0; i < result->field_count; i++) {
     size_t shape[ARRAY_MAX_RANK], size = 1;
     ResultField *field = &result->fields[i];
@@ -262,6 +262,8 @@ Value *system_equations(Call *call) {
 /* The fields of fluctuations without values, of the theory of a check. */
 static Value *noise_placeholders(Call *call, const Result *theory) {
   Result *result = result_new("fluctuations");
+  const Origin *origin = theory->origin;
+  run_origin(result, origin->program, &origin->options);
   for (int i = 0; i < theory->field_count; i++) {
     const ResultField *field = &theory->fields[i];
     bool time = strcmp(field->name, "t") == 0;
@@ -282,31 +284,17 @@ static Value *noise_placeholders(Call *call, const Result *theory) {
 
 Value *system_fluctuations(Call *call, SolveOptions options) {
   Eval *eval = call->eval;
-  const Result *theory = call->args[0]->result;
-  const Origin *origin = theory->origin;
-  if (call->args[3]->kind != VALUE_NONE)
-    return eval_error(eval, call->places[3], NULL,
-                      "variances of expressions are those of models, in this version");
+  Result *theory = call->args[0]->result;
   if (strcmp(theory->kind, "dmft") != 0)
     return eval_error(eval, call->places[0], "fluctuations(dmft(...))",
                       "'fluctuations' takes a result of dmft");
-  if (eval->dry) return noise_placeholders(call, theory);
-  const char *refusal = origin ? solve_system_refuses_fluctuations(origin->program) : run_no_origin;
+  const char *refusal = solve_refuses_fluctuations(theory);
   if (refusal) return eval_error(eval, call->places[0], NULL, "%s", refusal);
-  options.steps = origin->options.steps;
   solver_surround(eval, &options);
-  Dmf *dmf = eval->host->self;
-  Result *result = NULL;
-  char *why = NULL;
-  pthread_mutex_unlock(&dmf->lock);
-  Status status = solve_system_fluctuations(origin->program, &options, &result, &why);
-  pthread_mutex_lock(&dmf->lock);
-  if (status == STATUS_OK) result_note(result, "version", "%s", dmf_version());
-  Value *value = status == STATUS_OK ? value_result(&eval->heap, result)
-                                     : eval_fail(eval, status, call->span, NULL, "%s",
-                                                 why ? why : "not enough memory");
-  free(why);
-  return value;
+  if (call->args[3]->kind != VALUE_NONE)
+    return slopes_call(call, call->nodes[3], theory, call->args[3], options);
+  if (eval->dry) return noise_placeholders(call, theory);
+  return solver_run(call, NULL, NULL, theory, options);
 }
 
 Value *system_ir(Call *call) {

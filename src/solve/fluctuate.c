@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "solve/flow.h"
 #include "solve/influences.h"
+#include "solve/noise.h"
 #include "solve/run.h"
 #include "solve/shift.h"
 
@@ -197,6 +198,7 @@ const char *solve_refuses_fluctuations(const Result *theory) {
   const Origin *origin = theory->origin;
   if (strcmp(theory->kind, "dmft") != 0) return "fluctuations are those of a result of 'dmft'";
   if (!origin) return run_no_origin;
+  if (origin->program->system) return noise_refuses(origin->program);
   Closure closure = origin->options.closure;
   if (!follows_gradients(origin->program))
     return "the influence of a neuron is known under optimizers that follow gradients, not under "
@@ -297,11 +299,22 @@ static Status choose_options(const Origin *origin, const SolveOptions *options,
   return STATUS_SCRIPT;
 }
 
+/* Of a system the theory has its steps. */
+static SolveOptions of_system(const Origin *origin, const SolveOptions *options) {
+  SolveOptions own = *options;
+  own.steps = origin->options.steps;
+  return own;
+}
+
 Status solve_fluctuations(const Result *theory, const SolveOptions *options, Result **result,
                           char **why) {
   const Origin *origin = theory->origin;
   SolveOptions chosen;
   *result = NULL;
+  if (origin->program->system) {
+    chosen = of_system(origin, options);
+    return noise_fluctuations(origin->program, &chosen, result, why);
+  }
   Status status = choose_options(origin, options, &chosen, why);
   return status == STATUS_OK ? solve(origin->program, &chosen, result, why) : status;
 }
@@ -314,7 +327,9 @@ typedef struct Pair {
 } Pair;
 
 /* What the variances of a field are called, which says what they are of. */
-static FieldId variances_of(NoiseField field) { return field_that_is(KIND_VARIANCE, field.id); }
+static FieldId variances_of(NoiseField field) {
+  return field_that_is(KIND_VARIANCE, (FieldId)field.id);
+}
 
 static Status covary_once(void *sink, const SolveOptions *options, double *value, double *error,
                           char **why) {
@@ -337,8 +352,15 @@ static Status covary_once(void *sink, const SolveOptions *options, double *value
   return status;
 }
 
-int solve_covariance_shape(const Program *program, NoiseField a, NoiseField b,
+int solve_covariance_shape(const Result *noise, NoiseField a, NoiseField b,
                            size_t shape[ARRAY_MAX_RANK]) {
+  const Origin *origin = noise->origin;
+  const Program *program = origin->program;
+  if (program->system) {
+    size_t T = (size_t)origin->options.steps;
+    int rank = solve_system_shape(program, a.id, T, shape);
+    return rank + solve_system_shape(program, b.id, T, shape + rank);
+  }
   Sizes z = sizes_of(program);
   int rank = field_shape(variances_of(a), z, shape);
   return rank + field_shape(variances_of(b), z, shape + rank);
@@ -349,11 +371,14 @@ Status solve_covariance(const Result *noise, NoiseField a, NoiseField b, Array *
   const Origin *origin = noise->origin;
   Pair pair = {origin, a, b};
   size_t shape[ARRAY_MAX_RANK];
-  int rank = solve_covariance_shape(origin->program, a, b, shape);
+  int rank = solve_covariance_shape(noise, a, b, shape);
   *value = array_new(rank, shape);
   *error = array_new(rank, shape);
   Status status = STATUS_LIMIT;
-  if (*value && *error)
+  if (*value && *error && origin->program->system)
+    status = noise_covariance(origin->program, &origin->options, a, b, (*value)->data,
+                              (*error)->data, why);
+  else if (*value && *error)
     status = flow_numbers(origin, covary_once, &pair, (*value)->size, (*value)->data,
                           (*error)->data, why);
   if (status == STATUS_OK) return status;
@@ -365,10 +390,30 @@ Status solve_covariance(const Result *noise, NoiseField a, NoiseField b, Array *
 
 /* ---- functions of fields ---- */
 
-bool solve_fluctuates(const Program *program, NoiseField field) {
-  return field_row(field.id)->kind == KIND_VALUE && !field_jumps(field.id) &&
-         field_is_present(field.id, program) && field.layer >= field_first(field.id) &&
-         field.layer <= field_last(field.id, program);
+/* The field of a model by this name, or FIELD_COUNT. */
+static FieldId id_of(const char *name) {
+  FieldId id = 0;
+  while (id < FIELD_COUNT && strcmp(field_row(id)->name, name) != 0) id++;
+  return id;
+}
+
+bool solve_fluctuates(const Program *program, const char *name, int layer, NoiseField *field) {
+  const System *system = program->system;
+  *field = (NoiseField){system ? 0 : (int)id_of(name), layer};
+  if (system) {
+    while (field->id < system->field_count && strcmp(system->fields[field->id].name, name) != 0)
+      field->id++;
+    return field->id < system->field_count && !layer;
+  }
+  FieldId id = (FieldId)field->id;
+  return id < FIELD_COUNT && field_row(id)->kind == KIND_VALUE && !field_jumps(id) &&
+         field_is_present(id, program) && layer >= field_first(id) &&
+         layer <= field_last(id, program);
+}
+
+const char *solve_noise_name(const Program *program, NoiseField field) {
+  return program->system ? program->system->fields[field.id].name
+                         : field_row((FieldId)field.id)->name;
 }
 
 /* An entry of a table of a run at one time, or between two. */
@@ -379,10 +424,9 @@ typedef struct Spot {
 
 /* Where an entry of a field, in the order of its axes, is made. */
 static Spot spot_of(const Recorded *s, const Slope *slope) {
-  const ProgramObservable *o =
-      program_observable(s->complete, (int)slope->field.id, slope->field.layer);
+  const ProgramObservable *o = program_observable(s->complete, slope->field.id, slope->field.layer);
   size_t cols = (size_t)s->complete->variables[o->variable].cols, R = s->z.all, i = slope->entry;
-  if (field_is_late(slope->field.id)) { /* [t, a, s, b] */
+  if (field_is_late((FieldId)slope->field.id)) { /* [t, a, s, b] */
     size_t n = s->z.steps * R, first = i / n, second = i % n;
     return (Spot){o->variable, first / R, second / R, first % R, second % R};
   }
@@ -438,6 +482,15 @@ static bool add_sums(Recorded *s, size_t run, const Slopes *of, size_t n, Sums *
   return !tape_failed(m->tape);
 }
 
+/* The variances [n] of numbers and their errors from those [2 n] of the same, and of what may be
+ * wrong with them. */
+static void judge(size_t n, const double *both, double *value, double *error) {
+  for (size_t i = 0; i < n; i++) {
+    value[i] = both[i];
+    error[i] = hypot(both[2 * n + i], 2 * sqrt(fabs(both[i] * both[n + i])));
+  }
+}
+
 /* N Var of n numbers by `sums`, which are twice as many. */
 static Status vary(Recorded *s, const Sums *sums, size_t n, double *value, double *error,
                    char **why) {
@@ -446,10 +499,7 @@ static Status vary(Recorded *s, const Sums *sums, size_t n, double *value, doubl
   Status status = spread_read(&q, s, (Family){.count = 2 * n, .sums = sums}, 0, why);
   if (status == STATUS_OK && !both) status = run_refuse(why, spread_bytes(&q, 0));
   if (status == STATUS_OK) spread_variances(&q, 1, both, both + 2 * n, NULL);
-  for (size_t i = 0; i < n && status == STATUS_OK; i++) {
-    value[i] = both[i];
-    error[i] = hypot(both[2 * n + i], 2 * sqrt(fabs(both[i] * both[n + i])));
-  }
+  if (status == STATUS_OK) judge(n, both, value, error);
   spread_free(&q);
   free(both);
   return status;
@@ -483,9 +533,22 @@ static Status vary_once(void *sink, const SolveOptions *options, double *value, 
   return status;
 }
 
+/* The same of a system. */
+static Status vary_system(const Origin *origin, const SolveOptions *options, const Slopes *of,
+                          size_t n, double *value, double *error, char **why) {
+  SolveOptions own = of_system(origin, options);
+  double *both = mem_block(4 * n);
+  if (!both) return run_refuse(why, 32 * (double)n);
+  Status status = noise_variances(origin->program, &own, of, n, both, both + 2 * n, why);
+  if (status == STATUS_OK) judge(n, both, value, error);
+  free(both);
+  return status;
+}
+
 Status solve_variances(const Result *theory, const SolveOptions *options, const Slopes *of,
                        size_t n, double *value, double *error, char **why) {
   Origin origin = *(const Origin *)theory->origin;
+  if (origin.program->system) return vary_system(&origin, options, of, n, value, error, why);
   int parts = origin.options.parts;
   Status status = choose_options(&origin, options, &origin.options, why);
   if (status != STATUS_OK) return status;

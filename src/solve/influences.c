@@ -233,23 +233,7 @@ static void combine(const Recorded *s, const double *parts, size_t steps, size_t
     return;
   }
   double *last = mem_new(n, sizeof *last);
-  memset(error, 0, n * sizeof *error);
-  for (size_t i = 0; i < n; i++) {
-    double x[MOST_REPLICATES] = {0}, mean = 0, squares = 0;
-    for (int j = 0; j < R; j++) {
-      for (int k = 0; k < s->passes; k++) {
-        double part = parts[(size_t)(k * R + j) * n + i];
-        x[j] += rounded_share(s->passes, k) * part;
-        last[i] += s->passes > 1 ? (rounded_weight[k] - rounded_first_order[k]) * part / R : 0;
-      }
-      mean += x[j] / R;
-    }
-    for (int j = 0; j < R; j++) squares += (x[j] - mean) * (x[j] - mean);
-    value[i] = mean;
-    for (int j = 0; j < R && R > 1 && moves; j++)
-      moves[(size_t)j * n + i] = (x[j] - mean) / sqrt(R - 1.0);
-    if (R > 1) error[i] = sqrt(squares / R / (R - 1)) * run_student(R);
-  }
+  rounded_mean(s->passes, R, parts, n, value, error, last, moves);
   if (R > 1) run_moderate(steps, n / steps, side ? NULL : value, error);
   for (size_t i = 0; i < n; i++) error[i] = hypot(error[i], last[i] / 2);
   free(last);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Fluctuations of systems of finite size, to order 1/N: the theory is run once more, recorded, and
- * read backward from what it observes; N times a variance is the mean square of the influences of
- * the neurons (tape.h). Independent replicates give the error. */
+ * read backward from numbers that are sums over entries of what it observes; N times a covariance
+ * is the inner product of the influences of the neurons (tape.h). Independent replicates give the
+ * error. */
+#include "solve/noise.h"
 #include "base/memory.h"
 #include "base/team.h"
 #include "num/linalg.h"
@@ -12,6 +14,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,18 +25,34 @@ static const double TOLERANCE = 1e-3;
 /* Variances of order one that are below this are rounding: what is observed does not vary. */
 static const double ROUNDING = 1e-24;
 
-typedef struct Noise {
-  const Program *program;
+typedef struct Noise Noise;
+typedef struct Reader Reader;
+
+struct Noise {
+  Program *program;
   SolveOptions options;
   size_t T, paths;
   int passes;
   MachineCode code[MAX_PASSES];
   uint32_t *sobol;
-  double **variance; /* [replicate][field after field, T size] */
-  size_t total;      /* numbers of all fields */
+  /* [count]: what is asked of a run, and what it is asked for; false if memory ran out */
+  bool (*read)(Reader *reader, double *numbers);
+  const void *asked;
+  size_t count;
+  double kept;   /* influences that a reader keeps */
+  double *parts; /* [pass][replicate][count] */
+  atomic_int done;
   Status status;
   int failed_at;
-} Noise;
+};
+
+/* A run that is read, and which tables between two times it has been given: [field], NULL or
+ * [T, T], one more than the number of a block, 0 where there is none. */
+struct Reader {
+  Noise *s;
+  Machine *m;
+  int **between;
+};
 
 static const SystemField *field_of(const Noise *s, int field) {
   return &s->program->system->fields[field];
@@ -41,11 +60,15 @@ static const SystemField *field_of(const Noise *s, int field) {
 
 static bool is_pairs(const Noise *s, int field) { return field_of(s, field)->form != FORM_VALUE; }
 
-/* Numbers of a step that have variances. */
-static size_t field_size(const Noise *s, int field) {
+/* Numbers of a step. */
+static size_t step_size(const Noise *s, int field) {
   const Variable *v = &s->program->variables[field_of(s, field)->variable];
-  if (is_pairs(s, field)) return s->T * s->T <= MOST_VARYING_PAIRS ? s->T : 0;
-  return (size_t)v->rows * (size_t)v->cols;
+  return is_pairs(s, field) ? s->T : (size_t)v->rows * (size_t)v->cols;
+}
+
+/* Whether a field has the variances of all its numbers. */
+static bool has_variances(const Noise *s, int field) {
+  return !is_pairs(s, field) || s->T * s->T <= MOST_VARYING_PAIRS;
 }
 
 static MachinePlan plan_of(const Noise *s, const MachineCode *code, int replicate) {
@@ -65,108 +88,247 @@ static MachinePlan plan_of(const Noise *s, const MachineCode *code, int replicat
                        .stop = s->options.stop};
 }
 
-/* The sum of y_i y_{i+k} over a ring and over |k| <= reach. Since the y have mean zero, all k
+/* The sum of y_i z_{i+k} over a ring and over |k| <= reach. Since the y have mean zero, all k
  * together give nothing: what the mean takes away is given back. */
-static double sum_neighbours(size_t n, const double *y, size_t reach) {
-  double sum = dot(n, y, y);
-  for (size_t k = 1; k <= reach; k++) sum += 2 * (dot(n - k, y, y + k) + dot(k, y, y + n - k));
+static double sum_neighbours(size_t n, const double *y, const double *z, size_t reach) {
+  double sum = dot(n, y, z);
+  for (size_t k = 1; k <= reach; k++)
+    sum +=
+        dot(n - k, y, z + k) + dot(k, z, y + n - k) + dot(n - k, z, y + k) + dot(k, y, z + n - k);
   return reach ? sum / (1 - (2 * (double)reach + 1) / (double)n) : sum;
 }
 
-/* N times a variance: neurons are independent but for those that shifts up to step t bring
+/* N times a covariance: neurons are independent but for those that shifts up to step t bring
  * together. */
-static double variance_of(const Noise *s, const Machine *m, const double *influence, size_t t) {
-  const Program *p = s->program;
+static double covary(const Reader *r, const double *first, const double *second, size_t t) {
+  const Program *p = r->s->program;
   double sum = 0;
   for (int space = 0; space < p->space_count; space++) {
-    size_t n = tape_columns(m->tape, m->population[space]);
-    sum += sum_neighbours(n, influence, run_reach(p, space) * (t + 1));
-    influence += n;
+    size_t n = tape_columns(r->m->tape, r->m->population[space]);
+    sum += sum_neighbours(n, first, second, run_reach(p, space) * (t + 1));
+    first += n;
+    second += n;
   }
   return sum;
 }
 
-/* Adds share times the variances of observables of step t. */
-static bool add_squares(const Noise *s, const Machine *m, const Observable *observables, int mark,
-                        size_t t, size_t count, double share, double *variance) {
-  size_t size = tape_influence_size(m->tape);
-  double *influences = mem_block(count * size);
-  bool fine =
-      influences && tape_influences(m->tape, mark, observables, count, s->options.stop, influences);
-  for (size_t k = 0; k < count && fine; k++)
-    variance[k] += share * variance_of(s, m, influences + k * size, t);
-  free(influences);
-  return fine;
+/* ---- numbers as sums over entries of fields ---- */
+
+/* <x(t) y(s)> of every row, with a share of 1/rows. */
+static View between(Reader *r, int f, size_t t, size_t s) {
+  size_t T = r->s->T;
+  const View *x = r->m->past[field_of(r->s, f)->variable],
+             *y = r->m->past[field_of(r->s, f)->other];
+  if (!r->between[f]) r->between[f] = mem_new(T * T, sizeof **r->between);
+  int *known = &r->between[f][t * T + s];
+  View table = {.slab = *known - 1, .rows = x[t].rows, .cols = 1};
+  if (*known) return table;
+  table = tape_table(r->m->tape, x[t].rows, 1, false);
+  if (!tape_failed(r->m->tape))
+    tape_average_rows(r->m->tape, table, 1.0 / (double)x[t].rows, x[t], y[s]);
+  *known = table.slab + 1;
+  return table;
 }
 
-/* Of numbers first .. first + count of a table. */
-static bool read_some(const Noise *s, const Machine *m, View table, size_t t, size_t first,
-                      size_t count, double share, double *variance) {
-  Seed seeds[CHUNK];
+/* Seeds of some numbers: from which step and mark they are read. */
+typedef struct Spots {
+  Seed *seeds;
+  size_t count, last;
+  bool made; /* tables that the run itself did not make */
+} Spots;
+
+/* The entry of a field, in the order of its axes. */
+static void add_spot(Reader *r, Spots *spots, const Slope *slope, double weight) {
+  int f = slope->field.id, v = field_of(r->s, f)->variable;
+  size_t n = step_size(r->s, f), t = slope->entry / n, k = slope->entry % n;
+  if (t > spots->last) spots->last = t;
+  if (!is_pairs(r->s, f)) {
+    View table = r->m->past[v][t];
+    spots->seeds[spots->count++] = (Seed){table, k / table.cols, k % table.cols, weight};
+    return;
+  }
+  if (field_of(r->s, f)->form == FORM_RESPONSE && k > t) return;
+  if (k > spots->last) spots->last = k;
+  spots->made = true;
+  View table = between(r, f, t, k);
+  for (size_t i = 0; i < table.rows; i++)
+    spots->seeds[spots->count++] = (Seed){table, i, 0, weight};
+}
+
+static size_t most_seeds(const Noise *s, const Slopes *of, size_t count) {
+  size_t seeds = 0;
+  for (size_t i = 0; i < count; i++)
+    for (size_t k = 0; k < of[i].count; k++) {
+      int f = of[i].list[k].field.id;
+      seeds += is_pairs(s, f) ? rows_of(s->program, field_of(s, f)->variable) : 1;
+    }
+  return seeds;
+}
+
+/* The influences [count, size] of numbers, or with `doubts` of what may be wrong with them, which
+ * look at no step after *last. NULL if memory ran out, or the user wants out. */
+static double *influences_of(Reader *r, const Slopes *of, size_t count, bool doubts, size_t *last) {
+  Spots spots = {.seeds = mem_new(most_seeds(r->s, of, count) + 1, sizeof(Seed))};
   Observable observables[CHUNK];
-  for (size_t k = 0; k < count; k++) {
-    seeds[k] = (Seed){table, (first + k) / table.cols, (first + k) % table.cols, 1};
-    observables[k] = (Observable){&seeds[k], 1};
+  for (size_t i = 0; i < count; i++) {
+    size_t first = spots.count;
+    for (size_t k = 0; k < of[i].count; k++)
+      add_spot(r, &spots, &of[i].list[k], doubts ? of[i].list[k].doubt : of[i].list[k].slope);
+    observables[i] = (Observable){spots.seeds + first, spots.count - first};
   }
-  return add_squares(s, m, observables, m->mark[t], t, count, share, variance + first);
+  Tape *tape = r->m->tape;
+  double *influences = mem_block(count * tape_influence_size(tape));
+  bool fine = influences && !tape_failed(tape) &&
+              tape_influences(tape, spots.made ? tape_mark(tape) : r->m->mark[spots.last],
+                              observables, count, r->s->options.stop, influences);
+  free(spots.seeds);
+  if (!fine) free(influences);
+  *last = spots.last;
+  return fine ? influences : NULL;
 }
 
-/* Of <x(t) y(s)>, the mean over rows, for `count` s from `first` on. */
-static bool read_pairs(const Noise *s, Machine *m, int f, size_t t, size_t first, size_t count,
-                       double share, double *variance) {
-  const View *x = m->past[field_of(s, f)->variable], *y = m->past[field_of(s, f)->other];
-  size_t n = x[t].rows;
-  Seed *seeds = mem_new(count * n, sizeof *seeds);
-  Observable observables[CHUNK];
-  for (size_t k = 0; k < count; k++) {
-    View table = tape_table(m->tape, n, 1, false);
-    if (!tape_failed(m->tape))
-      tape_average_rows(m->tape, table, 1.0 / (double)n, x[t], y[first + k]);
-    for (size_t r = 0; r < n; r++) seeds[k * n + r] = (Seed){table, r, 0, 1};
-    observables[k] = (Observable){seeds + k * n, n};
-  }
-  bool fine = !tape_failed(m->tape) &&
-              add_squares(s, m, observables, tape_mark(m->tape),
-                          t > first + count ? t : first + count, count, share, variance + first);
-  free(seeds);
-  return fine;
+static void tell_progress(Noise *s, size_t count) {
+  int done = s->done += (int)count * crew_size(s->options.crew);
+  double total = (double)s->count * s->passes * REPLICATES;
+  if (s->options.progress && team_leads() && total < INT_MAX)
+    s->options.progress(s->options.sink, "fluctuations", done < total ? done : (int)total,
+                        (int)total);
 }
 
-/* The variances [T, T] of a field of two times. One of a vector with itself is symmetric; of a
- * response there are none ahead. */
-static bool read_table(const Noise *s, Machine *m, int f, double share, double *variance) {
-  const SystemField *field = field_of(s, f);
-  bool same = field->other == field->variable, fine = true;
-  size_t T = s->T;
-  double *row = mem_new(T, sizeof *row);
-  for (size_t t = 0; t < T && fine; t++) {
-    size_t count = same || field->form == FORM_RESPONSE ? t + 1 : T;
-    memset(row, 0, T * sizeof *row);
-    for (size_t k = 0; k < count && fine; k += CHUNK)
-      fine = read_pairs(s, m, f, t, k, count - k < CHUNK ? count - k : CHUNK, share, row);
-    for (size_t k = 0; k < count; k++) variance[t * T + k] += row[k];
-    for (size_t k = 0; k < t && same; k++) variance[k * T + t] += row[k];
+/* N times the variances of numbers. */
+static bool read_variances(Reader *r, const Slopes *of, size_t count, bool doubts,
+                           double *variance) {
+  size_t size = tape_influence_size(r->m->tape), last;
+  for (size_t first = 0; first < count; first += CHUNK) {
+    size_t some = count - first < CHUNK ? count - first : CHUNK;
+    double *influences = influences_of(r, of + first, some, doubts, &last);
+    if (!influences) return false;
+    for (size_t k = 0; k < some; k++)
+      variance[first + k] = covary(r, influences + k * size, influences + k * size, last);
+    free(influences);
+    tell_progress(r->s, some);
   }
-  free(row);
-  return fine;
+  return true;
 }
 
-static bool read_run(const Noise *s, Machine *m, double share, double *variance) {
+/* ---- what may be asked ---- */
+
+/* Up to CHUNK of `count` entries of a field from number `first` on, as numbers; how many. */
+static size_t entries(int f, size_t first, size_t count, Slope slope[CHUNK], Slopes of[CHUNK]) {
+  size_t some = count < CHUNK ? count : CHUNK;
+  for (size_t i = 0; i < some; i++) {
+    slope[i] = (Slope){{f, 0}, first + i, 1, 0};
+    of[i] = (Slopes){&slope[i], 1};
+  }
+  return some;
+}
+
+/* The variances of `count` entries of a field from number `first` on. */
+static bool read_entries(Reader *r, int f, size_t first, size_t count, double *variance) {
+  Slope slope[CHUNK];
+  Slopes of[CHUNK];
   bool fine = true;
-  for (int f = 0; f < s->program->system->field_count && fine; f++) {
-    size_t n = field_size(s, f);
-    int v = field_of(s, f)->variable;
-    if (n && is_pairs(s, f)) fine = read_table(s, m, f, share, variance);
-    for (size_t t = 0; t < s->T && n && !is_pairs(s, f); t++)
-      for (size_t k = 0; k < n && fine; k += CHUNK)
-        fine = read_some(s, m, m->past[v][t], t, k, n - k < CHUNK ? n - k : CHUNK, share,
-                         variance + t * n);
-    variance += s->T * n;
+  for (size_t k = 0; k < count && fine; k += CHUNK) {
+    size_t some = entries(f, first + k, count - k, slope, of);
+    fine = read_variances(r, of, some, false, variance + k);
   }
   return fine;
 }
 
-static RunEnd run_one(const Noise *s, int replicate) {
+/* The variances [T, size] of a field. Those of two times of a vector with itself are symmetric; of
+ * a response there are none ahead. */
+static bool read_field(Reader *r, int f, double *variance) {
+  const SystemField *field = field_of(r->s, f);
+  size_t T = r->s->T, n = step_size(r->s, f);
+  bool same = is_pairs(r->s, f) && field->other == field->variable, fine = true;
+  bool half = same || field->form == FORM_RESPONSE;
+  for (size_t t = 0; t < T && fine; t++) {
+    double *row = variance + t * n;
+    memset(row, 0, n * sizeof *row);
+    fine = read_entries(r, f, t * n, half ? t + 1 : n, row);
+    for (size_t k = 0; k < t && same; k++) variance[k * n + t] = row[k];
+  }
+  return fine;
+}
+
+/* The variances of all fields that have them, one after the other. */
+static bool read_fields(Reader *r, double *variance) {
+  bool fine = true;
+  for (int f = 0; f < r->s->program->system->field_count && fine; f++) {
+    if (!has_variances(r->s, f)) continue;
+    fine = read_field(r, f, variance);
+    variance += r->s->T * step_size(r->s, f);
+  }
+  return fine;
+}
+
+/* Of numbers, and then of what may be wrong with them. */
+static bool read_numbers(Reader *r, double *variance) {
+  size_t n = r->s->count / 2;
+  return read_variances(r, r->s->asked, n, false, variance) &&
+         read_variances(r, r->s->asked, n, true, variance + n);
+}
+
+/* The influences of all numbers of a field, [T size, influence], or NULL. */
+static double *keep_influences(Reader *r, int f) {
+  size_t size = tape_influence_size(r->m->tape), n = r->s->T * step_size(r->s, f), last;
+  Slope slope[CHUNK];
+  Slopes of[CHUNK];
+  double *all = mem_block(n * size);
+  bool fine = all != NULL;
+  for (size_t k = 0; k < n && fine; k += CHUNK) {
+    size_t some = entries(f, k, n - k, slope, of);
+    double *own = influences_of(r, of, some, false, &last);
+    fine = own != NULL;
+    if (fine) memcpy(all + k * size, own, some * size * sizeof *own);
+    free(own);
+  }
+  if (fine) return all;
+  free(all);
+  return NULL;
+}
+
+/* At which step a number of a field is there. */
+static size_t step_of(const Noise *s, int f, size_t number) {
+  size_t n = step_size(s, f), t = number / n, k = number % n;
+  return is_pairs(s, f) && k > t ? k : t;
+}
+
+/* Of all numbers of one field with all of another. */
+static bool read_pair(Reader *r, double *covariance) {
+  const NoiseField *field = r->s->asked;
+  int f = field[0].id, g = field[1].id;
+  size_t size = tape_influence_size(r->m->tape), n = r->s->T * step_size(r->s, f),
+         others = r->s->T * step_size(r->s, g);
+  double *x = keep_influences(r, f), *y = f == g ? x : keep_influences(r, g);
+  for (size_t i = 0; i < n && x && y; i++)
+    for (size_t k = 0; k < others; k++) {
+      size_t t = step_of(r->s, f, i), s = step_of(r->s, g, k);
+      *covariance++ = covary(r, x + i * size, y + k * size, t > s ? t : s);
+    }
+  bool fine = x && y;
+  if (y != x) free(y);
+  free(x);
+  tell_progress(r->s, r->s->count);
+  return fine;
+}
+
+/* ---- running ---- */
+
+static double *part_of(const Noise *s, int pass, int replicate) {
+  return s->parts + (size_t)(pass * REPLICATES + replicate) * s->count;
+}
+
+static bool read_run(Noise *s, Machine *m, double *numbers) {
+  int fields = s->program->system->field_count;
+  Reader r = {s, m, mem_new((size_t)fields, sizeof *r.between)};
+  bool fine = s->read(&r, numbers);
+  for (int f = 0; f < fields; f++) free(r.between[f]);
+  free(r.between);
+  return fine;
+}
+
+static RunEnd run_one(Noise *s, int replicate) {
   RunEnd end = {.status = STATUS_OK};
   for (int k = 0; k < s->passes && end.status == STATUS_OK; k++) {
     MachinePlan plan = plan_of(s, &s->code[k], replicate);
@@ -176,7 +338,7 @@ static RunEnd run_one(const Noise *s, int replicate) {
     end.status = machine_run(&plan, &m, &end.failed_at);
     free(points);
     if (end.status != STATUS_OK) break;
-    bool fine = read_run(s, &m, rounded_share(s->passes, k), s->variance[replicate]);
+    bool fine = read_run(s, &m, part_of(s, k, replicate));
     bool stopped = s->options.stop && *s->options.stop;
     if (!fine) end.status = stopped ? STATUS_INTERRUPTED : STATUS_LIMIT;
     machine_free(&m);
@@ -185,24 +347,32 @@ static RunEnd run_one(const Noise *s, int replicate) {
 }
 
 typedef struct Attempt {
-  const Noise *s;
+  Noise *s;
   RunEnd end[REPLICATES];
 } Attempt;
 
 static void attempt_one(void *context, size_t j) {
   Attempt *attempt = context;
-  attempt->end[j] = run_one(attempt->s, (int)j);
+  Noise *s = attempt->s;
+  if (crew_has(s->options.crew, (int)j)) attempt->end[j] = run_one(s, (int)j);
 }
 
+/* Replicates are shared out among processes. */
 static void run_all(Noise *s) {
+  const Crew *crew = s->options.crew;
   Attempt attempt = {.s = s};
   team_run(s->options.threads, REPLICATES, attempt_one, &attempt);
+  for (int j = 0; j < REPLICATES; j++) {
+    crew_share(crew, j, &attempt.end[j], sizeof attempt.end[j]);
+    for (int k = 0; k < s->passes && attempt.end[j].status == STATUS_OK; k++)
+      crew_share(crew, j, part_of(s, k, j), s->count * sizeof(double));
+  }
   RunEnd first = run_first_failure(attempt.end, REPLICATES, NULL);
   s->status = first.status;
   s->failed_at = first.failed_at;
 }
 
-const char *solve_system_refuses_fluctuations(const Program *p) {
+const char *noise_refuses(const Program *p) {
   return machine_rounds(p) ? NULL : "a map has too many jumps to be rounded";
 }
 
@@ -214,51 +384,6 @@ static Status explain(const Noise *s, char **why) {
   default: *why = mem_string("out of memory");
   }
   return s->status;
-}
-
-/* The mean over replicates, and its error. */
-static bool fill(const Noise *s, Result *result) {
-  size_t at = 0;
-  bool fine = true;
-  for (int f = 0; f < s->program->system->field_count && fine; f++) {
-    size_t shape[ARRAY_MAX_RANK], n = s->T * field_size(s, f);
-    if (!n) continue;
-    const SystemField *field = &s->program->system->fields[f];
-    int rank = solve_system_shape(s->program, f, s->T, shape);
-    Array *value = array_new(rank, shape), *error = array_new(rank, shape);
-    fine = value && error;
-    for (size_t i = 0; i < n && fine; i++) {
-      double sum = 0, squares = 0;
-      for (int j = 0; j < REPLICATES; j++) sum += s->variance[j][at + i] / REPLICATES;
-      for (int j = 0; j < REPLICATES; j++) squares += pow(s->variance[j][at + i] - sum, 2);
-      if (!(sum > ROUNDING)) continue;
-      value->data[i] = sum;
-      error->data[i] = sqrt(squares / (REPLICATES * (REPLICATES - 1.0))) * run_student(REPLICATES);
-    }
-    char *name = mem_format("var_%s", field->name),
-         *about = mem_format("N times the variance of %s over systems", field->name);
-    result_add(result, name, 0,
-               is_pairs(s, f) ? "t,s"
-               : rank == 1    ? "t"
-               : rank == 2    ? "t,k"
-                              : "t,k,l",
-               about, value, error);
-    free(name);
-    free(about);
-    at += n;
-  }
-  return fine;
-}
-
-static Status report(const Noise *s, double start, Result **result, char **why) {
-  Result *r = result_new("fluctuations");
-  result_note(r, "system", "%s", s->program->system->name);
-  result_note(r, "steps", "%zu", s->T);
-  bool fine = solve_system_times(r, s->T) && fill(s, r);
-  result_note(r, "samples", "%zu", s->paths * REPLICATES);
-  result_note(r, "seed", "%llu", (unsigned long long)s->options.seed);
-  result_note(r, "seconds", "%.6g", run_clock() - start);
-  return run_finish(r, fine, 0, result, why);
 }
 
 /* So many samples that there are many more neurons than shifts bring together; 0 without shifts. */
@@ -281,28 +406,157 @@ static int chosen_samples(const Program *p, const SolveOptions *options, char **
   return 0;
 }
 
-Status solve_system_fluctuations(const Program *program, const SolveOptions *options,
-                                 Result **result, char **why) {
-  double start = run_clock();
+/* What runs hold at once, and what is read from all. */
+static double bytes_needed(const Noise *s) {
+  MachinePlan plan = plan_of(s, NULL, 0);
+  double runs = s->options.threads < REPLICATES ? s->options.threads : REPLICATES,
+         influence = (double)s->paths * s->program->space_count;
+  return runs * (machine_bytes(&plan, s->T) + 8 * s->kept * influence) +
+         8 * (double)s->count * REPLICATES * MAX_PASSES;
+}
+
+static Status run(Noise *s, char **why) {
+  double bytes = bytes_needed(s);
+  bool refused = crew_any(s->options.crew, !mem_fits(bytes));
+  if (!refused) s->parts = mem_block((size_t)(MAX_PASSES * REPLICATES) * s->count);
+  if (crew_any(s->options.crew, !s->parts)) return run_refuse(why, bytes);
+  s->status = rounded_compile(plan_of(s, NULL, 0), has_kinks(s->program), s->code, &s->passes,
+                              &s->failed_at);
+  if (s->status == STATUS_OK) run_all(s);
+  return explain(s, why);
+}
+
+/* For so many numbers of a program over options->steps; false with *why. */
+static bool prepare(Noise *s, Program *program, const SolveOptions *options, char **why) {
   int samples = chosen_samples(program, options, why);
-  Noise s = {.program = program,
-             .options = *options,
-             .T = (size_t)options->steps,
-             .paths = (size_t)(samples / REPLICATES > 32 ? samples / REPLICATES : 32)};
+  *s = (Noise){.program = program,
+               .options = *options,
+               .T = (size_t)options->steps,
+               .paths = (size_t)(samples / REPLICATES > 32 ? samples / REPLICATES : 32)};
+  if (samples) s->sobol = sobol_points(s->paths);
+  return samples > 0;
+}
+
+static void clean(Noise *s) {
+  free(s->parts);
+  free(s->sobol);
+  for (int k = 0; k < s->passes; k++) machine_code_free(s->program, &s->code[k]);
+}
+
+/* The mean over replicates of all numbers, and its error; `moves` as of rounded_mean. */
+static void average(const Noise *s, double *value, double *error, double *moves) {
+  double *last = mem_new(s->count + 1, sizeof *last);
+  rounded_mean(s->passes, REPLICATES, s->parts, s->count, value, error, last, moves);
+  for (size_t i = 0; i < s->count; i++) error[i] = hypot(error[i], last[i] / 2);
+  free(last);
+}
+
+/* ---- results ---- */
+
+/* How replicates move the variances of a field, which begin at number `at` of all. */
+static bool add_moves(const Noise *s, ResultField *field, const double *moves, size_t at) {
+  size_t n = field->value->size;
+  bool fine = true;
+  if (n > SCATTER_LARGEST) return true;
+  field->scatter = scatter_new();
+  for (int j = 0; j < REPLICATES && fine; j++) {
+    Array *move = array_new(field->value->rank, field->value->shape);
+    fine = move != NULL;
+    if (!fine) break;
+    memcpy(move->data, moves + (size_t)j * s->count + at, n * sizeof *move->data);
+    scatter_add(field->scatter, scatter_id("fluctuations", s->options.seed, REPLICATES, j),
+                1.0 / REPLICATES, move);
+  }
+  return fine;
+}
+
+/* The variances of a field, from number `at` of all. */
+static bool fill_field(const Noise *s, Result *result, int f, const double *all, size_t at) {
+  size_t shape[ARRAY_MAX_RANK];
+  const SystemField *field = field_of(s, f);
+  int rank = solve_system_shape(s->program, f, s->T, shape);
+  Array *value = array_new(rank, shape), *error = array_new(rank, shape);
+  bool fine = value && error;
+  for (size_t i = 0; fine && i < value->size; i++) {
+    if (fabs(all[at + i]) <= ROUNDING) continue;
+    value->data[i] = all[at + i];
+    error->data[i] = all[s->count + at + i];
+  }
+  char *name = mem_format("var_%s", field->name),
+       *about = mem_format("N times the variance of %s over systems", field->name);
+  ResultField *own =
+      result_add(result, name, 0, solve_system_axes(s->program, f), about, value, error);
+  free(name);
+  free(about);
+  return fine && add_moves(s, own, all + 2 * s->count, at);
+}
+
+static bool fill(const Noise *s, Result *result) {
+  double *all = mem_block((2 + REPLICATES) * s->count);
+  bool fine = all != NULL;
+  size_t at = 0;
+  if (fine) average(s, all, all + s->count, all + 2 * s->count);
+  for (int f = 0; f < s->program->system->field_count && fine; f++) {
+    if (!has_variances(s, f)) continue;
+    fine = fill_field(s, result, f, all, at);
+    at += s->T * step_size(s, f);
+  }
+  free(all);
+  return fine;
+}
+
+static Status report(const Noise *s, double start, Result **result, char **why) {
+  Result *r = result_new("fluctuations");
+  result_note(r, "system", "%s", s->program->system->name);
+  result_note(r, "steps", "%zu", s->T);
+  bool fine = solve_system_times(r, s->T) && fill(s, r);
+  result_note(r, "samples", "%zu", s->paths * REPLICATES);
+  result_note(r, "seed", "%llu", (unsigned long long)s->options.seed);
+  result_note(r, "seconds", "%.6g", run_clock() - start);
+  run_origin(r, s->program, &s->options);
+  return run_finish(r, fine, 0, result, why);
+}
+
+Status noise_fluctuations(Program *program, const SolveOptions *options, Result **result,
+                          char **why) {
+  double start = run_clock();
+  Noise s;
   *result = NULL;
-  if (!samples) return STATUS_SCRIPT;
-  s.sobol = sobol_points(s.paths);
-  for (int f = 0; f < program->system->field_count; f++) s.total += s.T * field_size(&s, f);
-  s.variance = mem_new(REPLICATES, sizeof *s.variance);
-  for (int j = 0; j < REPLICATES; j++) s.variance[j] = mem_new(s.total + 1, sizeof **s.variance);
-  s.status =
-      rounded_compile(plan_of(&s, NULL, 0), has_kinks(program), s.code, &s.passes, &s.failed_at);
-  if (s.status == STATUS_OK) run_all(&s);
-  Status status = explain(&s, why);
+  if (!prepare(&s, program, options, why)) return STATUS_SCRIPT;
+  s.read = read_fields;
+  for (int f = 0; f < program->system->field_count; f++)
+    if (has_variances(&s, f)) s.count += s.T * step_size(&s, f);
+  Status status = run(&s, why);
   if (status == STATUS_OK) status = report(&s, start, result, why);
-  for (int j = 0; j < REPLICATES; j++) free(s.variance[j]);
-  free(s.variance);
-  free(s.sobol);
-  for (int k = 0; k < s.passes; k++) machine_code_free(program, &s.code[k]);
+  clean(&s);
+  return status;
+}
+
+Status noise_variances(Program *program, const SolveOptions *options, const Slopes *of, size_t n,
+                       double *value, double *error, char **why) {
+  Noise s;
+  if (!prepare(&s, program, options, why)) return STATUS_SCRIPT;
+  s.read = read_numbers;
+  s.asked = of;
+  s.count = 2 * n;
+  Status status = run(&s, why);
+  if (status == STATUS_OK) average(&s, value, error, NULL);
+  clean(&s);
+  return status;
+}
+
+Status noise_covariance(Program *program, const SolveOptions *options, NoiseField a, NoiseField b,
+                        double *value, double *error, char **why) {
+  const NoiseField pair[2] = {a, b};
+  Noise s;
+  if (!prepare(&s, program, options, why)) return STATUS_SCRIPT;
+  size_t n = s.T * step_size(&s, a.id), others = s.T * step_size(&s, b.id);
+  s.read = read_pair;
+  s.asked = pair;
+  s.count = n * others;
+  s.kept = (double)n + (a.id == b.id ? 0 : (double)others);
+  Status status = run(&s, why);
+  if (status == STATUS_OK) average(&s, value, error, NULL);
+  clean(&s);
   return status;
 }

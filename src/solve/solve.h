@@ -72,14 +72,8 @@ Status solve_deep(Program *program, const SolveOptions *options, Result **result
 Status solve_system(Program *program, const SolveOptions *options, Result **result, char **why);
 Status solve_system_networks(Program *program, const SolveOptions *options, Result **result,
                              char **why);
-/* N times the variances of what systems of finite size observe, to leading order: of the same
- * program over options->steps; options->samples = 0 chooses. solve_system_refuses_fluctuations says
- * why there are none, or NULL. */
-const char *solve_system_refuses_fluctuations(const Program *program);
 /* Fields of two times have variances as long as they have no more numbers. */
 enum { MOST_VARYING_PAIRS = 4096 };
-Status solve_system_fluctuations(const Program *program, const SolveOptions *options,
-                                 Result **result, char **why);
 /* The fields that these give, without values; `sized`: of systems of finite size. */
 Result *solve_system_promise(const Program *program, const SolveOptions *options, bool sized);
 /* Adds the steps; false if the memory cannot be had. */
@@ -87,6 +81,8 @@ bool solve_system_times(Result *result, size_t steps);
 /* The shape of a field over all steps; its rank. */
 int solve_system_shape(const Program *program, int field, size_t steps,
                        size_t shape[ARRAY_MAX_RANK]);
+/* And the names of its axes. */
+const char *solve_system_axes(const Program *program, int field);
 
 /* What a solve takes on this machine: an upper bound of its memory, and about how many operations
  * and seconds (plan.h); these are 0 where nothing is sampled or trained, or nothing is known of
@@ -125,8 +121,9 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
 void solve_dmft_origin(Result *result, Program *program, const SolveOptions *options);
 void solve_lazy_origin(Result *result, Program *program, const SolveOptions *options);
 void solve_networks_origin(Result *result, Program *program, const SolveOptions *options);
-/* Fluctuations over initialisations at order 1/N around a result of solve_dmft: N times variances
- * and covariances (theory.md section 6, Fluctuations). options->samples = 0 chooses.
+/* Fluctuations over initialisations at order 1/N around a result of solve_dmft or solve_system: N
+ * times variances and covariances (theory.md section 6, Fluctuations), of systems of what they
+ * observe. options->samples = 0 chooses.
  * solve_refuses_fluctuations says why there are none, or NULL. */
 const char *solve_refuses_fluctuations(const Result *theory);
 Status solve_fluctuations(const Result *theory, const SolveOptions *options, Result **result,
@@ -136,10 +133,13 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
  * that these are of, [axes of the variances of a, then of b], in a result of solve_fluctuations.
  * The runs are repeated. */
 typedef struct NoiseField {
-  FieldId id; /* of the field itself */
-  int layer;  /* 0 of a plain one */
+  int id;    /* the FieldId of the field itself; its place among what a system observes */
+  int layer; /* 0 of a plain one */
 } NoiseField;
-int solve_covariance_shape(const Program *program, NoiseField a, NoiseField b,
+/* The field of a theory by this name and layer; false where its fluctuations are not known. */
+bool solve_fluctuates(const Program *program, const char *name, int layer, NoiseField *field);
+const char *solve_noise_name(const Program *program, NoiseField field);
+int solve_covariance_shape(const Result *noise, NoiseField a, NoiseField b,
                            size_t shape[ARRAY_MAX_RANK]);
 Status solve_covariance(const Result *noise, NoiseField a, NoiseField b, Array **value,
                         Array **error, char **why);
@@ -155,9 +155,6 @@ typedef struct Slopes {
   Slope *list;
   size_t count;
 } Slopes;
-/* Whether fluctuations of a field are known, whatever they are asked for: it is a value of the
- * program. */
-bool solve_fluctuates(const Program *program, NoiseField field);
 /* N times the variances [n] of n such numbers around a result of solve_dmft, with their errors: the
  * delta method. Options are those of solve_fluctuations. */
 Status solve_variances(const Result *theory, const SolveOptions *options, const Slopes *of,

@@ -453,7 +453,7 @@ void solve_plan_system(Program *program, const SolveOptions *options, bool sized
 
 /* ---- results ---- */
 
-static const char *axes_of(const Program *p, int i) {
+const char *solve_system_axes(const Program *p, int i) {
   static const char *const axes[] = {"t", "t,k", "t,k,l"};
   if (is_pairs(p, i)) return "t,s";
   return axes[p->system->variables[field_of(p, i)->variable].shape.rank];
@@ -474,11 +474,11 @@ Result *solve_system_promise(const Program *p, const SolveOptions *options, bool
   solve_system_times(r, (size_t)options->steps);
   for (int i = 0; i < p->system->field_count; i++) {
     const SystemField *field = field_of(p, i);
-    result_add(r, field->name, 0, axes_of(p, i), field->about, NULL, NULL);
+    result_add(r, field->name, 0, solve_system_axes(p, i), field->about, NULL, NULL);
     if (!sized || options->ensemble < 2) continue;
     char *name = mem_format("var_%s", field->name),
          *about = mem_format("N times the variance of %s over systems", field->name);
-    result_add(r, name, 0, axes_of(p, i), about, NULL, NULL);
+    result_add(r, name, 0, solve_system_axes(p, i), about, NULL, NULL);
     free(name);
     free(about);
   }
