@@ -47,7 +47,9 @@ training fit { dataset = d; optimizer = gd(eta = 0.3); steps = 8 }
 END
 cat problem.dmf - >all.dmf <<'END'
 import "std/systems.dmf"
-print dmft(sompolinsky, steps = 6, samples = 200).C, simulate(sompolinsky, steps = 6, size = 20, ensemble = 3).C
+chaos_theory = dmft(sompolinsky, steps = 6, samples = 200)
+print chaos_theory.C, simulate(sompolinsky, steps = 6, size = 20, ensemble = 3).C
+print fluctuations(chaos_theory, samples = 400).var_C, fluctuations(chaos_theory, samples = 400, of = chaos_theory.C[5] / chaos_theory.C[0])
 system heavy { population n; x = normal(n); step { observe far = mean(exp(2 * x)) } }
 print dmft(heavy, steps = 2, samples = 400).far, simulate(heavy, steps = 2, size = 9, ensemble = 5).var_far
 theory = dmft(net, fit, samples = 600)

@@ -9,6 +9,7 @@
 #include "num/linalg.h"
 #include "num/random.h"
 #include "solve/neurons.h"
+#include "solve/observe.h"
 #include "solve/rounded.h"
 #include "solve/run.h"
 
@@ -456,17 +457,13 @@ static void average(const Noise *s, double *value, double *error, double *moves)
 /* How replicates move the variances of a field, which begin at number `at` of all. */
 static bool add_moves(const Noise *s, ResultField *field, const double *moves, size_t at) {
   size_t n = field->value->size;
-  bool fine = true;
   if (n > SCATTER_LARGEST) return true;
-  field->scatter = scatter_new();
-  for (int j = 0; j < REPLICATES && fine; j++) {
-    Array *move = array_new(field->value->rank, field->value->shape);
-    fine = move != NULL;
-    if (!fine) break;
-    memcpy(move->data, moves + (size_t)j * s->count + at, n * sizeof *move->data);
-    scatter_add(field->scatter, scatter_id("fluctuations", s->options.seed, REPLICATES, j),
-                1.0 / REPLICATES, move);
-  }
+  double *own = mem_block(REPLICATES * n);
+  for (int j = 0; j < REPLICATES && own; j++)
+    memcpy(own + (size_t)j * n, moves + (size_t)j * s->count + at, n * sizeof *own);
+  bool fine =
+      own && field_moves(field, "fluctuations", s->options.seed, REPLICATES, own, false, false);
+  free(own);
   return fine;
 }
 
