@@ -660,7 +660,7 @@ static bool closed_squares(Rows *rows) {
       closed_forms(a, &run, to);
     else
       fine = exponentials_pair(&a->sum, uu, uu, uu, to, &lost) && lost <= AVERAGE_ACCURACY * *to;
-    rows->root[i] = sqrt(*to);
+    rows->root[i] = fine ? sqrt(*to) : 0;
   }
   return fine;
 }
