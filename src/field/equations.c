@@ -57,6 +57,25 @@ static void row_of_kernel(const Anatomy *a, int v) {
   row_end(a->w);
 }
 
+/* What the initial entries of a matrix see of the inputs. */
+static void row_of_seen(const Anatomy *a, int matrix) {
+  int x = a->p->matrices[matrix].x;
+  put_seen(a, matrix, here, there);
+  row_piece(a->w);
+  put(a->w, "= ");
+  put_fraction(a->w, "1", "D");
+  put_sum(a, "", "j", NULL);
+  put(a->w, "{sigma}");
+  put_below(a->w, "j");
+  put_above(a->w, "2");
+  put(a->w, "{ }");
+  put_entry(a, x, here);
+  put(a->w, "{ }");
+  put_entry(a, x, there);
+  put_words(a->w, ", given");
+  row_end(a->w);
+}
+
 static void row_of_response(const Anatomy *a, int matrix, bool x_side) {
   const Matrix *m = &a->p->matrices[matrix];
   const Op *noise = op_of(a->p, matrix, x_side ? OP_APPLY_T : OP_APPLY);
@@ -113,6 +132,7 @@ static void write_order_parameters(const Anatomy *a) {
           : "Averages over the neurons of a population, that is over its single-site process:");
   for (int m = 0; m < p->matrix_count; m++) {
     if (!met_before(a, m, p->matrices[m].x)) row_of_kernel(a, p->matrices[m].x);
+    if (p->matrices[m].start && p->matrices[m].weights == m) row_of_seen(a, m);
     bool code = p->matrices[m].x >= 0 && is_code(a, p->matrices[m].x);
     const Space *from = &p->spaces[p->matrices[m].from];
     codes |= code;
@@ -181,9 +201,34 @@ static void row_of_tangent(const Anatomy *a) {
   row_end(a->w);
 }
 
+static Place start_of(Place place) {
+  place.time = "0";
+  return place;
+}
+
+/* The averages over the readouts' two fields, with `joint` before the first and `sign` before the
+ * others. */
+static void pieces_of_output(const Anatomy *a, Place place, const char *joint, const char *sign) {
+  for (int k = 0; k < a->p->matrix_count; k++) {
+    if (!is_readout(a->p, k)) continue;
+    char *ratio = mem_format("%g", a->p->spaces[a->p->matrices[k].from].ratio);
+    row_piece(a->w);
+    put(a->w, "%s ", joint);
+    joint = sign;
+    put_fraction(a->w, ratio, "{gamma}");
+    put(a->w, "{<}");
+    put_variable(a, op_of(a->p, k, OP_APPLY_T)->dst, place, WHOLE);
+    put(a->w, "{ }");
+    put_variable(a, a->p->matrices[k].x, place, WHOLE);
+    put(a->w, "{>}");
+    free(ratio);
+  }
+}
+
 static void put_tangent_sum(const Anatomy *a, const char *time) {
   put_sum(a, "", "{alpha}", output_index(a, "c'"));
-  const Place past = {.point = there.point, .output = there.output, .time = time};
+  const Place past = {.point = there.point, .output = there.output, .time = time},
+              start = start_of(here);
   put_weight(a, past);
   put_tangent_name(a, "t,t");
   put(a->w, "{ }");
@@ -191,8 +236,11 @@ static void put_tangent_sum(const Anatomy *a, const char *time) {
   put(a->w, ",");
   row_piece(a->w);
   put(a->w, "{quad}");
-  put_output(a, "f", (Place){.point = here.point, .output = here.output, .time = "0"}, WHOLE);
-  put(a->w, " = 0");
+  put_output(a, "f", start, WHOLE);
+  if (starts_at_zero(a->p) || a->p->problem->centered)
+    put(a->w, " = 0");
+  else
+    pieces_of_output(a, start, "=", "+");
 }
 
 /* Frozen kernels under momentum: every step of the past moves f by its share. */
@@ -241,23 +289,12 @@ static void row_of_flow(const Anatomy *a) {
   row_end(a->w);
 }
 
+/* Less what it is at the start, where that is not zero and the output is centred. */
 static void row_of_average_output(const Anatomy *a) {
+  bool less = !starts_at_zero(a->p) && a->p->problem->centered;
   put_output(a, "f", here, WHOLE);
-  bool first = true;
-  for (int k = 0; k < a->p->matrix_count; k++) {
-    if (!is_readout(a->p, k)) continue;
-    char *ratio = mem_format("%g", a->p->spaces[a->p->matrices[k].from].ratio);
-    row_piece(a->w);
-    put(a->w, first ? "= " : "+ ");
-    first = false;
-    put_fraction(a->w, ratio, "{gamma}");
-    put(a->w, "{<}");
-    put_variable(a, op_of(a->p, k, OP_APPLY_T)->dst, here, WHOLE);
-    put(a->w, "{ }");
-    put_variable(a, a->p->matrices[k].x, here, WHOLE);
-    put(a->w, "{>}");
-    free(ratio);
-  }
+  pieces_of_output(a, here, "=", "+");
+  if (less) pieces_of_output(a, start_of(here), "-", "-");
   row_end(a->w);
 }
 
@@ -397,8 +434,8 @@ static void write_own_parameters(const Anatomy *a, const char *names) {
 
 static void write_parameters(const Anatomy *a) {
   const Problem *problem = a->p->problem;
-  bool lazy = problem->parameterization == PARAM_NTK;
-  char *gamma = lazy ? mem_string(" = 1/{sqrt}N") : equal_to(problem->gamma),
+  bool scaled = problem->parameterization != PARAM_MUP;
+  char *gamma = scaled ? mem_string(" = 1/{sqrt}N") : equal_to(problem->gamma),
        *own = a->p->group_count ? NULL : optimizer_text(a);
   char *tests = problem->tests ? mem_format(", %d for tests", problem->tests) : mem_string("");
   char *outputs = problem->outputs > 1
@@ -440,43 +477,27 @@ static void write_closure(const Anatomy *a) {
 }
 
 const char *equations_refuse(const Program *p) {
-  bool inert = p->update.inert, polar = p->update.polar.on;
-  for (int k = 0; k < p->group_count; k++) {
-    inert = inert || p->groups[k].inert;
-    polar = polar || p->groups[k].polar.on;
-  }
-  if (inert)
-    return "the equations are written for noise in the weights, not in their velocity; ir prints "
-           "the program";
-  for (int k = 0; k < p->matrix_count; k++)
-    if (p->matrices[k].start)
-      return "the equations are written for initial weights of one standard deviation; ir prints "
-             "the program";
   for (int k = 0; k < p->matrix_count; k++)
     if (is_tied(p, &p->matrices[k]))
       return "the equations are written for readouts with weights of their own; ir prints the "
              "program";
-  if (!starts_at_zero(p))
-    return "the equations are written for readouts that start around zero; ir prints the program";
-  if (polar && program_reuses(p))
-    return "for this optimizer the equations are written for matrices that act once; ir prints the "
-           "program";
-  if (!follows_gradients(p) && p->problem->parameterization != PARAM_MUP)
-    return "for this optimizer the equations are written in the units of mup; ir prints the "
-           "program";
   return NULL;
 }
 
-char *equations_print(const Program *p, Closure closure, bool latex) {
+static void write_theory(const Anatomy *a) {
+  write_order_parameters(a);
+  write_process(a);
+  write_output(a);
+}
+
+char *equations_print(const Program *p, Closure closure, bool theory, bool latex) {
   if (p->problem->parameterization == PARAM_NTK) closure = CLOSURE_NTK;
   Anatomy a = anatomy_of(writer_open(latex), p, closure);
   write_title(&a);
   write_parameters(&a);
-  write_closure(&a);
+  if (theory) write_closure(&a);
   write_network(&a);
-  write_order_parameters(&a);
-  write_process(&a);
-  write_output(&a);
+  if (theory) write_theory(&a);
   anatomy_free(&a);
   return writer_close(a.w);
 }

@@ -9,8 +9,9 @@
 
 /* Why these equations cannot be written, or NULL. */
 const char *equations_refuse(const Program *program);
-/* As text for a terminal, or as the body of a document of LaTeX; to be freed. */
-char *equations_print(const Program *program, Closure closure, bool latex);
+/* As text for a terminal, or as the body of a document of LaTeX; without a theory those of networks
+ * alone; to be freed. */
+char *equations_print(const Program *program, Closure closure, bool theory, bool latex);
 /* The same of a system, whose closure is the full theory. */
 char *equations_of_system(const Program *program, bool latex);
 /* A complete document of LaTeX around such bodies; to be freed. */

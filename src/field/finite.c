@@ -68,7 +68,7 @@ static void put_moved(const Anatomy *a, int matrix, const char *letter) {
 /* What decay leaves of the matrix. */
 static void put_kept(const Anatomy *a, int matrix) {
   const Matrix *m = &a->p->matrices[matrix];
-  if (decays(a, m)) {
+  if (decays(a, m) && !a->p->update.inert) {
     put(a->w, "(1 - {lambda}{ }");
     if (m->decay != 1) put(a->w, "%g{ }", m->decay);
     put(a->w, "%s%s%s){ }", eta_of(a, m), eta_varies(a, m) ? "(t)" : "",
@@ -85,8 +85,29 @@ static void put_direction_rate(const Anatomy *a, const char *below) {
   free(bottom);
 }
 
-static void put_noise(const Anatomy *a, const Matrix *m) {
+/* Underdamped, decay and noise enter the velocity, of which a step makes rate eta gamma times as
+ * much. */
+static void put_friction(const Anatomy *a, int matrix) {
+  const Matrix *m = &a->p->matrices[matrix];
+  if (!a->p->update.inert) return;
+  if (decays(a, m)) {
+    row_piece(a->w);
+    put(a->w, "- ");
+    put_factor(a, m->decay / m->rate);
+    put_fraction(a->w, "{lambda}", "{gamma}");
+    put_weights(a, matrix);
+  }
   if (!is_heated(a, m)) return;
+  row_piece(a->w);
+  put(a->w, "+ ");
+  put_fraction(a->w, "1", "{gamma}");
+  put(a->w, "{sqrt}{[}2%sT / ", a->p->update.momentum > 0 ? "(1 - {beta})" : "{ }");
+  put_factor(a, m->rate);
+  put(a->w, "{eta}%s{]}{ }{Xi}", eta_varies(a, m) ? "(t)" : "");
+}
+
+static void put_noise(const Anatomy *a, const Matrix *m) {
+  if (!is_heated(a, m) || a->p->update.inert) return;
   row_piece(a->w);
   put(a->w, "+ {sqrt}{[}");
   put_factor(a, 2 * m->rate);
@@ -94,10 +115,15 @@ static void put_noise(const Anatomy *a, const Matrix *m) {
       a->p->problem->optimizer == OPT_FLOW ? "{ }dt" : "");
 }
 
-/* rate eta(t) gamma, of a step that is no gradient. */
-static void put_step(const Anatomy *a, const Matrix *m, double rate) {
+/* rate eta(t) gamma, or eta(t) alone where steps are those of h = W x. */
+static void put_step(const Anatomy *a, const Matrix *m, double rate, bool bare) {
   put_factor(a, rate);
-  put(a->w, "%s%s{gamma}{ }", eta_of(a, m), eta_varies(a, m) ? "(t)" : "");
+  put(a->w, "%s%s%s{ }", eta_of(a, m), eta_varies(a, m) ? "(t)" : "", bare ? "" : "{gamma}");
+}
+
+/* In the standard parameterization, whose weights are those of h = W x and f = w . x. */
+static bool is_standard(const Anatomy *a) {
+  return a->p->problem->parameterization == PARAM_STANDARD;
 }
 
 static void rows_of_velocity(const Anatomy *a, int matrix) {
@@ -119,7 +145,7 @@ static void rows_of_velocity(const Anatomy *a, int matrix) {
   put(a->w, "{to} ");
   put_kept(a, matrix);
   put(a->w, " + ");
-  put_step(a, m, polar ? m->decay * m->factor : m->rate);
+  put_step(a, m, polar ? m->decay * m->factor : m->rate, polar && is_standard(a));
   put(a->w, "%s%s", root, polar ? " polar(" : ahead ? "(" : "");
   if (ahead) {
     put_moved(a, matrix, "O");
@@ -200,7 +226,9 @@ static void rows_of_entrywise(const Anatomy *a, int matrix) {
   row_piece(a->w);
   put(a->w, "= ");
   double factor = is_code(a, m->x) ? 1 : m->factor; /* its entries are numbers that are added */
-  put_factor(a, factor * (readout ? 1 / a->p->spaces[m->from].ratio : 1));
+  bool standard = is_standard(a);
+  put_factor(a, factor * (readout && !standard ? 1 / a->p->spaces[m->from].ratio : 1));
+  if (standard && !readout) put(a->w, "{gamma}{ }");
   put_direction_rate(a, "");
   put_direction(a, matrix);
   row_end(a->w);
@@ -212,7 +240,7 @@ static void rows_of_entrywise(const Anatomy *a, int matrix) {
   put(a->w, "{to} ");
   put_kept(a, matrix);
   put(a->w, " + ");
-  put_step(a, m, m->rate / factor);
+  put_step(a, m, m->rate / factor, standard && !readout);
   if (*root) put_fraction(a->w, "1", root);
   put_psi_of_moments(a, matrix);
   row_end(a->w);
@@ -225,8 +253,8 @@ static void row_of_update(const Anatomy *whole, int matrix) {
   Group group;
   const Anatomy own = anatomy_for(whole, m, &group), *a = &own;
   if (is_by_entries(a, m)) return rows_of_entrywise(a, matrix);
-  bool readout = is_readout(a->p, matrix), polar = is_polar(a, m),
-       velocity = polar || (a->p->update.momentum > 0 && !a->p->update.polar.on),
+  bool readout = is_readout(a->p, matrix), polar = is_polar(a, m), inert = a->p->update.inert,
+       velocity = polar || inert || (a->p->update.momentum > 0 && !a->p->update.polar.on),
        ahead = velocity && a->p->update.nesterov;
   char root[ROOT] = "";
   if (!readout && !polar) root_of_sum(a, m, root);
@@ -234,7 +262,7 @@ static void row_of_update(const Anatomy *whole, int matrix) {
   put_moved(a, matrix, velocity ? (ahead ? "O" : "V") : NULL);
   row_piece(a->w);
   put(a->w, ahead ? "= " : "{to} ");
-  if (velocity && !ahead) {
+  if (velocity && !ahead && (polar || a->p->update.momentum > 0)) {
     put(a->w, "{beta}{ }");
     put_moved(a, matrix, "V");
     put(a->w, " + ");
@@ -250,6 +278,7 @@ static void row_of_update(const Anatomy *whole, int matrix) {
     put_rate(a, m, m->rate * share, true, below, "t");
   }
   put_direction(a, matrix);
+  put_friction(a, matrix);
   if (!velocity) put_noise(a, m);
   row_end(a->w);
   free(below);
@@ -264,8 +293,15 @@ static void row_of_initial(const Anatomy *a, int matrix) {
   put_matrix(a, matrix);
   put_below(a->w, *root && is_wide(a->p, m->to) ? "ij" : "i");
   row_piece(a->w);
-  put(a->w, "{sim} {N}(0, ");
-  put_expr(a->w, expr_const(a->p->pool, m->sigma * m->sigma), NULL);
+  put(a->w, "{sim} {N}(%g, ", m->mean);
+  if (m->start) {
+    put_factor(a, m->sigma * m->sigma);
+    put(a->w, "{sigma}");
+    put_below(a->w, "j");
+    put_above(a->w, "2");
+  } else {
+    put_expr(a->w, expr_const(a->p->pool, m->sigma * m->sigma), NULL);
+  }
   put(a->w, ")");
   row_piece(a->w);
   put(a->w, "{quad}");
@@ -398,27 +434,20 @@ static void write_draws(const Anatomy *a) {
             "1 at training points, which alone lose neurons, and 0 at test points.");
 }
 
-void write_network(const Anatomy *a) {
+static bool has_scales(const Program *p) {
+  bool any = false;
+  for (int m = 0; m < p->matrix_count; m++) any |= p->matrices[m].start != NULL;
+  return any;
+}
+
+static void write_training(const Anatomy *a) {
   const Program *p = a->p;
-  write_heading(a->w, "The network and its training");
-  for (int i = 0; i < p->op_count; i++) {
-    if (i == p->forward_count)
-      write_prose(a->w, "Backward, derivatives of $f$ in units of $1/({gamma} N)$%s:",
-                  program_averages(p) ? ", by averages of $1/{gamma}$" : "");
-    if (i == p->gradient_count) write_prose(a->w, "Learning rule, in place of gradients:");
-    row_of_network(a, &p->ops[i]);
-  }
-  if (program_draws(p)) write_draws(a);
-  if (p->couples)
-    write_prose(a->w, "Points depend on each other: what flows backward is the derivative of all "
-                      "outputs, each times its ${Delta}$.");
-  write_prose(a->w, "Initial entries, independent:");
-  for (int m = 0; m < p->matrix_count; m++) row_of_initial(a, m);
   if (p->problem->optimizer == OPT_FLOW)
     write_prose(a->w, "Gradient flow, to first order in a short $dt$:");
   else
     write_prose(a->w, "A step of %s%s:",
-                p->group_count       ? "the optimizers, whose symbols are those of each matrix"
+                p->update.inert      ? "underdamped dynamics"
+                : p->group_count     ? "the optimizers, whose symbols are those of each matrix"
                 : p->update.polar.on ? "the optimizer"
                 : is_entrywise(p)    ? "the optimizer, entry by entry"
                                      : "gradient descent",
@@ -435,4 +464,26 @@ void write_network(const Anatomy *a) {
   write_groups(a, write_polar);
   if (p->update.temperature > 0)
     write_prose(a->w, "${Xi}$ has independent normal entries of variance 1, fresh in every step.");
+}
+
+void write_network(const Anatomy *a) {
+  const Program *p = a->p;
+  write_heading(a->w, "The network and its training");
+  for (int i = 0; i < p->op_count; i++) {
+    if (i == p->forward_count)
+      write_prose(a->w, "Backward, derivatives of $f$ in units of $1/({gamma} N)$%s:",
+                  program_averages(p) ? ", by averages of $1/{gamma}$" : "");
+    if (i == p->gradient_count) write_prose(a->w, "Learning rule, in place of gradients:");
+    row_of_network(a, &p->ops[i]);
+  }
+  if (program_draws(p)) write_draws(a);
+  if (p->couples)
+    write_prose(a->w, "Points depend on each other: what flows backward is the derivative of all "
+                      "outputs, each times its ${Delta}$.");
+  write_prose(a->w, "Initial entries, independent%s:",
+              has_scales(p) ? ", with the standard deviations ${sigma}_j$ that the layer gives "
+                              "its inputs j"
+                            : "");
+  for (int m = 0; m < p->matrix_count; m++) row_of_initial(a, m);
+  write_training(a);
 }

@@ -44,6 +44,7 @@ static const struct {
     {"beta", "β", "\\beta "},
     {"kappa", "κ", "\\kappa "},
     {"lambda", "λ", "\\lambda "},
+    {"sigma", "σ", "\\sigma "},
     {"mu", "μ", "\\mu "},
     {"sim", "~", "\\sim "},
     {"sqrt", "√", "\\sqrt "},

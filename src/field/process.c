@@ -7,6 +7,32 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Of readouts; of what is heated it decays as the initial weights do. */
+static void put_source_mean(const Anatomy *a, const Matrix *m, double mean) {
+  put(a->w, "%g", mean);
+  if (mean != 0 && is_heated(a, m) && decays(a, m)) put(a->w, "{ }a(t)");
+  put(a->w, ", ");
+}
+
+/* Noise in the weights sees inputs as they are: C is that of an entry whose scale is 1. */
+static void put_seen_covariance(const Anatomy *a, int matrix) {
+  const Matrix *m = &a->p->matrices[matrix];
+  bool heated = is_heated(a, m);
+  if (heated) {
+    put_variance(a, m, 1);
+    put_kernel(a, m->x, here, there, WHOLE);
+    put(a->w, " + ");
+  }
+  put_factor(a, m->sigma * m->sigma);
+  if (heated && decays(a, m)) put(a->w, "a(t)a(s){ }");
+  if (heated) put(a->w, "(");
+  put_seen(a, matrix, here, there);
+  if (!heated) return;
+  put(a->w, " - ");
+  put_kernel(a, m->x, here, there, WHOLE);
+  put(a->w, ")");
+}
+
 static void row_of_source(const Anatomy *whole, const Op *op) {
   const Matrix *m = &whole->p->matrices[op->matrix];
   Group group;
@@ -15,8 +41,11 @@ static void row_of_source(const Anatomy *whole, const Op *op) {
   bool moves = is_heated(a, m) || (is_wide_variable(a->p, op->src[0]) && !a->frozen);
   put_source(a, op, here);
   row_piece(a->w);
-  put(a->w, moves ? "{sim} {GP}(0, " : "{sim} {N}(0, ");
-  if (!is_unit(a, op->src[0])) {
+  put(a->w, moves ? "{sim} {GP}(" : "{sim} {N}(");
+  put_source_mean(a, m, op->kind == OP_APPLY_T ? sqrt(share) * m->mean : 0);
+  if (m->start && op->kind == OP_APPLY) {
+    put_seen_covariance(a, op->matrix);
+  } else if (!is_unit(a, op->src[0])) {
     put_variance(a, m, share);
     put_kernel(a, op->src[0], here, there, WHOLE);
   } else if (is_heated(a, m)) {
@@ -36,11 +65,11 @@ static const char *points_of(const Anatomy *a, int variable) {
   return positions ? "{alpha},q" : "{alpha}";
 }
 
-/* What the matrix answers to the noise of a use of it, by A or B; where it acts again, by the
- * derivative itself. */
+/* What the matrix answers to the noise of a use of it, by A or B; where it acts again, or nothing
+ * moves, by the derivative itself. */
 static void piece_of_answer(const Anatomy *a, const Op *op, int use, int order) {
   const Matrix *m = &a->p->matrices[op->matrix], *other = &a->p->matrices[use];
-  bool forward = op->kind == OP_APPLY, again = acts_again(a->p, op->matrix);
+  bool forward = op->kind == OP_APPLY, again = a->frozen || acts_again(a->p, op->matrix);
   const Op *noise = op_of(a->p, use, forward ? OP_APPLY_T : OP_APPLY);
   int met = op->src[0], partner = a->same[forward ? other->y : other->x];
   if (decays(a, m) && !is_heated(a, m)) put(a->w, "a%s(t){ }", prime_of(a, m));
@@ -109,6 +138,12 @@ static void piece_of_polar(const Anatomy *a, const Op *op) {
   put_indexed(a, forward ? m->learns : m->x, forward ? "a" : "b");
 }
 
+static bool has_matrix_again(const Program *p) {
+  bool again = false;
+  for (int m = 0; m < p->matrix_count; m++) again |= acts_again(p, m);
+  return again;
+}
+
 static void write_polar_table(const Anatomy *a) {
   const Update *update = &a->p->update;
   const char *share = update->momentum == 0 ? "[s' = s]{ }"
@@ -128,12 +163,10 @@ static void write_polar_table(const Anatomy *a) {
       update->weight ? "w_{alpha}(s'){ }" : "(1/P){ }", outputs ? "{{alpha}c}" : "{alpha}",
       positions ? ", point and position" : " and point",
       update->polar.eps > 0 ? " Here n n' = 1." : "");
-}
-
-static bool has_matrix_again(const Program *p) {
-  bool again = false;
-  for (int m = 0; m < p->matrix_count; m++) again |= acts_again(p, m);
-  return again;
+  if (has_matrix_again(a->p))
+    write_prose(a->w, "Where a matrix acts again, a and b are a place where it acts, too: $x_b$ "
+                      "and $g_a$ are what it met there, and D(s) has numbers where the places are "
+                      "the same.");
 }
 
 /* What psi is made of. */
@@ -172,15 +205,16 @@ static void piece_of_learning(const Anatomy *a, const Op *op, int use, int order
 }
 
 /* Whether a matrix answers to the noise of a use of it. Where nothing moves, it does to that of
- * what it met as the transpose on the same way, forward or backward: the slopes of gradients with
- * what flows forward have mean zero. */
+ * what it met as the transpose on the same way, forward or backward; the slopes of gradients with
+ * what flows forward have mean zero, unless a readout has not. */
 static bool answers(const Anatomy *a, const Op *op, int use) {
-  bool forward = op->kind == OP_APPLY;
-  if (use == op->matrix) return (forward ? a->responds_x : a->responds_y)[use];
+  bool forward = op->kind == OP_APPLY, mean = !starts_at_zero(a->p);
+  if (use == op->matrix && !(a->frozen && mean))
+    return (forward ? a->responds_x : a->responds_y)[use];
   const Op *noise = op_of(a->p, use, forward ? OP_APPLY_T : OP_APPLY);
   if (!a->frozen) return true;
   const Variable *v = a->p->variables;
-  return noise && v[op->src[0]].backward == v[noise->dst].backward &&
+  return noise && (mean || v[op->src[0]].backward == v[noise->dst].backward) &&
          is_moved(a, noise, op->src[0]);
 }
 
@@ -282,11 +316,50 @@ static void write_population(const Anatomy *a, int space) {
     if (lives_on(a, &p->ops[i], space)) rows_of_process(a, &p->ops[i]);
 }
 
+/* Whether noise has another covariance than the initial weights, whose share is then of use. */
+static bool starts_apart(const Program *p) {
+  bool apart = !starts_at_zero(p);
+  for (int m = 0; m < p->matrix_count; m++) apart |= p->matrices[m].start != NULL;
+  return apart;
+}
+
+/* Underdamped: v and w are the velocities of the shares c and a. */
+static void write_inert_memory(const Anatomy *a, const char *eta) {
+  const Update *update = &a->p->update;
+  bool slows = update->momentum > 0;
+  write_prose(
+      a->w,
+      "Of what step s does, the share c(t,s) is left at step t: $c(t+1,s) = c(t,s) + %s{ }v(t,s)$ "
+      "with $v(t,s) = [s = t]%s%s$ for $s {le} t$, from $c(s,s) = 0$ and $v(s-1,s) = 0$; of the "
+      "initial weights the share a(t): $a(t+1) = a(t) + %s{ }w(t)$ with $w(t) = %s%s$, from $a(0) "
+      "= "
+      "1$ and $w(-1) = 0$. In a layer of another rate that rate multiplies ${lambda}$.",
+      eta, update->decay > 0 ? " - {lambda}c(t,s)" : "", slows ? " + {beta}v(t-1,s)" : "", eta,
+      update->decay > 0 ? "-{lambda}a(t)" : "0", slows ? " + {beta}w(t-1)" : "");
+  if (update->temperature > 0)
+    write_prose(
+        a->w,
+        "The random part of an entry has the covariance $C(t,s) = {sigma}{squared}a(t)a(s) + "
+        "2%sT{ }{sum}_{r<s,t} c(t,r)c(s,r)/%s$, with its initial variance "
+        "${sigma}{squared}$. In a layer of another rate that rate multiplies T.",
+        slows ? "(1 - {beta})" : "", eta_varies(a, NULL) ? "{eta}(r)" : "{eta}");
+}
+
+static void write_initial_memory(const Anatomy *a, const char *keep) {
+  write_prose(a->w,
+              "Of the initial weights the share a(t) is left: $a(0) = 1$, $a(t+1) = %sa(t)$. In "
+              "a layer of another rate that rate multiplies ${lambda}$.%s",
+              keep,
+              a->p->update.polar.on ? " The shares c'(t,s) and a'(t) are those of ${eta}'$." : "");
+}
+
 /* What is left at step t of what step s did, and of the initial weights. */
 static void write_memory(const Anatomy *a) {
   const Update *update = &a->p->update;
   const char *eta = eta_varies(a, NULL) ? "{eta}(t)" : "{eta}",
              *dt = a->p->problem->optimizer == OPT_FLOW ? "dt" : "";
+  if (update->inert && (update->decay > 0 || update->temperature > 0))
+    return write_inert_memory(a, eta);
   char *keep = update->decay > 0 ? mem_format("(1 - {lambda}%s%s)", eta, dt) : mem_string("");
   const char *push = update->momentum == 0 || update->polar.on ? "[s = t]"
                      : update->nesterov                        ? "({beta}^{t-s+1} + [s = t])"
@@ -303,12 +376,8 @@ static void write_memory(const Anatomy *a) {
                 "%sC(t+1,t) + 2{eta}%s%sT$. In a layer of another rate that rate multiplies "
                 "${eta}$.",
                 keep, keep, eta_varies(a, NULL) ? "(t)" : "", dt);
-  else if (update->decay > 0)
-    write_prose(a->w,
-                "Of the initial weights the share a(t) is left: $a(0) = 1$, $a(t+1) = %sa(t)$. In "
-                "a layer of another rate that rate multiplies ${lambda}$.%s",
-                keep,
-                update->polar.on ? " The shares c'(t,s) and a'(t) are those of ${eta}'$." : "");
+  if (update->decay > 0 && (update->temperature == 0 || starts_apart(a->p)))
+    write_initial_memory(a, keep);
   free(keep);
   free(added);
 }

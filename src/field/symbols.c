@@ -284,6 +284,13 @@ void put_variable(const Anatomy *a, int variable, Place place, int order) {
   free(index);
 }
 
+void put_entry(const Anatomy *a, int variable, Place place) {
+  char *index = row_index(a, variable, place);
+  put_name(a, a->p->variables[a->same[variable]].name, WHOLE);
+  put_below(a->w, "j%s", index);
+  free(index);
+}
+
 void put_indexed(const Anatomy *a, int variable, const char *index) {
   put_name(a, a->p->variables[a->same[variable]].name, WHOLE);
   put_below(a->w, "%s", index);
@@ -309,6 +316,15 @@ void put_kernel(const Anatomy *a, int variable, Place one, Place other, int orde
     return put_kernel_name(a, variable, one, other, order);
   put(a->w, "{delta}");
   put_below(a->w, "%s%s", code ? one.position : one.output, code ? other.position : other.output);
+}
+
+void put_seen(const Anatomy *a, int matrix, Place one, Place other) {
+  const Matrix *m = &a->p->matrices[matrix];
+  char *first = row_index(a, m->x, one), *second = row_index(a, m->x, other);
+  put_letter(a, "S", matrix);
+  put_below(a->w, "%s%s", first, second);
+  free(first);
+  free(second);
 }
 
 void put_overlap(const Anatomy *a, int v, int w, int order) {
@@ -430,7 +446,7 @@ bool eta_varies(const Anatomy *a, const Matrix *m) {
 
 bool has_memory(const Anatomy *a) {
   const Update *update = &a->p->update;
-  return (update->momentum > 0 && !update->polar.on) || update->decay > 0;
+  return (update->momentum > 0 && !update->polar.on) || update->decay > 0 || update->inert;
 }
 
 bool is_heated(const Anatomy *a, const Matrix *m) {

@@ -86,11 +86,16 @@ const char *suffix_of(const char *name); /* "1" of "h1" */
 /* The letters of a name, with its numbers and an order of an expansion above. */
 void put_name(const Anatomy *a, const char *name, int order);
 void put_variable(const Anatomy *a, int variable, Place place, int order);
+/* Entry j of an input. */
+void put_entry(const Anatomy *a, int variable, Place place);
 /* The variable at some row and time that one index stands for. */
 void put_indexed(const Anatomy *a, int variable, const char *index);
 void put_kernel_name(const Anatomy *a, int variable, Place one, Place other, int order);
 /* The kernel as it stands in formulas: of outputs it is a delta. */
 void put_kernel(const Anatomy *a, int variable, Place one, Place other, int order);
+/* The inner products of inputs as the initial entries of a matrix see them, where these have scales
+ * of their own. */
+void put_seen(const Anatomy *a, int matrix, Place one, Place other);
 /* <v(t) w(s)>, by the name of the kernel where they are one. */
 void put_overlap(const Anatomy *a, int v, int w, int order);
 void put_matrix(const Anatomy *a, int matrix);

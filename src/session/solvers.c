@@ -217,7 +217,8 @@ static Program *program_of(Call *call, int depth) {
 
 /* Adds the equations of a call to those of the script, each only once. */
 static void add_equations(Dmf *dmf, const Program *program, Closure closure) {
-  char *text = equations_print(program, closure, dmf->latex), *all = dmf->equations;
+  bool theory = !solve_refuses(program, &(SolveOptions){.closure = closure});
+  char *text = equations_print(program, closure, theory, dmf->latex), *all = dmf->equations;
   if (!strstr(all, text)) {
     dmf->equations = mem_format("%s%s%s", all, *all ? "\n" : "", text);
     free(all);
@@ -229,7 +230,7 @@ char *solver_equations(const Result *result) {
   const Origin *origin = result->origin;
   bool theory = origin && strcmp(result->kind, "dmft") == 0;
   if (!theory || equations_refuse(origin->program)) return NULL;
-  return equations_print(origin->program, origin->options.closure, true);
+  return equations_print(origin->program, origin->options.closure, true, true);
 }
 
 /* What the session gives every solver. */
@@ -810,7 +811,7 @@ static Value *equations(Call *call) {
     program_drop(program);
     return eval_error(call->eval, call->span, NULL, "%s", refusal);
   }
-  char *text = equations_print(program, closure, format);
+  char *text = equations_print(program, closure, true, format);
   char *whole = format ? equations_document(text) : mem_string(text);
   Value *value = value_string(&call->eval->heap, whole);
   free(text);
