@@ -129,7 +129,16 @@ static int collect_blocks(const Machine *m, int space, NoiseBlock *blocks) {
   return n;
 }
 
+/* Of a population of another size, neurons begin elsewhere. */
+static NoiseSource source_of(const Machine *m, int space) {
+  NoiseSource source = m->plan.noise;
+  if (m->plan.sized && source.first)
+    source.first = machine_columns(source.first, m->p->spaces[space].ratio);
+  return source;
+}
+
 bool machine_draw(Machine *m, int space, View *noise, size_t count) {
+  NoiseSource source = source_of(m, space);
   size_t S = tape_columns(m->tape, m->population[space]), before = noise->rows;
   View grown = tape_grow(m->tape, *noise, count);
   size_t ld = tape_stride(m->tape, grown);
@@ -137,8 +146,7 @@ bool machine_draw(Machine *m, int space, View *noise, size_t count) {
   if (tape_failed(m->tape)) return improved;
   double *rows = tape_data(m->tape, view_rows(grown, before, count));
   for (size_t i = 0; i < count; i++)
-    if (!noise_row(&m->plan.noise, S, space, m->noise_count[space]++, rows + i * ld))
-      m->exhausted = true;
+    if (!noise_row(&source, S, space, m->noise_count[space]++, rows + i * ld)) m->exhausted = true;
   if (m->plan.improve && count) {
     NoiseBlock *blocks = mem_new((size_t)(MOST_BLOCKS * m->p->matrix_count + 2), sizeof *blocks);
     int n = collect_blocks(m, space, blocks);

@@ -15,7 +15,7 @@ typedef struct NoiseSource {
     NOISE_COORDINATES, /* row k is the k-th axis of the Gaussian basis, <e e> = 1 */
     NOISE_GRID         /* the axes of a grid of quadrature nodes */
   } kind;
-  size_t first;          /* NOISE_PLAIN: the neurons from here on of many */
+  size_t first; /* NOISE_PLAIN: the neurons from here on of many, of a population of ratio 1 */
   uint64_t seed, number; /* of the replicate, or member */
   const uint32_t *sobol; /* [SOBOL_DIMS, S] */
   const double *grid;    /* [axes, S] */

@@ -106,12 +106,13 @@ static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t cou
   MachinePlan part = {
       .noise = {.kind = NOISE_PLAIN, .first = first, .seed = plan->seed, .number = (uint64_t)pair},
       .columns = count,
+      .sized = true,
       .tol = 1e-6};
   return shift_measure(plan, &part, whole, &flops, &failed_at);
 }
 
 double shift_bytes(const ShiftPlan *plan) {
-  MachinePlan part = {.columns = 2 * plan->width};
+  MachinePlan part = {.columns = 2 * plan->width, .sized = true};
   return plan->threads * shift_run_bytes(plan, &part) +
          8.0 * (double)shift_size(plan->program) * (plan->pairs + 2 * plan->threads + 4);
 }
