@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "solve/flow.h"
 #include "solve/influences.h"
+#include "solve/measured.h"
 #include "solve/noise.h"
 #include "solve/run.h"
 #include "solve/shift.h"
@@ -200,9 +201,6 @@ const char *solve_refuses_fluctuations(const Result *theory) {
   if (!origin) return run_no_origin;
   if (origin->program->system) return noise_refuses(origin->program);
   Closure closure = origin->options.closure;
-  if (!follows_gradients(origin->program))
-    return "the influence of a neuron is known under optimizers that follow gradients, not under "
-           "those that divide by them; 'simulate' gives N Var f as var_f";
   if (closure == CLOSURE_PERTURBATIVE)
     return "the perturbative closure belongs to no network that could fluctuate: solve with "
            "another one";
@@ -210,8 +208,6 @@ const char *solve_refuses_fluctuations(const Result *theory) {
   if (solve_is_lazy(origin->program, &origin->options) && !problem->centered)
     return "in the lazy limit the output at the start is of order one at any width: with "
            "centered = true its fluctuations are of order 1/N";
-  if (!machine_rounds(origin->program))
-    return "an activation has a kink that this version cannot round";
   return NULL;
 }
 
@@ -239,16 +235,6 @@ static int choose_samples(Sizes z) {
   return samples;
 }
 
-/* The width at which the standard deviation of f is half the root mean square of the targets. */
-static void note_least_width(const Recorded *s, Result *r) {
-  const Array *var = result_find(r, "var_f", 0)->value, *y = s->program->problem->targets;
-  if (!var) return;
-  double square = 0, most = 0;
-  for (size_t i = 0; i < y->size; i++) square += y->data[i] * y->data[i] / (double)y->size;
-  for (size_t i = 0; i < var->size; i++) most = fmax(most, var->data[i]);
-  if (square > 0) result_note(r, "least_width", "%.3g", 4 * most / square);
-}
-
 static Status solve(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
   if (flow_chooses(program, options))
@@ -273,7 +259,7 @@ static Status solve(Program *program, const SolveOptions *options, Result **resu
       result_note(r, "seed", "%llu", (unsigned long long)options->seed);
     }
     result_note(r, "rank", "%d", s.run[0][0].rank);
-    note_least_width(&s, r);
+    run_note_least_width(r, program);
     result_note(r, "seconds", "%.6g", run_clock() - start);
     r->complete = complete;
     *result = r;
@@ -315,6 +301,7 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
     chosen = of_system(origin, options);
     return noise_fluctuations(origin->program, &chosen, result, why);
   }
+  if (is_measured(origin)) return measured_solve(origin, options, result, why);
   Status status = choose_options(origin, options, &chosen, why);
   return status == STATUS_OK ? solve(origin->program, &chosen, result, why) : status;
 }
@@ -378,6 +365,8 @@ Status solve_covariance(const Result *noise, NoiseField a, NoiseField b, Array *
   if (*value && *error && origin->program->system)
     status = noise_covariance(origin->program, &origin->options, a, b, (*value)->data,
                               (*error)->data, why);
+  else if (*value && *error && is_measured(origin))
+    status = measured_covariance(origin, a, b, (*value)->data, (*error)->data, why);
   else if (*value && *error)
     status = flow_numbers(origin, covary_once, &pair, (*value)->size, (*value)->data,
                           (*error)->data, why);
@@ -549,6 +538,7 @@ Status solve_variances(const Result *theory, const SolveOptions *options, const 
                        size_t n, double *value, double *error, char **why) {
   Origin origin = *(const Origin *)theory->origin;
   if (origin.program->system) return vary_system(&origin, options, of, n, value, error, why);
+  if (is_measured(&origin)) return measured_variances(&origin, options, of, n, value, error, why);
   int parts = origin.options.parts;
   Status status = choose_options(&origin, options, &origin.options, why);
   if (status != STATUS_OK) return status;

@@ -121,6 +121,15 @@ double run_clock(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+void run_note_least_width(Result *r, const Program *program) {
+  const Array *var = result_find(r, "var_f", 0)->value, *y = program->problem->targets;
+  if (!var) return;
+  double square = 0, most = 0;
+  for (size_t i = 0; i < y->size; i++) square += y->data[i] * y->data[i] / (double)y->size;
+  for (size_t i = 0; i < var->size; i++) most = fmax(most, var->data[i]);
+  if (square > 0) result_note(r, "least_width", "%.3g", 4 * most / square);
+}
+
 double run_student(int n) { return n > 3 ? sqrt((n - 1.0) / (n - 3.0)) : 1; }
 
 void run_moderate(size_t steps, size_t entries, const double *value, double *error) {

@@ -75,6 +75,9 @@ Status run_finish(Result *made, bool fine, double bytes, Result **result, char *
  * means that it never was finite. Where the first steps are unstable, *why gives their bound. */
 Status run_diverged(char **why, const char *who, int step, Program *program, int threads);
 double run_clock(void);
+/* Notes of fluctuations the width at which the standard deviation of f is half the root mean square
+ * of the targets. */
+void run_note_least_width(Result *noise, const Program *program);
 /* An error from the scatter of n replicates has Student's distribution, (n-1)/(n-3) wider than its
  * standard error says; the factor makes deviations in units of the printed error have unit
  * variance. */

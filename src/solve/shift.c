@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The mean of a finite network minus that of an infinite one, N (E f_N - f), to leading order.
  *
- * A network of width S is a functional F of S independent neurons (sequential.c), and
- * E F(S) = F + c / S. Two networks A and B of width S, and the one of width 2S made of the neurons
- * of both, differ by
+ * Of networks of width S as functionals F of their neurons (united.h), E F(S) = F + c / S. Two, A
+ * and B, of width S, and the one of width 2S made of the neurons of both, differ by
  *
  *     F(A and B) - (F(A) + F(B)) / 2,   of mean -c / (2S)
  *
@@ -11,12 +10,11 @@
  * that of F itself is of order 1/sqrt(S). */
 #include "solve/shift.h"
 #include "base/memory.h"
-#include "base/team.h"
 #include "num/stats.h"
 #include "solve/observe.h"
+#include "solve/united.h"
 #include "solve/wishart.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,12 +35,6 @@ size_t shift_size(const Program *p) {
   return n;
 }
 
-static bool take(void *sink, Machine *m, int t) {
-  (void)t;
-  if (!trace_take(sink, m)) m->status = STATUS_LIMIT;
-  return m->status == STATUS_OK;
-}
-
 /* What is measured for that. */
 static FieldSet measured(const Program *p) {
   FieldSet set = 0;
@@ -51,122 +43,69 @@ static FieldSet measured(const Program *p) {
   return set;
 }
 
-/* The network of a run as its noise has it. */
-static MachinePlan network_of(const ShiftPlan *plan, const MachinePlan *run) {
-  MachinePlan network = *run;
-  network.program = plan->program;
-  network.code = plan->code;
-  network.hidden = &sequential;
-  network.gamma = plan->gamma;
-  network.independent = plan->independent;
-  network.steps = plan->program->problem->steps;
-  network.stop = plan->stop;
-  network.observe = take;
-  return network;
+/* All shifted fields of a network, one after the other. */
+static void read_fields(const void *context, const Trace *record, double *numbers) {
+  const Program *p = context;
+  for (FieldId id = 0; id < FIELD_COUNT; id++) {
+    size_t n = size_of(p, id);
+    if (n) memcpy(numbers, trace_find(record, field_row(id)->of, 0, false), n * sizeof *numbers);
+    numbers += n;
+  }
+}
+
+static United united_of(const ShiftPlan *plan) {
+  return (United){.program = plan->program,
+                  .code = plan->code,
+                  .gamma = plan->gamma,
+                  .independent = plan->independent,
+                  .width = plan->width,
+                  .levels = 1,
+                  .groups = plan->pairs,
+                  .seed = plan->seed,
+                  .values = measured(plan->program),
+                  .size = shift_size(plan->program),
+                  .read = read_fields,
+                  .context = plan->program,
+                  .stage = "mean shift",
+                  .crew = plan->crew,
+                  .threads = plan->threads,
+                  .stop = plan->stop,
+                  .progress = plan->progress,
+                  .sink = plan->sink};
 }
 
 double shift_run_bytes(const ShiftPlan *plan, const MachinePlan *run) {
-  MachinePlan network = network_of(plan, run);
-  size_t steps = sizes_of(plan->program).steps;
-  return machine_bytes(&network, steps) +
-         trace_bytes(plan->program, steps, measured(plan->program), 0);
+  United united = united_of(plan);
+  return united_run_bytes(&united, run);
 }
 
 Status shift_measure(const ShiftPlan *plan, const MachinePlan *run, double *whole, double *flops,
                      int *failed_at) {
-  Trace record;
-  Status status = STATUS_LIMIT;
-  const Program *p = plan->program;
-  *failed_at = 0;
-  if (trace_new(&record, p, sizes_of(p).steps, measured(p), 0)) {
-    bool *wanted = trace_wants(&record);
-    MachinePlan network = network_of(plan, run);
-    Machine m;
-    network.wanted = wanted;
-    network.sink = &record;
-    status = machine_run(&network, &m, failed_at);
-    if (status == STATUS_OK) *flops = tape_flops(m.tape);
-    if (status == STATUS_OK) machine_free(&m);
-    free(wanted);
-  }
-  for (FieldId id = 0; id < FIELD_COUNT && status == STATUS_OK; id++) {
-    size_t n = size_of(p, id);
-    if (n) memcpy(whole, trace_find(&record, field_row(id)->of, 0, false), n * sizeof *whole);
-    whole += n;
-  }
-  trace_free(&record);
-  return status;
-}
-
-/* The network of the neurons first .. first+count-1 of this pair; all fields, one after the other.
- */
-static Status run_part(const ShiftPlan *plan, int pair, size_t first, size_t count, double *whole) {
-  int failed_at;
-  double flops;
-  MachinePlan part = {
-      .noise = {.kind = NOISE_PLAIN, .first = first, .seed = plan->seed, .number = (uint64_t)pair},
-      .columns = count,
-      .sized = true,
-      .tol = 1e-6};
-  return shift_measure(plan, &part, whole, &flops, &failed_at);
+  United united = united_of(plan);
+  return united_measure(&united, run, whole, flops, failed_at);
 }
 
 double shift_bytes(const ShiftPlan *plan) {
-  MachinePlan part = {.columns = 2 * plan->width, .sized = true};
-  return plan->threads * shift_run_bytes(plan, &part) +
-         8.0 * (double)shift_size(plan->program) * (plan->pairs + 2 * plan->threads + 4);
+  United united = united_of(plan);
+  return united_bytes(&united);
 }
 
-static Status run_pair(const ShiftPlan *plan, int pair, double *shift) {
-  size_t S = plan->width, n = shift_size(plan->program);
-  double *halves = mem_block(2 * n);
-  if (!halves) return STATUS_LIMIT;
-  Status status = run_part(plan, pair, 0, S, halves);
-  if (status == STATUS_OK) status = run_part(plan, pair, S, S, halves + n);
-  if (status == STATUS_OK) status = run_part(plan, pair, 0, 2 * S, shift);
-  for (size_t i = 0; i < n && status == STATUS_OK; i++)
-    shift[i] = -2 * (double)S * (shift[i] - (halves[i] + halves[n + i]) / 2);
-  free(halves);
-  return status;
-}
-
-/* The shifts of all pairs [pairs, whole_size], as far as this process makes them. */
-typedef struct Pairs {
-  const ShiftPlan *plan;
-  double *all;
-  _Atomic Status status;
-  atomic_int done;
-} Pairs;
-
-static void make_pair(void *context, size_t pair) {
-  Pairs *pairs = context;
-  const ShiftPlan *plan = pairs->plan;
-  if (pairs->status != STATUS_OK || !crew_has(plan->crew, (int)pair)) return;
-  Status own = run_pair(plan, (int)pair, pairs->all + pair * shift_size(plan->program));
-  if (own != STATUS_OK) pairs->status = own;
-  int now = ++pairs->done;
-  if (plan->progress && team_leads()) plan->progress(plan->sink, "mean shift", now, plan->pairs);
-}
-
-/* The mean over pairs and its error, [whole_size]; and what of them moves it, [blocks, whole_size].
+/* The mean over pairs and its error, [shift_size]; and what of them moves it, [blocks, shift_size].
  */
 static Status run(const ShiftPlan *plan, double *mean, double *error, double **moves,
                   size_t *blocks) {
-  size_t n = shift_size(plan->program);
-  double *all = mem_block((size_t)plan->pairs * n);
+  United united = united_of(plan);
+  size_t n = united.size;
+  int failed_at;
+  double *all = mem_block(2 * (size_t)plan->pairs * n + 1);
   Moments moments = {0};
-  Status status =
-      all && moments_start(&moments, n, 2) && moments_divide(&moments, (size_t)plan->pairs)
-          ? STATUS_OK
-          : STATUS_LIMIT;
-  Pairs pairs = {.plan = plan, .all = all, .status = status};
-  team_run(plan->threads, (size_t)plan->pairs, make_pair, &pairs);
-  status = pairs.status;
-  if (crew_any(plan->crew, status != STATUS_OK) && status == STATUS_OK) status = STATUS_LIMIT;
-  for (int pair = 0; pair < plan->pairs && status == STATUS_OK; pair++)
-    crew_share(plan->crew, pair, all + (size_t)pair * n, n * sizeof *all);
-  for (int pair = 0; pair < plan->pairs && status == STATUS_OK; pair++)
-    moments_add(&moments, all + (size_t)pair * n);
+  bool fine = all && moments_start(&moments, n, 2) && moments_divide(&moments, (size_t)plan->pairs);
+  Status status = crew_any(plan->crew, !fine) ? STATUS_LIMIT : united_run(&united, all, &failed_at);
+  for (int pair = 0; pair < plan->pairs && status == STATUS_OK; pair++) {
+    double *halves = all + 2 * (size_t)pair * n, *whole = halves + n;
+    for (size_t i = 0; i < n; i++) halves[i] = -2 * (double)plan->width * (whole[i] - halves[i]);
+    moments_add(&moments, halves);
+  }
   if (status == STATUS_OK) {
     moments_mean(&moments, mean, error);
     *blocks = moments_blocks(&moments);
