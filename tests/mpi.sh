@@ -77,6 +77,28 @@ for count in 1 2 4; do
   rm -r many
 done
 
+# Odd numbers, and more processes than runs of fluctuations, or points of a sweep, which has one inside.
+cat problem.dmf - >odd.dmf <<'END'
+function most(eta) = max(sweep(dmft(net, fit with { eta = eta }, samples = 64).loss[8], net.gamma = [0.5, 1, 2]))
+print sweep(most(fit.eta), fit.eta = [0.1, 0.2])
+for phi in [tanh, relu, linear] {
+  theory = dmft(net with { layers = input -> 2 * dense(phi) -> readout }, fit with { steps = 3 }, samples = 600)
+  noise = fluctuations(theory, samples = 1024)
+  print noise.var_f[3], noise.cov_loss, stderr(noise.var_Phi[2][3]), noise.rank
+  print fluctuations(theory, samples = 1024, of = theory.loss[3] / theory.loss[0])
+}
+print noise.mean_shift_f[3], stderr(noise.mean_shift_loss)
+save sweep(dmft(net, fit, samples = 64).f[8], net.gamma = [0.5, 1, 2]) to "odd.csv"
+END
+"$DMF" --threads 2 --out one odd.dmf >one.txt 2>one.err
+for count in 3 11; do
+  ranks $count --threads 1 --out many odd.dmf >many.txt 2>many.err
+  expect "$count processes print what one does" diff one.txt many.txt
+  expect "$count processes warn as one does" diff one.err many.err
+  expect "$count processes write what one does" cmp one/odd.csv many/odd.csv
+  rm -r many
+done
+
 (cat problem.dmf; echo 'print sweep(dmft(net, fit, samples = 100).loss[8], fit.eta = [0.5, 100, 2000], failed = "stop")') >worse.dmf
 "$DMF" worse.dmf 2>one.txt
 for count in 2 3; do

@@ -15,12 +15,14 @@ void crew_share(const Crew *crew, int part, void *data, size_t bytes) {
 
 bool crew_leads(const Crew *crew) { return !crew || crew->rank == 0; }
 
-bool crew_any(const Crew *crew, bool own) {
-  bool any = own;
+int crew_first(const Crew *crew, int own) {
+  int first = 0;
   for (int i = 0; i < crew_size(crew); i++) {
-    bool theirs = own;
+    int theirs = own;
     crew_share(crew, i, &theirs, sizeof theirs);
-    any |= theirs;
+    if (!first) first = theirs;
   }
-  return any;
+  return first;
 }
+
+bool crew_any(const Crew *crew, bool own) { return crew_first(crew, own) != 0; }

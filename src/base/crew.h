@@ -30,5 +30,7 @@ void crew_share(const Crew *crew, int part, void *data, size_t bytes);
 bool crew_leads(const Crew *crew);
 /* Whether `own` holds in any of the processes. */
 bool crew_any(const Crew *crew, bool own);
+/* The number of the first process that has one other than 0; 0 where none has. */
+int crew_first(const Crew *crew, int own);
 
 #endif

@@ -258,7 +258,7 @@ static Status solve(Program *program, const SolveOptions *options, Result **resu
       result_note(r, "samples", "%zu", s.neurons.columns * (size_t)s.neurons.replicates);
       result_note(r, "seed", "%llu", (unsigned long long)options->seed);
     }
-    result_note(r, "rank", "%d", s.run[0][0].rank);
+    result_note(r, "rank", "%d", s.facts[0].rank);
     run_note_least_width(r, program);
     result_note(r, "seconds", "%.6g", run_clock() - start);
     r->complete = complete;
@@ -512,7 +512,7 @@ static Status vary_once(void *sink, const SolveOptions *options, double *value, 
   Status status = recorded_run(&s, why);
   bool fine = status == STATUS_OK;
   for (size_t run = 0; run < recorded_count(&s) && fine; run++)
-    fine = add_sums(&s, run, numbers->of, n, &sums);
+    if (recorded_makes(&s, run)) fine = add_sums(&s, run, numbers->of, n, &sums);
   if (status == STATUS_OK && crew_any(s.options.crew, !fine))
     status = run_refuse(why, recorded_bytes(&s));
   if (status == STATUS_OK) status = vary(&s, &sums, n, value, error, why);

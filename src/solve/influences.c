@@ -64,20 +64,17 @@ static size_t number_read(const Recorded *s, const Family *family, int replicate
   return (t < s->z.steps ? t : s->z.steps - 1) * per_step + k % per_step;
 }
 
-static size_t influence_size(const Recorded *s, size_t run) {
-  return tape_influence_size(recorded_of(s, run)->tape);
-}
+static size_t influence_size(const Recorded *s, size_t run) { return s->facts[run].influence; }
 
 enum { MOST_CHUNK = 64 };
 
 /* Observables that are read together, which share the slopes of maps: as many as keep their
  * derivatives in a cache, of which a part is in use at a time. */
 static size_t chunk_size(const Recorded *s) {
-  const Machine *m = &s->run[0][0];
-  double rows = 4.0 * m->rank * s->program->matrix_count +
+  const RunFacts *first = &s->facts[0];
+  double rows = 4.0 * first->rank * s->program->matrix_count +
                 2.0 * (double)most_rows(s->program) * s->program->variable_count;
-  double size =
-      32e6 / (8 * rows * (double)m->plan.columns + 8 * (double)tape_influence_size(m->tape));
+  double size = 32e6 / (8 * rows * (double)first->columns + 8 * (double)first->influence);
   return size < 1 ? 1 : size > MOST_CHUNK ? MOST_CHUNK : (size_t)size;
 }
 
@@ -139,6 +136,11 @@ static bool take_chunk(Recorded *s, const Spread *q, size_t run, const size_t *n
   return fine;
 }
 
+/* The part of a crew that task i is. */
+static int part_of(const Recorded *s, size_t i) {
+  return recorded_part(s, i % recorded_count(s), i / recorded_count(s));
+}
+
 /* A family that is read from all runs: which numbers task i reads, and of which run. */
 typedef struct Reader {
   Recorded *s;
@@ -160,7 +162,7 @@ static void read_next(void *context, size_t i) {
   const Reader *reader = context;
   Recorded *s = reader->s;
   size_t run, numbers[MOST_CHUNK], count = numbers_of(s, &reader->q->family, i, &run, numbers);
-  if (s->status != STATUS_OK || !count || !crew_has(s->options.crew, (int)i)) return;
+  if (s->status != STATUS_OK || !count || !crew_has(s->options.crew, part_of(s, i))) return;
   if (!take_chunk(s, reader->q, run, numbers, count))
     s->status = s->options.stop && *s->options.stop ? STATUS_INTERRUPTED : STATUS_LIMIT;
   int done = s->done += crew_size(s->options.crew);
@@ -175,8 +177,8 @@ static void share_task(const Recorded *s, const Spread *q, size_t i) {
                                    size = influence_size(s, run);
   for (size_t k = 0; k < count; k++) {
     double *place = place_of(q, run, numbers[k], size);
-    crew_share(s->options.crew, (int)i, square_of(q, run, numbers[k]), sizeof(double));
-    if (place) crew_share(s->options.crew, (int)i, place, size * sizeof *place);
+    crew_share(s->options.crew, part_of(s, i), square_of(q, run, numbers[k]), sizeof(double));
+    if (place) crew_share(s->options.crew, part_of(s, i), place, size * sizeof *place);
   }
 }
 

@@ -7,8 +7,6 @@
 #include "solve/observe.h"
 #include "solve/recorded.h"
 
-enum { MOST_RECORDS = MAX_PASSES * MOST_REPLICATES };
-
 /* Numbers as sums over entries of tables: [count], number i has the seeds first[i] .. first[i+1] of
  * a run, which are read backward from its mark. */
 typedef struct Sums {

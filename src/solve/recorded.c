@@ -2,6 +2,7 @@
 #include "solve/recorded.h"
 #include "base/memory.h"
 #include "base/team.h"
+#include "num/linalg.h"
 #include "solve/initial.h"
 #include "solve/run.h"
 
@@ -78,26 +79,39 @@ static Status run_one(Recorded *s, int pass, int replicate, int *failed_at) {
 }
 
 void recorded_agree(Recorded *s) {
-  bool failed = crew_any(s->options.crew, s->status != STATUS_OK);
-  if (failed && s->status == STATUS_OK) s->status = STATUS_LIMIT;
+  s->status = (Status)crew_first(s->options.crew, (int)s->status);
 }
 
 /* Of every pass and replicate. */
 typedef struct Attempt {
   Recorded *s;
-  RunEnd end[MAX_PASSES * MOST_REPLICATES];
+  RunEnd end[MOST_RECORDS];
 } Attempt;
 
 static void attempt_one(void *context, size_t number) {
   Attempt *a = context;
   int i = (int)number, R = a->s->neurons.replicates;
+  if (!recorded_makes(a->s, number)) return;
   a->end[i].status = run_one(a->s, i / R, i % R, &a->end[i].failed_at);
+}
+
+/* How each run ended, and what it came to. */
+static void share_runs(Recorded *s, RunEnd *end) {
+  const Crew *crew = s->options.crew;
+  for (size_t i = 0; i < recorded_count(s); i++) {
+    const Machine *m = recorded_of(s, i);
+    if (end[i].status == STATUS_OK && recorded_makes(s, i))
+      s->facts[i] = (RunFacts){m->rank, m->plan.columns, tape_influence_size(m->tape)};
+    crew_share(crew, (int)i, &end[i], sizeof end[i]);
+    crew_share(crew, (int)i, &s->facts[i], sizeof s->facts[i]);
+  }
 }
 
 static void run_all(Recorded *s) {
   int tasks = s->passes * s->neurons.replicates;
   Attempt attempt = {.s = s};
   team_run(s->options.threads, (size_t)tasks, attempt_one, &attempt);
+  share_runs(s, attempt.end);
   RunEnd first = run_first_failure(attempt.end, tasks, NULL);
   s->status = first.status;
   s->failed_at = first.failed_at;
@@ -109,8 +123,28 @@ static void forget_runs(Recorded *s) {
     for (int j = 0; j < s->neurons.replicates; j++) machine_free(&s->run[k][j]);
 }
 
+static bool makes_all(const Recorded *s) {
+  return s->neurons.method == GRID || crew_size(s->options.crew) == 1;
+}
+
+/* Where there are more processes than runs, several make the same. */
+bool recorded_makes(const Recorded *s, size_t run) {
+  size_t runs = recorded_count(s), size = (size_t)crew_size(s->options.crew);
+  if (makes_all(s)) return true;
+  size_t rank = (size_t)s->options.crew->rank;
+  return size > runs ? rank % runs == run : run % size == rank;
+}
+
+int recorded_part(const Recorded *s, size_t run, size_t chunk) {
+  size_t runs = recorded_count(s), size = (size_t)crew_size(s->options.crew);
+  if (makes_all(s)) return (int)(chunk * runs + run);
+  size_t makers = size > runs ? (size - run + runs - 1) / runs : 1;
+  return (int)(run + runs * (chunk % makers));
+}
+
 double recorded_bytes(Recorded *s) {
-  double runs = s->neurons.replicates * (s->neurons.kinks ? MAX_PASSES : 1);
+  double all = s->neurons.replicates * (s->neurons.kinks ? MAX_PASSES : 1),
+         runs = makes_all(s) ? all : ceil(all / crew_size(s->options.crew));
   MachinePlan plan = plan_of(s, NULL, 0);
   return runs * machine_bytes(&plan, s->lazy ? 1 : s->z.steps);
 }
@@ -199,15 +233,16 @@ static double initial_mismatch(const Recorded *s) {
   }
   size_t P = s->z.points, R = s->z.all;
   double *exact = initial_tangent(p, &kernels), worst = 0, largest = 0;
-  double *mean = mem_new(P * P, sizeof *mean);
+  double *mean = mem_new(P * P, sizeof *mean), *own = mem_new(P * P, sizeof *own);
   int ntk = program_observable(s->complete, FIELD_NTK, 0)->variable;
-  for (int k = 0; k < s->passes; k++)
-    for (int j = 0; j < s->neurons.replicates; j++) {
-      const Machine *m = &s->run[k][j];
-      double share = rounded_share(s->passes, k) / s->neurons.replicates;
-      for (size_t i = 0; i < P * P; i++)
-        mean[i] += share * entry(m, recorded_value(m, ntk, 0), i / P, i % P);
-    }
+  for (size_t run = 0; run < recorded_count(s); run++) {
+    double share = rounded_share(s->passes, (int)run / s->neurons.replicates);
+    const Machine *m = recorded_of(s, run);
+    for (size_t i = 0; i < P * P && recorded_makes(s, run); i++)
+      own[i] = entry(m, recorded_value(m, ntk, 0), i / P, i % P);
+    crew_share(s->options.crew, (int)run, own, P * P * sizeof *own);
+    axpy(P * P, share / s->neurons.replicates, own, mean);
+  }
   for (size_t a = 0; a < P; a++)
     for (size_t b = 0; b < P; b++) {
       largest = fmax(largest, fabs(exact[a * R + b]));
@@ -215,6 +250,7 @@ static double initial_mismatch(const Recorded *s) {
     }
   free(exact);
   free(mean);
+  free(own);
   initial_free(p, &kernels);
   return largest > 0 ? worst / largest : 0;
 }

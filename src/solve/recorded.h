@@ -11,6 +11,14 @@
 
 #include <stdatomic.h>
 
+enum { MOST_RECORDS = MAX_PASSES * MOST_REPLICATES };
+
+/* What all processes know of a run, whichever made it. */
+typedef struct RunFacts {
+  int rank;
+  size_t columns, influence; /* numbers in the influence of one observable */
+} RunFacts;
+
 typedef struct Recorded {
   Program *program;  /* as it was lowered */
   Program *complete; /* as it is run */
@@ -21,7 +29,8 @@ typedef struct Recorded {
   Frame frame[2]; /* of coordinates, one for each replicate */
   int passes;
   MachineCode code[MAX_PASSES];
-  Machine run[MAX_PASSES][MOST_REPLICATES];
+  Machine run[MAX_PASSES][MOST_REPLICATES]; /* that this process makes */
+  RunFacts facts[MOST_RECORDS];
   _Atomic Status status;
   int failed_at;
   atomic_int done; /* tasks, for progress */
@@ -43,8 +52,12 @@ double recorded_bytes(Recorded *s);
 bool recorded_is_independent(const Recorded *s);
 /* How the program is completed, as theory or as a network. */
 Reading recorded_reading(const Recorded *s, bool theory);
-/* Runs are passes times replicates. */
+/* Runs are passes times replicates. Several processes share them out, but for those of two grids,
+ * which are compared: whether this one makes a run, and which part of the crew reads number
+ * `chunk` of what is read from it. */
 size_t recorded_count(const Recorded *s);
+bool recorded_makes(const Recorded *s, size_t run);
+int recorded_part(const Recorded *s, size_t run, size_t chunk);
 const Machine *recorded_of(const Recorded *s, size_t run);
 /* The value of a program at a time of a run. */
 View recorded_value(const Machine *m, int variable, size_t t);

@@ -123,10 +123,11 @@ Status united_run(const United *u, double *means, int *failed_at) {
   team_run(u->threads, n, make_group, &g);
   Status status = STATUS_OK;
   for (size_t k = 0; k < n && status == STATUS_OK; k++) {
+    crew_share(u->crew, (int)k, &g.status[k], sizeof g.status[k]);
+    crew_share(u->crew, (int)k, &g.failed_at[k], sizeof g.failed_at[k]);
     status = g.status[k];
     *failed_at = g.failed_at[k];
   }
-  if (crew_any(u->crew, status != STATUS_OK) && status == STATUS_OK) status = STATUS_LIMIT;
   for (size_t k = 0; k < n && status == STATUS_OK; k++)
     crew_share(u->crew, (int)k, means + k * all, all * sizeof *means);
   free(g.status);

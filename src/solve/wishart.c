@@ -111,8 +111,7 @@ static Status prepare(Wishart *s, double *tol, bool *done) {
     find_pairs(s, *tol);
     *done = affords(s);
   }
-  if (crew_any(s->plan->crew, status != STATUS_OK) && status == STATUS_OK) status = STATUS_LIMIT;
-  return status;
+  return (Status)crew_first(s->plan->crew, (int)status);
 }
 
 /* Adds what a pair contributes; `work` [2][n]. */
@@ -161,8 +160,7 @@ static Status make_blocks(Wishart *s) {
   s->sums = mem_block(s->blocks * SUMS * s->n);
   s->status = s->sums ? STATUS_OK : STATUS_LIMIT;
   team_run(plan->threads, s->blocks, make_block, s);
-  Status status = s->status;
-  if (crew_any(plan->crew, status != STATUS_OK) && status == STATUS_OK) status = STATUS_LIMIT;
+  Status status = (Status)crew_first(plan->crew, (int)s->status);
   for (size_t k = 0; k < s->blocks && status == STATUS_OK; k++)
     crew_share(plan->crew, (int)k, s->sums + k * SUMS * s->n, SUMS * s->n * sizeof *s->sums);
   return status;
