@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/memory.h"
 #include "machine/block.h"
+#include "num/clones.h"
 #include "num/linalg.h"
 
 #include <math.h>
@@ -274,13 +275,15 @@ static double *weighing_room(const Tape *tape, size_t rows, size_t stride) {
   return tape->weights ? mem_block(rows * stride + 1) : NULL;
 }
 
+/* Where nothing is recorded there is one op, of which nobody reads more than this. */
 static TapeOp *record(Tape *tape, TapeKind kind, View out, double alpha) {
   if (tape->op_count == tape->op_room) {
     tape->op_room = 2 * tape->op_room + 256;
     tape->ops = mem_grow(tape->ops, (size_t)tape->op_room * sizeof *tape->ops);
   }
   TapeOp *op = &tape->ops[tape->record ? tape->op_count++ : tape->op_count];
-  *op = (TapeOp){.kind = kind, .out = out, .alpha = alpha, .group = 1};
+  if (tape->record) *op = (TapeOp){.kind = kind, .alpha = alpha, .group = 1};
+  op->out = out;
   return op;
 }
 
@@ -318,6 +321,10 @@ void tape_average(Tape *tape, View out, double alpha, View a, View b, size_t gro
   free(scratch);
 }
 
+CLONES static void scale(size_t n, double alpha, const double *restrict x, double *restrict y) {
+  for (size_t i = 0; i < n; i++) y[i] = alpha * x[i];
+}
+
 void tape_copy(Tape *tape, View out, double alpha, View in) {
   if (tape->failed || !out.rows || !in.rows) return;
   record(tape, COPY, out, alpha)->arg[0] = in;
@@ -328,7 +335,7 @@ void tape_copy(Tape *tape, View out, double alpha, View in) {
     const double *x = from + r % in.rows * li;
     double *y = to + r * lo;
     if (beta == 0)
-      for (size_t i = 0; i < out.cols; i++) y[i] = alpha * x[i];
+      scale(out.cols, alpha, x, y);
     else
       axpy(out.cols, alpha, x, y);
   }
@@ -380,11 +387,12 @@ void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double
     View a = op->args[k];
     whole = whole && a.rows == out.rows && a.cols == out.cols && is_dense(tape, a);
   }
-  bool column = out.cols == 1 && !whole;
+  bool column = out.cols == 1 && !whole, spreads = column;
+  for (int k = 0; k < count; k++) spreads = spreads || op->args[k].cols != out.cols;
   size_t runs = whole || column ? 1 : out.rows, length = out.rows * out.cols / runs;
   enum { FEW = 256 };
   double few[FEW], *room = few;
-  if (!whole && (size_t)count * length > FEW) room = mem_new((size_t)count * length, sizeof *room);
+  if (spreads && (size_t)count * length > FEW) room = mem_new((size_t)count * length, sizeof *room);
   for (size_t r = 0; r < runs; r++) {
     const double *args[count + 1];
     for (int k = 0; k < count; k++) {
