@@ -95,6 +95,7 @@ typedef struct Backward {
   const Expr **bar;
   bool *lives;   /* depends on a parameter */
   double *rates; /* [matrix]: of those that are parameters, in units of the rate; 0: it is none */
+  int end;       /* of the acts that are read backward */
 } Backward;
 
 static void add_bar(Backward *r, int v, const Expr *e) {
@@ -246,18 +247,56 @@ static double ratio_of(const Builder *b, int matrix) {
          s->populations[s->matrices[matrix].from].ratio;
 }
 
-static void back_apply(Backward *r, const Act *act, const Expr *bar) {
+/* What the matrix made of o, or its transpose did, before it gained c outer(y, x) / N_from. */
+static const Expr *without_outer(Backward *r, const Act *gain, bool transpose, int o,
+                                 const Expr *image) {
+  Builder *b = r->b;
+  int met = gain->src[transpose ? 0 : 1], left = gain->src[transpose ? 1 : 0];
+  Shape ms = own_shape(b, met), os = own_shape(b, o), out = shape_of(b, image);
+  double share = transpose ? ratio_of(b, gain->matrix) : 1;
+  const Expr *part;
+  if (ms.rank) {
+    bool single = !os.rank;
+    Shape pairs = {NO_POPULATION, 2, {os.size[0], ms.size[0]}};
+    if (single) pairs = (Shape){NO_POPULATION, 1, {ms.size[0], 0}};
+    const Expr *all =
+        made(b, ACT_GRAM, pairs, (Act){0}, 2, (int[]){single ? met : o, single ? o : met});
+    part = product(b, hold(b, all), left, single, out);
+  } else {
+    part = times(b, averaged(b, variable(b, o), variable(b, met), os), variable(b, left));
+  }
+  return sum_of(b, image, times(b, number(b, -share), part));
+}
+
+/* What a matrix, or its transpose, made of o before act number `before`, which it has learned
+ * from since: what is undone is what acts up to number `end` made of it. */
+static const Expr *former_image(Backward *r, int before, int matrix, bool transpose, int o,
+                                Shape shape) {
+  Builder *b = r->b;
+  const Expr *image =
+      made(b, transpose ? ACT_APPLY_T : ACT_APPLY, shape, (Act){.matrix = matrix}, 1, &o);
+  for (int i = r->end - 1; i > before; i--) {
+    Act act = b->system->acts[i];
+    if (act.matrix != matrix) continue;
+    if (act.kind == ACT_OUTER) image = without_outer(r, &act, transpose, o, image);
+    if (act.kind != ACT_DECAY) continue;
+    const Expr *keep = act.count ? variable(b, act.src[0]) : number(b, act.number);
+    image = variable(b, hold(b, two(b, PRIM_DIV, image, keep)));
+  }
+  return image;
+}
+
+static void back_apply(Backward *r, const Act *act, int at, const Expr *bar) {
   Builder *b = r->b;
   bool back = act->kind == ACT_APPLY_T;
   if (!r->lives[act->src[0]]) return;
   double rho = ratio_of(b, act->matrix);
-  int o = hold(b, bar);
-  const Expr *image = made(b, back ? ACT_APPLY : ACT_APPLY_T, own_shape(b, act->src[0]),
-                           (Act){.matrix = act->matrix}, 1, &o);
+  const Expr *image =
+      former_image(r, at, act->matrix, !back, hold(b, bar), own_shape(b, act->src[0]));
   add_bar(r, act->src[0], times(b, number(b, back ? rho : 1 / rho), image));
 }
 
-static void back_act(Backward *r, const Act *act) {
+static void back_act(Backward *r, const Act *act, int at) {
   Builder *b = r->b;
   const Expr *bar = r->bar[act->dst];
   int o;
@@ -279,7 +318,7 @@ static void back_act(Backward *r, const Act *act) {
             made(b, ACT_SHIFT, own_shape(b, act->src[0]), (Act){.number = -act->number}, 1, &o));
     break;
   case ACT_APPLY:
-  case ACT_APPLY_T: back_apply(r, act, bar); break;
+  case ACT_APPLY_T: back_apply(r, act, at, bar); break;
   default: break;
   }
 }
@@ -309,7 +348,7 @@ static bool sound_parameters(Call *call) {
 static Backward backward_new(Builder *b) {
   size_t room = (size_t)b->system->variable_count + 1;
   return (Backward){b, mem_new(room, sizeof(const Expr *)), mem_new(room, sizeof(bool)),
-                    mem_new((size_t)b->system->matrix_count + 1, sizeof(double))};
+                    mem_new((size_t)b->system->matrix_count + 1, sizeof(double)), 0};
 }
 
 static void backward_free(Backward *r) {
@@ -322,7 +361,7 @@ static void backward_free(Backward *r) {
  * the parameters and `rates` are set. */
 static void run_backward(Backward *r, int top) {
   const System *s = r->b->system;
-  int acts = s->act_count;
+  int acts = r->end = s->act_count;
   for (int i = s->start_count; i < acts; i++) {
     const Act *act = &s->acts[i];
     if (act->dst < 0 || act->kind == ACT_SET) continue;
@@ -333,7 +372,7 @@ static void run_backward(Backward *r, int top) {
   for (int i = acts - 1; i >= s->start_count; i--) {
     Act act = s->acts[i];
     if (act.dst >= 0 && act.kind != ACT_SET && r->bar[act.dst] && r->lives[act.dst])
-      back_act(r, &act);
+      back_act(r, &act, i);
   }
 }
 

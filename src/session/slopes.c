@@ -5,6 +5,7 @@
  * from which an error and a kink are told. */
 #include "session/session.h"
 #include "base/memory.h"
+#include "model/trail.h"
 #include "solve/observe.h"
 #include "solve/run.h"
 
@@ -255,6 +256,7 @@ static Value *variance(Call *call, Function *f, SolveOptions *options, const Arr
   if (status == STATUS_OK) {
     value = value_array(&eval->heap, numbers);
     value->error = error;
+    trail_begin(value, array_keep(error), NULL);
   } else {
     array_drop(numbers);
     array_drop(error);
