@@ -564,7 +564,7 @@ static void judge(Machine *m) {
   int variable = program_observable(m->p, FIELD_LOSS, 0)->variable;
   double loss = *tape_data(m->tape, m->value[variable]);
   if (m->t == 0) {
-    double move = largest_kernel(m) / m->plan.gamma;
+    double move = m->plan.gamma > LAZY_GAMMA ? largest_kernel(m) / m->plan.gamma : 0;
     m->limit = loss > 0 ? DIVERGED * loss * (1 + move * move) : INFINITY;
   }
   if (!is_sane(m, m->p->f) || !(loss <= m->limit)) m->status = STATUS_NUMERICS;

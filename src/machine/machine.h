@@ -59,6 +59,10 @@ void machine_code_free(const Program *program, MachineCode *code);
 /* Whether every kink of the program can be rounded. */
 bool machine_rounds(const Program *program);
 
+/* In place of 0: kernels move by gamma^2, and by gamma times the error of their samples, which is
+ * nothing then, and f by what is left of the rounding of products of fields, over gamma. */
+#define LAZY_GAMMA 1e-6
+
 /* How a program is run. */
 typedef struct MachinePlan {
   const Program *program; /* completed */
@@ -124,7 +128,8 @@ struct Machine {
 /* Training has diverged when the loss exceeds DIVERGED times what it is at the start, times 1 +
  * (K/gamma)^2 for the output of K/gamma that fields of order one can give, as they do on their way
  * to a flatter place when the first steps are too large (not in the lazy limit, where kernels
- * cannot change); or when an output is not below 1e100. No bound where the loss starts at 0. */
+ * cannot change, as at LAZY_GAMMA); or when an output is not below 1e100. No bound where the loss
+ * starts at 0. */
 enum { DIVERGED = 1000000 };
 
 /* Runs the program. On failure the machine is empty but for its rank; *failed_at is the step.

@@ -226,10 +226,17 @@ static void add_equations(Dmf *dmf, const Program *program, Closure closure) {
   free(text);
 }
 
+/* Why the equations of a theory are not written; or NULL. */
+static const char *refuses_equations(const Program *program, const SolveOptions *options) {
+  if (solve_is_lazy(program, options) && !solve_is_tangent(program, options))
+    return "the equations of this lazy limit are those of the closure \"full\" as gamma goes to 0";
+  return equations_refuse(program);
+}
+
 char *solver_equations(const Result *result) {
   const Origin *origin = result->origin;
   bool theory = origin && strcmp(result->kind, "dmft") == 0;
-  if (!theory || equations_refuse(origin->program)) return NULL;
+  if (!theory || refuses_equations(origin->program, &origin->options)) return NULL;
   return equations_print(origin->program, origin->options.closure, true, true);
 }
 
@@ -384,12 +391,12 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   Dmf *dmf = session_of(call);
   options.width = program->problem->width;
   solver_surround(eval, &options);
-  if (kind == DMFT && solve_is_lazy(program, &options)) kind = LAZY;
+  if (kind == DMFT && solve_is_tangent(program, &options)) kind = LAZY;
   const char *refusal = kind == NETS ? NULL : solve_refuses(program, &options);
   bool deep = is_deep(program);
   if (!refusal && deep) refusal = refuses_depth(program);
   if (deep) deepen(call, program, kind == LAZY || program->linear);
-  if (!refusal && session_of(call)->equations) refusal = equations_refuse(program);
+  if (!refusal && session_of(call)->equations) refusal = refuses_equations(program, &options);
   Value *value;
   if (eval->diags->errors > before) {
     value = call_broken(call);
@@ -805,8 +812,9 @@ static Value *equations(Call *call) {
   if (!program)
     return call->eval->diags->errors > before ? call_broken(call)
                                               : value_new(&call->eval->heap, VALUE_UNKNOWN);
-  const char *refusal = solve_refuses(program, &(SolveOptions){.closure = closure});
-  if (!refusal) refusal = equations_refuse(program);
+  SolveOptions options = {.closure = closure};
+  const char *refusal = solve_refuses(program, &options);
+  if (!refusal) refusal = refuses_equations(program, &options);
   if (refusal) {
     program_drop(program);
     return eval_error(call->eval, call->span, NULL, "%s", refusal);

@@ -226,7 +226,7 @@ static bool fill_field(Solve *s, Result *result, int k, int l) {
   Replicates measured = collect(s, large[k].id, l, true, m);
   Grouping pairs = grouping_of_pairs(s->sizes.steps, s->sizes.all);
   double *value = mem_block(m), *error = mem_block(m), *moves = new_moves(s, large[k].id),
-         unit = is_response(k) ? 1 / s->program->problem->gamma : 1;
+         unit = is_response(k) ? 1 / solve_gamma(s->program, &s->options) : 1;
   bool fine = value && error && doubt(&measured, NULL, NULL, m, &pairs, value, error, moves);
   if (fine && !is_response(k)) add_dropped(s->sizes, s->batch.fine.tol, value, error);
   for (size_t i = 0; fine && i < m; i++) {
@@ -311,7 +311,7 @@ static RunEnd run_one(void *solve, int j, Trace *trace) {
   Run run = {s, j};
   return s->options.closure == CLOSURE_PERTURBATIVE
              ? perturb_run(s->program, run_at, &run, trace)
-             : run_at(&run, s->program->problem->gamma, trace);
+             : run_at(&run, solve_gamma(s->program, &s->options), trace);
 }
 
 /* Companions come first: an interruption then leaves replicates with theirs. A companion that
@@ -412,7 +412,7 @@ static Status run(Solve *s, char **why) {
  * bias, about 0.05 tol, is to stay well below the sampling error, which falls a little faster than
  * 1/sqrt(samples). In the lazy limit f moves through drifts, and truncation does not touch it. */
 static double automatic_tol(const Program *program, const SolveOptions *options) {
-  double gamma = program->problem->gamma, movement = gamma < 0.1 ? 1 : gamma < 1 ? gamma : 1;
+  double gamma = solve_gamma(program, options), movement = gamma < 0.1 ? 1 : gamma < 1 ? gamma : 1;
   if (program->linear) return 1e-10;
   if (options->closure == CLOSURE_PERTURBATIVE)
     return 1e-3; /* second differences of small movements */
@@ -525,9 +525,31 @@ bool solve_is_lazy(const Program *program, const SolveOptions *options) {
   return options->closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
 }
 
+static bool is_tied_network(const Program *p) {
+  for (int k = 0; k < p->matrix_count; k++)
+    if (is_tied(p, &p->matrices[k])) return true;
+  return false;
+}
+
+/* Whether f moves by a tangent kernel that is known from the start, where kernels are constant. */
+static bool has_constant_tangent(const Program *p) {
+  bool apart = starts_at_zero(p) || p->problem->outputs == 1; /* outputs do not move each other */
+  return follows_gradients(p) && !p->group_count && p->update.average == 0 && !p->couples &&
+         (!update_scales(&p->update) || tangent_is_norm(p)) && !is_tied_network(p) && apart;
+}
+
+bool solve_is_tangent(const Program *program, const SolveOptions *options) {
+  return solve_is_lazy(program, options) && has_constant_tangent(program);
+}
+
+double solve_gamma(const Program *program, const SolveOptions *options) {
+  bool small = solve_is_lazy(program, options) && !has_constant_tangent(program);
+  return small ? LAZY_GAMMA : program->problem->gamma;
+}
+
 /* Whether what is deterministic has nothing beyond its probe. */
 static bool is_probed_whole(const Program *program, const SolveOptions *options) {
-  return program->linear || solve_is_lazy(program, options);
+  return program->linear || solve_is_tangent(program, options);
 }
 
 /* The samples that a result of these options was made from: as many as an error took, or asked for,
@@ -556,7 +578,7 @@ static void take_attributes(const Result *result, SolveOptions *options) {
 }
 
 void solve_dmft_origin(Result *result, Program *program, const SolveOptions *options) {
-  if (solve_is_lazy(program, options)) {
+  if (solve_is_tangent(program, options)) {
     solve_lazy_origin(result, program, options);
   } else {
     Solve s;
@@ -634,13 +656,21 @@ static void note_run(Solve *s, Result *result, double seconds) {
   batch_note_cost(b, result, seconds);
 }
 
-/* Why a closure, or the lazy limit, does not follow the program, whatever its expansion; or NULL.
- */
-static const char *refuse_approximation(const Program *program) {
-  const Update *update = &program->update;
-  if (update->temperature > 0)
+/* Why neither an expansion nor the lazy limit follows the program; or NULL. */
+static const char *refuse_noise(const Program *program) {
+  if (program->update.temperature > 0)
     return "at a temperature the weights move by their noise at any gamma, which no closure but "
            "\"full\" follows";
+  if (program_draws(program))
+    return "where neurons are left out at random kernels are others at every step: only the full "
+           "theory follows them; take it at a small gamma";
+  return NULL;
+}
+
+/* Why an expansion does not follow the program, whatever it is; or NULL. */
+static const char *refuse_approximation(const Program *program) {
+  const Update *update = &program->update;
+  const char *noise = refuse_noise(program);
   if (!follows_gradients(program))
     return "this optimizer does not move f by its tangent kernel: its steps have a size of their "
            "own, whatever the gradients, which no closure but \"full\" follows";
@@ -648,9 +678,7 @@ static const char *refuse_approximation(const Program *program) {
     return "groups of weights with optimizers of their own change the tangent kernel's weights "
            "from "
            "step to step, which only the full theory follows";
-  if (program_draws(program))
-    return "where neurons are left out at random kernels are others at every step: only the full "
-           "theory follows them; take it at a small gamma";
+  if (noise) return noise;
   if (update->average > 0)
     return "only the full theory has averages of weights; in the lazy limit, where f is linear in "
            "them, f_ema is the same average of f";
@@ -660,31 +688,29 @@ static const char *refuse_approximation(const Program *program) {
   return NULL;
 }
 
-static bool is_tied_network(const Program *p) {
-  for (int k = 0; k < p->matrix_count; k++)
-    if (is_tied(p, &p->matrices[k])) return true;
-  return false;
+static bool decays(const Program *p) {
+  bool any = p->update.decay > 0;
+  for (int k = 0; k < p->group_count; k++) any = any || p->groups[k].decay > 0;
+  return any;
 }
 
 static const char *refuse_lazy(const Program *program) {
-  if (update_scales(&program->update) && !tangent_is_norm(program))
-    return "the lazy limit knows the norm of the gradient from the tangent kernel alone, where all "
-           "matrices have one rate and learn by backprop";
-  if (is_tied_network(program))
-    return "a tied readout has several outputs, which its weights on the inputs let move each "
-           "other, which the lazy limit does not know in this version; take the full theory at a "
-           "small gamma";
-  if (!starts_at_zero(program) && !program->problem->centered)
+  const Problem *problem = program->problem;
+  const char *noise = refuse_noise(program);
+  if (noise) return noise;
+  if (is_tied_network(program) && !problem->centered)
+    return "what a tied readout says from the start is of order 1/gamma: in the lazy limit it is "
+           "infinite unless centered = true";
+  if (!starts_at_zero(program) && !problem->centered)
     return "with a mean of the readout's weights f(0) is that mean of what it reads, over gamma: "
-           "in "
-           "the lazy limit it is infinite unless centered = true";
-  if (!starts_at_zero(program) && program->problem->outputs > 1)
-    return "outputs whose readouts have a mean in common move each other, which the lazy limit "
-           "does "
-           "not know in this version; take the full theory at a small gamma";
-  if (program->update.decay > 0)
+           "in the lazy limit it is infinite unless centered = true";
+  if (decays(program))
     return "weight decay has no lazy limit with constant kernels: the initial weights shrink at "
            "any gamma, and the kernels with them; take the full theory at a small gamma";
+  if (problem->parameterization == PARAM_NTK && !problem->centered &&
+      !has_constant_tangent(program))
+    return "f(0) is of order one under this parameterization, and where f does not move by a "
+           "constant tangent kernel its mean over networks is known with centered = true alone";
   return NULL;
 }
 
@@ -711,8 +737,9 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
     return "the standard parameterization has no infinite-width limit: at a learning rate of order "
            "one a step moves f by order N, and at rates of order 1/N the limit is that of "
            "parameterization = ntk; mup has a limit with feature learning";
-  const char *why = lazy || options->closure != CLOSURE_FULL ? refuse_approximation(program) : NULL;
-  if (why || lazy) return why ? why : refuse_lazy(program);
+  if (lazy) return refuse_lazy(program);
+  const char *why = options->closure != CLOSURE_FULL ? refuse_approximation(program) : NULL;
+  if (why) return why;
   if (options->closure != CLOSURE_FULL && program_reuses(program))
     return "where a matrix acts more than once there are the full theory and the closure \"ntk\"";
   if (options->closure == CLOSURE_GRADIENT_INDEPENDENCE &&
@@ -803,7 +830,7 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
   }
   if (flow_chooses(program, options))
     return flow_solve(solve_dmft, is_probed_whole(program, options), program, options, result, why);
-  if (solve_is_lazy(program, options)) return solve_lazy(program, options, result, why);
+  if (solve_is_tangent(program, options)) return solve_lazy(program, options, result, why);
   if (!program->linear && options->samples < FEWEST_SAMPLES) {
     *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
     return STATUS_SCRIPT;
@@ -817,7 +844,7 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
 
 void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *plan) {
   *plan = (SolvePlan){0};
-  if (solve_is_lazy(program, options)) {
+  if (solve_is_tangent(program, options)) {
     plan->bytes = lazy_bytes(program);
     return;
   }
@@ -829,6 +856,6 @@ void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *p
   if (program->linear) b->fine.paths = s.sizes.steps * most_rows(program) + FIRST_COORDINATES;
   plan->bytes = bytes_needed(&s);
   if (!program->linear) b->fine.sobol = sobol_points(b->fine.paths);
-  batch_plan(b, plan_of(&s, 0, program->problem->gamma), plan);
+  batch_plan(b, plan_of(&s, 0, solve_gamma(program, options)), plan);
   clean(&s);
 }

@@ -238,7 +238,7 @@ static int choose_samples(Sizes z) {
 static Status solve(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
   if (flow_chooses(program, options))
-    return flow_solve(solve, !neurons_are_sampled(program, solve_is_lazy(program, options)),
+    return flow_solve(solve, !neurons_are_sampled(program, solve_is_tangent(program, options)),
                       program, options, result, why);
   double start = run_clock();
   Recorded s;
@@ -545,7 +545,7 @@ Status solve_variances(const Result *theory, const SolveOptions *options, const 
   origin.options.parts = parts;
   origin.whole =
       origin.options.parts > 1 &&
-      !neurons_are_sampled(origin.program, solve_is_lazy(origin.program, &origin.options));
+      !neurons_are_sampled(origin.program, solve_is_tangent(origin.program, &origin.options));
   Numbers numbers = {&origin, of, n};
   return flow_numbers(&origin, vary_once, &numbers, n, value, error, why);
 }

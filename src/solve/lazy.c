@@ -641,7 +641,8 @@ const char *solve_lacks_limit(const Result *theory) {
   double c;
   const Program *p = origin->program;
   if (!is_linear_loss(p, &c)) return "it is known for losses with Delta linear in f, such as mse";
-  if (p->update.momentum > 0 || p->update.weight || update_scales(&p->update))
+  if (!solve_is_tangent(p, &origin->options) || p->update.momentum > 0 || p->update.weight ||
+      update_scales(&p->update))
     return "it is known for gradient descent on all points, without momentum, by gradients as they "
            "are";
   return "the learning rate is unstable, and f has no limit";

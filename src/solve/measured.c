@@ -48,8 +48,10 @@ typedef struct Measured {
 } Measured;
 
 bool is_measured(const Origin *origin) {
-  if (origin->program->system || solve_is_lazy(origin->program, &origin->options)) return false;
-  return !follows_gradients(origin->program) || !machine_rounds(origin->program);
+  const Program *p = origin->program;
+  if (p->system || solve_is_tangent(p, &origin->options)) return false;
+  bool lazy = solve_is_lazy(p, &origin->options);
+  return lazy || !follows_gradients(p) || !machine_rounds(p);
 }
 
 /* ---- what is read ---- */
@@ -107,14 +109,27 @@ static size_t narrowest(const Program *p) {
   return S;
 }
 
-/* As many groups as are asked for by their neurons, or for errors of variances of some percent. */
+/* About how many operations the largest network of a group takes. */
+static double work_of(const Program *p, size_t neurons) {
+  double work = 0, N = (double)neurons;
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    if (m->x < 0 || !is_wide_matrix(p, m)) continue;
+    double rows = (double)rows_of(p, m->x);
+    work += (8 * rows + 16) * N * N * p->spaces[m->from].ratio * p->spaces[m->to].ratio;
+  }
+  return work * (double)sizes_of(p).steps;
+}
+
+/* As many groups as are asked for by their neurons, or for errors of variances of some percent,
+ * within a minute or two. */
 static int groups_of(const Measured *m, size_t S) {
-  enum { USUAL = 1024, FEWEST_CHOSEN = 128, OF_WIDTH = 32, PROBED = 16 };
+  static const double FEWEST = 128, MOST = 1024, AFFORDABLE = 3e11;
+  enum { PROBED = 16 };
   if (m->options.probe) return PROBED;
   if (m->options.samples) return m->options.samples / (int)(4 * S);
-  int groups = USUAL;
-  for (size_t width = OF_WIDTH; width < S && groups > FEWEST_CHOSEN; width *= 2) groups /= 2;
-  return groups;
+  double work = work_of(m->program, 4 * S) + 1;
+  return (int)fmax(FEWEST, fmin(MOST, AFFORDABLE / work));
 }
 
 static void prepare(Measured *m, const Origin *origin, const SolveOptions *options) {
@@ -131,7 +146,7 @@ static void prepare(Measured *m, const Origin *origin, const SolveOptions *optio
   size_t S = narrowest(program);
   m->plan = (United){.program = m->complete,
                      .code = &m->code,
-                     .gamma = program->problem->gamma,
+                     .gamma = solve_gamma(program, &m->options),
                      .independent = independent,
                      .width = S,
                      .levels = LEVELS,

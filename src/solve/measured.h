@@ -7,7 +7,8 @@
 #include "solve/run.h"
 
 /* Whether those of a theory of this origin are measured: where entries of matrices, or polar
- * factors, follow their own history, or an activation has more kinks than are rounded. */
+ * factors, follow their own history, an activation has more kinks than are rounded, or the lazy
+ * limit is not that of a constant tangent kernel. */
 bool is_measured(const Origin *origin);
 
 /* As solve_fluctuations, solve_covariance of two fields, value and error [side, side], and

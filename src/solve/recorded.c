@@ -298,7 +298,7 @@ Status recorded_run(Recorded *s, char **why) {
 
 void recorded_prepare(Recorded *s, Program *program, const SolveOptions *options) {
   *s = (Recorded){.program = program, .options = *options, .z = sizes_of(program)};
-  s->lazy = solve_is_lazy(program, options);
+  s->lazy = solve_is_tangent(program, options);
   s->complete = program_complete(program, recorded_reading(s, true));
 }
 

@@ -44,8 +44,12 @@ typedef struct SolveOptions {
   bool single;      /* matrices are in single precision, where their optimizer is plain */
 } SolveOptions;
 
-/* Whether these options ask for the lazy limit. */
+/* Whether these options ask for the lazy limit; and whether it is that of f moving by a constant
+ * tangent kernel, which is solved without a machine. Other programs are run at solve_gamma, which
+ * else is their own. */
 bool solve_is_lazy(const Program *program, const SolveOptions *options);
+bool solve_is_tangent(const Program *program, const SolveOptions *options);
+double solve_gamma(const Program *program, const SolveOptions *options);
 
 /* Why solve_dmft would refuse these options, known before anything is solved; NULL when it would
  * not. */
