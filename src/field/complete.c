@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_ARGUMENTS = 64 };
+
 typedef struct Tail {
   Program *p;
   Reading how;
@@ -17,6 +19,9 @@ typedef struct Tail {
   int targets; /* [P C, 1] */
   int *x, *G;  /* [matrix]: <x x>, or -1 */
   int share;   /* w_mu(t) [P, 1] */
+  int centred; /* of the targets: their inner products, with their norm, once that is not 0 */
+  double norm;
+  const Expr *argument[MOST_ARGUMENTS]; /* of this program's pool, once they are needed */
 } Tail;
 
 /* ---- expressions ---- */
@@ -37,11 +42,10 @@ static const Expr *product(Tail *k, double factor, int count) {
 }
 
 /* An expression of the base in the pool of this program. */
-static const Expr *own(Program *p, const Expr *e) {
-  enum { MOST = 64 };
-  const Expr *with[MOST];
-  for (int i = 0; i < MOST; i++) with[i] = expr_arg(p->pool, i);
-  return expr_substitute(p->pool, e, with);
+static const Expr *own(Tail *k, const Expr *e) {
+  for (int i = 0; i < MOST_ARGUMENTS && !k->argument[MOST_ARGUMENTS - 1]; i++)
+    k->argument[i] = expr_arg(k->p->pool, i);
+  return expr_substitute(k->p->pool, e, k->argument);
 }
 
 /* ---- values ---- */
@@ -168,7 +172,7 @@ static int log_sums(Tail *k, int f) {
 /* ell of every output; and Delta = - d ell / d f: y - softmax(f) sum y for the cross entropy. */
 static int losses(Tail *k, int f, int y) {
   const Expr *ell = k->p->problem->loss;
-  if (ell) return map(k, mem_string("ell"), own(k->p, ell), 2, (int[]){f, y});
+  if (ell) return map(k, mem_string("ell"), own(k, ell), 2, (int[]){f, y});
   const Expr *e = call(k, PRIM_MUL, arg(k, 1), call(k, PRIM_SUB, arg(k, 2), arg(k, 0)));
   return map(k, mem_string("ell"), e, 3, (int[]){f, y, log_sums(k, f)});
 }
@@ -177,7 +181,7 @@ static int errors(Tail *k, int f) {
   const Expr *ell = k->p->problem->loss;
   int y = k->targets;
   if (ell) {
-    const Expr *slope = expr_diff(k->p->pool, own(k->p, ell), 0);
+    const Expr *slope = expr_diff(k->p->pool, own(k, ell), 0);
     return map(k, mem_string("Δ"), call(k, PRIM_NEG, slope, NULL), 2, (int[]){f, y});
   }
   size_t P = k->z.points, C = k->z.outputs;
@@ -340,21 +344,28 @@ static int group_of(const Program *p, int variable) {
   return (int)(rows_of(p, variable) / sizes_of(p).all);
 }
 
-/* The centred alignment of the training block of a kernel with the targets,
- * Tr(Kc Yc) / (|Kc| |Yc|). */
-static int alignment(Tail *k, int kernel) {
+/* The inner products of the centred targets, a table [P, P], and its norm. */
+static void centre_targets(Tail *k) {
   size_t P = k->z.points, C = k->z.outputs;
   const double *y = k->p->problem->targets->data;
-  double *target = mem_new(P * P, sizeof *target), *mean = mem_new(C, sizeof *mean), norm = 0;
+  double *target = mem_new(P * P, sizeof *target), *mean = mem_new(C, sizeof *mean);
   for (size_t i = 0; i < P * C; i++) mean[i % C] += y[i] / (double)P;
   for (size_t a = 0; a < P; a++)
     for (size_t b = 0; b < P; b++) {
       for (size_t c = 0; c < C; c++)
         target[a * P + b] += (y[a * C + c] - mean[c]) * (y[b * C + c] - mean[c]);
-      norm += target[a * P + b] * target[a * P + b];
+      k->norm += target[a * P + b] * target[a * P + b];
     }
   free(mean);
-  int Y = constant(k, "Yc", 0, P, P, target);
+  k->norm = sqrt(k->norm);
+  k->centred = constant(k, "Yc", 0, P, P, target);
+}
+
+/* The centred alignment of the training block of a kernel with the targets,
+ * Tr(Kc Yc) / (|Kc| |Yc|). */
+static int alignment(Tail *k, int kernel) {
+  size_t P = k->z.points;
+  if (!k->norm) centre_targets(k);
   int K = block(k, mem_string("Phi.train"), kernel, 0, P, 0, P);
   int share = all_equal(k, "1/P", P, 1, 1.0 / (double)P);
   int row = mix(k, mem_string("k"), K, false, share, false);
@@ -363,8 +374,9 @@ static int alignment(Tail *k, int kernel) {
   const Expr *e = call(k, PRIM_SUB, call(k, PRIM_SUB, arg(k, 0), arg(k, 1)),
                        call(k, PRIM_SUB, arg(k, 2), arg(k, 3)));
   int centred = map(k, mem_string("Kc"), e, 4, (int[]){K, row, col, both});
-  int inner = total(k, "KY", map(k, mem_string("KcYc"), product(k, 1, 2), 2, (int[]){centred, Y}),
-                    1 / sqrt(norm));
+  int inner =
+      total(k, "KY", map(k, mem_string("KcYc"), product(k, 1, 2), 2, (int[]){centred, k->centred}),
+            1 / k->norm);
   int square =
       total(k, "KK", map(k, mem_string("Kc2"), product(k, 1, 2), 2, (int[]){centred, centred}), 1);
   e = call(k, PRIM_DIV, arg(k, 0), call(k, PRIM_SQRT, arg(k, 1), NULL));
@@ -680,7 +692,7 @@ static Program *sharing(Program *base, Reading how) {
 static void carry_over(Tail *k, int i) {
   Program *p = k->p;
   Op op = p->base->ops[i];
-  if (op.kind == OP_MAP) op.expr = own(p, op.expr);
+  if (op.kind == OP_MAP) op.expr = own(k, op.expr);
   if (op.kind == OP_WEIGH) {
     size_t batch = k->z.points * k->z.outputs, all = k->z.all * k->z.outputs;
     double *numbers = mem_new(all * batch, sizeof *numbers);

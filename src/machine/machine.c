@@ -774,8 +774,10 @@ bool machine_failed(const Machine *m) { return m->exhausted || (m->tape && tape_
 
 void machine_read(const Machine *m, int variable, double *out) {
   View x = m->value[variable];
-  for (size_t r = 0; r < x.rows; r++)
-    memcpy(out + r * x.cols, tape_data(m->tape, view_rows(x, r, 1)), x.cols * sizeof *out);
+  const double *from = tape_data(m->tape, x);
+  size_t stride = tape_stride(m->tape, x), together = stride == x.cols ? x.rows : 1;
+  for (size_t r = 0; r < x.rows; r += together)
+    memcpy(out + r * x.cols, from + r * stride, together * x.cols * sizeof *out);
 }
 
 double machine_bytes(const MachinePlan *plan, size_t steps) {

@@ -368,15 +368,15 @@ static bool is_dense(const Tape *tape, View view) {
   return view.cols == tape_stride(tape, view) || view.rows == 1;
 }
 
-/* Entries of argument `a` that serve `count` entries of a block of this shape from (row, col) on,
- * along a row or, in a block of one column, down it. */
-static void spread(const Tape *tape, View a, View out, size_t row, size_t count, double *to) {
-  const double *from = tape_data(tape, a);
-  size_t stride = tape_stride(tape, a);
-  for (size_t i = 0; i < count; i++) {
-    size_t r = out.cols == 1 ? i : row, c = out.cols == 1 ? 0 : i;
-    to[i] = from[serving(a.rows, out.rows, r) * stride + serving(a.cols, out.cols, c)];
-  }
+/* Entries of argument `a` that serve those of a row of a block of this shape or, in a block of one
+ * column, those down it. */
+static void spread(const Tape *tape, View a, View out, size_t row, double *to) {
+  bool down = out.cols == 1;
+  size_t stride = tape_stride(tape, a), own = down ? a.rows : a.cols,
+         each = own ? (down ? out.rows : out.cols) / own : 0, step = down ? stride : 1;
+  const double *from = tape_data(tape, a) + (down ? 0 : serving(a.rows, out.rows, row) * stride);
+  for (size_t k = 0; k < own; k++, from += step)
+    for (size_t i = 0; i < each; i++) *to++ = *from;
 }
 
 void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double *dst, size_t ldd) {
@@ -401,7 +401,7 @@ void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double
         args[k] =
             tape_data(tape, a) + (whole ? 0 : serving(a.rows, out.rows, r)) * tape_stride(tape, a);
       } else {
-        spread(tape, a, out, r, length, room + (size_t)k * length);
+        spread(tape, a, out, r, room + (size_t)k * length);
         args[k] = room + (size_t)k * length;
       }
     }

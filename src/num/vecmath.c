@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* SLEEF's `finz` functions give equal bits for 1, 4 and 8 lanes, so the widest set of the processor
- * may be taken, and the tail of a vector computed with one lane. They need fused multiply-add; a
+ * may be taken, and a few numbers computed as a vector of them. They need fused multiply-add; a
  * processor without it gets the plain C variants (whose last bits differ). The header sleef.h hides
  * wide functions unless the whole file is compiled for them, hence the declarations here. */
 #include "num/vecmath.h"
@@ -18,31 +18,43 @@ static int lanes(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 4 : 1;
 }
 
+/* What is left behind whole vectors is the first part of one more. From 4 - n on, a mask of the
+ * first n of four. */
+static const long long parts[8] = {-1, -1, -1, -1};
+#define FIRST4(n) _mm256_loadu_si256((const __m256i *)(parts + 4 - (n)))
+#define FIRST8(n) ((__mmask8)((1 << (n)) - 1))
+
 /* One function vec_NAME from SLEEF's NAME, with accuracy u10 or u35. */
 #define VECTORISE(NAME, ULP)                                                                       \
   WIDE8 extern __m512d Sleef_finz_##NAME##d8_##ULP##avx512f(__m512d);                              \
   WIDE4 extern __m256d Sleef_finz_##NAME##d4_##ULP##avx2(__m256d);                                 \
-  extern double Sleef_finz_##NAME##d1_##ULP##purecfma(double);                                     \
   extern double Sleef_cinz_##NAME##d1_##ULP##purec(double);                                        \
-  WIDE8 static size_t NAME##_wide8(size_t n, const double *x, double *out) {                       \
+  WIDE8 static void NAME##_wide8(size_t n, const double *x, double *out) {                         \
     size_t i = 0;                                                                                  \
     for (; i + 8 <= n; i += 8)                                                                     \
       _mm512_storeu_pd(out + i, Sleef_finz_##NAME##d8_##ULP##avx512f(_mm512_loadu_pd(x + i)));     \
-    return i;                                                                                      \
+    if (i < n)                                                                                     \
+      _mm512_mask_storeu_pd(                                                                       \
+          out + i, FIRST8(n - i),                                                                  \
+          Sleef_finz_##NAME##d8_##ULP##avx512f(_mm512_maskz_loadu_pd(FIRST8(n - i), x + i)));      \
   }                                                                                                \
-  WIDE4 static size_t NAME##_wide4(size_t n, const double *x, double *out) {                       \
+  WIDE4 static void NAME##_wide4(size_t n, const double *x, double *out) {                         \
     size_t i = 0;                                                                                  \
     for (; i + 4 <= n; i += 4)                                                                     \
       _mm256_storeu_pd(out + i, Sleef_finz_##NAME##d4_##ULP##avx2(_mm256_loadu_pd(x + i)));        \
-    return i;                                                                                      \
+    if (i < n)                                                                                     \
+      _mm256_maskstore_pd(                                                                         \
+          out + i, FIRST4(n - i),                                                                  \
+          Sleef_finz_##NAME##d4_##ULP##avx2(_mm256_maskload_pd(x + i, FIRST4(n - i))));            \
   }                                                                                                \
   void vec_##NAME(size_t n, const double *x, double *out) {                                        \
     int width = lanes();                                                                           \
-    size_t i = width == 8 ? NAME##_wide8(n, x, out) : width == 4 ? NAME##_wide4(n, x, out) : 0;    \
-    if (width > 1)                                                                                 \
-      for (; i < n; i++) out[i] = Sleef_finz_##NAME##d1_##ULP##purecfma(x[i]);                     \
+    if (width == 8)                                                                                \
+      NAME##_wide8(n, x, out);                                                                     \
+    else if (width == 4)                                                                           \
+      NAME##_wide4(n, x, out);                                                                     \
     else                                                                                           \
-      for (; i < n; i++) out[i] = Sleef_cinz_##NAME##d1_##ULP##purec(x[i]);                        \
+      for (size_t i = 0; i < n; i++) out[i] = Sleef_cinz_##NAME##d1_##ULP##purec(x[i]);            \
   }
 
 #else

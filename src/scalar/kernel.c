@@ -128,7 +128,18 @@ static size_t chunk_for(const Kernel *kernel, size_t n) {
   return chunk > LONGEST_CHUNK ? LONGEST_CHUNK : chunk < 8 ? 8 : chunk;
 }
 
+/* Whether the last instruction may write where the answer goes: it is one, and reads nothing
+ * there. */
+static bool writes_out(const Kernel *kernel, const double *const *args, const double *out) {
+  Prim last = kernel->code[kernel->count - 1].prim;
+  bool free = last != PRIM_ARG && last != PRIM_CONST;
+  for (int k = 0; k < kernel->count && free; k++)
+    free = kernel->code[k].prim != PRIM_ARG || args[kernel->code[k].operand[0]] != out;
+  return free;
+}
+
 void kernel_run(const Kernel *kernel, size_t n, const double *const *args, double *out) {
+  bool direct = writes_out(kernel, args, out);
   size_t chunk = chunk_for(kernel, n);
   double registers[(size_t)kernel->count * chunk];
   const double *at[kernel->count];
@@ -146,8 +157,8 @@ void kernel_run(const Kernel *kernel, size_t n, const double *const *args, doubl
         at[k] = args[in->operand[0]] + start;
       else if (in->prim != PRIM_CONST)
         execute(in->prim, m, at[in->operand[0]], at[in->operand[1]], at[in->operand[2]],
-                registers + (size_t)k * chunk);
+                direct && k == kernel->count - 1 ? out + start : registers + (size_t)k * chunk);
     }
-    memcpy(out + start, at[kernel->count - 1], m * sizeof(double));
+    if (!direct) memcpy(out + start, at[kernel->count - 1], m * sizeof(double));
   }
 }
