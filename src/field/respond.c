@@ -22,14 +22,10 @@ static bool reach(Reach *r, int from, int to) {
   return r->from[to] = true;
 }
 
-static bool is_wide_space(const Program *p, int space) {
-  return p->spaces[space].kind == SPACE_WIDE;
-}
-
 /* The vector that a use of a matrix learned along, on the population where its image by another use
  * arrives: there is one population where the matrix has a thin side. */
 static int learned_along(const Program *p, const Matrix *use, bool forward) {
-  if (!is_wide_matrix(p, use)) forward = is_wide_space(p, use->to);
+  if (!is_wide_matrix(p, use)) forward = is_wide(p, use->to);
   return forward ? use->learns : use->x;
 }
 
@@ -53,10 +49,10 @@ static bool spread(Reach *r) {
   bool more = false;
   for (int i = 0; i < r->p->op_count; i++) {
     const Op *op = &r->p->ops[i];
-    if (op->kind == OP_MAP || op->kind == OP_WEIGH || op->kind == OP_ROWS || op->kind == OP_BLEND)
+    if (op->kind == OP_APPLY || op->kind == OP_APPLY_T)
+      more |= spread_by_matrix(r, op);
+    else if (op->dst >= 0 && is_wide(r->p, r->p->variables[op->dst].space))
       for (int k = 0; k < op->src_count; k++) more |= reach(r, op->src[k], op->dst);
-    if (op->kind != OP_APPLY && op->kind != OP_APPLY_T) continue;
-    more |= spread_by_matrix(r, op);
   }
   return more;
 }
@@ -76,7 +72,7 @@ void find_responses(Program *p) {
       const Op *op = &p->ops[i];
       if (op->kind != OP_APPLY && op->kind != OP_APPLY_T) continue;
       Matrix *m = &p->matrices[op->matrix];
-      if (!is_wide_space(p, m->from) || !is_wide_space(p, m->to)) continue;
+      if (!is_wide(p, m->from) || !is_wide(p, m->to)) continue;
       bool *responds = op->kind == OP_APPLY ? &m->responds_y : &m->responds_x;
       if (*responds || !depends(&r, op, op->kind == OP_APPLY ? m->y : m->x)) continue;
       more = *responds = true;

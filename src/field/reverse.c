@@ -297,6 +297,43 @@ static void reverse_rows(Reverse *r, const Op *op, int y) {
   accumulate(r, op->src[0], emit_rows(r->p, backward_name(r, op->src[0]), map, y));
 }
 
+/* The adjoints of what an op is made of; what stands in no forward pass has none. */
+static void reverse_op(Reverse *r, const Op *op, int y) {
+  switch (op->kind) {
+  case OP_APPLY: reverse_apply(r, op, y); break;
+  case OP_APPLY_T: reverse_transpose(r, op, y); break;
+  case OP_AVERAGE: reverse_average(r, op, y); break;
+  case OP_ROWS: reverse_rows(r, op, y); break;
+  case OP_GRAM: reverse_gram(r, op, y); break;
+  case OP_BLEND: reverse_blend(r, op, y); break;
+  case OP_SOFTMAX: reverse_softmax(r, op, y); break;
+  case OP_MAP:
+    for (int k = 0; k < op->src_count; k++) reverse_argument(r, op, k, y);
+    break;
+  case OP_INPUT:
+  case OP_SEED:
+  case OP_WEIGH:
+  case OP_CONST:
+  case OP_MOMENT:
+  case OP_SUMS:
+  case OP_MIX:
+  case OP_BLOCK:
+  case OP_LSE:
+  case OP_START:
+  case OP_SET:
+  case OP_NOISE:
+  case OP_FILL:
+  case OP_CLOCK:
+  case OP_SHIFT:
+  case OP_STACK:
+  case OP_RESHAPE:
+  case OP_OUTER:
+  case OP_DECAY:
+  case OP_REDRAW:
+  case OP_LEARN: break;
+  }
+}
+
 static void reverse_pass(Program *p, int f, int seed, Rule rule) {
   int count = p->variable_count;
   Reverse r = {p, mem_new((size_t)count, sizeof *r.parts), seed, rule};
@@ -304,16 +341,7 @@ static void reverse_pass(Program *p, int f, int seed, Rule rule) {
   for (int i = p->forward_count - 1; i >= 0; i--) {
     Op op = p->ops[i];
     int y = adjoint_of(&r, op.dst);
-    if (y < 0) continue;
-    if (op.kind == OP_APPLY) reverse_apply(&r, &op, y);
-    if (op.kind == OP_APPLY_T) reverse_transpose(&r, &op, y);
-    if (op.kind == OP_AVERAGE) reverse_average(&r, &op, y);
-    if (op.kind == OP_ROWS) reverse_rows(&r, &op, y);
-    if (op.kind == OP_GRAM) reverse_gram(&r, &op, y);
-    if (op.kind == OP_BLEND) reverse_blend(&r, &op, y);
-    if (op.kind == OP_SOFTMAX) reverse_softmax(&r, &op, y);
-    if (op.kind == OP_MAP)
-      for (int k = 0; k < op.src_count; k++) reverse_argument(&r, &op, k, y);
+    if (y >= 0) reverse_op(&r, &op, y);
   }
   for (int v = 0; v < count; v++) free(r.parts[v].list);
   free(r.parts);

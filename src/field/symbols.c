@@ -606,7 +606,9 @@ void put_made(const Anatomy *a, const Op *op, Place place, int order) {
     put_sum(a, place.column, NULL, NULL);
     put_variable(a, op->src[0], place, WHOLE);
     break;
-  default: put_mean(a, op, place);
+  case OP_AVERAGE:
+  case OP_GRAM: put_mean(a, op, place); break;
+  default: break; /* in no pass of layers */
   }
 }
 
