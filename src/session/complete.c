@@ -39,10 +39,16 @@ static bool is_word(char c) {
   return isalnum((unsigned char)c) || c == '_' || c == '\\' || ((unsigned char)c & 0x80);
 }
 
+/* The innermost opened bracket; NULL where none is, or so many are that it is not known. */
+static Opener *innermost(Place *place) {
+  return place->depth && place->depth <= DEEPEST ? &place->open[place->depth - 1] : NULL;
+}
+
 static void separate(Place *place, size_t at) {
-  if (place->depth && place->depth <= DEEPEST) place->open[place->depth - 1].commas++;
+  Opener *open = innermost(place);
+  if (open) open->commas++;
   place->segment = at + 1;
-  bool ends = !place->depth || place->open[place->depth - 1].bracket == '{';
+  bool ends = !place->depth || (open && open->bracket == '{');
   if (ends && place->text[at] != ',') place->statement = at + 1;
 }
 
@@ -63,7 +69,8 @@ static Place find_place(Dmf *dmf, const char *text, size_t cursor) {
   Place place = {.dmf = dmf, .text = text, .cursor = cursor, .word = cursor};
   for (size_t i = 0; i < cursor; i++) {
     char c = text[i];
-    bool inside = place.depth && strchr("([", place.open[(place.depth - 1) % DEEPEST].bracket);
+    const Opener *open = innermost(&place);
+    bool inside = open && open->bracket != '{';
     if (place.comment || place.string) {
       if (place.string && c == '\\') i++;
       if (c == '"' && !place.comment) place.string = false;
@@ -407,12 +414,23 @@ static int offer_words(const Place *place, const char *argument) {
   return count;
 }
 
-static bool is_truth(const char *argument) {
-  static const char *const names[] = {"train", "centered", "exact", "causal", "normalized",
-                                      "fresh", "finite",   "logx",  "logy",   "logz"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (strcmp(names[i], argument) == 0) return true;
+/* Whether a usage has the argument with the default true or false. */
+static bool shows_truth(const char *usage, const char *argument) {
+  size_t length = strlen(argument);
+  for (const char *at = strstr(usage, argument); at; at = strstr(at + 1, argument)) {
+    bool whole = (at == usage || !is_word(at[-1])) && strncmp(at + length, " = ", 3) == 0;
+    const char *value = at + length + 3;
+    if (whole && (strncmp(value, "true", 4) == 0 || strncmp(value, "false", 5) == 0)) return true;
+  }
   return false;
+}
+
+static bool is_truth(const Place *place, const char *argument) {
+  bool truth = strcmp(argument, "fresh") == 0; /* which has no default of its own */
+  const DmfTopic *topic;
+  for (int i = 0; !truth && (topic = topic_at(place->dmf, i)); i++)
+    truth = shows_truth(topic->usage, argument);
+  return truth;
 }
 
 /* What may be given to an argument or a key of this name; false when there is no list of it. */
@@ -420,7 +438,7 @@ static bool offer_values(const Place *place, const char *argument) {
   int count = offer_words(place, argument);
   if (place->string) return count > 0;
   count += offer_suiting(place, argument);
-  if (is_truth(argument)) {
+  if (is_truth(place, argument)) {
     offer(place->dmf, "true");
     offer(place->dmf, "false");
     count += 2;

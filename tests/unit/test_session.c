@@ -192,6 +192,13 @@ static void completion(void) {
                "Jay"));
   CHECK(offers(&b, "system z { population cells; step {\n obs", "observe"));
   CHECK(!offers(&b, "))}]((", "nothing") && offers(&b, "{{{{", "dmft"));
+  char deep[400];
+  memset(deep, '(', 300);
+  for (size_t i = 300; i < 399; i++) deep[i] = i % 2 ? ',' : 'x';
+  deep[399] = 0;
+  CHECK(!offers(&b, deep, "nothing"));
+  CHECK(offers(&b, "readout(tied = ", "true") && offers(&b, "muon(nesterov = ", "false") &&
+        offers(&b, "adam(fresh = ", "true") && !offers(&b, "readout(mean = ", "true"));
   CHECK(dmf_unfinished(b.dmf, "for i in 1..2 {") && !dmf_unfinished(b.dmf, "x = ) {"));
   finish(&b);
 }
