@@ -7,6 +7,7 @@ enum { MOST_JUMPS = 16 };
 
 typedef struct Rounding {
   ExprPool *pool;
+  const bool *wide;
   double width;
   const Expr *round[MOST_JUMPS], *sharp[MOST_JUMPS];
   int count;
@@ -31,8 +32,43 @@ static const Expr *rounded_step(Rounding *r, const Expr *x) {
   return round;
 }
 
+/* Whether something that is not negative may be 0 for some neurons. */
+static bool may_vanish(const Expr *e, const bool *wide) {
+  switch (e->prim) {
+  case PRIM_CONST:
+  case PRIM_EXP: return false;
+  case PRIM_ARG: return wide[e->index];
+  case PRIM_ADD: return may_vanish(e->arg[0], wide) && may_vanish(e->arg[1], wide);
+  case PRIM_MUL: return may_vanish(e->arg[0], wide) || may_vanish(e->arg[1], wide);
+  default: return prim_arity(e->prim) && may_vanish(e->arg[0], wide);
+  }
+}
+
+/* Whether e is a ratio by the root of what may vanish, plus a constant or nothing. */
+static bool is_sign(const Expr *e, const bool *wide) {
+  if (e->prim != PRIM_DIV || !wide) return false;
+  const Expr *root = e->arg[1];
+  if (root->prim == PRIM_ADD) root = root->arg[root->arg[0]->prim == PRIM_CONST];
+  return root->prim == PRIM_SQRT && may_vanish(root->arg[0], wide);
+}
+
+/* u / d, d > 0, by the sign of u: the distribution function stays in derivatives, where |u| / d
+ * jumps as well. */
+static const Expr *rounded_ratio(Rounding *r, const Expr *u, const Expr *d) {
+  const Expr *scaled = call(r, PRIM_MUL, expr_const(r->pool, 1 / (r->width * sqrt(2))), u);
+  return call(r, PRIM_MUL, call(r, PRIM_ERF, scaled, NULL),
+              call(r, PRIM_DIV, call(r, PRIM_ABS, u, NULL), d));
+}
+
+bool kinks_has(const Expr *e, const bool *wide) {
+  if (is_sign(e, wide)) return true;
+  for (int k = 0; k < prim_arity(e->prim); k++)
+    if (kinks_has(e->arg[k], wide)) return true;
+  return !expr_is_smooth(e);
+}
+
 static const Expr *rounded(Rounding *r, const Expr *e) {
-  if (expr_is_smooth(e)) return e;
+  if (!kinks_has(e, r->wide)) return e;
   const Expr *arg[3] = {NULL, NULL, NULL};
   for (int k = 0; k < prim_arity(e->prim); k++) arg[k] = rounded(r, e->arg[k]);
   switch (e->prim) {
@@ -43,6 +79,9 @@ static const Expr *rounded(Rounding *r, const Expr *e) {
   case PRIM_LT:
   case PRIM_LE: return rounded_step(r, call(r, PRIM_SUB, arg[1], arg[0]));
   case PRIM_EQ: return expr_const(r->pool, 0);
+  case PRIM_DIV:
+    if (is_sign(e, r->wide)) return rounded_ratio(r, arg[0], arg[1]);
+    return call(r, PRIM_DIV, arg[0], arg[1]);
   case PRIM_SELECT: /* its condition becomes a probability */
     return call(r, PRIM_ADD, arg[2], call(r, PRIM_MUL, arg[0], call(r, PRIM_SUB, arg[1], arg[2])));
   default: return expr_call(r->pool, e->prim, arg[0], arg[1], arg[2]);
@@ -58,9 +97,9 @@ static const Expr *sharpened(Rounding *r, const Expr *e) {
   return arity ? expr_call(r->pool, e->prim, arg[0], arg[1], arg[2]) : e;
 }
 
-TapeMap *kinks_map(ExprPool *pool, const Expr *e, int count, double width) {
+TapeMap *kinks_map(ExprPool *pool, const Expr *e, int count, const bool *wide, double width) {
   const Expr *slope[count];
-  Rounding r = {.pool = pool, .width = width};
+  Rounding r = {.pool = pool, .wide = wide, .width = width};
   const Expr *smooth = width > 0 ? rounded(&r, e) : e;
   for (int k = 0; k < count; k++) slope[k] = sharpened(&r, expr_diff(pool, smooth, k));
   return tape_map_new(e, slope, count);

@@ -14,6 +14,24 @@
 
 /* ---- maps ---- */
 
+/* Which arguments of a map are different from neuron to neuron. */
+static void find_wide(const Program *p, const Op *op, bool *wide) {
+  for (int k = 0; k < op->src_count; k++) {
+    int space = p->variables[op->src[k]].space;
+    wide[k] = space >= 0 && is_wide(p, space);
+  }
+}
+
+bool machine_has_kinks(const Program *p) {
+  for (int i = 0; i < p->op_count; i++) {
+    if (p->ops[i].kind != OP_MAP) continue;
+    bool wide[p->ops[i].src_count + 1];
+    find_wide(p, &p->ops[i], wide);
+    if (kinks_has(p->ops[i].expr, wide)) return true;
+  }
+  return false;
+}
+
 bool machine_rounds(const Program *p) {
   for (int i = 0; i < p->op_count; i++)
     if (p->ops[i].kind == OP_MAP && !kinks_round(p->pool, p->ops[i].expr)) return false;
@@ -43,12 +61,15 @@ MachineCode machine_compile(const Program *p, bool slopes, const double *roundin
       expr_call(p->pool, PRIM_MUL, expr_arg(p->pool, 0), expr_arg(p->pool, 1), NULL);
   MachineCode code = {mem_new((size_t)p->op_count + 1, sizeof *code.maps),
                       mem_new((size_t)p->op_count + 1, sizeof *code.known),
-                      kinks_map(p->pool, times, 2, 0)};
+                      kinks_map(p->pool, times, 2, NULL, 0)};
   for (int i = 0; i < p->op_count; i++) {
     const Op *op = &p->ops[i];
     code.known[i] = -1;
     if (op->kind != OP_MAP) continue;
-    code.maps[i] = slopes ? kinks_map(p->pool, op->expr, op->src_count, rounding ? rounding[i] : 0)
+    bool wide[op->src_count + 1];
+    find_wide(p, op, wide);
+    double width = rounding ? rounding[i] : 0;
+    code.maps[i] = slopes ? kinks_map(p->pool, op->expr, op->src_count, wide, width)
                           : plain_map(p, i, &code.known[i]);
   }
   return code;

@@ -56,6 +56,8 @@ typedef struct MachineCode {
  * the samples that cross a kink. */
 MachineCode machine_compile(const Program *program, bool slopes, const double *rounding);
 void machine_code_free(const Program *program, MachineCode *code);
+/* Whether a map of the program has a kink or jump (kinks.h). */
+bool machine_has_kinks(const Program *program);
 /* Whether every kink of the program can be rounded. */
 bool machine_rounds(const Program *program);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/neurons.h"
+#include "machine/machine.h"
 #include "base/memory.h"
 #include "num/linalg.h"
 #include "num/random.h"
@@ -8,12 +9,6 @@
 #include <stdlib.h>
 
 enum { FIRST_COORDINATES = 64, MAX_AXES = 3 };
-
-bool has_kinks(const Program *p) {
-  for (int i = 0; i < p->op_count; i++)
-    if (p->ops[i].kind == OP_MAP && !expr_is_smooth(p->ops[i].expr)) return true;
-  return false;
-}
 
 /* Training at a temperature brings new noise at every step. */
 static bool is_shaken(const Program *p, bool lazy) { return p->update.temperature > 0 && !lazy; }
@@ -136,7 +131,7 @@ bool neurons_refine(Neurons *s) {
 }
 
 static bool fits_grid(const Program *program, int axes) {
-  return axes >= 0 && axes <= (has_kinks(program) ? 2 : MAX_AXES);
+  return axes >= 0 && axes <= (machine_has_kinks(program) ? 2 : MAX_AXES);
 }
 
 /* Whether coordinates will do. The directions of a matrix between populations are found beforehand,
@@ -158,7 +153,7 @@ bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) 
   *s = (Neurons){.method = COORDINATES,
                  .columns = FIRST_COORDINATES,
                  .replicates = 2,
-                 .kinks = has_kinks(program),
+                 .kinks = machine_has_kinks(program),
                  .fineness = 1,
                  .outputs = lazy ? 0 : (double)(z.steps * z.all * z.outputs)};
   if (fits_coordinates(program, lazy)) return true;

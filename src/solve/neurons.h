@@ -24,8 +24,6 @@ typedef struct Neurons {
   uint32_t *sobol;
 } Neurons;
 
-/* Whether a map of the program has a kink or jump. */
-bool has_kinks(const Program *program);
 /* Whether neurons_choose comes to sample paths. */
 bool neurons_are_sampled(const Program *program, bool lazy);
 /* Chooses for a program, in its lazy limit or not, and this many samples, should it come to that.

@@ -421,8 +421,8 @@ static Status run(Noise *s, char **why) {
   bool refused = crew_any(s->options.crew, !mem_fits(bytes));
   if (!refused) s->parts = mem_block((size_t)(MAX_PASSES * REPLICATES) * s->count);
   if (crew_any(s->options.crew, !s->parts)) return run_refuse(why, bytes);
-  s->status = rounded_compile(plan_of(s, NULL, 0), has_kinks(s->program), s->code, &s->passes,
-                              &s->failed_at);
+  s->status = rounded_compile(plan_of(s, NULL, 0), machine_has_kinks(s->program), s->code,
+                              &s->passes, &s->failed_at);
   if (s->status == STATUS_OK) run_all(s);
   return explain(s, why);
 }

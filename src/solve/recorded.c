@@ -283,8 +283,8 @@ Status recorded_run(Recorded *s, char **why) {
   if (s->neurons.method == SAMPLES && s->options.probe) s->neurons.replicates = 1;
   if (s->neurons.method != COORDINATES && crew_any(s->options.crew, !mem_fits(recorded_bytes(s))))
     return run_refuse(why, recorded_bytes(s));
-  s->status = rounded_compile(plan_of(s, NULL, 0), has_kinks(s->program), s->code, &s->passes,
-                              &s->failed_at);
+  s->status = rounded_compile(plan_of(s, NULL, 0), machine_has_kinks(s->program), s->code,
+                              &s->passes, &s->failed_at);
   if (s->status != STATUS_OK) return recorded_explain(s, why);
   run_all(s);
   for (double off; s->status == STATUS_OK; run_all(s)) {
