@@ -64,6 +64,9 @@ typedef struct DmfConfig {
   bool has_seed;     /* `seed` replaces the default seed of every solver call */
   unsigned long long seed; /* up to 2^53 */
   DmfCrew *crew;     /* shares the work of the session; NULL: one process */
+  /* Told before `progress` what share of the work of the stage lies behind it, as a plan has it: later
+   * steps may take longer than earlier ones. NULL: nobody is told. */
+  void (*work)(void *sink, double share);
 } DmfConfig;
 
 /* The end of a piece of work, also the exit status of the command. */

@@ -45,7 +45,8 @@ class Config(ctypes.Structure):
                 ("diagnose", Diagnose), ("sink", c_void_p), ("progress", Progress), ("print", Print),
                 ("show", Show), ("wrote", Wrote), ("pictures", c_char_p), ("json", c_bool),
                 ("quiet", c_bool), ("interactive", c_bool), ("partial", c_bool), ("learns", c_bool),
-                ("threads", c_int), ("out", c_char_p), ("has_seed", c_bool), ("seed", c_ulonglong), ("crew", c_void_p)]
+                ("threads", c_int), ("out", c_char_p), ("has_seed", c_bool), ("seed", c_ulonglong), ("crew", c_void_p),
+                ("work", c_void_p)]
 
 
 # name: what it gives, what it takes; texts that are to be freed are pointers here

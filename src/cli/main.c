@@ -456,6 +456,7 @@ static int run_request(Request *request) {
     request->config.diagnose = json_diagnostic;
   if (request->progress.lines || isatty(STDERR_FILENO)) {
     request->config.progress = progress_tell;
+    request->config.work = progress_work;
     request->config.sink = &request->progress;
   }
   bool runs = request->command == COMMAND_RUN && !request->reference;

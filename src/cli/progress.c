@@ -24,10 +24,11 @@ static void put_time(double seconds) {
 
 static void put_line(const Progress *progress, int done, int total, double passed) {
   fprintf(stderr, "%s: %d of %d", progress->stage, done, total);
-  double rate = passed > 0 ? (done - progress->first) / passed : 0;
-  if (passed > SETTLED && rate > 0) {
+  double rate = passed > 0 ? (done - progress->first) / passed : 0,
+         work = progress->work - progress->first_work;
+  if (passed > SETTLED && rate > 0 && work > 0) {
     fprintf(stderr, rate < 10 ? ", %.2g/s, " : ", %.0f/s, ", rate);
-    put_time((total - done) / rate);
+    put_time((1 - progress->work) * passed / work);
     fputs(" left", stderr);
   }
 }
@@ -36,12 +37,15 @@ static void start(Progress *progress, const char *stage, int done, double time) 
   progress->stage = stage;
   progress->begin = time;
   progress->first = done;
+  progress->first_work = progress->work;
 }
 
 static void clear(Progress *progress) {
   if (!progress->lines && progress->stage) fputs("\r\033[K", stderr);
   progress->stage = NULL;
 }
+
+void progress_work(void *sink, double share) { ((Progress *)sink)->work = share; }
 
 void progress_tell(void *sink, const char *stage, int done, int total) {
   Progress *progress = sink;

@@ -9,11 +9,13 @@
 typedef struct Progress {
   bool lines; /* for a log */
   const char *stage;
-  double begin, shown; /* when the stage began, and the last line was written; 0: none yet */
-  int first, last;     /* steps when the stage began, and when it was last heard of */
+  double begin, shown;     /* when the stage began, and the last line was written; 0: none yet */
+  int first, last;         /* steps when the stage began, and when it was last heard of */
+  double first_work, work; /* the share of the work that was done, then and now */
 } Progress;
 
-/* To be called as `progress` of DmfConfig, with a Progress as its sink. */
+/* To be called as `work`, and as `progress` of DmfConfig, with a Progress as its sink. */
+void progress_work(void *sink, double share);
 void progress_tell(void *sink, const char *stage, int done, int total);
 
 #endif

@@ -166,7 +166,7 @@ Status solver_complete(Eval *eval, Result *result, const char *name, char **why)
 /* Whether somebody wants to know how far a solver is. */
 bool solver_shows_progress(const Dmf *dmf);
 /* Tells the call-back of a session, which is the sink; and that the work is over. */
-void solver_progress(void *sink, const char *stage, int done, int total);
+void solver_progress(void *sink, const char *stage, int done, int total, double work);
 void solver_progress_end(const Dmf *dmf);
 
 /* slopes.c: N times the variance of an expression of fields of a theory, which evaluated to `value`

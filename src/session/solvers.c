@@ -148,8 +148,9 @@ const char *solver_lacks(const Result *result, const char *name) {
 
 /* Solving */
 
-void solver_progress(void *sink, const char *stage, int done, int total) {
+void solver_progress(void *sink, const char *stage, int done, int total, double work) {
   const DmfConfig *config = &((const Dmf *)sink)->config;
+  if (config->work) config->work(config->sink, work > 0 ? work : (double)done / total);
   config->progress(config->sink, stage, done, total);
 }
 

@@ -138,7 +138,7 @@ static void look_up(Job *job) {
 
 static void show_progress(const Job *job) {
   if (!job->eval->worker && solver_shows_progress(job->dmf))
-    solver_progress(job->dmf, "sweep", job->done, job->sweep->points);
+    solver_progress(job->dmf, "sweep", job->done, job->sweep->points, 0);
 }
 
 /* Keeps what a point gave, without the results it comes from. */

@@ -23,6 +23,8 @@ void batch_start(Batch *b, int most) {
   b->room = most;
   b->trace = mem_new((size_t)most + 1, sizeof *b->trace);
   b->end = mem_new((size_t)most + 1, sizeof *b->end);
+  b->taken = mem_new((size_t)most + 1, sizeof *b->taken);
+  b->pace = mem_new(b->steps + 1, sizeof *b->pace);
 }
 
 void batch_forget(Batch *b) {
@@ -33,8 +35,45 @@ void batch_free(Batch *b) {
   batch_forget(b);
   free(b->trace);
   free(b->end);
+  free(b->taken);
+  free(b->pace);
   free(b->fine.sobol);
   free(b->coarse.sobol);
+}
+
+/* ---- progress ---- */
+
+/* The work of a run, where that of a replicate is one. */
+static double share_of(const Batch *b, int j) {
+  return batch_is_companion(b, j) ? (double)b->coarse.paths / (double)b->fine.paths : 1;
+}
+
+/* What a run has behind it, of its share. */
+static double behind(const Batch *b, int j) {
+  int steps = (int)b->steps, taken = b->taken[j], passes = b->passes ? b->passes : 1;
+  double pass = plan_at(b->pace, b->seen, steps - 1),
+         now = taken % steps ? plan_at(b->pace, b->seen, taken % steps - 1) : 0;
+  return share_of(b, j) * fmin(1, (taken / steps + now / pass) / passes);
+}
+
+/* The share of the work of this process that is done: steps count by their operations, as they do
+ * in plans, of which later ones have more. */
+static double work_done(const Batch *b) {
+  double companions = b->companions ? b->companions * share_of(b, b->replicates) : 0,
+         done = b->over * crew_size(batch_crew(b)), all = b->replicates + b->leans + companions;
+  for (int j = b->first; j < b->first + b->count; j++)
+    done += behind(b, j) * crew_size(batch_crew(b));
+  return fmin(1, done / all);
+}
+
+static void tell(Batch *b, bool over) {
+  const SolveOptions *o = b->options;
+  int runs = batch_runs(b), total = runs * (int)b->steps * (b->passes ? b->passes : 1),
+      done = b->done * crew_size(batch_crew(b));
+  if (!o->progress || !team_leads()) return;
+  bool whole = over && b->first + b->count == runs && !(o->stop && *o->stop);
+  if (done > total || whole) done = total;
+  o->progress(o->sink, b->stage, done, total, work_done(b));
 }
 
 /* ---- one run ---- */
@@ -46,20 +85,23 @@ typedef struct Taking {
   Trace *trace;
 } Taking;
 
-static void tell(const Batch *b, int done) {
-  const SolveOptions *o = b->options;
-  if (o->progress && team_leads())
-    o->progress(o->sink, b->stage, done, batch_runs(b) * (int)b->steps);
+/* A step counts for something where nothing is multiplied, too. */
+static void see_pace(Batch *b, int j, const Machine *m, int t) {
+  static const double OF_A_STEP = 1e4;
+  if (t < b->seen || !team_leads()) return;
+  b->pace[t] = (tape_flops(m->tape) + m->flops + OF_A_STEP * (t + 1)) / share_of(b, j);
+  b->seen = t + 1;
 }
 
 static bool take(void *sink, Machine *m, int t) {
   Taking *taking = sink;
   Batch *b = taking->batch;
-  (void)t;
   if (!trace_take(taking->trace, m)) m->status = STATUS_LIMIT;
   snapshot_take(b->snapshot, m, taking->number);
-  int done = ++b->done;
-  tell(b, done);
+  b->taken[taking->number]++;
+  b->done++;
+  see_pace(b, taking->number, m, t);
+  tell(b, false);
   return m->status == STATUS_OK;
 }
 
@@ -78,6 +120,7 @@ static bool *wanted_by(const Batch *b, const Trace *trace) {
 
 RunEnd batch_measure(Batch *b, int j, MachinePlan plan, Trace *trace) {
   RunEnd end = {.status = STATUS_LIMIT};
+  int before = b->taken[j];
   if (begin_trace(b, trace)) {
     Taking taking = {b, j, trace};
     bool *wanted = wanted_by(b, trace);
@@ -95,6 +138,7 @@ RunEnd batch_measure(Batch *b, int j, MachinePlan plan, Trace *trace) {
       machine_free(&m);
     }
   }
+  if (end.status == STATUS_LIMIT) b->taken[j] = before; /* it may be repeated, with more columns */
   bool kept = end.status == STATUS_INTERRUPTED && b->salvages;
   if (end.status != STATUS_OK && !kept) trace_free(trace);
   return end;
@@ -131,8 +175,11 @@ static void share(Batch *b, int j) {
 
 Status batch_run(Batch *b, int first, int count, int turn) {
   Part part = {b, first, count, turn};
+  b->first = first;
+  b->count = count;
   team_run(b->options->threads, (size_t)count, run_next, &part);
-  tell(b, b->done); /* where others were quicker to take every run, the first thread has not */
+  tell(b, true); /* where others took every run, the first thread has not */
+  for (int j = first; j < first + count; j++) b->over += behind(b, j);
   b->failure = (RunEnd){.status = STATUS_OK};
   for (int j = first; j < first + count && b->failure.status == STATUS_OK; j++) {
     share(b, j);

@@ -48,9 +48,17 @@ struct Batch {
   Trace *trace;            /* [room] */
   RunEnd *end;             /* [room] */
   int room;
+  int passes;      /* of the machine, that a run is made of; 0: one */
   atomic_int done; /* steps, of all runs */
-  RunEnd failure;  /* that of the failed run with the lowest number, */
-  int failed;      /* and this number */
+  /* for progress: steps that each run has taken [room], the operations of one by its steps, as far
+   * as the first thread has seen them, and the share of runs that are over */
+  atomic_int *taken;
+  double *pace;
+  int seen;
+  double over;
+  int first, count; /* runs that are being made */
+  RunEnd failure;   /* that of the failed run with the lowest number, */
+  int failed;       /* and this number */
 };
 
 /* All of it is set but for trace, end and what follows; `most` runs are to come. */

@@ -451,6 +451,7 @@ static void prepare(Solve *s, Program *program, const SolveOptions *options, int
       .steps = s->sizes.steps,
       .values = measured_by(s),
       .pairs = pairs,
+      .passes = options->closure == CLOSURE_PERTURBATIVE ? PERTURB_NODES : 1,
       .salvages = options->partial && options->closure != CLOSURE_PERTURBATIVE,
       .replicates = options->probe ? 1 : replicates,
       .fine = {paths, options->tol > 0 ? options->tol : automatic_tol(program, options), NULL}};

@@ -158,6 +158,14 @@ static size_t numbers_of(const Recorded *s, const Family *family, size_t i, size
   return count;
 }
 
+/* What a task takes, as a plan has it: the steps behind its numbers are read backward. */
+static int steps_of(const Recorded *s, const Family *family, size_t i) {
+  size_t run, numbers[MOST_CHUNK], count = numbers_of(s, family, i, &run, numbers),
+                                   per_step = family->count / s->z.steps;
+  if (family->sums || !count) return count ? (int)s->z.steps : 0;
+  return (int)(numbers[count - 1] / per_step) + 1;
+}
+
 static void read_next(void *context, size_t i) {
   const Reader *reader = context;
   Recorded *s = reader->s;
@@ -165,10 +173,11 @@ static void read_next(void *context, size_t i) {
   if (s->status != STATUS_OK || !count || !crew_has(s->options.crew, part_of(s, i))) return;
   if (!take_chunk(s, reader->q, run, numbers, count))
     s->status = s->options.stop && *s->options.stop ? STATUS_INTERRUPTED : STATUS_LIMIT;
-  int done = s->done += crew_size(s->options.crew);
+  int size = crew_size(s->options.crew), done = s->done += size,
+      steps = s->behind += steps_of(s, &reader->q->family, i) * size;
   if (s->options.progress && team_leads())
     s->options.progress(s->options.sink, "fluctuations", done < s->total ? done : s->total,
-                        s->total);
+                        s->total, fmin(1, (double)steps / s->steps));
 }
 
 /* What the process of task i has read, all get. */
@@ -187,7 +196,9 @@ static Status read_family(Recorded *s, const Spread *q, char **why) {
   size_t chunk = chunk_size(s), chunks = (q->family.count + chunk - 1) / chunk,
          tasks = chunks * recorded_count(s);
   s->done = 0;
+  s->behind = s->steps = 0;
   s->total = (int)tasks;
+  for (size_t i = 0; i < tasks; i++) s->steps += steps_of(s, &q->family, i);
   team_run(s->options.threads, tasks, read_next, &(Reader){s, q});
   recorded_agree(s);
   for (size_t i = 0; i < tasks && s->status == STATUS_OK && crew_size(s->options.crew) > 1; i++)

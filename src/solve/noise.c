@@ -193,7 +193,7 @@ static void tell_progress(Noise *s, size_t count) {
   double total = (double)s->count * s->passes * REPLICATES;
   if (s->options.progress && team_leads() && total < INT_MAX)
     s->options.progress(s->options.sink, "fluctuations", done < total ? done : (int)total,
-                        (int)total);
+                        (int)total, 0);
 }
 
 /* N times the variances of numbers. */

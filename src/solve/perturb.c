@@ -10,8 +10,6 @@ bool perturb_applies(const Program *program) {
   return true;
 }
 
-enum { NODES = 6 };
-
 static double node_gamma(const Program *program, int k) {
   double a = (program->linear ? 0.02 : 0.2) / (program->layers + 1);
   return (k % 2 ? -a : a) * (k / 2 + 1);
@@ -44,7 +42,7 @@ static void accumulate(Trace *sum, const Trace *node, double even, double odd) {
 RunEnd perturb_run(const Program *program, RunAt *run, void *sink, Trace *record) {
   RunEnd end = {.status = STATUS_OK};
   *record = (Trace){0};
-  for (int k = 0; k < NODES; k++) {
+  for (int k = 0; k < PERTURB_NODES; k++) {
     double gamma = node_gamma(program, k), weight = node_weight(program, k);
     Trace node, *whole = k == 0 ? record : &node;
     end = run(sink, gamma, whole);

@@ -11,6 +11,9 @@
 
 #include "solve/run.h"
 
+/* Runs of the machine that one run of the closure takes. */
+enum { PERTURB_NODES = 6 };
+
 /* Whether q2 exists: every map is smooth. */
 bool perturb_applies(const Program *program);
 

@@ -29,13 +29,13 @@ static bool look(void *sink, Machine *m, int t) {
   return pace->seconds[t] < BUDGET;
 }
 
-/* What it comes to at the end, when the steps that are left go on as the last quarter of those that
- * were seen. */
-static double extrapolated(const double *at, int seen, int steps) {
+double plan_at(const double *at, int seen, int step) {
   int last = seen - 1, first = last - last / 4 - 1;
-  if (last == 0) return at[0] * (steps + 1);
+  if (step < seen) return at[step];
+  if (last < 0) return step + 1;
+  if (last == 0) return at[0] * (step + 1);
   if (first < 0) first = 0;
-  return at[last] + (at[last] - at[first]) / (last - first) * (steps - last);
+  return at[last] + (at[last] - at[first]) / (last - first) * (step - last);
 }
 
 bool plan_run(const MachinePlan *plan, RunCost *cost) {
@@ -50,8 +50,8 @@ bool plan_run(const MachinePlan *plan, RunCost *cost) {
   int failed_at;
   if (machine_run(&begun, &m, &failed_at) == STATUS_OK) machine_free(&m);
   if (pace.seen)
-    *cost = (RunCost){extrapolated(pace.flops, pace.seen, plan->steps),
-                      extrapolated(pace.seconds, pace.seen, plan->steps)};
+    *cost = (RunCost){plan_at(pace.flops, pace.seen, plan->steps),
+                      plan_at(pace.seconds, pace.seen, plan->steps)};
   free(pace.seconds);
   free(pace.flops);
   return pace.seen > 0;

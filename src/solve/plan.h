@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What a solve will take, before it runs. How many directions a field takes up, and with it most of
  * the work, is not known beforehand: the first run is begun, for a part of a second, and what is
- * left of it is taken to go on as its last steps did. */
+ * left of it is taken to go on as its last steps did. A solve that is under way tells of its
+ * progress by the same measure. */
 #ifndef DMF_SOLVE_PLAN_H
 #define DMF_SOLVE_PLAN_H
 
@@ -12,6 +13,10 @@
 typedef struct RunCost {
   double flops, seconds;
 } RunCost;
+
+/* What a run comes to at a step, from what it came to at those that were `seen`, [seen]: steps
+ * beyond go on as the last quarter of them. Where none was, as many as steps. */
+double plan_at(const double *at, int seen, int step);
 
 /* Begins a run as `plan` says, but for its observer. False where that fails, without memory or
  * because it diverges at once. */

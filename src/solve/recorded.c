@@ -70,11 +70,24 @@ static Status scout(Recorded *s, int replicate, int *failed_at) {
   return status;
 }
 
+/* A step of a run is there. */
+static bool tell(void *sink, Machine *m, int t) {
+  Recorded *s = sink;
+  (void)m, (void)t;
+  int total = (int)recorded_count(s) * (int)s->z.steps,
+      done = ++s->recorded * crew_size(s->options.crew);
+  if (s->options.progress && team_leads())
+    s->options.progress(s->options.sink, "recorded runs", done < total ? done : total, total, 0);
+  return true;
+}
+
 static Status run_one(Recorded *s, int pass, int replicate, int *failed_at) {
   Status status = STATUS_OK;
   if (s->neurons.method == COORDINATES) status = scout(s, replicate, failed_at);
   if (status != STATUS_OK) return status;
   MachinePlan plan = plan_of(s, &s->code[pass], replicate);
+  plan.observe = tell;
+  plan.sink = s;
   return machine_run(&plan, &s->run[pass][replicate], failed_at);
 }
 
@@ -110,6 +123,7 @@ static void share_runs(Recorded *s, RunEnd *end) {
 static void run_all(Recorded *s) {
   int tasks = s->passes * s->neurons.replicates;
   Attempt attempt = {.s = s};
+  s->recorded = 0;
   team_run(s->options.threads, (size_t)tasks, attempt_one, &attempt);
   share_runs(s, attempt.end);
   RunEnd first = run_first_failure(attempt.end, tasks, NULL);

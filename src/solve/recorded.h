@@ -33,8 +33,9 @@ typedef struct Recorded {
   RunFacts facts[MOST_RECORDS];
   _Atomic Status status;
   int failed_at;
-  atomic_int done; /* tasks, for progress */
-  int total;
+  /* for progress: steps of runs, tasks, and the steps that these read backward; and these in all */
+  atomic_int recorded, done, behind;
+  int total, steps;
 } Recorded;
 
 /* For a program and options, of which no run is made yet. */

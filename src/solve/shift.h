@@ -18,7 +18,7 @@ typedef struct ShiftPlan {
   const Crew *crew;
   int threads;
   const volatile sig_atomic_t *stop;
-  void (*progress)(void *sink, const char *stage, int done, int total);
+  void (*progress)(void *sink, const char *stage, int done, int total, double work);
   void *sink;
 } ShiftPlan;
 

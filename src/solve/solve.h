@@ -20,7 +20,9 @@ typedef struct SolveOptions {
   uint64_t seed;
   const Crew *crew;                  /* that shares the work, or NULL */
   const volatile sig_atomic_t *stop; /* becomes nonzero when the user wants out */
-  void (*progress)(void *sink, const char *stage, int done, int total); /* NULL: silent */
+  /* Told of steps that are done, and of the share of the work that lies behind, 0 where steps are
+   * alike; NULL: silent */
+  void (*progress)(void *sink, const char *stage, int done, int total, double work);
   void *sink;
   int parts; /* of a step of gradient flow (Instant); 0: as many as its error asks for (flow.h) */
   int first_parts; /* the first to try; 0: 1 */

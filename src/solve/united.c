@@ -112,7 +112,7 @@ static void make_group(void *context, size_t group) {
   if (g->status[group] != STATUS_OK) g->failed = true;
   int now = g->done += crew_size(u->crew);
   if (u->progress && team_leads())
-    u->progress(u->sink, u->stage, now < u->groups ? now : u->groups, u->groups);
+    u->progress(u->sink, u->stage, now < u->groups ? now : u->groups, u->groups, 0);
 }
 
 Status united_run(const United *u, double *means, int *failed_at) {

@@ -25,7 +25,7 @@ typedef struct United {
   const Crew *crew;
   int threads;
   const volatile sig_atomic_t *stop;
-  void (*progress)(void *sink, const char *stage, int done, int total);
+  void (*progress)(void *sink, const char *stage, int done, int total, double work);
   void *sink;
 } United;
 

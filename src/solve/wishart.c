@@ -148,7 +148,7 @@ static void make_block(void *context, size_t block) {
     status = add_pair(s, &s->pairs[k], s->sums + block * SUMS * s->n, work);
     int now = ++s->done * crew_size(plan->crew), all = (int)s->pair_count;
     if (plan->progress && team_leads())
-      plan->progress(plan->sink, "mean shift", now < all ? now : all, all);
+      plan->progress(plan->sink, "mean shift", now < all ? now : all, all, 0);
   }
   if (status != STATUS_OK) s->status = status;
   free(work);

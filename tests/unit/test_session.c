@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -481,8 +482,15 @@ static void exchange(void) {
 /* Stops the solver half way, or when so much is done, from its own call-back. */
 typedef struct Watch {
   Dmf *dmf;
-  int calls, shifts, last, total, ends, at;
+  int calls, shifts, last, total, ends, at, beyond;
+  double work;
 } Watch;
+
+static void watch_work(void *sink, double share) {
+  Watch *w = sink;
+  w->beyond += !(share > 0 && share <= 1);
+  w->work = share;
+}
 
 static void watch(void *sink, const char *stage, int done, int total) {
   Watch *w = sink;
@@ -490,6 +498,7 @@ static void watch(void *sink, const char *stage, int done, int total) {
   if (!stage) return;
   w->calls += strcmp(stage, "dmft") == 0;
   w->shifts += strcmp(stage, "mean shift") == 0;
+  w->beyond += done > total || done < 1;
   w->last = done;
   w->total = total;
   if (w->dmf && done >= (w->at ? w->at : total / 2)) dmf_interrupt(w->dmf);
@@ -502,6 +511,7 @@ static void begin_watched(Bench *b, Watch *w, DmfConfig config) {
   config.results = b->out;
   config.diagnostics = b->err;
   config.progress = watch;
+  config.work = watch_work;
   config.sink = w;
   config.threads = 1;
   b->dmf = dmf_open(&config);
@@ -517,6 +527,14 @@ static void progress(void) {
                        "theory = dmft(net, fit, samples = 64)";
   CHECK(run(&b, script) == DMF_OK && w.calls > 5 && w.last == w.total && w.ends == 1);
   CHECK(holds(&b, "theory.loss", 1, 6, 0.5));
+  w = (Watch){0}; /* several runs in one, and what is read backward */
+  CHECK(run(&b, "lowest = dmft(net, fit, closure = \"perturbative\", samples = 64)") == DMF_OK);
+  CHECK(w.calls > 5 && w.last == w.total && !w.beyond && w.ends == 1);
+  CHECK(fabs(w.work - 1) < 1e-9);
+  w = (Watch){0};
+  CHECK(run(&b, "noise = fluctuations(theory)") == DMF_OK);
+  CHECK(w.last == w.total && w.total > 1 && !w.beyond && w.ends == 1);
+  CHECK(fabs(w.work - 1) < 1e-9);
   w = (Watch){.dmf = b.dmf};
   CHECK(run(&b, "theory = dmft(net, fit, samples = 64, seed = 1)") == DMF_INTERRUPTED);
   CHECK(w.last < w.total && w.ends == 1 && holds(&b, "theory.seed", 0, 1, 0));
