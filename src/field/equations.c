@@ -477,6 +477,9 @@ static void write_closure(const Anatomy *a) {
 }
 
 const char *equations_refuse(const Program *p) {
+  if (program_has_law(p, false))
+    return "the equations are written for normal initial weights where a neuron has few, and not "
+           "for orthogonal ones; ir prints the program";
   for (int k = 0; k < p->matrix_count; k++)
     if (is_tied(p, &p->matrices[k]))
       return "the equations are written for readouts with weights of their own; ir prints the "

@@ -303,6 +303,9 @@ static void row_of_initial(const Anatomy *a, int matrix) {
     put_expr(a->w, expr_const(a->p->pool, m->sigma * m->sigma), NULL);
   }
   put(a->w, ")");
+  if (m->law != LAW_NORMAL)
+    put_words(a->w,
+              m->law == LAW_SIGN ? ", or signs of this variance" : ", or uniform of this variance");
   row_piece(a->w);
   put(a->w, "{quad}");
   if (m->rate == 0) {

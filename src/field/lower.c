@@ -272,6 +272,26 @@ static const char *name_of_image(const Layer *layer, int variable) {
   return "h";
 }
 
+/* Whether entries of a law of their own can stand where a neuron has few of them; refuses
+ * otherwise.
+ */
+static void admit_law(Chain *chain, const LayerMatrix *m, const Space *from) {
+  bool narrow = chain->layer->readout || from->kind != SPACE_WIDE;
+  if (!narrow || m->law == LAW_NORMAL) return;
+  if (m->law == LAW_ORTHOGONAL)
+    refuse(chain, STATUS_SCRIPT,
+           "input -> dense(tanh) -> 2 * dense(tanh, law = \"orthogonal\") -> readout",
+           "orthogonal matrices are square, between as many neurons: on the inputs and to the "
+           "outputs they would have the limit of normal entries");
+  else if (m->scales)
+    refuse(chain, STATUS_SCRIPT, NULL,
+           "entries with standard deviations of their own are normal in this version");
+  else if (from->data && !m->window && !chain->p->problem->dimension)
+    refuse(chain, STATUS_SCRIPT, "give 'inputs' in place of 'gram'",
+           "what weights that are not normal make of the inputs depends on their coordinates: "
+           "inner products are not enough");
+}
+
 /* The letters that a name begins with. */
 static char *stem_of(const char *name) {
   size_t length = strcspn(name, "0123456789_");
@@ -366,6 +386,7 @@ static int add_tied(Chain *chain, int x) {
   join(chain, root.to, p->variables[x].space);
   int matrix = add_matrix(p, mem_format("W%d", chain->depth - 1), p->variables[x].space, chain->out,
                           root.sigma, root.rate);
+  p->matrices[matrix].law = root.law;
   p->matrices[matrix].decay = root.decay;
   p->matrices[matrix].factor = root.factor;
   p->matrices[matrix].group = root.group;
@@ -394,6 +415,8 @@ static int add_part(Chain *chain, int which, int k, int features, int x, int par
                           p->variables[x].space, to, source->sigma * sqrt(s2), source->rate * s2);
   free(stem);
   p->matrices[matrix].mean = source->mean * sqrt(s2);
+  p->matrices[matrix].law = source->law;
+  admit_law(chain, source, &p->spaces[p->variables[x].space]);
   p->matrices[matrix].decay = source->rate;
   p->matrices[matrix].factor = source->factor == 0 ? 1 : fabs(source->factor);
   p->matrices[matrix].features = features;
@@ -473,6 +496,7 @@ static int lower_transposed(Chain *chain, const LayerStep *step, int y) {
   int matrix = add_matrix(p, mem_format("%s%d", stem, chain->depth++), from, to, source->sigma * s,
                           source->rate * s * s);
   free(stem);
+  p->matrices[matrix].law = source->law;
   p->matrices[matrix].decay = source->rate;
   p->matrices[matrix].factor = s == 0 ? 1 : fabs(s);
   share_entries(chain, step->matrix, 0, 1, matrix);
@@ -554,6 +578,8 @@ static int lower_bias(Chain *chain, const LayerStep *step) {
   p->spaces[to].ratio = 0; /* that of the field it is added to */
   int matrix = add_matrix(p, mem_format("b%d", chain->depth), p->variables[one].space, to,
                           source->sigma, source->rate);
+  p->matrices[matrix].law = source->law;
+  admit_law(chain, source, &p->spaces[p->variables[one].space]);
   p->matrices[matrix].features = one;
   return placed(chain, emit_apply(p, mem_format("v%d", chain->depth), matrix, one), single, false);
 }
@@ -594,6 +620,8 @@ static int lower_codes(Chain *chain, const LayerStep *step, int x) {
   p->spaces[to].ratio = 0;
   int matrix = add_matrix(p, mem_format("C%d", chain->depth), p->variables[units].space, to,
                           source->sigma, source->rate);
+  p->matrices[matrix].law = source->law;
+  admit_law(chain, source, &p->spaces[p->variables[units].space]);
   p->matrices[matrix].features = units;
   p->matrices[matrix].factor = 1 / sqrt((double)grid_size(grid));
   return placed(chain, emit_apply(p, mem_format("c%d", chain->depth), matrix, units), grid, false);
@@ -1019,8 +1047,34 @@ static bool suits_steps(Program *p, Diags *diags) {
   return false;
 }
 
+/* Whether orthogonal matrices are square, and no noise is added to them. */
+static bool suits_laws(const Program *p, Diags *diags) {
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    if (m->law != LAW_ORTHOGONAL || m->weights != k) continue;
+    double from = p->spaces[m->from].ratio, to = p->spaces[m->to].ratio;
+    if (from < to || from > to) {
+      diag_error(diags, STATUS_SCRIPT, p->problem->model_span, NULL,
+                 "orthogonal matrices are square: the matrix %s is between %g and %g times as many "
+                 "neurons as the model's width",
+                 m->name, from, to);
+      return false;
+    }
+    const Update *update = update_for(p, m);
+    if (m->rate != 0 && (update->temperature > 0 || update->inert)) {
+      diag_error(diags, STATUS_SCRIPT, p->problem->training_span, "law = \"normal\"",
+                 "at a temperature the noise that a step adds leaves no matrix orthogonal, and "
+                 "what it is then is not known in this version");
+      return false;
+    }
+  }
+  return true;
+}
+
+/* What weights of any law do follows from second moments, but for the fourth moments in
+ * fluctuations, and for what orthogonal matrices do there and back. */
 static bool all_linear(const Program *p) {
-  if (!follows_gradients(p) || !starts_at_zero(p)) return false;
+  if (!follows_gradients(p) || !starts_at_zero(p) || program_has_law(p, false)) return false;
   for (int i = 0; i < p->op_count; i++)
     if (p->ops[i].kind == OP_MAP && !expr_is_linear(p->ops[i].expr)) return false;
   return !program_averages(p);
@@ -1079,7 +1133,7 @@ Program *program_lower(Problem *problem, ExprPool *pool, Diags *diags) {
   for (int k = 0; k < problem->group_count; k++) p->groups[k] = update_of(&problem->groups[k]);
   p->group_count = problem->group_count;
   if (reached && !follows_gradients(p)) reached = suits_steps(p, diags);
-  if (reached) reached = suits_batches(p, diags);
+  if (reached) reached = suits_batches(p, diags) && suits_laws(p, diags);
   find_responses(p);
   find_uniform(p);
   p->linear = all_linear(p);

@@ -31,6 +31,8 @@ bool field_is_present(FieldId id, const Program *p) {
   FieldId of = rows[id].of;
   if (p->couples && (of == FIELD_NTK || of == FIELD_G || of == FIELD_A || of == FIELD_B))
     return false;
+  /* fourth moments of entries shift the mean, too, which conditioning does not know */
+  if (rows[id].kind == KIND_SHIFT && program_has_law(p, true)) return false;
   switch (rows[id].presence) {
   case PRESENT_TESTED: return p->problem->tests > 0;
   case PRESENT_JUDGED: return p->problem->test_targets != NULL;

@@ -20,8 +20,9 @@ static void print_matrices(FILE *out, const Program *p) {
               p->matrices[m->weights].name);
       continue;
     }
-    fprintf(out, "  %-6s %s → %s, entries N(%g, %g), ", m->name, p->spaces[m->from].name,
-            p->spaces[m->to].name, m->mean, m->sigma * m->sigma);
+    fprintf(out, "  %-6s %s → %s, %s%s(%g, %g), ", m->name, p->spaces[m->from].name,
+            p->spaces[m->to].name, m->law == LAW_NORMAL ? "entries " : law_names[m->law],
+            m->law == LAW_NORMAL ? "N" : " entries ", m->mean, m->sigma * m->sigma);
     if (m->start) fprintf(out, "times the square of the scale of each input, ");
     if (m->symmetric)
       fprintf(out, "symmetry %g\n", m->tau);

@@ -59,6 +59,7 @@ typedef struct Matrix {
   Array *start;  /* of a matrix from the inputs whose initial entries have scales of their own: the
                     inner products that they see, or NULL */
   double mean;   /* their mean, of a matrix to the outputs, the same for all of them */
+  Law law;       /* of the matrix whose entries it is */
   double rate;   /* multiplies the learning rate of what it takes up; 0 when frozen */
   double decay;  /* multiplies the learning rate of its decay: the rate that a script gives it */
   bool grown;    /* what another one has learned, apart from its start: feedback passes it by */
@@ -450,6 +451,10 @@ const double *vectors_of(const Program *program, const Matrix *matrix, size_t *d
  * entries see them: the Gram matrix, all ones, or the identity of the outputs. Returns the rank, -1
  * if the Gram matrix is not positive semidefinite. */
 int thin_root(const Program *program, const Matrix *matrix, double *root);
+/* Whether some initial entries are not normal, and a limit of many neurons shows it: of a matrix on
+ * the inputs or to the outputs, of which a neuron has few, or of an orthogonal one. With `narrow`:
+ * whether there are others, whose law networks of finite width show at order 1/N in their mean. */
+bool program_has_law(const Program *program, bool narrow);
 /* Whether this is a readout whose entries are those of the matrix on the inputs: of that, what it
  * reads is another y, and the unit vectors of the inputs are another x. */
 bool is_tied(const Program *program, const Matrix *matrix);

@@ -66,6 +66,9 @@ static bool depends(Reach *r, const Op *op, int met) {
 
 void find_responses(Program *p) {
   Reach r = {p, mem_new((size_t)p->variable_count, sizeof *r.from)};
+  for (int k = 0; k < p->matrix_count; k++)
+    if (p->matrices[k].law == LAW_ORTHOGONAL)
+      p->matrices[k].responds_x = p->matrices[k].responds_y = true;
   for (bool more = true; more;) {
     more = false;
     for (int i = 0; i < p->op_count; i++) {

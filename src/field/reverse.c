@@ -85,6 +85,7 @@ static void split_starts(Program *p) {
     own.weights = grown;
     own.sigma = 0;
     own.grown = true;
+    own.law = LAW_NORMAL;
     p->matrices[grown] = own;
     p->matrices[ops[i].matrix].rate = p->matrices[ops[i].matrix].decay = 0;
     int parts[] = {emit_apply(p, mem_format("%s.0", name), ops[i].matrix, ops[i].src[0]),
@@ -110,6 +111,7 @@ static int feedback_matrix(const Reverse *r, int matrix, int y) {
   char *name = mem_format("F%s", own->name + strcspn(own->name, "0123456789"));
   int feedback = add_matrix(p, name, own->from, direct ? p->variables[y].space : own->to,
                             direct ? 1 : own->sigma, 0);
+  if (!direct) p->matrices[feedback].law = own->law;
   p->matrices[feedback].y = p->matrices[feedback].learns = y;
   return feedback;
 }

@@ -11,6 +11,20 @@ bool is_tied(const Program *p, const Matrix *m) {
   return p->spaces[m->to].kind == SPACE_OUTPUT && p->spaces[root->from].kind == SPACE_INPUT;
 }
 
+static bool has_lasting_law(const Program *p, const Matrix *m) {
+  Law law = p->matrices[m->weights].law;
+  return law == LAW_ORTHOGONAL || (law != LAW_NORMAL && !is_wide_matrix(p, m));
+}
+
+bool program_has_law(const Program *p, bool narrow) {
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    bool lasts = has_lasting_law(p, m);
+    if (narrow ? p->matrices[m->weights].law != LAW_NORMAL && !lasts : lasts) return true;
+  }
+  return false;
+}
+
 /* Vectors of a tied readout are part of what it reads. */
 bool starts_at_zero(const Program *p) {
   for (int k = 0; k < p->matrix_count; k++)
@@ -96,8 +110,8 @@ int response_matrix(const Program *p, int layer) {
   for (int k = 0; k < p->matrix_count; k++) {
     const Matrix *m = &p->matrices[k];
     if (m->x >= 0 && m->features == level->features && m->to == level->to && is_wide_matrix(p, m) &&
-        is_straight(p, m) && !is_transposed(p, m) && p->problem->outputs == 1 &&
-        follows_gradients(p) && !update_for(p, m)->inert)
+        is_straight(p, m) && !is_transposed(p, m) && m->law != LAW_ORTHOGONAL &&
+        p->problem->outputs == 1 && follows_gradients(p) && !update_for(p, m)->inert)
       return k;
   }
   return -1;
@@ -118,6 +132,9 @@ const char *lacks_responses(const Program *p) {
     return "its optimizer does not follow gradients: what an entry learned is no sum of fields, "
            "and does not respond through these alone";
   if (p->layers < 2) return "the chain has a single layer";
+  for (int k = 0; k < p->matrix_count; k++)
+    if (p->matrices[k].law == LAW_ORTHOGONAL)
+      return "an orthogonal matrix takes back what it gave, and does not only respond to noise";
   if (inert) return "the noise and the decay of its optimizer enter the velocity";
   if (p->couples) return "points depend on each other, by means over a batch";
   if (p->problem->outputs > 1) return "there are several outputs";

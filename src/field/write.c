@@ -276,6 +276,7 @@ static void declare_matrices(Text *w, char **out) {
     const Matrix *m = &w->p->matrices[k];
     if (m->weights != k || is_redrawn(w, k)) continue;
     const char *sigma = number(w, m->sigma);
+    if (m->law != LAW_NORMAL) refuse(w, "its initial weights are not normal");
     if (is_wide_matrix(w->p, m)) {
       mem_append(out, "  matrix %s : %s -> %s (sigma = %s", w->matrix[k],
                  w->p->spaces[m->from].name, w->p->spaces[m->to].name, sigma);

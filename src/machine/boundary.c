@@ -2,6 +2,7 @@
 /* A matrix that meets finitely many known vectors: from the inputs, of which only inner products
  * are known, to the outputs, or of a bias. It is the table of their images, which start as sigma F
  * n with F F^T the inner products, readouts with their mean added, and take up what is learned.
+ * Entries that are not normal make of the vectors themselves what their law says.
  * Under an entrywise optimizer the
  * table is what is left of the start, and what the learned entries E [S, D], or [C, S], make of the
  * vectors themselves. */
@@ -106,6 +107,41 @@ static bool begin_entries(Machine *m, Boundary *b) {
          b->ones;
 }
 
+/* The vectors themselves over sqrt(D), [vectors, D]: what entries of a law of their own make a sum
+ * with; those of the outputs, and of a bias, are unit vectors as F is. */
+static View vectors_table(Machine *m, const Matrix *matrix, View root) {
+  size_t D, rows = thin_vectors(m->p, matrix);
+  const double *x = is_wide(m->p, matrix->to) ? vectors_of(m->p, matrix, &D) : NULL;
+  if (!x) return root;
+  double *numbers = mem_new(rows * D, sizeof *numbers);
+  axpy(rows * D, 1 / sqrt((double)D), x, numbers);
+  View view = tape_keep(m->tape, tape_constant(m->tape, rows, D, numbers));
+  free(numbers);
+  return view;
+}
+
+/* Of these entries numbers of the law of the matrix, as a block of its own. */
+static View of_law(Machine *m, const Matrix *matrix, View noise) {
+  View made = tape_keep(m->tape, tape_wide(m->tape, tape_space(m->tape, noise), noise.rows, true));
+  size_t S = noise.cols;
+  for (size_t i = 0; i < noise.rows && !tape_failed(m->tape); i++) {
+    double *row = tape_data(m->tape, view_rows(made, i, 1));
+    memcpy(row, tape_data(m->tape, view_rows(noise, i, 1)), S * sizeof *row);
+    noise_of_law(matrix->law, S, row);
+  }
+  return made;
+}
+
+/* table += sigma times what the initial entries make of the vectors. */
+static void start_table(Machine *m, Boundary *b) {
+  const Matrix *matrix = b->matrix;
+  View root = matrix->law == LAW_NORMAL ? b->root : vectors_table(m, matrix, b->root);
+  b->noise = tape_keep(m->tape, machine_noise(m, b->space, root.cols));
+  if (m->status != STATUS_OK || m->exhausted || tape_failed(m->tape)) return;
+  View noise = matrix->law == LAW_NORMAL ? b->noise : of_law(m, matrix, b->noise);
+  tape_product(m->tape, b->table, matrix->sigma, root, noise, AS_IS);
+}
+
 /* table += mean, everywhere */
 static void add_mean(Machine *m, const Boundary *b) {
   View ones = tape_wide(m->tape, m->population[b->space], b->table.rows, false);
@@ -140,9 +176,7 @@ static void *begin(Machine *m, int k) {
     if (p->spaces[matrix->from].units) b->units = unit_table(m, matrix);
   }
   b->table = tape_keep(m->tape, tape_wide(m->tape, population, thin_vectors(p, matrix), false));
-  b->noise = tape_keep(m->tape, machine_noise(m, space, b->root.cols));
-  if (m->status == STATUS_OK && !m->exhausted)
-    tape_product(m->tape, b->table, matrix->sigma, b->root, b->noise, AS_IS);
+  start_table(m, b);
   if (fabs(matrix->mean) > 0) add_mean(m, b);
   b->start = b->table;
   if (p->update.average > 0 && matrix->rate != 0) {

@@ -50,6 +50,24 @@ static bool folds_velocity(const Program *p, int matrix, size_t N) {
          (averages(p, matrix) || update->inert || history_length(p, matrix, N) < whole);
 }
 
+/* A row of the independent initial entries, of variance 1. */
+static void draw_row(const Machine *m, int k, size_t i, size_t from, double *row) {
+  uint64_t stream =
+      random_stream(RANDOM_WEIGHTS, m->plan.noise.number, (uint64_t)k, (uint64_t)m->drawn[k]);
+  random_normals(m->plan.noise.seed, stream, i * from, from, row);
+  noise_of_law(m->p->matrices[k].law, from, row);
+}
+
+/* Rows of normal numbers that are made orthonormal one after the other are uniformly distributed
+ * among these; entries have variance 1. To be freed; NULL without memory. */
+static double *draw_orthogonal(const Machine *m, int k, size_t n) {
+  double *w = mem_block(n * n);
+  for (size_t i = 0; w && i < n; i++) draw_row(m, k, i, n, w + i * n);
+  if (w) mat_orthonormal(n, n, w);
+  for (size_t i = 0; w && i < n * n; i++) w[i] *= sqrt((double)n);
+  return w;
+}
+
 #define REAL double
 #define AXPY axpy
 #define NAME(name) name

@@ -31,6 +31,12 @@ bool noise_row(const NoiseSource *source, size_t S, int space, int k, double *ro
   return true;
 }
 
+void noise_of_law(Law law, size_t n, double *numbers) {
+  for (size_t i = 0; i < n && law == LAW_UNIFORM; i++)
+    numbers[i] = sqrt(3) * erf(numbers[i] * M_SQRT1_2);
+  for (size_t i = 0; i < n && law == LAW_SIGN; i++) numbers[i] = numbers[i] < 0 ? -1 : 1;
+}
+
 static void remove_mean(double *row, size_t n) {
   double sum = 0;
   for (size_t i = 0; i < n; i++) sum += row[i];

@@ -3,6 +3,8 @@
 #ifndef DMF_MACHINE_NOISE_H
 #define DMF_MACHINE_NOISE_H
 
+#include "model/problem.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +26,10 @@ typedef struct NoiseSource {
 
 /* Row number k [S] of population `space`. False if the source has no more. */
 bool noise_row(const NoiseSource *source, size_t S, int space, int k, double *row);
+
+/* Normal numbers become numbers of another law, of variance 1; orthogonal matrices are no matter of
+ * their entries. */
+void noise_of_law(Law law, size_t n, double *numbers);
 
 /* Orthonormal rows that noise is made orthogonal to. */
 typedef struct NoiseBlock {

@@ -15,7 +15,12 @@
  * W^T y = L_y xi + rho L_y M^T q_x, for x = L_x q_x and y = L_y q_y, with the learned part M. The
  * overlaps <q_y n> and <q_x m> have mean zero, but they fluctuate. Of a direction too small to be
  * kept, what is known of its image remains: <rest xi> q_y / rho for the rest of x; the error is
- * then of second order in its size. */
+ * then of second order in its size.
+ *
+ * Of an orthogonal matrix sigma W the directions on both sides are pairs, W q_x = q_y and W^T q_y =
+ * q_x: a new one on one side has a partner that is uniformly distributed among the directions
+ * orthogonal to those on the other, made of fresh noise. What one side meets is then known on the
+ * other, and there are no images besides. */
 #include "base/memory.h"
 #include "machine/axes.h"
 #include "machine/kin.h"
@@ -82,6 +87,8 @@ static Side new_side(Machine *m, int from, int to) {
                 0};
 }
 
+static bool is_paired(const Matrix *matrix) { return matrix->law == LAW_ORTHOGONAL; }
+
 static void *begin(Machine *m, int k) {
   const Program *p = m->p;
   const Matrix *matrix = &p->matrices[k];
@@ -91,8 +98,8 @@ static void *begin(Machine *m, int k) {
   *s = (Sequential){.matrix = matrix,
                     .rho = p->spaces[matrix->to].ratio / p->spaces[matrix->from].ratio,
                     .spread = matrix->sigma,
-                    .share = 1,
-                    .mean_share = 1,
+                    .share = is_paired(matrix) ? matrix->sigma : 1,
+                    .mean_share = is_paired(matrix) ? matrix->sigma : 1,
                     .kin = kin_there(p, matrix),
                     .root = {{matrix->sigma}, {0}, {matrix->sigma}},
                     .transposed = acts_backward(p, k),
@@ -192,8 +199,36 @@ static void make_kin(Machine *m, const Sequential *s, Side *own, const Side *oth
   }
 }
 
+/* The partners of directions of an orthogonal matrix. */
+static void make_partners(Machine *m, const Sequential *s, Side *own, Side *other, bool back) {
+  Tape *tape = m->tape;
+  size_t far = other->q.rows, fresh = own->q.rows - far;
+  int space = back ? s->matrix->from : s->matrix->to;
+  View noise = tape_wide(tape, m->population[space], 0, true);
+  if (fresh) machine_draw(m, space, &noise, fresh);
+  if (fresh && !tape_failed(tape) && !m->exhausted) {
+    View rest = tape_same(tape, noise), L = tape_table(tape, fresh, far + fresh, false);
+    tape_copy(tape, rest, 1, noise);
+    if (far) {
+      tape_average(tape, view_cols(L, 0, far), -1, noise, other->q, 1);
+      tape_product(tape, rest, 1, view_cols(L, 0, far), other->q, AS_IS);
+    }
+    double *ones = mem_new(fresh, sizeof *ones);
+    for (size_t i = 0; i < fresh; i++) ones[i] = 1;
+    size_t made = tape_extend(tape, &other->q, rest, 0, ones, view_cols(L, far, fresh));
+    free(ones);
+    if (made < fresh) m->exhausted = true;
+  }
+  own->image = other->q;
+  other->image = own->q;
+}
+
 /* The images of the directions of `own` that have none yet; see the head. */
-static void make_images(Machine *m, const Sequential *s, Side *own, const Side *other, bool back) {
+static void make_images(Machine *m, const Sequential *s, Side *own, Side *other, bool back) {
+  if (is_paired(s->matrix)) {
+    make_partners(m, s, own, other, back);
+    return;
+  }
   Tape *tape = m->tape;
   size_t before = own->image.rows, fresh = own->q.rows - before, far = other->image.rows;
   const Matrix *matrix = s->matrix;
@@ -237,7 +272,7 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
   tape_product(tape, out, share, L, image, AS_IS);
   if (!other->q.rows) return;
   View mixed = tape_table(tape, x.rows, other->q.rows, false);
-  if (rest.slab >= 0 && far.rows && (back ? s->responds_y : s->responds_x))
+  if (rest.slab >= 0 && far.rows && !is_paired(s->matrix) && (back ? s->responds_y : s->responds_x))
     tape_average(tape, view_cols(mixed, 0, far.rows), share * cross, rest, far, 1);
   if (M.slab >= 0)
     tape_product(tape, view_cols(mixed, 0, back ? M.rows : M.cols), back ? s->rho : 1,
@@ -282,7 +317,7 @@ static void meet_learned(Machine *m, Sequential *s) {
     if (matrix->learns == matrix->y && met_backward(m, use)) continue;
     View rest, y = m->value[matrix->learns];
     s->y_now[use] = machine_meet(m, &s->y.q, y, &rest);
-    if (s->transposed) make_images(m, s, &s->y, &s->x, true);
+    if (s->transposed || is_paired(s->matrix)) make_images(m, s, &s->y, &s->x, true);
     s->y.met += y.rows;
   }
 }

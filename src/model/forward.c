@@ -143,15 +143,36 @@ static int argument_of(const Call *call, const char *name) {
   return i;
 }
 
-/* The standard deviation, which is argument `first`, or several of them (NULL: they are refused),
- * and the rate, 0 without `train`. */
-static bool weights_of(Call *call, int first, double *sigma, Array **scales, double *rate) {
-  bool train, several = scales && call->args[first]->kind == VALUE_ARRAY;
-  *sigma = 1;
-  bool sound = (several ? scales_of(call, first, scales) : magnitude(call, first, sigma)) &
-               magnitude(call, argument_of(call, "rate"), rate) &
-               truth(call, argument_of(call, "train"), &train);
-  if (sound && !train) *rate = 0;
+/* The law of the initial entries; reports what is none. */
+static bool law_of(Call *call, Law *law) {
+  int i = argument_of(call, "law");
+  const Value *value = call->args[i];
+  const char *name;
+  Span place = origin(call, i, &name);
+  if (value->kind != VALUE_STRING) {
+    eval_error(call->eval, place, "\"normal\", \"uniform\", \"sign\" or \"orthogonal\"",
+               "'%s' must be a string, not %s", name, value_describe(value));
+    return false;
+  }
+  int k = 0;
+  while (k < LAWS && strcmp(law_names[k], value->string) != 0) k++;
+  *law = k < LAWS ? (Law)k : LAW_NORMAL;
+  if (k == LAWS)
+    eval_unknown(call->eval, place, value->string, law_names, "unknown law '%s' of weights",
+                 value->string);
+  return k < LAWS;
+}
+
+/* The standard deviation, which is argument `first`, or, where this may be, several of them, the
+ * rate, 0 without `train`, and the law. */
+static bool weights_of(Call *call, int first, bool several, LayerMatrix *m) {
+  bool train;
+  several = several && call->args[first]->kind == VALUE_ARRAY;
+  m->sigma = 1;
+  bool sound = (several ? scales_of(call, first, &m->scales) : magnitude(call, first, &m->sigma)) &
+               magnitude(call, argument_of(call, "rate"), &m->rate) &
+               truth(call, argument_of(call, "train"), &train) & law_of(call, &m->law);
+  if (sound && !train) m->rate = 0;
   return sound;
 }
 
@@ -234,9 +255,8 @@ static bool window_of(Call *call, LayerMatrix *matrix) {
 
 Value *builtin_matrix(Call *call) {
   LayerMatrix matrix = {.stride = 1, .dilation = 1, .parts = 1};
-  if (!forward_of(call) || !weights_of(call, 0, &matrix.sigma, &matrix.scales, &matrix.rate) ||
-      !window_of(call, &matrix) || !ratio_of(call, &matrix.ratio) ||
-      !pixels(call, argument_of(call, "parts"), &matrix.parts)) {
+  if (!forward_of(call) || !weights_of(call, 0, true, &matrix) || !window_of(call, &matrix) ||
+      !ratio_of(call, &matrix.ratio) || !pixels(call, argument_of(call, "parts"), &matrix.parts)) {
     array_drop(matrix.scales);
     return outside(call);
   }
@@ -260,7 +280,7 @@ static Value *variable(Eval *eval, int index) {
 Value *builtin_bias(Call *call) {
   Forward *f = forward_of(call);
   LayerMatrix matrix = {.parts = 1};
-  if (!f || !weights_of(call, 0, &matrix.sigma, NULL, &matrix.rate)) return outside(call);
+  if (!f || !weights_of(call, 0, false, &matrix)) return outside(call);
   if (matrix.sigma == 0) return value_number(&call->eval->heap, 0);
   int index = new_matrix(call, "b", matrix);
   if (index < 0) return call_broken(call);
@@ -272,8 +292,7 @@ Value *builtin_bias(Call *call) {
 Value *builtin_codes(Call *call) {
   Eval *eval = call->eval;
   LayerMatrix matrix = {.parts = 1};
-  if (!forward_of(call) || !weights_of(call, 1, &matrix.sigma, NULL, &matrix.rate))
-    return outside(call);
+  if (!forward_of(call) || !weights_of(call, 1, false, &matrix)) return outside(call);
   const Expr *e = field_of(eval, call->places[0],
                            "codes are for the positions of what enters the layer", call->args[0]);
   if (!e) return call_broken(call);
@@ -796,7 +815,9 @@ Value *builtin_readout(Call *call) {
 }
 
 /* Whether nothing is said of the weights of a readout. */
-static bool is_bare(const LayerMatrix *m) { return m->sigma == 1 && m->rate == 1 && m->mean == 0; }
+static bool is_bare(const LayerMatrix *m) {
+  return m->sigma == 1 && m->rate == 1 && m->mean == 0 && m->law == LAW_NORMAL;
+}
 
 /* f = w . x */
 static bool run_readout(Eval *eval, const Link *link) {
@@ -810,7 +831,7 @@ static bool run_readout(Eval *eval, const Link *link) {
   Forward *f = eval->forward;
   LayerMatrix matrix = {.factor = 1, .parts = 1};
   int mean = argument_of(&call, "mean");
-  if (!weights_of(&call, 0, &matrix.sigma, NULL, &matrix.rate)) return false;
+  if (!weights_of(&call, 0, false, &matrix)) return false;
   if (call.args[mean]->kind != VALUE_NUMBER || !isfinite(call.args[mean]->number)) {
     bool number = call.args[mean]->kind == VALUE_NUMBER;
     eval_error(eval, call.places[mean], NULL, "'mean' must be a finite number, not %s",
@@ -822,7 +843,7 @@ static bool run_readout(Eval *eval, const Link *link) {
   if (matrix.tied && !is_bare(&matrix)) {
     eval_error(eval, call.span, "give them to the layer on the inputs",
                "a tied readout has the weights of the matrix on the inputs: 'sigma_w', 'rate', "
-               "'train' and 'mean' are those of that");
+               "'train', 'mean' and 'law' are those of that");
     return false;
   }
   matrix.name = mem_string("W");

@@ -746,6 +746,18 @@ static bool admits(Eval *eval, const Declared *model, const Declared *training) 
   return false;
 }
 
+/* On data that grow neurons are few, and weights normal. */
+static bool is_normal(Eval *eval, const Learner *l) {
+  for (int i = 0; i < l->layer_count; i++)
+    for (int k = 0; k < l->layers[i].matrix_count; k++)
+      if (l->layers[i].matrices[k].law != LAW_NORMAL) {
+        eval_error(eval, l->layers[i].span, "law = \"normal\"",
+                   "on data that grow initial weights are normal in this version");
+        return false;
+      }
+  return true;
+}
+
 /* Inputs are as many as the data's dimension there, outputs few. */
 static bool has_own_readout(Eval *eval, const Learner *l) {
   const Layer *readout = &l->layers[l->layer_count - 1];
@@ -800,7 +812,7 @@ System *learn_build(Eval *eval, const Value *model_value, Span model_place,
   for (int i = 0; i < l.layer_count; i++)
     l.weights[i] = mem_new((size_t)l.layers[i].matrix_count + 1, sizeof **l.weights);
   System *system = NULL;
-  if (stays_sharp(eval, &l) && has_own_readout(eval, &l))
+  if (stays_sharp(eval, &l) && has_own_readout(eval, &l) && is_normal(eval, &l))
     system = system_extended(eval, training->slot[TRAINING_DATASET], extend, &l);
   for (int i = 0; i < l.layer_count; i++) free(l.weights[i]);
   free(l.weights);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const law_names[LAWS + 1] = {"normal", "uniform", "sign", "orthogonal"};
+
 int grid_size(Grid grid) { return grid.height * grid.width; }
 
 Grid grid_strided(Grid grid, int stride) {

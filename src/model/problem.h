@@ -57,10 +57,16 @@ typedef struct LayerStep {
   const Expr *expr; /* STEP_MAP: argument i stands for variable i */
 } LayerStep;
 
+/* Initial entries of variance 1 before they are scaled. Orthogonal matrices are uniformly
+ * distributed among these, times the root of their size. */
+typedef enum Law { LAW_NORMAL, LAW_UNIFORM, LAW_SIGN, LAW_ORTHOGONAL, LAWS } Law;
+extern const char *const law_names[LAWS + 1];
+
 typedef struct LayerMatrix {
   char *name;
   double sigma; /* standard deviation of the initial entries, where they keep fields of order one */
   Array *scales; /* [D], times sigma, that of each input, or of each channel of them; NULL: 1 */
+  Law law;
   double mean;   /* of the initial entries, of readouts on data that grow */
   bool tied;     /* of a readout: its weights are those of the matrix on the inputs */
   double rate;   /* multiplies the learning rate; 0: frozen */

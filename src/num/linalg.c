@@ -199,3 +199,30 @@ int mat_solve_least(size_t m, size_t k, const double *a, size_t lda, size_t coun
   free(side);
   return status;
 }
+
+enum { ROWS_AT_ONCE = 32 };
+
+/* Rows first .. first+count-1 less their parts along those before `first`. */
+static void leave_out(size_t first, size_t count, size_t n, double *w, double *c) {
+  double *rows = w + first * n;
+  if (!first) return;
+  mat_mul_bt(count, first, n, 1, rows, n, w, n, 0, c, first);
+  mat_mul(count, n, first, -1, c, first, w, n, 1, rows, n);
+}
+
+void mat_orthonormal(size_t m, size_t n, double *w) {
+  double *c = mem_new(ROWS_AT_ONCE * m + 1, sizeof *c);
+  for (size_t first = 0; first < m; first += ROWS_AT_ONCE) {
+    size_t count = m - first < ROWS_AT_ONCE ? m - first : ROWS_AT_ONCE;
+    for (int pass = 0; pass < 2; pass++) {
+      leave_out(first, count, n, w, c);
+      for (size_t i = first; i < first + count; i++) {
+        double *row = w + i * n;
+        for (size_t j = first; j < i; j++) axpy(n, -dot(n, w + j * n, row), w + j * n, row);
+        double size = sqrt(dot(n, row, row));
+        for (size_t k = 0; k < n; k++) row[k] /= size;
+      }
+    }
+  }
+  free(c);
+}

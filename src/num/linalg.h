@@ -51,4 +51,8 @@ int mat_root(size_t n, const double *a, double *f);
 int mat_solve_least(size_t m, size_t k, const double *a, size_t lda, size_t count, const double *b,
                     size_t ldb, double rcond, double *x, size_t ldx);
 
+/* The rows of w [m, n], m <= n and independent, made orthonormal, each to those before it (the
+ * method of Gram and Schmidt, twice, so that they are to rounding). */
+void mat_orthonormal(size_t m, size_t n, double *w);
+
 #endif

@@ -214,6 +214,10 @@ static char *weights(const char *maker, const char *first, const LayerMatrix *ma
     mem_append(&text, ", parts = %d, dilation = %d)", matrix->parts,
                matrix->dilation > 1 ? matrix->dilation : 1);
   }
+  if (matrix->law != LAW_NORMAL) {
+    text[strlen(text) - 1] = 0;
+    mem_append(&text, ", law = \"%s\")", law_names[matrix->law]);
+  }
   free(sigma);
   free(rate);
   return text;
@@ -311,6 +315,10 @@ static char *readout_text(const Layer *layer) {
                    ? mem_string("readout(tied = true)")
                    : mem_format("readout(sigma_w = %s, rate = %s%s%s)", sigma, rate,
                                 plain ? "" : ", mean = ", plain ? "" : mean);
+  if (layer->matrices[0].law != LAW_NORMAL) {
+    text[strlen(text) - 1] = 0;
+    mem_append(&text, ", law = \"%s\")", law_names[layer->matrices[0].law]);
+  }
   free(sigma);
   free(rate);
   free(mean);

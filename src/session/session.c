@@ -15,7 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-
 void dmf_limit_memory(double bytes) { mem_set_limit(bytes); }
 
 double dmf_free_memory(void) { return mem_available(); }

@@ -100,6 +100,10 @@ static bool is_of_many(const FieldRow *row) {
   return row->kind == KIND_VARIANCE || row->kind == KIND_COVARIANCE;
 }
 
+static const char fourth_moments[] =
+    "between populations fourth moments of entries that are not normal shift the mean of narrow "
+    "networks, which this version does not know";
+
 static const char *lack(const FieldRow *row, int solver, const Result *result) {
   const char *ensemble = result_attribute(result, "ensemble");
   FieldId id = (FieldId)(row - field_row(0));
@@ -118,6 +122,9 @@ static const char *lack(const FieldRow *row, int solver, const Result *result) {
            : row->solvers == LAZY ? "'dmft' with closure = \"ntk\" gives it"
            : solver == DMFT       ? "it belongs to networks of finite width"
                                   : "only 'dmft' gives it";
+  if (row->kind == KIND_SHIFT && solver == NOISE &&
+      program_has_law(((const Origin *)result->origin)->program, true))
+    return fourth_moments;
   if (is_of_many(row) && ensemble && strcmp(ensemble, "1") == 0)
     return "one network alone has no variance: ensemble = 2 or more";
   switch (row->presence) {
@@ -382,6 +389,14 @@ static const char *refuses_depth(const Program *program) {
   return NULL;
 }
 
+/* Why a call asks for what is not there; NULL: it does not. */
+static const char *refuses_call(int kind, const Program *program, const SolveOptions *options) {
+  if (kind != NETS) return solve_refuses(program, options);
+  if (!options->conditioned || !program_has_law(program, true)) return NULL;
+  return "conditioning draws what normal or orthogonal matrices do: other entries between "
+         "populations, which have the same limit, are those of method = \"trained\"";
+}
+
 /* Checks a call, or solves it. */
 static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   Eval *eval = call->eval;
@@ -393,7 +408,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   options.width = program->problem->width;
   solver_surround(eval, &options);
   if (kind == DMFT && solve_is_tangent(program, &options)) kind = LAZY;
-  const char *refusal = kind == NETS ? NULL : solve_refuses(program, &options);
+  const char *refusal = refuses_call(kind, program, &options);
   bool deep = is_deep(program);
   if (!refusal && deep) refusal = refuses_depth(program);
   if (deep) deepen(call, program, kind == LAZY || program->linear);
@@ -629,6 +644,8 @@ static Value *at(Call *call) {
   if (!a || !b || (!eval->dry && a->program != b->program))
     return eval_error(eval, call->places[1], NULL,
                       "these fluctuations are not those of this theory");
+  if (program_has_law(a->program, true))
+    return eval_error(eval, call->places[0], NULL, "%s", fourth_moments);
   Value *value;
   if (eval->dry) {
     value = value_result(&eval->heap, placeholders(AT, b->program, &b->options));

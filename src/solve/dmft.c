@@ -689,6 +689,12 @@ static const char *refuse_approximation(const Program *program) {
   return NULL;
 }
 
+static bool program_is_orthogonal(const Program *p) {
+  for (int k = 0; k < p->matrix_count; k++)
+    if (p->matrices[k].law == LAW_ORTHOGONAL) return true;
+  return false;
+}
+
 static bool decays(const Program *p) {
   bool any = p->update.decay > 0;
   for (int k = 0; k < p->group_count; k++) any = any || p->groups[k].decay > 0;
@@ -719,6 +725,9 @@ static const char *refuse_expansion(const Program *program) {
   if (update_scales(&program->update))
     return "the expansion in gamma is written for gradients as they are, not for clipped or "
            "normalized ones";
+  if (program_has_law(program, false))
+    return "the perturbative closure is for normal initial weights: others have fourth moments of "
+           "their own, and orthogonal ones their inverses";
   if (!starts_at_zero(program))
     return "the perturbative closure is for readouts that start around zero: with a mean the first "
            "correction to f is of order gamma, not gamma^2";
@@ -743,6 +752,8 @@ const char *solve_refuses(const Program *program, const SolveOptions *options) {
   if (why) return why;
   if (options->closure != CLOSURE_FULL && program_reuses(program))
     return "where a matrix acts more than once there are the full theory and the closure \"ntk\"";
+  if (options->closure == CLOSURE_GRADIENT_INDEPENDENCE && program_is_orthogonal(program))
+    return "where what goes backward is independent of what went forward no matrix is orthogonal";
   if (options->closure == CLOSURE_GRADIENT_INDEPENDENCE &&
       (update->decay > 0 || update->momentum > 0))
     return "gradient independence takes f from the increments of the tangent kernel at one time; "

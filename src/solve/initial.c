@@ -363,16 +363,26 @@ static bool is_pair(const Program *p, int k, int l) {
   return k < l && m->weights == n->weights && m->x >= 0 && n->x >= 0;
 }
 
+/* Fields that are not Gaussian, and backward ones that answer to forward ones from the start, as
+ * they do if the readout has a mean: <phi'' w>. */
+static bool is_left_to_samples(const Program *p) {
+  bool bent = false;
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    bent |= m->law != LAW_NORMAL && is_wide(p, m->to) && !is_wide(p, m->from);
+  }
+  return bent || program_averages(p) || program_reuses(p) || !starts_at_zero(p);
+}
+
 Status initial_kernels(const Program *p, int threads, InitialKernels *kernels, char **why) {
   *kernels = (InitialKernels){0};
   if (program_draws(p)) {
     *why = mem_string("neurons that are left out at random are for training, not for propagation");
     return STATUS_SCRIPT;
   }
-  /* backward fields answer to forward ones from the start if the readout has a mean: <phi'' w> */
-  if (program_averages(p) || program_reuses(p) || !starts_at_zero(p)) {
-    *why = mem_string("averages in a layer, matrices that act again, and readouts with a mean are "
-                      "left to samples");
+  if (is_left_to_samples(p)) {
+    *why = mem_string("averages in a layer, matrices that act again, readouts with a mean, and "
+                      "inputs under weights that are not normal are left to samples");
     return STATUS_SCRIPT;
   }
   Initial s = {.p = p, .R = sizes_of(p).all, .threads = threads, .kernels = kernels, .why = why};

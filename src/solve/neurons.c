@@ -16,7 +16,7 @@ static bool is_shaken(const Program *p, bool lazy) { return p->update.temperatur
 /* The most directions of noise that a population can have; -1 when they grow with time. */
 static int noise_directions(const Program *p, bool lazy) {
   int most = 0;
-  if (is_shaken(p, lazy)) return -1;
+  if (is_shaken(p, lazy) || program_has_law(p, false)) return -1;
   for (int space = 0; space < p->space_count; space++) {
     int count = 0;
     for (int k = 0; k < p->matrix_count; k++) {

@@ -21,7 +21,8 @@
 /* Whether it is a shift of something that the program has. */
 static bool is_shift(const Program *p, FieldId id) {
   const FieldRow *row = field_row(id);
-  return row->kind == KIND_SHIFT && program_observable(p, (int)row->of, 0);
+  return row->kind == KIND_SHIFT && program_observable(p, (int)row->of, 0) &&
+         field_is_present(id, p);
 }
 
 /* Numbers of a shift, 0 of other fields. */

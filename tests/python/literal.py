@@ -131,14 +131,23 @@ class Network:
         self.start = 0
         self.start = self.forward().value
 
-    def matrix(self, name, x, ratio=1.0, kind=None, to=None, fan=None):
+    def drawn(self, law, count, to, reads):
+        """Entries of variance 1: of orthogonal matrices sqrt(N) times one, uniform among them."""
+        z = self.random.standard_normal((count, to, reads))
+        if law == "orthogonal":
+            q, r = np.linalg.qr(z)
+            return math.sqrt(to) * q * np.sign(np.einsum("eii->ei", r))[:, None, :]
+        return {"normal": lambda: z, "sign": lambda: np.where(z < 0, -1.0, 1.0),
+                "uniform": lambda: math.sqrt(3) * self.random.uniform(-1, 1, z.shape)}[law]()
+
+    def matrix(self, name, x, ratio=1.0, kind=None, to=None, fan=None, law="normal"):
         """W x / sqrt(N_from), or / sqrt(D), or / (gamma N_L) for the readout."""
         reads = x.value.shape[-1]
         kind = kind or ("hidden" if x.parents else "input")
         if name not in self.weights:
             scale = 1 / (self.gamma * reads) if kind == "readout" else 1 / math.sqrt(fan or reads)
             self.weights[name] = Weights(
-                self.random.standard_normal((self.count, to or max(1, round(ratio * self.N)), reads)), scale,
+                self.drawn(law, self.count, to or max(1, round(ratio * self.N)), reads), scale,
                 1 if kind == "readout" else fan or reads, kind)
         w = self.weights[name]
         leaf = self.leaf(w)
@@ -147,10 +156,9 @@ class Network:
                     * w.scale, (leaf, back),
                     *([(x, lambda g: np.einsum("eij,epai->epaj", w.value, g) * w.scale)] if x.parents else []))
 
-    def transposed(self, name, x):
-        """f_c = W_c . x / (gamma N), of the columns W_c of a matrix that acted before."""
+    def transposed(self, name, x, scale):
+        """W' x times a number, of a matrix that acted before."""
         w = self.weights[name]
-        scale = 1 / (self.gamma * x.value.shape[-1])
         return Node(np.einsum("eic,epai->epac", w.value, x.value) * scale,
                     (self.leaf(w), lambda g: np.einsum("epac,epai->eic", g, x.value) * scale),
                     (x, lambda g: np.einsum("eic,epac->epai", w.value, g) * scale))
@@ -168,10 +176,10 @@ class Network:
         return self.leaves[id(w)]
 
     def forward(self):
-        self.leaves, self.tied = {}, None
+        self.leaves, self.tied, self.law = {}, None, "normal"
         x = self.body(self, Node(self.x[None]))
-        self.raw = (self.transposed(self.tied, x) if self.tied
-                    else self.matrix("readout", x, kind="readout", to=self.y.shape[1]))
+        self.raw = (self.transposed(self.tied, x, 1 / (self.gamma * x.value.shape[-1])) if self.tied
+                    else self.matrix("readout", x, kind="readout", to=self.y.shape[1], law=self.law))
         return Node(self.raw.value[:, :, 0] - self.start)
 
     def error(self, f, share):
@@ -330,6 +338,14 @@ def tied(net, x):
     return position(normed(x + net.matrix("W", activation("tanh", net.matrix("U", x)))), 2)
 
 
+def other_laws(net, x):
+    """Few weights of a neuron are not normal, and an orthogonal matrix acts there and back."""
+    net.law = "sign"
+    x = activation("tanh", net.matrix("W0", x, law="uniform"))
+    h = net.matrix("W", x, law="orthogonal")
+    return net.transposed("W", activation("tanh", h + x), 1 / math.sqrt(net.N))
+
+
 def attention(net, x):
     x = activation("tanh", net.matrix("E", x))
     out = x
@@ -347,12 +363,15 @@ LAYERS = {
     masked: "dense(tanh) -> masked -> last",
     attention: 'conv(tanh, window = 1) -> attend() -> pool("mean")',
     tied: "embed -> forward(tanh) -> layer_norm -> last",
+    other_laws: 'dense(tanh, law = "uniform") -> there_and_back',
 }
+READOUTS = {tied: "(tied = true)", other_laws: '(law = "sign")'}
 ATTEND = """layer masked() of x {
   Q = matrix(); K = matrix(); V = matrix()
   far = abs(reshape(0..2, 3, 1) - (0..2))
   return x + softmax(if far > 1 then -inf else dot(Q @ x, K @ x) - 0.5 * far, causal) @ (V @ x)
 }
+layer there_and_back() of x { W = matrix(law = "orthogonal"); return W' @ tanh(W @ x + x) }
 layer forward(phi) of x { U = matrix(); W = matrix(); return x + W @ phi(U @ x) }
 layer attend() of x { return x + attended(layer_normed(x), heads = 2, scale = 2) }
 """
@@ -374,14 +393,14 @@ STEPS, GAMMA, EMA = 5, 1.3, 0.6
 
 
 def problem(body):
-    return (FLAT if body is dense else LINES), [[1, -0.5], [-0.8, 0.3], [0.3, 0.6]] if body is tied else [1, -0.8, 0.3]
+    return (FLAT if body in (dense, other_laws) else LINES), [[1, -0.5], [-0.8, 0.3], [0.3, 0.6]] if body is tied else [1, -0.8, 0.3]
 
 
 def script(body, name):
     inputs, targets = problem(body)
     optimizer, more = CASES[name][0], "".join(CASES[name][2:])
     return ATTEND + f"""dataset points {{ inputs = {inputs.tolist()}; targets = {targets} }}
-model net {{ layers = input -> {LAYERS[body]} -> readout{"(tied = true)" if body is tied else ""}; gamma = {GAMMA}; width = 8 }}
+model net {{ layers = input -> {LAYERS[body]} -> readout{READOUTS.get(body, "")}; gamma = {GAMMA}; width = 8 }}
 training fit {{ dataset = points; optimizer = {optimizer}; steps = {STEPS}; ema = {EMA}{more} }}
 """
 
@@ -459,6 +478,10 @@ class Law(unittest.TestCase):
         for name in ("gd", "hot", "adam", "groups", "muon"):
             self.agree(tied, name)
 
+    def test_other_laws(self):
+        for name in ("gd", "nesterov", "adam", "muon"):
+            self.agree(other_laws, name)
+
 
 class Limit(unittest.TestCase):
     """Means over these networks, extrapolated in 1/N, are what dmft says."""
@@ -497,6 +520,10 @@ class Limit(unittest.TestCase):
     def test_tied(self):
         self.agree(tied, "rmsprop")
         self.agree(tied, "adam")
+
+    def test_other_laws(self):
+        self.agree(other_laws, "gd")
+        self.agree(other_laws, "adam")
 
 
 GROWING = """
