@@ -144,6 +144,7 @@ struct Eval {
   int threads; /* that a solver may use */
   bool interactive;
   bool halted;      /* a run met an error */
+  bool aside;       /* a branch that is not taken is looked at for what it would give */
   bool blind;       /* an import failed: unknown names may be its own, and are not reported */
   unsigned draws;   /* marks of calls whose seed was left out (model/draws.h) */
   int depth, calls; /* of nested expressions, of nested calls */
@@ -208,6 +209,9 @@ Value *eval_expression(Eval *eval, const Ast *node);
 Value *eval_operator(Eval *eval, const Ast *node, int op, Value *a, Value *b);
 Value *eval_prim(Eval *eval, Span span, Prim prim, Value *a, Value *b);
 Value *eval_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *no);
+/* What a condition of one sampled number chose, `taken`, where it was true or not: in directions of
+ * its error in which it is not so it is `other`. */
+Value *eval_decide(Eval *eval, Value *condition, Value *taken, Value *other, bool truth);
 
 /* access.c */
 Value *eval_index(Eval *eval, const Ast *node);

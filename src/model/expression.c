@@ -145,6 +145,34 @@ static Value *range(Eval *eval, const Ast *node) {
   return eval_array(eval, node->span, array, why, true);
 }
 
+/* The branch that is not taken, of which nothing is said. */
+static Value *aside(Eval *eval, const Ast *node) {
+  Diags muted = {0}, *own = eval->diags;
+  unsigned draws = eval->draws;
+  eval->diags = &muted;
+  eval->aside = true;
+  Value *value = eval_expression(eval, node);
+  eval->aside = false;
+  eval->diags = own;
+  eval->draws = draws;
+  eval->halted = eval->stop && *eval->stop;
+  diags_clear(&muted);
+  return value;
+}
+
+/* What one sampled number chooses: within its error it could be the other branch. Of that one no
+ * further branch is looked at aside, since recursions end where they are sure. */
+static Value *decided(Eval *eval, const Ast *node, Value *condition, bool truth) {
+  Value *taken = eval_expression(eval, node->kid[truth ? 1 : 2]);
+  if (!condition->trail || eval->dry || eval->aside || !value_is_numeric(taken)) return taken;
+  const Array *error = trail_error(eval, condition);
+  if (!error || error->data[0] == 0) return taken;
+  bool known = !isnan(error->data[0]);
+  Value *other = known ? aside(eval, node->kid[truth ? 2 : 1]) : taken;
+  if (!value_is_numeric(other)) other = value_number(&eval->heap, NAN);
+  return eval_decide(eval, condition, taken, other, truth);
+}
+
 static Value *conditional(Eval *eval, const Ast *node) {
   Value *condition = eval_expression(eval, node->kid[0]);
   if (condition->kind == VALUE_BROKEN) return condition;
@@ -156,7 +184,7 @@ static Value *conditional(Eval *eval, const Ast *node) {
   }
   int truth = eval_truth(eval, condition, node->kid[0]->span);
   if (truth < 0) return value_new(&eval->heap, VALUE_BROKEN);
-  return eval_expression(eval, node->kid[truth ? 1 : 2]);
+  return decided(eval, node, condition, truth);
 }
 
 /* A @ V @ x in the body of a layer: what stands last is acted on first. */

@@ -7,6 +7,7 @@
 #include "model/system.h"
 #include "base/memory.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,6 +148,23 @@ Value *eval_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *n
   Value *args[] = {condition, yes, no}, *value = choose(eval, span, condition, yes, no);
   axes_follow(value, 3, args);
   return trail_note(eval, value, choose_again, 0, 3, args);
+}
+
+static Value *decide_again(Eval *eval, const Trail *trail, Value **args) {
+  Array *condition = value_as_array(args[0]);
+  double truth = condition ? condition->data[0] : NAN;
+  array_drop(condition);
+  if (isnan(truth)) return value_number(&eval->heap, NAN);
+  return args[(truth != 0) == trail->op ? 1 : 2];
+}
+
+Value *eval_decide(Eval *eval, Value *condition, Value *taken, Value *other, bool truth) {
+  Value *args[] = {condition, taken, other}, *value;
+  value = taken->kind == VALUE_ARRAY ? value_array(&eval->heap, array_keep(taken->array))
+                                     : value_number(&eval->heap, taken->number);
+  value->truth = taken->truth;
+  axes_follow(value, 1, &taken);
+  return trail_note(eval, value, decide_again, truth, 3, args);
 }
 
 static Value *negated(Eval *eval, Span span, Value *truth) {

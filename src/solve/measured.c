@@ -6,8 +6,9 @@
  *
  * since four networks of independent neurons vary as one of all of them does but for what is not
  * linear in the neurons. So the a_k have their scatter in common, and the extrapolation of second
- * order, (8 a_2 - 6 a_1 + a_0) / 3, has hardly more of it than each; half of what its last order
- * contributes is added to the error. In shifts of means what is linear cancels. */
+ * order, (8 a_2 - 6 a_1 + a_0) / 3, has hardly more of it than each. What its last order
+ * contributes is added to the error, since networks as narrow as these may be far from the limit.
+ * In shifts of means what is linear cancels. */
 #include "solve/measured.h"
 #include "base/memory.h"
 #include "num/stats.h"
@@ -228,7 +229,7 @@ static void finish(const Measured *m, const Tally *tally, double *value, double 
   double M = (double)m->plan.groups, mean = tally->sum / M;
   int B = block_count(m);
   *value = mean;
-  *error = hypot(sqrt(fmax(0, tally->squares / M - mean * mean) / (M - 1)), tally->last / M / 2);
+  *error = hypot(sqrt(fmax(0, tally->squares / M - mean * mean) / (M - 1)), tally->last / M);
   for (int b = 0; b < B && moves; b++) {
     double begin = (double)b * (double)block_size(m), own = fmin((double)block_size(m), M - begin);
     moves[(size_t)b * stride] =
