@@ -219,9 +219,9 @@ static bool answers(const Anatomy *a, const Op *op, int use) {
 }
 
 /* What a matrix does besides its noise, along all its uses; order k of the expansion takes order
- * k - 1 of their vectors. `joint` stands before the first piece. */
-static void pieces_of_drift(const Anatomy *a, const Op *op, int order, const char *joint) {
-  bool forward = op->kind == OP_APPLY;
+ * k - 1 of their vectors. `joint` stands before the first piece. Whether there is one. */
+static bool pieces_of_drift(const Anatomy *a, const Op *op, int order, const char *joint) {
+  bool forward = op->kind == OP_APPLY, any = false;
   for (int use = 0; use < a->p->matrix_count; use++) {
     const Matrix *m = &a->p->matrices[use];
     if (m->weights != a->p->matrices[op->matrix].weights) continue;
@@ -233,14 +233,15 @@ static void pieces_of_drift(const Anatomy *a, const Op *op, int order, const cha
       bool there_is = learned ? m->rate != 0 && !a->frozen : answers(a, op, use);
       if (!moves || !there_is) continue;
       row_piece(a->w);
-      put(a->w, "%s ", joint);
-      joint = "+";
+      put(a->w, "%s ", any ? "+" : joint);
+      any = true;
       if (polar || entries)
         (polar ? piece_of_polar : piece_of_entries)(a, op);
       else
         (learned ? piece_of_learning : piece_of_answer)(a, op, use, order);
     }
   }
+  return any;
 }
 
 /* Order k of f(v0 + gamma v1 + gamma^2 v2), arguments in the order v0..., v1..., v2... */
@@ -289,7 +290,11 @@ static void row_of_product(const Anatomy *whole, const Op *op, int order) {
     if (decays(a, m) && !is_heated(a, m)) put(a->w, "a%s(t){ }", prime_of(a, m));
     put_source(a, op, here);
   }
-  if (order != 0) pieces_of_drift(a, op, order, order == WHOLE ? "+" : "=");
+  bool more = order != 0 && pieces_of_drift(a, op, order, order == WHOLE ? "+" : "=");
+  if (order > 0 && !more) {
+    row_piece(a->w);
+    put(a->w, "= 0");
+  }
   row_end(a->w);
 }
 
