@@ -110,10 +110,20 @@ static void test_groups(void) {
   }
 }
 
+/* Of an entry and of the one across the diagonal the error is one. */
+static void test_symmetry(void) {
+  double error[9] = {1, 1, 0, 7, 2, 3, 8, 5, 3};
+  run_symmetrize(3, error);
+  static const double expected[9] = {1, 5, 0, 5, 2, 0, 0, 0, 3};
+  for (int i = 0; i < 9; i++)
+    CHECK(near(error[i], i == 2 || i == 6 ? sqrt(32) : i == 5 || i == 7 ? sqrt(17) : expected[i]));
+}
+
 int main(void) {
   test_scatter_and_bias();
   test_noise_of_bias();
   test_kink();
   test_groups();
+  test_symmetry();
   return check_done();
 }

@@ -333,6 +333,16 @@ static void test_moments(void) {
   CHECK(value[1] == 0 && error[1] == 0);
   moments_free(&moments);
 
+  /* of two there is no kurtosis, but an error */
+  CHECK(moments_start(&moments, 2, 4));
+  moments_add(&moments, (double[]){1, 2});
+  moments_add(&moments, (double[]){3, 2});
+  moments_variance(&moments, 1, value, error);
+  CHECK(value[0] == 2 && fabs(error[0] - 2 * sqrt(variance_doubt(2, 0))) < 1e-14 && error[1] == 0);
+  moments_free(&moments);
+  /* -3, -1, 1, 3: sums of squares and of fourth powers 20 and 164, k4 / k2^2 = -1.2 */
+  CHECK(fabs(excess_kurtosis(4, 20, 20, 20, 164) + 1.2) < 1e-12);
+
   /* fourth powers beyond all numbers are the heaviest tail, of one entry or of all */
   CHECK(moments_start(&moments, 2, 4));
   for (int i = 0; i < 400; i++)
