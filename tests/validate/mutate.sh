@@ -3,19 +3,22 @@
 # Whether the tests notice wrong arithmetic: `make mutate` changes one operator or one number of the
 # solvers at a time, at random places of src/solve, src/machine, src/field and src/num, builds, and runs the
 # quick tests until one fails. A mutant that none of them kills is a missing test, or a change that
-# means nothing (a bound of memory, a block size). Prints every mutant, and the share that was killed.
-# Tests that are fast and that have killed go first, so that most mutants cost seconds.
+# means nothing (a bound of memory, a block size). Prints every mutant, and the share that was killed, of those
+# whose object code is another one at all.
+# A test is run for mutants of lines that it runs, which a build that counts them tells. Those that are
+# fast and have killed go first, so that most mutants cost seconds.
 #
 # Environment: MUTANTS (how many, 100), SEED (which, 1), FILES (a pattern of their names), MOST (leaves out
-# tests of more seconds)
+# tests that the build that counts takes more seconds for), TREE (where to build, ./mutants)
 set -u
 srcdir=${srcdir:?run this through make mutate}
 make=${MAKE:-make}
-tree=$PWD/mutants
+tree=${TREE:-$PWD/mutants}
 mutants=${MUTANTS:-100}
 seed=${SEED:-1}
-longest=600 # seconds of processors: a mutant that takes so long, or 20 times as long as without a change, never ends
-TIMEFORMAT=%U
+most=${MOST:-600}
+# A test that takes 20 times as long as without a change, and two seconds more, never ends.
+TIMEFORMAT='%U %S'
 
 # places FILE...: what can be changed, one a line: FILE:LINE:COLUMN:LENGTH:REPLACEMENT
 places() {
@@ -58,79 +61,133 @@ change() { # change FILE LINE COLUMN LENGTH REPLACEMENT
 }
 
 prepare() {
-  mkdir -p "$tree/source" "$tree/build" || return
+  mkdir -p "$tree/source" "$tree/build" "$tree/counts" "$tree/cost" || return
   (cd "$srcdir" && tar -cf - --exclude-tag-all=config.status --exclude=./.git .) |
     tar -xf - -C "$tree/source" || return
+  (cd "$tree/counts" && { [ -e Makefile ] || ../source/configure -q CFLAGS='-O2 --coverage -fprofile-update=single'; } && $make -s) || return
   (cd "$tree/build" && { [ -e Makefile ] || ../source/configure -q CFLAGS=-O1; } && $make -s)
 }
 
 units=(average bounds doubt fluctuations linalg outside random scatter solve system tape array)
-declare -A cost kills
+declare -A cost kills named # named: of the file of its lines, the test
 
-# run_test NAME: of a unit test that name, else a script
+# run_test NAME SECONDS: of a unit test that name, else a script; ended after SECONDS of a processor
 run_test() (
   case $1 in *.dmf) ;; *) $make -s "tests/unit/test_$1" >log 2>&1 || return ;; esac
-  ulimit -t $((cost[$1] / 50 + 10))
+  ulimit -t "$2"
+  DMF=$PWD/dmf
   case $1 in
     *.dmf) bash ../source/tests/run.sh "$1" >log 2>&1 ;;
     *) "tests/unit/test_$1" >log 2>&1 ;;
   esac
 )
 
-# Tests by what they cost for each mutant that they may kill.
+# A test's name as that of a file
+key() { local name=${1#../source/tests/}; echo "${name//\//-}"; }
+
+# lines_of TEST: FILE:LINE of what it ran, beside a statement that it ran, or in a file of which it ran anything
+# where no statement is near
+lines_of() {
+  local room ran=$tree/seen/$(key "$1")$tree/counts
+  for room in solve machine field num; do
+    ln -sf "$tree/counts/src/$room"/*.gcno "$ran/src/$room" 2>/dev/null || continue
+    gcov -t -o "$ran/src/$room" "../source/src/$room"/*.c 2>/dev/null
+  done | awk -F: '
+    function tell(i, near, runs) {
+      for (i = 1; i <= last; i++) {
+        if (i in run) { near = 1; runs = run[i] }
+        if (near ? runs : any) print file ":" i
+        if (i in ends) near = 0
+      }
+      delete run
+      delete ends
+      any = last = 0
+    }
+    $2 + 0 == 0 { if ($3 == "Source") { tell(); file = $4; sub(".*/source/", "", file); sub("^../source/", "", file) }; next }
+    { last = $2 + 0 }
+    $1 ~ /[0-9#=]/ { run[last] = $1 ~ /[0-9]/; any += run[last] }
+    $3 ~ /^}/ { ends[last] }
+    END { tell() }' | grep -Fxf "$tree/places" >"$tree/seen/$(key "$1").lines"
+}
+
+# ordered FILE:LINE: tests that run it, by what they cost for each mutant that they may kill
 ordered() {
-  local test
-  for test in "${!cost[@]}"; do
-    echo "$((cost[$test] * 100 / (1 + 4 * kills[$test]))) $test"
+  local file test
+  for file in $(grep -lFx "$1" "$tree"/seen/*.lines); do
+    test=${named[$file]:-}
+    [ -z "$test" ] || echo "$((cost[$test] * 100 / (1 + 4 * kills[$test]))) $test"
   done | sort -n | cut -d ' ' -f 2
 }
 
-# The first test that fails, or the compiler, in `by`
-killed() {
-  local test
-  by=compiler
-  $make -s dmf >log 2>&1 || return 0
-  for test in $(ordered); do
-    by=$test
-    run_test "$test" || { kills[$test]=$((kills[$test] + 1)); return 0; }
+# judge FILE LINE: what becomes of the mutant, and by whom
+judge() {
+  local test object=${1%.c}.o
+  fate=killed by=compiler
+  $make -s dmf >log 2>&1 || return
+  fate=equivalent by='the same object code'
+  ! cmp -s "$object" object || return
+  fate=unseen by='no test runs it'
+  for test in $(ordered "$1:$2"); do
+    fate=survives by='no test fails'
+    run_test "$test" $((cost[$test] / 50 + 2)) || { fate=killed by=$test kills[$test]=$((kills[$test] + 1)); return; }
   done
-  return 1
 }
 
-# Tests pass without a change, and what they cost is known.
+# cost_of TEST: milliseconds, said on standard output; nothing when it takes more than allowed
+cost_of() {
+  local test=$1 fine=1
+  case $test in *.dmf) ;; *) $make -s "tests/unit/test_$test" >&2 ;; esac
+  { time GCOV_PREFIX=$tree/seen/$(key "$test") run_test "$test" "$most" || fine=; } 2>taken
+  awk -v fine=$fine -v most="$most" 'END {
+    if (fine) print int(1000 * ($1 + $2))
+    exit !fine && $1 + $2 < most - 1 }' taken
+}
+
+# Tests pass without a change; what they cost and which lines they run is known. A tree that is used again, with
+# another seed, has what was measured.
 measure() {
-  local test
-  for test in "${units[@]}" $(cd "$srcdir" && grep -L '^# slow' tests/theory/*.dmf tests/std/*.dmf tests/lang/*.dmf); do
-    case $test in *.dmf) test=../source/$test ;; *) $make -s "tests/unit/test_$test" ;; esac
-    cost[$test]=$((1000 * longest))
+  local test file
+  for test in "${units[@]}" $(cd ../source && grep -L '^# slow' tests/lang/*.dmf tests/std/*.dmf tests/theory/*.dmf); do
+    case $test in *.dmf) test=../source/$test ;; esac
+    file=$tree/cost/$(key "$test")
+    [ -e "$file" ] || cost_of "$test" >"$file" ||
+      { rm "$file"; echo "the tests fail without a change: $test"; return 1; }
+    [ -s "$file" ] && [ "$(cat "$file")" -le $((1000 * most)) ] || continue
+    cost[$test]=$(cat "$file")
     kills[$test]=0
-    { time run_test "$test" || echo "$test" >failing; } 2>taken
-    [ ! -e failing ] || { echo "the tests fail without a change: $test"; return 1; }
-    cost[$test]=$(awk '{ print int(1000 * $1) }' taken)
-    [ "${cost[$test]}" -le $((${MOST:-1000} * 1000)) ] || unset "cost[$test]"
+    named[$tree/seen/$(key "$test").lines]=$test
+    lines_of "$test"
   done
+  echo "${#cost[@]} tests that take $(($(IFS=+; echo "$((${cost[*]}))") / 1000)) s"
 }
 
 prepare || exit
-cd "$tree/build" || exit
-rm -f failing
-export DMF=$PWD/dmf srcdir=$tree/source
-measure || exit
-
-total=0
-dead=0
+cd "$tree/counts" || exit
+export DMF srcdir=$tree/source
 mapfile -t chosen < <(cd ../source && places src/{solve,machine,field,num}/*.c | grep "${FILES:-.}" | choose)
+printf '%s\n' "${chosen[@]}" | cut -d : -f 1,2 >"$tree/places"
+measure || exit
+cd "$tree/build" || exit
+
+file= # what is changed now
+restore() {
+  [ -n "$file" ] || return
+  cp -p original "../source/$file"
+  cp object "${file%.c}.o"
+  file=
+}
+trap restore EXIT
+
+declare -A count=([killed]=0 [equivalent]=0 [unseen]=0 [survives]=0)
 for one in "${chosen[@]}"; do
   IFS=: read -r file line column length text <<<"$one"
-  cp -p "../source/$file" original
+  cp -p "../source/$file" original && cp "${file%.c}.o" object || exit
   change "../source/$file" "$line" "$column" "$length" "$text"
-  total=$((total + 1))
-  if killed; then
-    dead=$((dead + 1))
-    echo "killed by ${by##*/}: $file:$line:$column:$text"
-  else
-    echo "SURVIVES $file:$line:$column:$text: $(sed -n "${line}p" "../source/$file" | sed 's/^ *//')"
-  fi
-  cp original "../source/$file"
+  judge "$file" "$line"
+  count[$fate]=$((count[$fate] + 1))
+  echo "$fate (${by##*/}): $file:$line:$column:$text: $(sed -n "${line}p" "../source/$file" | sed 's/^ *//')"
+  restore
 done
-echo "mutants: $dead of $total killed, a share of $(awk "BEGIN { printf \"%.2f\", $dead / ($total ? $total : 1) }")"
+lives=$((count[survives] + count[unseen]))
+echo "mutants: ${count[killed]} killed, $lives not (${count[unseen]} where no test runs), ${count[equivalent]} the same" \
+  "program; a share of $(awk "BEGIN { n = ${count[killed]} + $lives; printf \"%.2f\", ${count[killed]} / (n ? n : 1) }")"
