@@ -44,7 +44,7 @@ places() {
         } else if (match(rest, /^[0-9][0-9a-fx.]*(e-?[0-9]+)?/)) {
           number = substr(rest, 1, RLENGTH)
           if (number ~ /^[0-9]+$/ && number > 0) offer(RLENGTH, number + 1)
-          if (number ~ /^[0-9]+\.[0-9]*$/) offer(RLENGTH, 2 * number ".5")
+          if (number ~ /^[0-9]+\.[0-9]*$/) offer(RLENGTH, sprintf("%.6f", 2 * number + 0.5))
           at += RLENGTH - 1
         }
       }
@@ -122,7 +122,7 @@ ordered() {
 # judge FILE LINE: what becomes of the mutant, and by whom
 judge() {
   local test object=${1%.c}.o
-  fate=killed by=compiler
+  fate=refused by='the compiler'
   $make -s dmf >log 2>&1 || return
   fate=equivalent by='the same object code'
   ! cmp -s "$object" object || return
@@ -178,7 +178,7 @@ restore() {
 }
 trap restore EXIT
 
-declare -A count=([killed]=0 [equivalent]=0 [unseen]=0 [survives]=0)
+declare -A count=([killed]=0 [refused]=0 [equivalent]=0 [unseen]=0 [survives]=0)
 for one in "${chosen[@]}"; do
   IFS=: read -r file line column length text <<<"$one"
   cp -p "../source/$file" original && cp "${file%.c}.o" object || exit
@@ -190,4 +190,4 @@ for one in "${chosen[@]}"; do
 done
 lives=$((count[survives] + count[unseen]))
 echo "mutants: ${count[killed]} killed, $lives not (${count[unseen]} where no test runs), ${count[equivalent]} the same" \
-  "program; a share of $(awk "BEGIN { n = ${count[killed]} + $lives; printf \"%.2f\", ${count[killed]} / (n ? n : 1) }")"
+  "program, ${count[refused]} no program; a share of $(awk "BEGIN { n = ${count[killed]} + $lives; printf \"%.2f\", ${count[killed]} / (n ? n : 1) }")"
