@@ -33,6 +33,7 @@
                      : after(YYRHSLOC(part, 0)))
 #define NODE(kind, ...) build_node(build, kind, yyloc, __VA_ARGS__)
 #define NAMED(kind, name, ...) build_named(build, kind, yyloc, name, __VA_ARGS__)
+#define REPEATED(place, count, block) build_repeat(build, yyloc, place, count, block)
 #define OP(kind, op, ...) build_op(build, kind, yyloc, op, __VA_ARGS__)
 #define UNARY(op, kid) OP(AST_UNARY, op, KIDS(1, kid))
 #define BINARY(op, left, right) OP(AST_BINARY, op, KIDS(2, left, right))
@@ -56,7 +57,7 @@ static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *me
 %token WITH "'with'" IMPORT "'import'" PRINT "'print'" PLOT "'plot'" SAVE "'save'" REPORT "'report'"
 %token ASSERT "'assert'" TO "'to'" DATASET "'dataset'" MODEL "'model'" TRAINING "'training'"
 %token ACTIVATION "'activation'" LOSS "'loss'" FUNCTION "'function'" LAYER "'layer'" OF "'of'"
-%token RETURN "'return'" WHILE "'while'"
+%token RETURN "'return'" WHILE "'while'" REPEAT "'repeat'"
 %token SYSTEM "'system'" POPULATION "'population'" MATRIX "'matrix'"
 %token STATE "'state'" MOVES "'step'" OBSERVE "'observe'" GAIN "'+='" SCALE "'*='"
 %token ARROW "'->'" DOTDOT "'..'" LE "'<='" GE "'>='" EQ "'=='" NE "'!='" TRANSPOSE "a single quote"
@@ -113,6 +114,7 @@ statement:
 | ASSERT expr                           { $$ = NODE(AST_ASSERT, KIDS(2, $2, NO_NODE)); }
 | ASSERT expr ',' expr                  { $$ = NODE(AST_ASSERT, KIDS(2, $2, $4)); }
 | FOR NAME IN expr block                { $$ = NAMED(AST_FOR, $2, KIDS(2, $4, $5)); }
+| REPEAT expr block                     { $$ = REPEATED(@1, $2, $3); }
 | WHILE expr block                      { $$ = NODE(AST_WHILE, KIDS(2, $2, $3)); }
 | RETURN expr                           { $$ = NODE(AST_RETURN, KIDS(1, $2)); }
 | when
@@ -148,6 +150,7 @@ step:
 | NAME '=' expr                         { $$ = NAMED(AST_ASSIGN, $1, KIDS(1, $3)); }
 | RETURN expr                           { $$ = NODE(AST_RETURN, KIDS(1, $2)); }
 | FOR NAME IN expr '{' steps '}'        { $$ = NAMED(AST_FOR, $2, KIDS(2, $4, build_node(build, AST_BLOCK, @5, $6))); }
+| REPEAT expr '{' steps '}'             { $$ = REPEATED(@1, $2, build_node(build, AST_BLOCK, @3, $4)); }
 | error RESUME                          { yyerrok; $$ = NODE(AST_BROKEN, KIDS(0)); }
 ;
 
@@ -165,6 +168,7 @@ part:
 | primary GAIN expr                     { $$ = OP(AST_UPDATE, '+', KIDS(2, $1, $3)); }
 | primary SCALE expr                    { $$ = OP(AST_UPDATE, '*', KIDS(2, $1, $3)); }
 | FOR NAME IN expr '{' parts '}'        { $$ = NAMED(AST_FOR, $2, KIDS(2, $4, build_node(build, AST_BLOCK, @5, $6))); }
+| REPEAT expr '{' parts '}'             { $$ = REPEATED(@1, $2, build_node(build, AST_BLOCK, @3, $4)); }
 | MOVES '{' moves '}'                   { $$ = NODE(AST_STEP, $3); }
 | error RESUME                          { yyerrok; $$ = NODE(AST_BROKEN, KIDS(0)); }
 ;
@@ -198,6 +202,7 @@ move:
 | primary GAIN expr                     { $$ = OP(AST_UPDATE, '+', KIDS(2, $1, $3)); }
 | primary SCALE expr                    { $$ = OP(AST_UPDATE, '*', KIDS(2, $1, $3)); }
 | FOR NAME IN expr '{' moves '}'        { $$ = NAMED(AST_FOR, $2, KIDS(2, $4, build_node(build, AST_BLOCK, @5, $6))); }
+| REPEAT expr '{' moves '}'             { $$ = REPEATED(@1, $2, build_node(build, AST_BLOCK, @3, $4)); }
 | expr                                  { $$ = NODE(AST_EXPRESSION, KIDS(1, $1)); }
 | error RESUME                          { yyerrok; $$ = NODE(AST_BROKEN, KIDS(0)); }
 ;
@@ -351,7 +356,7 @@ typedef struct Expected {
   bool complete;           /* an expression may end here */
 } Expected;
 
-static const int statement_starts[] = {IMPORT, PLOT, SAVE, REPORT, ASSERT, FOR, WHILE, RETURN, DATASET, MODEL,
+static const int statement_starts[] = {IMPORT, PLOT, SAVE, REPORT, ASSERT, FOR, REPEAT, WHILE, RETURN, DATASET, MODEL,
                                        TRAINING, ACTIVATION, LOSS, FUNCTION, LAYER, SYSTEM, NUMBER, 0};
 static const int operand_starts[] = {NAME, STRING, '(', '[', '-', NOT, IF, FUNCTION, 0};
 static const int operators[] = {ARROW, OR, AND, '<', '>', LE, GE, EQ, NE, DOTDOT, '+', '-', '*',

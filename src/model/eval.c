@@ -87,7 +87,7 @@ static void remember_doubtful(Eval *eval, const char *name) {
 static Scope *names_of(const Eval *eval) { return eval->local ? eval->local : eval->globals; }
 
 void eval_assign(Eval *eval, const char *name, Value *value, Span span) {
-  if (eval->halted) return;
+  if (eval->halted || !*name) return; /* of `repeat`, which has no name */
   scope_set(names_of(eval), name, value, span);
   forward_name(eval, value, name);
   if (eval->doubt) remember_doubtful(eval, name);

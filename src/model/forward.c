@@ -675,7 +675,7 @@ static bool run_loop(Eval *eval, const Ast *loop, Value **result) {
     if (eval_interrupted(eval, loop->span) || !eval_affords(eval, EXPRESSION_WORK)) return false;
     Value *value = count < 0 ? value_new(&eval->heap, VALUE_UNKNOWN)
                              : eval_element(eval, loop->kid[0]->span, values, i);
-    scope_set(eval->scope, loop->name, value, loop->name_span);
+    if (*loop->name) scope_set(eval->scope, loop->name, value, loop->name_span);
     if (!run_steps(eval, loop->kid[1], result)) return false;
   }
   return true;

@@ -208,7 +208,7 @@ Value *system_key(Eval *eval, const Ast *node, const Value *system) {
 /* ---- populations, matrices, states ---- */
 
 static void bind(Builder *b, const char *name, Value *value, Span span) {
-  scope_set(b->eval->scope, name, value, span);
+  if (*name) scope_set(b->eval->scope, name, value, span);
 }
 
 /* Whether a name is still free; reports otherwise. */

@@ -22,6 +22,7 @@ typedef struct Walk {
 } Walk;
 
 static void learn(Walk *walk, const Ast *node, DmfRole role) {
+  if (!*node->name) return; /* of `repeat` */
   size_t count = (size_t)walk->known_count + 1;
   walk->known = mem_grow(walk->known, count * sizeof *walk->known);
   walk->known[walk->known_count++] = (Known){node->name, role, node->name_span.begin};
@@ -97,6 +98,7 @@ static void define_by(Walk *walk, const Ast *node, DmfRole role, Span statement)
 }
 
 static void define(Walk *walk, const Ast *node) {
+  if (!*node->name) return;
   define_by(walk, node, role_of(node), node->span);
 }
 

@@ -101,6 +101,13 @@ Ast *build_named(Build *build, AstKind kind, Span span, Name name, Kids *kids) {
   return kids ? seal(build, node, kids) : node;
 }
 
+Ast *build_repeat(Build *build, Span span, Span word, Ast *count, Ast *block) {
+  Kids *range = kids_of(build, 2, build_number(build, count->span, 1), count);
+  Ast *all = build_node(build, AST_RANGE, count->span, range);
+  return build_named(build, AST_FOR, span, (Name){.text = "", .span = word},
+                     kids_of(build, 2, all, block));
+}
+
 Ast *build_op(Build *build, AstKind kind, Span span, int op, Kids *kids) {
   Ast *node = leaf(build, kind, span);
   node->op = op;

@@ -48,6 +48,8 @@ Kids *kids_prepend(Build *build, Ast *node, Kids *kids);
  * BROKEN, together with everything built on it up to its statement. */
 Ast *build_node(Build *build, AstKind kind, Span span, Kids *kids);
 Ast *build_named(Build *build, AstKind kind, Span span, Name name, Kids *kids);
+/* A loop over 1 .. count without a name; `word` is its place. */
+Ast *build_repeat(Build *build, Span span, Span word, Ast *count, Ast *block);
 Ast *build_op(Build *build, AstKind kind, Span span, int op, Kids *kids);
 Ast *build_declare(Build *build, Span span, int op, Name name, Kids *entries);
 /* A DECLARE of entries; where populations are among them, a SYSTEM. */

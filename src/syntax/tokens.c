@@ -106,6 +106,7 @@ static void drop(Tokens *tokens) {
 /* Words that are names wherever they cannot be keywords. */
 static bool soft(int kind) {
   switch (kind) {
+  case REPEAT:
   case TO:
   case DATASET:
   case MODEL:
@@ -236,6 +237,7 @@ static bool acts(Tokens *tokens, const Token *token) {
   const Token *next = peek(tokens, 1);
   if (token->kind == FUNCTION && next->kind == '(' && !next->gap.source) return true;
   if (next->gap.source || (!at_statement(tokens, token) && !at_fact(tokens, token))) return false;
+  if (token->kind == REPEAT && next->kind == NUMBER) return true;
   return next->kind == NAME || soft(next->kind) || begins_statement(next->kind) ||
          ((declares(token->kind) || token->kind == MOVES) && next->kind == '{');
 }
