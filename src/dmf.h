@@ -88,6 +88,11 @@ double dmf_free_memory(void);
 DmfCrew *dmf_crew_join(char **why);
 bool dmf_crew_leads(const DmfCrew *crew);
 int dmf_crew_neighbours(const DmfCrew *crew); /* processes on this machine, with this one */
+/* At the end, waits for the others, and gives the largest status of all and that of the process that
+ * shows and writes; false where *status is not 0 and some do not come: they wait for this one, and
+ * dmf_crew_end ends all with a status. */
+bool dmf_crew_gather(DmfCrew *crew, int *status, int *leader);
+void dmf_crew_end(DmfCrew *crew, int status);
 void dmf_crew_leave(DmfCrew *crew);
 
 Dmf *dmf_open(const DmfConfig *config);

@@ -111,6 +111,18 @@ expect "the status is that of the script" test "$(status_of -e 'assert 1 > 2') $
 expect "a file that cannot be written" test "$(status_of -e 'save [1] to "/proc/none.npy"')" = 5
 expect "a script from a pipe reaches one process alone" test "$(status_of - </dev/null) $(status_of -i </dev/null)" = '2 2'
 
+# Two machines, one of which lacks a file: nobody waits for ever, and it is told once.
+mkdir here there
+(cat problem.dmf; echo 'x = csv("x.csv"); print dmft(net, fit, samples = 64).loss[8] + x[0]') | tee here/s.dmf >there/s.dmf
+echo 1 >here/x.csv
+for pair in 'here there' 'there here'; do
+  read -r first second <<<"$pair"
+  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
+    mpirun --wdir "$PWD/$first" -n 1 "$DMF" s.dmf : --wdir "$PWD/$second" -n 1 "$DMF" s.dmf >many.txt 2>&1
+  expect "one process that fails ends all with its status" test $? = 5
+  expect "one process that fails says why" test "$(grep -c 'x.csv: No such file' many.txt)" = 1
+done
+
 # A process that is killed ends the others.
 (cat problem.dmf; echo 'print simulate(net, fit with { steps = 100000 }, ensemble = 1000).loss[8]') >long.dmf
 at_work() { # the processes that run it

@@ -17,6 +17,10 @@ typedef struct Crew {
   bool alone;     /* for a while each works for itself, as at a point of a sweep of its own */
   /* The bytes of process `from` become those of all. */
   void (*share)(int from, void *data, size_t bytes);
+  /* At the end: true when all have come, with the largest status and that of process 0; false where
+   * *status is not 0, and after some seconds others have not come. */
+  bool (*gather)(int *status, int *leader);
+  void (*end)(int status);
   void (*leave)(void);
 } Crew;
 

@@ -19,6 +19,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 typedef enum Option {
@@ -54,6 +55,7 @@ static const struct {
 typedef struct Request {
   DmfConfig config;
   Progress progress;
+  int voice; /* of a process that does not lead: standard error as it was */
   Command command;
   char **words; /* after the command: files, or the name to explain */
   int word_count;
@@ -426,6 +428,38 @@ static int run_session(Dmf *dmf, const Request *request) {
   return request->config.interactive && status != DMF_INTERRUPTED ? repl_run(dmf, loaded) : status;
 }
 
+/* A process that does not lead says nothing, unless it fails alone: its messages are kept, and
+ * `voice` is where they go then. */
+static void be_silent(Request *request) {
+  fflush(stderr);
+  int kept = memfd_create("messages", MFD_CLOEXEC);
+  request->voice = dup(STDERR_FILENO);
+  bool heard = kept >= 0 && dup2(kept, STDERR_FILENO) >= 0;
+  if (kept >= 0) close(kept);
+  if (!(freopen("/dev/null", "w", stdout) && (heard || freopen("/dev/null", "w", stderr)))) abort();
+}
+
+static void speak(const Request *request) {
+  char text[BUFSIZ];
+  ssize_t length;
+  fflush(stderr);
+  lseek(STDERR_FILENO, 0, SEEK_SET);
+  while ((length = read(STDERR_FILENO, text, sizeof text)) > 0)
+    if (write(request->voice, text, (size_t)length) != length) return;
+}
+
+/* The status of all processes; where this one fails and others go on, it says so and ends them. */
+static int leave_crew(const Request *request, int status) {
+  DmfCrew *crew = request->config.crew;
+  bool leads = dmf_crew_leads(crew);
+  int worst = status, told = 0;
+  bool all = dmf_crew_gather(crew, &worst, &told);
+  if (!leads && status && !told) speak(request);
+  if (!all) dmf_crew_end(crew, status);
+  dmf_crew_leave(crew);
+  return leads ? worst : DMF_OK; /* mpirun ends all when the first one ends badly */
+}
+
 /* Where mpirun started others beside this process, they share the work and the memory of their
  * machine, and one shows and writes. */
 static bool join_crew(Request *request) {
@@ -438,10 +472,10 @@ static bool join_crew(Request *request) {
     fputs("dmf: several processes run a script that is a file\n", stderr);
   free(why);
   request->config.crew = crew;
-  if (!dmf_crew_leads(crew) &&
-      !(freopen("/dev/null", "w", stdout) && freopen("/dev/null", "w", stderr)))
-    abort();
-  if (!dmf_crew_leads(crew)) request->config.progress = NULL;
+  if (!dmf_crew_leads(crew)) {
+    be_silent(request);
+    request->config.progress = NULL;
+  }
   if (crew && !request->memory) dmf_limit_memory(dmf_free_memory() / dmf_crew_neighbours(crew));
   return fine;
 }
@@ -465,9 +499,7 @@ static int run_request(Request *request) {
   if (!dmf) return DMF_LIMIT;
   int status = run_session(dmf, request);
   dmf_close(dmf);
-  bool leads = dmf_crew_leads(request->config.crew);
-  dmf_crew_leave(request->config.crew);
-  return leads ? status : DMF_OK; /* mpirun ends all when the first one ends badly */
+  return request->config.crew ? leave_crew(request, status) : status;
 }
 
 /* Results that did not reach standard output are an error, however well the script ended. A status

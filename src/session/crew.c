@@ -68,6 +68,12 @@ bool dmf_crew_leads(const DmfCrew *crew) { return !crew || crew_leads(&crew->cre
 
 int dmf_crew_neighbours(const DmfCrew *crew) { return crew ? crew->crew.neighbours : 1; }
 
+bool dmf_crew_gather(DmfCrew *crew, int *status, int *leader) {
+  return crew->crew.gather(status, leader);
+}
+
+void dmf_crew_end(DmfCrew *crew, int status) { crew->crew.end(status); }
+
 void dmf_crew_leave(DmfCrew *crew) {
   if (!crew) return;
   crew->crew.leave();
