@@ -57,7 +57,7 @@ long=$(awk '/^[A-Za-z].*[(]/ { start = FNR; name = $0 }
             /^}/ { if (start && FNR - start >= 40) print FILENAME ":" start ": " name; start = 0 }' \
   $(find src -name '*.[ch]'))
 verdict "functions of more than 40 lines" "$long"
-# What a header declares and no other file names than the one that defines it.
+# What a header declares, functions and data, and no other file names than the one that defines it.
 lonely=$(awk '
   /^[A-Za-z_].*[ *][a-z][a-z_0-9]*[(]/ && !/^(typedef|static|else|return|#)/ {
     head = $0
@@ -66,6 +66,22 @@ lonely=$(awk '
     if (FILENAME ~ /^src\/.*\/.*[.]h$/ && words[n] ~ /^[a-z]/) declared[words[n]] = FILENAME
     else if ($0 !~ /;$/) defines[words[n], FILENAME] = 1
     if (FILENAME ~ /[.]h$/) sub(words[n] "[(]", "(")
+  }
+  /^extern [^(]*;/ && FILENAME ~ /^src\/.*\/.*[.]h$/ {
+    sub(/;.*/, "")
+    n = split($0, words, /,/)
+    for (i = 1; i <= n; i++) {
+      gsub(/ *[[].*/, "", words[i])
+      sub(/.*[ *]/, "", words[i])
+      declared[words[i]] = FILENAME
+    }
+    next
+  }
+  /^[A-Za-z_][^(]* =/ && !/^(static|return)/ && FILENAME ~ /[.]c$/ {
+    head = $0
+    gsub(/ *[[=].*/, "", head)
+    sub(/.*[ *]/, "", head)
+    defines[head, FILENAME] = 1
   }
   /^ ?[*]|^\/[*]/ { next }
   { n = split($0, words, /[^A-Za-z_0-9]+/)
@@ -81,7 +97,7 @@ lonely=$(awk '
       if (users[name] == 0 || (users[name] == 1 && (name, last[name]) in defines))
         print declared[name] ": " name
   }' $(find src/* -mindepth 1 -name '*.h') $(find src grammar tests bench -name '*.[chyl]' -o -name '*.def'))
-verdict "functions of headers that no other file calls" "$(sort <<<"$lonely")"
+verdict "what headers declare and no other file names" "$(sort <<<"$lonely")"
 options=''
 for name in $(sed -n "s/^OPTION([^,]*, [^,]*, \"\([^\"]*\)\".*/\1/p" src/cli/options.def); do
   grep -q -e "Fl -$name\b" man/dmf.1 || options+=" $name"

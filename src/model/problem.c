@@ -89,11 +89,6 @@ bool *layer_needs(const Layer *layer) {
   return needed;
 }
 
-const char *const role_names[ROLES] = {[ROLE_INPUT] = "input",
-                                       [ROLE_HIDDEN] = "hidden",
-                                       [ROLE_READOUT] = "readout",
-                                       [ROLE_BIAS] = "bias"};
-
 void problem_free(Problem *problem) {
   if (!problem) return;
   for (int k = 0; k < problem->group_count; k++) {

@@ -177,7 +177,6 @@ typedef struct Problem {
 } Problem;
 
 void problem_free(Problem *problem);
-extern const char *const role_names[ROLES];
 void layer_clear(Layer *layer);
 void layers_free(Layer *layers, int count);
 
