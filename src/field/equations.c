@@ -33,7 +33,7 @@ static void put_expansion(const Anatomy *a, int v) {
 }
 
 static void row_of_kernel(const Anatomy *a, int v) {
-  bool seed = !is_wide_variable(a->p, v) && a->p->variables[v].backward;
+  bool seed = is_seed(a->p, v);
   if ((is_unit(a, v) && !seed) || is_code(a, v)) return;
   put_kernel_name(a, v, here, there, WHOLE);
   row_piece(a->w);
@@ -69,9 +69,9 @@ static void row_of_seen(const Anatomy *a, int matrix) {
   put_below(a->w, "j");
   put_above(a->w, "2");
   put(a->w, "{ }");
-  put_entry(a, x, here);
+  put_entry(a, x, "j", here);
   put(a->w, "{ }");
-  put_entry(a, x, there);
+  put_entry(a, x, "j", there);
   put_words(a->w, ", given");
   row_end(a->w);
 }
@@ -167,8 +167,16 @@ static void put_tangent_name(const Anatomy *a, const char *times) {
 
 /* What a pair of uses of a matrix adds. */
 static void piece_of_tangent(const Anatomy *a, const Matrix *m, const Matrix *n) {
-  put_factor(a, m->rate * tangent_share(a->p, m));
+  bool apart = is_tied(a->p, m) != is_tied(a->p, n); /* the neurons' side of one is another */
+  put_factor(a, m->rate * (apart ? 1 : tangent_share(a->p, m)));
   if (a->p->variables[m->y].positions > 1) put_sum(a, "", "p,q", NULL);
+  if (apart) {
+    bool tied = is_tied(a->p, m);
+    put_overlap(a, tied ? m->x : m->y, tied ? n->learns : n->x, WHOLE);
+    put(a->w, "{ }");
+    put_overlap(a, tied ? m->y : m->x, tied ? n->x : n->learns, WHOLE);
+    return;
+  }
   bool readout = !is_wide(a->p, m->to), unit = readout && is_unit(a, m->y);
   if (!unit) put_overlap(a, m->y, n->learns, WHOLE);
   if (!unit && !is_unit(a, m->x)) put(a->w, "{ }");
@@ -480,10 +488,6 @@ const char *equations_refuse(const Program *p) {
   if (program_has_law(p, false))
     return "the equations are written for normal initial weights where a neuron has few, and not "
            "for orthogonal ones; ir prints the program";
-  for (int k = 0; k < p->matrix_count; k++)
-    if (is_tied(p, &p->matrices[k]))
-      return "the equations are written for readouts with weights of their own; ir prints the "
-             "program";
   return NULL;
 }
 

@@ -173,6 +173,15 @@ static void put_direction(const Anatomy *a, int matrix) {
     bool constant = is_unit(a, m->x) && !readout;
     if (!first) put(a->w, " + ");
     first = false;
+    if (is_tied(a->p, m)) {
+      put_factor(a, 1 / a->p->spaces[m->from].ratio);
+      put(a->w, "{sqrt}D{ }");
+      put_variable(a, m->x, at, WHOLE);
+      put(a->w, "{ }");
+      put_variable(a, m->y, at, WHOLE);
+      put(a->w, "{top}");
+      continue;
+    }
     if (!readout) put_variable(a, m->learns, at, WHOLE);
     if (!readout && !constant) put(a->w, "{ }");
     if (!constant) put_variable(a, m->x, at, WHOLE);
@@ -304,8 +313,9 @@ static void row_of_initial(const Anatomy *a, int matrix) {
   }
   put(a->w, ")");
   if (m->law != LAW_NORMAL)
-    put_words(a->w,
-              m->law == LAW_SIGN ? ", or signs of this variance" : ", or uniform of this variance");
+    put_words(a->w, m->law == LAW_ORTHOGONAL ? ", of an orthogonal matrix"
+                    : m->law == LAW_SIGN     ? ", or signs of this variance"
+                                             : ", or uniform of this variance");
   row_piece(a->w);
   put(a->w, "{quad}");
   if (m->rate == 0) {

@@ -108,6 +108,7 @@ static void piece_of_entries(const Anatomy *a, const Op *op) {
   bool code = is_code(a, m->x);
   put_factor(a, m->rate / (code ? 1 : m->factor) * share);
   put_steps(a, m);
+  if (is_tied(a->p, m)) put_fraction(a->w, "1", "{sqrt}D");
   if (wide) put(a->w, "{<}");
   if (!wide && !readout && !constant && !code) put_fraction(a->w, "1", "D");
   put_letter(a, "{psi}", op->matrix);
@@ -187,18 +188,22 @@ static void write_entries(const Anatomy *a) {
 static void piece_of_learning(const Anatomy *a, const Op *op, int use, int order) {
   const Matrix *m = &a->p->matrices[op->matrix], *other = &a->p->matrices[use];
   bool forward = op->kind == OP_APPLY, whole = order == WHOLE;
-  int met = op->src[0], partner = a->same[forward ? other->learns : other->x];
-  bool seed = a->p->variables[met].backward && !is_wide_variable(a->p, met);
+  bool apart = is_tied(a->p, m) != is_tied(a->p, other); /* the neurons' side of it is another */
+  int met = op->src[0], partner = a->same[forward != apart ? other->learns : other->x];
+  bool seed = is_seed(a->p, met) && !apart;
   Place past = there;
   if (seed) past.output = here.output;
-  put_rate(a, m, m->rate * (forward ? 1 : backward_share(a->p, m)), whole, "", NULL);
+  double share = apart     ? 1 / a->p->spaces[(forward ? other : m)->from].ratio
+                 : forward ? 1
+                           : backward_share(a->p, m);
+  put_rate(a, m, m->rate * share, whole, "", NULL);
   put_sum(a, "s<t", a->p->variables[partner].positions > 1 ? "{alpha},q" : "{alpha}",
           seed ? NULL : output_index(a, "c'"));
   put_summed_rate(a, m, "s");
   put_weight(a, past);
   put_force(a, op->matrix, past, whole ? WHOLE : 0);
   if (!is_unit(a, met) && !seed) {
-    put_overlap(a, met, forward ? other->x : other->learns, whole ? WHOLE : 0);
+    put_overlap(a, met, forward != apart ? other->x : other->learns, whole ? WHOLE : 0);
     put(a->w, "{ }");
   }
   put_variable(a, partner, past, whole ? WHOLE : order - 1);
@@ -211,6 +216,7 @@ static bool answers(const Anatomy *a, const Op *op, int use) {
   bool forward = op->kind == OP_APPLY, mean = !starts_at_zero(a->p);
   if (use == op->matrix && !(a->frozen && mean))
     return (forward ? a->responds_x : a->responds_y)[use];
+  if (!is_wide_matrix(a->p, &a->p->matrices[use])) return false;
   const Op *noise = op_of(a->p, use, forward ? OP_APPLY_T : OP_APPLY);
   if (!a->frozen) return true;
   const Variable *v = a->p->variables;
@@ -406,6 +412,12 @@ void write_process(const Anatomy *a) {
     write_prose(a->w, "Sources of one matrix that acts again, as $u$ of several $x$, have the "
                       "covariances ${<}x x'{>}$ of what it meets at any two of its places, times "
                       "the variance of an entry.");
+  for (int m = 0; m < p->matrix_count; m++)
+    if (is_tied(p, &p->matrices[m]))
+      write_prose(a->w,
+                  "Of the matrix on the inputs, whose column c is read by output c, they have "
+                  "${<}u_{mu} r_c{>} = (1/{sqrt}D){ }x_{c{mu}}$ times it, over the readout's width "
+                  "in units of N.");
   if (a->frozen) return;
   if (is_expanded(a)) write_prose(a->w, "Elementwise maps are written for one point and time.");
   if (p->problem->tests)

@@ -197,6 +197,10 @@ const Op *op_of(const Program *p, int matrix, OpKind kind) {
 
 bool is_wide_variable(const Program *p, int v) { return is_wide(p, p->variables[v].space); }
 
+bool is_seed(const Program *p, int v) {
+  return p->variables[v].backward && !is_wide_variable(p, v);
+}
+
 /* Numbers of each point are of the output's kind. */
 static SpaceKind kind_of(const Anatomy *a, int variable) {
   if (is_number(a->p, variable)) return SPACE_OUTPUT;
@@ -284,10 +288,10 @@ void put_variable(const Anatomy *a, int variable, Place place, int order) {
   free(index);
 }
 
-void put_entry(const Anatomy *a, int variable, Place place) {
+void put_entry(const Anatomy *a, int variable, const char *entry, Place place) {
   char *index = row_index(a, variable, place);
   put_name(a, a->p->variables[a->same[variable]].name, WHOLE);
-  put_below(a->w, "j%s", index);
+  put_below(a->w, "%s%s", entry, index);
   free(index);
 }
 
@@ -327,8 +331,16 @@ void put_seen(const Anatomy *a, int matrix, Place one, Place other) {
   free(second);
 }
 
+/* What an input has of the unit vector of an output whose weights are those of the inputs. */
+static void put_component(const Anatomy *a, int input, Place place, const char *output) {
+  put_fraction(a->w, "1", "{sqrt}D");
+  put_entry(a, input, output, place);
+}
+
 void put_overlap(const Anatomy *a, int v, int w, int order) {
   if (a->same[v] == a->same[w]) return put_kernel(a, v, here, there, order);
+  if (is_seed(a->p, v)) return put_component(a, w, there, here.output);
+  if (is_seed(a->p, w)) return put_component(a, v, here, there.output);
   put(a->w, "{<}");
   put_variable(a, v, here, order);
   put(a->w, "{ }");

@@ -64,6 +64,8 @@ bool is_by_entries(const Anatomy *a, const Matrix *m);
 /* Whether there is another use of the entries of a matrix. */
 bool acts_again(const Program *p, int matrix);
 bool is_wide_variable(const Program *p, int variable);
+/* Whether it is the unit vectors of the outputs. */
+bool is_seed(const Program *p, int variable);
 /* The learning rate of a matrix, or with NULL of all: its name, and whether it varies. */
 const char *eta_of(const Anatomy *a, const Matrix *m);
 bool eta_varies(const Anatomy *a, const Matrix *m);
@@ -86,8 +88,8 @@ const char *suffix_of(const char *name); /* "1" of "h1" */
 /* The letters of a name, with its numbers and an order of an expansion above. */
 void put_name(const Anatomy *a, const char *name, int order);
 void put_variable(const Anatomy *a, int variable, Place place, int order);
-/* Entry j of an input. */
-void put_entry(const Anatomy *a, int variable, Place place);
+/* The entry of this index of an input. */
+void put_entry(const Anatomy *a, int variable, const char *entry, Place place);
 /* The variable at some row and time that one index stands for. */
 void put_indexed(const Anatomy *a, int variable, const char *index);
 void put_kernel_name(const Anatomy *a, int variable, Place one, Place other, int order);

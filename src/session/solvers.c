@@ -223,22 +223,23 @@ static Program *program_of(Call *call, int depth) {
   return program;
 }
 
+/* Why the equations of a theory are not written; or NULL. */
+static const char *refuses_equations(const Program *program, const SolveOptions *options) {
+  if (solve_is_lazy(program, options) && !solve_is_tangent(program, options))
+    return "the equations of this lazy limit are those of the closure \"full\" as gamma goes to 0";
+  return equations_refuse(program);
+}
+
 /* Adds the equations of a call to those of the script, each only once. */
-static void add_equations(Dmf *dmf, const Program *program, Closure closure) {
-  bool theory = !solve_refuses(program, &(SolveOptions){.closure = closure});
+static void add_equations(Dmf *dmf, const Program *program, const SolveOptions *options) {
+  Closure closure = options->closure;
+  bool theory = !solve_refuses(program, options) && !refuses_equations(program, options);
   char *text = equations_print(program, closure, theory, dmf->latex), *all = dmf->equations;
   if (!strstr(all, text)) {
     dmf->equations = mem_format("%s%s%s", all, *all ? "\n" : "", text);
     free(all);
   }
   free(text);
-}
-
-/* Why the equations of a theory are not written; or NULL. */
-static const char *refuses_equations(const Program *program, const SolveOptions *options) {
-  if (solve_is_lazy(program, options) && !solve_is_tangent(program, options))
-    return "the equations of this lazy limit are those of the closure \"full\" as gamma goes to 0";
-  return equations_refuse(program);
 }
 
 char *solver_equations(const Result *result) {
@@ -412,7 +413,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
   bool deep = is_deep(program);
   if (!refusal && deep) refusal = refuses_depth(program);
   if (deep) deepen(call, program, kind == LAZY || program->linear);
-  if (!refusal && session_of(call)->equations) refusal = refuses_equations(program, &options);
+  if (!refusal && kind != NETS && dmf->equations) refusal = refuses_equations(program, &options);
   Value *value;
   if (eval->diags->errors > before) {
     value = call_broken(call);
@@ -429,7 +430,7 @@ static Value *ask(Call *call, int kind, Solver solver, SolveOptions options) {
     if (dmf->lowered) session_lower(dmf, program);
     for (Program *p = program; p && dmf->planning; p = p->deeper)
       solver_plan(call, p, kind == NETS, &options);
-    if (dmf->equations && !deep) add_equations(dmf, program, options.closure);
+    if (dmf->equations && !deep) add_equations(dmf, program, &options);
     value = value_result(&eval->heap, placeholders(kind, program, &options));
     value->known = false;
   }
