@@ -134,8 +134,8 @@ static int groups_of(const Measured *m, size_t S) {
 }
 
 static void prepare(Measured *m, const Origin *origin, const SolveOptions *options) {
-  /* apart from the numbers of members of ensembles and of pairs */
-  static const uint64_t FIRST = (uint64_t)1 << 32;
+  /* apart from the numbers of members of ensembles and of pairs, below 2^24 (random_stream) */
+  static const uint64_t FIRST = (uint64_t)1 << 23;
   Program *program = origin->program;
   *m = (Measured){.program = program, .options = *options, .z = sizes_of(program)};
   m->options.closure = origin->options.closure;
