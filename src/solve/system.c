@@ -148,7 +148,7 @@ static void clean(Solve *s) {
   machine_code_free(s->program, &s->code);
 }
 
-/* Whose runs are replicates of these paths and this tolerance. */
+/* What theory and systems of finite size have in common. */
 static void prepare(Solve *s, Program *program, const SolveOptions *options, bool sized) {
   *s = (Solve){.program = program,
                .options = *options,
@@ -248,7 +248,7 @@ static Array *array_of(const Program *p, int i, size_t T, const double *data) {
   return array;
 }
 
-/* How runs (or blocks of members) move a field; fields of very many numbers keep none. */
+/* Whether it is kept how runs, or blocks of members, move a field: not of very many numbers. */
 static bool is_kept(size_t n, int runs) { return n <= SCATTER_LARGEST && runs > 1; }
 
 /* Whether the error of a field is due to heavy tails, and a guess. */
