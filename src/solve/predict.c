@@ -78,7 +78,7 @@ static bool spread(const Predict *p, FieldId id, FieldId variance) {
   bool fine = value && error && slope;
   for (size_t i = 0; fine && i < n; i++) {
     double var = a->value->data[i] / p->width;
-    value[i] = sqrt(var);
+    value[i] = sqrt(fmax(0, var)); /* measured ones may come out below */
     slope[i] = var > 0 ? 1 / (2 * value[i]) : 0;
     if (a->error) error[i] = a->error->data[i] / p->width * slope[i];
   }
