@@ -12,6 +12,7 @@
 #include "num/blas.h"
 #include "num/linalg.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -213,6 +214,30 @@ static const Task tasks[] = {
      networks,
      {.phi = PRIM_TANH, .depth = 2, .points = 500, .steps = 20, .eta = 0.3},
      {.width = 512, .ensemble = 4, .unread = UNREAD}},
+    {"simulate N=512 P=4 T=30, 400 nets, loss",
+     networks,
+     {.phi = PRIM_TANH, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
+     {.width = 512, .ensemble = 400, .unread = UNREAD}},
+    {"the same in single precision",
+     networks,
+     {.phi = PRIM_TANH, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
+     {.width = 512, .ensemble = 400, .unread = UNREAD, .single = true}},
+    {"simulate N=2048 P=4 T=30, 4 nets, loss",
+     networks,
+     {.phi = PRIM_TANH, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
+     {.width = 2048, .ensemble = 4, .unread = UNREAD}},
+    {"the same in single precision",
+     networks,
+     {.phi = PRIM_TANH, .depth = 2, .points = 4, .steps = 30, .eta = 0.3},
+     {.width = 2048, .ensemble = 4, .unread = UNREAD, .single = true}},
+    {"simulate N=512 P=500, 4 nets, single",
+     networks,
+     {.phi = PRIM_TANH, .depth = 2, .points = 500, .steps = 20, .eta = 0.3},
+     {.width = 512, .ensemble = 4, .unread = UNREAD, .single = true}},
+    {"lazy relu ten layers P=40 T=30, exact",
+     theory,
+     {.phi = PRIM_RELU, .depth = 10, .points = 40, .steps = 30, .eta = 0.3},
+     {.closure = CLOSURE_NTK, .unread = UNREAD}},
     {"lazy relu L=3 P=500 T=30, exact",
      theory,
      {.phi = PRIM_RELU, .depth = 3, .points = 500, .steps = 30, .eta = 0.3},
@@ -328,6 +353,9 @@ static void race_alternation(void) {
 }
 
 int main(int argc, char **argv) {
+  enum { LARGEST = 1 << 28, KEPT = 1 << 30 };
+  mallopt(M_MMAP_THRESHOLD, LARGEST); /* as the command does */
+  mallopt(M_TRIM_THRESHOLD, KEPT);
   int threads = argc > 1 ? atoi(argv[1]) : processors();
   if (threads < 1) threads = 1;
   double rate = rate_of_products(1);
@@ -343,7 +371,7 @@ int main(int argc, char **argv) {
       return 1;
     }
     double speed = best.flops / best.seconds * threads * 1e-9;
-    printf("%-43s %9.3f ", tasks[i].name, best.seconds);
+    printf("%-43s %9.4f ", tasks[i].name, best.seconds);
     if (best.flops > 0)
       printf("%10.3f %10.2f %10.1f%%", best.flops * 1e-9, speed, 100 * speed / rate);
     else
