@@ -119,7 +119,9 @@ int main(void) {
   const SolveOptions theory = {.samples = 3000}, few = {.samples = 256},
                      parts = {.samples = 3000, .parts = 2},
                      lazy = {.samples = 256, .closure = CLOSURE_NTK},
-                     nets = {.width = 200, .ensemble = 8}, small = {.width = 20, .ensemble = 8};
+                     nets = {.width = 200, .ensemble = 8},
+                     single = {.width = 200, .ensemble = 8, .single = true},
+                     small = {.width = 20, .ensemble = 8};
   const Recipe deep = {
       .phi = PRIM_TANH, .depth = 2, .points = 4, .tests = 2, .steps = 12, .eta = 0.2};
   Recipe points = deep, outputs = deep, flow = deep, linear = deep;
@@ -134,6 +136,7 @@ int main(void) {
   check_bound(solve_dmft, solve_plan_dmft, linear, few, 6);
   check_bound(solve_dmft, solve_plan_dmft, points, lazy, 3);
   check_bound(solve_networks, solve_plan_networks, deep, nets, 3.5);
+  check_bound(solve_networks, solve_plan_networks, deep, single, 3.5);
   check_bound(solve_networks, solve_plan_networks, points, small, 2);
   check_refusals();
   expr_pool_free(pool);
