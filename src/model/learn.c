@@ -238,7 +238,7 @@ static bool apply(Pass *p, const LayerStep *step, const Expr **image) {
   double exact = m->ratio > 0 ? m->ratio * l->width : x ? (double)from : l->width;
   if (exact < 1 || fabs(exact - round(exact)) > 1e-9)
     return refuse(l, layer->span, "the neurons of a layer must be a whole number");
-  if (m->window) return refuse(l, layer->span, "data that grow have no positions");
+  if (m->window) return proportion_refuses_windows(l->b->eval, layer);
   size_t to = layer->readout ? l->outputs : (size_t)round(exact);
   if (!x) {
     *image = apply_inputs(p, step->matrix, to);

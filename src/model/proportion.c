@@ -42,13 +42,20 @@ static bool is_linear(Builder *b, const Expr *e, int count) {
   return linear;
 }
 
+bool proportion_refuses_windows(Eval *eval, const Layer *layer) {
+  eval_error(eval, layer->span,
+             "a filter of windows that grow is a system: matrix X[Q] : window -> data, X[q] @ w",
+             "data that grow have no positions");
+  return false;
+}
+
 static bool place_matrix(Builder *b, Proportion *p, const Layer *layer, int index, int k,
                          int inputs) {
   const LayerStep *step = &layer->steps[k];
   const LayerMatrix *m = &layer->matrices[step->matrix];
   double base = p->nu * b->system->populations[inputs].ratio;
   int from = p->neurons[index][step->source];
-  if (m->window) return refuse(b, layer->span, "data that grow have no positions");
+  if (m->window) return proportion_refuses_windows(b->eval, layer);
   if (m->scales || p->matrix[index][step->matrix] != NOTHING)
     return refuse(b, layer->span,
                   "where widths grow with the data a matrix acts once, on all inputs alike");

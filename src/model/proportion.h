@@ -31,4 +31,9 @@ bool proportion_descend(Builder *b, const Proportion *p, const Layer *layers, in
                         const Descent *d, Span span);
 void proportion_end(Proportion *p, int count);
 
+/* Refuses a convolution of data that grow, false: windows of a fixed size leave D positions to a
+ * point, no finite set of fields; those that grow with D are parts of the inputs, each with a
+ * matrix of its own. */
+bool proportion_refuses_windows(Eval *eval, const Layer *layer);
+
 #endif
