@@ -14,12 +14,18 @@
 
 #include "machine/tape.h"
 
-/* Whether e jumps or has a kink somewhere; `wide` [arguments]: which are different from neuron to
- * neuron. */
+/* How jumps are rounded: over a fraction of how far what crosses them spreads over neurons. Of each
+ * argument, whether it is different from neuron to neuron, and how large it is. */
+typedef struct Kinks {
+  const bool *wide;
+  const double *size;
+  double fraction;
+} Kinks;
+
+/* Whether e jumps or has a kink somewhere. */
 bool kinks_has(const Expr *e, const bool *wide);
-/* The function of `count` arguments and its derivatives, jumps in them of this width; 0: none are
- * rounded, and `wide` may be NULL. */
-TapeMap *kinks_map(ExprPool *pool, const Expr *e, int count, const bool *wide, double width);
+/* The function of `count` arguments and its derivatives; NULL: no jumps are rounded in them. */
+TapeMap *kinks_map(ExprPool *pool, const Expr *e, int count, const Kinks *kinks);
 /* Whether the jumps of e can be told. */
 bool kinks_round(ExprPool *pool, const Expr *e);
 

@@ -56,21 +56,28 @@ static TapeMap *plain_map(const Program *p, int i, int *known) {
   return tape_map_new(e, NULL, op->src_count + (*known >= 0));
 }
 
-MachineCode machine_compile(const Program *p, bool slopes, const double *rounding) {
+/* The map of op i, and its derivatives. */
+static TapeMap *sloped_map(const Program *p, int i, const Rounded *rounded) {
+  const Op *op = &p->ops[i];
+  bool wide[op->src_count + 1];
+  double size[op->src_count + 1];
+  Kinks kinks = {wide, size, rounded ? rounded->fraction : 0};
+  find_wide(p, op, wide);
+  for (int k = 0; k < op->src_count; k++) size[k] = rounded ? rounded->size[op->src[k]] : 0;
+  return kinks_map(p->pool, op->expr, op->src_count, rounded ? &kinks : NULL);
+}
+
+MachineCode machine_compile(const Program *p, bool slopes, const Rounded *rounded) {
   const Expr *times =
       expr_call(p->pool, PRIM_MUL, expr_arg(p->pool, 0), expr_arg(p->pool, 1), NULL);
   MachineCode code = {mem_new((size_t)p->op_count + 1, sizeof *code.maps),
                       mem_new((size_t)p->op_count + 1, sizeof *code.known),
-                      kinks_map(p->pool, times, 2, NULL, 0)};
+                      kinks_map(p->pool, times, 2, NULL)};
   for (int i = 0; i < p->op_count; i++) {
     const Op *op = &p->ops[i];
     code.known[i] = -1;
     if (op->kind != OP_MAP) continue;
-    bool wide[op->src_count + 1];
-    find_wide(p, op, wide);
-    double width = rounding ? rounding[i] : 0;
-    code.maps[i] = slopes ? kinks_map(p->pool, op->expr, op->src_count, wide, width)
-                          : plain_map(p, i, &code.known[i]);
+    code.maps[i] = slopes ? sloped_map(p, i, rounded) : plain_map(p, i, &code.known[i]);
   }
   return code;
 }
@@ -536,15 +543,25 @@ static void run_ops(Machine *m, int first, int end) {
   go_on(m);
 }
 
+/* The largest of some mean squares, or of numbers squared. */
+static double largest_square(const Machine *m, View x) {
+  bool wide = tape_space(m->tape, x) >= 0;
+  const double *numbers = tape_data(m->tape, x);
+  double *squares = mem_new(x.rows + 1, sizeof *squares), most = 0;
+  if (wide) tape_squares(m->tape, x, squares);
+  for (size_t r = 0; r < x.rows; r++) {
+    for (size_t c = 0; c < x.cols && !wide; c++)
+      most = fmax(most, pow(numbers[r * tape_stride(m->tape, x) + c], 2));
+    most = fmax(most, squares[r]);
+  }
+  free(squares);
+  return most;
+}
+
 static void measure_scale(Machine *m) {
   for (int v = 0; v < m->p->variable_count; v++) {
     View x = m->value[v];
-    if (x.slab < 0 || tape_space(m->tape, x) < 0) continue;
-    double *squares = mem_new(x.rows + 1, sizeof *squares), most = 0;
-    tape_squares(m->tape, x, squares);
-    for (size_t r = 0; r < x.rows; r++) most = fmax(most, squares[r]);
-    m->scale[v] = sqrt(most);
-    free(squares);
+    if (x.slab >= 0 && m->scale[v] == 0) m->scale[v] = sqrt(largest_square(m, x));
   }
 }
 
@@ -601,7 +618,7 @@ static void remember(Machine *m) {
 static void measure(Machine *m) {
   judge(m);
   if (m->status != STATUS_OK) return;
-  if (m->t == 0) measure_scale(m);
+  if (m->t == 0 || m->plan.sizes) measure_scale(m);
   remember(m);
   bool fine = !m->plan.observe || m->plan.observe(m->plan.sink, m, m->t);
   if (!fine && m->status == STATUS_OK) m->status = STATUS_INTERRUPTED;

@@ -51,10 +51,15 @@ typedef struct MachineCode {
   int *known;     /* [op_count]: a variable that the map has as one more argument, or -1 */
   TapeMap *times; /* a_0 a_1 */
 } MachineCode;
-/* `slopes`: the tape will be read backward. Kinks are then rounded over a distance rounding
- * [op_count] (NULL: nothing is) in derivatives alone: what a derivative at each sample misses are
- * the samples that cross a kink. */
-MachineCode machine_compile(const Program *program, bool slopes, const double *rounding);
+/* How jumps are rounded: over a fraction of what crosses them, given the size [variable] of
+ * everything. */
+typedef struct Rounded {
+  const double *size;
+  double fraction;
+} Rounded;
+/* `slopes`: the tape will be read backward. Jumps are then rounded (NULL: none is) in derivatives
+ * alone: what a derivative at each sample misses are the samples that cross a jump. */
+MachineCode machine_compile(const Program *program, bool slopes, const Rounded *rounded);
 void machine_code_free(const Program *program, MachineCode *code);
 /* Whether a map of the program has a kink or jump (kinks.h). */
 bool machine_has_kinks(const Program *program);
@@ -90,6 +95,7 @@ typedef struct MachinePlan {
   bool fixed_start;   /* OP_START takes the value at t = 0 as known: it does not fluctuate */
   const bool *wanted; /* [variable]: besides what training needs; NULL: all observables */
   int steps;          /* T */
+  bool sizes;         /* with record: what is 0 at the start has its scale from later steps */
   const volatile sig_atomic_t *stop;
   /* Called when the values of step t are there; false to stop. */
   bool (*observe)(void *sink, Machine *m, int t);
@@ -114,9 +120,9 @@ struct Machine {
   int *noise_count; /* [space] */
   int *drawn;       /* [matrix]: how many times it was drawn anew */
   View *lead;       /* [space]: noise of a system that later noise is made orthogonal to */
-  double *scale;    /* [variable]: root mean square at t = 0 of the largest row, wide ones */
-  bool *trains;     /* [op]: what training needs */
-  bool *needed;     /* [op] */
+  double *scale; /* [variable]: root mean square at t = 0 of the largest row, or largest number */
+  bool *trains;  /* [op]: what training needs */
+  bool *needed;  /* [op] */
   int t, stage;
   double limit;         /* of the loss, beyond which training has diverged */
   size_t times;         /* of tables that are one below the other: machine_function */

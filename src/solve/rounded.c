@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The widths, as fractions of what a kink reads. */
+/* The widths, as fractions of what crosses a jump. */
 static const double fraction[MAX_PASSES] = {0.1, 0.2, 0.4};
 /* The weights that extrapolate to no rounding, to second order; and to first order. */
 static const double rounded_weight[MAX_PASSES] = {8. / 3, -2, 1. / 3},
@@ -23,21 +23,13 @@ Status rounded_compile(MachinePlan plan, bool kinks, MachineCode code[MAX_PASSES
     code[0] = machine_compile(p, true, NULL);
     return STATUS_OK;
   }
-  MachineCode plain = machine_compile(p, false, NULL);
+  MachineCode plain = machine_compile(p, true, NULL);
   Machine run;
   plan.code = &plain;
-  plan.steps = 0;
-  plan.record = false;
+  plan.sizes = true;
   Status status = machine_run(&plan, &run, failed_at);
-  double *rounding = mem_new((size_t)p->op_count, sizeof *rounding);
-  for (*passes = 0; *passes < MAX_PASSES && status == STATUS_OK; ++*passes) {
-    for (int i = 0; i < p->op_count; i++) {
-      double scale = p->ops[i].kind == OP_MAP ? run.scale[p->ops[i].src[0]] : 0;
-      rounding[i] = fraction[*passes] * (scale > 0 ? scale : 1);
-    }
-    code[*passes] = machine_compile(p, true, rounding);
-  }
-  free(rounding);
+  for (*passes = 0; *passes < MAX_PASSES && status == STATUS_OK; ++*passes)
+    code[*passes] = machine_compile(p, true, &(Rounded){run.scale, fraction[*passes]});
   machine_code_free(p, &plain);
   if (status == STATUS_OK) machine_free(&run);
   return status;
