@@ -36,6 +36,7 @@ part library bash "$srcdir/tests/library.sh"
 part python bash "$srcdir/tests/python.sh"
 part command bash "$srcdir/tests/command.sh"
 part faults bash "$srcdir/tests/faults.sh"
+part limits bash "$srcdir/tests/limits.sh"
 part mpi bash "$srcdir/tests/mpi.sh"
 part editors bash "$srcdir/tests/editors.sh"
 if [ -z "${DMF_QUICK:-}" ]; then

@@ -108,6 +108,7 @@ expect 6 'free under --memory' "$DMF" --memory 100M -e 'print sum(zeros(2e7))'
 expect 0 '= 0' "$DMF" --memory 100G -e 'print sum(zeros(2e7))'
 expect 6 'out of memory: this takes' "$DMF" --memory 1k problem.dmf
 expect 6 'are free under --memory' "$DMF" --set fit.steps=1e9 --memory 100M problem.dmf
+expect 1 'is given twice' shell '{ printf "training t { optimizer = sign(eta = 0.1"; yes ", 1" | head -n 1200000; echo "); steps = 1 }"; } >many.dmf; "$1" many.dmf'
 expect 5 'too large for a script' shell '"$1" </dev/zero'
 expect 2 '--color' "$DMF" --color red two.dmf
 expect 2 'one script at a time' "$DMF" two.dmf assert.dmf

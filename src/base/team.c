@@ -2,7 +2,6 @@
 #include "base/team.h"
 #include "base/memory.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -28,13 +27,23 @@ static void *help(void *team) {
   return NULL;
 }
 
+int team_begin(pthread_t *thread, void *(*run)(void *context), void *context) {
+  enum { STACK = 16 << 20 };
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, STACK);
+  int failed = pthread_create(thread, &attributes, run, context);
+  pthread_attr_destroy(&attributes);
+  return failed;
+}
+
 void team_run(int threads, size_t count, void (*task)(void *context, size_t number),
               void *context) {
   Team team = {.count = count, .task = task, .context = context};
   size_t wanted = threads > 1 ? (size_t)threads - 1 : 0, started = 0;
   if (wanted + 1 > count) wanted = count ? count - 1 : 0;
   pthread_t *helper = mem_new(wanted, sizeof *helper);
-  while (started < wanted && pthread_create(&helper[started], NULL, help, &team) == 0) started++;
+  while (started < wanted && team_begin(&helper[started], help, &team) == 0) started++;
   work(&team);
   while (started > 0) pthread_join(helper[--started], NULL);
   free(helper);

@@ -17,9 +17,11 @@
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 typedef enum Option {
@@ -421,6 +423,10 @@ static int run_session(Dmf *dmf, const Request *request) {
     if (!request->config.crew) signals_watch(dmf); /* mpirun ends them all */
     status = run_batch(dmf, request);
     if (!request->config.crew) signals_release();
+    if (status == DMF_INTERRUPTED && signals_late()) {
+      fputs("dmf: the limit of processor time, RLIMIT_CPU, is reached\n", stderr);
+      status = DMF_LIMIT;
+    }
     if (status == DMF_INCOMPLETE) fputs("dmf: the script ends inside a statement\n", stderr);
   }
   const char *loaded =
@@ -531,6 +537,19 @@ static void keep_memory(void) {
   mallopt(M_TRIM_THRESHOLD, KEPT);
 }
 
+/* What is nested as deeply as a script may nest it takes less than the least; a smaller bound
+ * grows, where it may. */
+static bool has_stack(void) {
+  enum { LEAST = 2 << 20, USUAL = 8 << 20 };
+  struct rlimit stack;
+  if (getrlimit(RLIMIT_STACK, &stack) != 0 || stack.rlim_cur >= USUAL) return true;
+  stack.rlim_cur = stack.rlim_max < USUAL ? stack.rlim_max : USUAL;
+  if (setrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur >= LEAST) return true;
+  fprintf(stderr, "dmf: out of memory: a stack of %ju bytes, RLIMIT_STACK, where %d are needed\n",
+          (uintmax_t)stack.rlim_cur, LEAST);
+  return false;
+}
+
 static void *claim_bytes(size_t size) { return claim(malloc(size)); }
 
 /* Who ends the process but main has run out of memory: OpenBLAS, with a status of its own. */
@@ -551,7 +570,7 @@ int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   Request request = {.config = {.color = use_color()}};
   request.settings = claim(calloc((size_t)argc, sizeof *request.settings));
-  int status = read_options(&request, argc, argv);
+  int status = has_stack() ? read_options(&request, argc, argv) : DMF_LIMIT;
   if (!status && !request.help && !request.version)
     status = read_words(&request, argv + optind, argc - optind);
   if (!status) status = run_request(&request);

@@ -6,8 +6,8 @@
 
 /* A signal handler has no argument, so what it works on cannot live anywhere else. */
 static Dmf *volatile watched;
-static volatile sig_atomic_t asked;
-static struct sigaction before;
+static volatile sig_atomic_t asked, late;
+static struct sigaction before, before_late;
 
 static void on_interrupt(int signal_number) {
   if (!asked) {
@@ -19,15 +19,29 @@ static void on_interrupt(int signal_number) {
   raise(signal_number);
 }
 
+/* The processor time of the process is up; at the hard limit the system ends it. */
+static void on_limit(int signal_number) {
+  (void)signal_number;
+  late = 1;
+  dmf_interrupt(watched);
+}
+
 void signals_watch(Dmf *dmf) {
   struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
   sigemptyset(&action.sa_mask);
   watched = dmf;
   asked = 0;
   sigaction(SIGINT, &action, &before);
+  action.sa_handler = on_limit;
+  sigaction(SIGXCPU, &action, &before_late);
 }
 
-void signals_release(void) { sigaction(SIGINT, &before, NULL); }
+void signals_release(void) {
+  sigaction(SIGINT, &before, NULL);
+  sigaction(SIGXCPU, &before_late, NULL);
+}
+
+bool signals_late(void) { return late; }
 
 static void on_alarm(int signal_number) {
   (void)signal_number;

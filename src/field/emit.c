@@ -2,6 +2,8 @@
 #include "field/emit.h"
 #include "base/memory.h"
 
+#include <stdlib.h>
+
 int add_space(Program *p, SpaceKind kind, char *name, Array *gram) {
   p->spaces = mem_grow(p->spaces, (size_t)(p->space_count + 1) * sizeof *p->spaces);
   p->spaces[p->space_count] = (Space){.kind = kind, .name = name, .ratio = 1, .gram = gram};
@@ -152,10 +154,12 @@ int emit_average(Program *p, char *name, double factor, int count, const int *sr
 
 int emit_sum(Program *p, char *name, int count, const int *src) {
   if (count > OP_MAX_ARGS) {
-    int all[count - OP_MAX_ARGS + 1];
+    int *all = mem_new((size_t)(count - OP_MAX_ARGS + 1), sizeof *all);
     all[0] = emit_sum(p, mem_string(name), OP_MAX_ARGS, src);
     for (int i = OP_MAX_ARGS; i < count; i++) all[i - OP_MAX_ARGS + 1] = src[i];
-    return emit_sum(p, name, count - OP_MAX_ARGS + 1, all);
+    int sum = emit_sum(p, name, count - OP_MAX_ARGS + 1, all);
+    free(all);
+    return sum;
   }
   const Expr *sum = expr_arg(p->pool, 0);
   for (int i = 1; i < count; i++)

@@ -677,21 +677,31 @@ static char *name_of_map(Chain *chain, const Expr *e, bool fields, bool numbers)
   return mem_format("x%d", ++chain->maps);
 }
 
+/* What a step computes, as a function of the `count` variables that it depends on, src. NULL after
+ * refusing it. */
+static const Expr *map_of(Chain *chain, const LayerStep *step, const int *at, int variable,
+                          int *src, int *count) {
+  ExprPool *pool = chain->p->pool;
+  const Expr **with = mem_new((size_t)variable, sizeof *with), *map = NULL;
+  for (int v = 0; v < variable && *count < OP_MAX_ARGS; v++) {
+    if (!expr_depends(step->expr, v)) continue;
+    with[v] = expr_arg(pool, *count);
+    src[(*count)++] = at[v];
+  }
+  if (*count < OP_MAX_ARGS)
+    map = expr_substitute(pool, step->expr, with);
+  else
+    refuse(chain, STATUS_LIMIT, "name its parts on lines of their own",
+           "an expression of this layer combines more than %d variables", OP_MAX_ARGS - 1);
+  free(with);
+  return map;
+}
+
 static int lower_map(Chain *chain, const LayerStep *step, const int *at, int variable) {
   Program *p = chain->p;
-  const Expr *with[variable];
   int src[OP_MAX_ARGS], count = 0;
-  for (int v = 0; v < variable; v++) {
-    with[v] = NULL;
-    if (!expr_depends(step->expr, v)) continue;
-    if (count == OP_MAX_ARGS - 1) {
-      refuse(chain, STATUS_LIMIT, "name its parts on lines of their own",
-             "an expression of this layer combines more than %d variables", OP_MAX_ARGS - 1);
-      return 0;
-    }
-    with[v] = expr_arg(p->pool, count);
-    src[count++] = at[v];
-  }
+  const Expr *map = map_of(chain, step, at, variable, src, &count);
+  if (!map) return 0;
   bool joined;
   Grid grid = spread(chain, count, src, &joined);
   if (chain->broken) return 0;
@@ -701,8 +711,7 @@ static int lower_map(Chain *chain, const LayerStep *step, const int *at, int var
       if (p->variables[src[i]].cols > 1) is_field(chain, src[i]);
   if (chain->broken) return 0;
   char *name = name_of_map(chain, step->expr, fields == count, fields == 0);
-  int dst = emit_map(p, name, expr_substitute(p->pool, step->expr, with), count, src);
-  return placed(chain, dst, grid, joined);
+  return placed(chain, emit_map(p, name, map, count, src), grid, joined);
 }
 
 static int lower_average(Chain *chain, const LayerStep *step, const int *at) {

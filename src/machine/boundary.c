@@ -313,7 +313,7 @@ static Outer outer_of(const Machine *m, const Boundary *b, const Matrix *use, Vi
 /* E <- keep E + pull psi of the products of all uses; false without memory. */
 static bool move_entries(Machine *m, Boundary *b, const Move *move, const View *force, int uses) {
   const Program *p = m->p;
-  Outer products[uses];
+  Outer *products = mem_new((size_t)uses, sizeof *products);
   size_t D;
   bool sound = true;
   vectors_of(p, b->matrix, &D);
@@ -327,6 +327,7 @@ static bool move_entries(Machine *m, Boundary *b, const Move *move, const View *
     m->flops += entries_learn(b->e, move, b->input ? move->pull / (double)D : move->pull, products,
                               uses, NULL);
   for (int k = 0; k < uses; k++) free((double *)products[k].y);
+  free(products);
   return sound;
 }
 

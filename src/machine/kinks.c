@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "machine/kinks.h"
+#include "base/memory.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum { MOST_JUMPS = 16 };
 
@@ -137,11 +139,13 @@ static const Expr *sharpened(Rounding *r, const Expr *e) {
 }
 
 TapeMap *kinks_map(ExprPool *pool, const Expr *e, int count, const Kinks *kinks) {
-  const Expr *slope[count];
+  const Expr **slope = mem_new((size_t)count, sizeof *slope);
   Rounding r = {.pool = pool, .wide = kinks ? kinks->wide : NULL, .kinks = kinks};
   const Expr *smooth = kinks ? rounded(&r, e) : e;
   for (int k = 0; k < count; k++) slope[k] = sharpened(&r, expr_diff(pool, smooth, k));
-  return tape_map_new(e, slope, count);
+  TapeMap *map = tape_map_new(e, slope, count);
+  free(slope);
+  return map;
 }
 
 bool kinks_round(ExprPool *pool, const Expr *e) {

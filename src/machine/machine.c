@@ -14,6 +14,8 @@
 
 /* ---- maps ---- */
 
+_Static_assert((int)TAPE_MAX_ARGS > (int)OP_MAX_ARGS, "a map has the arguments of its op, and one");
+
 /* Which arguments of a map are different from neuron to neuron. */
 static void find_wide(const Program *p, const Op *op, bool *wide) {
   for (int k = 0; k < op->src_count; k++) {
@@ -25,7 +27,7 @@ static void find_wide(const Program *p, const Op *op, bool *wide) {
 bool machine_has_kinks(const Program *p) {
   for (int i = 0; i < p->op_count; i++) {
     if (p->ops[i].kind != OP_MAP) continue;
-    bool wide[p->ops[i].src_count + 1];
+    bool wide[TAPE_MAX_ARGS];
     find_wide(p, &p->ops[i], wide);
     if (kinks_has(p->ops[i].expr, wide)) return true;
   }
@@ -59,7 +61,7 @@ static TapeMap *plain_map(const Program *p, int i, int *known) {
 /* The map of op i, and its derivatives. */
 static TapeMap *sloped_map(const Program *p, int i, const Rounded *rounded) {
   const Op *op = &p->ops[i];
-  bool wide[op->src_count + 1];
+  bool wide[TAPE_MAX_ARGS];
   double size[op->src_count + 1];
   Kinks kinks = {wide, size, rounded ? rounded->fraction : 0};
   find_wide(p, op, wide);

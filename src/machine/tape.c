@@ -394,7 +394,7 @@ void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double
   double few[FEW], *room = few;
   if (spreads && (size_t)count * length > FEW) room = mem_new((size_t)count * length, sizeof *room);
   for (size_t r = 0; r < runs; r++) {
-    const double *args[count + 1];
+    const double *args[TAPE_MAX_ARGS];
     for (int k = 0; k < count; k++) {
       View a = op->args[k];
       if (whole || (!column && a.cols == out.cols)) {

@@ -49,6 +49,8 @@ typedef struct TapeMap {
   Kernel *value, **slope;
   int count;
 } TapeMap;
+/* What a map takes at most: the arguments of an op, and a number that belongs to it. */
+enum { TAPE_MAX_ARGS = 10 };
 /* `slope` NULL: no derivatives. */
 TapeMap *tape_map_new(const Expr *value, const Expr *const *slope, int count);
 void tape_map_free(TapeMap *map);

@@ -248,12 +248,14 @@ static Value *unknown_choice(Eval *eval, const Key *key, const Ast *head) {
 /* sign(eta = 0.1) as an optimizer is signum: the sign of a number has no rate. */
 static Value *signs(Eval *eval, const Ast *node) {
   Ast name = *node->kid[0], call = *node;
-  Ast *kids[node->count];
+  Ast **kids = mem_new((size_t)node->count, sizeof *kids);
   memcpy(kids, node->kid, (size_t)node->count * sizeof *kids);
   name.name = "signum";
   kids[0] = &name;
   call.kid = kids;
-  return eval_expression(eval, &call);
+  Value *value = eval_expression(eval, &call);
+  free(kids);
+  return value;
 }
 
 /* A word is taken as it is written: no variable stands behind `mup`. */

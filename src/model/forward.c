@@ -529,13 +529,13 @@ Value *forward_gram(Call *call, const Value *x, const Value *y) {
 static const Expr *of_pairs(Eval *eval, const Expr *e) {
   Layer *layer = &eval->forward->layer;
   int count = highest_variable(e) + 1, distinct = 0;
-  const Expr *with[count + 1];
   for (int v = 1; v < count; v++) {
-    LayerStep *step = &layer->steps[v - 1];
+    const LayerStep *step = &layer->steps[v - 1];
     if (!expr_depends(e, v)) continue;
     if (step->kind == STEP_GRAM) return e;
     distinct += step->kind == STEP_AVERAGE && step->other >= 0 && step->other != step->source;
   }
+  const Expr **with = mem_new((size_t)count, sizeof *with);
   for (int v = 0; v < count; v++) {
     with[v] = expr_arg(eval->pool, v);
     LayerStep step = v ? layer->steps[v - 1] : (LayerStep){.kind = STEP_MAP};
@@ -544,7 +544,9 @@ static const Expr *of_pairs(Eval *eval, const Expr *e) {
     step.kind = STEP_GRAM;
     if (pairs) with[v] = expr_arg(eval->pool, known_step(layer, step));
   }
-  return expr_substitute(eval->pool, e, with);
+  const Expr *table = expr_substitute(eval->pool, e, with);
+  free(with);
+  return table;
 }
 
 Value *forward_softmax(Call *call) {
@@ -940,7 +942,7 @@ static bool layer_arguments(Eval *eval, const Ast *node, const Ast *declaration,
 static Value *call_on(Eval *eval, const Ast *node, const Ast *declaration, Value *x) {
   int before = eval->diags->errors;
   Ast call = *node;
-  Ast *kids[node->count];
+  Ast **kids = mem_new((size_t)node->count, sizeof *kids);
   call.count--;
   kids[0] = node->kid[0];
   for (int i = 1; i < call.count; i++) kids[i] = node->kid[i + 1];
@@ -953,6 +955,7 @@ static Value *call_on(Eval *eval, const Ast *node, const Ast *declaration, Value
                        : value_new(&eval->heap, broken ? VALUE_BROKEN : VALUE_UNKNOWN);
   free(args);
   free(places);
+  free(kids);
   return value;
 }
 

@@ -159,7 +159,7 @@ static int few_root(size_t n, const double *a, double *f) {
 int mat_root(size_t n, const double *a, double *f) {
   int few = few_root(n, a, f);
   if (few > 0) return few;
-  double *w = mem_new(n, sizeof *w);
+  double *w = mem_new(2 * n, sizeof *w), *row = w + n;
   for (size_t i = 0; i < n * n; i++) {
     if (!isfinite(a[i])) {
       free(w);
@@ -172,7 +172,6 @@ int mat_root(size_t n, const double *a, double *f) {
   if (failed == 0 && w[0] >= -1e-8 * fabs(w[n - 1])) {
     rank = 0;
     for (size_t k = 0; k < n; k++) rank += w[k] > 1e-14 * w[n - 1] && w[k] > 0;
-    double row[n];
     for (size_t i = 0; i < n; i++) {
       for (size_t k = 0; k < (size_t)rank; k++) row[k] = f[i * n + n - 1 - k] * sqrt(w[n - 1 - k]);
       memcpy(f + i * n, row, (size_t)rank * sizeof *row);

@@ -139,10 +139,11 @@ static bool writes_out(const Kernel *kernel, const double *const *args, const do
 }
 
 void kernel_run(const Kernel *kernel, size_t n, const double *const *args, double *out) {
+  enum { FEW = REGISTER_BYTES / sizeof(double), FEW_AT = 256 };
+  size_t chunk = chunk_for(kernel, n), count = (size_t)kernel->count;
+  double few[FEW], *registers = count * chunk <= FEW ? few : mem_new(count * chunk, sizeof *few);
+  const double *few_at[FEW_AT], **at = count <= FEW_AT ? few_at : mem_new(count, sizeof *at);
   bool direct = writes_out(kernel, args, out);
-  size_t chunk = chunk_for(kernel, n);
-  double registers[(size_t)kernel->count * chunk];
-  const double *at[kernel->count];
   for (int k = 0; k < kernel->count; k++) {
     double *own = registers + (size_t)k * chunk;
     at[k] = own;
@@ -161,4 +162,6 @@ void kernel_run(const Kernel *kernel, size_t n, const double *const *args, doubl
     }
     if (!direct) memcpy(out + start, at[kernel->count - 1], m * sizeof(double));
   }
+  if (registers != few) free(registers);
+  if (at != few_at) free(at);
 }

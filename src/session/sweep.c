@@ -6,6 +6,7 @@
 #include "session/session.h"
 #include "base/memory.h"
 #include "base/plain.h"
+#include "base/team.h"
 #include "file/file.h"
 #include "model/sweep.h"
 #include "model/trail.h"
@@ -209,20 +210,13 @@ static void *work_in_turn(void *context) {
 
 /* The thread that calls works along with the others. */
 static void run(Job *job) {
-  enum { STACK = 16 << 20 };
   int open = job->sweep->points - job->done, threads = job->eval->threads;
   int workers = open < threads ? open : threads, started = 0;
   if (workers < 1) return;
   job->threads = threads / workers;
   show_progress(job);
   pthread_t *others = mem_new((size_t)workers, sizeof *others);
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, STACK);
-  while (started < workers - 1 &&
-         pthread_create(&others[started], &attributes, work_in_turn, job) == 0)
-    started++;
-  pthread_attr_destroy(&attributes);
+  while (started < workers - 1 && team_begin(&others[started], work_in_turn, job) == 0) started++;
   if (job->crew) job->crew->alone = true;
   work(job);
   pthread_mutex_unlock(&job->dmf->lock);

@@ -303,8 +303,25 @@ static void test_printing(void) {
   free(text);
 }
 
+/* The sum of tanh(x + i) over low <= i < high, in halves. */
+static const Expr *ladder(int low, int high) {
+  int middle = low + (high - low) / 2;
+  return high - low == 1 ? f1(PRIM_TANH, add(arg(0), expr_const(pool, low)))
+                         : add(ladder(low, middle), ladder(middle, high));
+}
+
+/* Functions of many operations have no more room on the stack than others. */
+static void test_long(void) {
+  enum { TERMS = 60000 };
+  double x = -30000.25, value, sum = 0;
+  for (int i = 0; i < TERMS; i++) sum += tanh(x + i);
+  run(ladder(0, TERMS), 1, (const double *[]){&x}, &value);
+  CHECK(fabs(value - sum) < 1e-9 * TERMS);
+}
+
 int main(void) {
   pool = expr_pool_new();
+  test_long();
   test_values();
   test_extremes();
   test_cuts();

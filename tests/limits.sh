@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Limits of the process, from too little to enough: addresses, data, stack, open files, sizes of files,
+# processes, processor time. Whatever they are, a run ends, as it does without them or with the status of
+# what it lacks and the reason; it never hangs and is never ended by a signal.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+DMF=${DMF:-$here/../dmf}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+passed=0
+failed=0
+cd "$scratch" && cp "$here"/faults/*.{dmf,csv,txt} . && chmod -R a+rwX . || exit 1
+printf 'while true { x = 1 }\n' >endless.dmf
+call='function f(n) = '$(printf -- '-(%.0s' {1..190})'if n < 1 then 0 else f(n - 1)'$(printf ')%.0s' {1..190})
+printf '%s\nprint f(150)\n' "$call" >deep.dmf
+cat >products.dmf <<'END'
+print inv([[1, 2], [3, 5]]) @ [1, 2]
+print sweep(solve([[n, 1], [1, 3]], [1, 1]), n = 1..8)
+END
+
+program() {
+  case $1 in
+  script) set -- --threads 2 everything.dmf ;;
+  prompt) exec "$DMF" -i <prompt.txt ;;
+  server) exec "$DMF" lsp <server.txt ;;
+  *) set -- --threads 2 "$1".dmf ;;
+  esac
+  exec "$DMF" "$@"
+}
+export -f program
+export DMF
+
+# limit NAME STATUSES FLAG VALUE...: the program under each bound, in units of ulimit
+limit() {
+  local name=$1 allowed=$2 flag=$3 value status
+  shift 3
+  for value; do
+    rm -rf points ./*.h5 ./*.json nets.csv kernel.npy loss.txt
+    ${as:-} timeout -s KILL 600 bash -c 'ulimit "$1" "$2" && program "$3"' bash "$flag" "$value" "$name" >out 2>err
+    status=$?
+    case " $allowed " in
+    *" $status "*) ;;
+    *) status=wrong:$status ;;
+    esac
+    [ "$status" = 0 ] || [ -s err ] || status=silent:$status
+    case $status in
+    [0-9]*) passed=$((passed + 1)) ;;
+    *)
+      failed=$((failed + 1))
+      printf 'FAIL %s under %s %s: %s\n%s\n' "$name" "$flag" "$value" "$status" "$(head -n 20 err | sed 's/^/  | /')"
+      ;;
+    esac
+  done
+}
+
+# 127 comes from the loader of libraries, which says so itself.
+case ${CFLAGS:-} in
+*-fsanitize*) ;; # takes more than these for itself
+*)
+  for name in script prompt products; do
+    limit $name '0 6 127' -v 8000 20000 60000 100000 150000 200000 220000 230000 235000 240000 250000 300000 400000
+  done
+  limit script '0 6 127' -d 200 2000 20000 130000 200000 400000
+  limit server '0 6 127' -v 8000 20000
+  for flag in -s -Ss; do limit deep '0 6' $flag 64 256 1024 2048 4096; done
+  ;;
+esac
+limit script '0 5 6 127' -n 3 4 5 6 7 8 9 10
+limit prompt '0 5 6 127' -n 4 5 6 7
+limit script '5' -f 1 8
+limit endless 6 -St 1
+as="setpriv --reuid 54321 --regid 54321 --clear-groups"
+if $as "$DMF" --version >/dev/null 2>&1; then limit script '0 5 6' -u 3 4 5 6 8; fi
+echo "limits: $passed passed, $failed failed"
+[ "$failed" = 0 ]
