@@ -173,8 +173,9 @@ static void read_next(void *context, size_t i) {
   if (s->status != STATUS_OK || !count || !crew_has(s->options.crew, part_of(s, i))) return;
   if (!take_chunk(s, reader->q, run, numbers, count))
     s->status = s->options.stop && *s->options.stop ? STATUS_INTERRUPTED : STATUS_LIMIT;
-  int size = crew_size(s->options.crew), done = s->done += size,
-      steps = s->behind += steps_of(s, &reader->q->family, i) * size;
+  int size = crew_size(s->options.crew), read = steps_of(s, &reader->q->family, i) * size,
+      done = atomic_fetch_add(&s->done, size) + size,
+      steps = atomic_fetch_add(&s->behind, read) + read;
   if (s->options.progress && team_leads())
     s->options.progress(s->options.sink, "fluctuations", done < s->total ? done : s->total,
                         s->total, fmin(1, (double)steps / s->steps));

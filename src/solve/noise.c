@@ -189,7 +189,8 @@ static double *influences_of(Reader *r, const Slopes *of, size_t count, bool dou
 }
 
 static void tell_progress(Noise *s, size_t count) {
-  int done = s->done += (int)count * crew_size(s->options.crew);
+  int more = (int)count * crew_size(s->options.crew),
+      done = atomic_fetch_add(&s->done, more) + more;
   double total = (double)s->count * s->passes * REPLICATES;
   if (s->options.progress && team_leads() && total < INT_MAX)
     s->options.progress(s->options.sink, "fluctuations", done < total ? done : (int)total,

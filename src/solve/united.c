@@ -110,7 +110,7 @@ static void make_group(void *context, size_t group) {
   size_t all = u->size * (size_t)(u->levels + 1);
   g->status[group] = run_group(u, (int)group, g->means + group * all, &g->failed_at[group]);
   if (g->status[group] != STATUS_OK) g->failed = true;
-  int now = g->done += crew_size(u->crew);
+  int more = crew_size(u->crew), now = atomic_fetch_add(&g->done, more) + more;
   if (u->progress && team_leads())
     u->progress(u->sink, u->stage, now < u->groups ? now : u->groups, u->groups, 0);
 }
