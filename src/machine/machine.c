@@ -62,7 +62,7 @@ static TapeMap *plain_map(const Program *p, int i, int *known) {
 static TapeMap *sloped_map(const Program *p, int i, const Rounded *rounded) {
   const Op *op = &p->ops[i];
   bool wide[TAPE_MAX_ARGS];
-  double size[op->src_count + 1];
+  double size[TAPE_MAX_ARGS];
   Kinks kinks = {wide, size, rounded ? rounded->fraction : 0};
   find_wide(p, op, wide);
   for (int k = 0; k < op->src_count; k++) size[k] = rounded ? rounded->size[op->src[k]] : 0;
