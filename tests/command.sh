@@ -593,6 +593,33 @@ head -n 3 long.dmf >slow.dmf
 echo 'print sweep(dmft(net, fit).loss[-1], net.gamma = [1, 2], resume = "points")' >>slow.dmf
 expect 130 'goes on from there' interrupted 'shown 0 sweep:' "$DMF" --progress lines slow.dmf
 
+# Solves that go on where they were: runs that are done are not made again, and those whose files are damaged are
+(head -n 3 problem.dmf; cat) >solves.dmf <<'END'
+system circuit {
+  population cells
+  matrix J : cells -> cells
+  state x = normal(cells)
+  step { observe C = dot(x, x); observe E = mean(exp(2 * x)); x = tanh(1.2 * (J @ x)) }
+}
+theory = dmft(net, fit, samples = 300, checkpoint = "runs")
+nets   = simulate(net with { width = 16 }, fit, ensemble = 4, checkpoint = "runs")
+heavy  = dmft(circuit, steps = 3, samples = 300, checkpoint = "runs")
+finite = simulate(circuit, steps = 3, size = 20, ensemble = 4, checkpoint = "runs")
+for x in [theory.loss, nets.loss, nets.var_f, heavy.C, heavy.E, finite.C] { print x, stderr(x) }
+END
+expect 0 same shell 'sed "s/, checkpoint = \"runs\"//" solves.dmf | "$1" - >plain; "$1" solves.dmf >kept; cmp plain kept && echo same'
+touch -d 2000-01-01 runs/*
+expect 0 'same, 0 made' shell '"$1" solves.dmf >kept; cmp plain kept && echo same, $(find runs -newermt 2001-01-01 -name "*.run" | wc -l) made'
+expect 0 'same, 6 made' shell 'set -- "$1" runs/*; truncate -s -8 "$2"; truncate -s 3 "$3"; : >"$4"; echo >>"$5"; rm "$6"; printf x | dd of="$7" bs=1 seek=20 conv=notrunc 2>/dev/null
+  touch -d 2000-01-01 runs/*; "$1" solves.dmf --threads 3 >kept; cmp plain kept && echo same, $(find runs -newermt 2001-01-01 -name "*.run" | wc -l) made'
+expect 0 same shell 'mkdir -p foreign; "$1" --seed 3 --out foreign solves.dmf >/dev/null; ls foreign/runs runs | sort | uniq -d | grep . || echo same'
+expect 0 'are not kept: ' shell 'rm -r runs; (ulimit -f 0; "$1" solves.dmf) 2>&1 >/dev/null | cat'
+expect 5 'is not a directory' shell 'sed s/runs/taken/ solves.dmf | "$1"'
+expect 1 "'checkpoint' must be the name of a directory" shell 'sed "s/\"runs\"/7/" solves.dmf | "$1"'
+head -n 3 long.dmf >killed.dmf
+echo 'print simulate(net with { width = 64 }, fit, ensemble = 1000, checkpoint = "killed").loss[-1]' >>killed.dmf
+expect 130 'goes on from the runs that are done' interrupted 'shown 0 simulate' "$DMF" --progress lines killed.dmf
+
 # Standard streams
 expect 5 'cannot write' shell '"$1" two.dmf >/dev/full'
 expect 5 'File too large' shell 'ulimit -f 1; "$1" -e "save zeros(100, 100) to \"large.npy\""'

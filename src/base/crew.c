@@ -13,6 +13,11 @@ void crew_share(const Crew *crew, int part, void *data, size_t bytes) {
   if (is_shared(crew) && bytes) crew->share(part % crew->size, data, bytes);
 }
 
+void crew_share_piece(void *sink, void *data, size_t bytes) {
+  const CrewPart *of = sink;
+  crew_share(of->crew, of->part, data, bytes);
+}
+
 bool crew_leads(const Crew *crew) { return !crew || crew->rank == 0; }
 
 int crew_first(const Crew *crew, int own) {

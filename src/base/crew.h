@@ -8,6 +8,8 @@
 #ifndef DMF_BASE_CREW_H
 #define DMF_BASE_CREW_H
 
+#include "base/pieces.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -30,6 +32,12 @@ int crew_size(const Crew *crew);
 bool crew_has(const Crew *crew, int part);
 /* What the process of this part holds becomes what all hold. */
 void crew_share(const Crew *crew, int part, void *data, size_t bytes);
+/* The same of each of many pieces; `sink` is a CrewPart. */
+typedef struct CrewPart {
+  const Crew *crew;
+  int part;
+} CrewPart;
+Piece crew_share_piece;
 /* Whether this process is the one that shows and writes: the one of part 0. */
 bool crew_leads(const Crew *crew);
 /* Whether `own` holds in any of the processes. */

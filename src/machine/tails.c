@@ -94,8 +94,8 @@ void tails_free(Tails *tails) {
   free(tails);
 }
 
-void tails_share(Tails *tails, const Crew *crew, int part) {
-  crew_share(crew, part, tails->seen, tails->steps * tails->rows * sizeof *tails->seen);
+void tails_pieces(Tails *tails, Piece *piece, void *sink) {
+  piece(sink, tails->seen, tails->steps * tails->rows * sizeof *tails->seen);
 }
 
 /* ---- what is seen ---- */

@@ -10,7 +10,7 @@
 #ifndef DMF_MACHINE_TAILS_H
 #define DMF_MACHINE_TAILS_H
 
-#include "base/crew.h"
+#include "base/pieces.h"
 #include "machine/machine.h"
 
 /* What one run saw: the largest terms of each average at each step. */
@@ -20,8 +20,8 @@ Tails *tails_new(const Program *program, size_t steps);
 /* The bytes of it. */
 double tails_bytes(const Program *program, size_t steps);
 void tails_free(Tails *tails); /* NULL is allowed */
-/* What the process of this part has seen, all have then. */
-void tails_share(Tails *tails, const Crew *crew, int part);
+/* All that it has seen. */
+void tails_pieces(Tails *tails, Piece *piece, void *sink);
 /* Of the average that this operation has just made. */
 void tails_see(Tails *tails, const Machine *m, int op);
 

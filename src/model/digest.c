@@ -79,11 +79,9 @@ static void take_result(Digest *digest, const Result *result) {
     if (!result->fields[i].layer) take_array(digest, result->fields[i].value);
 }
 
-static void take_value(Digest *digest, const Value *value);
-
 static void take_values(Digest *digest, Value *const *values, int count) {
   mix(digest, (uint64_t)count);
-  for (int i = 0; i < count; i++) take_value(digest, values[i]);
+  for (int i = 0; i < count; i++) digest_value(digest, values[i]);
 }
 
 /* A declaration of the script, whose body sees the globals. */
@@ -106,7 +104,7 @@ static void take_activation(Digest *digest, const Value *value) {
 }
 
 static void take_link(Digest *digest, const Value *value) {
-  take_value(digest, value->link.maker);
+  digest_value(digest, value->link.maker);
   take_values(digest, value->link.args, value->link.count);
   mix(digest, (uint64_t)value->link.endless);
 }
@@ -118,7 +116,7 @@ static void take_matrix(Digest *digest, const Value *value) {
 
 static void take_optimizer(Digest *digest, const Value *value) {
   const Value *builtin = value->optimizer.builtin;
-  take_value(digest, builtin);
+  digest_value(digest, builtin);
   take_values(digest, value->optimizer.args, builtin->builtin.signature->count);
 }
 
@@ -161,7 +159,7 @@ static void take_contents(Digest *digest, const Value *value) {
   }
 }
 
-static void take_value(Digest *digest, const Value *value) {
+void digest_value(Digest *digest, const Value *value) {
   mix(digest, value ? (uint64_t)value->kind : UINT64_MAX);
   if (value && !met(digest, value)) take_contents(digest, value);
 }
@@ -176,7 +174,7 @@ static void take_name(Digest *digest, const Ast *node) {
   if (!binding) return;
   const Value *value = binding->value;
   digest->reads |= value->kind == VALUE_BUILTIN && (value->builtin.row->flags & BUILTIN_READS);
-  take_value(digest, value);
+  digest_value(digest, value);
 }
 
 void digest_expression(Digest *digest, const Ast *node) {

@@ -24,6 +24,7 @@ typedef struct Digest {
 Digest digest_begin(const Eval *eval);
 void digest_end(Digest *digest);
 void digest_text(Digest *digest, const char *text);
+void digest_value(Digest *digest, const Value *value);
 void digest_expression(Digest *digest, const Ast *node);
 bool digest_mentions(const Digest *digest, const char *name);
 

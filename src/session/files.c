@@ -220,6 +220,26 @@ static bool has_directory(const char *path) {
   return there;
 }
 
+/* What is there is used. */
+char *files_directory(Eval *eval, const Value *value, const char *argument, Span span) {
+  if (value->kind != VALUE_STRING) {
+    if (value->kind != VALUE_BROKEN && value->kind != VALUE_UNKNOWN)
+      eval_error(eval, span, NULL, "'%s' must be the name of a directory, not %s", argument,
+                 value_describe(value));
+    return NULL;
+  }
+  char *path = files_target(eval, value->string, span);
+  struct stat about;
+  if (path && !eval->dry) mkdir(path, 0777);
+  int error = errno;
+  bool there = path && stat(path, &about) == 0;
+  if (!path || (eval->dry && !there) || (there && S_ISDIR(about.st_mode))) return path;
+  eval_fail(eval, STATUS_FILE, span, NULL, there ? "%s is not a directory" : "%s: %s", path,
+            strerror(error));
+  free(path);
+  return NULL;
+}
+
 char *files_target(Eval *eval, const char *path, Span span) {
   const Dmf *dmf = eval->host->self;
   bool collected = dmf->out && *path != '/';

@@ -238,6 +238,9 @@ void files_expect_none(Dmf *dmf);
 /* Where a file that a script writes goes, under the directory of --out, which is made; to be freed.
  * NULL after reporting. */
 char *files_target(Eval *eval, const char *path, Span span);
+/* The directory that an argument names, as files_target has it, which is made when it is not there;
+ * to be freed. NULL after reporting. */
+char *files_directory(Eval *eval, const Value *value, const char *argument, Span span);
 void files_free(Dmf *dmf);
 
 /* report.c */

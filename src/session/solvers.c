@@ -5,6 +5,7 @@
 #include "field/equations.h"
 #include "model/build.h"
 #include "model/builtins.h"
+#include "model/digest.h"
 #include "model/trail.h"
 #include "num/blas.h"
 #include "solve/observe.h"
@@ -273,6 +274,51 @@ static void warn_of_growth(Call *call, const Result *result) {
                  "the loss ends at %.2g times its start", last / first);
 }
 
+bool solver_keeps(Call *call, int i, Checkpoint *checkpoint, SolveOptions *options) {
+  Eval *eval = call->eval;
+  int before = eval->diags->errors;
+  if (call->args[i]->kind == VALUE_NONE) return true;
+  if (session_of(call)->loading) {
+    eval_error(eval, call->places[i], NULL, "what is read from a file keeps nothing in others");
+    return false;
+  }
+  char *path = files_directory(eval, call->args[i], call_argument_name(call, i), call->places[i]);
+  if (!path) return eval->diags->errors == before && eval->dry;
+  checkpoint->directory = value_string(&eval->heap, path)->string;
+  options->checkpoint = checkpoint;
+  call->args[i] = value_new(&eval->heap, VALUE_NONE); /* where runs are kept changes no number */
+  free(path);
+  return true;
+}
+
+/* All that the numbers of a call follow from. */
+static uint64_t key_of(const Call *call) {
+  Digest digest = digest_begin(call->eval);
+  digest_text(&digest, dmf_version());
+  digest_text(&digest, call->row->name);
+  for (int i = 0; i < call->count; i++) digest_value(&digest, call->args[i]);
+  uint64_t key = digest.hash;
+  digest_end(&digest);
+  return key;
+}
+
+static void warn_of_loss(Call *call, Checkpoint *checkpoint) {
+  char *why = checkpoint->why;
+  if (why)
+    diag_warning(call->eval->diags, call->span, NULL, "runs that are done are not kept: %s", why);
+  free(why);
+}
+
+/* Why there is no result. */
+static Value *report(Call *call, Status status, const char *why, bool kept) {
+  if (status == STATUS_LIMIT && !why) return eval_starve(call->eval, call->span);
+  const char *fallback = status == STATUS_INTERRUPTED ? "interrupted" : "the solver failed";
+  Value *value = eval_fail(call->eval, status, call->span, NULL, "%s", why ? why : fallback);
+  if (status == STATUS_INTERRUPTED && kept)
+    diag_note(call->eval->diags, call->span, "the same call goes on from the runs that are done");
+  return value;
+}
+
 /* Runs a solver of a program, or with none the fluctuations of a theory. */
 Value *solver_run(Call *call, Program *program, Solver solver, const Result *theory,
                   SolveOptions options) {
@@ -280,6 +326,7 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
   Result *result = NULL;
   char *why = NULL;
   size_t steps = program && program->problem ? (size_t)program->problem->steps : 0;
+  if (options.checkpoint) options.checkpoint->key = key_of(call);
   fflush(dmf->results);
   pthread_mutex_unlock(&dmf->lock);
   double until = program && program->problem ? program->problem->until : 0, change = 0;
@@ -288,6 +335,7 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
                               : solver(program, &options, &result, &why);
   pthread_mutex_lock(&dmf->lock);
   if (options.progress) solver_progress_end(dmf);
+  if (options.checkpoint) warn_of_loss(call, options.checkpoint);
   Value *value;
   if (status == STATUS_OK) {
     result_note(result, "version", "%s", dmf_version());
@@ -304,11 +352,8 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
     if (program->problem) recipe_write(call, program->problem, steps, &result->recipe);
     diag_warning(call->eval->diags, call->span, NULL, "interrupted: the result is of %s", why);
     value = value_result(&call->eval->heap, result);
-  } else if (status == STATUS_LIMIT && !why) {
-    value = eval_starve(call->eval, call->span);
   } else {
-    const char *fallback = status == STATUS_INTERRUPTED ? "interrupted" : "the solver failed";
-    value = eval_fail(call->eval, status, call->span, NULL, "%s", why ? why : fallback);
+    value = report(call, status, why, options.checkpoint != NULL);
   }
   free(why);
   return value;
@@ -482,13 +527,15 @@ bool solver_error(Call *call, int i, double *error) {
 
 static Value *dmft(Call *call) {
   SolveOptions options = {0};
+  Checkpoint checkpoint = {0};
   if (system_is_asked(call)) return system_dmft(call);
   if (!has_training(call)) return call_broken(call);
   const Value *tol = call->args[5];
   bool sound = solver_count(call, 2, FEWEST_SAMPLES, &options.samples) &
                solver_seed(call, 3, &options.seed) & closure_of(call, 4, &options.closure);
-  sound &=
-      solver_error(call, 7, &options.error) & solver_count(call, 8, FEWEST_SAMPLES, &options.most);
+  sound &= solver_error(call, 7, &options.error) &
+           solver_count(call, 8, FEWEST_SAMPLES, &options.most) &
+           solver_keeps(call, 9, &checkpoint, &options);
   if (tol->kind != VALUE_NUMBER || (tol->known && !(tol->number >= 0 && tol->number < 1))) {
     eval_error(call->eval, call->places[5], "0 lets the solver choose",
                "'tol' must be a number from 0 to 1");
@@ -680,10 +727,11 @@ bool solver_networks(Call *call, int method, int precision, SolveOptions *option
 
 static Value *simulate(Call *call) {
   SolveOptions options = {0};
+  Checkpoint checkpoint = {0};
   if (system_is_asked(call)) return system_simulate(call);
   if (!has_training(call)) return call_broken(call);
   bool sound = solver_count(call, 2, 1, &options.ensemble) & solver_seed(call, 3, &options.seed) &
-               solver_networks(call, 4, 7, &options);
+               solver_networks(call, 4, 7, &options) & solver_keeps(call, 8, &checkpoint, &options);
   return sound ? ask(call, NETS, solve_networks, options) : call_broken(call);
 }
 

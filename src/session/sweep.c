@@ -466,27 +466,6 @@ static Value *check(Eval *eval, const Sweep *sweep) {
   return zeros(eval, sweep, like);
 }
 
-/* The directory that keeps the points, made when it is not there; NULL after reporting. */
-static char *directory_of(Eval *eval, const Ast *node) {
-  const Value *value = eval_expression(eval, node);
-  if (value->kind != VALUE_STRING) {
-    if (value->kind != VALUE_BROKEN && value->kind != VALUE_UNKNOWN)
-      eval_error(eval, node->span, NULL, "'resume' must be the name of a directory, not %s",
-                 value_describe(value));
-    return NULL;
-  }
-  char *path = files_target(eval, value->string, node->span);
-  struct stat about;
-  if (path && !eval->dry) mkdir(path, 0777);
-  int error = errno;
-  bool there = path && stat(path, &about) == 0;
-  if (!path || (eval->dry && !there) || (there && S_ISDIR(about.st_mode))) return path;
-  eval_fail(eval, STATUS_FILE, node->span, NULL, there ? "%s is not a directory" : "%s: %s", path,
-            strerror(error));
-  free(path);
-  return NULL;
-}
-
 /* What is to become of points that fail: a number in their place, or "stop". */
 static bool failed_of(Eval *eval, const Ast *node, bool *lenient, double *filler) {
   *lenient = true;
@@ -507,7 +486,10 @@ Value *sweep_call(Call *call) {
   bool lenient;
   double filler;
   Sweep *sweep = sweep_new(eval, call->node);
-  char *directory = sweep && sweep->resume ? directory_of(eval, sweep->resume) : NULL;
+  char *directory = sweep && sweep->resume
+                        ? files_directory(eval, eval_expression(eval, sweep->resume), "resume",
+                                          sweep->resume->span)
+                        : NULL;
   if (sweep) failed_of(eval, sweep->failed, &lenient, &filler);
   Value *value;
   if (eval->diags->errors > before)

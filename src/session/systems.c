@@ -201,12 +201,14 @@ static Value *ask(Call *call, bool sized, SolveOptions options) {
 
 Value *system_dmft(Call *call) {
   SolveOptions options = {0};
+  Checkpoint checkpoint = {0};
   int tol = argument(call, "tol"), closure = argument(call, "closure");
   bool sound = steps_of(call, &options) &&
                solver_count(call, argument(call, "samples"), FEWEST_SAMPLES, &options.samples) &&
                solver_seed(call, argument(call, "seed"), &options.seed) &&
                solver_error(call, argument(call, "error"), &options.error) &&
-               solver_count(call, argument(call, "most"), FEWEST_SAMPLES, &options.most);
+               solver_count(call, argument(call, "most"), FEWEST_SAMPLES, &options.most) &&
+               solver_keeps(call, argument(call, "checkpoint"), &checkpoint, &options);
   const Value *t = call->args[tol], *c = call->args[closure];
   if (sound && (t->kind != VALUE_NUMBER || (t->known && !(t->number >= 0 && t->number < 1)))) {
     eval_error(call->eval, call->places[tol], "0 lets the solver choose",
@@ -229,13 +231,15 @@ Value *system_dmft(Call *call) {
 Value *system_simulate(Call *call) {
   enum { USUAL = 500 };
   SolveOptions options = {.width = USUAL};
+  Checkpoint checkpoint = {0};
   int size = argument(call, "size");
   bool sound =
       steps_of(call, &options) &&
       solver_count(call, argument(call, "ensemble"), 1, &options.ensemble) &&
       solver_seed(call, argument(call, "seed"), &options.seed) &&
       (!given(call, size) || solver_count(call, size, 2, &options.width)) &&
-      solver_networks(call, argument(call, "method"), argument(call, "precision"), &options);
+      solver_networks(call, argument(call, "method"), argument(call, "precision"), &options) &&
+      solver_keeps(call, argument(call, "checkpoint"), &checkpoint, &options);
   return sound ? ask(call, true, options) : call_broken(call);
 }
 

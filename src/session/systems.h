@@ -4,6 +4,7 @@
 #define DMF_SESSION_SYSTEMS_H
 
 #include "session/session.h"
+#include "solve/checkpoint.h"
 #include "solve/solve.h"
 
 typedef Status (*Solver)(Program *, const SolveOptions *, Result **, char **);
@@ -19,6 +20,9 @@ bool solver_error(Call *call, int i, double *error);
 bool solver_can_compute(Call *call);
 /* How networks are simulated, by the arguments of these numbers; false after reporting. */
 bool solver_networks(Call *call, int method, int precision, SolveOptions *options);
+/* Has the runs of a call kept in the directory that argument i names, if it names one; the
+ * checkpoint lasts as long as the call. False after reporting. */
+bool solver_keeps(Call *call, int i, Checkpoint *checkpoint, SolveOptions *options);
 /* What the session gives every solver. */
 void solver_surround(const Eval *eval, SolveOptions *options);
 /* Runs a solver of a program, or with none the fluctuations of a theory. */

@@ -2,6 +2,7 @@
 #include "solve/batch.h"
 #include "base/memory.h"
 #include "base/team.h"
+#include "solve/checkpoint.h"
 #include "solve/plan.h"
 
 #include <math.h>
@@ -20,6 +21,8 @@ const Resolution *batch_resolution(const Batch *b, int j) {
 const Crew *batch_crew(const Batch *b) { return b->snapshot ? NULL : b->options->crew; }
 
 void batch_start(Batch *b, int most) {
+  Checkpoint *checkpoint = b->options->checkpoint;
+  b->order = checkpoint ? checkpoint->batches++ : 0;
   b->room = most;
   b->trace = mem_new((size_t)most + 1, sizeof *b->trace);
   b->end = mem_new((size_t)most + 1, sizeof *b->end);
@@ -144,6 +147,73 @@ RunEnd batch_measure(Batch *b, int j, MachinePlan plan, Trace *trace) {
   return end;
 }
 
+/* ---- what was made before, or elsewhere ---- */
+
+/* A run that is done. */
+typedef struct Done {
+  Batch *batch;
+  int number;
+} Done;
+
+static void show_run(void *of, Piece *piece, void *sink) {
+  const Done *done = of;
+  Batch *b = done->batch;
+  piece(sink, &b->end[done->number].rank, sizeof b->end->rank);
+  trace_pieces(&b->trace[done->number], piece, sink);
+  if (b->more) b->more(b->solve, done->number, piece, sink);
+}
+
+/* That of a solve, and what tells apart the runs in it. */
+static uint64_t key_of(const Batch *b, int j) {
+  const uint64_t parts[] = {(uint64_t)b->order,
+                            (uint64_t)j,
+                            b->steps,
+                            b->fine.paths,
+                            b->coarse.paths,
+                            b->values,
+                            (uint64_t)b->replicates,
+                            (uint64_t)b->companions,
+                            (uint64_t)b->pairs};
+  uint64_t key = b->options->checkpoint->key;
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) key = checkpoint_key(key, parts[i]);
+  return key;
+}
+
+static bool recall(Batch *b, int j) {
+  Done done = {b, j};
+  int steps = (int)b->steps * (b->passes ? b->passes : 1);
+  if (!begin_trace(b, &b->trace[j]) ||
+      !checkpoint_read(b->options->checkpoint, key_of(b, j), show_run, &done)) {
+    trace_free(&b->trace[j]);
+    return false;
+  }
+  b->taken[j] = steps;
+  b->done += steps;
+  return true;
+}
+
+/* Makes a run, or finds it where it is kept. */
+static void make(Batch *b, int j) {
+  Checkpoint *checkpoint = b->snapshot ? NULL : b->options->checkpoint;
+  b->end[j] = (RunEnd){.status = STATUS_OK};
+  if (checkpoint && recall(b, j)) return;
+  b->end[j] = b->run(b->solve, j, &b->trace[j]);
+  if (checkpoint && b->end[j].status == STATUS_OK)
+    checkpoint_write(checkpoint, key_of(b, j), show_run, &(Done){b, j});
+}
+
+/* What the process of a run has of it, all have then. */
+static void share(Batch *b, int j) {
+  const Crew *crew = batch_crew(b);
+  crew_share(crew, j, &b->end[j], sizeof b->end[j]);
+  if (crew_size(crew) == 1 || b->end[j].status != STATUS_OK) return;
+  bool fine = crew_has(crew, j) || begin_trace(b, &b->trace[j]);
+  if (crew_any(crew, !fine))
+    b->end[j].status = STATUS_LIMIT;
+  else
+    show_run(&(Done){b, j}, crew_share_piece, &(CrewPart){crew, j});
+}
+
 /* ---- all of them ---- */
 
 /* Runs first .. first + count of a batch, in their turn. */
@@ -156,21 +226,11 @@ static void run_next(void *context, size_t i) {
   const Part *part = context;
   Batch *b = part->batch;
   int j = part->first + ((int)i + part->turn) % part->count;
-  bool stopped = b->options->stop && *b->options->stop;
   if (!crew_has(batch_crew(b), j)) return;
-  b->end[j] = stopped ? (RunEnd){.status = STATUS_INTERRUPTED} : b->run(b->solve, j, &b->trace[j]);
-}
-
-/* What the process of a run has of it, all have then. */
-static void share(Batch *b, int j) {
-  const Crew *crew = batch_crew(b);
-  crew_share(crew, j, &b->end[j], sizeof b->end[j]);
-  if (crew_size(crew) == 1 || b->end[j].status != STATUS_OK) return;
-  bool fine = crew_has(crew, j) || begin_trace(b, &b->trace[j]);
-  if (crew_any(crew, !fine))
-    b->end[j].status = STATUS_LIMIT;
+  if (b->options->stop && *b->options->stop)
+    b->end[j] = (RunEnd){.status = STATUS_INTERRUPTED};
   else
-    trace_share(&b->trace[j], crew, j);
+    make(b, j);
 }
 
 Status batch_run(Batch *b, int first, int count, int turn) {

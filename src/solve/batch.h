@@ -30,13 +30,16 @@ typedef struct Resolution {
 typedef struct Batch Batch;
 /* Makes run number j: by batch_measure. */
 typedef RunEnd BatchRun(void *solve, int j, Trace *trace);
+/* What run number j has seen beside its trace. */
+typedef void BatchPieces(void *solve, int j, Piece *piece, void *sink);
 
 struct Batch {
   const Program *program;      /* as it is run */
   const SolveOptions *options; /* of the solve that it is part of */
   const char *stage;           /* for progress */
   BatchRun *run;
-  void *solve;              /* for it */
+  BatchPieces *more;        /* or NULL */
+  void *solve;              /* for these */
   size_t steps;             /* that a run takes */
   FieldSet values;          /* of its trace, */
   int pairs;                /* and what of it is over pairs of times */
@@ -48,6 +51,7 @@ struct Batch {
   Trace *trace;            /* [room] */
   RunEnd *end;             /* [room] */
   int room;
+  int order;       /* among those of the solve */
   int passes;      /* of the machine, that a run is made of; 0: one */
   atomic_int done; /* steps, of all runs */
   /* for progress: steps that each run has taken [room], the operations of one by its steps, as far

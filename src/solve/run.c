@@ -21,6 +21,7 @@ static void drop_origin(void *origin) {
 void run_origin(Result *result, Program *program, const SolveOptions *options) {
   result->origin = mem_new(1, sizeof(Origin));
   *(Origin *)result->origin = (Origin){.program = program_keep(program), .options = *options};
+  ((Origin *)result->origin)->options.checkpoint = NULL; /* which ends with the call */
   result->drop_origin = drop_origin;
 }
 

@@ -3,6 +3,7 @@
 #ifndef DMF_SOLVE_SHIFT_H
 #define DMF_SOLVE_SHIFT_H
 
+#include "base/crew.h"
 #include "result/result.h"
 #include "solve/trace.h"
 

@@ -18,7 +18,8 @@ enum { FEWEST_SAMPLES = 32 };
 typedef struct SolveOptions {
   int threads; /* > 0; the numbers do not depend on it */
   uint64_t seed;
-  const Crew *crew;                  /* that shares the work, or NULL */
+  const Crew *crew;              /* that shares the work, or NULL */
+  struct Checkpoint *checkpoint; /* that keeps the runs which are done (checkpoint.h), or NULL */
   const volatile sig_atomic_t *stop; /* becomes nonzero when the user wants out */
   /* Told of steps that are done, and of the share of the work that lies behind, 0 where steps are
    * alike; NULL: silent */

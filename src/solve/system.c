@@ -179,9 +179,16 @@ static double demand(const Solve *s) {
   return rows;
 }
 
+/* What replicates have seen of heavy averages. */
+static void show_tails(void *solve, int j, Piece *piece, void *sink) {
+  const Solve *s = solve;
+  if (j < s->batch.replicates && s->tails[j]) tails_pieces(s->tails[j], piece, sink);
+}
+
 static void prepare_theory(Solve *s, Program *program, const SolveOptions *options) {
   prepare(s, program, options, false);
   Batch *b = &s->batch;
+  b->more = show_tails;
   bool roomy = options->samples * CROWDED / REPLICATES >= demand(s), linear = program->linear;
   int replicates = linear ? 1 : roomy ? REPLICATES : FEWER_REPLICATES;
   if (options->samples / FEWEST_PATHS < replicates) replicates = options->samples / FEWEST_PATHS;
@@ -218,7 +225,6 @@ static void run_leaning(Solve *s) {
   Batch *b = &s->batch;
   int first = batch_runs(b), count = b->replicates < MOST_LEANS ? b->replicates : MOST_LEANS;
   if (b->failure.status != STATUS_OK || s->program->linear) return;
-  for (int j = 0; j < b->replicates; j++) tails_share(s->tails[j], batch_crew(b), j);
   s->lean = lean_new(s->tails, b->replicates, b->fine.paths);
   if (!s->lean) return;
   b->leans = count;

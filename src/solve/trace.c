@@ -173,22 +173,22 @@ void trace_free(Trace *r) {
   *r = (Trace){0};
 }
 
-void trace_share(Trace *r, const Crew *crew, int part) {
+void trace_pieces(Trace *r, Piece *piece, void *sink) {
   const Program *p = r->program;
   size_t matrices = (size_t)p->matrix_count;
-  bool start = r->start != NULL;
+  unsigned char start = r->start != NULL;
   forget_history(r);
   for (int i = 0; i < r->count; i++) {
     Entry *e = &r->entries[i];
-    crew_share(crew, part, e->data, e->size * (e->pairs ? 1 : r->steps) * sizeof *e->data);
+    piece(sink, e->data, e->size * (e->pairs ? 1 : r->steps) * sizeof *e->data);
   }
-  crew_share(crew, part, r->f, r->steps * outputs_of(p) * sizeof *r->f);
-  crew_share(crew, part, &r->taken, sizeof r->taken);
-  crew_share(crew, part, &r->flops, sizeof r->flops);
-  crew_share(crew, part, &r->rank, sizeof r->rank);
-  crew_share(crew, part, &start, sizeof start);
+  piece(sink, r->f, r->steps * outputs_of(p) * sizeof *r->f);
+  piece(sink, &r->taken, sizeof r->taken);
+  piece(sink, &r->flops, sizeof r->flops);
+  piece(sink, &r->rank, sizeof r->rank);
+  piece(sink, &start, sizeof start);
   if (start && !r->start) r->start = mem_new(matrices, sizeof *r->start);
-  if (start) crew_share(crew, part, r->start, matrices * sizeof *r->start);
+  if (start) piece(sink, r->start, matrices * sizeof *r->start);
 }
 
 double *trace_find(const Trace *r, int field, int layer, bool pairs) {

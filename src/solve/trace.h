@@ -4,7 +4,7 @@
 #ifndef DMF_SOLVE_TRACE_H
 #define DMF_SOLVE_TRACE_H
 
-#include "base/crew.h"
+#include "base/pieces.h"
 #include "field/observable.h"
 #include "machine/machine.h"
 
@@ -64,9 +64,8 @@ bool *trace_wants(const Trace *trace);
 bool trace_take(Trace *trace, Machine *m);
 /* Makes what follows from the whole run. */
 Status trace_finish(Trace *trace);
-/* Gives all processes of a crew what the one of this part has measured; the others have room for it
- * (trace_new). */
-void trace_share(Trace *trace, const Crew *crew, int part);
+/* All that was measured, where there is room for it (trace_new). */
+void trace_pieces(Trace *trace, Piece *piece, void *sink);
 /* The numbers of an observable, or NULL. */
 double *trace_find(const Trace *trace, int field, int layer, bool pairs);
 

@@ -6,6 +6,7 @@
 #ifndef DMF_SOLVE_UNITED_H
 #define DMF_SOLVE_UNITED_H
 
+#include "base/crew.h"
 #include "solve/trace.h"
 
 typedef struct United {
