@@ -443,7 +443,10 @@ static void write_own_parameters(const Anatomy *a, const char *names) {
 static void write_parameters(const Anatomy *a) {
   const Problem *problem = a->p->problem;
   bool scaled = problem->parameterization != PARAM_MUP;
-  char *gamma = scaled ? mem_string(" = 1/{sqrt}N") : equal_to(problem->gamma),
+  double ratio = standard_ratio(a->p);
+  char *gamma = !scaled                  ? equal_to(problem->gamma)
+                : ratio < 1 || ratio > 1 ? mem_format(" = 1/{sqrt}{[}%gN{]}", ratio)
+                                         : mem_string(" = 1/{sqrt}N"),
        *own = a->p->group_count ? NULL : optimizer_text(a);
   char *tests = problem->tests ? mem_format(", %d for tests", problem->tests) : mem_string("");
   char *outputs = problem->outputs > 1

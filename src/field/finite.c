@@ -102,7 +102,7 @@ static void put_friction(const Anatomy *a, int matrix) {
   put(a->w, "+ ");
   put_fraction(a->w, "1", "{gamma}");
   put(a->w, "{sqrt}{[}2%sT / ", a->p->update.momentum > 0 ? "(1 - {beta})" : "{ }");
-  put_factor(a, m->rate);
+  put_factor(a, m->rate * standard_ratio(a->p));
   put(a->w, "{eta}%s{]}{ }{Xi}", eta_varies(a, m) ? "(t)" : "");
 }
 
@@ -110,7 +110,7 @@ static void put_noise(const Anatomy *a, const Matrix *m) {
   if (!is_heated(a, m) || a->p->update.inert) return;
   row_piece(a->w);
   put(a->w, "+ {sqrt}{[}");
-  put_factor(a, 2 * m->rate);
+  put_factor(a, 2 * m->rate / standard_ratio(a->p));
   put(a->w, "{eta}%s%s{ }T{]}{ }{Xi}", eta_varies(a, m) ? "(t)" : "",
       a->p->problem->optimizer == OPT_FLOW ? "{ }dt" : "");
 }
@@ -236,7 +236,10 @@ static void rows_of_entrywise(const Anatomy *a, int matrix) {
   put(a->w, "= ");
   double factor = is_code(a, m->x) ? 1 : m->factor; /* its entries are numbers that are added */
   bool standard = is_standard(a);
-  put_factor(a, factor * (readout && !standard ? 1 / a->p->spaces[m->from].ratio : 1));
+  double ratio = standard_ratio(a->p), units = !readout   ? ratio
+                                               : standard ? 1
+                                                          : 1 / a->p->spaces[m->from].ratio;
+  put_factor(a, factor * units);
   if (standard && !readout) put(a->w, "{gamma}{ }");
   put_direction_rate(a, "");
   put_direction(a, matrix);
@@ -249,7 +252,7 @@ static void rows_of_entrywise(const Anatomy *a, int matrix) {
   put(a->w, "{to} ");
   put_kept(a, matrix);
   put(a->w, " + ");
-  put_step(a, m, m->rate / factor, standard && !readout);
+  put_step(a, m, m->rate / (factor * ratio), standard && !readout);
   if (*root) put_fraction(a->w, "1", root);
   put_psi_of_moments(a, matrix);
   row_end(a->w);

@@ -993,15 +993,17 @@ static void lower_layer(Chain *chain, const Layer *layer) {
 }
 
 /* Weights of variance 1 / fan-in that move by their plain gradient: as operators in the units of
- * this program they learn faster than those of the NTK parameterization by the fan-in. */
+ * this program, whose gamma^2 N is 1 / r (standard_ratio), they learn faster by r times the
+ * fan-in. */
 static bool learn_by_fan_in(Program *p, Diags *diags) {
   const Problem *problem = p->problem;
+  double ratio = standard_ratio(p);
   for (int m = 0; m < p->matrix_count; m++) {
     Matrix *matrix = &p->matrices[m];
     const Space *from = &p->spaces[matrix->from];
     if (from->kind == SPACE_WIDE)
       matrix->rate *= from->ratio * (problem->width ? problem->width : 1);
-    matrix->rate *= matrix->fan_in;
+    matrix->rate *= matrix->fan_in * ratio;
   }
   if (problem->dimension) return true;
   diag_error(
@@ -1188,6 +1190,13 @@ bool program_compares(const Program *p) { return has_op(p, OP_GRAM); }
 bool is_readout(const Program *p, int matrix) {
   const Matrix *m = &p->matrices[matrix];
   return m->x >= 0 && p->spaces[m->to].kind == SPACE_OUTPUT;
+}
+
+double standard_ratio(const Program *p) {
+  for (int m = 0; m < p->matrix_count && p->problem->parameterization == PARAM_STANDARD; m++)
+    if (p->spaces[p->matrices[m].to].kind == SPACE_OUTPUT)
+      return p->spaces[p->matrices[m].from].ratio;
+  return 1;
 }
 
 bool is_level(const Program *p, int matrix) {

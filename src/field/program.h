@@ -384,6 +384,10 @@ bool program_spreads(const Program *program);
 bool program_compares(const Program *program);
 /* Whether a matrix takes features to the outputs. */
 bool is_readout(const Program *program, int matrix);
+/* In the standard parameterization the ratio r of the population that the readout reads: the program
+ * is that of gamma = 1 / sqrt(r N), so that f = w . x with weights of variance 1 / fan-in; 1 in the
+ * others. */
+double standard_ratio(const Program *program);
 /* Whether kernels of a result are those of this matrix. */
 bool is_level(const Program *program, int matrix);
 Program *program_keep(Program *program);

@@ -100,14 +100,14 @@ static Move polar_move(const Program *program, const Matrix *matrix, double eta,
                .push = eta * matrix->decay * gamma / scale * matrix->factor,
                .nesterov = update->nesterov,
                .polar = update->polar};
-  move.polar.eps /= matrix->factor * scale;
+  move.polar.eps /= matrix->factor * scale * standard_ratio(program);
   return move;
 }
 
 /* The factor in front of a matrix scales the gradients of its entries, and what these do. In the
- * standard parameterization, where gamma = 1 / sqrt(N), entries W and w of operators and of f = w .
- * x move by eta psi(- d loss / dW): what O is in units of these, and what the steps are in units of
- * eta gamma, which is one for readouts. */
+ * standard parameterization, where gamma = 1 / sqrt(r N), entries W and w of operators and of f = w
+ * . x move by eta psi(- d loss / dW): what O is in units of these, and what the steps are in units
+ * of eta gamma, which is one for readouts. */
 static Move entrywise_move(const Program *program, const Matrix *matrix, double rate, double decay,
                            int t, double gamma) {
   const Psi *psi = &update_for(program, matrix)->psi;
@@ -115,11 +115,13 @@ static Move entrywise_move(const Program *program, const Matrix *matrix, double 
                .pull = rate * gamma / matrix->factor,
                .factor = matrix->factor,
                .psi = *psi};
-  const Space *to = &program->spaces[matrix->to];
-  if (is_standard(program) && to->kind == SPACE_OUTPUT)
-    move.factor = program->spaces[matrix->from].ratio;
+  double ratio = standard_ratio(program);
+  bool readout = program->spaces[matrix->to].kind == SPACE_OUTPUT;
+  move.pull /= ratio;
+  if (is_standard(program) && readout)
+    move.factor = ratio;
   else if (is_standard(program))
-    move.factor *= gamma, move.pull /= gamma;
+    move.factor *= gamma * ratio, move.pull /= gamma;
   if (psi->corrected) {
     move.psi.c1 = 1 - pow(psi->beta1, t + 1);
     move.psi.c2 = 1 - pow(psi->beta2, t + 1);
@@ -144,9 +146,8 @@ static Move flow_move(double part, double decay, double temperature, int k, doub
 
 /* The noise of a step, sqrt(2 (1 - beta) eta T) as it moves weights, and their decay enter V, which
  * moves them at the same step. */
-static Move inert_move(const Update *update, double rate, double decay, double gamma) {
-  double speed = rate * gamma, beta = update->momentum,
-         noise = sqrt(2 * (1 - beta) * rate * update->temperature);
+static Move inert_move(double beta, double rate, double decay, double temperature, double gamma) {
+  double speed = rate * gamma, noise = sqrt(2 * (1 - beta) * rate * temperature);
   return (Move){.beta = beta,
                 .keep = 1,
                 .push = speed,
@@ -158,16 +159,16 @@ static Move move_itself(const Program *program, const Matrix *matrix, Instant at
   const Update *update = update_for(program, matrix);
   bool other = update->polar.on && !is_wide_matrix(program, matrix);
   double eta = other ? update->other_rate[at.t] : update->rate[at.t], rate = eta * matrix->rate,
-         beta = other ? 0 : update->momentum, decay = update->decay * eta * matrix->decay;
+         beta = other ? 0 : update->momentum, decay = update->decay * eta * matrix->decay,
+         temperature = update->temperature / standard_ratio(program); /* of a rate with r in it */
   if (update->polar.on && !other) return polar_move(program, matrix, eta, decay, gamma);
   if (update->flow)
-    return flow_move(rate / at.parts, decay / at.parts, update->temperature, at.stage % STAGES,
-                     gamma);
+    return flow_move(rate / at.parts, decay / at.parts, temperature, at.stage % STAGES, gamma);
   if (moves_by_entries(program, matrix))
     return entrywise_move(program, matrix, rate, decay, at.t, gamma);
-  if (update->inert) return inert_move(update, rate, decay, gamma);
+  if (update->inert) return inert_move(beta, rate, decay, temperature, gamma);
   bool plain = beta == 0;
-  return (Move){.noise = sqrt(2 * rate * update->temperature),
+  return (Move){.noise = sqrt(2 * rate * temperature),
                 .beta = beta,
                 .keep = 1 - decay,
                 .push = plain ? 0 : rate * gamma * (update->nesterov ? beta : 1),

@@ -122,7 +122,8 @@ static bool has_moves(const Ensemble *e, const Slot *slot) {
 static MachinePlan plan_of(const Ensemble *e, int member) {
   const Problem *p = e->program->problem;
   const Snapshot *snapshot = e->batch.snapshot;
-  double gamma = p->parameterization == PARAM_MUP ? p->gamma : 1 / sqrt((double)e->width);
+  double neurons = (double)e->width * standard_ratio(e->program),
+         gamma = p->parameterization == PARAM_MUP ? p->gamma : 1 / sqrt(neurons);
   return (MachinePlan){
       .program = e->complete,
       .code = &e->code,
