@@ -52,6 +52,9 @@ if [ -n "${COMPILE:-}" ]; then
       "$($COMPILE -Werror -fsyntax-only -x c -include "$header" /dev/null 2>&1)"
   done
 fi
+if [ -n "${MAKE:-}" ] && [ -z "${DMF_QUICK:-}" ] && command -v clang >/dev/null; then
+  verdict "what clang warns of" "$("$MAKE" -s -C "$(dirname "$DMF")" check-clang 2>&1)"
+fi
 # A function begins at the last line that stands at the margin before its brace does.
 long=$(awk '/^[A-Za-z].*[(]/ { start = FNR; name = $0 }
             /^}/ { if (start && FNR - start >= 40) print FILENAME ":" start ": " name; start = 0 }' \
