@@ -106,12 +106,12 @@ static void split_starts(Program *p) {
  * variable, or for direct feedback straight from the outputs, with unit entries. */
 static int feedback_matrix(const Reverse *r, int matrix, int y) {
   Program *p = r->p;
-  const Matrix *own = &p->matrices[matrix];
+  Matrix own = p->matrices[matrix];
   bool direct = r->rule == RULE_DIRECT_FEEDBACK_ALIGNMENT;
-  char *name = mem_format("F%s", own->name + strcspn(own->name, "0123456789"));
-  int feedback = add_matrix(p, name, own->from, direct ? p->variables[y].space : own->to,
-                            direct ? 1 : own->sigma, 0);
-  if (!direct) p->matrices[feedback].law = own->law;
+  char *name = mem_format("F%s", own.name + strcspn(own.name, "0123456789"));
+  int feedback = add_matrix(p, name, own.from, direct ? p->variables[y].space : own.to,
+                            direct ? 1 : own.sigma, 0);
+  if (!direct) p->matrices[feedback].law = own.law;
   p->matrices[feedback].y = p->matrices[feedback].learns = y;
   return feedback;
 }

@@ -102,9 +102,10 @@ double trace_history_bytes(const Program *p, size_t steps, size_t paths, bool si
   double numbers = 0;
   for (int k = 0; k < 2 * p->system->field_count; k++) {
     const SystemField *field = &p->system->fields[k / 2];
-    const Variable *v = &p->variables[field->variable];
+    if (!has_side(field, k % 2)) continue;
+    const Variable *v = &p->variables[side_of(field, k % 2)];
     double columns = (double)paths * (sized ? p->spaces[v->space].ratio : 1);
-    if (has_side(field, k % 2)) numbers += (double)steps * v->rows * columns;
+    numbers += (double)steps * v->rows * columns;
   }
   return 8 * numbers;
 }
