@@ -89,7 +89,11 @@ static const char *const atoms[] = {"0",
                                     "mse",
                                     "\"full\"",
                                     "\"ntk\"",
-                                    "equations(m, tr)"};
+                                    "equations(m, tr)",
+                                    "(function(x) = 2 * x)",
+                                    "(function(x, k = 1) = k * x + n)",
+                                    "\"orthogonal\"",
+                                    "gd(eta = function(t) = 0.1 / (t + 1))"};
 
 static const char *const operators[] = {
     "+", "-", "*", "/", "^", "@", "==", "!=", "<", ">=", "and", "or", "..", "->"};
@@ -232,7 +236,12 @@ static void link(Choice *c) {
                                       "residual(tanh) -> ",
                                       "dense(relu, width = 2) -> ",
                                       "activate(erf) -> ",
-                                      "2 * own(tanh) -> "};
+                                      "2 * own(tanh) -> ",
+                                      "own(function(h) = tanh(2 * h)) -> ",
+                                      "dense(tanh, law = \"uniform\") -> ",
+                                      "dense(tanh, law = \"orthogonal\") -> ",
+                                      "2 * residual(tanh, law = \"sign\") -> ",
+                                      "inf * residual(tanh) -> "};
   fputs(ONE_OF(c, links), c->out);
 }
 
@@ -313,6 +322,16 @@ static void statement(Choice *c) {
       "64).loss",
       "training tt { dataset = dp; optimizer = !; steps = 2; $ = % }; model mm { layers = input -> "
       "~~readout; width = 4 }; print simulate(mm, tt, ensemble = 2).f[-1]",
+      "layer own(activation, k = 1) of x { W = matrix(law = %); V = matrix(); h = W @ x; repeat k "
+      "{ "
+      "h = & }; repeat % { h = & }; return & }",
+      "model mm { layers = input -> embed() -> ~~readout(tied = true); width = 4 }; print "
+      "simulate(mm, tp, ensemble = 2).f, dmft(mm, tp, samples = 64).f, ir(mm, tp)",
+      "print fluctuations(th, of = %)",
+      "training tt { dataset = d; optimizer = !; steps = 2 }; t2 = dmft(m2, tt, samples = 64); "
+      "print fluctuations(t2, samples = 256).var_f, fluctuations(t2, of = %)",
+      "print simulate(m, tr, ensemble = 2, precision = \"single\", checkpoint = %).loss",
+      "print dmft(m, tr, closure = %, checkpoint = \"kept\", samples = 64).loss",
       "print sweep(%, n = %)",
       "print sweep(dmft(m, tr, samples = 64).loss, m.$ = %)"};
   fill(c, ONE_OF(c, forms));
