@@ -99,6 +99,25 @@ for count in 3 11; do
   rm -r many
 done
 
+# What one number of processes has kept another finds: the files are the same, and those that are there stay.
+cat problem.dmf - >kept.dmf <<'END'
+import "std/systems.dmf"
+print dmft(net, fit, samples = 600, checkpoint = "runs").f, simulate(net, fit, ensemble = 7, checkpoint = "runs").var_f
+print dmft(sompolinsky, steps = 4, samples = 200, checkpoint = "runs").C
+END
+"$DMF" --threads 1 --out one kept.dmf >one.txt
+ranks 3 --threads 1 --out many kept.dmf >many.txt
+expect "processes keep what one does" diff -r one/runs many/runs
+find many/runs -name '*.run' | sort | sed -n '2~3p' | xargs rm
+touch -d 2000-01-01 many/runs/*
+ranks 2 --threads 1 --out many kept.dmf >>many.txt
+cat one.txt one.txt >twice.txt
+expect "processes go on from what others have kept" diff twice.txt many.txt
+expect "and keep what was missing" diff -r one/runs many/runs
+made=$(find many/runs -newermt 2001-01-01 -name '*.run' | wc -l)
+expect "that alone is made" test "$made" -gt 0 -a "$made" -lt "$(($(ls one/runs | wc -l) / 2))"
+rm -r one/runs many
+
 (cat problem.dmf; echo 'print sweep(dmft(net, fit, samples = 100).loss[8], fit.eta = [0.5, 100, 2000], failed = "stop")') >worse.dmf
 "$DMF" worse.dmf 2>one.txt
 for count in 2 3; do
