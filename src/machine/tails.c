@@ -16,8 +16,7 @@ enum { LARGEST = 6, FEWEST_TERMS = 2 * LARGEST };
 
 /* Of the terms of a row of an average, or of the squares of a row. */
 typedef struct Seen {
-  bool there;
-  double low;        /* log of the smallest of the largest terms */
+  double low;        /* log of the smallest of the largest terms; NAN where there are too few */
   double rise;       /* sum over the larger ones of the log of their ratio to it */
   double mean, size; /* of the terms, and of their absolute values */
 } Seen;
@@ -112,10 +111,8 @@ static Seen see(const double *x, const double *y, size_t n) {
     for (; k > 0 && top[k - 1] < size; k--) top[k] = top[k - 1];
     top[k] = size;
   }
-  Seen seen = {.there = n >= FEWEST_TERMS && top[LARGEST - 1] > 0 && isfinite(top[0]),
-               .mean = sum / (double)n,
-               .size = sizes / (double)n};
-  if (!seen.there) return seen;
+  Seen seen = {.low = NAN, .mean = sum / (double)n, .size = sizes / (double)n};
+  if (n < FEWEST_TERMS || !(top[LARGEST - 1] > 0) || !isfinite(top[0])) return seen;
   seen.low = log(top[LARGEST - 1]);
   for (int k = 0; k < LARGEST - 1; k++) seen.rise += log(top[k]) - seen.low;
   return seen;
@@ -215,7 +212,7 @@ static double scatter_of(Tails *const *runs, int count, size_t i) {
 /* Of row i of all steps; whether it is heavy. */
 static bool learn(Lean *lean, Tails *const *runs, int count, size_t paths, size_t i) {
   for (int j = 0; j < count; j++)
-    if (!runs[j]->seen[i].there) return false;
+    if (isnan(runs[j]->seen[i].low)) return false;
   Tail tail = tail_of(runs, count, paths, i);
   double all = (double)paths * count;
   if (tail.growth < HEAVY / 2) return false;
