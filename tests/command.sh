@@ -448,6 +448,8 @@ expect 0 'from first 1.5, graph 0 to first 1.5, graph 1' shell '"$1" -e "plot [1
 ticks() { "$DMF" -e "plot curve([$1], [1, 2]), logx = true to \"ticks.gp\"" >ticks.out 2>&1 && grep -A1 '^set logscale x' ticks.gp; }
 expect 0 "'0.005' 5e-3, '' 6e-3 1, '0.007' 7e-3, '' 8e-3 1" ticks '0.0021, 0.0089'
 expect 0 "'6' 6e0, '7' 7e0, '8' 8e0" ticks '4, 9'
+expect 0 "'0.001' 1e-3, '' 2e-3 1" ticks '0.001, 1000'
+expect 0 "'10^{-4}' 1e-4, '' 2e-4 1, '' 3e-4 1, '' 4e-4 1, '' 5e-4 1, '' 6e-4 1, '' 7e-4 1, '' 8e-4 1, '' 9e-4 1, '10^{-3}'" ticks '0.0001, 10'
 expect 0 "xtics ('1.2' 1.2, '1.4' 1.4, '1.6' 1.6, '1.8' 1.8)" ticks '1.1, 1.9'
 entries() { "$DMF" -e "plot $(for i in 1 2 3 4; do printf 'curve([%d], label = "%s"), ' $i "$1"; done) curve([5], label = \"$1\") to \"ticks.gp\"" >ticks.out 2>&1 && grep maxcols ticks.gp; }
 expect 0 'set key maxcols 4' entries 'width 128'

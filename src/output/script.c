@@ -205,17 +205,21 @@ typedef struct Room {
 /* A logarithmic axis, as long as so many letters where numbers stand side by side below it, or as
  * so many lines. */
 typedef struct Decades {
-  bool below;
+  bool below, plain; /* plain: numbers without a power of ten */
   Range range;
   double length;
 } Decades;
 
-/* Where numbers of ticks are as they are without a power of ten. */
-static bool is_short(int power) { return abs(power) <= 3; }
+/* Whether the numbers of an axis are short without a power of ten: those from .001 to 1000, as the
+ * axis goes on a little behind them. */
+static bool is_short(Range range) {
+  static const double most = 3.5;
+  return log10(range.low) > -most && log10(range.high) < most;
+}
 
 /* A tick at a digit times a power of ten. */
-static void put_decade_tick(FILE *out, int digit, int power) {
-  if (is_short(power))
+static void put_decade_tick(FILE *out, const Decades *axis, int digit, int power) {
+  if (axis->plain)
     fprintf(out, "'%g' ", digit * pow(10, power));
   else if (digit == 1)
     fprintf(out, "'10^{%d}' ", power);
@@ -228,7 +232,7 @@ static void put_decade_tick(FILE *out, int digit, int power) {
 static double tick_length(const Decades *axis, int digit, int power) {
   static const double gap = 1.5, line = 1.3, raised = 0.7;
   if (!axis->below) return line;
-  if (is_short(power)) return gap + snprintf(NULL, 0, "%g", digit * pow(10, power));
+  if (axis->plain) return gap + snprintf(NULL, 0, "%g", digit * pow(10, power));
   return gap + (digit == 1 ? 2 : 4) + raised * snprintf(NULL, 0, "%d", power);
 }
 
@@ -278,7 +282,7 @@ static void put_decade_ticks(FILE *out, const Decades *axis, const char *digits)
       bool major = digit == 1 ? (power - first) % every == 0 : strchr(digits, '0' + digit) != NULL;
       if (power > first || digit > 1) fputs(", ", out);
       if (major)
-        put_decade_tick(out, digit, power);
+        put_decade_tick(out, axis, digit, power);
       else
         fprintf(out, "'' %de%d 1", digit, power);
       if (every > 1) break;
@@ -289,7 +293,7 @@ static void put_decade_ticks(FILE *out, const Decades *axis, const char *digits)
 static void put_decades(FILE *out, const char *name, Range range, Room room) {
   enum { TOO_FEW = 3 };
   bool below = *name == 'x';
-  Decades axis = {below, range, below ? room.letters : room.lines};
+  Decades axis = {below, is_short(range), range, below ? room.letters : room.lines};
   const char *digits = numbered(&axis);
   fprintf(out, "set logscale %s\nset %stics (", name, name);
   if (log10(range.high / range.low) < NARROW && tick_count(&axis, digits) < TOO_FEW)
