@@ -50,13 +50,20 @@ static bool find_symbols(void *library) {
   return true;
 }
 
+/* Its own symbols come first: there are 16000 to find, and a host may have others of these names.
+ * Sanitizers, which stand in front of the C library, do not allow that. */
+static int how_to_open(void) {
+  bool watched = dlsym(RTLD_DEFAULT, "__sanitizer_set_report_path");
+  return RTLD_LAZY | RTLD_LOCAL | (watched ? 0 : RTLD_DEEPBIND);
+}
+
 /* Without threads where this process has none, whose variables then nobody else reads. */
 static void *open_library(void) {
   static const char name[] = "OPENBLAS_NUM_THREADS";
-  if (!__libc_single_threaded) return dlopen(LIBOPENBLAS, RTLD_NOW | RTLD_LOCAL);
+  if (!__libc_single_threaded) return dlopen(LIBOPENBLAS, how_to_open());
   char *before = getenv(name) ? mem_string(getenv(name)) : NULL;
   setenv(name, "1", true);
-  void *library = dlopen(LIBOPENBLAS, RTLD_NOW | RTLD_LOCAL);
+  void *library = dlopen(LIBOPENBLAS, how_to_open());
   if (before)
     setenv(name, before, true);
   else

@@ -7,8 +7,11 @@
 
 #if defined __x86_64__ && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
 #define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+/* Without processors that round a product and its sum once: for loops of such. */
+#define UNFUSED __attribute__((target_clones("avx2", "default")))
 #else
 #define CLONES
+#define UNFUSED
 #endif
 
 #endif

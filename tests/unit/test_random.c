@@ -5,6 +5,7 @@
 #include "check.h"
 #include "num/random.h"
 
+#include <gsl/gsl_cdf.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,22 @@ static void test_streams(void) {
   CHECK(fabs(correlation(x[0], x[1], N)) < limit);
 }
 
+/* The first row of Sobol normals, of seed 4 here: to the last bit GSL's inverse of the normal
+ * distribution, at the table's bits, shifted, and random ones behind them. */
+static void test_quantiles(const uint32_t *row, double *x, size_t n) {
+  uint64_t stream = random_stream(9, 0, 0, 0), *bits = mem_new(n + 4, sizeof *bits);
+  size_t same = 0;
+  random_bits(4, stream, 0, n + 4, bits);
+  sobol_normals(row, n, 4, stream, x);
+  for (size_t i = 0; i < n; i++) {
+    uint64_t lead = row[i] ^ bits[0] >> (64 - SOBOL_BITS), word = lead << (64 - SOBOL_BITS);
+    word |= bits[i + 4] >> SOBOL_BITS;
+    same += x[i] == gsl_cdf_ugaussian_Pinv(((double)(word >> 12) + 0.5) / 0x1p52);
+  }
+  CHECK(same == n);
+  free(bits);
+}
+
 /* Root mean square error of moments of Sobol normals over dimensions and seeds, in units of the
  * error that as many independent samples would make. */
 static void test_sobol(void) {
@@ -117,6 +134,7 @@ static void test_sobol(void) {
   int finite = 0;
   for (size_t i = 0; i < (size_t)SOBOL_DIMS * N; i++) finite += isfinite(x[i]) != 0;
   CHECK(finite == SOBOL_DIMS * N);
+  test_quantiles(table, x, N);
   free(x);
   free(table);
 }
