@@ -119,24 +119,18 @@ static Status solve_shift(Recorded *s, Result *result, char **why) {
   size_t met = s->z.steps * most_rows(s->program);
   Program *networks = program_complete(s->program, recorded_reading(s, false));
   MachineCode code = machine_compile(networks, false, NULL);
-  ShiftPlan plan = {.program = networks,
-                    .code = &code,
-                    .gamma = s->program->problem->gamma,
-                    .independent = recorded_is_independent(s),
-                    .linear = s->neurons.method == COORDINATES,
-                    .width = NARROWEST,
-                    .seed = s->options.seed,
-                    .crew = s->options.crew,
-                    .threads = s->options.threads,
-                    .stop = s->options.stop,
-                    .progress = s->options.progress,
-                    .sink = s->options.sink};
-  while (plan.width < WIDEST && plan.width < 2 * met) plan.width *= 2;
-  plan.pairs = FEWEST_PAIRS + 16 * s->options.samples / (int)plan.width;
-  if (plan.pairs > MOST_PAIRS) plan.pairs = MOST_PAIRS;
-  if (s->options.probe) plan.pairs = PROBED_PAIRS;
-  double bytes = shift_bytes(&plan);
-  s->status = shift_solve(&plan, result);
+  United pairs = shift_pairs((United){.program = networks,
+                                      .code = &code,
+                                      .options = &s->options,
+                                      .gamma = s->program->problem->gamma,
+                                      .independent = recorded_is_independent(s),
+                                      .width = NARROWEST});
+  while (pairs.width < WIDEST && pairs.width < 2 * met) pairs.width *= 2;
+  pairs.groups = FEWEST_PAIRS + 16 * s->options.samples / (int)pairs.width;
+  if (pairs.groups > MOST_PAIRS) pairs.groups = MOST_PAIRS;
+  if (s->options.probe) pairs.groups = PROBED_PAIRS;
+  double bytes = united_bytes(&pairs);
+  s->status = shift_solve(&pairs, s->neurons.method == COORDINATES, result);
   machine_code_free(networks, &code);
   program_drop(networks);
   return s->status == STATUS_LIMIT ? run_refuse(why, bytes) : recorded_explain(s, why);

@@ -172,13 +172,10 @@ static void read_next(void *context, size_t i) {
   size_t run, numbers[MOST_CHUNK], count = numbers_of(s, &reader->q->family, i, &run, numbers);
   if (s->status != STATUS_OK || !count || !crew_has(s->options.crew, part_of(s, i))) return;
   if (!take_chunk(s, reader->q, run, numbers, count))
-    s->status = s->options.stop && *s->options.stop ? STATUS_INTERRUPTED : STATUS_LIMIT;
-  int size = crew_size(s->options.crew), read = steps_of(s, &reader->q->family, i) * size,
-      done = atomic_fetch_add(&s->done, size) + size,
-      steps = atomic_fetch_add(&s->behind, read) + read;
-  if (s->options.progress && team_leads())
-    s->options.progress(s->options.sink, "fluctuations", done < s->total ? done : s->total,
-                        s->total, fmin(1, (double)steps / s->steps));
+    s->status = run_stopped(&s->options) ? STATUS_INTERRUPTED : STATUS_LIMIT;
+  s->behind += steps_of(s, &reader->q->family, i);
+  run_tell(&s->options, "fluctuations", ++s->done, s->total,
+           (double)s->behind * crew_size(s->options.crew) / s->steps);
 }
 
 /* What the process of task i has read, all get. */

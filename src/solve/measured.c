@@ -147,21 +147,16 @@ static void prepare(Measured *m, const Origin *origin, const SolveOptions *optio
   size_t S = narrowest(program);
   m->plan = (United){.program = m->complete,
                      .code = &m->code,
+                     .options = &m->options,
                      .gamma = solve_gamma(program, &m->options),
                      .independent = independent,
                      .width = S,
                      .levels = LEVELS,
                      .groups = groups_of(m, S),
-                     .seed = options->seed,
                      .first = FIRST,
                      .read = read_parts,
                      .context = m,
-                     .stage = "fluctuations",
-                     .crew = options->crew,
-                     .threads = options->threads,
-                     .stop = options->stop,
-                     .progress = options->progress,
-                     .sink = options->sink};
+                     .stage = "fluctuations"};
 }
 
 static void clean(Measured *m) {

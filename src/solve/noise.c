@@ -5,7 +5,6 @@
  * error. */
 #include "solve/noise.h"
 #include "base/memory.h"
-#include "base/team.h"
 #include "num/linalg.h"
 #include "num/random.h"
 #include "solve/neurons.h"
@@ -189,12 +188,9 @@ static double *influences_of(Reader *r, const Slopes *of, size_t count, bool dou
 }
 
 static void tell_progress(Noise *s, size_t count) {
-  int more = (int)count * crew_size(s->options.crew),
-      done = atomic_fetch_add(&s->done, more) + more;
   double total = (double)s->count * s->passes * REPLICATES;
-  if (s->options.progress && team_leads() && total < INT_MAX)
-    s->options.progress(s->options.sink, "fluctuations", done < total ? done : (int)total,
-                        (int)total, 0);
+  s->done += (int)count;
+  if (total < INT_MAX) run_tell(&s->options, "fluctuations", s->done, (int)total, 0);
 }
 
 /* N times the variances of numbers. */
@@ -330,9 +326,12 @@ static bool read_run(Noise *s, Machine *m, double *numbers) {
   return fine;
 }
 
-static RunEnd run_one(Noise *s, int replicate) {
+/* Replicates are shared out among processes. */
+static RunEnd run_one(void *noise, int replicate) {
+  Noise *s = noise;
   RunEnd end = {.status = STATUS_OK};
-  for (int k = 0; k < s->passes && end.status == STATUS_OK; k++) {
+  int passes = crew_has(s->options.crew, replicate) ? s->passes : 0;
+  for (int k = 0; k < passes && end.status == STATUS_OK; k++) {
     MachinePlan plan = plan_of(s, &s->code[k], replicate);
     uint32_t *points = run_own_order(s->program, &plan.noise, plan.columns);
     if (points) plan.noise.sobol = points;
@@ -340,38 +339,20 @@ static RunEnd run_one(Noise *s, int replicate) {
     end.status = machine_run(&plan, &m, &end.failed_at);
     free(points);
     if (end.status != STATUS_OK) break;
-    bool fine = read_run(s, &m, part_of(s, k, replicate));
-    bool stopped = s->options.stop && *s->options.stop;
-    if (!fine) end.status = stopped ? STATUS_INTERRUPTED : STATUS_LIMIT;
+    if (!read_run(s, &m, part_of(s, k, replicate)))
+      end.status = run_stopped(&s->options) ? STATUS_INTERRUPTED : STATUS_LIMIT;
     machine_free(&m);
   }
   return end;
 }
 
-typedef struct Attempt {
-  Noise *s;
-  RunEnd end[REPLICATES];
-} Attempt;
-
-static void attempt_one(void *context, size_t j) {
-  Attempt *attempt = context;
-  Noise *s = attempt->s;
-  if (crew_has(s->options.crew, (int)j)) attempt->end[j] = run_one(s, (int)j);
-}
-
-/* Replicates are shared out among processes. */
 static void run_all(Noise *s) {
-  const Crew *crew = s->options.crew;
-  Attempt attempt = {.s = s};
-  team_run(s->options.threads, REPLICATES, attempt_one, &attempt);
-  for (int j = 0; j < REPLICATES; j++) {
-    crew_share(crew, j, &attempt.end[j], sizeof attempt.end[j]);
-    for (int k = 0; k < s->passes && attempt.end[j].status == STATUS_OK; k++)
-      crew_share(crew, j, part_of(s, k, j), s->count * sizeof(double));
-  }
-  RunEnd first = run_first_failure(attempt.end, REPLICATES, NULL);
-  s->status = first.status;
-  s->failed_at = first.failed_at;
+  RunEnd end = run_each(&s->options, REPLICATES, run_one, s);
+  for (int i = 0; i < s->passes * REPLICATES && end.status == STATUS_OK; i++)
+    crew_share(s->options.crew, i % REPLICATES, part_of(s, i / REPLICATES, i % REPLICATES),
+               s->count * sizeof(double));
+  s->status = end.status;
+  s->failed_at = end.failed_at;
 }
 
 const char *noise_refuses(const Program *p) {

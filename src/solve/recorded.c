@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/recorded.h"
 #include "base/memory.h"
-#include "base/team.h"
 #include "num/linalg.h"
 #include "solve/initial.h"
 #include "solve/run.h"
@@ -74,62 +73,39 @@ static Status scout(Recorded *s, int replicate, int *failed_at) {
 static bool tell(void *sink, Machine *m, int t) {
   Recorded *s = sink;
   (void)m, (void)t;
-  int total = (int)recorded_count(s) * (int)s->z.steps,
-      done = ++s->recorded * crew_size(s->options.crew);
-  if (s->options.progress && team_leads())
-    s->options.progress(s->options.sink, "recorded runs", done < total ? done : total, total, 0);
+  run_tell(&s->options, "recorded runs", ++s->recorded, (int)(recorded_count(s) * s->z.steps), 0);
   return true;
 }
 
-static Status run_one(Recorded *s, int pass, int replicate, int *failed_at) {
-  Status status = STATUS_OK;
-  if (s->neurons.method == COORDINATES) status = scout(s, replicate, failed_at);
-  if (status != STATUS_OK) return status;
+/* Of every pass and replicate. */
+static RunEnd run_one(void *recorded, int i) {
+  Recorded *s = recorded;
+  RunEnd end = {.status = STATUS_OK};
+  int pass = i / s->neurons.replicates, replicate = i % s->neurons.replicates;
+  if (!recorded_makes(s, (size_t)i)) return end;
+  if (s->neurons.method == COORDINATES) end.status = scout(s, replicate, &end.failed_at);
+  if (end.status != STATUS_OK) return end;
   MachinePlan plan = plan_of(s, &s->code[pass], replicate);
+  Machine *m = &s->run[pass][replicate];
   plan.observe = tell;
   plan.sink = s;
-  return machine_run(&plan, &s->run[pass][replicate], failed_at);
+  end.status = machine_run(&plan, m, &end.failed_at);
+  if (end.status == STATUS_OK)
+    s->facts[i] = (RunFacts){m->rank, m->plan.columns, tape_influence_size(m->tape)};
+  return end;
 }
 
 void recorded_agree(Recorded *s) {
   s->status = (Status)crew_first(s->options.crew, (int)s->status);
 }
 
-/* Of every pass and replicate. */
-typedef struct Attempt {
-  Recorded *s;
-  RunEnd end[MOST_RECORDS];
-} Attempt;
-
-static void attempt_one(void *context, size_t number) {
-  Attempt *a = context;
-  int i = (int)number, R = a->s->neurons.replicates;
-  if (!recorded_makes(a->s, number)) return;
-  a->end[i].status = run_one(a->s, i / R, i % R, &a->end[i].failed_at);
-}
-
-/* How each run ended, and what it came to. */
-static void share_runs(Recorded *s, RunEnd *end) {
-  const Crew *crew = s->options.crew;
-  for (size_t i = 0; i < recorded_count(s); i++) {
-    const Machine *m = recorded_of(s, i);
-    if (end[i].status == STATUS_OK && recorded_makes(s, i))
-      s->facts[i] = (RunFacts){m->rank, m->plan.columns, tape_influence_size(m->tape)};
-    crew_share(crew, (int)i, &end[i], sizeof end[i]);
-    crew_share(crew, (int)i, &s->facts[i], sizeof s->facts[i]);
-  }
-}
-
 static void run_all(Recorded *s) {
-  int tasks = s->passes * s->neurons.replicates;
-  Attempt attempt = {.s = s};
+  int runs = (int)recorded_count(s);
   s->recorded = 0;
-  team_run(s->options.threads, (size_t)tasks, attempt_one, &attempt);
-  share_runs(s, attempt.end);
-  RunEnd first = run_first_failure(attempt.end, tasks, NULL);
-  s->status = first.status;
-  s->failed_at = first.failed_at;
-  recorded_agree(s);
+  RunEnd end = run_each(&s->options, runs, run_one, s);
+  for (int i = 0; i < runs; i++) crew_share(s->options.crew, i, &s->facts[i], sizeof s->facts[i]);
+  s->status = end.status;
+  s->failed_at = end.failed_at;
 }
 
 static void forget_runs(Recorded *s) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/run.h"
 #include "base/memory.h"
+#include "base/team.h"
 #include "num/random.h"
 
 #include <float.h>
@@ -78,14 +79,37 @@ bool run_round(const Moments *moments, double width, const double *value, double
   return true;
 }
 
-RunEnd run_first_failure(const RunEnd *outcomes, int count, int *which) {
-  for (int i = 0; i < count; i++) {
-    if (outcomes[i].status == STATUS_OK) continue;
-    if (which) *which = i;
-    return outcomes[i];
-  }
-  return (RunEnd){.status = STATUS_OK};
+/* Runs under way; each notes for itself how it ended. */
+typedef struct Runs {
+  RunMake *make;
+  void *sink;
+  RunEnd *end;
+} Runs;
+
+static void make_next(void *context, size_t i) {
+  const Runs *runs = context;
+  runs->end[i] = runs->make(runs->sink, (int)i);
 }
+
+RunEnd run_each(const SolveOptions *options, int count, RunMake *make, void *sink) {
+  Runs runs = {make, sink, mem_new((size_t)count + 1, sizeof(RunEnd))};
+  RunEnd first = {.status = STATUS_OK};
+  team_run(options->threads, (size_t)count, make_next, &runs);
+  for (int i = 0; i < count; i++) {
+    crew_share(options->crew, i, &runs.end[i], sizeof *runs.end);
+    if (first.status == STATUS_OK) first = runs.end[i];
+  }
+  free(runs.end);
+  return first;
+}
+
+void run_tell(const SolveOptions *options, const char *stage, int done, int total, double work) {
+  if (!options->progress || !team_leads()) return;
+  double all = (double)done * crew_size(options->crew);
+  options->progress(options->sink, stage, all < total ? (int)all : total, total, fmin(1, work));
+}
+
+bool run_stopped(const SolveOptions *options) { return options->stop && *options->stop; }
 
 bool run_is_full(double rank, double paths) {
   static const double full = 0.9;

@@ -57,9 +57,16 @@ typedef struct RunEnd {
   Status status;
   int failed_at, rank;
 } RunEnd;
-/* That of the first which failed, with its number in *which unless NULL; else STATUS_OK. Runs that
- * note each for itself how they ended need no critical section. */
-RunEnd run_first_failure(const RunEnd *outcomes, int count, int *which);
+/* Makes run number i, or does nothing where that is left to another process. */
+typedef RunEnd RunMake(void *sink, int i);
+/* Makes so many runs, which threads and processes share out: how the first that failed ended, or
+ * STATUS_OK, the same in all processes. */
+RunEnd run_each(const SolveOptions *options, int count, RunMake *make, void *sink);
+/* Tells of progress: of `total` parts of a stage this process, and others like it, have made `done`
+ * each. Only the thread that leads tells. */
+void run_tell(const SolveOptions *options, const char *stage, int done, int total, double work);
+/* Whether the user wants out. */
+bool run_stopped(const SolveOptions *options);
 
 /* Whether a basis takes up most of sample space: then noise is no longer made orthogonal to it, and
  * what follows from a small basis does not hold. */

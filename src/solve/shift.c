@@ -12,7 +12,6 @@
 #include "base/memory.h"
 #include "num/stats.h"
 #include "solve/observe.h"
-#include "solve/united.h"
 #include "solve/wishart.h"
 
 #include <stdlib.h>
@@ -30,7 +29,8 @@ static size_t size_of(const Program *p, FieldId id) {
   return is_shift(p, id) ? field_size(id, sizes_of(p)) : 0;
 }
 
-size_t shift_size(const Program *p) {
+/* Numbers in all shifts of a program. */
+static size_t whole_size(const Program *p) {
   size_t n = 0;
   for (FieldId id = 0; id < FIELD_COUNT; id++) n += size_of(p, id);
   return n;
@@ -54,57 +54,29 @@ static void read_fields(const void *context, const Trace *record, double *number
   }
 }
 
-static United united_of(const ShiftPlan *plan) {
-  return (United){.program = plan->program,
-                  .code = plan->code,
-                  .gamma = plan->gamma,
-                  .independent = plan->independent,
-                  .width = plan->width,
-                  .levels = 1,
-                  .groups = plan->pairs,
-                  .seed = plan->seed,
-                  .values = measured(plan->program),
-                  .size = shift_size(plan->program),
-                  .read = read_fields,
-                  .context = plan->program,
-                  .stage = "mean shift",
-                  .crew = plan->crew,
-                  .threads = plan->threads,
-                  .stop = plan->stop,
-                  .progress = plan->progress,
-                  .sink = plan->sink};
+United shift_pairs(United networks) {
+  networks.levels = 1;
+  networks.values = measured(networks.program);
+  networks.size = whole_size(networks.program);
+  networks.read = read_fields;
+  networks.context = networks.program;
+  networks.stage = "mean shift";
+  return networks;
 }
 
-double shift_run_bytes(const ShiftPlan *plan, const MachinePlan *run) {
-  United united = united_of(plan);
-  return united_run_bytes(&united, run);
-}
-
-Status shift_measure(const ShiftPlan *plan, const MachinePlan *run, double *whole, double *flops,
-                     int *failed_at) {
-  United united = united_of(plan);
-  return united_measure(&united, run, whole, flops, failed_at);
-}
-
-double shift_bytes(const ShiftPlan *plan) {
-  United united = united_of(plan);
-  return united_bytes(&united);
-}
-
-/* The mean over pairs and its error, [shift_size]; and what of them moves it, [blocks, shift_size].
- */
-static Status run(const ShiftPlan *plan, double *mean, double *error, double **moves,
+/* The mean over pairs and its error, [size]; and what of them moves it, [blocks, size]. */
+static Status run(const United *pairs, double *mean, double *error, double **moves,
                   size_t *blocks) {
-  United united = united_of(plan);
-  size_t n = united.size;
-  int failed_at;
-  double *all = mem_block(2 * (size_t)plan->pairs * n + 1);
+  size_t n = pairs->size;
+  int failed_at, count = pairs->groups;
+  double *all = mem_block(2 * (size_t)count * n + 1);
   Moments moments = {0};
-  bool fine = all && moments_start(&moments, n, 2) && moments_divide(&moments, (size_t)plan->pairs);
-  Status status = crew_any(plan->crew, !fine) ? STATUS_LIMIT : united_run(&united, all, &failed_at);
-  for (int pair = 0; pair < plan->pairs && status == STATUS_OK; pair++) {
+  bool fine = all && moments_start(&moments, n, 2) && moments_divide(&moments, (size_t)count);
+  Status status =
+      crew_any(pairs->options->crew, !fine) ? STATUS_LIMIT : united_run(pairs, all, &failed_at);
+  for (int pair = 0; pair < count && status == STATUS_OK; pair++) {
     double *halves = all + 2 * (size_t)pair * n, *whole = halves + n;
-    for (size_t i = 0; i < n; i++) halves[i] = -2 * (double)plan->width * (whole[i] - halves[i]);
+    for (size_t i = 0; i < n; i++) halves[i] = -2 * (double)pairs->width * (whole[i] - halves[i]);
     moments_add(&moments, halves);
   }
   if (status == STATUS_OK) {
@@ -118,10 +90,10 @@ static Status run(const ShiftPlan *plan, double *mean, double *error, double **m
 }
 
 /* Keeps how blocks of pairs move a filled field. */
-static bool add_moves(const ShiftPlan *plan, Result *result, FieldId id, const double *moves,
+static bool add_moves(const United *pairs, Result *result, FieldId id, const double *moves,
                       size_t blocks) {
-  Sizes z = sizes_of(plan->program);
-  size_t shape[ARRAY_MAX_RANK], whole = shift_size(plan->program);
+  Sizes z = sizes_of(pairs->program);
+  size_t shape[ARRAY_MAX_RANK], whole = pairs->size;
   int rank = field_shape(id, z, shape);
   Scatter *scatter = scatter_new();
   bool fine = true;
@@ -130,7 +102,7 @@ static bool add_moves(const ShiftPlan *plan, Result *result, FieldId id, const d
     fine = move != NULL;
     if (!fine) break;
     memcpy(move->data, moves + j * whole, move->size * sizeof *moves);
-    scatter_add(scatter, scatter_id("mean shift", plan->seed, (int)blocks, (int)j),
+    scatter_add(scatter, scatter_id("mean shift", pairs->options->seed, (int)blocks, (int)j),
                 1.0 / (double)blocks, move);
   }
   result_find(result, field_row(id)->name, 0)->scatter = scatter;
@@ -138,26 +110,26 @@ static bool add_moves(const ShiftPlan *plan, Result *result, FieldId id, const d
 }
 
 /* The shifts of a linear program without sampling, where that is not too long; else from pairs. */
-static Status find(const ShiftPlan *plan, double *mean, double *error, double **moves,
+static Status find(const United *pairs, bool linear, double *mean, double *error, double **moves,
                    size_t *blocks) {
   bool done = false;
-  Status status = plan->linear ? wishart_shift(plan, mean, error, &done) : STATUS_OK;
+  Status status = linear ? wishart_shift(pairs, mean, error, &done) : STATUS_OK;
   if (status != STATUS_OK || done) return status;
-  bool refused = crew_any(plan->crew, !mem_fits(shift_bytes(plan)));
-  return refused ? STATUS_LIMIT : run(plan, mean, error, moves, blocks);
+  bool refused = crew_any(pairs->options->crew, !mem_fits(united_bytes(pairs)));
+  return refused ? STATUS_LIMIT : run(pairs, mean, error, moves, blocks);
 }
 
-Status shift_solve(const ShiftPlan *plan, Result *result) {
-  const Program *p = plan->program;
+Status shift_solve(const United *pairs, bool linear, Result *result) {
+  const Program *p = pairs->program;
   Sizes z = sizes_of(p);
-  size_t n = shift_size(p), first = 0, blocks = 0;
+  size_t n = pairs->size, first = 0, blocks = 0;
   double *mean = mem_block(n), *error = mem_block(n), *moves = NULL;
-  Status status = mean && error ? find(plan, mean, error, &moves, &blocks) : STATUS_LIMIT;
+  Status status = mean && error ? find(pairs, linear, mean, error, &moves, &blocks) : STATUS_LIMIT;
   for (FieldId id = 0; id < FIELD_COUNT && status == STATUS_OK; first += size_of(p, id++)) {
     if (!is_shift(p, id)) continue;
     bool fine = field_fill(result, id, 0, z, mean + first, error + first);
     if (fine && moves && field_has_moves(id, z))
-      fine = add_moves(plan, result, id, moves + first, blocks);
+      fine = add_moves(pairs, result, id, moves + first, blocks);
     if (!fine) status = STATUS_LIMIT;
   }
   free(mean);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/united.h"
 #include "base/memory.h"
-#include "base/team.h"
+#include "solve/run.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 static bool take(void *sink, Machine *m, int t) {
   (void)t;
@@ -22,7 +21,7 @@ static MachinePlan network_of(const United *u, const MachinePlan *run) {
   network.gamma = u->gamma;
   network.independent = u->independent;
   network.steps = u->program->problem->steps;
-  network.stop = u->stop;
+  network.stop = u->options->stop;
   network.observe = take;
   return network;
 }
@@ -61,76 +60,62 @@ Status united_measure(const United *u, const MachinePlan *run, double *numbers, 
 static MachinePlan part_of(const United *u, int group, size_t first, size_t count) {
   return (MachinePlan){.noise = {.kind = NOISE_PLAIN,
                                  .first = first,
-                                 .seed = u->seed,
+                                 .seed = u->options->seed,
                                  .number = u->first + (uint64_t)group},
                        .columns = count,
                        .sized = true,
                        .tol = 1e-6};
 }
 
+static size_t group_size(const United *u) { return u->size * (size_t)(u->levels + 1); }
+
+static double *group_of(const United *u, double *means, int group) {
+  return means + (size_t)group * group_size(u);
+}
+
 double united_bytes(const United *u) {
   MachinePlan whole = part_of(u, 0, 0, u->width << u->levels);
   double numbers = 8.0 * (double)u->size;
-  return u->threads * (united_run_bytes(u, &whole) + numbers) +
+  return u->options->threads * (united_run_bytes(u, &whole) + numbers) +
          numbers * u->groups * (u->levels + 1);
 }
 
-/* Of a group, the means [levels + 1, size] over the networks of each width. */
-static Status run_group(const United *u, int group, double *means, int *failed_at) {
-  double *one = mem_block(u->size + 1);
-  Status status = one ? STATUS_OK : STATUS_LIMIT;
-  for (int level = 0; level <= u->levels; level++, means += u->size) {
-    size_t parts = (size_t)1 << (u->levels - level), count = u->width << level;
-    for (size_t k = 0; k < parts && status == STATUS_OK; k++) {
-      MachinePlan part = part_of(u, group, k * count, count);
-      double flops;
-      status = united_measure(u, &part, one, &flops, failed_at);
-      for (size_t i = 0; i < u->size && status == STATUS_OK; i++)
-        means[i] = (k ? means[i] : 0) + one[i] / (double)parts;
-    }
-  }
-  free(one);
-  return status;
-}
-
-/* Groups under way; the failure of the first that failed is told. */
+/* The means of all groups under way. */
 typedef struct Groups {
   const United *u;
   double *means;
-  Status *status; /* [groups] */
-  int *failed_at;
   atomic_bool failed;
   atomic_int done;
 } Groups;
 
-static void make_group(void *context, size_t group) {
-  Groups *g = context;
+/* The means [levels + 1, size] over the networks of each width of a group. */
+static RunEnd make_group(void *sink, int group) {
+  Groups *g = sink;
   const United *u = g->u;
-  if (g->failed || !crew_has(u->crew, (int)group)) return;
-  size_t all = u->size * (size_t)(u->levels + 1);
-  g->status[group] = run_group(u, (int)group, g->means + group * all, &g->failed_at[group]);
-  if (g->status[group] != STATUS_OK) g->failed = true;
-  int more = crew_size(u->crew), now = atomic_fetch_add(&g->done, more) + more;
-  if (u->progress && team_leads())
-    u->progress(u->sink, u->stage, now < u->groups ? now : u->groups, u->groups, 0);
+  RunEnd end = {.status = STATUS_OK};
+  if (g->failed || !crew_has(u->options->crew, group)) return end;
+  double *one = mem_block(u->size + 1), *means = group_of(u, g->means, group);
+  if (!one) end.status = STATUS_LIMIT;
+  for (int level = 0; level <= u->levels; level++, means += u->size) {
+    size_t parts = (size_t)1 << (u->levels - level), count = u->width << level;
+    for (size_t k = 0; k < parts && end.status == STATUS_OK; k++) {
+      MachinePlan part = part_of(u, group, k * count, count);
+      double flops;
+      end.status = united_measure(u, &part, one, &flops, &end.failed_at);
+      for (size_t i = 0; i < u->size && end.status == STATUS_OK; i++)
+        means[i] = (k ? means[i] : 0) + one[i] / (double)parts;
+    }
+  }
+  free(one);
+  if (end.status != STATUS_OK) g->failed = true;
+  run_tell(u->options, u->stage, ++g->done, u->groups, 0);
+  return end;
 }
 
 Status united_run(const United *u, double *means, int *failed_at) {
-  size_t n = (size_t)u->groups, all = u->size * (size_t)(u->levels + 1);
-  Groups g = {.u = u, .means = means};
-  g.status = mem_new(n + 1, sizeof *g.status);
-  g.failed_at = mem_new(n + 1, sizeof *g.failed_at);
-  team_run(u->threads, n, make_group, &g);
-  Status status = STATUS_OK;
-  for (size_t k = 0; k < n && status == STATUS_OK; k++) {
-    crew_share(u->crew, (int)k, &g.status[k], sizeof g.status[k]);
-    crew_share(u->crew, (int)k, &g.failed_at[k], sizeof g.failed_at[k]);
-    status = g.status[k];
-    *failed_at = g.failed_at[k];
-  }
-  for (size_t k = 0; k < n && status == STATUS_OK; k++)
-    crew_share(u->crew, (int)k, means + k * all, all * sizeof *means);
-  free(g.status);
-  free(g.failed_at);
-  return status;
+  RunEnd end = run_each(u->options, u->groups, make_group, &(Groups){.u = u, .means = means});
+  for (int k = 0; k < u->groups && end.status == STATUS_OK; k++)
+    crew_share(u->options->crew, k, group_of(u, means, k), group_size(u) * sizeof *means);
+  *failed_at = end.failed_at;
+  return end.status;
 }

@@ -6,28 +6,24 @@
 #ifndef DMF_SOLVE_UNITED_H
 #define DMF_SOLVE_UNITED_H
 
-#include "base/crew.h"
+#include "solve/solve.h"
 #include "solve/trace.h"
 
 typedef struct United {
   const Program *program; /* completed */
   const MachineCode *code;
+  const SolveOptions *options; /* of the solve that it is part of */
   double gamma;
   bool independent; /* the backward pass meets matrices of its own */
   size_t width;     /* S */
   int levels, groups;
-  uint64_t seed, first; /* of groups, whose numbers begin with `first` */
-  FieldSet values;      /* what is measured of networks (trace.h), and over pairs of times */
+  uint64_t first;  /* number of a group */
+  FieldSet values; /* what is measured of networks (trace.h), and over pairs of times */
   int pairs;
   size_t size; /* numbers that `read` makes of a network */
   void (*read)(const void *context, const Trace *trace, double *numbers);
   const void *context;
   const char *stage; /* for progress */
-  const Crew *crew;
-  int threads;
-  const volatile sig_atomic_t *stop;
-  void (*progress)(void *sink, const char *stage, int done, int total, double work);
-  void *sink;
 } United;
 
 /* means [groups, levels + 1, size]: the mean of the numbers over the networks of each width of a

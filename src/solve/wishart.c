@@ -4,6 +4,7 @@
 #include "base/team.h"
 #include "machine/axes.h"
 #include "num/linalg.h"
+#include "solve/run.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -30,7 +31,7 @@ typedef struct Pair {
 enum { SHIFT, ORDER, WEAK, SIZE, SUMS };
 
 typedef struct Wishart {
-  const ShiftPlan *plan;
+  const United *networks;
   NoiseAxes axes;
   Pair *pairs;
   size_t pair_count, blocks, n, columns;
@@ -41,20 +42,23 @@ typedef struct Wishart {
   atomic_int done;
 } Wishart;
 
-/* A run in coordinates, as many as it takes. */
-static Status run(const Wishart *s, double tol, const Tilt *tilt, size_t *columns, double *out,
+/* A run in coordinates, as many as it takes. It finds axes that are not known. */
+static Status run(Wishart *s, double tol, const Tilt *tilt, size_t *columns, double *out,
                   double *flops) {
   int failed_at = -1;
   Status status = STATUS_LIMIT;
   for (; status == STATUS_LIMIT && failed_at < 0; *columns *= 2) {
+    if (!s->axes.known) {
+      noise_axes_free(&s->axes);
+      s->axes = noise_axes_new(s->networks->program);
+    }
     MachinePlan run = {.noise = {.kind = NOISE_COORDINATES},
                        .columns = *columns,
                        .tol = tol,
-                       .axes = (NoiseAxes *)&s->axes,
+                       .axes = &s->axes,
                        .tilt = tilt};
-    double bytes = shift_run_bytes(s->plan, &run);
-    if (!mem_fits(bytes)) return STATUS_LIMIT;
-    status = shift_measure(s->plan, &run, out, flops, &failed_at);
+    if (!mem_fits(united_run_bytes(s->networks, &run))) return STATUS_LIMIT;
+    status = united_measure(s->networks, &run, out, flops, &failed_at);
   }
   *columns /= 2;
   return status;
@@ -62,17 +66,10 @@ static Status run(const Wishart *s, double tol, const Tilt *tilt, size_t *column
 
 /* The axes that the mean has, of directions larger than `tol`; and the middle, of all. */
 static Status find_axes(Wishart *s, double tol) {
-  Status status = STATUS_LIMIT;
-  size_t columns = FIRST_COLUMNS;
-  for (int failed_at = -1; status == STATUS_LIMIT && failed_at < 0; columns *= 2) {
-    noise_axes_free(&s->axes);
-    s->axes = noise_axes_new(s->plan->program);
-    MachinePlan first = {
-        .noise = {.kind = NOISE_COORDINATES}, .columns = columns, .tol = tol, .axes = &s->axes};
-    status = shift_measure(s->plan, &first, s->middle, &s->flops, &failed_at);
-  }
+  s->axes.known = false;
+  s->columns = FIRST_COLUMNS;
+  Status status = run(s, tol, NULL, &s->columns, s->middle, &s->flops);
   s->axes.known = true;
-  s->columns = columns / 2;
   return status == STATUS_OK ? run(s, TOL, NULL, &s->columns, s->middle, &s->flops) : status;
 }
 
@@ -94,7 +91,7 @@ static void find_pairs(Wishart *s, double tol) {
 /* Whether all pairs take a minute or so. */
 static bool affords(const Wishart *s) {
   static const double MOST = 3e11, OF_AN_OP = 2000; /* flops, and what an operation costs besides */
-  const Program *p = s->plan->program;
+  const Program *p = s->networks->program;
   double run = s->flops + OF_AN_OP * p->op_count * (p->problem->steps + 1.0);
   return 2 * DISTANCES * (double)s->pair_count * run <= MOST;
 }
@@ -111,14 +108,14 @@ static Status prepare(Wishart *s, double *tol, bool *done) {
     find_pairs(s, *tol);
     *done = affords(s);
   }
-  return (Status)crew_first(s->plan->crew, (int)status);
+  return (Status)crew_first(s->networks->options->crew, (int)status);
 }
 
 /* Adds what a pair contributes; `work` [2][n]. */
 static Status add_pair(Wishart *s, const Pair *pair, double *sums, double *work) {
   size_t n = s->n;
   double share = pair->i == pair->j ? 1 : 0.5, *now = work + n,
-         ratio = s->plan->program->spaces[pair->space].ratio;
+         ratio = s->networks->program->spaces[pair->space].ratio;
   double unit = share / (ratio * STEP * STEP), *difference = work;
   Status status = STATUS_OK;
   for (size_t i = 0; i < n; i++) difference[i] = unit * sixth[0] * s->middle[i];
@@ -140,29 +137,27 @@ static Status add_pair(Wishart *s, const Pair *pair, double *sums, double *work)
 
 static void make_block(void *context, size_t block) {
   Wishart *s = context;
-  const ShiftPlan *plan = s->plan;
+  const SolveOptions *options = s->networks->options;
   double *work = mem_block(2 * s->n);
   Status status = work ? STATUS_OK : STATUS_LIMIT;
-  for (size_t k = block; k < s->pair_count && crew_has(plan->crew, (int)block); k += s->blocks) {
+  for (size_t k = block; k < s->pair_count && crew_has(options->crew, (int)block); k += s->blocks) {
     if (s->status != STATUS_OK || status != STATUS_OK) break;
     status = add_pair(s, &s->pairs[k], s->sums + block * SUMS * s->n, work);
-    int now = ++s->done * crew_size(plan->crew), all = (int)s->pair_count;
-    if (plan->progress && team_leads())
-      plan->progress(plan->sink, "mean shift", now < all ? now : all, all, 0);
+    run_tell(options, s->networks->stage, ++s->done, (int)s->pair_count, 0);
   }
   if (status != STATUS_OK) s->status = status;
   free(work);
 }
 
 static Status make_blocks(Wishart *s) {
-  const ShiftPlan *plan = s->plan;
+  const SolveOptions *options = s->networks->options;
   s->blocks = s->pair_count < MOST_BLOCKS_OF_PAIRS ? s->pair_count : MOST_BLOCKS_OF_PAIRS;
   s->sums = mem_block(s->blocks * SUMS * s->n);
   s->status = s->sums ? STATUS_OK : STATUS_LIMIT;
-  team_run(plan->threads, s->blocks, make_block, s);
-  Status status = (Status)crew_first(plan->crew, (int)s->status);
+  team_run(options->threads, s->blocks, make_block, s);
+  Status status = (Status)crew_first(options->crew, (int)s->status);
   for (size_t k = 0; k < s->blocks && status == STATUS_OK; k++)
-    crew_share(plan->crew, (int)k, s->sums + k * SUMS * s->n, SUMS * s->n * sizeof *s->sums);
+    crew_share(options->crew, (int)k, s->sums + k * SUMS * s->n, SUMS * s->n * sizeof *s->sums);
   return status;
 }
 
@@ -178,8 +173,8 @@ static void finish(const Wishart *s, double tol, double *mean, double *error) {
   }
 }
 
-Status wishart_shift(const ShiftPlan *plan, double *mean, double *error, bool *done) {
-  Wishart s = {.plan = plan, .n = shift_size(plan->program)};
+Status wishart_shift(const United *networks, double *mean, double *error, bool *done) {
+  Wishart s = {.networks = networks, .n = networks->size};
   double tol;
   s.middle = mem_block(s.n);
   Status status = s.middle ? prepare(&s, &tol, done) : STATUS_LIMIT;

@@ -14,10 +14,10 @@
 #ifndef DMF_SOLVE_WISHART_H
 #define DMF_SOLVE_WISHART_H
 
-#include "solve/shift.h"
+#include "solve/united.h"
 
-/* The shifts and what they may be off by, [shift_size]; *done is false where they would take too
- * long, or a tilted run diverges, and nothing is known then. */
-Status wishart_shift(const ShiftPlan *plan, double *mean, double *error, bool *done);
+/* The shifts of what is read of networks and what they may be off by, [size]; *done is false where
+ * they would take too long, or a tilted run diverges, and nothing is known then. */
+Status wishart_shift(const United *networks, double *mean, double *error, bool *done);
 
 #endif
