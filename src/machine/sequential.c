@@ -477,14 +477,32 @@ MetSide sequential_side(const Machine *m, int matrix, bool back) {
   return (MetSide){view_rows(side->q, 0, side->image.rows), side->noise, side->known};
 }
 
+/* How many blocks of all directions a step makes anew, of move_kin() or shake(). */
+static double blocks_moved(const Program *p, const Matrix *m) {
+  enum { SHAKING = 3 };
+  if (kin_there(p, m)) return 2 * KIN + SHAKING;
+  return m->rate != 0 && update_for(p, m)->temperature > 0 ? 4 + SHAKING : 0;
+}
+
+/* Rows that a matrix meets in a step, wherever it acts. */
+static double rows_met(const Program *p, int matrix) {
+  double rows = 0;
+  for (int use = matrix; use < p->matrix_count; use++) {
+    const Matrix *m = &p->matrices[use];
+    if (m->weights == matrix) rows += (double)(m->y < 0 ? most_rows(p) : rows_of(p, m->y));
+  }
+  return rows;
+}
+
 static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
   const Matrix *m = &p->matrices[matrix];
-  double rows = (double)most_rows(p), met_rows = m->y < 0 ? rows : (double)rows_of(p, m->y),
+  double rows = (double)most_rows(p), met_rows = rows_met(p, matrix),
          rank = fmin(steps * met_rows, S);
   double bases = (kin_there(p, m) ? 2 * 5 : 2 * 3) * rank * S,
          tables = 3 * rank * rank + 4 * rows * rank;
-  double met = 4 * rows * S;
-  return 8 * (2 * bases + (record ? steps : 1) * (tables + met));
+  double met = 4 * rows * S, full = rank / met_rows, ranks = rank * (steps - (full - 1) / 2);
+  double moved = record ? blocks_moved(p, m) * ranks * S : 0;
+  return 8 * (2 * bases + moved + (record ? steps : 1) * (tables + met));
 }
 
 void machine_take(Machine *m, View *learned, View *qx, View *qy, View x, View y) {

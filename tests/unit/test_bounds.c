@@ -3,6 +3,7 @@
  * own code through the functions below (Makefile.am), which keep the most that was held at once. */
 #include "check.h"
 #include "problem.h"
+#include "solve/recorded.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -86,6 +87,21 @@ static void check_bound(Solver *solve, Planner *foresee, Recipe recipe, SolveOpt
   }
 }
 
+/* The same of runs that are recorded: what they hold in the end, and before. */
+static void check_recorded(Recipe recipe, double slack) {
+  Program *program = recipe_program(pool, recipe);
+  Recorded s;
+  char *why = NULL;
+  recorded_prepare(&s, program, &(SolveOptions){.threads = 1, .samples = 1024});
+  long long before = most = held;
+  CHECK(recorded_run(&s, &why) == STATUS_OK);
+  double taken = (double)(most - before), bytes = recorded_bytes(&s);
+  CHECK(taken > 0 && bytes >= taken && bytes <= slack * taken);
+  free(why);
+  recorded_free(&s);
+  program_drop(program);
+}
+
 /* Fluctuations in whose way one block after the other is refused end by that, or as without. */
 static void check_refusals(void) {
   enum { MOST = 1000 };
@@ -138,6 +154,17 @@ int main(void) {
   check_bound(solve_networks, solve_plan_networks, deep, nets, 3.5);
   check_bound(solve_networks, solve_plan_networks, deep, single, 3.5);
   check_bound(solve_networks, solve_plan_networks, points, small, 2);
+  Recipe runs = deep, inert = deep;
+  runs.tests = 0;
+  check_recorded(runs, 2);
+  runs.depth = 3;
+  runs.tied = true;
+  check_recorded(runs, 2.5);
+  inert = runs;
+  inert.optimizer = OPT_UNDERDAMPED;
+  inert.beta = 0.5;
+  inert.decay = 0.2;
+  check_recorded(inert, 2);
   check_refusals();
   expr_pool_free(pool);
   return check_done();
