@@ -5,6 +5,11 @@
 #include "base/memory.h"
 #include "num/vecmath.h"
 
+/* Philox multiplies two words of 64 bits; a machine of 32 does it by their halves. */
+#ifndef __SIZEOF_INT128__
+#define R123_USE_MULHILO64_ASM 0
+#define R123_USE_MULHILO64_C99 1
+#endif
 #include <Random123/philox.h>
 #include <gsl/gsl_cdf.h>
 #include <gsl/gsl_qrng.h>

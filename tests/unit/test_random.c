@@ -6,6 +6,11 @@
 #include "num/random.h"
 
 #include <gsl/gsl_cdf.h>
+/* Random123 as machines without products of 128 bits have it */
+#define R123_USE_GNU_UINT128 0
+#define R123_USE_MULHILO64_ASM 0
+#define R123_USE_MULHILO64_C99 1
+#include <Random123/philox.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +31,20 @@ static void test_partition(void) {
     CHECK(memcmp(whole, part, sizeof whole) == 0);
     CHECK(memcmp(bits, some, sizeof bits) == 0);
   }
+}
+
+/* Every machine has the same numbers: products by halves, and the first words of Philox that its
+ * authors publish for a key and a counter of zeros. */
+static void test_halves(void) {
+  uint64_t bits[4 * 64];
+  random_bits(0x0123456789abcdef, UINT64_MAX - 3, 0, sizeof bits / sizeof *bits, bits);
+  for (uint64_t block = 0; block < sizeof bits / sizeof *bits / 4; block++) {
+    philox4x64_key_t key = {{0x0123456789abcdef, UINT64_MAX - 3}};
+    philox4x64_ctr_t counter = {{block, 0, 0, 0}}, words = philox4x64(counter, key);
+    CHECK(memcmp(words.v, bits + 4 * block, sizeof words.v) == 0);
+  }
+  random_bits(0, 0, 0, 1, bits);
+  CHECK(bits[0] == 0x16554d9eca36314c);
 }
 
 static double moment(const double *x, size_t n, int order) {
@@ -140,6 +159,7 @@ static void test_sobol(void) {
 }
 
 int main(void) {
+  test_halves();
   test_partition();
   test_moments();
   test_streams();
