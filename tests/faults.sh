@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Faults in turn (faults/shim.c): an allocation that fails, in the command or in the children that call
-# libhdf5; a write, fsync, rename and the like that fails, that is torn, or during which the process is
-# killed. Whatever happens, a run ends as it does without the fault, or with the documented status and
+# libhdf5; a write, fsync, rename, close and the like that fails, that is torn, or during which the process is
+# killed; reads and writes that do half of what they are asked, which changes nothing. Whatever happens, a run ends as it does without the fault, or with the documented status and
 # the reason; what it printed is a beginning of what it prints; every file holds what it held before, or
 # what the run makes; and the next run, without a fault, makes all of them and leaves nothing else.
 #
@@ -28,6 +28,12 @@ run() {
   check) "$DMF" check --json everything.dmf ;;
   equations) "$DMF" equations small.dmf ;;
   prompt) "$DMF" -i --threads 1 --seed "${2:-1}" <prompt.txt ;;
+  kept) "$DMF" --threads 1 --seed "${2:-1}" kept.dmf ;;
+  history)
+    printf 'x = 3\nfor i in 1..2 {\ny = 12*i\n}\nx + 4\nquit\n' |
+      LD_PRELOAD='' HOME=/nonexistent XDG_STATE_HOME=$PWD/state SHELL=/bin/sh TERM=xterm \
+        script -qec "LD_PRELOAD=$SHIM exec $DMF" /dev/null >/dev/null
+    ;;
   server) "$DMF" lsp <server.txt ;;
   format) "$DMF" fmt -i loose.dmf ;;
   host) ./host ;;
@@ -50,6 +56,7 @@ wrong_files() {
     case $name in
     ./out | ./err) ;;
     ./prompt-saved.dmf) ;; # without the statements that failed
+    ./state/*) torn_entry ;;
     *.tmp) [ "$1" = ended ] || echo "  $name is left" ;;
     *) known "$name" || echo "  $name is neither old nor new" ;;
     esac
@@ -57,10 +64,25 @@ wrong_files() {
   (cd "$base/old" && find . -type f) | while IFS= read -r name; do [ -e "$name" ] || echo "  $name is gone"; done
 }
 
+# What is wrong with the lines that the history of the prompt lacks or has besides: one may be cut off.
+torn_entry() {
+  awk 'FNR == NR { whole[$0]; next }
+    !($0 in whole) {
+      for (line in whole) if (index(line, $0) == 1) next_to = 1
+      if (torn++ || !next_to) print "  history: " $0
+    }' "$base/new/state/dmf/history" state/dmf/history
+}
+
 # Whether what was printed is the beginning of what is printed
 begins() { cmp -s out "$base/out" || cmp -s -n "$(stat -c %s out)" out "$base/out"; }
 
 judge() { # judge KIND STATUS
+  if [ "$how" = halve ]; then
+    [ "$2" = 0 ] || echo "  status $2"
+    cmp -s out "$base/out" || echo "  it prints something else"
+    diff -rq -x out -x err "$base/new" .
+    return
+  fi
   grep -qs 'AddressSanitizer: CHECK failed' err && return # it cannot live without memory itself
   # Who ends at once, for want of something small, gives nothing back.
   [ "$1:$2" = memory:99 ] && grep -qs '^dmf: out of memory$' err && grep -qs LeakSanitizer err && set -- memory 6
@@ -86,6 +108,12 @@ restart() {
   run "$name" >out 2>err || echo "  the next run ends with status $?"
   cmp -s out "$base/out" || echo "  the next run prints something else"
   rm -f out err
+  if [ "$name" = history ]; then
+    # the first statement may be the last one of before
+    cmp -s <(tail -n 6 state/dmf/history) <(tail -n 6 "$base/new/state/dmf/history") || echo "  the next run's history is not whole"
+    torn_entry
+    return
+  fi
   diff -rq "$base/new" . | sed 's/^/  after the next run: /'
 }
 
@@ -117,7 +145,7 @@ failed=0
 prepare() {
   base=$scratch/$1
   mkdir -p "$base/old" && cp "$here"/faults/*.{dmf,csv,txt} "$base/old"
-  case $1 in script | prompt) (cd "$base/old" && run "$1" 7 >/dev/null 2>&1) ;; esac
+  case $1 in script | prompt | kept) (cd "$base/old" && run "$1" 7 >/dev/null 2>&1) ;; esac
   cp -r "$base/old" "$base/new"
   (cd "$base/new" && run "$1" >"$base/out" 2>"$base/err") && return
   echo "FAIL $1 without a fault"
@@ -126,9 +154,12 @@ prepare() {
   return 1
 }
 
+# Where the prompt keeps a history: some containers cannot make a pseudo-terminal.
+has_terminal() { [ "${READLINE:-yes}" = yes ] && SHELL=/bin/sh script -qec true /dev/null >/dev/null 2>&1; }
+
 # sample COUNT: so many of the lines, evenly
 sample() {
-  if [ "${FAULTS:-few}" = all ]; then cat; else awk -v most="$1" '{ line[NR] = $0 }
+  if [ "${FAULTS:-few}" = all ] && [ "$1" != 1 ]; then cat; else awk -v most="$1" '{ line[NR] = $0 }
     END { step = NR > most ? NR / most : 1; for (i = 1; i <= NR; i += step) print line[int(i)] }'; fi
 }
 
@@ -157,11 +188,20 @@ if prepare script; then
   done
   try script memory self fail 20
   try script memory child fail 15
+  try script files self halve 1
+fi
+if prepare kept; then
+  for how in fail tear kill; do try kept files self $how 6; done
+  try kept files self halve 1
+fi
+if has_terminal && prepare history; then
+  for how in fail tear kill; do try history files self $how 3; done
 fi
 if prepare check; then try check memory self fail 4; fi
 if prepare prompt; then
   try prompt memory self fail 6
   try prompt files self fail 6
+  try prompt files self halve 1
 fi
 if prepare server; then try server memory self fail 6; fi
 if prepare equations; then try equations memory self fail 3; fi

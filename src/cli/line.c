@@ -310,6 +310,17 @@ static char *history_file(void) {
   return NULL;
 }
 
+/* An entry that was cut off, when the disk was full or the process ended, does not run into the
+ * next one. */
+static void end_entry(void) {
+  char last = '\n';
+  int file = open(history_path, O_RDWR | O_APPEND | O_CLOEXEC);
+  if (file < 0) return;
+  if (lseek(file, -1, SEEK_END) >= 0 && read(file, &last, 1) == 1 && last != '\n')
+    (void)!write(file, "\n", 1);
+  close(file);
+}
+
 /* Repetitions are kept once. */
 void line_remember(const char *statement) {
   if (!editing) return;
@@ -318,7 +329,10 @@ void line_remember(const char *statement) {
   HIST_ENTRY *last = history_length ? history_get(history_base + history_length - 1) : NULL;
   if (*entry && !(last && !strcmp(last->line, entry))) {
     add_history(entry);
-    if (history_path) append_history(1, history_path);
+    if (history_path) {
+      end_entry();
+      append_history(1, history_path);
+    }
   }
   free(entry);
 }

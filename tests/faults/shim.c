@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Faults, for LD_PRELOAD: one allocation that fails, or one write, fsync, rename and the like that
- * fails, is torn, or is the last thing that the process does. faults.sh says what must hold then.
+/* Faults, for LD_PRELOAD: one allocation that fails, or one write, fsync, rename, close and the
+ * like that fails, is torn, or is the last thing that the process does. faults.sh says what must
+ * hold then.
  *
  *   FAULT_KIND  memory or files: what is counted
  *   FAULT_AT    the number of the one that fails, from 1; 0: none
  *   FAULT_HOW   of files: fail (nothing happens), tear (half of it, then the disk is full), kill
- * (half of it, and the process is gone) FAULT_WHO   self or child: whether the process itself is
- * counted, or those that it forks FAULT_LIST  a file that gets the number of every first one of a
- * kind: those of memory that are reached through the same functions are of one kind, those of files
- * all differ
- *
- *   FAULT_TRACE  if not empty, the functions on the way to what fails go to standard error
+ *               (half of it, and the process is gone), halve (every read and write takes half of
+ * what it is given, and every other one of a pipe is interrupted before it takes anything)
+ *   FAULT_WHO   self or child: whether the process itself is counted, or those that it forks
+ *   FAULT_LIST  a file that gets the number of every first one of a kind: those of memory that are
+ *               reached through the same functions are of one kind, those of files all differ
+ *   FAULT_TRACE if not empty, the functions on the way to what fails go to standard error
  *
  * Without FAULT_KIND nothing fails; the clock stands still all the same.
  * Programs that are started, such as gnuplot, are left alone. */
@@ -45,7 +46,7 @@ typedef struct Ledger {
 } Ledger;
 
 static Ledger *ledger; /* NULL: not begun, or nothing is counted here */
-static bool memory, children;
+static bool memory, children, halves;
 static long fails_at;
 static const char *how = "fail";
 static int list = -1;
@@ -153,7 +154,26 @@ static bool is_file(int descriptor) {
   return fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode) && about.st_nlink > 0;
 }
 
+/* With signals about, and where a pipe or a disk has little room: a part, or of a pipe nothing yet.
+ */
+static ssize_t some(long call, int file, void *bytes, size_t length) {
+  static long turn;
+  if (!is_file(file) && __atomic_fetch_add(&turn, 1, __ATOMIC_RELAXED) % 2)
+    return errno = EINTR, -1;
+  return syscall(call, file, bytes, (length + 1) / 2);
+}
+
+ssize_t read(int file, void *bytes, size_t length) {
+  return halves ? some(SYS_read, file, bytes, length) : syscall(SYS_read, file, bytes, length);
+}
+
+static bool is_written(int descriptor) {
+  int flags = fcntl(descriptor, F_GETFL);
+  return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
+}
+
 ssize_t write(int file, const void *bytes, size_t length) {
+  if (halves) return some(SYS_write, file, (void *)bytes, length);
   if (!ledger || memory || !is_file(file)) return put(file, bytes, length);
   if (ledger->full) return errno = ENOSPC, -1;
   if (!strikes(false)) return put(file, bytes, length);
@@ -162,6 +182,14 @@ ssize_t write(int file, const void *bytes, size_t length) {
   if (strcmp(how, "kill") == 0) die();
   ledger->full = true;
   return half;
+}
+
+/* What was written is not on its way after all: the descriptor is free all the same. */
+int close(int file) {
+  bool fails = ledger && !memory && !ledger->full && is_file(file) && is_written(file) && fate();
+  int reason = errno;
+  int done = (int)syscall(SYS_close, file);
+  return fails ? errno = reason, -1 : done;
 }
 
 int fsync(int file) { return fate() ? -1 : (int)syscall(SYS_fsync, file); }
@@ -186,8 +214,10 @@ int open(const char *path, int flags, ...) {
  * for writing become streams that write through `write`. */
 
 static ssize_t put_cookie(void *cookie, const char *bytes, size_t length) {
-  ssize_t put_so_far = write((int)(intptr_t)cookie, bytes, length);
-  return put_so_far < 0 ? 0 : put_so_far;
+  size_t done = 0;
+  for (ssize_t n = 1; done < length && n > 0; done += n > 0 ? (size_t)n : 0)
+    n = write((int)(intptr_t)cookie, bytes + done, length - done);
+  return (ssize_t)done;
 }
 
 static int close_cookie(void *cookie) { return close((int)(intptr_t)cookie); }
@@ -231,6 +261,8 @@ __attribute__((constructor)) static void begin(void) {
   children = strcmp(given("FAULT_WHO"), "child") == 0;
   fails_at = atol(given("FAULT_AT"));
   if (*given("FAULT_HOW")) how = getenv("FAULT_HOW");
+  halves = strcmp(how, "halve") == 0;
+  if (halves) fails_at = 0;
   if (*given("FAULT_LIST")) {
     void *frames[DEPTH];
     backtrace(frames, DEPTH); /* the first one loads a library */
