@@ -3,7 +3,7 @@
  * and Phi from a converged answer is taken in units of the printed standard error. Its root mean
  * square is one where errors are honest; outside [0.6, 1.5] the program fails. Takes some minutes.
  *
- * Usage: calibration [SEEDS] */
+ * Usage: calibration [SEEDS [PROBLEM]], to go on from a problem by its number, from 0 */
 #include "../unit/problem.h"
 
 #include <unistd.h>
@@ -117,7 +117,8 @@ static bool calibrate(Program *program, const Reference *reference, int samples,
 }
 
 int main(int argc, char **argv) {
-  int seeds = argc > 1 ? atoi(argv[1]) : SEEDS, failures = 0, lines = 0;
+  int seeds = argc > 1 ? atoi(argv[1]) : SEEDS, skip = argc > 2 ? atoi(argv[2]) : 0;
+  int failures = 0, lines = 0;
   static const Prim maps[] = {PRIM_TANH, PRIM_RELU};
   static const double gammas[] = {0.2, 1, 3};
   static const int samples[] = {2000, 8000};
@@ -128,6 +129,7 @@ int main(int argc, char **argv) {
   for (int m = 0; m < 2; m++)
     for (int depth = 2; depth <= LAYERS; depth++)
       for (int g = 0; g < 3; g++) {
+        if (skip-- > 0) continue;
         Program *program = recipe_program(pool, (Recipe){.phi = maps[m],
                                                          .depth = depth,
                                                          .points = 3,
