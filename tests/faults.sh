@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Faults in turn (faults/shim.c): an allocation that fails, in the command or in the children that call
 # libhdf5; a write, fsync, rename, close and the like that fails, that is torn, or during which the process is
-# killed; reads and writes that do half of what they are asked, which changes nothing. Whatever happens, a run ends as it does without the fault, or with the documented status and
-# the reason; what it printed is a beginning of what it prints; every file holds what it held before, or
-# what the run makes; and the next run, without a fault, makes all of them and leaves nothing else.
+# killed; reads and writes that do half of what they are asked, which changes nothing. Whatever happens, a
+# run ends as it does without the fault, or with the documented status and the reason; what it printed is
+# a beginning of what it prints; every file holds what it held before, or what the run makes (of the history
+# of the prompt, one entry may be cut off); and the next run, without a fault, makes all of them and leaves nothing else.
 #
 # FAULTS=all, as make validate has it, takes every write and every kind of allocation; make check takes
 # some of them. ONLY chooses by a pattern of NAME KIND WHO HOW, such as "script memory child".
