@@ -155,6 +155,9 @@ static void add_equations(Dmf *dmf, const Program *program) {
  */
 static Value *adopt(Call *call, Program *program, SolveOptions options, bool sized) {
   Result *result = ((Dmf *)call->eval->host->self)->loading;
+  const char *steps =
+      result_attribute(result, "incomplete") ? result_attribute(result, "steps") : NULL;
+  if (steps && atoi(steps) > 0 && atoi(steps) < options.steps) options.steps = atoi(steps);
   bool fits = !result->origin && strcmp(result->kind, sized ? "simulate" : "dmft") == 0;
   for (int i = 0; fits && i < program->system->field_count; i++) {
     const ResultField *own = result_find(result, program->system->fields[i].name, 0);

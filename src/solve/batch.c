@@ -2,6 +2,7 @@
 #include "solve/batch.h"
 #include "base/memory.h"
 #include "base/team.h"
+#include "num/random.h"
 #include "solve/checkpoint.h"
 #include "solve/plan.h"
 
@@ -18,9 +19,15 @@ const Resolution *batch_resolution(const Batch *b, int j) {
   return batch_is_companion(b, j) ? &b->coarse : &b->fine;
 }
 
-const Crew *batch_crew(const Batch *b) { return b->snapshot ? NULL : b->options->crew; }
+void batch_resolve(Batch *b, size_t paths, double tol) {
+  enum { COARSEST_PATHS = FEWEST_PATHS / 2 };
+  b->fine = (Resolution){paths, tol, NULL};
+  b->coarse = (Resolution){paths / COARSER > COARSEST_PATHS ? paths / COARSER : COARSEST_PATHS,
+                           COARSER * tol, NULL};
+}
 
-void batch_start(Batch *b, int most) {
+/* All of it is set but for trace, end and what follows; `most` runs are to come. */
+static void start(Batch *b, int most) {
   Checkpoint *checkpoint = b->options->checkpoint;
   b->order = checkpoint ? checkpoint->batches++ : 0;
   b->room = most;
@@ -30,12 +37,12 @@ void batch_start(Batch *b, int most) {
   b->pace = mem_new(b->steps + 1, sizeof *b->pace);
 }
 
-void batch_forget(Batch *b) {
+static void forget(Batch *b) {
   for (int j = 0; j < b->room; j++) trace_free(&b->trace[j]);
 }
 
 void batch_free(Batch *b) {
-  batch_forget(b);
+  forget(b);
   free(b->trace);
   free(b->end);
   free(b->taken);
@@ -63,20 +70,17 @@ static double behind(const Batch *b, int j) {
  * in plans, of which later ones have more. */
 static double work_done(const Batch *b) {
   double companions = b->companions ? b->companions * share_of(b, b->replicates) : 0,
-         done = b->over * crew_size(batch_crew(b)), all = b->replicates + b->leans + companions;
+         done = b->over * crew_size(b->options->crew), all = b->replicates + b->leans + companions;
   for (int j = b->first; j < b->first + b->count; j++)
-    done += behind(b, j) * crew_size(batch_crew(b));
+    done += behind(b, j) * crew_size(b->options->crew);
   return fmin(1, done / all);
 }
 
 static void tell(Batch *b, bool over) {
   const SolveOptions *o = b->options;
-  int runs = batch_runs(b), total = runs * (int)b->steps * (b->passes ? b->passes : 1),
-      done = b->done * crew_size(batch_crew(b));
-  if (!o->progress || !team_leads()) return;
-  bool whole = over && b->first + b->count == runs && !(o->stop && *o->stop);
-  if (done > total || whole) done = total;
-  o->progress(o->sink, b->stage, done, total, work_done(b));
+  int runs = batch_runs(b), total = runs * (int)b->steps * (b->passes ? b->passes : 1);
+  bool whole = over && b->first + b->count == runs && !run_stopped(o);
+  run_tell(o, b->stage, whole ? total : b->done, total, work_done(b));
 }
 
 /* ---- one run ---- */
@@ -204,7 +208,7 @@ static void make(Batch *b, int j) {
 
 /* What the process of a run has of it, all have then. */
 static void share(Batch *b, int j) {
-  const Crew *crew = batch_crew(b);
+  const Crew *crew = b->options->crew;
   crew_share(crew, j, &b->end[j], sizeof b->end[j]);
   if (crew_size(crew) == 1 || b->end[j].status != STATUS_OK) return;
   bool fine = crew_has(crew, j) || begin_trace(b, &b->trace[j]);
@@ -226,8 +230,8 @@ static void run_next(void *context, size_t i) {
   const Part *part = context;
   Batch *b = part->batch;
   int j = part->first + ((int)i + part->turn) % part->count;
-  if (!crew_has(batch_crew(b), j)) return;
-  if (b->options->stop && *b->options->stop)
+  if (!crew_has(b->options->crew, j)) return;
+  if (run_stopped(b->options))
     b->end[j] = (RunEnd){.status = STATUS_INTERRUPTED};
   else
     make(b, j);
@@ -254,12 +258,14 @@ int batch_threads(const Batch *b) {
   return threads < runs ? threads : runs;
 }
 
-Status batch_members(Batch *b, BatchCount *count) {
-  const Crew *crew = batch_crew(b);
+Status batch_members(Batch *b, BatchCount *count, char **why) {
+  const Crew *crew = b->options->crew;
   int together = batch_threads(b), all = b->replicates;
+  double bytes = b->bytes(b->solve);
+  if (crew_any(crew, !mem_fits(bytes) || !b->begin(b->solve))) return run_refuse(why, bytes);
   crew_share(crew, 0, &together, sizeof together);
   together *= crew_size(crew);
-  batch_start(b, all);
+  start(b, all);
   for (int first = 0; first < all && b->failure.status == STATUS_OK; first += together) {
     int some = all - first < together ? all - first : together;
     batch_run(b, first, some, 0);
@@ -268,7 +274,81 @@ Status batch_members(Batch *b, BatchCount *count) {
       trace_free(&b->trace[j]);
     }
   }
-  return b->failure.status;
+  return b->explain(b->solve, why);
+}
+
+int batch_members_done(const Batch *b, char **why) {
+  bool some = b->failure.status == STATUS_INTERRUPTED && b->options->partial && b->failed > 1;
+  if (!some) return 0;
+  free(*why);
+  *why = mem_format("%d of %d networks", b->failed, b->replicates);
+  return b->failed;
+}
+
+/* ---- theories ---- */
+
+static void drop_companions(Batch *b) {
+  for (int j = b->replicates; j < batch_runs(b); j++) trace_free(&b->trace[j]);
+  b->failure.status = STATUS_OK;
+  b->companions = 0;
+}
+
+/* Companions come first: an interruption then leaves replicates with theirs. */
+Status batch_theory(Batch *b, char **why) {
+  bool linear = b->program->linear, again = true;
+  start(b, batch_runs(b) + MOST_LEANS);
+  for (; again; b->fine.paths *= again ? 2 : 1) {
+    double bytes = b->bytes(b->solve);
+    bool refused = !mem_fits(bytes) || (b->begin && !b->begin(b->solve));
+    if (crew_any(b->options->crew, refused)) return run_refuse(why, bytes);
+    if (!linear) b->fine.sobol = sobol_points(b->fine.paths);
+    if (!linear) b->coarse.sobol = sobol_points(b->coarse.paths);
+    batch_run(b, 0, batch_runs(b), b->replicates);
+    if (b->failure.status == STATUS_NUMERICS && b->failed >= b->replicates) drop_companions(b);
+    if (b->failure.status == STATUS_OK && b->after) b->after(b->solve);
+    again = linear && b->failure.status == STATUS_LIMIT && b->failure.failed_at < 0;
+    if (again) forget(b);
+  }
+  return b->explain(b->solve, why);
+}
+
+/* How many of these runs, from the first on, have come so far. */
+static int come_to(const Trace *traces, int count, size_t steps) {
+  int n = 0;
+  while (n < count && traces[n].taken >= steps) n++;
+  return n;
+}
+
+/* Behind fewer replicates than there were come their companions. */
+static void keep_companions(Batch *b, int before) {
+  for (int k = 0; k < b->companions; k++) {
+    Trace own = b->trace[before + k];
+    b->trace[before + k] = b->trace[b->replicates + k];
+    b->trace[b->replicates + k] = own;
+  }
+}
+
+size_t batch_salvage(Batch *b, char **why) {
+  int least = b->program->linear ? 1 : 2, wanted = b->replicates;
+  size_t all = b->steps, steps = all, first = b->program->system ? 0 : 1;
+  if (b->failure.status != STATUS_INTERRUPTED || !b->salvages || wanted < least) return 0;
+  if (come_to(b->trace, wanted, all) < least)
+    steps = b->trace[0].taken < b->trace[least - 1].taken ? b->trace[0].taken
+                                                          : b->trace[least - 1].taken;
+  if (steps < 2) return 0;
+  b->replicates = come_to(b->trace, wanted, steps);
+  b->companions = come_to(b->trace + wanted,
+                          b->companions < b->replicates ? b->companions : b->replicates, steps);
+  b->leans = 0;
+  keep_companions(b, wanted);
+  bool fine = true;
+  for (int j = 0; j < batch_runs(b) && fine; j++)
+    fine = trace_cut(&b->trace[j], steps) == STATUS_OK;
+  if (!fine) return 0;
+  free(*why);
+  *why = steps < all ? mem_format("%zu of %zu steps", steps - first, all - first)
+                     : mem_format("%d of %d replicates", b->replicates, wanted);
+  return steps;
 }
 
 /* ---- what they say ---- */
@@ -303,6 +383,8 @@ void batch_plan(const Batch *b, MachinePlan first, SolvePlan *plan) {
   Trace trace = {0};
   RunCost cost;
   bool fine = mem_fits(plan->bytes) && begin_trace(b, &trace), *wanted = wanted_by(b, &trace);
+  uint32_t *sobol = fine && first.noise.kind == NOISE_SOBOL ? sobol_points(first.columns) : NULL;
+  first.noise.sobol = sobol;
   first.wanted = wanted;
   if (fine && plan_run(&first, &cost)) {
     double ratio = b->companions ? (double)b->coarse.paths / (double)b->fine.paths : 0,
@@ -310,6 +392,7 @@ void batch_plan(const Batch *b, MachinePlan first, SolvePlan *plan) {
     plan->flops = cost.flops * runs;
     plan->seconds = cost.seconds * runs / batch_threads(b);
   }
+  free(sobol);
   free(wanted);
   trace_free(&trace);
 }

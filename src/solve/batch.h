@@ -38,13 +38,19 @@ struct Batch {
   const SolveOptions *options; /* of the solve that it is part of */
   const char *stage;           /* for progress */
   BatchRun *run;
-  BatchPieces *more;        /* or NULL */
-  void *solve;              /* for these */
-  size_t steps;             /* that a run takes */
-  FieldSet values;          /* of its trace, */
-  int pairs;                /* and what of it is over pairs of times */
-  const Snapshot *snapshot; /* or NULL; then this process makes all runs */
-  bool salvages;            /* a run that is interrupted keeps its trace */
+  BatchPieces *more; /* or NULL */
+  /* an upper bound of what runs and traces hold; room for what is made of them, or NULL (false
+   * without memory); and why there is no result: the status of the failure, with *why */
+  double (*bytes)(const void *solve);
+  bool (*begin)(void *solve);
+  Status (*explain)(const void *solve, char **why);
+  void (*after)(void *solve); /* the runs of a theory, unless NULL: makes those that lean */
+  void *solve;                /* for these */
+  size_t steps;               /* that a run takes */
+  FieldSet values;            /* of its trace, */
+  int pairs;                  /* and what of it is over pairs of times */
+  const Snapshot *snapshot;   /* or NULL */
+  bool salvages;              /* a run that is interrupted keeps its trace */
   /* runs are numbered in this order; members are replicates */
   int replicates, companions, leans;
   Resolution fine, coarse; /* of a replicate, and of its companion */
@@ -65,26 +71,32 @@ struct Batch {
   int failed;       /* and this number */
 };
 
-/* All of it is set but for trace, end and what follows; `most` runs are to come. */
-void batch_start(Batch *batch, int most);
+/* Sets the paths of the replicates of a theory, and their tolerance, and the companions'. */
+void batch_resolve(Batch *batch, size_t paths, double tol);
 void batch_free(Batch *batch);
-/* Frees the traces. */
-void batch_forget(Batch *batch);
 int batch_runs(const Batch *batch);
 /* Of run number j. */
 const Resolution *batch_resolution(const Batch *batch, int j);
 bool batch_is_companion(const Batch *batch, int j);
-/* The processes that share the runs; NULL where this one makes all. */
-const Crew *batch_crew(const Batch *batch);
 
+/* The runs of a theory. Of a linear program as many coordinates as it takes, found by doubling. A
+ * companion that diverges where its replicate does not leaves the bias unknown. */
+Status batch_theory(Batch *batch, char **why);
+/* Takes an interrupted theory for one of fewer replicates, if two of them are done (one of a linear
+ * program), or else of the steps that the first two have taken, to which the traces are cut: *why
+ * says of what, in place of what it said. The steps; 0 where there are none. */
+size_t batch_salvage(Batch *batch, char **why);
 /* Makes runs first .. first + count, from number first + turn on and then around; all processes
  * have then the traces of those before the first that fails: batch->failure, whose status it
  * returns. */
 Status batch_run(Batch *batch, int first, int count, int turn);
 /* All members: each is counted in its order, so that sums do not depend on the number of threads or
- * of processes, and forgotten; up to the first that fails. */
+ * of processes, and forgotten; up to the first that fails, number batch->failed. */
 typedef void BatchCount(void *solve, int member, const Trace *trace);
-Status batch_members(Batch *batch, BatchCount *count);
+Status batch_members(Batch *batch, BatchCount *count, char **why);
+/* Takes an interrupted ensemble for one of the members that are done, if these are two or more:
+ * *why says of how many, in place of what it said. How many; 0 where there are too few. */
+int batch_members_done(const Batch *batch, char **why);
 /* How many runs there are at a time in this process. */
 int batch_threads(const Batch *batch);
 /* One run by this plan, which need not say who observes; without success the trace is empty, unless

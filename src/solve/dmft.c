@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLICATES = MOST_RUNS, FEWER_REPLICATES = 6, COARSEST_PATHS = FEWEST_PATHS / 2 };
+enum { REPLICATES = MOST_RUNS, FEWER_REPLICATES = 6 };
 
 _Static_assert((int)REPLICATES <= (int)MOST_REPLICATES, "the error of all replicates is stated");
 
@@ -282,15 +282,17 @@ static MachinePlan plan_of(const Solve *s, int j, double gamma) {
 }
 
 /* An upper bound: every basis as large as sample space or history allow. */
-static double bytes_needed(const Solve *s) {
+static double bytes_needed(const void *solve) {
+  const Solve *s = solve;
   Sizes z = s->sizes;
   int runs = batch_runs(&s->batch), replicates = s->batch.replicates,
       parallel = s->options.threads < replicates ? s->options.threads : replicates;
   MachinePlan plan = plan_of(s, 0, 1);
-  double row = (double)(z.steps * z.all * z.all * z.outputs * z.outputs);
+  double row = (double)(z.steps * z.all * z.all * z.outputs * z.outputs),
+         pairs = s->program->linear ? 0 : two_time_bytes(s);
   return machine_bytes(&plan, z.steps) * parallel +
          trace_bytes(s->complete, z.steps, s->batch.values, 0) * (runs + parallel) +
-         8 * row * (runs + 12);
+         8 * row * (runs + 12) + pairs;
 }
 
 /* A run under way. */
@@ -314,61 +316,21 @@ static RunEnd run_one(void *solve, int j, Trace *trace) {
              : run_at(&run, solve_gamma(s->program, &s->options), trace);
 }
 
-/* Companions come first: an interruption then leaves replicates with theirs. A companion that
- * diverges where its replicate does not leaves the bias unknown. */
-static Status run_all(Solve *s) {
-  Batch *b = &s->batch;
-  batch_run(b, 0, batch_runs(b), b->replicates);
-  if (b->failure.status == STATUS_NUMERICS && b->failed >= b->replicates) {
-    b->failure.status = STATUS_OK;
-    b->companions = 0;
-  }
-  return b->failure.status;
-}
-
-/* How many of these runs, from the first on, have come so far. */
-static int come_to(const Trace *traces, int count, size_t steps) {
-  int n = 0;
-  while (n < count && traces[n].taken >= steps) n++;
-  return n;
-}
-
-/* Behind fewer replicates than there were come their companions. */
-static void keep_companions(Batch *b, int before) {
-  for (int k = 0; k < b->companions; k++) {
-    Trace own = b->trace[before + k];
-    b->trace[before + k] = b->trace[b->replicates + k];
-    b->trace[b->replicates + k] = own;
-  }
-}
-
-/* Takes an interrupted solve for one of fewer replicates, if two of them are done, or else of the
- * steps that the first two have taken. False if there are none. */
+/* Takes what batch_salvage left of an interrupted solve. False if that is nothing. */
 static bool salvage(Solve *s, char **why) {
-  Batch *b = &s->batch;
-  int least = s->program->linear ? 1 : 2, wanted = b->replicates;
-  size_t all = s->sizes.steps, steps = all;
-  if (!b->salvages || wanted < least) return false;
-  if (come_to(b->trace, wanted, all) < least)
-    steps = b->trace[0].taken < b->trace[least - 1].taken ? b->trace[0].taken
-                                                          : b->trace[least - 1].taken;
-  if (steps < 2) return false;
-  b->replicates = come_to(b->trace, wanted, steps);
-  b->companions = come_to(b->trace + wanted,
-                          b->companions < b->replicates ? b->companions : b->replicates, steps);
-  keep_companions(b, wanted);
+  const Batch *b = &s->batch;
+  size_t steps = batch_salvage(&s->batch, why);
+  if (!steps) return false;
   program_shorten(s->program, (int)steps - 1);
   s->sizes = sizes_of(s->program);
   s->options.replicates = b->replicates;
   s->options.samples = b->replicates * (int)b->fine.paths;
   s->options.tol = b->fine.tol;
-  free(*why);
-  *why = steps < all ? mem_format("%zu of %zu steps", steps - 1, all - 1)
-                     : mem_format("%d of %d replicates", b->replicates, wanted);
   return true;
 }
 
-static Status explain(const Solve *s, char **why) {
+static Status explain(const void *solve, char **why) {
+  const Solve *s = solve;
   const Batch *b = &s->batch;
   int step = b->failure.failed_at;
   switch (b->failure.status) {
@@ -385,27 +347,11 @@ static Status explain(const Solve *s, char **why) {
   return b->failure.status;
 }
 
-/* Linear programs: as many coordinates as it takes, found by doubling. */
-static Status run_linear(Solve *s, char **why) {
-  for (Batch *b = &s->batch;; b->fine.paths *= 2) {
-    double bytes = bytes_needed(s);
-    if (crew_any(batch_crew(b), !mem_fits(bytes))) return run_refuse(why, bytes);
-    if (run_all(s) != STATUS_LIMIT || b->failure.failed_at >= 0) return explain(s, why);
-    batch_forget(b);
-  }
-}
-
+/* Of linear programs, what two times take stands beside the coordinates. */
 static Status run(Solve *s, char **why) {
-  Batch *b = &s->batch;
-  double pairs = two_time_bytes(s);
-  double bytes = s->program->linear ? pairs : bytes_needed(s) + pairs;
-  batch_start(b, batch_runs(b));
-  if (crew_any(batch_crew(b), !mem_fits(bytes))) return run_refuse(why, bytes);
-  if (s->program->linear) return run_linear(s, why);
-  b->fine.sobol = sobol_points(b->fine.paths);
-  b->coarse.sobol = sobol_points(b->coarse.paths);
-  run_all(s);
-  return explain(s, why);
+  double pairs = s->program->linear ? two_time_bytes(s) : 0;
+  if (crew_any(s->options.crew, !mem_fits(pairs))) return run_refuse(why, pairs);
+  return batch_theory(&s->batch, why);
 }
 
 /* A dropped direction biases f by its share of the feature movement, which is of order gamma; the
@@ -442,23 +388,22 @@ static void prepare(Solve *s, Program *program, const SolveOptions *options, int
   s->complete = program_complete(
       program, (Reading){.theory = true, .integrates = independent, .parts = options->parts});
   s->code = machine_compile(s->complete, false, NULL);
-  s->batch = (Batch){
-      .program = s->complete,
-      .options = &s->options,
-      .stage = "dmft",
-      .run = run_one,
-      .solve = s,
-      .steps = s->sizes.steps,
-      .values = measured_by(s),
-      .pairs = pairs,
-      .passes = options->closure == CLOSURE_PERTURBATIVE ? PERTURB_NODES : 1,
-      .salvages = options->partial && options->closure != CLOSURE_PERTURBATIVE,
-      .replicates = options->probe ? 1 : replicates,
-      .fine = {paths, options->tol > 0 ? options->tol : automatic_tol(program, options), NULL}};
+  s->batch = (Batch){.program = s->complete,
+                     .options = &s->options,
+                     .stage = "dmft",
+                     .run = run_one,
+                     .bytes = bytes_needed,
+                     .explain = explain,
+                     .solve = s,
+                     .steps = s->sizes.steps,
+                     .values = measured_by(s),
+                     .pairs = pairs,
+                     .passes = options->closure == CLOSURE_PERTURBATIVE ? PERTURB_NODES : 1,
+                     .salvages = options->partial && options->closure != CLOSURE_PERTURBATIVE,
+                     .replicates = options->probe ? 1 : replicates};
   Batch *b = &s->batch;
   b->companions = !biased ? 0 : pairs ? b->replicates / 2 : b->replicates;
-  b->coarse.paths = paths / COARSER > COARSEST_PATHS ? paths / COARSER : COARSEST_PATHS;
-  b->coarse.tol = COARSER * b->fine.tol;
+  batch_resolve(b, paths, options->tol > 0 ? options->tol : automatic_tol(program, options));
 }
 
 static void clean(Solve *s) {
@@ -500,6 +445,7 @@ Status solve_paths_to(Program *program, const SolveOptions *options, Snapshot *s
   s.sizes.steps = s.batch.steps = (size_t)snapshot->step + 1;
   s.batch.snapshot = snapshot;
   s.batch.companions = 0;
+  s.options.crew = NULL; /* every process looks at all of them */
   Status status = run(&s, why);
   *paths = s.batch.fine.paths;
   *replicates = s.batch.replicates;
@@ -817,7 +763,7 @@ static Status solve_paths(Program *program, const SolveOptions *options, Result 
   double start = run_clock();
   Solve s;
   Status status = run_unfilled(&s, program, options, why);
-  bool partial = status == STATUS_INTERRUPTED && salvage(&s, why);
+  bool partial = salvage(&s, why);
   if (status == STATUS_OK || partial) {
     Result *r = result_new("dmft");
     r->exact = program->linear;
@@ -867,7 +813,6 @@ void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *p
   /* of linear programs, to the coordinates doubled as often as it takes */
   if (program->linear) b->fine.paths = s.sizes.steps * most_rows(program) + FIRST_COORDINATES;
   plan->bytes = bytes_needed(&s);
-  if (!program->linear) b->fine.sobol = sobol_points(b->fine.paths);
   batch_plan(b, plan_of(&s, 0, solve_gamma(program, options)), plan);
   clean(&s);
 }

@@ -36,7 +36,6 @@ typedef struct Ensemble {
   Batch batch;     /* of members */
   Slot *slots;
   int slot_count;
-  int done; /* members that are over */
   double *scratch;
 } Ensemble;
 
@@ -137,7 +136,8 @@ static MachinePlan plan_of(const Ensemble *e, int member) {
       .stop = e->options.stop};
 }
 
-static double bytes_needed(const Ensemble *e) {
+static double bytes_needed(const void *ensemble) {
+  const Ensemble *e = ensemble;
   double doubles = 0, members = e->options.ensemble;
   for (int i = 0; i < e->slot_count; i++) {
     const Slot *slot = &e->slots[i];
@@ -153,7 +153,8 @@ static double bytes_needed(const Ensemble *e) {
   return 8 * doubles + member * batch_threads(&e->batch);
 }
 
-static bool reserve(Ensemble *e) {
+static bool reserve(void *ensemble) {
+  Ensemble *e = ensemble;
   size_t largest = 2 * e->sizes.steps;
   bool fine = true;
   for (int i = 0; i < e->slot_count && fine; i++) {
@@ -192,15 +193,15 @@ static void count_member(void *ensemble, int member, const Trace *trace) {
     if (is_wanted(e, slot))
       count_slot(slot, member, measure(e, slot, trace, e->scratch), slot_size(e, slot));
   }
-  e->done++;
 }
 
-static Status explain(const Ensemble *e, char **why) {
+static Status explain(const void *ensemble, char **why) {
+  const Ensemble *e = ensemble;
   const RunEnd *end = &e->batch.failure;
   switch (end->status) {
   case STATUS_OK: break;
   case STATUS_INTERRUPTED:
-    *why = mem_format("interrupted after %d of %d networks", e->done, e->options.ensemble);
+    *why = mem_format("interrupted after %d of %d networks", e->batch.failed, e->options.ensemble);
     break;
   case STATUS_NUMERICS: {
     char *who = mem_format("training of network %d", e->batch.failed);
@@ -227,6 +228,9 @@ static void prepare(Ensemble *e, Program *program, const SolveOptions *options, 
                      .options = &e->options,
                      .stage = "simulate",
                      .run = run_member,
+                     .bytes = bytes_needed,
+                     .begin = reserve,
+                     .explain = explain,
                      .solve = e,
                      .steps = e->sizes.steps,
                      .values = values_of(e),
@@ -246,41 +250,13 @@ static void clean(Ensemble *e) {
   free(e->scratch);
 }
 
-static Status run(Ensemble *e, char **why) {
-  double bytes = bytes_needed(e);
-  bool refused = !mem_fits(bytes) || !reserve(e);
-  if (crew_any(batch_crew(&e->batch), refused)) return run_refuse(why, bytes);
-  batch_members(&e->batch, count_member);
-  return explain(e, why);
-}
-
 /* ---- results ---- */
 
-/* The moves of blocks of members; scale 0: of the mean. */
-static bool fill_moves(const Ensemble *e, Result *result, const Slot *slot, FieldId id,
-                       double scale) {
-  double *moves = moments_moves(&slot->moments, scale);
-  ResultField *field = result_find(result, field_row(id)->name, slot->layer);
-  bool fine = moves && field_moves(field, result->kind, e->options.seed,
-                                   (int)moments_blocks(&slot->moments), moves, false, false);
-  free(moves);
-  return fine;
-}
-
 static bool fill(Ensemble *e, Result *result, const Slot *slot, FieldId id, bool variance) {
-  size_t size = field_size(id, e->sizes);
-  double *value = mem_block(size), *error = mem_block(size);
-  bool fine = value && error, sampled = e->options.ensemble > 1;
-  if (fine && variance) moments_variance(&slot->moments, (double)e->width, value, error);
-  if (fine && !variance) moments_mean(&slot->moments, value, error);
-  if (fine && sampled && e->options.single)
-    fine = run_round(&slot->moments, variance ? (double)e->width : 0, value, error);
-  if (fine) fine = field_fill(result, id, slot->layer, e->sizes, value, sampled ? error : NULL);
-  if (fine && moments_blocks(&slot->moments) > 1)
-    fine = fill_moves(e, result, slot, id, variance ? (double)e->width : 0);
-  free(value);
-  free(error);
-  return fine;
+  size_t shape[ARRAY_MAX_RANK];
+  int rank = field_shape(id, e->sizes, shape);
+  return run_moments(&slot->moments, &e->options, variance,
+                     result_find(result, field_row(id)->name, slot->layer), rank, shape);
 }
 
 /* How blocks of members move covariances, N m / (m - 1) times the mean products [side, side] of
@@ -402,7 +378,7 @@ static Status complete(Result *result, const char *name, char **why) {
   Origin *origin = result->origin;
   Ensemble e;
   prepare(&e, origin->program, &origin->options, left_out(result, name));
-  Status status = run(&e, why);
+  Status status = batch_members(&e.batch, count_member, why);
   if (status == STATUS_OK && !fill_fields(&e, result)) status = run_refuse(why, bytes_needed(&e));
   clean(&e);
   if (!result_lacks(result, NULL)) result->complete = NULL;
@@ -415,7 +391,8 @@ static Status retake(const Origin *origin, Snapshot *snapshot, char **why) {
   prepare(&e, origin->program, &origin->options, 0);
   e.sizes.steps = e.batch.steps = (size_t)snapshot->step + 1;
   e.batch.snapshot = snapshot;
-  Status status = run(&e, why);
+  e.options.crew = NULL; /* every process looks at all of them */
+  Status status = batch_members(&e.batch, count_member, why);
   clean(&e);
   return status;
 }
@@ -459,13 +436,9 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
   double start = run_clock();
   Ensemble e;
   prepare(&e, program, options, at_once(options, sizes_of(program)));
-  Status status = run(&e, why);
-  bool partial = status == STATUS_INTERRUPTED && options->partial && e.done > 1;
-  if (partial) {
-    free(*why);
-    *why = mem_format("%d of %d networks", e.done, options->ensemble);
-    e.options.ensemble = e.done;
-  }
+  Status status = batch_members(&e.batch, count_member, why);
+  int partial = batch_members_done(&e.batch, why);
+  if (partial) e.options.ensemble = partial;
   if (status == STATUS_OK || partial) {
     Result *r = result_new("simulate");
     give_origin(&e, r);

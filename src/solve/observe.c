@@ -43,9 +43,8 @@ size_t field_side(FieldId id, Sizes sizes) {
   return side;
 }
 
-static Array *array_of(FieldId id, Sizes sizes, const double *data) {
-  size_t shape[ARRAY_MAX_RANK];
-  Array *array = array_new(field_shape(id, sizes, shape), shape);
+static Array *array_of(int rank, const size_t shape[], const double *data) {
+  Array *array = array_new(rank, shape);
   if (array && data) memcpy(array->data, data, array->size * sizeof *data);
   return array;
 }
@@ -61,17 +60,23 @@ void field_promise(Result *result, FieldId id, int layer) {
              NULL);
 }
 
-bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value,
-                const double *error) {
-  ResultField *field = result_find(result, field_row(id)->name, layer);
+bool field_put(ResultField *field, int rank, const size_t shape[], const double *value,
+               const double *error, bool known) {
   array_drop(field->value);
   array_drop(field->error);
   scatter_drop(field->scatter);
   field->scatter = NULL;
-  field->value = array_of(id, sizes, value);
-  bool known = error || result->exact;
-  field->error = known ? array_of(id, sizes, error) : NULL;
+  field->value = array_of(rank, shape, value);
+  field->error = known ? array_of(rank, shape, error) : NULL;
   return field->value && (!known || field->error);
+}
+
+bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value,
+                const double *error) {
+  size_t shape[ARRAY_MAX_RANK];
+  int rank = field_shape(id, sizes, shape);
+  return field_put(result_find(result, field_row(id)->name, layer), rank, shape, value, error,
+                   error || result->exact);
 }
 
 bool field_has_moves(FieldId id, Sizes sizes) { return field_size(id, sizes) <= SCATTER_LARGEST; }

@@ -24,6 +24,10 @@ bool field_add(Result *result, FieldId id, int layer, Sizes sizes, const double 
                const double *error);
 /* Declares a field that result_complete will compute. */
 void field_promise(Result *result, FieldId id, int layer);
+/* Fills a field of this shape, copying value and, if it is `known`, the error (NULL: zeros). False
+ * if memory ran out. */
+bool field_put(ResultField *field, int rank, const size_t shape[], const double *value,
+               const double *error, bool known);
 /* Fills a promised field, copying; an exact result without error gets errors of zero. False if
  * memory ran out. */
 bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value,

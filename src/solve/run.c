@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/team.h"
 #include "num/random.h"
+#include "solve/observe.h"
 
 #include <float.h>
 #include <math.h>
@@ -63,9 +64,11 @@ static double largest(size_t n, const double *x) {
   return most;
 }
 
-/* What is rounded at random moves members apart, and is in their scatter. That of their mean is a
- * unit of the last place of what a field is at most, and squares of it are in variances. */
-bool run_round(const Moments *moments, double width, const double *value, double *error) {
+/* Adds to the errors of means over networks, or with a width N of their variances N Var, what
+ * single precision may do to all networks alike. What is rounded at random moves members apart, and
+ * is in their scatter. That of their mean is a unit of the last place of what a field is at most,
+ * and squares of it are in variances. False if memory ran out. */
+static bool round_alike(const Moments *moments, double width, const double *value, double *error) {
   size_t n = moments->size;
   double unit = (double)FLT_EPSILON, add = unit * largest(n, value);
   double *mean = width > 0 ? mem_block(2 * n) : NULL;
@@ -77,6 +80,29 @@ bool run_round(const Moments *moments, double width, const double *value, double
   for (size_t i = 0; i < n; i++) error[i] = hypot(error[i], add);
   free(mean);
   return true;
+}
+
+static bool add_blocks(const Moments *moments, uint64_t seed, double scale, ResultField *field) {
+  int blocks = (int)moments_blocks(moments);
+  if (blocks < 2) return true;
+  double *moves = moments_moves(moments, scale);
+  bool fine = moves && field_moves(field, "simulate", seed, blocks, moves, false, false);
+  free(moves);
+  return fine;
+}
+
+bool run_moments(const Moments *moments, const SolveOptions *options, bool variance,
+                 ResultField *field, int rank, const size_t shape[]) {
+  size_t n = moments->size;
+  double *value = mem_block(2 * n), *error = value + n, scale = variance ? options->width : 0;
+  bool fine = value != NULL, sampled = moments->count > 1;
+  if (fine && variance) moments_variance(moments, scale, value, error);
+  if (fine && !variance) moments_mean(moments, value, error);
+  if (fine && sampled && options->single) fine = round_alike(moments, scale, value, error);
+  fine = fine && field_put(field, rank, shape, value, error, sampled) &&
+         add_blocks(moments, options->seed, scale, field);
+  free(value);
+  return fine;
 }
 
 /* Runs under way; each notes for itself how it ended. */

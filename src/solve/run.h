@@ -48,10 +48,11 @@ const char *run_lacks_responses(const Result *theory);
 void run_sampled(Result *result, size_t columns, int runs, bool sized, Retake *retake);
 /* The kind of the matrices of networks. */
 const MatrixKind *run_kind(const SolveOptions *options);
-/* Adds to the errors of means over networks, or with a width N of their variances N Var, what
- * single precision may do to all networks alike, which their scatter does not show. False if memory
- * ran out. */
-bool run_round(const Moments *moments, double width, const double *value, double *error);
+/* Fills a field of an ensemble of this width with the mean of its members, or (`variance`) with N
+ * times their variance: with errors, and with how blocks of members move it, if these are several.
+ * False if memory ran out. */
+bool run_moments(const Moments *moments, const SolveOptions *options, bool variance,
+                 ResultField *field, int rank, const size_t shape[]);
 /* How one of several runs ended, at which step, and with how large a basis, where that is known. */
 typedef struct RunEnd {
   Status status;

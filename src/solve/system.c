@@ -98,7 +98,8 @@ static RunEnd run_one(void *solve, int j, Trace *trace) {
   return end;
 }
 
-static Status explain(const Solve *s, char **why) {
+static Status explain(const void *solve, char **why) {
+  const Solve *s = solve;
   const Batch *b = &s->batch;
   int step = b->failure.failed_at;
   switch (b->failure.status) {
@@ -115,7 +116,8 @@ static Status explain(const Solve *s, char **why) {
   return b->failure.status;
 }
 
-static double bytes_needed(const Solve *s) {
+static double bytes_needed(const void *solve) {
+  const Solve *s = solve;
   const Program *p = s->program;
   const Batch *b = &s->batch;
   MachinePlan plan = plan_of(s, 0);
@@ -159,8 +161,11 @@ static void prepare(Solve *s, Program *program, const SolveOptions *options, boo
                      .options = &s->options,
                      .stage = sized ? "simulate" : "dmft",
                      .run = run_one,
+                     .bytes = bytes_needed,
+                     .explain = explain,
                      .solve = s,
-                     .steps = s->T};
+                     .steps = s->T,
+                     .salvages = options->partial && !sized};
 }
 
 /* ---- the theory ---- */
@@ -185,26 +190,8 @@ static void show_tails(void *solve, int j, Piece *piece, void *sink) {
   if (j < s->batch.replicates && s->tails[j]) tails_pieces(s->tails[j], piece, sink);
 }
 
-static void prepare_theory(Solve *s, Program *program, const SolveOptions *options) {
-  prepare(s, program, options, false);
-  Batch *b = &s->batch;
-  b->more = show_tails;
-  bool roomy = options->samples * CROWDED / REPLICATES >= demand(s), linear = program->linear;
-  int replicates = linear ? 1 : roomy ? REPLICATES : FEWER_REPLICATES;
-  if (options->samples / FEWEST_PATHS < replicates) replicates = options->samples / FEWEST_PATHS;
-  size_t paths =
-      linear ? FIRST_COORDINATES : (size_t)((options->samples + replicates - 1) / replicates);
-  b->replicates = replicates > 1 || linear ? replicates : 2;
-  b->companions = linear ? 0 : b->replicates;
-  b->fine = (Resolution){paths, options->tol > 0 ? options->tol : linear ? EXACT : TOLERANCE, NULL};
-  b->coarse = (Resolution){paths / COARSER > FEWEST_PATHS / 2 ? paths / COARSER : FEWEST_PATHS / 2,
-                           b->fine.tol * COARSER, NULL};
-  if (!linear) b->fine.sobol = sobol_points(b->fine.paths);
-  if (!linear) b->coarse.sobol = sobol_points(b->coarse.paths);
-  batch_start(b, batch_runs(b) + MOST_LEANS);
-}
-
-static bool see_tails(Solve *s) {
+static bool see_tails(void *solve) {
+  Solve *s = solve;
   bool fine = true;
   forget_tails(s);
   for (int j = 0; j < s->batch.replicates && !s->program->linear; j++)
@@ -212,19 +199,13 @@ static bool see_tails(Solve *s) {
   return fine;
 }
 
-/* A companion that fails leaves the bias unknown. */
-static void drop_companions(Batch *b) {
-  for (int j = b->replicates; j < batch_runs(b); j++) trace_free(&b->trace[j]);
-  b->failure.status = STATUS_OK;
-  b->companions = 0;
-}
-
 /* Where averages have heavy tails, replicates once more, leaning. Those from the first on that
  * fails, as where a mean of squares becomes negative, say nothing. */
-static void run_leaning(Solve *s) {
+static void run_leaning(void *solve) {
+  Solve *s = solve;
   Batch *b = &s->batch;
   int first = batch_runs(b), count = b->replicates < MOST_LEANS ? b->replicates : MOST_LEANS;
-  if (b->failure.status != STATUS_OK || s->program->linear) return;
+  if (s->program->linear) return;
   s->lean = lean_new(s->tails, b->replicates, b->fine.paths);
   if (!s->lean) return;
   b->leans = count;
@@ -233,25 +214,22 @@ static void run_leaning(Solve *s) {
   b->failure.status = STATUS_OK;
 }
 
-/* Linear programs: as many coordinates as it takes, found by doubling. */
-static Status run_theory(Solve *s, char **why) {
-  for (Batch *b = &s->batch;; b->fine.paths *= 2) {
-    double bytes = bytes_needed(s);
-    if (crew_any(batch_crew(b), !mem_fits(bytes) || !see_tails(s))) return run_refuse(why, bytes);
-    batch_run(b, 0, batch_runs(b), 0);
-    if (b->failure.status == STATUS_NUMERICS && b->failed >= b->replicates) drop_companions(b);
-    run_leaning(s);
-    bool more = s->program->linear && b->failure.status == STATUS_LIMIT && b->failure.failed_at < 0;
-    if (!more) return explain(s, why);
-    batch_forget(b);
-  }
-}
-
-static Array *array_of(const Program *p, int i, size_t T, const double *data) {
-  size_t shape[ARRAY_MAX_RANK];
-  Array *array = array_new(solve_system_shape(p, i, T, shape), shape);
-  if (array && data) memcpy(array->data, data, array->size * sizeof *data);
-  return array;
+static void prepare_theory(Solve *s, Program *program, const SolveOptions *options) {
+  prepare(s, program, options, false);
+  Batch *b = &s->batch;
+  b->more = show_tails;
+  b->begin = see_tails;
+  b->after = run_leaning;
+  bool roomy = options->samples * CROWDED / REPLICATES >= demand(s), linear = program->linear;
+  int replicates = linear ? 1 : roomy ? REPLICATES : FEWER_REPLICATES;
+  if (options->samples / FEWEST_PATHS < replicates) replicates = options->samples / FEWEST_PATHS;
+  b->replicates = replicates > 1 || linear ? replicates : 2;
+  b->companions = linear ? 0 : b->replicates;
+  batch_resolve(
+      b, linear ? FIRST_COORDINATES : (size_t)((options->samples + replicates - 1) / replicates),
+      options->tol > 0 ? options->tol
+      : linear         ? EXACT
+                       : TOLERANCE);
 }
 
 /* Whether it is kept how runs, or blocks of members, move a field: not of very many numbers. */
@@ -273,7 +251,8 @@ static const double *numbers(const Trace *trace, int field, int layer) {
 static bool fill_theory(Solve *s, Result *result, int i) {
   const Program *p = s->program;
   const Batch *b = &s->batch;
-  size_t size = step_size(p, i, s->T), n = s->T * size;
+  size_t size = step_size(p, i, s->T), n = s->T * size, shape[ARRAY_MAX_RANK];
+  int rank = solve_system_shape(p, i, s->T, shape);
   Replicates r = batch_collect(b, numbers, i, 0, n);
   Grouping grouping = is_pairs(p, i) ? grouping_of_pairs(s->T, 1) : grouping_of_times(s->T, size);
   double *value = mem_block(n), *error = mem_block(n);
@@ -283,11 +262,9 @@ static bool fill_theory(Solve *s, Result *result, int i) {
   if (fine && p->linear) memcpy(value, r.fine[0], n * sizeof *value);
   if (fine && !p->linear) fine = doubt(&r, NULL, NULL, n, &grouping, value, error, moves);
   ResultField *field = result_find(result, field_of(p, i)->name, 0);
-  if (fine) field->value = array_of(p, i, s->T, value);
-  if (fine) field->error = array_of(p, i, s->T, error);
+  fine = fine && field_put(field, rank, shape, value, error, true);
   if (fine && !result_attribute(result, "tails") && hangs(s, &r, value, error))
     result_note(result, "tails", "%s", field->name);
-  fine = fine && field->value && field->error;
   if (fine && moves)
     fine = field_moves(field, result->kind, s->options.seed, b->replicates, moves,
                        b->companions > 0, b->leans > 0);
@@ -311,14 +288,18 @@ static Status solve_samples(Program *program, const SolveOptions *options, Resul
   double start = run_clock();
   Solve s;
   prepare_theory(&s, program, options);
-  Status status = run_theory(&s, why);
-  if (status == STATUS_OK) {
-    Result *r = solve_system_promise(program, options, false);
+  Status status = batch_theory(&s.batch, why);
+  size_t partial = batch_salvage(&s.batch, why);
+  if (partial) s.options.steps = (int)(s.T = partial);
+  if (status == STATUS_OK || partial) {
+    Result *r = solve_system_promise(program, &s.options, false);
     bool fine = true;
     for (int i = 0; i < program->system->field_count && fine; i++) fine = fill_theory(&s, r, i);
     note_theory(&s, r, run_clock() - start);
-    run_origin(r, program, options);
-    status = run_finish(r, fine, bytes_needed(&s), result, why);
+    run_origin(r, program, &s.options);
+    if (partial) result_note(r, "incomplete", "%s", *why);
+    Status made = run_finish(r, fine, bytes_needed(&s), result, why);
+    if (made != STATUS_OK) status = made;
   }
   clean(&s);
   return status;
@@ -337,46 +318,18 @@ Status solve_system(Program *program, const SolveOptions *options, Result **resu
 
 /* ---- systems of finite size ---- */
 
-/* The moves of blocks of members; scale 0: of the mean. */
-static bool add_blocks(const Solve *s, ResultField *field, const Moments *moments, double scale) {
-  size_t blocks = moments_blocks(moments);
-  if (!blocks) return true;
-  double *moves = moments_moves(moments, scale);
-  bool fine =
-      moves && field_moves(field, "simulate", s->options.seed, (int)blocks, moves, false, false);
-  free(moves);
-  return fine;
-}
-
 /* Mean and N times the variance of a field, with their errors. */
-static bool fill_moments(const Solve *s, Result *result, int i, const Moments *moments) {
-  const Program *p = s->program;
-  size_t n = s->T * step_size(p, i, s->T);
-  double *value = mem_block(n), *error = mem_block(n);
-  bool fine = value && error, sampled = moments->count > 1;
-  char *variance = mem_format("var_%s", field_of(p, i)->name);
-  ResultField *field = result_find(result, field_of(p, i)->name, 0);
-  if (fine) {
-    moments_mean(moments, value, error);
-    if (s->options.single) fine = run_round(moments, 0, value, error);
-    field->value = array_of(p, i, s->T, value);
-    field->error = sampled ? array_of(p, i, s->T, error) : NULL;
-    fine = fine && field->value && (!sampled || field->error);
-    fine = fine && (!sampled || add_blocks(s, field, moments, 0));
-  }
-  if (fine && sampled) {
-    field = result_find(result, variance, 0);
-    double N = s->options.width;
-    moments_variance(moments, N, value, error);
-    if (s->options.single) fine = run_round(moments, N, value, error);
-    field->value = array_of(p, i, s->T, value);
-    field->error = array_of(p, i, s->T, error);
-    fine = fine && field->value && field->error && add_blocks(s, field, moments, N);
-  }
+static bool fill_moments(const Solve *s, Result *result, int i) {
+  const Moments *moments = &s->moments[i];
+  const char *name = field_of(s->program, i)->name;
+  size_t shape[ARRAY_MAX_RANK];
+  int rank = solve_system_shape(s->program, i, s->T, shape);
+  char *variance = mem_format("var_%s", name);
+  ResultField *of_mean = result_find(result, name, 0),
+              *of_variance = result_find(result, variance, 0);
   free(variance);
-  free(value);
-  free(error);
-  return fine;
+  return run_moments(moments, &s->options, false, of_mean, rank, shape) &&
+         (moments->count < 2 || run_moments(moments, &s->options, true, of_variance, rank, shape));
 }
 
 static void count_member(void *solve, int member, const Trace *trace) {
@@ -386,13 +339,8 @@ static void count_member(void *solve, int member, const Trace *trace) {
     moments_add(&s->moments[i], numbers(trace, i, 0));
 }
 
-static void prepare_networks(Solve *s, Program *program, const SolveOptions *options) {
-  prepare(s, program, options, true);
-  s->batch.replicates = options->ensemble;
-  s->batch.fine = (Resolution){(size_t)options->width, 1e-7, NULL};
-}
-
-static bool begin_moments(Solve *s) {
+static bool begin_moments(void *solve) {
+  Solve *s = solve;
   const Program *p = s->program;
   int members = s->options.ensemble;
   bool fine = true;
@@ -405,12 +353,11 @@ static bool begin_moments(Solve *s) {
   return fine;
 }
 
-static Status run_networks(Solve *s, char **why) {
-  double bytes = bytes_needed(s);
-  bool refused = !mem_fits(bytes) || !begin_moments(s);
-  if (crew_any(batch_crew(&s->batch), refused)) return run_refuse(why, bytes);
-  batch_members(&s->batch, count_member);
-  return explain(s, why);
+static void prepare_networks(Solve *s, Program *program, const SolveOptions *options) {
+  prepare(s, program, options, true);
+  s->batch.begin = begin_moments;
+  s->batch.replicates = options->ensemble;
+  s->batch.fine = (Resolution){(size_t)options->width, 1e-7, NULL};
 }
 
 Status solve_system_networks(Program *program, const SolveOptions *options, Result **result,
@@ -419,18 +366,21 @@ Status solve_system_networks(Program *program, const SolveOptions *options, Resu
   double start = run_clock();
   Solve s;
   prepare_networks(&s, program, options);
-  Status status = run_networks(&s, why);
-  if (status == STATUS_OK) {
-    Result *r = solve_system_promise(program, options, true);
+  Status status = batch_members(&s.batch, count_member, why);
+  int partial = batch_members_done(&s.batch, why);
+  if (partial) s.options.ensemble = partial;
+  if (status == STATUS_OK || partial) {
+    Result *r = solve_system_promise(program, &s.options, true);
     bool fine = true;
-    for (int i = 0; i < program->system->field_count && fine; i++)
-      fine = fill_moments(&s, r, i, &s.moments[i]);
+    for (int i = 0; i < program->system->field_count && fine; i++) fine = fill_moments(&s, r, i);
     result_note(r, "width", "%d", options->width);
-    result_note(r, "ensemble", "%d", options->ensemble);
+    result_note(r, "ensemble", "%d", s.options.ensemble);
     result_note(r, "seed", "%llu", (unsigned long long)options->seed);
     if (options->single) result_note(r, "precision", "single");
     result_note(r, "seconds", "%.6g", run_clock() - start);
-    status = run_finish(r, fine, bytes_needed(&s), result, why);
+    if (partial) result_note(r, "incomplete", "%s", *why);
+    Status made = run_finish(r, fine, bytes_needed(&s), result, why);
+    if (made != STATUS_OK) status = made;
   }
   clean(&s);
   return status;

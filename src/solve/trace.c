@@ -459,6 +459,19 @@ Status trace_finish(Trace *r) {
   return status;
 }
 
+Status trace_cut(Trace *r, size_t steps) {
+  size_t all = r->steps;
+  for (int i = 0; i < r->count; i++) {
+    Entry *e = &r->entries[i];
+    if (!e->pairs) continue;
+    e->size = pairs_size(r->program, steps);
+    for (size_t t = 1; t < steps && !r->history; t++)
+      memmove(e->data + t * steps, e->data + t * all, steps * sizeof *e->data);
+  }
+  r->steps = r->taken = steps;
+  return trace_finish(r);
+}
+
 /* Shows all wide fields; populations of other sizes than the first have none to show. */
 static void show_fields(const Snapshot *snapshot, const Machine *m, int number) {
   const Program *p = m->p;

@@ -619,6 +619,47 @@ static void partial_theory(void) {
   finish(&b);
 }
 
+/* A system that is interrupted is one of fewer replicates, or of fewer steps, which knows fields of
+ * two times; or of fewer members. */
+static void partial_system(void) {
+  Bench b;
+  Watch w = {0};
+  begin_watched(&b, &w, (DmfConfig){.interactive = true});
+  CHECK(run(&b, "system bent { population n; matrix J : n -> n; state x = normal(n)\n"
+                "  step { observe m = dot(x, x); observe C = two_time(x); h = J @ tanh(x)\n"
+                "    observe R = response(x, to = h); x = h } }\n"
+                "system straight { population n; matrix J : n -> n; state x = normal(n)\n"
+                "  step { observe m = dot(x, x); x = 0.5 * J @ x } }\n"
+                "whole = dmft(bent, steps = 6, samples = 64)\n"
+                "exact = dmft(straight, steps = 6)") == DMF_OK);
+  /* 4 replicates and their companions, 6 times each; companions first */
+  CHECK(warned(&b, &w, 36, "few = dmft(bent, steps = 6, samples = 64)", "of 2 of 4 replicates"));
+  CHECK(run(&b, "assert few.incomplete == \"2 of 4 replicates\" and few.replicates == 2\n"
+                "assert few.samples == 32 and all(few.stderr.C[1:, 1:] > 0)") == DMF_OK);
+  CHECK(warned(&b, &w, 34, "short = dmft(bent, steps = 6, samples = 64)", "of 4 of 6 steps"));
+  CHECK(run(&b, "assert short.steps == 4 and size(short.t) == 4 and short.replicates == 2\n"
+                "assert all(short.m == few.m[:4]) and all(short.C == few.C[:4, :4])\n"
+                "assert all(short.R == few.R[:4, :4])") == DMF_OK);
+  CHECK(warned(&b, &w, 3, "brief = dmft(straight, steps = 6)", "of 3 of 6 steps"));
+  CHECK(run(&b, "assert all(brief.m == exact.m[:3]) and brief.exact") == DMF_OK);
+  CHECK(
+      warned(&b, &w, 18, "nets = simulate(bent, steps = 6, size = 9, ensemble = 6)", "of 3 of 6"));
+  CHECK(run(&b, "same = simulate(bent, steps = 6, size = 9, ensemble = 3)\n"
+                "assert nets.ensemble == 3 and all(nets.C == same.C)\n"
+                "assert all(nets.stderr.var_C == same.stderr.var_C)") == DMF_OK);
+  char name[64], *text = NULL;
+  snprintf(name, sizeof name, "test-session-%ld.h5", (long)getpid());
+  CHECK(asprintf(&text,
+                 "save short to \"%s\"\nagain = load(\"%s\")\n"
+                 "assert all(fluctuations(again, samples = 64).var_m == fluctuations(short, "
+                 "samples = 64).var_m)",
+                 name, name) > 0);
+  CHECK(run(&b, text) == DMF_OK);
+  free(text);
+  unlink(name);
+  finish(&b);
+}
+
 /* A script that asks for it goes on with a partial result, up to the next solver. */
 static void partial_script(void) {
   Bench b;
@@ -795,6 +836,7 @@ int main(void) {
   progress();
   partial();
   partial_theory();
+  partial_system();
   partial_script();
   comparing();
   return check_done();
