@@ -9,7 +9,7 @@
 #   # args: OPTIONS      options (or a command such as check) put before the file
 #   # slow               left out when DMF_QUICK is set
 #   # sampled            left out when SANITIZED is set: numbers against large samples or ensembles, whose code
-#                        tests/theory/kinds.dmf runs in small
+#                        tests/theory/kinds.dmf runs in small; of the distribution archive, too
 #
 # A script that hangs is ended after an hour, which no machine needs.
 #

@@ -24,38 +24,30 @@ struct Kernel {
 
 enum { REGISTER_BYTES = 256 * 1024, LONGEST_CHUNK = 512 };
 
-/* Nodes of the expression in creation order, which is an order of evaluation. */
-static int collect(const Expr *e, const Expr **nodes, int count, bool *seen) {
-  if (seen[e->id]) return count;
-  seen[e->id] = true;
-  for (int i = 0; i < prim_arity(e->prim); i++) count = collect(e->arg[i], nodes, count, seen);
+/* Nodes of the expression, operands first; `place` has, by their ids, where they are, from 1. */
+static int collect(const Expr *e, const Expr **nodes, int count, int *place) {
+  if (place[e->id]) return count;
+  for (int i = 0; i < prim_arity(e->prim); i++) count = collect(e->arg[i], nodes, count, place);
   nodes[count] = e;
-  return count + 1;
-}
-
-static int register_of(const Expr *const *nodes, int count, const Expr *e) {
-  for (int i = 0; i < count; i++)
-    if (nodes[i] == e) return i;
-  return -1;
+  return place[e->id] = count + 1;
 }
 
 Kernel *kernel_new(const Expr *e) {
   const Expr **nodes = mem_new(e->id + 1, sizeof *nodes);
-  bool *seen = mem_new(e->id + 1, sizeof *seen);
-  int count = collect(e, nodes, 0, seen);
+  int *place = mem_new(e->id + 1, sizeof *place);
+  int count = collect(e, nodes, 0, place);
   Kernel *kernel = mem_new(1, sizeof *kernel + (size_t)count * sizeof kernel->code[0]);
   kernel->count = count;
   for (int i = 0; i < count; i++) {
     Instruction *in = &kernel->code[i];
     *in = (Instruction){.prim = nodes[i]->prim, .value = nodes[i]->value};
     if (in->prim == PRIM_ARG) in->operand[0] = nodes[i]->index;
-    for (int k = 0; k < prim_arity(in->prim); k++)
-      in->operand[k] = register_of(nodes, i, nodes[i]->arg[k]);
+    for (int k = 0; k < prim_arity(in->prim); k++) in->operand[k] = place[nodes[i]->arg[k]->id] - 1;
     bool square = in->prim == PRIM_POW && nodes[i]->arg[1]->prim == PRIM_CONST;
     if (square && nodes[i]->arg[1]->value == 2)
       in->prim = PRIM_MUL, in->operand[1] = in->operand[0];
   }
-  free(seen);
+  free(place);
   free(nodes);
   return kernel;
 }
