@@ -10,6 +10,7 @@ enum { TABLE = -1 };
 typedef struct Slab {
   int space; /* or TABLE */
   bool constant, stays, fresh;
+  bool single;                         /* wide: its numbers are floats, as many as it says */
   bool blank;                          /* not written yet: its numbers count as zeros */
   size_t rows, cols, stride, capacity; /* rows that there is room for */
   double *value;

@@ -387,17 +387,18 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
 static int blocks(const Machine *m, const void *state, int space, NoiseBlock *out) {
   const Boundary *b = state;
   if (b->space != space || !b->noise.rows) return 0;
-  *out = (NoiseBlock){tape_data(m->tape, b->noise), (int)b->noise.rows};
+  *out = machine_block(m, b->noise);
   return 1;
 }
 
-static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
+static double bytes(const MachinePlan *plan, int matrix, double S, double steps) {
+  const Program *p = plan->program;
   double vectors = (double)thin_vectors(p, &p->matrices[matrix]);
   size_t D;
   vectors_of(p, &p->matrices[matrix], &D);
   if (moves_by_entries(p, &p->matrices[matrix])) vectors += fmax((double)D, vectors) * 3 / 2;
   if (p->update.average > 0) vectors *= 3. / 2;
-  return 8 * (vectors * (vectors + 2 * S) + (record ? steps : 1) * 2 * vectors * S);
+  return 8 * (vectors * (vectors + 2 * S) + (plan->record ? steps : 1) * 2 * vectors * S);
 }
 
 View boundary_table(const Machine *m, int matrix) {

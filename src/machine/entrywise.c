@@ -166,18 +166,20 @@ static int blocks(const Machine *m, const void *state, int space, NoiseBlock *ou
   return w->start ? sequential.blocks(m, w->start, space, out) : 0;
 }
 
-static double bytes_dense(const Program *p, int matrix, double S, double steps, bool record) {
+static double bytes_dense(const MachinePlan *plan, int matrix, double S, double steps) {
+  const Program *p = plan->program;
   const Matrix *m = &p->matrices[matrix];
   double from = S * p->spaces[m->from].ratio, to = S * p->spaces[m->to].ratio;
-  (void)steps, (void)record;
+  (void)steps;
   double polar = update_for(p, m)->polar.on ? to * (from + 2 * to) : 0;
   return entries_bytes(to, from, p->update.average > 0) +
          8 * ((double)outer_rows(p, matrix) * to + polar);
 }
 
-static double bytes_paths(const Program *p, int matrix, double S, double steps, bool record) {
-  return sequential.bytes(p, matrix, S, steps, record) +
-         fmax(bytes_dense(p, matrix, S, steps, record), entries_bytes(S, S, p->update.average > 0));
+static double bytes_paths(const MachinePlan *plan, int matrix, double S, double steps) {
+  const Program *p = plan->program;
+  return sequential.bytes(plan, matrix, S, steps) +
+         fmax(bytes_dense(plan, matrix, S, steps), entries_bytes(S, S, p->update.average > 0));
 }
 
 const MatrixKind entrywise_dense = {"entrywise", begin_dense, apply, learn, blocks,

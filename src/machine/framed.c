@@ -237,11 +237,12 @@ static void learn(Machine *m, void *state, const Move *move, const View *force, 
   free(gradient);
 }
 
-static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
+static double bytes(const MachinePlan *plan, int matrix, double S, double steps) {
+  const Program *p = plan->program;
   double rows = (double)rows_of(p, p->matrices[matrix].y), met = rows * (steps + 1),
          rank = fmin(met, S);
   return 8 * (4 * rank * S + 2 * met * S + met * met +
-              (record ? steps : 1) * (2 * rank * S + 6 * rows * S));
+              (plan->record ? steps : 1) * (2 * rank * S + 6 * rows * S));
 }
 
 const MatrixKind framed = {"framed", begin, apply, learn, NULL, end, bytes, NULL, NULL, NULL};

@@ -147,6 +147,20 @@ static void find_needed(Machine *m) {
 
 /* ---- noise ---- */
 
+NoiseBlock machine_block(const Machine *m, View rows) {
+  const float *single = tape_single(m->tape, rows);
+  return (NoiseBlock){single ? NULL : tape_data(m->tape, rows), single, tape_stride(m->tape, rows),
+                      (int)rows.rows};
+}
+
+View machine_rows(Machine *m, int space, size_t rows, bool constant) {
+  return (m->plan.single ? tape_narrow : tape_wide)(m->tape, space, rows, constant);
+}
+
+double machine_number(const MachinePlan *plan) {
+  return plan->single ? sizeof(float) : sizeof(double);
+}
+
 /* What fresh noise on a population is to be orthogonal to. */
 static int collect_blocks(const Machine *m, int space, NoiseBlock *blocks) {
   int n = 0;
@@ -154,8 +168,7 @@ static int collect_blocks(const Machine *m, int space, NoiseBlock *blocks) {
     if (m->state[k] && machine_kind(&m->plan, k)->blocks)
       n += machine_kind(&m->plan, k)->blocks(m, m->state[k], space, blocks + n);
   View lead = m->lead[space];
-  if (lead.slab >= 0 && lead.rows)
-    blocks[n++] = (NoiseBlock){tape_data(m->tape, lead), (int)lead.rows};
+  if (lead.slab >= 0 && lead.rows) blocks[n++] = machine_block(m, lead);
   return n;
 }
 
@@ -170,11 +183,12 @@ static NoiseSource source_of(const Machine *m, int space) {
 bool machine_draw(Machine *m, int space, View *noise, size_t count) {
   NoiseSource source = source_of(m, space);
   size_t S = tape_columns(m->tape, m->population[space]), before = noise->rows;
-  View grown = tape_grow(m->tape, *noise, count);
-  size_t ld = tape_stride(m->tape, grown);
-  bool improved = false;
+  View grown = tape_grow(m->tape, *noise, count), fresh = view_rows(grown, before, count), drawn;
+  bool improved = false, rounded = !tape_failed(m->tape) && tape_single(m->tape, fresh);
+  drawn = rounded ? tape_wide(m->tape, m->population[space], count, true) : fresh;
   if (tape_failed(m->tape)) return improved;
-  double *rows = tape_data(m->tape, view_rows(grown, before, count));
+  size_t ld = tape_stride(m->tape, drawn);
+  double *rows = tape_data(m->tape, drawn);
   for (size_t i = 0; i < count; i++)
     if (!noise_row(&source, S, space, m->noise_count[space]++, rows + i * ld)) m->exhausted = true;
   if (m->plan.improve && count) {
@@ -186,6 +200,7 @@ bool machine_draw(Machine *m, int space, View *noise, size_t count) {
     if (improved) noise_condition(rows, count, S, ld, blocks, n, true);
     free(blocks);
   }
+  if (rounded) tape_copy(m->tape, fresh, 1, drawn);
   *noise = grown;
   return improved;
 }
@@ -833,7 +848,6 @@ double machine_bytes(const MachinePlan *plan, size_t steps) {
     if (p->ops[i].kind == OP_NOISE) doubles += T * S * (double)rows_of(p, p->ops[i].dst);
   double bytes = 8 * doubles;
   for (int k = 0; k < p->matrix_count; k++)
-    if (p->matrices[k].weights == k)
-      bytes += machine_kind(plan, k)->bytes(p, k, S, T, plan->record);
+    if (p->matrices[k].weights == k) bytes += machine_kind(plan, k)->bytes(plan, k, S, T);
   return bytes;
 }

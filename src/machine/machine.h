@@ -15,6 +15,7 @@
 #include <signal.h>
 
 typedef struct Machine Machine;
+typedef struct MachinePlan MachinePlan;
 
 enum { MOST_BLOCKS = 4 };
 
@@ -33,7 +34,7 @@ typedef struct MatrixKind {
   int (*blocks)(const Machine *m, const void *state, int space, NoiseBlock *blocks);
   void (*end)(void *state);
   /* Bytes that it takes, an upper bound, in `steps` steps with this many columns. */
-  double (*bytes)(const Program *program, int matrix, double columns, double steps, bool record);
+  double (*bytes)(const MachinePlan *plan, int matrix, double columns, double steps);
   /* Of systems: W += sum over rows of y x^T / N_from, of as many rows; and W *= keep.
    * NULL: none. */
   void (*take)(Machine *m, void *state, View y, View x);
@@ -71,7 +72,7 @@ bool machine_rounds(const Program *program);
 #define LAZY_GAMMA 1e-6
 
 /* How a program is run. */
-typedef struct MachinePlan {
+struct MachinePlan {
   const Program *program; /* completed */
   const MachineCode *code;
   /* matrices between populations: sequential, dense or dense_single are those that the optimizer of
@@ -83,6 +84,7 @@ typedef struct MachinePlan {
   const double *weights; /* of the neurons; NULL: equal */
   double gamma;
   double tol;       /* sequential: directions that stand out by less of their field are dropped */
+  bool single;      /* sequential: bases and noise are in single precision */
   bool improve;     /* sequential: noise is made orthogonal to earlier noise and fields */
   bool independent; /* sequential: without responses */
   struct Frame *frame;    /* framed: see framed.h */
@@ -100,7 +102,7 @@ typedef struct MachinePlan {
   /* Called when the values of step t are there; false to stop. */
   bool (*observe)(void *sink, Machine *m, int t);
   void *sink;
-} MachinePlan;
+};
 
 /* Of the entries O_ij of an entrywise optimizer at the first step: the root of their mean square,
  * and the most that it could be if rows did not cancel; 0 for other matrices. */
@@ -171,6 +173,8 @@ const MatrixKind *machine_kind(const MachinePlan *plan, int matrix);
 /* The number of the move under way, and those of the whole run. */
 size_t machine_move(const Machine *m);
 size_t machine_moves(const Program *program);
+/* The rows of a view as such a block. */
+NoiseBlock machine_block(const Machine *m, View rows);
 /* `count` rows of noise on a population behind those of `noise`, made orthogonal to what `blocks`
  * holds of it when the plan says so, and a fifth of sample space is left free; whether it was. */
 bool machine_draw(Machine *m, int space, View *noise, size_t count);
@@ -178,6 +182,10 @@ bool machine_draw(Machine *m, int space, View *noise, size_t count);
 View machine_noise(Machine *m, int space, size_t count);
 /* keep w + push v (NO_VIEW: none) in place of w, which is not wanted any more. */
 View machine_move_on(Machine *m, View w, double keep, View v, double push);
+/* Rows on a population for a matrix to remember: zeros, in the precision of the plan; and the bytes
+ * of one such number. */
+View machine_rows(Machine *m, int space, size_t rows, bool constant);
+double machine_number(const MachinePlan *plan);
 /* x = L q + rest, with new directions in the orthonormal q where they are needed; returns L [rows,
  * q.rows]. `rest` is no view where nothing is left. */
 View machine_meet(Machine *m, View *q, View x, View *rest);

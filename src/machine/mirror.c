@@ -38,9 +38,9 @@ static bool acts_backward(const Program *p, int matrix) {
 
 static Half new_half(Machine *m, int space, double tau, double share) {
   Tape *tape = m->tape;
-  return (Half){tau, share, tape_keep(tape, tape_wide(tape, space, 0, false)),
-                tape_keep(tape, tape_wide(tape, space, 0, false)),
-                tape_keep(tape, tape_wide(tape, space, 0, true))};
+  return (Half){tau, share, tape_keep(tape, machine_rows(m, space, 0, false)),
+                tape_keep(tape, machine_rows(m, space, 0, false)),
+                tape_keep(tape, machine_rows(m, space, 0, true))};
 }
 
 static void *begin(Machine *m, int k) {
@@ -63,7 +63,7 @@ static int blocks(const Machine *m, const void *state, int space, NoiseBlock *ou
   for (int h = 0; h < s->halves && s->matrix->to == space; h++) {
     const View views[] = {s->half[h].noise, s->half[h].q};
     for (int i = 0; i < 2; i++)
-      if (views[i].rows) out[n++] = (NoiseBlock){tape_data(m->tape, views[i]), (int)views[i].rows};
+      if (views[i].rows) out[n++] = machine_block(m, views[i]);
   }
   return n;
 }
@@ -140,10 +140,12 @@ static void decay(Machine *m, void *state, double keep) {
   machine_decay(m, &s->learned, keep);
 }
 
-static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
+static double bytes(const MachinePlan *plan, int matrix, double S, double steps) {
+  const Program *p = plan->program;
   double rows = (double)most_rows(p), rank = fmin(steps * rows, S);
   (void)matrix;
-  return 8 * (2 * 2 * 3 * rank * S + (record ? steps : 1) * (3 * rank * rank + 4 * rows * S));
+  return 2 * 2 * 3 * rank * S * machine_number(plan) +
+         8 * (plan->record ? steps : 1) * (3 * rank * rank + 4 * rows * S);
 }
 
 const MatrixKind mirrored = {"mirrored", begin, apply, NULL, blocks, end, bytes, take, decay, NULL};

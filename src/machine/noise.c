@@ -53,11 +53,16 @@ double noise_condition(double *rows, size_t count, size_t S, size_t ld, const No
   for (size_t i = 0; i < count; i++) remove_mean(rows + i * ld, S);
   /* the blocks overlap, so one pass over all leaves the first a little oblique */
   for (int k = 0; k < 2 * n; k++) {
-    const double *v = blocks[k % n].rows;
-    size_t rank = (size_t)blocks[k % n].count;
-    if (!v || !rank) continue;
-    flops += mat_mul_bt(count, rank, S, 1.0 / (double)S, rows, ld, v, ld, 0, c, rank);
-    flops += mat_mul(count, S, rank, -1, c, rank, v, ld, 1, rows, ld);
+    const NoiseBlock *b = &blocks[k % n];
+    const double *v = b->rows;
+    const float *w = b->single;
+    size_t rank = (size_t)b->count;
+    double each = 1.0 / (double)S;
+    if (!(v || w) || !rank) continue;
+    flops += w ? mat_mul_bt_mixed(count, rank, S, each, rows, ld, w, b->ld, 0, c, rank)
+               : mat_mul_bt(count, rank, S, each, rows, ld, v, b->ld, 0, c, rank);
+    flops += w ? mat_mul_mixed(count, S, rank, -1, c, rank, w, b->ld, 1, rows, ld)
+               : mat_mul(count, S, rank, -1, c, rank, v, b->ld, 1, rows, ld);
   }
   for (size_t i = 0; i < count; i++) {
     double *row = rows + i * ld;

@@ -31,9 +31,11 @@ bool noise_row(const NoiseSource *source, size_t S, int space, int k, double *ro
  * their entries. */
 void noise_of_law(Law law, size_t n, double *numbers);
 
-/* Orthonormal rows that noise is made orthogonal to. */
+/* Orthonormal rows that noise is made orthogonal to, ld apart, in one of the precisions. */
 typedef struct NoiseBlock {
   const double *rows;
+  const float *single; /* or NULL */
+  size_t ld;
   int count;
 } NoiseBlock;
 

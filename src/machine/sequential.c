@@ -78,11 +78,11 @@ static bool responds(const Machine *m, int root, bool back) {
 
 static Side new_side(Machine *m, int from, int to) {
   Tape *tape = m->tape;
-  return (Side){tape_keep(tape, tape_wide(tape, from, 0, false)),
-                tape_keep(tape, tape_wide(tape, to, 0, false)),
-                tape_keep(tape, tape_wide(tape, to, 0, true)),
-                {NO_VIEW, tape_keep(tape, tape_wide(tape, to, 0, false)),
-                 tape_keep(tape, tape_wide(tape, to, 0, false))},
+  return (Side){tape_keep(tape, machine_rows(m, from, 0, false)),
+                tape_keep(tape, machine_rows(m, to, 0, false)),
+                tape_keep(tape, machine_rows(m, to, 0, true)),
+                {NO_VIEW, tape_keep(tape, machine_rows(m, to, 0, false)),
+                 tape_keep(tape, machine_rows(m, to, 0, false))},
                 NULL,
                 0};
 }
@@ -135,8 +135,7 @@ static int blocks(const Machine *m, const void *state, int space, NoiseBlock *ou
                         from ? s->x.q : NO_VIEW, to ? s->y.q : NO_VIEW};
   int n = 0;
   for (size_t i = 0; i < sizeof views / sizeof *views; i++)
-    if (views[i].slab >= 0 && views[i].rows)
-      out[n++] = (NoiseBlock){tape_data(m->tape, views[i]), (int)views[i].rows};
+    if (views[i].slab >= 0 && views[i].rows) out[n++] = machine_block(m, views[i]);
   return n;
 }
 
@@ -181,7 +180,7 @@ static void make_kin(Machine *m, const Sequential *s, Side *own, const Side *oth
   double unit = back ? sqrt(s->rho) : 1, cross = back ? s->rho : 1 / s->rho;
   View z[KIN] = {view_rows(own->noise, before, fresh)}, q = view_rows(other->q, 0, far);
   for (int k = 1; k < KIN; k++) {
-    z[k] = tape_wide(tape, m->population[space], 0, true);
+    z[k] = machine_rows(m, m->population[space], 0, true);
     machine_draw(m, space, &z[k], fresh);
   }
   for (int k = 0; k < KIN && !tape_failed(tape) && !m->exhausted; k++) {
@@ -342,8 +341,8 @@ typedef struct Shaking {
 static bool shaking(Machine *m, const Sequential *s, Shaking *all) {
   Tape *tape = m->tape;
   const Matrix *matrix = s->matrix;
-  View n = tape_wide(tape, m->population[matrix->to], 0, true),
-       k = tape_wide(tape, m->population[matrix->from], 0, true);
+  View n = machine_rows(m, m->population[matrix->to], 0, true),
+       k = machine_rows(m, m->population[matrix->from], 0, true);
   machine_draw(m, matrix->to, &n, s->x.image.rows);
   machine_draw(m, matrix->from, &k, s->y.image.rows);
   if (tape_failed(tape) || m->exhausted) return false;
@@ -494,15 +493,17 @@ static double rows_met(const Program *p, int matrix) {
   return rows;
 }
 
-static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
+static double bytes(const MachinePlan *plan, int matrix, double S, double steps) {
+  const Program *p = plan->program;
   const Matrix *m = &p->matrices[matrix];
   double rows = (double)most_rows(p), met_rows = rows_met(p, matrix),
          rank = fmin(steps * met_rows, S);
   double bases = (kin_there(p, m) ? 2 * 5 : 2 * 3) * rank * S,
          tables = 3 * rank * rank + 4 * rows * rank;
   double met = 4 * rows * S, full = rank / met_rows, ranks = rank * (steps - (full - 1) / 2);
-  double moved = record ? blocks_moved(p, m) * ranks * S : 0;
-  return 8 * (2 * bases + moved + (record ? steps : 1) * (tables + met));
+  double moved = plan->record ? blocks_moved(p, m) * ranks * S : 0;
+  return (2 * bases + moved) * machine_number(plan) +
+         8 * (plan->record ? steps : 1) * (tables + met);
 }
 
 void machine_take(Machine *m, View *learned, View *qx, View *qy, View x, View y) {

@@ -102,7 +102,15 @@ static void give_block(Tape *tape, double *value, size_t size) {
   spares->blocks[spares->count++] = value;
 }
 
-static size_t size_of(const Slab *slab) { return slab->capacity * slab->stride + 1; }
+/* Of a number. */
+static size_t bytes_of(const Slab *slab) { return slab->single ? sizeof(float) : sizeof(double); }
+
+/* Of a block for so many rows, in double numbers. */
+static size_t room_for(const Slab *slab, size_t rows) {
+  return rows * slab->stride * bytes_of(slab) / sizeof(double) + 1;
+}
+
+static size_t size_of(const Slab *slab) { return room_for(slab, slab->capacity); }
 
 static void push(int **list, int *count, int *room, int value) {
   if (*count == *room) {
@@ -136,28 +144,36 @@ static size_t wide_stride(const Tape *tape, int space) {
   return tape->record ? columns : mat_stride(columns);
 }
 
-static View new_slab(Tape *tape, int space, size_t rows, size_t cols, bool constant) {
+static View new_slab(Tape *tape, int space, size_t rows, size_t cols, bool constant, bool single) {
   int number = slab_number(tape);
-  size_t stride = space == TABLE ? cols : wide_stride(tape, space);
-  tape->slabs[number] = (Slab){.space = space,
-                               .constant = constant,
-                               .blank = true,
-                               .rows = rows,
-                               .cols = cols,
-                               .stride = stride,
-                               .capacity = rows,
-                               .value = take_block(tape, rows * stride + 1),
-                               .birth = tape->op_count};
+  Slab *slab = &tape->slabs[number];
+  *slab = (Slab){.space = space,
+                 .constant = constant,
+                 .blank = true,
+                 .single = single,
+                 .rows = rows,
+                 .cols = cols,
+                 .stride = space == TABLE ? cols
+                           : single       ? mat_stride_single(cols)
+                                          : wide_stride(tape, space),
+                 .capacity = rows,
+                 .birth = tape->op_count};
+  slab->value = take_block(tape, size_of(slab));
   if (!tape->record) push(&tape->made, &tape->made_count, &tape->made_room, number);
   return (View){number, 0, rows, 0, cols};
 }
 
 View tape_wide(Tape *tape, int space, size_t rows, bool constant) {
-  return new_slab(tape, space, rows, tape->spaces[space].columns, constant);
+  return new_slab(tape, space, rows, tape->spaces[space].columns, constant, false);
+}
+
+View tape_narrow(Tape *tape, int space, size_t rows, bool constant) {
+  bool single = !tape->record && !tape->weights;
+  return new_slab(tape, space, rows, tape->spaces[space].columns, constant, single);
 }
 
 View tape_table(Tape *tape, size_t rows, size_t cols, bool constant) {
-  return new_slab(tape, TABLE, rows, cols, constant);
+  return new_slab(tape, TABLE, rows, cols, constant, false);
 }
 
 static void record_fresh(Tape *tape, View rows, const int *axis, View known_rows,
@@ -184,7 +200,8 @@ View tape_fresh(Tape *tape, int space, size_t rows, const int *axis, View known_
 }
 
 View tape_same(Tape *tape, View view) {
-  return new_slab(tape, tape->slabs[view.slab].space, view.rows, view.cols, false);
+  const Slab *like = &tape->slabs[view.slab];
+  return new_slab(tape, like->space, view.rows, view.cols, false, like->single);
 }
 
 View tape_constant(Tape *tape, size_t rows, size_t cols, const double *numbers) {
@@ -209,21 +226,40 @@ void tape_sweep(Tape *tape) {
   tape->made_count = 0;
 }
 
+/* Blocks of a recording tape are zeros before they are written, others may have been used. */
+static void *data_of(const Tape *tape, View view) {
+  Slab *slab = &tape->slabs[view.slab];
+  if (slab->blank && !tape->record) {
+    memset(slab->value, 0, slab->rows * slab->stride * bytes_of(slab));
+    slab->blank = false;
+  }
+  return (char *)slab->value + (view.row * slab->stride + view.col) * bytes_of(slab);
+}
+
+double *tape_data(const Tape *tape, View view) { return data_of(tape, view); }
+
+static bool is_single(const Tape *tape, View view) { return tape->slabs[view.slab].single; }
+
+const float *tape_single(const Tape *tape, View view) {
+  return is_single(tape, view) ? data_of(tape, view) : NULL;
+}
+
 View tape_grow(Tape *tape, View whole, size_t rows) {
   Slab *slab = &tape->slabs[whole.slab];
   if (slab->rows + rows > slab->capacity) {
     size_t capacity =
         2 * slab->capacity > slab->rows + rows ? 2 * slab->capacity : slab->rows + rows;
-    double *value = tape->failed ? NULL : take_block(tape, capacity * slab->stride + 1);
+    double *value = tape->failed ? NULL : take_block(tape, room_for(slab, capacity));
     if (!value) return whole;
-    memcpy(value, slab->value, slab->rows * slab->stride * sizeof *value);
+    memcpy(value, slab->value, slab->rows * slab->stride * bytes_of(slab));
     free(slab->value);
     slab->value = value;
     slab->capacity = capacity;
   }
-  if (slab->rows) tape_data(tape, whole);
+  if (slab->rows) data_of(tape, whole);
   slab->blank = false;
-  memset(slab->value + slab->rows * slab->stride, 0, rows * slab->stride * sizeof *slab->value);
+  memset((char *)slab->value + slab->rows * slab->stride * bytes_of(slab), 0,
+         rows * slab->stride * bytes_of(slab));
   slab->rows += rows;
   whole.rows = slab->rows;
   return whole;
@@ -231,22 +267,12 @@ View tape_grow(Tape *tape, View whole, size_t rows) {
 
 size_t tape_stride(const Tape *tape, View view) { return tape->slabs[view.slab].stride; }
 
-/* Blocks of a recording tape are zeros before they are written, others may have been used. */
-double *tape_data(const Tape *tape, View view) {
-  Slab *slab = &tape->slabs[view.slab];
-  if (slab->blank && !tape->record) {
-    memset(slab->value, 0, slab->rows * slab->stride * sizeof *slab->value);
-    slab->blank = false;
-  }
-  return slab->value + view.row * slab->stride + view.col;
-}
-
 /* Where an operation writes, and what is left of what was there: nothing (0) or all (1). */
-static double *target(Tape *tape, View out, double *beta) {
+static void *target(Tape *tape, View out, double *beta) {
   Slab *slab = &tape->slabs[out.slab];
   bool whole = out.rows == slab->rows && out.cols == slab->cols;
   *beta = slab->blank && whole ? 0 : 1;
-  double *data = *beta == 0 ? slab->value : tape_data(tape, out);
+  void *data = *beta == 0 ? slab->value : data_of(tape, out);
   slab->blank = false;
   return data;
 }
@@ -275,6 +301,37 @@ static double *weighing_room(const Tape *tape, size_t rows, size_t stride) {
   return tape->weights ? mem_block(rows * stride + 1) : NULL;
 }
 
+/* The same with the rows of y, whatever their precision. */
+static double average_with(const Tape *tape, double alpha, const double *x, size_t nx, size_t ldx,
+                           View y, size_t group, double beta, double *out, size_t ldo,
+                           double *scratch) {
+  int space = tape_space(tape, y);
+  const float *single = tape_single(tape, y);
+  if (!single)
+    return average_rows(tape, space, alpha, x, nx, ldx, tape_data(tape, y), y.rows, group, beta,
+                        out, ldo, scratch);
+  size_t S = averaged(tape, space), ld = tape_stride(tape, y);
+  double flops = 0, each = alpha / (double)(S * group);
+  for (size_t g = 0; g < group; g++)
+    flops += mat_mul_bt_mixed(nx / group, y.rows / group, S, each, x + g * ldx, group * ldx,
+                              single + g * ld, group * ld, g > 0 ? 1 : beta, out, ldo);
+  return flops;
+}
+
+/* The rows of a view as double numbers, rows *ld apart; *room is to be freed. */
+static const double *double_rows(Tape *tape, View view, size_t *ld, double **room) {
+  *ld = tape_stride(tape, view);
+  *room = NULL;
+  if (!is_single(tape, view)) return tape_data(tape, view);
+  const float *rows = tape_single(tape, view);
+  *room = mem_room(view.rows * view.cols);
+  if (!*room) tape->failed = true;
+  for (size_t r = 0; r < view.rows && *room; r++)
+    widen(view.cols, rows + r * *ld, *room + r * view.cols);
+  *ld = view.cols;
+  return *room;
+}
+
 /* Where nothing is recorded there is one op, of which nobody reads more than this. */
 static TapeOp *record(Tape *tape, TapeKind kind, View out, double alpha) {
   if (tape->op_count == tape->op_room) {
@@ -294,10 +351,31 @@ static TapeOp *record_two(Tape *tape, TapeKind kind, View out, double alpha, Vie
   return op;
 }
 
+static void product_single(Tape *tape, View out, double alpha, View a, View b) {
+  const double *A = tape_data(tape, a);
+  const float *B = tape_single(tape, b);
+  double beta;
+  void *o = target(tape, out, &beta);
+  size_t lo = tape_stride(tape, out), la = tape_stride(tape, a), lb = tape_stride(tape, b);
+  if (is_single(tape, out)) {
+    float *rounded = mem_new(a.rows * a.cols, sizeof *rounded);
+    for (size_t r = 0; r < a.rows; r++) narrow(a.cols, A + r * la, rounded + r * a.cols);
+    tape->flops += mat_mul_single(out.rows, out.cols, a.cols, (float)alpha, rounded, a.cols, B, lb,
+                                  (float)beta, o, lo);
+    free(rounded);
+  } else {
+    tape->flops += mat_mul_mixed(out.rows, out.cols, a.cols, alpha, A, la, B, lb, beta, o, lo);
+  }
+}
+
 void tape_product(Tape *tape, View out, double alpha, View a, View b, Transpose which) {
   size_t inner = which & TRANSPOSE_A ? a.rows : a.cols;
   if (tape->failed || !inner || !out.rows || !out.cols) return;
   record_two(tape, PRODUCT, out, alpha, a, b)->which = which;
+  if (is_single(tape, b)) {
+    product_single(tape, out, alpha, a, b);
+    return;
+  }
   const double *A = tape_data(tape, a), *B = tape_data(tape, b);
   double beta, *o = target(tape, out, &beta);
   size_t lo = tape_stride(tape, out), la = tape_stride(tape, a), lb = tape_stride(tape, b);
@@ -312,21 +390,44 @@ void tape_average(Tape *tape, View out, double alpha, View a, View b, size_t gro
   if (tape->failed || !a.rows || !b.rows) return;
   record_two(tape, AVERAGE, out, alpha, a, b)->group = group;
   double *scratch = weighing_room(tape, b.rows, tape_stride(tape, b)), beta,
-         *o = target(tape, out, &beta);
+         *o = target(tape, out, &beta), *room;
+  size_t ld;
+  const double *x = double_rows(tape, a, &ld, &room);
   if (tape->weights && !scratch) tape->failed = true;
   if (!tape->failed)
-    tape->flops += average_rows(tape, tape_space(tape, a), alpha, tape_data(tape, a), a.rows,
-                                tape_stride(tape, a), tape_data(tape, b), b.rows, group, beta, o,
+    tape->flops += average_with(tape, alpha, x, a.rows, ld, b, group, beta, o,
                                 tape_stride(tape, out), scratch);
   free(scratch);
+  free(room);
 }
 
 CLONES static void scale(size_t n, double alpha, const double *restrict x, double *restrict y) {
   for (size_t i = 0; i < n; i++) y[i] = alpha * x[i];
 }
 
+/* Where one of them is in single precision. */
+static void copy_single(Tape *tape, View out, double alpha, View in) {
+  double beta, *x = mem_new(2 * out.cols, sizeof *x), *y = x + out.cols;
+  void *to = target(tape, out, &beta);
+  for (size_t r = 0; r < out.rows; r++) {
+    View row = view_rows(in, r % in.rows, 1);
+    const float *single = tape_single(tape, row);
+    float *rounded = is_single(tape, out) ? (float *)to + r * tape_stride(tape, out) : NULL;
+    double *sum = rounded ? y : (double *)to + r * tape_stride(tape, out);
+    if (single) widen(out.cols, single, x);
+    if (rounded && beta != 0) widen(out.cols, rounded, y);
+    (beta == 0 ? scale : axpy)(out.cols, alpha, single ? x : tape_data(tape, row), sum);
+    if (rounded) narrow(out.cols, sum, rounded);
+  }
+  free(x);
+}
+
 void tape_copy(Tape *tape, View out, double alpha, View in) {
   if (tape->failed || !out.rows || !in.rows) return;
+  if (is_single(tape, out) || is_single(tape, in)) {
+    copy_single(tape, out, alpha, in);
+    return;
+  }
   record(tape, COPY, out, alpha)->arg[0] = in;
   const double *from = tape_data(tape, in);
   double beta, *to = target(tape, out, &beta);
@@ -481,15 +582,17 @@ void tape_softmax(Tape *tape, View out, View in, size_t period) {
 
 /* ---- orthonormal directions ---- */
 
-/* Rows made orthogonal to the `count` rows of q once more: what is left of a field may be small
+/* Rows made orthogonal to the rows of q once more: what is left of a field may be small
  * against what it was computed from, and directions that are a little oblique make later ones more
- * so. `c` is workspace [rows, count]. */
-static void project_again(Tape *tape, int space, const double *q, size_t count, double *v,
-                          size_t rows, double *c, double *scratch) {
-  size_t S = tape->spaces[space].columns, ld = wide_stride(tape, space);
-  if (!count || !rows) return;
-  tape->flops += average_rows(tape, space, 1, v, rows, ld, q, count, 1, 0, c, count, scratch);
-  tape->flops += mat_mul(rows, S, count, -1, c, count, q, ld, 1, v, ld);
+ * so. `c` is workspace [rows, q.rows]. */
+static void project_again(Tape *tape, View q, double *v, size_t rows, double *c, double *scratch) {
+  size_t S = q.cols, ld = wide_stride(tape, tape_space(tape, q)), ldq = tape_stride(tape, q);
+  const float *single = tape_single(tape, q);
+  if (!q.rows || !rows) return;
+  tape->flops += average_with(tape, 1, v, rows, ld, q, 1, 0, c, q.rows, scratch);
+  tape->flops += single
+                     ? mat_mul_mixed(rows, S, q.rows, -1, c, q.rows, single, ldq, 1, v, ld)
+                     : mat_mul(rows, S, q.rows, -1, c, q.rows, tape_data(tape, q), ldq, 1, v, ld);
 }
 
 static double mean_square(const Tape *tape, int space, const double *v, double *scratch) {
@@ -556,24 +659,32 @@ static bool take_rest(Tape *tape, Rest *rest, View basis, View residual, double 
     memcpy(rest->rows + rest->count * S, row, residual.cols * sizeof *row);
     rest->number[rest->count++] = r;
   }
-  project_again(tape, space, tape_data(tape, basis), basis.rows, rest->rows, rest->count, rest->c,
-                rest->scratch);
+  project_again(tape, basis, rest->rows, rest->count, rest->c, rest->scratch);
   return true;
+}
+
+/* One row of a wide block, of either precision, becomes these numbers. */
+static void put_row(Tape *tape, View row, const double *numbers) {
+  if (is_single(tape, row))
+    narrow(row.cols, numbers, data_of(tape, row));
+  else
+    memcpy(data_of(tape, row), numbers, row.cols * sizeof *numbers);
 }
 
 /* The direction of row i of the rest, behind the first `before` + k of the basis; it leaves the
  * rows behind it. */
 static void take_direction(Tape *tape, View *basis, size_t before, size_t k, Rest *rest, size_t i) {
   int space = tape_space(tape, *basis);
-  size_t S = basis->cols, ld = tape_stride(tape, *basis), behind = rest->count - i - 1;
+  size_t S = basis->cols, ld = wide_stride(tape, space), behind = rest->count - i - 1;
   *basis = tape_grow(tape, *basis, 1);
   if (tape->failed) return;
-  double *fresh = tape_data(tape, *basis) + before * ld, *v = fresh + k * ld;
-  memcpy(v, rest->rows + i * ld, S * sizeof *v);
-  project_again(tape, space, fresh, k, v, 1, rest->c, rest->scratch);
+  View own = view_rows(*basis, before + k, 1);
+  double *v = rest->rows + i * ld;
+  project_again(tape, view_rows(*basis, before, k), v, 1, rest->c, rest->scratch);
   double size = sqrt(mean_square(tape, space, v, rest->scratch));
   for (size_t s = 0; s < S; s++) v[s] /= size;
-  project_again(tape, space, v, 1, rest->rows + (i + 1) * ld, behind, rest->c, rest->scratch);
+  put_row(tape, own, v);
+  project_again(tape, own, v + ld, behind, rest->c, rest->scratch);
 }
 
 size_t tape_extend(Tape *tape, View *basis, View residual, double tol, const double *scale,

@@ -81,6 +81,10 @@ int tape_space(const Tape *tape, View view);
 /* Blocks of zeros. Constants have no derivative. */
 View tape_wide(Tape *tape, int space, size_t rows, bool constant);
 View tape_table(Tape *tape, size_t rows, size_t cols, bool constant);
+/* A wide block in single precision, but where the tape records, or has weights: rows that many
+ * others meet, which are the second factor of products and averages, or are copied, grow and take
+ * directions. Products with them, and what is written to them, are in single precision. */
+View tape_narrow(Tape *tape, int space, size_t rows, bool constant);
 /* In coordinates: fresh Gaussian vectors n_i of the N neurons of a population, in order, each of
  * which points along its own new coordinate axis[i], but for fluctuations of order 1/N,
  *
@@ -112,6 +116,8 @@ static inline View view_cols(View view, size_t first, size_t cols) {
 /* The first number of a view; rows are tape_stride apart. */
 double *tape_data(const Tape *tape, View view);
 size_t tape_stride(const Tape *tape, View view);
+/* Of a block in single precision, which has nothing for tape_data; else NULL. */
+const float *tape_single(const Tape *tape, View view);
 
 /* out += alpha A B with a table A, and B wide or a table; one of two tables may be
  * transposed. */

@@ -2,6 +2,7 @@
 #include "num/linalg.h"
 #include "base/memory.h"
 #include "num/blas.h"
+#include "num/clones.h"
 #include "num/lapack.h"
 #include "num/thin.h"
 
@@ -63,6 +64,53 @@ double mat_mul_bt(size_t m, size_t n, size_t k, double alpha, const double *a, s
 double mat_mul_bt_single(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
                          const float *b, size_t ldb, float beta, float *c, size_t ldc) {
   return product_single(CblasNoTrans, CblasTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+CLONES void narrow(size_t n, const double *restrict x, float *restrict y) {
+  for (size_t i = 0; i < n; i++) y[i] = (float)x[i];
+}
+
+CLONES void widen(size_t n, const float *restrict x, double *restrict y) {
+  for (size_t i = 0; i < n; i++) y[i] = x[i];
+}
+
+CLONES static void widen_onto(size_t n, const float *restrict x, double *restrict y) {
+  for (size_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+typedef double ProductSingle(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
+                             const float *b, size_t ldb, float beta, float *c, size_t ldc);
+
+/* So many numbers are rounded at a time, but for a few rows: they stay in the cache. */
+enum { MIXED_ROOM = 1 << 18, MIXED_ROWS = 8 };
+
+static double mixed(ProductSingle *product, size_t m, size_t n, size_t k, double alpha,
+                    const double *a, size_t lda, const float *b, size_t ldb, double beta, double *c,
+                    size_t ldc) {
+  size_t ld = mat_stride_single(k), ldr = mat_stride_single(n),
+         some = MIXED_ROOM / (ld + ldr) > MIXED_ROWS ? MIXED_ROOM / (ld + ldr) : MIXED_ROWS,
+         most = m < some ? m : some;
+  float *rows = mem_insist(mem_room(most * (ld + ldr) / 2 + 1)), *out = rows + most * ld;
+  double flops = 0;
+  for (size_t first = 0; first < m; first += most) {
+    size_t count = m - first < most ? m - first : most;
+    for (size_t r = 0; r < count; r++) narrow(k, a + (first + r) * lda, rows + r * ld);
+    flops += product(count, n, k, (float)alpha, rows, ld, b, ldb, 0, out, ldr);
+    for (size_t r = 0; r < count; r++)
+      (beta == 0 ? widen : widen_onto)(n, out + r * ldr, c + (first + r) * ldc);
+  }
+  free(rows);
+  return flops;
+}
+
+double mat_mul_mixed(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
+                     const float *b, size_t ldb, double beta, double *c, size_t ldc) {
+  return mixed(mat_mul_single, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+double mat_mul_bt_mixed(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
+                        const float *b, size_t ldb, double beta, double *c, size_t ldc) {
+  return mixed(mat_mul_bt_single, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 enum { LINE = 8 }; /* numbers in a line of the cache */

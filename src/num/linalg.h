@@ -25,6 +25,15 @@ double mat_mul_bt_single(size_t m, size_t n, size_t k, float alpha, const float 
                          const float *b, size_t ldb, float beta, float *c, size_t ldc);
 double mat_mul_at_single(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
                          const float *b, size_t ldb, float beta, float *c, size_t ldc);
+/* Products with B in single precision, in which they are taken: A is rounded for them, and they are
+ * added to C (beta = 1) or take its place (beta = 0). */
+double mat_mul_mixed(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
+                     const float *b, size_t ldb, double beta, double *c, size_t ldc);
+double mat_mul_bt_mixed(size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
+                        const float *b, size_t ldb, double beta, double *c, size_t ldc);
+/* y = x in the other precision. */
+void narrow(size_t n, const double *x, float *y);
+void widen(size_t n, const float *x, double *y);
 /* How far apart rows of `cols` numbers best are: the kernels read vectors that each lie in one line
  * of the cache, and many rows at a time, which an odd number of lines spreads over its sets. */
 size_t mat_stride(size_t cols);

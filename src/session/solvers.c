@@ -525,6 +525,13 @@ bool solver_error(Call *call, int i, double *error) {
   return fine;
 }
 
+bool solver_precision(Call *call, int i, SolveOptions *options) {
+  static const char *const precisions[] = {"double", "single", NULL};
+  int which = word_of(call, i, precisions);
+  options->single = which == 1;
+  return which >= 0;
+}
+
 static Value *dmft(Call *call) {
   SolveOptions options = {0};
   Checkpoint checkpoint = {0};
@@ -535,7 +542,7 @@ static Value *dmft(Call *call) {
                solver_seed(call, 3, &options.seed) & closure_of(call, 4, &options.closure);
   sound &= solver_error(call, 7, &options.error) &
            solver_count(call, 8, FEWEST_SAMPLES, &options.most) &
-           solver_keeps(call, 9, &checkpoint, &options);
+           solver_keeps(call, 9, &checkpoint, &options) & solver_precision(call, 10, &options);
   if (tol->kind != VALUE_NUMBER || (tol->known && !(tol->number >= 0 && tol->number < 1))) {
     eval_error(call->eval, call->places[5], "0 lets the solver choose",
                "'tol' must be a number from 0 to 1");
@@ -713,16 +720,14 @@ static Value *at(Call *call) {
 }
 
 bool solver_networks(Call *call, int method, int precision, SolveOptions *options) {
-  static const char *const methods[] = {"trained", "conditioned", NULL}, *const precisions[] = {
-                                                                             "double", "single",
-                                                                             NULL};
-  int how = word_of(call, method, methods), numbers = word_of(call, precision, precisions);
+  static const char *const methods[] = {"trained", "conditioned", NULL};
+  int how = word_of(call, method, methods);
+  bool sound = how >= 0 && solver_precision(call, precision, options);
   options->conditioned = how == 1;
-  options->single = numbers == 1;
-  if (how == 1 && numbers == 1)
+  if (how == 1 && options->single)
     eval_error(call->eval, call->places[precision], "method = \"trained\"",
                "networks whose matrices are not formed are in double precision");
-  return how >= 0 && numbers >= 0 && !(how == 1 && numbers == 1);
+  return sound && !(how == 1 && options->single);
 }
 
 static Value *simulate(Call *call) {

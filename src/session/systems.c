@@ -100,7 +100,7 @@ static Value *placeholders(Call *call, Program *program, const SolveOptions *opt
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
     result_note(result, numbers[i], "0");
   result_note(result, "version", "?");
-  if (sized) result_note(result, "precision", "?");
+  result_note(result, "precision", "?");
   Value *value = value_result(&call->eval->heap, result);
   value->known = false;
   return value;
@@ -181,7 +181,9 @@ static Value *ask(Call *call, bool sized, SolveOptions options) {
   solver_surround(eval, &options);
   Dmf *dmf = eval->host->self;
   Value *value;
-  if (known && !lasts(call, program, options.steps)) {
+  const char *refusal = sized ? NULL : solve_system_refuses(program, &options);
+  if (refusal) eval_error(eval, call->span, NULL, "%s", refusal);
+  if (refusal || (known && !lasts(call, program, options.steps))) {
     program_drop(program);
     return call_broken(call);
   }
@@ -211,7 +213,8 @@ Value *system_dmft(Call *call) {
                solver_seed(call, argument(call, "seed"), &options.seed) &&
                solver_error(call, argument(call, "error"), &options.error) &&
                solver_count(call, argument(call, "most"), FEWEST_SAMPLES, &options.most) &&
-               solver_keeps(call, argument(call, "checkpoint"), &checkpoint, &options);
+               solver_keeps(call, argument(call, "checkpoint"), &checkpoint, &options) &&
+               solver_precision(call, argument(call, "precision"), &options);
   const Value *t = call->args[tol], *c = call->args[closure];
   if (sound && (t->kind != VALUE_NUMBER || (t->known && !(t->number >= 0 && t->number < 1)))) {
     eval_error(call->eval, call->places[tol], "0 lets the solver choose",

@@ -18,6 +18,8 @@ bool solver_error(Call *call, int i, double *error);
 /* Whether there is all that a solver computes with, OpenBLAS; a check, which computes nothing, does
  * not ask. False after reporting. */
 bool solver_can_compute(Call *call);
+/* The precision that an argument asks for; false after reporting. */
+bool solver_precision(Call *call, int i, SolveOptions *options);
 /* How networks are simulated, by the arguments of these numbers; false after reporting. */
 bool solver_networks(Call *call, int method, int precision, SolveOptions *options);
 /* Has the runs of a call kept in the directory that argument i names, if it names one; the

@@ -164,6 +164,14 @@ static double *new_moves(const Solve *s, FieldId id) {
               : NULL;
 }
 
+/* What single precision may do to all runs alike. */
+static void add_rounding(const Solve *s, size_t n, const double *value, double *error) {
+  const Batch *b = &s->batch;
+  if (s->options.single)
+    run_round_paths(n, value, solve_gamma(s->program, &s->options),
+                    (double)b->fine.paths * b->replicates, error);
+}
+
 static bool add_moves(const Solve *s, Result *result, FieldId id, int layer, const double *moves) {
   const Batch *b = &s->batch;
   return !moves || field_moves(result_find(result, field_row(id)->name, layer), result->kind,
@@ -185,8 +193,10 @@ static bool add(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
   double *value = mem_block(m), *error = mem_block(m), *moves = new_moves(s, id);
   machine_function(&function, p, &s->code, d.given, d.wanted->variable, together(s, n));
   bool fine = value && error && doubt(&measured, derive, &d, m, &times, value, error, moves) &&
-              !machine_failed(&function) && field_add(result, id, layer, s->sizes, value, error) &&
-              add_moves(s, result, id, layer, moves);
+              !machine_failed(&function);
+  if (fine) add_rounding(s, m, value, error);
+  fine = fine && field_add(result, id, layer, s->sizes, value, error) &&
+         add_moves(s, result, id, layer, moves);
   machine_free(&function);
   free(value);
   free(error);
@@ -229,6 +239,7 @@ static bool fill_field(Solve *s, Result *result, int k, int l) {
          unit = is_response(k) ? 1 / solve_gamma(s->program, &s->options) : 1;
   bool fine = value && error && doubt(&measured, NULL, NULL, m, &pairs, value, error, moves);
   if (fine && !is_response(k)) add_dropped(s->sizes, s->batch.fine.tol, value, error);
+  if (fine) add_rounding(s, m, value, error);
   for (size_t i = 0; fine && i < m; i++) {
     value[i] *= unit;
     error[i] *= fabs(unit);
@@ -274,6 +285,7 @@ static MachinePlan plan_of(const Solve *s, int j, double gamma) {
                        .columns = r->paths,
                        .gamma = gamma,
                        .tol = r->tol,
+                       .single = s->options.single,
                        .improve = !p->linear,
                        .independent = s->options.closure == CLOSURE_GRADIENT_INDEPENDENCE,
                        .fixed_start = true,
@@ -593,6 +605,7 @@ static void note_run(Solve *s, Result *result, double seconds) {
   const Batch *b = &s->batch;
   batch_note_samples(b, result);
   result_note(result, "closure", "%s", closures[s->options.closure]);
+  if (s->options.single) result_note(result, "precision", "single");
   result_note(result, "tol", "%.17g", b->fine.tol);
   result_note(result, "rank", "%d", batch_rank(b));
   if (!s->program->linear && !s->options.probe && !b->companions)
@@ -667,6 +680,15 @@ static const char *refuse_lazy(const Program *program) {
   return NULL;
 }
 
+static const char *refuse_single(const Program *program, const SolveOptions *options) {
+  if (solve_is_lazy(program, options))
+    return "the lazy limit is in double precision: what f moves by is too small for single";
+  if (options->closure == CLOSURE_PERTURBATIVE)
+    return "the perturbative closure is in double precision: it takes differences of small "
+           "movements";
+  return run_refuse_single(program, options->error);
+}
+
 static const char *refuse_expansion(const Program *program) {
   if (update_scales(&program->update))
     return "the expansion in gamma is written for gradients as they are, not for clipped or "
@@ -689,6 +711,8 @@ static const char *refuse_expansion(const Program *program) {
 const char *solve_refuses(const Program *program, const SolveOptions *options) {
   const Update *update = &program->update;
   bool lazy = solve_is_lazy(program, options);
+  const char *rounds = options->single ? refuse_single(program, options) : NULL;
+  if (rounds) return rounds;
   if (program->problem->parameterization == PARAM_STANDARD)
     return "the standard parameterization has no infinite-width limit: at a learning rate of order "
            "one a step moves f by order N, and at rates of order 1/N the limit is that of "

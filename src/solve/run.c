@@ -105,6 +105,22 @@ bool run_moments(const Moments *moments, const SolveOptions *options, bool varia
   return fine;
 }
 
+void run_round_paths(size_t n, const double *value, double gamma, double samples, double *error) {
+  double unit = (double)FLT_EPSILON,
+         add = unit * hypot(largest(n, value), 1 / (gamma * sqrt(samples)));
+  for (size_t i = 0; i < n; i++) error[i] = hypot(error[i], add);
+}
+
+const char *run_refuse_single(const Program *program, double error) {
+  static const double least = 1e-5;
+  if (program->linear)
+    return "single precision is for theories that are sampled: this one is linear, and solved "
+           "exactly";
+  if (error > 0 && error < least)
+    return "single precision does not do for an error below 1e-05: precision = \"double\"";
+  return NULL;
+}
+
 /* Runs under way; each notes for itself how it ended. */
 typedef struct Runs {
   RunMake *make;

@@ -53,6 +53,11 @@ const MatrixKind *run_kind(const SolveOptions *options);
  * False if memory ran out. */
 bool run_moments(const Moments *moments, const SolveOptions *options, bool variance,
                  ResultField *field, int rank, const size_t shape[]);
+/* Adds to the errors of a theory of so many sample paths what single precision may do to all
+ * replicates alike; outputs are averages over paths, divided by gamma. */
+void run_round_paths(size_t n, const double *value, double gamma, double samples, double *error);
+/* Why single precision does not do for a theory whose f is to have this error (0: any); or NULL. */
+const char *run_refuse_single(const Program *program, double error);
 /* How one of several runs ended, at which step, and with how large a basis, where that is known. */
 typedef struct RunEnd {
   Status status;

@@ -73,6 +73,8 @@ Status solve_dmft(Program *program, const SolveOptions *options, Result **result
  * settle as the depth grows. */
 Status solve_deep(Program *program, const SolveOptions *options, Result **result, char **why);
 
+/* As solve_refuses, of solve_system. */
+const char *solve_system_refuses(const Program *program, const SolveOptions *options);
 /* The mean-field theory of a system, and an ensemble of systems of finite size: what it observes at
  * t = 0 .. steps - 1, with errors; of systems also N times the variances. Exact where the program
  * is linear. Failures are told as above. */

@@ -80,6 +80,7 @@ static MachinePlan plan_of(const Solve *s, int run) {
                        .sized = s->sized,
                        .gamma = 1,
                        .tol = r->tol,
+                       .single = s->options.single && !s->sized,
                        .improve = !s->sized && !p->linear,
                        .tails = run < b->replicates && !s->sized ? s->tails[run] : NULL,
                        .lean = lean >= 0 ? s->lean : NULL,
@@ -261,6 +262,8 @@ static bool fill_theory(Solve *s, Result *result, int i) {
   bool fine = value && error;
   if (fine && p->linear) memcpy(value, r.fine[0], n * sizeof *value);
   if (fine && !p->linear) fine = doubt(&r, NULL, NULL, n, &grouping, value, error, moves);
+  if (fine && s->options.single)
+    run_round_paths(n, value, 1, (double)b->fine.paths * b->replicates, error);
   ResultField *field = result_find(result, field_of(p, i)->name, 0);
   fine = fine && field_put(field, rank, shape, value, error, true);
   if (fine && !result_attribute(result, "tails") && hangs(s, &r, value, error))
@@ -277,6 +280,7 @@ static bool fill_theory(Solve *s, Result *result, int i) {
 static void note_theory(const Solve *s, Result *result, double seconds) {
   const Batch *b = &s->batch;
   batch_note_samples(b, result);
+  if (s->options.single) result_note(result, "precision", "single");
   result_note(result, "tol", "%.17g", b->fine.tol);
   result_note(result, "rank", "%d", batch_rank(b));
   if (!s->program->linear && !b->companions) result_note(result, "bias", "unknown");
@@ -305,10 +309,19 @@ static Status solve_samples(Program *program, const SolveOptions *options, Resul
   return status;
 }
 
+const char *solve_system_refuses(const Program *program, const SolveOptions *options) {
+  return options->single ? run_refuse_single(program, options->error) : NULL;
+}
+
 Status solve_system(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
   if (!program->linear && options->samples < FEWEST_SAMPLES) {
     *why = mem_format("samples = %d is too few: at least %d", options->samples, FEWEST_SAMPLES);
+    return STATUS_SCRIPT;
+  }
+  const char *refusal = solve_system_refuses(program, options);
+  if (refusal) {
+    *why = mem_string(refusal);
     return STATUS_SCRIPT;
   }
   return options->error > 0 && !program->linear

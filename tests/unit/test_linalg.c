@@ -137,6 +137,34 @@ static void test_single(void) {
   CHECK(mat_stride_single(1) == 16 && mat_stride_single(512) == 528);
 }
 
+/* A few rows, and more than are rounded at a time. */
+static void test_mixed(void) {
+  static const size_t sizes[][3] = {{3, 40, 70}, {300, 30, 2000}, {5, 2000, 9}, {2, 3, 0}};
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    size_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2], ld = (n > k ? n : k) + 3, ldc = n + 1;
+    double *a = random_block(m * (k + 2), 1), *b = random_block((n + k) * ld, 2),
+           *c = random_block(m * ldc, 3), *bt = mem_block(m * ldc), worst = 0;
+    float *single = mem_new((n + k) * ld, sizeof *single);
+    narrow((n + k) * ld, b, single);
+    widen((n + k) * ld, single, b);
+    double before = c[0], margin = c[n];
+    double flops = mat_mul_mixed(m, n, k, -2, a, k + 2, single, ld, 1, c, ldc);
+    mat_mul_bt_mixed(m, n, k, 3, a, k + 2, single, ld, 0, bt, ldc);
+    worst = fabs(c[0] - entry(NEITHER, 0, 0, k, -2, a, k + 2, b, ld, 1, before));
+    for (size_t i = 0; i < m; i++)
+      for (size_t j = 0; j < n; j++)
+        worst =
+            fmax(worst, fabs(bt[i * ldc + j] - entry(SECOND, i, j, k, 3, a, k + 2, b, ld, 0, 0)));
+    CHECK(worst < 1e-5 * sqrt((double)(k + 1)));
+    CHECK(c[n] == margin && flops == 2.0 * (double)m * (double)n * (double)k);
+    free(a);
+    free(b);
+    free(c);
+    free(bt);
+    free(single);
+  }
+}
+
 static void test_products(void) {
   static const size_t shapes[][3] = {{1, 1, 1}, {3, 5, 7},    {8, 1, 20},
                                      {1, 9, 4}, {33, 17, 65}, {5, 6, 0}};
@@ -381,6 +409,7 @@ int main(void) {
   test_products();
   test_thin();
   test_single();
+  test_mixed();
   test_root();
   test_least();
   test_moments();

@@ -64,8 +64,8 @@ static void end(void *state) {
   free(state);
 }
 
-static double bytes(const Program *p, int matrix, double S, double steps, bool record) {
-  (void)p, (void)matrix, (void)steps, (void)record;
+static double bytes(const MachinePlan *plan, int matrix, double S, double steps) {
+  (void)plan, (void)matrix, (void)steps;
   return 8 * S * S;
 }
 

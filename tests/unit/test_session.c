@@ -232,7 +232,7 @@ static void asked(void) {
   CHECK(run(&b, "n = simulate(m, t, ensemble = 2)") == DMF_OK);
   CHECK(begins_with(&b, "dmft(", NAMES("m", "model = ", "training = ", "samples = ")));
   CHECK(strcmp(dmf_complete_about(b.dmf, 3), "2000: how many sample paths") == 0);
-  CHECK(begins_with(&b, "dmft(m, ", NAMES("t", "training = ")) && how_many(&b, "dmft(m, ") < 11);
+  CHECK(begins_with(&b, "dmft(m, ", NAMES("t", "training = ")) && how_many(&b, "dmft(m, ") < 12);
   CHECK(!offers(&b, "dmft(m, t, seed = 2, ", "seed = ") && offers(&b, "dmft(m, t, se", "seed = "));
   CHECK(begins_with(&b, "dmft(m, t, closure = ", NAMES("\"full\"", "\"ntk\"")));
   CHECK(begins_with(&b, "dmft(m, t, closure = \"g", NAMES("gradient_independence")));
