@@ -108,6 +108,14 @@ expect 6 'free under --memory' "$DMF" --memory 100M -e 'print sum(zeros(2e7))'
 expect 0 '= 0' "$DMF" --memory 100G -e 'print sum(zeros(2e7))'
 expect 6 'out of memory: this takes' "$DMF" --memory 1k problem.dmf
 expect 6 'are free under --memory' "$DMF" --set fit.steps=1e9 --memory 100M problem.dmf
+cat >recorded.dmf <<'END'
+dataset d { inputs = reshape(gaussian(3, 4, seed = 1), [3, 4, 1]); targets = [1, -1, 1] }
+model net { layers = input -> embed -> block -> flatten -> readout }
+training fit { dataset = d; optimizer = gd(eta = 0.1); steps = 4 }
+theory = dmft(net, fit, samples = 64)
+print fluctuations(theory).samples
+END
+expect 0 'out of memory' shell '"$1" --memory 1G recorded.dmf 2>&1 | grep -E "this takes [0-9]+ bytes \([0-3]\.[0-9]+ GB\)"'
 expect 1 'is given twice' shell '{ printf "training t { optimizer = sign(eta = 0.1"; yes ", 1" | head -n 1200000; echo "); steps = 1 }"; } >many.dmf; "$1" many.dmf'
 expect 5 'too large for a script' shell '"$1" </dev/zero'
 expect 2 '--color' "$DMF" --color red two.dmf

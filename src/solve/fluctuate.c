@@ -221,11 +221,24 @@ static Status solve_outputs(Recorded *s, Result *result, char **why) {
   return status;
 }
 
-/* As many sample paths as some seconds allow: reading all of f back costs (rows met)^3 for each. */
-static int choose_samples(Sizes z) {
-  double met = (double)(z.steps * z.all * z.outputs), budget = 1e9 / (met * met * met);
+/* As many sample paths as some seconds allow, where reading all of f back costs (rows met)^3 for
+ * each, and as what is recorded of them leaves to others of a small machine. */
+static int choose_samples(Program *program, const SolveOptions *options) {
+  static const double MOST_BYTES = 4e9;
+  SolveOptions alone = *options;
+  alone.crew = NULL;
+  Recorded s;
+  recorded_prepare(&s, program, &alone);
+  double met = (double)(s.z.steps * s.z.all * s.z.outputs), budget = 1e9 / (met * met * met);
   int samples = MOST_CHOSEN;
-  while (samples > FEWEST_CHOSEN && samples > budget) samples /= 2;
+  for (; samples > FEWEST_CHOSEN; samples /= 2) {
+    s.neurons = (Neurons){.method = SAMPLES,
+                          .replicates = MOST_REPLICATES,
+                          .columns = (size_t)samples / MOST_REPLICATES,
+                          .kinks = machine_has_kinks(program)};
+    if (samples <= budget && recorded_bytes(&s) <= MOST_BYTES) break;
+  }
+  recorded_free(&s);
   return samples;
 }
 
@@ -271,7 +284,7 @@ static Status choose_options(const Origin *origin, const SolveOptions *options,
   SolveOptions own = *options;
   own.closure = origin->options.closure;
   own.first_parts = origin->whole ? origin->options.parts / 2 : origin->options.parts;
-  own.samples = options->samples ? options->samples : choose_samples(sizes_of(origin->program));
+  own.samples = options->samples ? options->samples : choose_samples(origin->program, &own);
   if (!options->samples && given > own.samples) own.samples = given;
   *chosen = own;
   if (own.samples >= FEWEST_FLUCTUATING) return STATUS_OK;
