@@ -273,9 +273,18 @@ static void bound_memory(void) {
   fclose(sizes);
 }
 
-/* Whatever ends the child by exit() ran out of memory: mem_new, and libhdf5. The host's own work at
- * exit, and what lies in its streams, are not the child's. */
-static void leave(void) { _exit(STATUS_LIMIT); }
+/* The host's own work at exit, and what lies in its streams, are not the child's; what it has
+ * counted is, in a build that counts the lines that run. */
+static void quit(int status) {
+#ifdef COUNTS_LINES
+  extern void __gcov_dump(void);
+  __gcov_dump();
+#endif
+  _exit(status);
+}
+
+/* Whatever ends the child by exit() ran out of memory: mem_new, and libhdf5. */
+static void leave(void) { quit(STATUS_LIMIT); }
 
 /* It dies without a word or a core; signals mean what they mean to a new process. */
 static void settle(const Apart *apart) {
@@ -303,7 +312,7 @@ static void run_child(const Apart *apart, int to) {
     put_text(to, why);
   else if (apart->send)
     apart->send(apart->context, to);
-  _exit(0);
+  quit(0);
 }
 
 /* The parent */
