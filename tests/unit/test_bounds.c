@@ -3,6 +3,7 @@
  * own code through the functions below (Makefile.am), which keep the most that was held at once. */
 #include "check.h"
 #include "problem.h"
+#include "solve/plan.h"
 #include "solve/recorded.h"
 
 #include <errno.h>
@@ -130,6 +131,33 @@ static void check_refusals(void) {
   program_drop(program);
 }
 
+/* What a run comes to beyond the steps that were seen: as the last quarter of them went on. */
+static void test_extrapolation(void) {
+  const double at[] = {1, 2, 3, 4, 5, 6, 8, 10};
+  CHECK(plan_at(at, 8, 0) == 1 && plan_at(at, 8, 7) == 10);
+  CHECK(plan_at(at, 8, 8) == 12 && plan_at(at, 8, 17) == 30);
+  CHECK(plan_at(at, 2, 5) == 6);
+  CHECK(plan_at((double[]){3}, 1, 4) == 15);
+  CHECK(plan_at(at, 0, 0) == 1 && plan_at(at, 0, 6) == 7);
+}
+
+/* Operations and the time of a call are those of its runs, as many at once as there are threads.
+ * One run shows its pace to a factor of eight. */
+static void test_pace(Recipe recipe) {
+  Program *program = recipe_program(pool, recipe);
+  SolveOptions one = {.width = 20, .ensemble = 1, .threads = 1}, many = one, spread = one;
+  many.ensemble = spread.ensemble = 64;
+  spread.threads = 64;
+  SolvePlan of_one, of_many, of_spread;
+  for (int warm = 0; warm < 2; warm++) solve_plan_networks(program, &one, &of_one);
+  solve_plan_networks(program, &many, &of_many);
+  solve_plan_networks(program, &spread, &of_spread);
+  CHECK(of_one.flops > 0 && of_many.flops == 64 * of_one.flops);
+  CHECK(of_many.seconds > 8 * of_one.seconds && of_many.seconds < 512 * of_one.seconds);
+  CHECK(of_spread.seconds > 0 && of_spread.seconds < 8 * of_one.seconds);
+  program_drop(program);
+}
+
 int main(void) {
   pool = expr_pool_new();
   const SolveOptions theory = {.samples = 3000}, few = {.samples = 256},
@@ -145,6 +173,8 @@ int main(void) {
   outputs.outputs = 3;
   flow.dt = 1;
   linear.phi = PRIM_CONST;
+  test_extrapolation();
+  test_pace(deep);
   check_bound(solve_dmft, solve_plan_dmft, deep, theory, 2.5);
   check_bound(solve_dmft, solve_plan_dmft, points, few, 1.5);
   check_bound(solve_dmft, solve_plan_dmft, outputs, theory, 3.5);
