@@ -532,6 +532,18 @@ bool solver_precision(Call *call, int i, SolveOptions *options) {
   return which >= 0;
 }
 
+/* A sentence, which is freed, or NULL. */
+static void warn(Call *call, char *caution) {
+  if (caution) diag_warning(call->eval->diags, call->span, NULL, "%s", caution);
+  free(caution);
+}
+
+static Value *warn_of_precision(Call *call, Value *value) {
+  bool solved = value->kind == VALUE_RESULT && !call->eval->dry && !session_of(call)->loading;
+  if (solved) warn(call, solve_precision_caution(value->result));
+  return value;
+}
+
 static Value *dmft(Call *call) {
   SolveOptions options = {0};
   Checkpoint checkpoint = {0};
@@ -552,10 +564,8 @@ static Value *dmft(Call *call) {
   options.tol = tol->number;
   Value *value = ask(call, DMFT, solve_dmft, options);
   bool solved = value->kind == VALUE_RESULT && !session_of(call)->loading;
-  char *caution = solved ? solve_caution(value->result) : NULL;
-  if (caution) diag_warning(call->eval->diags, call->span, NULL, "%s", caution);
-  free(caution);
-  return value;
+  if (solved) warn(call, solve_caution(value->result));
+  return warn_of_precision(call, value);
 }
 
 /* Below the least width the expansion has broken down; a model may give no width (0). */
@@ -737,7 +747,8 @@ static Value *simulate(Call *call) {
   if (!has_training(call)) return call_broken(call);
   bool sound = solver_count(call, 2, 1, &options.ensemble) & solver_seed(call, 3, &options.seed) &
                solver_networks(call, 4, 7, &options) & solver_keeps(call, 8, &checkpoint, &options);
-  return sound ? ask(call, NETS, solve_networks, options) : call_broken(call);
+  return sound ? warn_of_precision(call, ask(call, NETS, solve_networks, options))
+               : call_broken(call);
 }
 
 /* A time of a result, negative ones counted from the last. */

@@ -8,6 +8,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 const char run_no_origin[] = "the file of this result does not say how it was made";
@@ -304,4 +305,26 @@ uint32_t *run_own_order(const Program *p, const NoiseSource *noise, size_t paths
   }
   free(order);
   return points;
+}
+
+char *solve_precision_caution(const Result *result) {
+  const Origin *origin = result->origin;
+  if (!origin || !origin->options.single || !origin->program->problem) return NULL;
+  const Program *p = origin->program;
+  bool networks = strcmp(result->kind, "simulate") == 0;
+  char *names = NULL;
+  for (int k = 0; k < p->matrix_count; k++) {
+    const Matrix *m = &p->matrices[k];
+    bool wide = m->weights == k && is_wide_matrix(p, m),
+         whole = networks && update_for(p, m)->polar.on;
+    if (!wide || !(whole || moves_by_entries(p, m))) continue;
+    if (!names) names = mem_string("");
+    mem_append(&names, "%s%s", *names ? ", " : "", m->name);
+  }
+  if (!names) return NULL;
+  char *text = mem_format("the entries of %s have histories of their own under this optimizer, and "
+                          "are in double precision",
+                          names);
+  free(names);
+  return text;
 }

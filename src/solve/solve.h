@@ -106,6 +106,8 @@ void solve_plan_system(Program *program, const SolveOptions *options, bool sized
 
 /* What to know of a result of solve_dmft beside its errors, a sentence to be freed; or NULL. */
 char *solve_caution(const Result *result);
+/* What a result in single precision has in double for all that, a sentence to be freed; or NULL. */
+char *solve_precision_caution(const Result *result);
 
 /* The lazy limit of a program: kernels at initialisation by quadrature or closed form, f by the
  * tangent kernel. solve_dmft calls it for CLOSURE_NTK and the NTK parameterization. Nothing is
