@@ -117,6 +117,11 @@ const char *result_attribute(const Result *result, const char *name) {
   return NULL;
 }
 
+double result_number(const Result *result, const char *name, double otherwise) {
+  const char *text = result_attribute(result, name);
+  return text ? strtod(text, NULL) : otherwise;
+}
+
 void recipe_add(ResultRecipe *recipe, const char *name, Array *array) {
   size_t count = (size_t)recipe->array_count + 1;
   recipe->arrays = mem_grow(recipe->arrays, count * sizeof *recipe->arrays);

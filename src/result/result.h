@@ -97,7 +97,8 @@ Status result_complete(Result *result, const char *name, char **why);
 /* Sets an attribute, in the place of one of this name. */
 void result_note(Result *result, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-const char *result_attribute(const Result *result, const char *name); /* or NULL */
+const char *result_attribute(const Result *result, const char *name);           /* or NULL */
+double result_number(const Result *result, const char *name, double otherwise); /* of its text */
 
 /* Adds an array under a name that the text uses; takes over the reference. */
 void recipe_add(ResultRecipe *recipe, const char *name, Array *array);

@@ -626,15 +626,16 @@ static const char *integrate(const Average *a, size_t n, const double *cov, int 
   return fault;
 }
 
-/* The pairs of a run by sums of exponentials, where what
- * each loses to rounding is held against the roots of <f^2>. */
-static bool exponential_forms(const Average *a, const Run *run, double root, const double *roots,
-                              double *out) {
+/* The pairs of a run; by sums of exponentials where what each loses to rounding is held against the
+ * roots of <f^2>, of one with itself (no roots) against what it is. */
+static bool closed_run(const Average *a, const Run *run, double root, const double *roots,
+                       double *out) {
   bool fine = true;
   double lost = 0;
+  if (a->form != FORM_GENERAL) return closed_forms(a, run, out), true;
   for (size_t k = 0; k < run->m && fine; k++)
     fine = exponentials_pair(&a->sum, run->uu, run->vv[k], run->uv[k], &out[k], &lost) &&
-           lost <= AVERAGE_ACCURACY * root * roots[k];
+           lost <= AVERAGE_ACCURACY * (roots ? root * roots[k] : out[k]);
   return fine;
 }
 
@@ -649,17 +650,13 @@ typedef struct Rows {
 
 /* <f^2> of all rows, where they have a closed form. */
 static bool closed_squares(Rows *rows) {
-  const Average *a = rows->a;
   bool fine = true;
   for (size_t i = 0; fine && i < rows->n; i++) {
-    double *to = &rows->out[i * rows->n + i], uu = fmax(rows->cov[i * rows->n + i], 0), lost = 0;
+    double *to = &rows->out[i * rows->n + i], uu = fmax(rows->cov[i * rows->n + i], 0);
     Run run = {1, uu, sqrt(uu), &uu, &rows->deviation[i], &uu};
     rows->variance[i] = uu;
     rows->deviation[i] = run.su;
-    if (a->form != FORM_GENERAL)
-      closed_forms(a, &run, to);
-    else
-      fine = exponentials_pair(&a->sum, uu, uu, uu, to, &lost) && lost <= AVERAGE_ACCURACY * *to;
+    fine = closed_run(rows->a, &run, 0, NULL, to);
     rows->root[i] = fine ? sqrt(*to) : 0;
   }
   return fine;
@@ -668,16 +665,12 @@ static bool closed_squares(Rows *rows) {
 /* Row i up to the diagonal. */
 static void closed_row(void *context, size_t i) {
   Rows *rows = context;
-  const Average *a = rows->a;
   const double *vv = rows->variance, *sv = rows->deviation, *uv = rows->cov + i * rows->n;
   for (size_t first = 0; first < i && rows->fine; first += RUN) {
     size_t m = i - first < RUN ? i - first : RUN;
     Run run = {m, vv[i], sv[i], vv + first, sv + first, uv + first};
     double *to = rows->out + i * rows->n + first;
-    if (a->form != FORM_GENERAL)
-      closed_forms(a, &run, to);
-    else if (!exponential_forms(a, &run, rows->root[i], rows->root + first, to))
-      rows->fine = false;
+    if (!closed_run(rows->a, &run, rows->root[i], rows->root + first, to)) rows->fine = false;
   }
 }
 

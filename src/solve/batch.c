@@ -353,16 +353,22 @@ size_t batch_salvage(Batch *b, char **why) {
 
 /* ---- what they say ---- */
 
-Replicates batch_collect(const Batch *b, BatchNumbers *numbers, int field, int layer, size_t n) {
+static const double *numbers(const Trace *trace, int field, int layer, bool pairs) {
+  bool f = !trace->program->system && field == FIELD_F;
+  return f ? trace->f : trace_find(trace, field, layer, pairs);
+}
+
+Replicates batch_collect(const Batch *b, int field, int layer, bool pairs, size_t n) {
   Replicates r = {.count = b->replicates,
                   .companions = b->companions,
                   .leans = b->leans,
                   .n = n,
                   .share = 1 / ((double)b->fine.paths / (double)b->coarse.paths - 1)};
-  for (int j = 0; j < b->replicates; j++) r.fine[j] = numbers(&b->trace[j], field, layer);
+  for (int j = 0; j < b->replicates; j++) r.fine[j] = numbers(&b->trace[j], field, layer, pairs);
   const Trace *rest = b->trace + b->replicates;
-  for (int j = 0; j < b->companions; j++) r.coarse[j] = numbers(&rest[j], field, layer);
-  for (int j = 0; j < b->leans; j++) r.lean[j] = numbers(&rest[b->companions + j], field, layer);
+  for (int j = 0; j < b->companions; j++) r.coarse[j] = numbers(&rest[j], field, layer, pairs);
+  for (int j = 0; j < b->leans; j++)
+    r.lean[j] = numbers(&rest[b->companions + j], field, layer, pairs);
   return r;
 }
 
@@ -402,6 +408,14 @@ void batch_note_samples(const Batch *b, Result *result) {
   result_note(result, "samples", "%zu", b->fine.paths * (size_t)b->replicates);
   result_note(result, "replicates", "%d", b->replicates);
   result_note(result, "seed", "%llu", (unsigned long long)b->options->seed);
+}
+
+void batch_note_members(const Batch *b, Result *result, double seconds) {
+  result_note(result, "width", "%d", b->options->width);
+  result_note(result, "ensemble", "%d", b->options->ensemble);
+  result_note(result, "seed", "%llu", (unsigned long long)b->options->seed);
+  if (b->options->single) result_note(result, "precision", "single");
+  result_note(result, "seconds", "%.6g", seconds);
 }
 
 void batch_note_cost(const Batch *b, Result *result, double seconds) {

@@ -103,10 +103,9 @@ int batch_threads(const Batch *batch);
  * it is salvaged. */
 RunEnd batch_measure(Batch *batch, int j, MachinePlan plan, Trace *trace);
 
-/* The numbers that a trace has of a field. */
-typedef const double *BatchNumbers(const Trace *trace, int field, int layer);
-/* What all runs of a theory measured of a field, n numbers, and the share of the bias. */
-Replicates batch_collect(const Batch *batch, BatchNumbers *numbers, int field, int layer, size_t n);
+/* What all runs of a theory measured of a field, n numbers, and the share of the bias; of f at all
+ * points. `pairs`: over pairs of times. */
+Replicates batch_collect(const Batch *batch, int field, int layer, bool pairs, size_t n);
 /* The largest basis of all replicates. */
 int batch_rank(const Batch *batch);
 /* What a plan knows beyond its bytes, from the pace of run 0 by `first`: nothing where these do not
@@ -116,6 +115,7 @@ void batch_plan(const Batch *batch, MachinePlan first, SolvePlan *plan);
 double batch_flops(const Batch *batch);
 /* Says of a result what it was sampled by, and what it cost. */
 void batch_note_samples(const Batch *batch, Result *result);
+void batch_note_members(const Batch *batch, Result *result, double seconds);
 void batch_note_cost(const Batch *batch, Result *result, double seconds);
 
 #endif

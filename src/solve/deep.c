@@ -158,9 +158,8 @@ static void note(const Deep *d, double error, Result *result) {
   char *depths = mem_string("");
   double seconds = 0;
   for (int k = 0; k < d->count; k++) {
-    const char *text = result_attribute(d->result[k], own[0]);
     mem_append(&depths, "%s%d", k ? ", " : "", d->program[k]->problem->depth);
-    seconds += text ? strtod(text, NULL) : 0;
+    seconds += result_number(d->result[k], own[0], 0);
   }
   for (int i = 0; i < last->attribute_count; i++) {
     bool mine = false;

@@ -139,19 +139,10 @@ static bool is_full(const Solve *s) {
   return !s->program->linear && run_is_full(batch_rank(&s->batch), (double)s->batch.fine.paths);
 }
 
-/* At all times, of outputs those of all points. */
-static const double *numbers(const Trace *trace, int field, int layer) {
-  return field == FIELD_F ? trace->f : trace_find(trace, field, layer, false);
-}
-
-static const double *pair_numbers(const Trace *trace, int field, int layer) {
-  return trace_find(trace, field, layer, true);
-}
-
 /* What all runs measured of a field: n numbers. `pairs`: over pairs of times. Between full bases
  * nothing is known of the order of the bias, and all of the difference counts. */
 static Replicates collect(const Solve *s, FieldId id, int layer, bool pairs, size_t n) {
-  Replicates r = batch_collect(&s->batch, pairs ? pair_numbers : numbers, (int)id, layer, n);
+  Replicates r = batch_collect(&s->batch, (int)id, layer, pairs, n);
   if (is_full(s)) r.share = 1;
   return r;
 }
@@ -514,22 +505,18 @@ static bool is_probed_whole(const Program *program, const SolveOptions *options)
 /* The samples that a result of these options was made from: as many as an error took, or asked for,
  * doubled as often as the bases filled sample space. */
 static int samples_of(const Result *result, const SolveOptions *options) {
-  const char *taken = result_attribute(result, "samples");
+  double taken = result_number(result, "samples", 0);
   int samples = options->samples;
-  if (taken && options->error > 0) return atoi(taken);
-  while (taken && samples > 0 && 2.0 * samples <= strtod(taken, NULL)) samples *= 2;
+  if (taken > 0 && options->error > 0) return (int)fmin(taken, INT_MAX / 4);
+  while (samples > 0 && 2.0 * samples <= taken) samples *= 2;
   return samples;
-}
-
-static double number_of(const Result *result, const char *attribute) {
-  const char *text = result_attribute(result, attribute);
-  return text ? strtod(text, NULL) : 0;
 }
 
 /* What an interrupted solve came to. */
 static void take_attributes(const Result *result, SolveOptions *options) {
-  double replicates = number_of(result, "replicates"), samples = number_of(result, "samples");
-  options->tol = number_of(result, "tol");
+  double replicates = result_number(result, "replicates", 0),
+         samples = result_number(result, "samples", 0);
+  options->tol = result_number(result, "tol", 0);
   if (!(replicates >= 1 && replicates <= REPLICATES && samples >= FEWEST_PATHS * replicates))
     return;
   options->replicates = (int)replicates;
@@ -795,9 +782,7 @@ static Status solve_paths(Program *program, const SolveOptions *options, Result 
     bool fine = observe_start(r, program, s.sizes) && add_small(&s, r);
     promise_large(&s, r);
     note_run(&s, r, run_clock() - start);
-    if (partial) result_note(r, "incomplete", "%s", *why);
-    Status made = run_finish(r, fine, two_time_bytes(&s), result, why);
-    if (made != STATUS_OK) status = made;
+    status = run_finish(r, status, fine, two_time_bytes(&s), result, why);
   }
   clean(&s);
   return status;

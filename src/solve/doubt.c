@@ -22,10 +22,11 @@ Grouping grouping_of_pairs(size_t steps, size_t points) {
                     .columns = points};
 }
 
-/* The squares of what may be wrong with an entry. */
+/* The squares of what may be wrong with an entry. Noise is what the scatter of the bias itself
+ * makes of nothing, tails what heavy averages may be off by. */
+enum { SCATTER, BIAS, NOISE, TAILS, PARTS };
 typedef struct Parts {
-  double scatter, bias, noise; /* noise: what the scatter of the bias itself makes of nothing */
-  double tails;                /* what heavy averages may be off by */
+  double of[PARTS];
 } Parts;
 
 typedef struct Doubt {
@@ -73,8 +74,8 @@ static Parts parts_of(const Replicates *r, size_t i, double *mean, double *shift
     double x = off_by(r, j, i) - *shift;
     noise += x * x;
   }
-  return (Parts){of_mean(scatter, r->count), *shift * *shift, of_mean(noise, r->companions),
-                 pow(doubt_tails(r, i), 2)};
+  return (Parts){{of_mean(scatter, r->count), *shift * *shift, of_mean(noise, r->companions),
+                  pow(doubt_tails(r, i), 2)}};
 }
 
 /* ---- derived entries ---- */
@@ -82,8 +83,6 @@ static Parts parts_of(const Replicates *r, size_t i, double *mean, double *shift
 /* How much farther than the error a derivation is taken: a kink that lies at a distance of one or
  * two errors is then seen by some of the few directions. */
 static const double REACH = 2;
-
-enum { SCATTER, BIAS, NOISE, TAILS };
 
 /* Adds to a part weight * (change of the value when the mean moves by `direction`)^2, the mean over
  * both signs; `move` takes what of it changes sign, or is NULL. */
@@ -93,11 +92,8 @@ static void respond(Doubt *d, const double *direction, double weight, int which,
       d->at[i] = d->mean[i] + side * REACH * direction[i];
     d->derivation(d->context, d->at, d->out);
     for (size_t i = 0; i < d->m; i++) {
-      double change = (d->out[i] - d->value[i]) / REACH, square = 0.5 * weight * change * change;
-      if (which == SCATTER) d->parts[i].scatter += square;
-      if (which == BIAS) d->parts[i].bias += square;
-      if (which == NOISE) d->parts[i].noise += square;
-      if (which == TAILS) d->parts[i].tails += square;
+      double change = (d->out[i] - d->value[i]) / REACH;
+      d->parts[i].of[which] += 0.5 * weight * change * change;
       if (move) move[i] += side * change / 2;
     }
   }
@@ -162,17 +158,18 @@ static void combine_group(const Doubt *d, const Grouping *g, size_t base, Parts 
         *now = d->parts[i];
       else
         *now = parts_of(r, i, &d->value[i], &shift), move_entry(d, i, d->value[i], shift);
-      mean.scatter += now->scatter / count;
-      mean.bias += now->bias / count;
-      mean.noise += now->noise / count;
+      for (int k = 0; k < PARTS; k++) mean.of[k] += now->of[k] / count;
     }
-  double beyond = mean.bias - CHANCE * mean.noise, real = beyond > 0 ? beyond / mean.bias : 0;
+  double beyond = mean.of[BIAS] - CHANCE * mean.of[NOISE],
+         real = beyond > 0 ? beyond / mean.of[BIAS] : 0;
   now = parts;
   for (size_t a = 0; a < g->rows; a++)
     for (size_t b = 0; b < g->columns; b++, now++) {
       size_t i = base + a * g->row_stride + b;
-      double square = (wider * (now->scatter + mean.scatter) + real * (now->bias + mean.bias)) / 2,
-             more = now->tails;
+      double square = (wider * (now->of[SCATTER] + mean.of[SCATTER]) +
+                       real * (now->of[BIAS] + mean.of[BIAS])) /
+                      2,
+             more = now->of[TAILS];
       error[i] = sqrt(square + more);
       if (d->moves) d->moves[(size_t)r->count * d->m + i] *= sqrt(real);
       double *tails = d->moves && r->leans ? d->moves + (size_t)(r->count + 1) * d->m + i : NULL;

@@ -27,8 +27,7 @@ static double largest_error(const Result *result) {
 }
 
 static double samples_of(const Result *result) {
-  const char *text = result_attribute(result, "samples");
-  return text ? strtod(text, NULL) : INFINITY;
+  return result_number(result, "samples", INFINITY);
 }
 
 /* The samples that the error falls to what is asked for with, after this result of fewer; no more
@@ -79,8 +78,7 @@ Status enough_solve(EnoughSolver *solver, Program *program, const SolveOptions *
 }
 
 char *enough_caution(const Result *result) {
-  const char *text = result_attribute(result, "error");
-  double asked = text ? strtod(text, NULL) : INFINITY, stated = largest_error(result);
+  double asked = result_number(result, "error", INFINITY), stated = largest_error(result);
   return stated > asked
              ? mem_format("the stated error is %.2g with %g samples, above the %.3g that "
                           "is asked for; a larger `most` allows for more",

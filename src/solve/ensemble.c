@@ -277,7 +277,7 @@ static bool fill_covariance_moves(const Ensemble *e, Result *result, const Slot 
   }
   ResultField *field = result_find(result, field_row(slot->covariance)->name, slot->layer);
   bool fine =
-      moves && field_moves(field, result->kind, e->options.seed, (int)blocks, moves, false, false);
+      moves && field_blocks(field, result->kind, e->options.seed, (int)blocks, moves, n * n);
   free(moves);
   return fine;
 }
@@ -445,14 +445,8 @@ Status solve_networks(Program *program, const SolveOptions *options, Result **re
     bool fine = observe_start(r, program, e.sizes);
     promise_fields(&e, r);
     fine = fine && fill_fields(&e, r);
-    result_note(r, "width", "%d", options->width);
-    result_note(r, "ensemble", "%d", e.options.ensemble);
-    result_note(r, "seed", "%llu", (unsigned long long)options->seed);
-    if (options->single) result_note(r, "precision", "single");
-    result_note(r, "seconds", "%.6g", run_clock() - start);
-    if (partial) result_note(r, "incomplete", "%s", *why);
-    Status made = run_finish(r, fine, bytes_needed(&e), result, why);
-    if (made != STATUS_OK) status = made;
+    batch_note_members(&e.batch, r, run_clock() - start);
+    status = run_finish(r, status, fine, bytes_needed(&e), result, why);
   }
   clean(&e);
   return status;

@@ -44,11 +44,11 @@ static bool add_moves(const Spread *q, Result *result, double *moves) {
   uint64_t seed = q->s->options.seed;
   if (!moves) return true;
   ResultField *field = result_find(result, field_row(q->family.id)->name, q->family.layer);
-  if (!q->family.triangle) return field_moves(field, result->kind, seed, runs, moves, false, false);
+  if (!q->family.triangle) return field_blocks(field, result->kind, seed, runs, moves, n);
   double *full = mem_block((size_t)runs * all);
   for (int j = 0; j < runs && full; j++)
     mirror(moves + (size_t)j * n, q->s->z.steps, P, full + (size_t)j * all);
-  bool fine = full && field_moves(field, result->kind, seed, runs, full, false, false);
+  bool fine = full && field_blocks(field, result->kind, seed, runs, full, all);
   free(full);
   return fine;
 }
@@ -82,17 +82,11 @@ static bool fill_covariances(const Spread *q, Result *result, FieldId pairs) {
   bool fine = value && (moves || !kept) && spread_covariances(q, q, value, value + n, moves) &&
               fill(q, result, pairs, value, value + n);
   if (fine && kept)
-    fine = field_moves(result_find(result, field_row(pairs)->name, q->family.layer), result->kind,
-                       q->s->options.seed, runs, moves, false, false);
+    fine = field_blocks(result_find(result, field_row(pairs)->name, q->family.layer), result->kind,
+                        q->s->options.seed, runs, moves, n);
   free(value);
   free(moves);
   return fine;
-}
-
-static bool is_missing(const Result *result, FieldId id, int layer) {
-  const ResultField *field =
-      id == FIELD_COUNT ? NULL : result_find(result, field_row(id)->name, layer);
-  return field && !field->value;
 }
 
 /* The variances `id` of a layer, where they are not known, and with `pairs` (FIELD_COUNT: none) the
@@ -103,7 +97,7 @@ static Status solve_spread(Recorded *s, Result *result, FieldId id, int layer, F
   size_t side = pairs == FIELD_COUNT ? 0 : field_side(pairs, s->z);
   Status status = spread_read(&q, s, family_of(s, id, layer, false), side, why);
   bool fine = status == STATUS_OK;
-  if (fine && is_missing(result, id, layer)) fine = fill_variances(&q, result);
+  if (fine && field_is_missing(result, id, layer)) fine = fill_variances(&q, result);
   if (fine && side) fine = fill_covariances(&q, result, pairs);
   if (!fine && status == STATUS_OK) status = run_refuse(why, spread_bytes(&q, side));
   spread_free(&q);
@@ -150,7 +144,7 @@ static FieldId pairs_of(FieldId variances) {
 
 /* Whether a field is asked for by this name (NULL: all), and not there. */
 static bool is_asked(const Result *result, const char *name, FieldId id, int layer) {
-  return is_missing(result, id, layer) && (!name || strcmp(name, field_row(id)->name) == 0);
+  return field_is_missing(result, id, layer) && (!name || strcmp(name, field_row(id)->name) == 0);
 }
 
 static Status solve_named(Recorded *s, Result *result, const char *name, char **why) {
@@ -163,7 +157,7 @@ static Status solve_named(Recorded *s, Result *result, const char *name, char **
         status = solve_spread(s, result, id, l, pairs ? pairs_of(id) : FIELD_COUNT, why);
     }
   if (status == STATUS_OK && (!name || strncmp(name, "mean_shift", 10) == 0) &&
-      is_missing(result, FIELD_MEAN_SHIFT_F, 0))
+      field_is_missing(result, FIELD_MEAN_SHIFT_F, 0))
     status = solve_shift(s, result, why);
   return status;
 }
@@ -215,7 +209,7 @@ static Status solve_outputs(Recorded *s, Result *result, char **why) {
   enum { FEW_PAIRS = 512 };
   bool pairs = s->z.steps * s->z.points <= FEW_PAIRS;
   Status status = solve_spread(s, result, FIELD_VAR_F, 0, pairs ? FIELD_COV_F : FIELD_COUNT, why);
-  if (status == STATUS_OK && is_missing(result, FIELD_VAR_F_TEST, 0))
+  if (status == STATUS_OK && field_is_missing(result, FIELD_VAR_F_TEST, 0))
     status = solve_spread(s, result, FIELD_VAR_F_TEST, 0, FIELD_COUNT, why);
   if (status == STATUS_OK) status = solve_spread(s, result, FIELD_VAR_LOSS, 0, FIELD_COUNT, why);
   return status;
@@ -529,13 +523,15 @@ static Status vary_once(void *sink, const SolveOptions *options, double *value, 
   return status;
 }
 
-/* The same of a system. */
-static Status vary_system(const Origin *origin, const SolveOptions *options, const Slopes *of,
+/* The same of a system, or of what is measured. */
+static Status vary_others(const Origin *origin, const SolveOptions *options, const Slopes *of,
                           size_t n, double *value, double *error, char **why) {
   SolveOptions own = of_system(origin, options);
-  double *both = mem_block(4 * n);
+  double *both = mem_block(4 * n), *errors = both + 2 * n;
   if (!both) return run_refuse(why, 32 * (double)n);
-  Status status = noise_variances(origin->program, &own, of, n, both, both + 2 * n, why);
+  Status status = origin->program->system
+                      ? noise_variances(origin->program, &own, of, n, both, errors, why)
+                      : measured_variances(origin, options, of, n, both, errors, why);
   if (status == STATUS_OK) judge(n, both, value, error);
   free(both);
   return status;
@@ -544,8 +540,8 @@ static Status vary_system(const Origin *origin, const SolveOptions *options, con
 Status solve_variances(const Result *theory, const SolveOptions *options, const Slopes *of,
                        size_t n, double *value, double *error, char **why) {
   Origin origin = *(const Origin *)theory->origin;
-  if (origin.program->system) return vary_system(&origin, options, of, n, value, error, why);
-  if (is_measured(&origin)) return measured_variances(&origin, options, of, n, value, error, why);
+  if (origin.program->system || is_measured(&origin))
+    return vary_others(&origin, options, of, n, value, error, why);
   int parts = origin.options.parts;
   Status status = choose_options(&origin, options, &origin.options, why);
   if (status != STATUS_OK) return status;

@@ -193,11 +193,13 @@ static bool has_starts(const Program *p) {
   return p->problem->parameterization == PARAM_NTK && !p->problem->centered;
 }
 
+/* What is known at t = infinity. */
+static const FieldId limits[] = {FIELD_F_INFINITY, FIELD_F_TEST_INFINITY, FIELD_LOSS_INFINITY,
+                                 FIELD_TEST_LOSS_INFINITY};
+
 /* Whether the limit of descent waits: where it is surely stable, since no eigenvalue exceeds the
  * largest sum of a row of K. */
 static bool limit_waits(const Lazy *s, FieldSet unread) {
-  static const FieldId limits[] = {FIELD_F_INFINITY, FIELD_F_TEST_INFINITY, FIELD_LOSS_INFINITY,
-                                   FIELD_TEST_LOSS_INFINITY};
   const Update *update = &s->program->update;
   bool plain = s->linear && !update->flow && !update_scales(update) && !update->weight &&
                update->momentum == 0 && !has_starts(s->program);
@@ -682,9 +684,9 @@ static bool asked(const Result *result, FieldId id, const char *name) {
 }
 
 static bool fill_late(Lazy *s, Result *result, const char *name) {
-  bool limit =
-      asked(result, FIELD_F_INFINITY, name) || asked(result, FIELD_F_TEST_INFINITY, name) ||
-      asked(result, FIELD_LOSS_INFINITY, name) || asked(result, FIELD_TEST_LOSS_INFINITY, name);
+  bool limit = false;
+  for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+    limit = limit || asked(result, limits[i], name);
   bool fine = !asked(result, FIELD_NTK, name) || fill_tangent(s, result);
   fine = fine && (!limit || find_limit(s, result));
   return fine && (!asked(result, FIELD_ALIGNMENT, name) || fill_alignments(s, result));
@@ -740,7 +742,7 @@ Status lazy_solve(Program *program, const SolveOptions *options, const InitialKe
                 add_layers(&s, r, options->unread) && add_limit(&s, r);
     result_note(r, "closure", "ntk");
     result_note(r, "seconds", "%.6g", run_clock() - began);
-    status = run_finish(r, fine, 0, result, why);
+    status = run_finish(r, STATUS_OK, fine, 0, result, why);
   }
   clean(&s);
   return status;

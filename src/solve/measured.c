@@ -301,12 +301,6 @@ static void covary(const Measured *m, const double *mean, const size_t first[2],
 
 /* ---- a result ---- */
 
-static bool is_missing(const Result *result, FieldId id, int layer) {
-  const ResultField *field =
-      id == FIELD_COUNT ? NULL : result_find(result, field_row(id)->name, layer);
-  return field && !field->value;
-}
-
 typedef enum Quantity { VARIANCES, COVARIANCES, SHIFTS } Quantity;
 
 /* Of the numbers of a part, [n]. */
@@ -334,7 +328,7 @@ static void measure(const Measured *m, const Part *part, const double *mean, Qua
 
 static bool fill(const Measured *m, Result *result, const Part *part, const double *mean,
                  FieldId id, Quantity what) {
-  if (!is_missing(result, id, part->layer)) return true;
+  if (!field_is_missing(result, id, part->layer)) return true;
   size_t n = field_size(id, m->z);
   bool kept = field_has_moves(id, m->z);
   double *value = mem_block(2 * n + 1), *moves = kept ? mem_block(MOMENT_BLOCKS * n + 1) : NULL;
@@ -342,8 +336,8 @@ static bool fill(const Measured *m, Result *result, const Part *part, const doub
   if (fine) measure(m, part, mean, what, n, value, value + n, moves);
   fine = fine && field_fill(result, id, part->layer, m->z, value, value + n);
   if (fine && kept)
-    fine = field_moves(result_find(result, field_row(id)->name, part->layer), result->kind,
-                       m->options.seed, block_count(m), moves, false, false);
+    fine = field_blocks(result_find(result, field_row(id)->name, part->layer), result->kind,
+                        m->options.seed, block_count(m), moves, n);
   free(value);
   free(moves);
   return fine;
@@ -354,7 +348,7 @@ static bool fill(const Measured *m, Result *result, const Part *part, const doub
 static bool is_wanted(const Measured *m, const Result *result, const char *name, FieldId id,
                       int layer) {
   enum { SMALL = 1 << 18 };
-  if (!is_missing(result, id, layer)) return false;
+  if (!field_is_missing(result, id, layer)) return false;
   const FieldRow *row = field_row(id);
   bool pairs = row->kind == KIND_COVARIANCE;
   if (!name) return field_size(id, m->z) <= SMALL && (!pairs || id == FIELD_COV_F);
@@ -480,13 +474,8 @@ Status measured_variances(const Origin *origin, const SolveOptions *options, con
   choose_slopes(&m, of, n);
   Status status = run(&m, why);
   double *mean = status == STATUS_OK ? centre(&m) : NULL;
-  for (size_t i = 0; i < n && mean; i++) {
-    double doubt, unsure;
-    size_t own[] = {i, i}, other[] = {n + i, n + i}, stride[] = {1, 1};
-    covary(&m, mean, own, stride, 1, 1, value + i, error + i, NULL);
-    covary(&m, mean, other, stride, 1, 1, &doubt, &unsure, NULL);
-    error[i] = hypot(error[i], 2 * sqrt(fabs(value[i] * doubt)));
-  }
+  for (size_t i = 0; i < 2 * n && mean; i++)
+    covary(&m, mean, (size_t[]){i, i}, (size_t[]){1, 1}, 1, 1, value + i, error + i, NULL);
   if (status == STATUS_OK && !mean) status = refuse(&m, why);
   free(mean);
   clean(&m);

@@ -12,7 +12,9 @@
 bool is_measured(const Origin *origin);
 
 /* As solve_fluctuations, solve_covariance of two fields, value and error [side, side], and
- * solve_variances: the numbers of a theory of this origin. */
+ * solve_variances: the numbers of a theory of this origin, and of what may be wrong with them, [2
+ * n].
+ */
 Status measured_solve(const Origin *origin, const SolveOptions *options, Result **result,
                       char **why);
 Status measured_covariance(const Origin *origin, NoiseField a, NoiseField b, double *value,

@@ -436,38 +436,18 @@ static void average(const Noise *s, double *value, double *error, double *moves)
 
 /* ---- results ---- */
 
-/* How replicates move the variances of a field, which begin at number `at` of all. */
-static bool add_moves(const Noise *s, ResultField *field, const double *moves, size_t at) {
-  size_t n = field->value->size;
-  if (n > SCATTER_LARGEST) return true;
-  double *own = mem_block(REPLICATES * n);
-  for (int j = 0; j < REPLICATES && own; j++)
-    memcpy(own + (size_t)j * n, moves + (size_t)j * s->count + at, n * sizeof *own);
-  bool fine =
-      own && field_moves(field, "fluctuations", s->options.seed, REPLICATES, own, false, false);
-  free(own);
-  return fine;
-}
-
-/* The variances of a field, from number `at` of all. */
-static bool fill_field(const Noise *s, Result *result, int f, const double *all, size_t at) {
-  size_t shape[ARRAY_MAX_RANK];
-  const SystemField *field = field_of(s, f);
+/* The variances of a field, which begin at number `at` of all: [count] values, errors, and how each
+ * replicate moves them. */
+static bool fill_field(const Noise *s, Result *result, int f, double *all, size_t at) {
+  size_t shape[ARRAY_MAX_RANK], n = s->T * step_size(s, f);
   int rank = solve_system_shape(s->program, f, s->T, shape);
-  Array *value = array_new(rank, shape), *error = array_new(rank, shape);
-  bool fine = value && error;
-  for (size_t i = 0; fine && i < value->size; i++) {
-    if (fabs(all[at + i]) <= ROUNDING) continue;
-    value->data[i] = all[at + i];
-    error->data[i] = all[s->count + at + i];
-  }
-  char *name = mem_format("var_%s", field->name),
-       *about = mem_format("N times the variance of %s over systems", field->name);
-  ResultField *own =
-      result_add(result, name, 0, solve_system_axes(s->program, f), about, value, error);
-  free(name);
-  free(about);
-  return fine && add_moves(s, own, all + 2 * s->count, at);
+  double *value = all + at, *error = value + s->count, *moves = error + s->count;
+  for (size_t i = 0; i < n; i++)
+    if (fabs(value[i]) <= ROUNDING) value[i] = error[i] = 0;
+  ResultField *field = solve_system_variance(result, s->program, f);
+  return field_put(field, rank, shape, value, error, true) &&
+         (n > SCATTER_LARGEST ||
+          field_blocks(field, result->kind, s->options.seed, REPLICATES, moves, s->count));
 }
 
 static bool fill(const Noise *s, Result *result) {
@@ -493,7 +473,7 @@ static Status report(const Noise *s, double start, Result **result, char **why) 
   result_note(r, "seed", "%llu", (unsigned long long)s->options.seed);
   result_note(r, "seconds", "%.6g", run_clock() - start);
   run_origin(r, s->program, &s->options);
-  return run_finish(r, fine, 0, result, why);
+  return run_finish(r, STATUS_OK, fine, 0, result, why);
 }
 
 Status noise_fluctuations(Program *program, const SolveOptions *options, Result **result,

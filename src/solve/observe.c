@@ -55,6 +55,12 @@ bool field_add(Result *result, FieldId id, int layer, Sizes sizes, const double 
   return field_fill(result, id, layer, sizes, value, error);
 }
 
+bool field_is_missing(const Result *result, FieldId id, int layer) {
+  const ResultField *field =
+      id == FIELD_COUNT ? NULL : result_find(result, field_row(id)->name, layer);
+  return field && !field->value;
+}
+
 void field_promise(Result *result, FieldId id, int layer) {
   result_add(result, field_row(id)->name, layer, field_row(id)->axes, field_row(id)->about, NULL,
              NULL);
@@ -90,20 +96,26 @@ static bool add_move(Scatter *scatter, const Array *like, uint64_t id, double we
   return true;
 }
 
-bool field_moves(ResultField *field, const char *kind, uint64_t seed, int runs, const double *moves,
-                 bool common, bool tails) {
-  const Array *like = field->value;
+bool field_blocks(ResultField *field, const char *kind, uint64_t seed, int runs,
+                  const double *moves, size_t stride) {
   Scatter *scatter = scatter_new();
   bool fine = true;
-  for (int j = 0; j < runs + 2 && fine; j++) {
-    uint64_t id = j == runs ? scatter_id(kind, 0, 0, 0) : scatter_id(kind, seed, runs, j);
-    bool there = j < runs || (j == runs ? common : tails);
-    if (there)
-      fine = add_move(scatter, like, id, j < runs ? 1.0 / runs : 1, moves + (size_t)j * like->size);
-  }
+  for (int j = 0; j < runs && fine; j++)
+    fine = add_move(scatter, field->value, scatter_id(kind, seed, runs, j), 1.0 / runs,
+                    moves + (size_t)j * stride);
   scatter_drop(field->scatter);
   field->scatter = scatter;
   return fine;
+}
+
+bool field_moves(ResultField *field, const char *kind, uint64_t seed, int runs, const double *moves,
+                 bool common, bool tails) {
+  const Array *like = field->value;
+  const double *more = moves + (size_t)runs * like->size;
+  return field_blocks(field, kind, seed, runs, moves, like->size) &&
+         (!common || add_move(field->scatter, like, scatter_id(kind, 0, 0, 0), 1, more)) &&
+         (!tails || add_move(field->scatter, like, scatter_id(kind, seed, runs, runs + 1), 1,
+                             more + like->size));
 }
 
 bool observe_start(Result *result, const Program *program, Sizes sizes) {

@@ -22,6 +22,8 @@ size_t field_side(FieldId id, Sizes sizes);
  * for plain fields. False if memory ran out. */
 bool field_add(Result *result, FieldId id, int layer, Sizes sizes, const double *value,
                const double *error);
+/* Whether it is among those of a result, without a value. */
+bool field_is_missing(const Result *result, FieldId id, int layer);
 /* Declares a field that result_complete will compute. */
 void field_promise(Result *result, FieldId id, int layer);
 /* Fills a field of this shape, copying value and, if it is `known`, the error (NULL: zeros). False
@@ -35,9 +37,12 @@ bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double
 
 /* Whether a field keeps the moves of its replicates (result/scatter.h). */
 bool field_has_moves(FieldId id, Sizes sizes);
-/* Keeps them with a filled field, copying: moves [runs, size] of weight 1 / runs, of these runs of
- * a solver of this kind; where `common` stands behind them one more, of what all its runs have in
- * common, and with `tails` one of what they did not meet. False if memory ran out. */
+/* Keeps them with a filled field, copying: moves [runs, size] of weight 1 / runs, rows apart by
+ * `stride`, of these runs of a solver of this kind. False if memory ran out. */
+bool field_blocks(ResultField *field, const char *kind, uint64_t seed, int runs,
+                  const double *moves, size_t stride);
+/* The same where, with `common`, one more row stands behind them, of what all its runs have in
+ * common, and with `tails` one of what they did not meet. */
 bool field_moves(ResultField *field, const char *kind, uint64_t seed, int runs, const double *moves,
                  bool common, bool tails);
 

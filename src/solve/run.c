@@ -46,12 +46,12 @@ Status run_refuse(char **why, double bytes) {
   return STATUS_LIMIT;
 }
 
-Status run_finish(Result *made, bool fine, double bytes, Result **result, char **why) {
-  if (fine) {
-    *result = made;
-    return STATUS_OK;
-  }
+Status run_finish(Result *made, Status status, bool fine, double bytes, Result **result,
+                  char **why) {
+  if (status == STATUS_INTERRUPTED) result_note(made, "incomplete", "%s", *why);
+  if (fine) return *result = made, status;
   result_drop(made);
+  free(status == STATUS_OK ? NULL : *why);
   return run_refuse(why, bytes);
 }
 
@@ -87,7 +87,7 @@ static bool add_blocks(const Moments *moments, uint64_t seed, double scale, Resu
   int blocks = (int)moments_blocks(moments);
   if (blocks < 2) return true;
   double *moves = moments_moves(moments, scale);
-  bool fine = moves && field_moves(field, "simulate", seed, blocks, moves, false, false);
+  bool fine = moves && field_blocks(field, "simulate", seed, blocks, moves, moments->size);
   free(moves);
   return fine;
 }

@@ -82,8 +82,10 @@ void run_filled(char **why, int rank, size_t paths, int replicates);
 
 /* STATUS_LIMIT, with the bytes in *why. */
 Status run_refuse(char **why, double bytes);
-/* The end of a solver: *result is what was made, unless it lacked memory, about these bytes. */
-Status run_finish(Result *made, bool fine, double bytes, Result **result, char **why);
+/* The end of a solver of this status, STATUS_OK, or STATUS_INTERRUPTED where *why says what there
+ * is: *result is what was made, unless it lacked memory, about these bytes. */
+Status run_finish(Result *made, Status status, bool fine, double bytes, Result **result,
+                  char **why);
 /* STATUS_NUMERICS for `who` ("training", ...), which diverged at a step (see has_diverged); up to 0
  * means that it never was finite. Where the first steps are unstable, *why gives their bound. */
 Status run_diverged(char **why, const char *who, int step, Program *program, int threads);

@@ -89,26 +89,6 @@ static Status run(const United *pairs, double *mean, double *error, double **mov
   return status;
 }
 
-/* Keeps how blocks of pairs move a filled field. */
-static bool add_moves(const United *pairs, Result *result, FieldId id, const double *moves,
-                      size_t blocks) {
-  Sizes z = sizes_of(pairs->program);
-  size_t shape[ARRAY_MAX_RANK], whole = pairs->size;
-  int rank = field_shape(id, z, shape);
-  Scatter *scatter = scatter_new();
-  bool fine = true;
-  for (size_t j = 0; j < blocks && fine; j++) {
-    Array *move = array_new(rank, shape);
-    fine = move != NULL;
-    if (!fine) break;
-    memcpy(move->data, moves + j * whole, move->size * sizeof *moves);
-    scatter_add(scatter, scatter_id("mean shift", pairs->options->seed, (int)blocks, (int)j),
-                1.0 / (double)blocks, move);
-  }
-  result_find(result, field_row(id)->name, 0)->scatter = scatter;
-  return fine;
-}
-
 /* The shifts of a linear program without sampling, where that is not too long; else from pairs. */
 static Status find(const United *pairs, bool linear, double *mean, double *error, double **moves,
                    size_t *blocks) {
@@ -129,7 +109,8 @@ Status shift_solve(const United *pairs, bool linear, Result *result) {
     if (!is_shift(p, id)) continue;
     bool fine = field_fill(result, id, 0, z, mean + first, error + first);
     if (fine && moves && field_has_moves(id, z))
-      fine = add_moves(pairs, result, id, moves + first, blocks);
+      fine = field_blocks(result_find(result, field_row(id)->name, 0), "mean shift",
+                          pairs->options->seed, (int)blocks, moves + first, n);
     if (!fine) status = STATUS_LIMIT;
   }
   free(mean);

@@ -85,13 +85,13 @@ Status solve_system_networks(Program *program, const SolveOptions *options, Resu
 enum { MOST_VARYING_PAIRS = 4096 };
 /* The fields that these give, without values; `sized`: of systems of finite size. */
 Result *solve_system_promise(const Program *program, const SolveOptions *options, bool sized);
+/* Adds N times the variance of one of its fields, without values. */
+ResultField *solve_system_variance(Result *result, const Program *program, int field);
 /* Adds the steps; false if the memory cannot be had. */
 bool solve_system_times(Result *result, size_t steps);
 /* The shape of a field over all steps; its rank. */
 int solve_system_shape(const Program *program, int field, size_t steps,
                        size_t shape[ARRAY_MAX_RANK]);
-/* And the names of its axes. */
-const char *solve_system_axes(const Program *program, int field);
 
 /* What a solve takes on this machine: an upper bound of its memory, and about how many operations
  * and seconds (plan.h); these are 0 where nothing is sampled or trained, or nothing is known of

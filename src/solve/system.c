@@ -59,6 +59,12 @@ int solve_system_shape(const Program *p, int i, size_t T, size_t shape[ARRAY_MAX
   return rank;
 }
 
+static const char *axes_of(const Program *p, int i) {
+  static const char *const axes[] = {"t", "t,k", "t,k,l"};
+  if (is_pairs(p, i)) return "t,s";
+  return axes[p->system->variables[field_of(p, i)->variable].shape.rank];
+}
+
 /* ---- running ---- */
 
 static MachinePlan plan_of(const Solve *s, int run) {
@@ -244,17 +250,13 @@ static bool hangs(const Solve *s, const Replicates *r, const double *value, cons
   return s->batch.leans == 0;
 }
 
-static const double *numbers(const Trace *trace, int field, int layer) {
-  return trace_find(trace, field, layer, field_of(trace->program, field)->form != FORM_VALUE);
-}
-
 /* The mean of the replicates and its error. */
 static bool fill_theory(Solve *s, Result *result, int i) {
   const Program *p = s->program;
   const Batch *b = &s->batch;
   size_t size = step_size(p, i, s->T), n = s->T * size, shape[ARRAY_MAX_RANK];
   int rank = solve_system_shape(p, i, s->T, shape);
-  Replicates r = batch_collect(b, numbers, i, 0, n);
+  Replicates r = batch_collect(b, i, 0, is_pairs(p, i), n);
   Grouping grouping = is_pairs(p, i) ? grouping_of_pairs(s->T, 1) : grouping_of_times(s->T, size);
   double *value = mem_block(n), *error = mem_block(n);
   bool keeps = !p->linear && is_kept(n, b->replicates);
@@ -301,9 +303,7 @@ static Status solve_samples(Program *program, const SolveOptions *options, Resul
     for (int i = 0; i < program->system->field_count && fine; i++) fine = fill_theory(&s, r, i);
     note_theory(&s, r, run_clock() - start);
     run_origin(r, program, &s.options);
-    if (partial) result_note(r, "incomplete", "%s", *why);
-    Status made = run_finish(r, fine, bytes_needed(&s), result, why);
-    if (made != STATUS_OK) status = made;
+    status = run_finish(r, status, fine, bytes_needed(&s), result, why);
   }
   clean(&s);
   return status;
@@ -349,7 +349,7 @@ static void count_member(void *solve, int member, const Trace *trace) {
   Solve *s = solve;
   (void)member;
   for (int i = 0; i < s->program->system->field_count; i++)
-    moments_add(&s->moments[i], numbers(trace, i, 0));
+    moments_add(&s->moments[i], trace_find(trace, i, 0, is_pairs(s->program, i)));
 }
 
 static bool begin_moments(void *solve) {
@@ -386,14 +386,8 @@ Status solve_system_networks(Program *program, const SolveOptions *options, Resu
     Result *r = solve_system_promise(program, &s.options, true);
     bool fine = true;
     for (int i = 0; i < program->system->field_count && fine; i++) fine = fill_moments(&s, r, i);
-    result_note(r, "width", "%d", options->width);
-    result_note(r, "ensemble", "%d", s.options.ensemble);
-    result_note(r, "seed", "%llu", (unsigned long long)options->seed);
-    if (options->single) result_note(r, "precision", "single");
-    result_note(r, "seconds", "%.6g", run_clock() - start);
-    if (partial) result_note(r, "incomplete", "%s", *why);
-    Status made = run_finish(r, fine, bytes_needed(&s), result, why);
-    if (made != STATUS_OK) status = made;
+    batch_note_members(&s.batch, r, run_clock() - start);
+    status = run_finish(r, status, fine, bytes_needed(&s), result, why);
   }
   clean(&s);
   return status;
@@ -422,17 +416,21 @@ void solve_plan_system(Program *program, const SolveOptions *options, bool sized
 
 /* ---- results ---- */
 
-const char *solve_system_axes(const Program *p, int i) {
-  static const char *const axes[] = {"t", "t,k", "t,k,l"};
-  if (is_pairs(p, i)) return "t,s";
-  return axes[p->system->variables[field_of(p, i)->variable].shape.rank];
-}
-
 bool solve_system_times(Result *r, size_t T) {
   Array *t = array_new(1, &T), *error = r->exact ? array_new(1, &T) : NULL;
   for (size_t k = 0; t && k < T; k++) t->data[k] = (double)k;
   result_add(r, "t", 0, "t", "the step", t, error);
   return t && (error || !r->exact);
+}
+
+ResultField *solve_system_variance(Result *r, const Program *p, int i) {
+  const char *of = field_of(p, i)->name;
+  char *name = mem_format("var_%s", of),
+       *about = mem_format("N times the variance of %s over systems", of);
+  ResultField *field = result_add(r, name, 0, axes_of(p, i), about, NULL, NULL);
+  free(name);
+  free(about);
+  return field;
 }
 
 Result *solve_system_promise(const Program *p, const SolveOptions *options, bool sized) {
@@ -443,13 +441,8 @@ Result *solve_system_promise(const Program *p, const SolveOptions *options, bool
   solve_system_times(r, (size_t)options->steps);
   for (int i = 0; i < p->system->field_count; i++) {
     const SystemField *field = field_of(p, i);
-    result_add(r, field->name, 0, solve_system_axes(p, i), field->about, NULL, NULL);
-    if (!sized || options->ensemble < 2) continue;
-    char *name = mem_format("var_%s", field->name),
-         *about = mem_format("N times the variance of %s over systems", field->name);
-    result_add(r, name, 0, solve_system_axes(p, i), about, NULL, NULL);
-    free(name);
-    free(about);
+    result_add(r, field->name, 0, axes_of(p, i), field->about, NULL, NULL);
+    if (sized && options->ensemble > 1) solve_system_variance(r, p, i);
   }
   return r;
 }
