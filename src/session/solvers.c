@@ -246,6 +246,7 @@ static void add_equations(Dmf *dmf, const Program *program, const SolveOptions *
 char *solver_equations(const Result *result) {
   const Origin *origin = result->origin;
   bool theory = origin && strcmp(result->kind, "dmft") == 0;
+  if (theory && origin->program->system) return equations_of_system(origin->program, true);
   if (!theory || refuses_equations(origin->program, &origin->options)) return NULL;
   return equations_print(origin->program, origin->options.closure, true, true);
 }

@@ -472,7 +472,8 @@ static void give_origin(const Solve *s, Result *result) {
 }
 
 bool solve_is_lazy(const Program *program, const SolveOptions *options) {
-  return options->closure == CLOSURE_NTK || program->problem->parameterization == PARAM_NTK;
+  const Problem *problem = program->problem; /* of systems there is none */
+  return options->closure == CLOSURE_NTK || (problem && problem->parameterization == PARAM_NTK);
 }
 
 static bool is_tied_network(const Program *p) {
