@@ -95,6 +95,8 @@ bool dmf_crew_gather(DmfCrew *crew, int *status, int *leader);
 void dmf_crew_end(DmfCrew *crew, int status);
 void dmf_crew_leave(DmfCrew *crew);
 
+/* NULL: there is no memory for a session. What lacks memory later ends with DMF_LIMIT, and the session
+ * stays usable: a reserve of 1.5 MB, which is there as long as a session is open, serves the way out. */
 Dmf *dmf_open(const DmfConfig *config);
 void dmf_close(Dmf *dmf);
 /* The settings of a session: color, quiet, threads and seed may be changed between runs. */

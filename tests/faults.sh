@@ -7,6 +7,8 @@
 # a beginning of what it prints; every file holds what it held before, or what the run makes (of the history
 # of the prompt, one entry may be cut off); and the next run, without a fault, makes all of them and leaves nothing else.
 #
+# A host of the library outlives all of this: host.c does what failed again, in the same session.
+#
 # FAULTS=all, as make validate has it, takes every write and every kind of allocation; make check takes
 # some of them. ONLY chooses by a pattern of NAME KIND WHO HOW, such as "script memory child".
 set -u
@@ -14,7 +16,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 self=$here/$(basename "$0")
 DMF=${DMF:-$here/../dmf}
 SHIM=${SHIM:?the shim that make check builds}
-export DMF SHIM
+HOST=${HOST:-$(dirname "$SHIM")/host}
+export DMF SHIM HOST
+export DMF_PATH=${DMF_PATH:-$(dirname "$DMF")}
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0:exitcode=99
 # Beside threads of OpenBLAS that are still awake, a process with that sanitizer does not fork: it would call libhdf5
 # itself, which gives nothing back where its allocations fail.
@@ -37,7 +41,7 @@ run() {
     ;;
   server) "$DMF" lsp <server.txt ;;
   format) "$DMF" fmt -i loose.dmf ;;
-  host) ./host ;;
+  host) "$HOST" ;;
   esac
 }
 
@@ -118,15 +122,18 @@ restart() {
   diff -rq "$base/new" . | sed 's/^/  after the next run: /'
 }
 
+# A host does again what failed, and goes on; so more may fail.
+again() { [ "$name $who" != "host self" ] || echo 2500; }
+
 # one BASE NAME KIND WHO HOW NUMBER: a run with this fault, and the next one
 one() {
   local status problems work=$base/work.$BASHPID
   cp -r "$base/old" "$work" && cd "$work" || return
-  FAULT_KIND=$kind FAULT_WHO=$who FAULT_HOW=$how FAULT_AT=$number run "$name" >out 2>err
+  FAULT_KIND=$kind FAULT_WHO=$who FAULT_HOW=$how FAULT_AT=$number FAULT_EVERY=$(again) run "$name" >out 2>err
   status=$?
   problems=$(judge "$kind" $status)
   [ -z "$problems" ] || problems+=$'\n'$(head -n 20 err | sed 's/^/  | /')
-  [ "$kind:$name" = memory:script ] && [ $((number % 7)) != 0 ] || problems+=$(restart)
+  [[ $kind:$name =~ ^memory:(script|host) ]] && [ $((number % 7)) != 0 ] || problems+=$(restart)
   cd "$base" && rm -rf "$work"
   [ -z "$problems" ] || printf 'FAIL %s: %s %s %s %s\n%s\n' "$name" "$kind" "$who" "$how" "$number" "$problems"
 }
@@ -158,10 +165,12 @@ prepare() {
 # Where the prompt keeps a history: some containers cannot make a pseudo-terminal.
 has_terminal() { [ "${READLINE:-yes}" = yes ] && SHELL=/bin/sh script -qec true /dev/null >/dev/null 2>&1; }
 
-# sample COUNT: so many of the lines, evenly
+# sample COUNT: so many of the lines, evenly; of all of a host some hundred, which fail each by some more
 sample() {
-  if [ "${FAULTS:-few}" = all ] && [ "$1" != 1 ]; then cat; else awk -v most="$1" '{ line[NR] = $0 }
-    END { step = NR > most ? NR / most : 1; for (i = 1; i <= NR; i += step) print line[int(i)] }'; fi
+  local most=$1
+  [ "${FAULTS:-few}" != all ] || [ "$most" = 1 ] || case $name in host) most=200 ;; *) most=1000000 ;; esac
+  awk -v most="$most" '{ line[NR] = $0 }
+    END { step = NR > most ? NR / most : 1; for (i = 1; i <= NR; i += step) print line[int(i)] }'
 }
 
 # try NAME KIND WHO HOW COUNT
@@ -209,6 +218,10 @@ if prepare equations; then try equations memory self fail 3; fi
 if prepare format; then
   for how in fail tear kill; do try format files self $how 4; done
   try format memory self fail 3
+fi
+if prepare host; then
+  try host memory self fail 6
+  try host memory child fail 4
 fi
 echo "faults: $passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/memory.h"
+#include "base/reserve.h"
 #include "base/room.h"
 #include "base/status.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,30 +12,53 @@
 
 /* The one place where the program gives up: when a few kilobytes cannot be had, no message could
  * be composed either. */
-void *mem_insist(void *block) {
-  if (!block) {
-    fputs("dmf: out of memory\n", stderr);
-    exit(STATUS_LIMIT);
-  }
-  return block;
+static void give_up(void) {
+  fputs("dmf: out of memory\n", stderr);
+  exit(STATUS_LIMIT);
+}
+
+void mem_relieve(void) {
+  if (!reserve_release()) give_up();
 }
 
 void *mem_new(size_t count, size_t size) {
-  return mem_insist(calloc(count ? count : 1, size ? size : 1));
+  if (!count) count = 1;
+  if (!size) size = 1;
+  void *block = calloc(count, size);
+  if (!block && count <= SIZE_MAX / size && (block = reserve_take(count * size)))
+    return memset(block, 0, count * size);
+  return block ? block : mem_insist(calloc(count, size));
 }
 
-void *mem_grow(void *block, size_t bytes) { return mem_insist(realloc(block, bytes ? bytes : 1)); }
+void *mem_grow(void *block, size_t bytes) {
+  if (!bytes) bytes = 1;
+  void *grown = realloc(block, bytes);
+  if (grown) return grown;
+  size_t had = block ? malloc_usable_size(block) : 0;
+  if (!(grown = reserve_take(bytes))) return mem_insist(realloc(block, bytes));
+  if (had) memcpy(grown, block, had < bytes ? had : bytes);
+  free(block);
+  return grown;
+}
 
 void *mem_more(void *list, int count, size_t size) {
   bool full = (count & (count - 1)) == 0;
   return full ? mem_grow(list, (count ? 2 * (size_t)count : 1) * size) : list;
 }
 
-char *mem_string(const char *text) { return mem_insist(strdup(text)); }
+char *mem_string(const char *text) {
+  size_t bytes = strlen(text) + 1;
+  return memcpy(mem_new(bytes, 1), text, bytes);
+}
 
 char *mem_vformat(const char *format, va_list args) {
-  char *text = NULL;
-  return vasprintf(&text, format, args) < 0 ? mem_insist(NULL) : text;
+  va_list again;
+  va_copy(again, args);
+  int length = vsnprintf(NULL, 0, format, args);
+  char *text = mem_new(length < 0 ? 1 : (size_t)length + 1, 1);
+  if (length > 0) vsnprintf(text, (size_t)length + 1, format, again);
+  va_end(again);
+  return text;
 }
 
 char *mem_format(const char *format, ...) {
@@ -86,7 +111,7 @@ FILE *mem_stream(char **text, size_t *length) {
 /* What lacked memory left its mark. */
 void mem_stream_end(FILE *stream) {
   bool whole = !ferror(stream);
-  mem_insist(fclose(stream) == 0 && whole ? stream : NULL);
+  if (fclose(stream) != 0 || !whole) give_up();
 }
 
 double *mem_room(size_t count) {

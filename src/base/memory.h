@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Memory in three kinds: small objects that must exist (`mem_new`, which ends the process with
- * status 6 if even those cannot be had), arenas that are freed whole (a parsed script), and blocks
- * whose size the data set, numbers or others, which may be refused (`mem_block`, `mem_try`). Small
- * is what grows with the text of a script, as its tree, its names and its messages do, and what is
- * no larger than a row of a matrix at hand. */
+/* Memory in three kinds: small objects that must exist (`mem_new`, which takes from a reserve what
+ * cannot be had, and ends the process with status 6 where that is used up), arenas that are freed
+ * whole (a parsed script), and blocks whose size the data set, numbers or others, which may be
+ * refused (`mem_block`, `mem_try`). Small is what grows with the text of a script, as its tree, its
+ * names and its messages do, and what is no larger than a row of a matrix at hand. */
 #ifndef DMF_BASE_MEMORY_H
 #define DMF_BASE_MEMORY_H
 
@@ -31,8 +31,16 @@ void mem_append(char **text, const char *format, ...) __attribute__((format(prin
  * the text is there. */
 FILE *mem_stream(char **text, size_t *length);
 void mem_stream_end(FILE *stream);
-/* What someone else allocated, which is never NULL either. */
-void *mem_insist(void *block);
+/* What a call allocates, which is never NULL either: it is called again while the reserve lasts. */
+#define mem_insist(call)                                                                           \
+  ({                                                                                               \
+    __typeof__(call) had_;                                                                         \
+    while (!(had_ = (call))) mem_relieve();                                                        \
+    had_;                                                                                          \
+  })
+/* Makes room for what could not be had, or ends the process when even the reserve (base/reserve.h)
+ * is used up. */
+void mem_relieve(void);
 
 /* A numeric block of `count` doubles, zeroed, 64-byte aligned; NULL if it cannot be had. Free with
  * free(). */

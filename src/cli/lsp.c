@@ -172,7 +172,7 @@ static Dmf *open_session(const Server *server, Findings *findings) {
                       .sink = findings,
                       .quiet = true,
                       .threads = 1};
-  return dmf_open(&config);
+  return claim(dmf_open(&config));
 }
 
 /* A script that would keep a check busy is interrupted after a while. */
@@ -224,7 +224,7 @@ static char *without_line(const char *text, const char *at) {
 static Dmf *open_learned(const Server *server, json_t *params, const char *text, const char *at) {
   DmfConfig config = {
       .results = server->nowhere, .diagnose = collect, .quiet = true, .learns = true, .threads = 1};
-  Dmf *dmf = dmf_open(&config);
+  Dmf *dmf = claim(dmf_open(&config));
   const char *uri;
   document_of(server, params, &uri);
   char *rest = at ? without_line(text, at) : claim(strdup(text)), *path = path_of(uri);

@@ -501,8 +501,7 @@ static int run_request(Request *request) {
   }
   bool runs = request->command == COMMAND_RUN && !request->reference;
   if (runs && !join_crew(request)) return DMF_USAGE;
-  Dmf *dmf = dmf_open(&request->config);
-  if (!dmf) return DMF_LIMIT;
+  Dmf *dmf = claim(dmf_open(&request->config));
   int status = run_session(dmf, request);
   dmf_close(dmf);
   return request->config.crew ? leave_crew(request, status) : status;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "machine/machine.h"
 #include "base/memory.h"
+#include "base/reserve.h"
 #include "field/observable.h"
 #include "machine/axes.h"
 #include "machine/framed.h"
@@ -552,6 +553,7 @@ static bool go_on(Machine *m) {
   if (m->status != STATUS_OK) return false;
   if (machine_failed(m)) m->status = STATUS_LIMIT;
   if (m->plan.stop && *m->plan.stop) m->status = STATUS_INTERRUPTED;
+  if (!reserve_fill()) m->status = STATUS_LIMIT;
   return m->status == STATUS_OK;
 }
 

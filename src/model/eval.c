@@ -3,6 +3,7 @@
 #include "model/eval.h"
 #include "base/memory.h"
 #include "base/plain.h"
+#include "base/reserve.h"
 #include "base/work.h"
 #include "model/declare.h"
 #include "model/forward.h"
@@ -621,6 +622,10 @@ void eval_statement(Eval *eval, const Ast *node) {
 }
 
 bool eval_interrupted(Eval *eval, Span span) {
+  if (!eval->halted && !reserve_fill()) {
+    eval_starve(eval, span);
+    return eval->halted = true;
+  }
   if (!eval->stop || !*eval->stop || eval->halted) return eval->halted;
   eval_fail(eval, STATUS_INTERRUPTED, span, NULL, "interrupted");
   return eval->halted = true;

@@ -101,9 +101,8 @@ uint64_t random_stream_named(RandomPurpose purpose, const char *word) {
 uint32_t *sobol_points(size_t count) {
   uint32_t *table = mem_new(SOBOL_DIMS * count, sizeof *table);
   calm_begin();
-  gsl_qrng *sequence = gsl_qrng_alloc(gsl_qrng_sobol, SOBOL_DIMS);
+  gsl_qrng *sequence = mem_insist(gsl_qrng_alloc(gsl_qrng_sobol, SOBOL_DIMS));
   calm_end();
-  mem_insist(sequence);
   double point[SOBOL_DIMS];
   /* GSL leaves out the first point, the origin; the net property of the first 2^k points needs it.
    */

@@ -27,9 +27,9 @@ static FILE *open_source(const char *path, bool regular, char **why) {
     reason = strerror(EISDIR);
   else if (regular && !S_ISREG(about.st_mode))
     reason = "this is not a regular file";
-  FILE *file = reason ? NULL : fdopen(descriptor, "rb");
+  FILE *file = NULL;
+  while (!reason && !(file = fdopen(descriptor, "rb")) && errno == ENOMEM) mem_relieve();
   if (file) return file;
-  if (!reason && errno == ENOMEM) mem_insist(NULL);
   *why = mem_format("cannot read '%s': %s", path, reason ? reason : strerror(errno));
   if (descriptor >= 0) close(descriptor);
   return NULL;

@@ -219,6 +219,7 @@ static char *error_of(const Dmf *dmf, const char *path) {
   config.diagnose = first_error;
   config.sink = &error;
   Dmf *fresh = dmf_open(&config);
+  if (!fresh) return mem_refusal(0);
   for (int i = 0; i < dmf->setting_count; i++) {
     const Setting *setting = &dmf->settings[i];
     if (!holds(dmf, setting)) continue;

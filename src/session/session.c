@@ -4,6 +4,7 @@
 #include "model/system.h"
 #include "base/memory.h"
 #include "base/plain.h"
+#include "base/reserve.h"
 #include "base/work.h"
 #include "field/equations.h"
 #include "model/builtins.h"
@@ -141,13 +142,14 @@ static ssize_t hand_out(void *cookie, const char *text, size_t length) {
 
 /* Where scripts print: a call-back behaves like a stream, so that nothing else has to know. */
 static FILE *results_of(Dmf *dmf) {
-  FILE *printed =
-      dmf->config.print ? fopencookie(dmf, "w", (cookie_io_functions_t){.write = hand_out}) : NULL;
-  return printed ? printed : dmf->config.results ? dmf->config.results : stdout;
+  if (dmf->config.print)
+    return mem_insist(fopencookie(dmf, "w", (cookie_io_functions_t){.write = hand_out}));
+  return dmf->config.results ? dmf->config.results : stdout;
 }
 
 Dmf *dmf_open(const DmfConfig *config) {
   PLAIN_LOCALE;
+  if (!reserve_hold()) return NULL;
   Dmf *dmf = mem_new(1, sizeof *dmf);
   if (config) dmf->config = *config;
   dmf->results = results_of(dmf);
@@ -194,6 +196,7 @@ void dmf_close(Dmf *dmf) {
   pthread_cond_destroy(&dmf->idle);
   pthread_mutex_destroy(&dmf->lock);
   free(dmf);
+  reserve_drop();
 }
 
 int session_conclude(Dmf *dmf) {
@@ -206,6 +209,7 @@ int session_conclude(Dmf *dmf) {
   }
   report(dmf);
   fflush(dmf->diagnostics);
+  reserve_fill();
   return (int)status;
 }
 

@@ -220,9 +220,12 @@ static bool diagonalise(Lazy *s) {
   size_t P = z.points;
   s->U = mem_new(P * P, sizeof *s->U);
   s->lambda = mem_new(P, sizeof *s->lambda);
-  for (size_t a = 0; a < P; a++) memcpy(s->U + a * P, s->K + a * z.all, P * sizeof *s->U);
-  int failed = lapack_eigen(true, 'U', P, s->U, s->lambda);
-  if (failed < 0) mem_insist(NULL);
+  int failed;
+  do {
+    for (size_t a = 0; a < P; a++) memcpy(s->U + a * P, s->K + a * z.all, P * sizeof *s->U);
+    failed = lapack_eigen(true, 'U', P, s->U, s->lambda);
+    if (failed < 0) mem_relieve();
+  } while (failed < 0);
   if (failed) return false;
   const Update *update = &s->program->update;
   bool stable =
@@ -284,8 +287,7 @@ static double *start_root(const Lazy *s, int *rank) {
       axpy(R * R,
            p->matrices[k].sigma * p->matrices[k].sigma / p->spaces[p->matrices[k].from].ratio,
            s->kernels.x[k], covariance);
-  *rank = mat_root(R, covariance, root);
-  if (*rank == MAT_STARVED) mem_insist(NULL);
+  while ((*rank = mat_root(R, covariance, root)) == MAT_STARVED) mem_relieve();
   free(covariance);
   return root;
 }
@@ -636,8 +638,7 @@ const char *solve_lacks_limit(const Result *theory) {
   const Origin *origin = theory->origin;
   const char *closure = result_attribute(theory, "closure");
   bool lazy = closure && strcmp(closure, "ntk") == 0;
-  if (origin && origin->program->problem->parameterization == PARAM_NTK) lazy = true;
-  if (origin && origin->options.closure == CLOSURE_NTK) lazy = true;
+  if (origin && solve_is_lazy(origin->program, &origin->options)) lazy = true;
   if (!lazy) return "it belongs to the lazy limit: closure = \"ntk\"";
   if (result_find(theory, "f_infinity", 0) || !origin) return NULL;
   double c;

@@ -28,8 +28,8 @@ static int noise_directions(const Program *p, bool lazy) {
       } else if (m->to == space || m->from == space) {
         size_t n = thin_vectors(p, m);
         double *root = mem_new(n * n, sizeof *root);
-        int rank = thin_root(p, m, root);
-        if (rank == MAT_STARVED) mem_insist(NULL);
+        int rank;
+        while ((rank = thin_root(p, m, root)) == MAT_STARVED) mem_relieve();
         count += rank > 0 ? rank : 0;
         free(root);
       }

@@ -9,9 +9,9 @@
 
 void rule_make(Rule *rule) {
   calm_begin();
-  gsl_integration_glfixed_table *table = gsl_integration_glfixed_table_alloc(PANEL_NODES);
+  gsl_integration_glfixed_table *table =
+      mem_insist(gsl_integration_glfixed_table_alloc(PANEL_NODES));
   calm_end();
-  mem_insist(table);
   for (size_t i = 0; i < PANEL_NODES; i++) {
     gsl_integration_glfixed_point(-1, 1, i, &rule->x[i], &rule->w[i], table);
     double before = 1, now = rule->x[i];

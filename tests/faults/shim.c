@@ -5,6 +5,8 @@
  *
  *   FAULT_KIND  memory or files: what is counted
  *   FAULT_AT    the number of the one that fails, from 1; 0: none
+ *   FAULT_EVERY so many behind it the next fails, one sooner the one after that, and so on; 0:
+ *               no other
  *   FAULT_HOW   of files: fail (nothing happens), tear (half of it, then the disk is full), kill
  *               (half of it, and the process is gone), halve (every read and write takes half of
  * what it is given, and every other one of a pipe is interrupted before it takes anything)
@@ -47,7 +49,7 @@ typedef struct Ledger {
 
 static Ledger *ledger; /* NULL: not begun, or nothing is counted here */
 static bool memory, children, halves;
-static long fails_at;
+static long fails_at, every;
 static const char *how = "fail";
 static int list = -1;
 static pid_t self;
@@ -83,12 +85,14 @@ static bool strikes(bool of_memory) {
   inside = true;
   long number = __atomic_add_fetch(&ledger->count, 1, __ATOMIC_RELAXED);
   if (list >= 0) note(number);
-  if (number == fails_at && *given("FAULT_TRACE")) {
+  bool fails = number == fails_at;
+  if (fails && every) fails_at += every--; /* not for ever at one place of what is done again */
+  if (fails && *given("FAULT_TRACE")) {
     void *frames[64];
     backtrace_symbols_fd(frames, backtrace(frames, 64), STDERR_FILENO);
   }
   inside = false;
-  return number == fails_at;
+  return fails;
 }
 
 /* Memory. Under AddressSanitizer its allocator stands behind this one. */
@@ -260,6 +264,7 @@ __attribute__((constructor)) static void begin(void) {
   memory = strcmp(kind, "memory") == 0;
   children = strcmp(given("FAULT_WHO"), "child") == 0;
   fails_at = atol(given("FAULT_AT"));
+  every = atol(given("FAULT_EVERY"));
   if (*given("FAULT_HOW")) how = getenv("FAULT_HOW");
   halves = strcmp(how, "halve") == 0;
   if (halves) fails_at = 0;
