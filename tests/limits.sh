@@ -12,6 +12,7 @@ passed=0
 failed=0
 cd "$scratch" && cp "$here"/faults/*.{dmf,csv,txt} . && chmod -R a+rwX . || exit 1
 printf 'while true { x = 1 }\n' >endless.dmf
+printf 'while true { x = 1 }\nprint "again"\n' >typed.txt
 call='function f(n) = '$(printf -- '-(%.0s' {1..190})'if n < 1 then 0 else f(n - 1)'$(printf ')%.0s' {1..190})
 printf '%s\nprint f(150)\n' "$call" >deep.dmf
 cat >products.dmf <<'END'
@@ -23,6 +24,7 @@ program() {
   case $1 in
   script) set -- --threads 2 everything.dmf ;;
   prompt) exec "$DMF" -i <prompt.txt ;;
+  typed) exec "$DMF" -i <typed.txt ;;
   server) exec "$DMF" lsp <server.txt ;;
   *) set -- --threads 2 "$1".dmf ;;
   esac
@@ -70,6 +72,8 @@ limit script '0 5 6 127' -n 3 4 5 6 7 8 9 10
 limit prompt '0 5 6 127' -n 4 5 6 7
 limit script '5' -f 1 8
 limit endless 6 -St 1
+limit typed 6 -St 1
+grep -q 'RLIMIT_CPU' err && ! grep -q again out || { echo "FAIL a prompt goes on without processor time"; failed=$((failed + 1)); }
 as="setpriv --reuid 54321 --regid 54321 --clear-groups"
 if $as "$DMF" --version >/dev/null 2>&1; then limit script '0 5 6' -u 3 4 5 6 8; fi
 echo "limits: $passed passed, $failed failed"

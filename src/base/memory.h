@@ -34,7 +34,7 @@ void mem_stream_end(FILE *stream);
 /* What a call allocates, which is never NULL either: it is called again while the reserve lasts. */
 #define mem_insist(call)                                                                           \
   ({                                                                                               \
-    __typeof__(call) had_;                                                                         \
+    void *had_;                                                                                    \
     while (!(had_ = (call))) mem_relieve();                                                        \
     had_;                                                                                          \
   })

@@ -423,10 +423,7 @@ static int run_session(Dmf *dmf, const Request *request) {
     if (!request->config.crew) signals_watch(dmf); /* mpirun ends them all */
     status = run_batch(dmf, request);
     if (!request->config.crew) signals_release();
-    if (status == DMF_INTERRUPTED && signals_late()) {
-      fputs("dmf: the limit of processor time, RLIMIT_CPU, is reached\n", stderr);
-      status = DMF_LIMIT;
-    }
+    if (status == DMF_INTERRUPTED && signals_late()) return signals_refuse();
     if (status == DMF_INCOMPLETE) fputs("dmf: the script ends inside a statement\n", stderr);
   }
   const char *loaded =

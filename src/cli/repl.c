@@ -292,7 +292,8 @@ int repl_run(Dmf *dmf, const char *loaded) {
     printf("dmf %s. :help says more, :quit leaves.\n", dmf_version());
     line_edit(dmf, command_names);
   }
-  while (!leave && (end = line_read(repl.pending ? "...> " : "dmf> ", &line)) != LINE_EOF) {
+  while (!leave && !signals_late() &&
+         (end = line_read(repl.pending ? "...> " : "dmf> ", &line)) != LINE_EOF) {
     if (end == LINE_INTERRUPTED) {
       replace(&repl.pending, NULL);
       continue;
@@ -304,11 +305,12 @@ int repl_run(Dmf *dmf, const char *loaded) {
     }
     free(line);
   }
-  if (repl.pending && !repl.terminal) {
+  if (signals_late()) repl.status = signals_refuse();
+  if (repl.pending && !repl.terminal && !signals_late()) {
     fputs("dmf: the input ends inside a statement\n", stderr);
     if (!repl.status) repl.status = DMF_SCRIPT;
   }
   free(repl.pending);
   free(repl.loaded);
-  return repl.terminal ? DMF_OK : repl.status;
+  return repl.terminal && !signals_late() ? DMF_OK : repl.status;
 }

@@ -43,6 +43,11 @@ void signals_release(void) {
 
 bool signals_late(void) { return late; }
 
+int signals_refuse(void) {
+  fputs("dmf: the limit of processor time, RLIMIT_CPU, is reached\n", stderr);
+  return DMF_LIMIT;
+}
+
 static void on_alarm(int signal_number) {
   (void)signal_number;
   if (watched) dmf_interrupt(watched);

@@ -9,8 +9,9 @@
 void signals_watch(Dmf *dmf);
 /* Back to what the signals did before. */
 void signals_release(void);
-/* Whether the processor time was up. */
+/* Whether the processor time was up; and says so, with the status of a limit. */
 bool signals_late(void);
+int signals_refuse(void);
 
 /* Asks the session to stop in so many seconds; 0: no longer. */
 void signals_limit(Dmf *dmf, unsigned seconds);

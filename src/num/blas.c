@@ -86,7 +86,9 @@ static Status load(char **why) {
   long processors = __libc_single_threaded ? 1 : sysconf(_SC_NPROCESSORS_ONLN);
   size_t bytes = LIBRARY + SPARE + (size_t)processors * (BUFFER + STACK);
   if (!can_be_had(bytes)) {
-    *why = mem_refusal((double)bytes);
+    char *refusal = mem_refusal((double)bytes);
+    *why = mem_format("%s: OpenBLAS with its buffers", refusal);
+    free(refusal);
     return STATUS_LIMIT;
   }
   errno = 0;
