@@ -5,8 +5,8 @@
  *
  *   FAULT_KIND  memory or files: what is counted
  *   FAULT_AT    the number of the one that fails, from 1; 0: none
- *   FAULT_EVERY so many behind it the next fails, one sooner the one after that, and so on; 0:
- *               no other
+ *   FAULT_EVERY so many behind it the next fails, an eighth more behind that the next, and so
+ *               on; 0: no other
  *   FAULT_HOW   of files: fail (nothing happens), tear (half of it, then the disk is full), kill
  *               (half of it, and the process is gone), halve (every read and write takes half of
  * what it is given, and every other one of a pipe is interrupted before it takes anything)
@@ -86,7 +86,10 @@ static bool strikes(bool of_memory) {
   long number = __atomic_add_fetch(&ledger->count, 1, __ATOMIC_RELAXED);
   if (list >= 0) note(number);
   bool fails = number == fails_at;
-  if (fails && every) fails_at += every--; /* not for ever at one place of what is done again */
+  if (fails) {
+    fails_at += every;
+    every += every / 8; /* not for ever at one place of what is done again */
+  }
   if (fails && *given("FAULT_TRACE")) {
     void *frames[64];
     backtrace_symbols_fd(frames, backtrace(frames, 64), STDERR_FILENO);
