@@ -31,7 +31,7 @@ int emit_averaged(Program *p) {
   for (int v = 0; v < p->variable_count; v++) twin[v] = v;
   for (int i = 0; i < p->forward_count; i++) {
     Op op = p->ops[i];
-    bool acts = op.kind == OP_APPLY || op.kind == OP_APPLY_T, other = acts;
+    bool acts = is_product(&op), other = acts;
     for (int k = 0; k < op.src_count; k++) {
       other = other || twin[op.src[k]] != op.src[k];
       op.src[k] = twin[op.src[k]];

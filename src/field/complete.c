@@ -7,6 +7,7 @@
 #include "field/rows.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,10 +91,8 @@ static size_t cols_of(const Program *p, int v) { return (size_t)p->variables[v].
 
 /* An elementwise map of tables, of the shape of the first. */
 static int map(Tail *k, char *name, const Expr *e, int count, const int *src) {
-  Op op = {.kind = OP_MAP, .expr = e, .src_count = count};
-  for (int i = 0; i < count; i++) op.src[i] = src[i];
-  op.dst = add_table(k->p, name, rows_of(k->p, src[0]), cols_of(k->p, src[0]));
-  return emit(k->p, op);
+  int dst = add_table(k->p, name, rows_of(k->p, src[0]), cols_of(k->p, src[0]));
+  return emit_map_to(k->p, dst, e, count, src);
 }
 
 static int mix(Tail *k, char *name, int a, bool flip_a, int b, bool flip_b) {
@@ -137,7 +136,8 @@ static void set(Tail *k, int state, int value) { emit(k->p, op_of_one(OP_SET, st
 /* A state, which is what `value` is at t = 0. */
 static int state(Tail *k, const char *name, int value) {
   int v = add_table(k->p, mem_string(name), rows_of(k->p, value), cols_of(k->p, value));
-  emit(k->p, (Op){.kind = OP_SET, .dst = v, .src = {value}, .src_count = 1, .once = true});
+  set(k, v, value);
+  k->p->ops[k->p->op_count - 1].once = true;
   return v;
 }
 
@@ -290,19 +290,26 @@ static int accuracy(Tail *k, const char *name, int f, const Array *targets) {
   return mean_over(k, name, right, n);
 }
 
+static int test_targets(Tail *k) {
+  return copied(k, "y.test", k->p->problem->test_targets, (k->z.all - k->z.points) * k->z.outputs,
+                1);
+}
+
+/* The mean loss of outputs f of so many points. */
+static void observe_loss(Tail *k, int field, const char *name, int f, int y, size_t points) {
+  observe_all(k, field, 0, total(k, name, losses(k, f, y), 1.0 / (double)points));
+}
+
 static void observe_outputs(Tail *k) {
   Program *p = k->p;
   Sizes z = k->z;
   size_t batch = z.points * z.outputs, all = z.all * z.outputs;
   observe(k, FIELD_F, 0, p->f, 0, batch);
   if (all > batch) observe(k, FIELD_F_TEST, 0, p->f, batch, all - batch);
-  observe_all(k, FIELD_LOSS, 0,
-              total(k, "loss", losses(k, trained(k, p->f), k->targets), 1.0 / (double)z.points));
+  observe_loss(k, FIELD_LOSS, "loss", trained(k, p->f), k->targets, z.points);
   if (p->problem->test_targets) {
-    int f = block(k, mem_string("f.test"), p->f, batch, all - batch, 0, 1),
-        y = copied(k, "y.test", p->problem->test_targets, all - batch, 1);
-    observe_all(k, FIELD_TEST_LOSS, 0,
-                total(k, "test_loss", losses(k, f, y), 1.0 / (double)(z.all - z.points)));
+    int f = block(k, mem_string("f.test"), p->f, batch, all - batch, 0, 1);
+    observe_loss(k, FIELD_TEST_LOSS, "test_loss", f, test_targets(k), z.all - z.points);
     if (program_classes(p, true))
       observe_all(k, FIELD_TEST_ACCURACY, 0,
                   accuracy(k, "test_accuracy", f, p->problem->test_targets));
@@ -326,16 +333,13 @@ static void observe_averages(Tail *k) {
             (int[]){f, start});
   int train = block(k, mem_string("f.mean.train"), f, 0, batch, 0, 1);
   observe_all(k, FIELD_F_EMA, 0, train);
-  observe_all(k, FIELD_LOSS_EMA, 0,
-              total(k, "loss.mean", losses(k, train, k->targets), 1.0 / (double)k->z.points));
+  observe_loss(k, FIELD_LOSS_EMA, "loss.mean", train, k->targets, k->z.points);
   if (!tests) return;
   int test = block(k, mem_string("f.mean.test"), f, batch, tests, 0, 1);
   observe_all(k, FIELD_F_TEST_EMA, 0, test);
   if (!p->problem->test_targets) return;
-  int y = copied(k, "y.test", p->problem->test_targets, tests, 1);
-  observe_all(
-      k, FIELD_TEST_LOSS_EMA, 0,
-      total(k, "test_loss.mean", losses(k, test, y), 1.0 / (double)(k->z.all - k->z.points)));
+  observe_loss(k, FIELD_TEST_LOSS_EMA, "test_loss.mean", test, test_targets(k),
+               k->z.all - k->z.points);
 }
 
 /* ---- kernels ---- */
@@ -430,15 +434,19 @@ static int x_kernel(Tail *k, const Matrix *m, const Matrix *n) {
   return moment(k, mem_format("X%s", m->name), m->x, n->x, 1);
 }
 
+/* A table of pairs of rows with this value where their outputs are the same, and else 0. */
+static int same_output(Tail *k, const char *name, size_t rows, double value) {
+  double *numbers = mem_new(rows * rows, sizeof *numbers);
+  for (size_t a = 0; a < rows; a++)
+    for (size_t b = a % k->z.outputs; b < rows; b += k->z.outputs) numbers[a * rows + b] = value;
+  return constant(k, name, 0, rows, rows, numbers);
+}
+
 /* <y g'>, or the identity of the outputs. */
 static int g_kernel(Tail *k, const Matrix *m, const Matrix *n) {
   const Program *p = k->p;
   if (is_wide(p, m->to)) return moment(k, mem_format("Y%s", m->name), m->y, n->learns, 1);
-  size_t rows = rows_of(p, m->y), C = k->z.outputs;
-  double *numbers = mem_new(rows * rows, sizeof *numbers);
-  for (size_t a = 0; a < rows; a++)
-    for (size_t b = a % C; b < rows; b += C) numbers[a * rows + b] = 1;
-  return constant(k, "1", 0, rows, rows, numbers);
+  return same_output(k, "1", rows_of(p, m->y), 1);
 }
 
 /* What a matrix on the inputs and a tied readout, which has its entries, share: averages of g with
@@ -459,30 +467,23 @@ static int term_of(Tail *k, const Matrix *m, const Matrix *n, double rate) {
 }
 
 /* The table that adds the positions of each point, [R C, R A C]. */
-static int adder(Tail *k, size_t R, size_t A, size_t C, double value) {
+static int adder(Tail *k, size_t R, size_t A, size_t C) {
   double *numbers = mem_new(R * C * R * A * C, sizeof *numbers);
-  for (size_t i = 0; i < R * A * C; i++)
-    numbers[(i / (A * C) * C + i % C) * (R * A * C) + i] = value;
+  for (size_t i = 0; i < R * A * C; i++) numbers[(i / (A * C) * C + i % C) * (R * A * C) + i] = 1;
   return constant(k, "E", 0, R * C, R * A * C, numbers);
 }
 
 /* A kernel of rows (mu, p, c) summed over pairs of positions. */
 static int summed(Tail *k, int kernel, size_t A, size_t B) {
   size_t R = k->z.all, C = k->z.outputs;
-  if (A > 1) kernel = mix(k, mem_string("K.p"), adder(k, R, A, C, 1), false, kernel, false);
-  if (B > 1) kernel = mix(k, mem_string("K.q"), kernel, false, adder(k, R, B, C, 1), true);
+  if (A > 1) kernel = mix(k, mem_string("K.p"), adder(k, R, A, C), false, kernel, false);
+  if (B > 1) kernel = mix(k, mem_string("K.q"), kernel, false, adder(k, R, B, C), true);
   return kernel;
 }
 
-/* What a kernel is made of: <g g'> of what f moves by, of what the weights learn, or of both; the
- * rates of the matrices, or all alike. */
-typedef struct Recipe {
-  const char *name;
-  bool learned; /* the norm of what is learned, rather than the kernel by which f moves */
-} Recipe;
-
-/* K = sum rate <y g> o <x x> over trained matrices, and over pairs of their uses. */
-static int kernel_of_weights(Tail *k, Recipe recipe) {
+/* K = sum rate <y g> o <x x> over trained matrices, and over pairs of their uses; or `learned`,
+ * with the norm of what the weights learn, by <g g'> of that and all rates alike. */
+static int kernel_of_weights(Tail *k, const char *name, bool learned) {
   Program *p = k->p;
   size_t rows = k->z.all * k->z.outputs;
   int *parts = mem_new((size_t)(p->matrix_count * p->matrix_count) + 1, sizeof *parts), count = 0;
@@ -490,13 +491,13 @@ static int kernel_of_weights(Tail *k, Recipe recipe) {
     for (int j = 0; j < p->matrix_count; j++) {
       Matrix m = p->matrices[i], n = p->matrices[j];
       if (m.weights != n.weights || m.rate == 0 || m.x < 0 || n.x < 0) continue;
-      double rate = recipe.learned ? m.rate / m.decay : m.rate;
-      if (recipe.learned) m.y = m.learns;
+      double rate = learned ? m.rate / m.decay : m.rate;
+      if (learned) m.y = m.learns;
       int term = term_of(k, &m, &n, rate);
       parts[count++] =
           summed(k, term, (size_t)p->variables[m.y].positions, (size_t)p->variables[n.y].positions);
     }
-  int kernel = count > 1    ? emit_sum(p, mem_string(recipe.name), count, parts)
+  int kernel = count > 1    ? emit_sum(p, mem_string(name), count, parts)
                : count == 1 ? parts[0]
                             : all_equal(k, "0", rows, rows, 0);
   free(parts);
@@ -506,17 +507,12 @@ static int kernel_of_weights(Tail *k, Recipe recipe) {
 static void complete_tangent(Tail *k) {
   Program *p = k->p;
   size_t P = k->z.points, C = k->z.outputs;
-  p->tangent = kernel_of_weights(k, (Recipe){"K", false});
+  p->tangent = kernel_of_weights(k, "K", false);
   int ntk = block(k, mem_string("K.train"), p->tangent, 0, P * C, 0, P * C);
   if (C > 1) {
-    double *same = mem_new(P * C * P * C, sizeof *same);
-    for (size_t a = 0; a < P * C; a++)
-      for (size_t b = a % C; b < P * C; b += C) same[a * P * C + b] = 1.0 / (double)C;
-    int mask = constant(k, "1/C", 0, P * C, P * C, same);
+    int mask = same_output(k, "1/C", P * C, 1.0 / (double)C);
     ntk = map(k, mem_string("Kcc"), product(k, 1, 2), 2, (int[]){ntk, mask});
-    double *numbers = mem_new(P * P * C, sizeof *numbers);
-    for (size_t i = 0; i < P * C; i++) numbers[i / C * P * C + i] = 1;
-    int add = constant(k, "E", 0, P, P * C, numbers);
+    int add = adder(k, P, C, 1);
     ntk = mix(k, mem_string("Kc"), add, false, ntk, false);
     ntk = mix(k, mem_string("ntk"), ntk, false, add, true);
   }
@@ -525,30 +521,21 @@ static void complete_tangent(Tail *k) {
 
 /* ---- the step ---- */
 
-/* What a move does to a table that takes up `own` as a matrix takes up its gradients, from numbers
- * of every move. */
-typedef double Coefficient(const Move *move);
-static double beta_of(const Move *move) { return move->beta; }
-static double push_of(const Move *move) { return move->push; }
-static double pull_of(const Move *move) { return move->pull; }
-
-static int schedule(Tail *k, const char *name, Coefficient *value) {
-  int stages = stages_of(k->p, k->how.parts), T = k->p->problem->steps, c;
-  double *numbers = mem_new((size_t)(T * stages) + 1, sizeof *numbers);
-  for (int i = 0; i < T * stages; i++) {
-    Move move =
-        move_of(k->p, &(Matrix){.rate = 1}, (Instant){i / stages, i % stages, k->how.parts}, 1);
-    numbers[i] = value(&move);
-  }
-  c = constant(k, name, (size_t)(T * stages), 1, 1, numbers);
+/* A coefficient of every move: what that does to a table that takes up `own` as a matrix takes up
+ * its gradients. */
+static int schedule(Tail *k, const char *name, size_t coefficient) {
+  int moves = stages_of(k->p, k->how.parts) * k->p->problem->steps;
+  double *numbers = coefficients_of(k->p, &(Matrix){.rate = 1}, k->how.parts, 1, coefficient);
+  int c = constant(k, name, (size_t)moves, 1, 1, numbers);
   k->p->constants[k->p->constant_count - 1].moves = true;
   return c;
 }
 
 /* v <- beta v + own, x <- x + push v + pull own, for states x and v. */
 static void advance(Tail *k, int x, int v, int own) {
-  int beta = schedule(k, "β", beta_of), push = schedule(k, "push", push_of),
-      pull = schedule(k, "pull", pull_of);
+  int beta = schedule(k, "β", offsetof(Move, beta)),
+      push = schedule(k, "push", offsetof(Move, push)),
+      pull = schedule(k, "pull", offsetof(Move, pull));
   const Expr *e = call(k, PRIM_ADD, call(k, PRIM_MUL, arg(k, 1), arg(k, 0)), arg(k, 2));
   int fast = map(k, mem_string("v+"), e, 3, (int[]){v, beta, own});
   e = call(k, PRIM_ADD, arg(k, 0),
@@ -579,7 +566,7 @@ static int scaled_force(Tail *k, int force) {
   Program *p = k->p;
   size_t rows = k->z.points * k->z.outputs;
   if (!update_scales(&p->update)) return force;
-  int kernel = tangent_is_norm(p) ? p->tangent : kernel_of_weights(k, (Recipe){"K.n", true});
+  int kernel = tangent_is_norm(p) ? p->tangent : kernel_of_weights(k, "K.n", true);
   int K = block(k, mem_string("K.n"), kernel, 0, rows, 0, rows);
   int square = mix(k, mem_string("n2"), force, true,
                    mix(k, mem_string("KF"), K, false, force, false), false);
@@ -722,7 +709,7 @@ Program *program_complete(Program *base, Reading how) {
   if (!p->couples) complete_tangent(&k);
   for (int i = 0; i < p->op_count && how.lazy; i++)
     if (i < p->forward_count || i >= last || p->ops[i].kind == OP_APPLY_T ||
-        is_wide(p, p->variables[p->ops[i].dst].space))
+        is_wide_variable(p, p->ops[i].dst))
       p->ops[i].once = true;
   observe_outputs(&k);
   if (p->update.average > 0 && !how.lazy && !how.integrates) observe_averages(&k);

@@ -49,18 +49,32 @@ int emit(Program *p, Op op) {
   return op.dst;
 }
 
-Op op_of_one(OpKind kind, int dst, int src) {
-  return (Op){.kind = kind, .dst = dst, .src = {src}, .src_count = 1};
+Op op_of_many(OpKind kind, int dst, int count, const int *src) {
+  Op op = {.kind = kind, .dst = dst, .src_count = count};
+  for (int i = 0; i < count; i++) op.src[i] = src[i];
+  return op;
 }
 
-Op op_of_two(OpKind kind, int dst, int a, int b) {
-  return (Op){.kind = kind, .dst = dst, .src = {a, b}, .src_count = 2};
+Op op_of_one(OpKind kind, int dst, int src) { return op_of_many(kind, dst, 1, &src); }
+
+Op op_of_two(OpKind kind, int dst, int a, int b) { return op_of_many(kind, dst, 2, (int[]){a, b}); }
+
+int emit_product(Program *p, OpKind kind, int dst, int matrix, int src) {
+  Op op = op_of_one(kind, dst, src);
+  op.matrix = matrix;
+  return emit(p, op);
+}
+
+int emit_map_to(Program *p, int dst, const Expr *expr, int count, const int *src) {
+  Op op = op_of_many(OP_MAP, dst, count, src);
+  op.expr = expr;
+  return emit(p, op);
 }
 
 int emit_apply(Program *p, char *name, int matrix, int x) {
   p->matrices[matrix].x = x;
   int dst = add_variable(p, name, p->matrices[matrix].to, false, p->variables[x].positions);
-  return emit(p, (Op){.kind = OP_APPLY, .dst = dst, .matrix = matrix, .src = {x}, .src_count = 1});
+  return emit_product(p, OP_APPLY, dst, matrix, x);
 }
 
 /* The argument whose shape the result of a map has: fields come before tables, which serve all
@@ -77,15 +91,13 @@ static int shape_of(const Program *p, int count, const int *src) {
 int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src) {
   bool backward = false;
   for (int i = 0; i < count; i++) backward = backward || p->variables[src[i]].backward;
-  Op op = {.kind = OP_MAP, .expr = expr, .src_count = count};
-  for (int i = 0; i < count; i++) op.src[i] = src[i];
   Variable like = p->variables[shape_of(p, count, src)];
   for (int i = 0; i < count && like.space == NO_SPACE; i++)
     if (p->variables[src[i]].cols > like.cols) like.cols = p->variables[src[i]].cols;
-  op.dst = add_variable(p, name, like.space, backward, like.positions);
-  p->variables[op.dst].rows = like.rows;
-  p->variables[op.dst].cols = like.cols;
-  return emit(p, op);
+  int dst = add_variable(p, name, like.space, backward, like.positions);
+  p->variables[dst].rows = like.rows;
+  p->variables[dst].cols = like.cols;
+  return emit_map_to(p, dst, expr, count, src);
 }
 
 int emit_constant(Program *p, char *name, size_t steps, size_t rows, size_t cols, double *numbers) {
@@ -147,8 +159,8 @@ int emit_average(Program *p, char *name, double factor, int count, const int *sr
   }
   int dst = add_variable(p, name, NO_SPACE, like.backward, like.positions);
   p->variables[dst].rows = rows;
-  Op op = {.kind = OP_AVERAGE, .dst = dst, .src_count = count, .factor = factor};
-  for (int i = 0; i < count; i++) op.src[i] = src[i];
+  Op op = op_of_many(OP_AVERAGE, dst, count, src);
+  op.factor = factor;
   return emit(p, op);
 }
 

@@ -14,9 +14,13 @@ int add_table(Program *p, char *name, size_t rows, size_t cols);
 int add_matrix(Program *p, char *name, int from, int to, double sigma, double rate);
 
 int emit(Program *p, Op op);
-/* An op of one source, or of two. */
+/* An op of these sources. */
+Op op_of_many(OpKind kind, int dst, int count, const int *src);
 Op op_of_one(OpKind kind, int dst, int src);
 Op op_of_two(OpKind kind, int dst, int a, int b);
+/* A product with a matrix, or its transpose; a map. */
+int emit_product(Program *p, OpKind kind, int dst, int matrix, int src);
+int emit_map_to(Program *p, int dst, const Expr *expr, int count, const int *src);
 int emit_apply(Program *p, char *name, int matrix, int x);
 /* On the neurons of its fields; a table serves all neurons, and a map of tables alone is one. */
 int emit_map(Program *p, char *name, const Expr *expr, int count, const int *src);

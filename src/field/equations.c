@@ -13,22 +13,14 @@
 
 /* ---- order parameters ---- */
 
-static void put_average(const Anatomy *a, int v, int first, int second) {
-  put(a->w, "{<}");
-  put_variable(a, v, here, first);
-  put(a->w, "{ }");
-  put_variable(a, v, there, second);
-  put(a->w, "{>}");
-}
-
 static void put_expansion(const Anatomy *a, int v) {
   static const int orders[3][2] = {{1, 1}, {0, 2}, {2, 0}};
-  put_average(a, v, 0, 0);
+  put_average(a, (Field){v, here, 0}, (Field){v, there, 0});
   for (int i = 0; i < 3 && a->drifts[v]; i++) {
     row_piece(a->w);
     put(a->w, "+ {gamma}");
     put_above(a->w, "2");
-    put_average(a, v, orders[i][0], orders[i][1]);
+    put_average(a, (Field){v, here, orders[i][0]}, (Field){v, there, orders[i][1]});
   }
 }
 
@@ -36,8 +28,7 @@ static void row_of_kernel(const Anatomy *a, int v) {
   bool seed = is_seed(a->p, v);
   if ((is_unit(a, v) && !seed) || is_code(a, v)) return;
   put_kernel_name(a, v, here, there, WHOLE);
-  row_piece(a->w);
-  put(a->w, "= ");
+  row_equals(a->w);
   if (seed) {
     if (is_unit(a, v))
       put(a->w, "1");
@@ -52,7 +43,7 @@ static void row_of_kernel(const Anatomy *a, int v) {
   } else if (is_expanded(a)) {
     put_expansion(a, v);
   } else {
-    put_average(a, v, WHOLE, WHOLE);
+    put_average(a, (Field){v, here, WHOLE}, (Field){v, there, WHOLE});
   }
   row_end(a->w);
 }
@@ -61,8 +52,7 @@ static void row_of_kernel(const Anatomy *a, int v) {
 static void row_of_seen(const Anatomy *a, int matrix) {
   int x = a->p->matrices[matrix].x;
   put_seen(a, matrix, here, there);
-  row_piece(a->w);
-  put(a->w, "= ");
+  row_equals(a->w);
   put_fraction(a->w, "1", "D");
   put_sum(a, "", "j", NULL);
   put(a->w, "{sigma}");
@@ -81,14 +71,10 @@ static void row_of_response(const Anatomy *a, int matrix, bool x_side) {
   const Op *noise = op_of(a->p, matrix, x_side ? OP_APPLY_T : OP_APPLY);
   int order = is_expanded(a) ? 1 : WHOLE, own = x_side ? m->x : m->y;
   put_response(a, matrix, x_side, is_expanded(a) ? 0 : WHOLE);
-  row_piece(a->w);
-  put(a->w, "= ");
+  row_equals(a->w);
   if (order == WHOLE) put_fraction(a->w, "1", "{gamma}");
-  put(a->w, "{<}{d}");
-  put_variable(a, own, here, order);
-  put(a->w, " / {d}");
-  put_source(a, noise, there);
-  put(a->w, "{>},");
+  put_mean_slope(a, own, order, noise);
+  put(a->w, ",");
   row_piece(a->w);
   put(a->w, is_moved(a, noise, own) ? "{quad}s {le} t" : "{quad}s < t");
   row_end(a->w);
@@ -114,8 +100,7 @@ static void write_numbers(const Anatomy *a) {
     const Op *op = &a->p->ops[i];
     if (!is_number(a->p, op->dst) || is_idle(a->p, op)) continue;
     put_variable(a, op->dst, here, WHOLE);
-    row_piece(a->w);
-    put(a->w, "= ");
+    row_equals(a->w);
     put_made(a, op, here, WHOLE);
     row_end(a->w);
   }
@@ -224,11 +209,8 @@ static void pieces_of_output(const Anatomy *a, Place place, const char *joint, c
     put(a->w, "%s ", joint);
     joint = sign;
     put_fraction(a->w, ratio, "{gamma}");
-    put(a->w, "{<}");
-    put_variable(a, op_of(a->p, k, OP_APPLY_T)->dst, place, WHOLE);
-    put(a->w, "{ }");
-    put_variable(a, a->p->matrices[k].x, place, WHOLE);
-    put(a->w, "{>}");
+    put_average(a, (Field){op_of(a->p, k, OP_APPLY_T)->dst, place, WHOLE},
+                (Field){a->p->matrices[k].x, place, WHOLE});
     free(ratio);
   }
 }
@@ -254,8 +236,7 @@ static void put_tangent_sum(const Anatomy *a, const char *time) {
 /* Frozen kernels under momentum: every step of the past moves f by its share. */
 static void row_of_past(const Anatomy *a) {
   put_output(a, "f", here, WHOLE);
-  row_piece(a->w);
-  put(a->w, "= ");
+  row_equals(a->w);
   put_rate(a, NULL, 1, false, "", NULL);
   put_sum(a, "s<t", "{alpha}", output_index(a, "c'"));
   put_summed_rate(a, NULL, "s");
@@ -274,8 +255,7 @@ static void row_of_past(const Anatomy *a) {
 
 static void row_of_increment(const Anatomy *a) {
   put_output(a, "f", (Place){.point = here.point, .output = here.output, .time = "t+1"}, WHOLE);
-  row_piece(a->w);
-  put(a->w, "= ");
+  row_equals(a->w);
   put_output(a, "f", here, WHOLE);
   row_piece(a->w);
   put(a->w, "+ ");
@@ -289,8 +269,7 @@ static void row_of_flow(const Anatomy *a) {
   put(a->w, "d");
   put_output(a, "f", still, WHOLE);
   put(a->w, "/d{tau}");
-  row_piece(a->w);
-  put(a->w, "= ");
+  row_equals(a->w);
   put_fraction(a->w, eta_varies(a, NULL) ? "{eta}({tau})" : "{eta}", "P");
   put_tangent_sum(a, a->frozen ? NULL : "t");
   put(a->w, ",{quad} {tau} = t{ }dt");
@@ -317,8 +296,7 @@ static void row_of_norm(const Anatomy *a) {
   const char *outputs = output_index(a, "c,c'");
   put(a->w, "n(t)");
   put_above(a->w, "2");
-  row_piece(a->w);
-  put(a->w, "= ");
+  row_equals(a->w);
   if (!a->p->update.weight) put_fraction(a->w, "1", "P{squared}");
   put_sum(a, "", "{mu},{alpha}", outputs);
   put_share(a, here);
@@ -415,7 +393,7 @@ static void write_title(const Anatomy *a) {
 
 /* "${eta} = 0.1$, ..."; to be freed. */
 static char *optimizer_text(const Anatomy *a) {
-  const Problem *problem = a->p->problem;
+  const Problem *problem = a->optimizer;
   char *eta = eta_varies(a, NULL) ? mem_string("(t)") : equal_to(problem->eta[0]);
   char *other = problem->other_eta ? equal_to(problem->other_eta[0]) : mem_string("");
   char *step = equal_to(problem->dt);

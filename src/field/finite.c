@@ -49,8 +49,7 @@ static void row_of_network(const Anatomy *a, const Op *op) {
     put_variable(a, op->dst, still, WHOLE);
   else
     put_output(a, "f", still, WHOLE);
-  row_piece(a->w);
-  put(a->w, "= ");
+  row_equals(a->w);
   if (is_product(op))
     put_apply(a, op);
   else
@@ -72,9 +71,27 @@ static void put_kept(const Anatomy *a, int matrix) {
     put(a->w, "(1 - {lambda}{ }");
     if (m->decay != 1) put(a->w, "%g{ }", m->decay);
     put(a->w, "%s%s%s){ }", eta_of(a, m), eta_varies(a, m) ? "(t)" : "",
-        a->p->problem->optimizer == OPT_FLOW ? "{ }dt" : "");
+        a->p->update.flow ? "{ }dt" : "");
   }
   put_weights(a, matrix);
+}
+
+/* "W <- ", what is left of it, and " + ". */
+static void begin_step(const Anatomy *a, int matrix) {
+  put_weights(a, matrix);
+  row_piece(a->w);
+  put(a->w, "{to} ");
+  put_kept(a, matrix);
+  put(a->w, " + ");
+}
+
+/* What belongs to a matrix under this letter keeps the part beta of itself: "V <- beta V + ". */
+static void begin_memory(const Anatomy *a, int matrix, const char *letter, const char *beta) {
+  put_moved(a, matrix, letter);
+  row_piece(a->w);
+  put(a->w, "{to} %s{ }", beta);
+  put_moved(a, matrix, letter);
+  put(a->w, " + ");
 }
 
 /* 1 / (P below), without P where points have their own weights. */
@@ -112,7 +129,7 @@ static void put_noise(const Anatomy *a, const Matrix *m) {
   put(a->w, "+ {sqrt}{[}");
   put_factor(a, 2 * m->rate / standard_ratio(a->p));
   put(a->w, "{eta}%s%s{ }T{]}{ }{Xi}", eta_varies(a, m) ? "(t)" : "",
-      a->p->problem->optimizer == OPT_FLOW ? "{ }dt" : "");
+      a->p->update.flow ? "{ }dt" : "");
 }
 
 /* rate eta(t) gamma, or eta(t) alone where steps are those of h = W x. */
@@ -132,19 +149,11 @@ static void rows_of_velocity(const Anatomy *a, int matrix) {
   char root[ROOT] = "";
   if (polar) root_of_sum(a, m, root);
   if (ahead) {
-    put_moved(a, matrix, "V");
-    row_piece(a->w);
-    put(a->w, "{to} {beta}{ }");
-    put_moved(a, matrix, "V");
-    put(a->w, " + ");
+    begin_memory(a, matrix, "V", "{beta}");
     put_moved(a, matrix, "O");
     row_end(a->w);
   }
-  put_weights(a, matrix);
-  row_piece(a->w);
-  put(a->w, "{to} ");
-  put_kept(a, matrix);
-  put(a->w, " + ");
+  begin_step(a, matrix);
   put_step(a, m, polar ? m->decay * m->factor : m->rate, polar && is_standard(a));
   put(a->w, "%s%s", root, polar ? " polar(" : ahead ? "(" : "");
   if (ahead) {
@@ -193,11 +202,8 @@ static void put_direction(const Anatomy *a, int matrix) {
 /* A moment of O, which takes a share of a power of it in every step. */
 static void row_of_moment(const Anatomy *a, int matrix, const char *letter, const char *beta,
                           const char *power) {
-  put_moved(a, matrix, letter);
-  row_piece(a->w);
-  put(a->w, "{to} {beta}_%s{ }", beta);
-  put_moved(a, matrix, letter);
-  put(a->w, " + (1 - {beta}_%s){ }%s", beta, *power ? "(" : "");
+  begin_memory(a, matrix, letter, beta);
+  put(a->w, "(1 - %s){ }%s", beta, *power ? "(" : "");
   put_moved(a, matrix, "O");
   put(a->w, "%s", power);
   row_end(a->w);
@@ -232,8 +238,7 @@ static void rows_of_entrywise(const Anatomy *a, int matrix) {
   char root[ROOT] = "";
   if (!readout) root_of_sum(a, m, root);
   put_moved(a, matrix, "O");
-  row_piece(a->w);
-  put(a->w, "= ");
+  row_equals(a->w);
   double factor = is_code(a, m->x) ? 1 : m->factor; /* its entries are numbers that are added */
   bool standard = is_standard(a);
   double ratio = standard_ratio(a->p), units = !readout   ? ratio
@@ -245,24 +250,20 @@ static void rows_of_entrywise(const Anatomy *a, int matrix) {
   put_direction(a, matrix);
   row_end(a->w);
   bool mixed = is_mixed(&a->p->update.psi);
-  if (a->p->update.psi.beta1 != 0 && !mixed) row_of_moment(a, matrix, "M", "1", "");
-  if (a->p->update.psi.kind == PSI_ROOT) row_of_moment(a, matrix, "Q", "2", "){squared}");
-  put_weights(a, matrix);
-  row_piece(a->w);
-  put(a->w, "{to} ");
-  put_kept(a, matrix);
-  put(a->w, " + ");
+  if (a->p->update.psi.beta1 != 0 && !mixed) row_of_moment(a, matrix, "M", "{beta}_1", "");
+  if (a->p->update.psi.kind == PSI_ROOT) row_of_moment(a, matrix, "Q", "{beta}_2", "){squared}");
+  begin_step(a, matrix);
   put_step(a, m, m->rate / (factor * ratio), standard && !readout);
   if (*root) put_fraction(a->w, "1", root);
   put_psi_of_moments(a, matrix);
   row_end(a->w);
-  if (mixed) row_of_moment(a, matrix, "M", "2", "");
+  if (mixed) row_of_moment(a, matrix, "M", "{beta}_2", "");
 }
 
 static void row_of_update(const Anatomy *whole, int matrix) {
   const Matrix *m = &whole->p->matrices[matrix];
   if (m->rate == 0 || m->weights != matrix) return;
-  Group group;
+  Program group;
   const Anatomy own = anatomy_for(whole, m, &group), *a = &own;
   if (is_by_entries(a, m)) return rows_of_entrywise(a, matrix);
   bool readout = is_readout(a->p, matrix), polar = is_polar(a, m), inert = a->p->update.inert,
@@ -271,16 +272,14 @@ static void row_of_update(const Anatomy *whole, int matrix) {
   char root[ROOT] = "";
   if (!readout && !polar) root_of_sum(a, m, root);
   char *below = mem_format(*root ? " %s" : "%s", root);
-  put_moved(a, matrix, velocity ? (ahead ? "O" : "V") : NULL);
-  row_piece(a->w);
-  put(a->w, ahead ? "= " : "{to} ");
-  if (velocity && !ahead && (polar || a->p->update.momentum > 0)) {
-    put(a->w, "{beta}{ }");
-    put_moved(a, matrix, "V");
-    put(a->w, " + ");
-  } else if (!velocity) {
-    put_kept(a, matrix);
-    put(a->w, " + ");
+  if (!velocity) {
+    begin_step(a, matrix);
+  } else if (!ahead && (polar || a->p->update.momentum > 0)) {
+    begin_memory(a, matrix, "V", "{beta}");
+  } else {
+    put_moved(a, matrix, ahead ? "O" : "V");
+    row_piece(a->w);
+    put(a->w, ahead ? "= " : "{to} ");
   }
   double share = readout ? 1 / a->p->spaces[m->from].ratio : 1;
   if (velocity) {
@@ -330,14 +329,18 @@ static void row_of_initial(const Anatomy *a, int matrix) {
   row_end(a->w);
 }
 
+/* Targets stay. */
+static Place timeless(Place place) {
+  place.time = NULL;
+  return place;
+}
+
 static void put_loss_arguments(const Anatomy *a, const Expr *e, Place place) {
   char *names[2];
   for (int i = 0; i < 2; i++) {
     Aside aside;
     aside_begin(a->w, &aside);
-    Place at = place;
-    if (i) at.time = NULL;
-    put_output(a, i ? "y" : "f", at, WHOLE);
+    put_output(a, i ? "y" : "f", i ? timeless(place) : place, WHOLE);
     names[i] = aside_end(a->w, &aside);
   }
   put_expr(a->w, e, (const char *const *)names);
@@ -361,7 +364,7 @@ static void put_softmax(const Anatomy *a, Place place) {
 
 /* y_c - sum_k y_k softmax_c, with targets of sum 1 */
 static void put_softmax_delta(const Anatomy *a, Place place) {
-  put_output(a, "y", (Place){.point = place.point, .output = place.output}, WHOLE);
+  put_output(a, "y", timeless(place), WHOLE);
   put(a->w, " - ");
   put_softmax(a, place);
 }
@@ -382,8 +385,7 @@ static void rows_of_cross_entropy(const Anatomy *a) {
 
 void row_of_delta(const Anatomy *a, Place place) {
   put_delta(a, place, WHOLE);
-  row_piece(a->w);
-  put(a->w, "= ");
+  row_equals(a->w);
   ExprPool *pool = a->p->pool;
   const Expr *ell = a->p->problem->loss;
   if (ell)
@@ -396,8 +398,7 @@ void row_of_delta(const Anatomy *a, Place place) {
 static void rows_of_loss(const Anatomy *a) {
   if (!a->p->problem->loss) return rows_of_cross_entropy(a);
   put(a->w, "{loss}");
-  row_piece(a->w);
-  put(a->w, "= ");
+  row_equals(a->w);
   put_fraction(a->w, "1", "P");
   put_sum(a, "", "{mu}", output_index(a, "c"));
   put(a->w, "{ell}(");

@@ -376,6 +376,28 @@ static int embedding(Chain *chain) {
   return -1;
 }
 
+/* A population of ratio N neurons; of ratio 0, that of the field it is added to. */
+static int add_population(Program *p, double ratio) {
+  int space = add_space(p, SPACE_WIDE, mem_string("n"), NULL);
+  p->spaces[space].ratio = ratio;
+  return space;
+}
+
+/* A matrix of the program that is one of the layer, or a part of it. */
+static int add_own(Program *p, const LayerMatrix *source, char *name, int from, int to,
+                   double sigma, double rate) {
+  int matrix = add_matrix(p, name, from, to, sigma, rate);
+  p->matrices[matrix].law = source->law;
+  p->matrices[matrix].decay = source->rate;
+  return matrix;
+}
+
+/* Kernels of a level are those of the features of this matrix. */
+static void add_level(Program *p, int matrix) {
+  p->phi_matrix = mem_grow(p->phi_matrix, (size_t)(p->layers + 1) * sizeof *p->phi_matrix);
+  p->phi_matrix[p->layers++] = matrix;
+}
+
 /* f_c = <E u_c, x> / gamma, with the matrix E on the inputs, and u_c sqrt(D) times a unit vector.
  */
 static int add_tied(Chain *chain, int x) {
@@ -392,8 +414,7 @@ static int add_tied(Chain *chain, int x) {
   p->matrices[matrix].group = root.group;
   p->matrices[matrix].weights = own;
   p->matrices[matrix].features = x;
-  p->phi_matrix = mem_grow(p->phi_matrix, (size_t)(p->layers + 1) * sizeof *p->phi_matrix);
-  p->phi_matrix[p->layers++] = matrix;
+  add_level(p, matrix);
   return emit_apply(p, mem_string("f"), matrix, x);
 }
 
@@ -406,27 +427,22 @@ static int add_part(Chain *chain, int which, int k, int features, int x, int par
   Program *p = chain->p;
   const LayerMatrix *source = &chain->layer->matrices[which];
   bool level = !was_met(p, features);
-  int to = chain->layer->readout ? chain->out : add_space(p, SPACE_WIDE, mem_string("n"), NULL);
-  if (!chain->layer->readout) p->spaces[to].ratio = source->ratio;
+  int from = p->variables[x].space,
+      to = chain->layer->readout ? chain->out : add_population(p, source->ratio);
   char *stem = stem_of(source->name);
   parts *= source->parts;
   double s2 = source->factor * source->factor / parts;
-  int matrix = add_matrix(p, mem_format("%s%d%s", stem, chain->depth - 1, part),
-                          p->variables[x].space, to, source->sigma * sqrt(s2), source->rate * s2);
+  int matrix = add_own(p, source, mem_format("%s%d%s", stem, chain->depth - 1, part), from, to,
+                       source->sigma * sqrt(s2), source->rate * s2);
   free(stem);
   p->matrices[matrix].mean = source->mean * sqrt(s2);
-  p->matrices[matrix].law = source->law;
-  admit_law(chain, source, &p->spaces[p->variables[x].space]);
-  p->matrices[matrix].decay = source->rate;
+  admit_law(chain, source, &p->spaces[from]);
   p->matrices[matrix].factor = source->factor == 0 ? 1 : fabs(source->factor);
   p->matrices[matrix].features = features;
-  p->matrices[matrix].fan_in = fan_in(p->problem, &p->spaces[p->variables[x].space], source, parts);
+  p->matrices[matrix].fan_in = fan_in(p->problem, &p->spaces[from], source, parts);
   if (source->scales) give_scales(chain, source, matrix);
   share_entries(chain, which, k, parts, matrix);
-  if (level) {
-    p->phi_matrix = mem_grow(p->phi_matrix, (size_t)(p->layers + 1) * sizeof *p->phi_matrix);
-    p->phi_matrix[p->layers++] = matrix;
-  }
+  if (level) add_level(p, matrix);
   return emit_apply(p, mem_format("%s%s", image, part), matrix, x);
 }
 
@@ -487,24 +503,18 @@ static int lower_transposed(Chain *chain, const LayerStep *step, int y) {
            "after 'flatten' a transpose has no vectors of its own to act on");
     return 0;
   }
-  int from = add_space(p, SPACE_WIDE, mem_string("n"), NULL),
-      to = add_space(p, SPACE_WIDE, mem_string("n"), NULL);
-  p->spaces[from].ratio = 0;
-  p->spaces[to].ratio = source->ratio;
+  int from = add_population(p, 0), to = add_population(p, source->ratio);
   char *stem = stem_of(source->name);
   double s = source->factor / sqrt(source->parts);
-  int matrix = add_matrix(p, mem_format("%s%d", stem, chain->depth++), from, to, source->sigma * s,
-                          source->rate * s * s);
+  int matrix = add_own(p, source, mem_format("%s%d", stem, chain->depth++), from, to,
+                       source->sigma * s, source->rate * s * s);
   free(stem);
-  p->matrices[matrix].law = source->law;
-  p->matrices[matrix].decay = source->rate;
   p->matrices[matrix].factor = s == 0 ? 1 : fabs(s);
   share_entries(chain, step->matrix, 0, 1, matrix);
   join(chain, p->matrices[matrix].to, p->variables[y].space);
   int image = add_variable(p, mem_format("h%d", chain->depth), p->matrices[matrix].from, false,
                            grid_size(grid));
-  emit(p, (Op){.kind = OP_APPLY_T, .dst = image, .matrix = matrix, .src = {y}, .src_count = 1});
-  return placed(chain, image, grid, false);
+  return placed(chain, emit_product(p, OP_APPLY_T, image, matrix, y), grid, false);
 }
 
 /* What the readout reads of several positions: their mean. Networks with convolutions differ in
@@ -571,17 +581,22 @@ static int lower_apply(Chain *chain, const LayerStep *step, int x, int variable)
   return placed(chain, sum, out, false);
 }
 
-static int lower_bias(Chain *chain, const LayerStep *step) {
+/* What a matrix of the layer makes of an input that is no data, with a number in front of it. */
+static int add_numbers(Chain *chain, const LayerStep *step, int input, const char *name,
+                       const char *image, double factor) {
   Program *p = chain->p;
   const LayerMatrix *source = &chain->layer->matrices[step->matrix];
-  int one = bias_input(chain), to = add_space(p, SPACE_WIDE, mem_string("n"), NULL);
-  p->spaces[to].ratio = 0; /* that of the field it is added to */
-  int matrix = add_matrix(p, mem_format("b%d", chain->depth), p->variables[one].space, to,
-                          source->sigma, source->rate);
-  p->matrices[matrix].law = source->law;
-  admit_law(chain, source, &p->spaces[p->variables[one].space]);
-  p->matrices[matrix].features = one;
-  return placed(chain, emit_apply(p, mem_format("v%d", chain->depth), matrix, one), single, false);
+  int from = p->variables[input].space, to = add_population(p, 0),
+      matrix = add_own(p, source, mem_format("%s%d", name, chain->depth), from, to, source->sigma,
+                       source->rate);
+  admit_law(chain, source, &p->spaces[from]);
+  p->matrices[matrix].features = input;
+  p->matrices[matrix].factor = factor;
+  return emit_apply(p, mem_format("%s%d", image, chain->depth), matrix, input);
+}
+
+static int lower_bias(Chain *chain, const LayerStep *step) {
+  return placed(chain, add_numbers(chain, step, bias_input(chain), "b", "v", 1), single, false);
 }
 
 /* Unit vectors of so many positions, the same at all points, and their inner products. A vector of
@@ -612,19 +627,12 @@ static int position_vectors(Chain *chain, Grid grid) {
 /* As an operator a weight is divided by sqrt(A), the root of the entries of a vector, which the
  * factor takes back: a weight is a number that is added, as of a bias. */
 static int lower_codes(Chain *chain, const LayerStep *step, int x) {
-  Program *p = chain->p;
-  const LayerMatrix *source = &chain->layer->matrices[step->matrix];
-  Grid grid = x != INPUTS ? chain->grids[x] : p->problem->inputs ? input_grid(p->problem) : single;
-  int units = position_vectors(chain, grid), to = add_space(p, SPACE_WIDE, mem_string("n"), NULL);
+  const Problem *problem = chain->p->problem;
+  Grid grid = x != INPUTS ? chain->grids[x] : problem->inputs ? input_grid(problem) : single;
+  int units = position_vectors(chain, grid);
   if (chain->broken) return 0;
-  p->spaces[to].ratio = 0;
-  int matrix = add_matrix(p, mem_format("C%d", chain->depth), p->variables[units].space, to,
-                          source->sigma, source->rate);
-  p->matrices[matrix].law = source->law;
-  admit_law(chain, source, &p->spaces[p->variables[units].space]);
-  p->matrices[matrix].features = units;
-  p->matrices[matrix].factor = 1 / sqrt((double)grid_size(grid));
-  return placed(chain, emit_apply(p, mem_format("c%d", chain->depth), matrix, units), grid, false);
+  double factor = 1 / sqrt((double)grid_size(grid));
+  return placed(chain, add_numbers(chain, step, units, "C", "c", factor), grid, false);
 }
 
 /* The variables of a map on one grid: what has a single position stands at all of them. */
@@ -1013,25 +1021,16 @@ static bool learn_by_fan_in(Program *p, Diags *diags) {
   return false;
 }
 
+/* Of one that does not follow gradients. */
 static const char *name_of(OptimizerKind kind) {
   switch (kind) {
-  case OPT_GD: return "gd";
-  case OPT_FLOW: return "flow";
-  case OPT_MOMENTUM: return "momentum";
-  case OPT_NESTEROV: return "nesterov";
-  case OPT_UNDERDAMPED: return "underdamped";
-  case OPT_SGD: return "sgd";
-  case OPT_ONLINE: return "online";
   case OPT_ADAM: return "adam";
   case OPT_ADAMW: return "adamw";
   case OPT_RMSPROP: return "rmsprop";
   case OPT_SIGNUM: return "signum";
   case OPT_LION: return "lion";
-  case OPT_NORMALIZED: return "normalized";
-  case OPT_MUON:
-  case OPT_GROUPS: break;
+  default: return "muon";
   }
-  return "muon";
 }
 
 /* Whether an optimizer that does not follow gradients can move the weights of this program. */

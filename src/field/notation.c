@@ -204,6 +204,11 @@ void row_piece(Writer *w) {
   open_piece(w);
 }
 
+void row_equals(Writer *w) {
+  row_piece(w);
+  put(w, "= ");
+}
+
 /* A piece at `column`, broken at its spaces where it is wider than a line; the column behind it. */
 static int lay_piece(Writer *w, char *piece, int column, int indent) {
   bool wide = indent + ink(w, piece) > line_width(w);

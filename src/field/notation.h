@@ -20,8 +20,9 @@ void write_heading(Writer *w, const char *format, ...) __attribute__((format(pri
 /* A paragraph, filled; mathematics between dollar signs. */
 void write_prose(Writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Rows: write into the left side, begin each piece, end the row. */
+/* Rows: write into the left side, begin each piece, the first as a rule with "= ", end the row. */
 void row_piece(Writer *w);
+void row_equals(Writer *w);
 void row_end(Writer *w);
 
 /* Into the row: symbols, words, expressions, and what stands above, below and in

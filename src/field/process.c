@@ -35,7 +35,7 @@ static void put_seen_covariance(const Anatomy *a, int matrix) {
 
 static void row_of_source(const Anatomy *whole, const Op *op) {
   const Matrix *m = &whole->p->matrices[op->matrix];
-  Group group;
+  Program group;
   const Anatomy own = anatomy_for(whole, m, &group), *a = &own;
   double share = op->kind == OP_APPLY_T ? backward_share(a->p, m) : 1;
   bool moves = is_heated(a, m) || (is_wide_variable(a->p, op->src[0]) && !a->frozen);
@@ -86,11 +86,7 @@ static void piece_of_answer(const Anatomy *a, const Op *op, int use, int order) 
           points_of(a, partner), a->p->variables[partner].backward ? output_index(a, "c'") : NULL);
   if (is_heated(a, m)) put_variance(a, m, 1);
   if (again) {
-    put(a->w, "{<}{d}");
-    put_variable(a, met, here, WHOLE);
-    put(a->w, " / {d}");
-    put_source(a, noise, there);
-    put(a->w, "{>}");
+    put_mean_slope(a, met, WHOLE, noise);
   } else {
     put_response(a, op->matrix, forward, order == WHOLE ? WHOLE : 0);
   }
@@ -276,8 +272,7 @@ static const Expr *expanded(const Anatomy *a, const Op *op, int order) {
 static void row_of_map(const Anatomy *a, const Op *op, int order) {
   const Place bare = {0}, place = order == WHOLE ? here : bare;
   put_variable(a, op->dst, place, order);
-  row_piece(a->w);
-  put(a->w, "= ");
+  row_equals(a->w);
   if (order == WHOLE || op->kind == OP_ROWS)
     put_made(a, op, place, order);
   else
@@ -286,12 +281,11 @@ static void row_of_map(const Anatomy *a, const Op *op, int order) {
 }
 
 static void row_of_product(const Anatomy *whole, const Op *op, int order) {
-  Group group;
+  Program group;
   const Anatomy own = anatomy_for(whole, &whole->p->matrices[op->matrix], &group), *a = &own;
   put_variable(a, op->dst, here, order);
   if (order <= 0) {
-    row_piece(a->w);
-    put(a->w, "= ");
+    row_equals(a->w);
     const Matrix *m = &a->p->matrices[op->matrix];
     if (decays(a, m) && !is_heated(a, m)) put(a->w, "a%s(t){ }", prime_of(a, m));
     put_source(a, op, here);
@@ -367,8 +361,7 @@ static void write_initial_memory(const Anatomy *a, const char *keep) {
 /* What is left at step t of what step s did, and of the initial weights. */
 static void write_memory(const Anatomy *a) {
   const Update *update = &a->p->update;
-  const char *eta = eta_varies(a, NULL) ? "{eta}(t)" : "{eta}",
-             *dt = a->p->problem->optimizer == OPT_FLOW ? "dt" : "";
+  const char *eta = eta_varies(a, NULL) ? "{eta}(t)" : "{eta}", *dt = a->p->update.flow ? "dt" : "";
   if (update->inert && (update->decay > 0 || update->temperature > 0))
     return write_inert_memory(a, eta);
   char *keep = update->decay > 0 ? mem_format("(1 - {lambda}%s%s)", eta, dt) : mem_string("");

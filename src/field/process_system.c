@@ -66,7 +66,7 @@ static const char *factor(const Sheet *s, double c) {
 
 static const Op *applies(const Program *p, int i) {
   const Op *op = &p->ops[i];
-  return op->kind == OP_APPLY || op->kind == OP_APPLY_T ? op : NULL;
+  return is_product(op) ? op : NULL;
 }
 
 static double ratio_of(const Program *p, const Matrix *m) {
@@ -160,7 +160,7 @@ static void write_plain(const Sheet *s, const Op *op) {
 }
 
 static void write_op(const Sheet *s, const Op *op) {
-  if (op->kind == OP_APPLY || op->kind == OP_APPLY_T)
+  if (is_product(op))
     write_apply(s, op);
   else if (op->kind == OP_MAP)
     write_map(s, op);

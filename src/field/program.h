@@ -111,40 +111,9 @@ typedef struct RowMap {
 } RowMap;
 
 typedef enum OpKind {
-  OP_INPUT,   /* dst = the data vectors (or the constant input) */
-  OP_SEED,    /* dst = the unit vectors of the output space: where the backward pass starts */
-  OP_APPLY,   /* dst = W src */
-  OP_APPLY_T, /* dst = W^T src */
-  OP_MAP,    /* dst = expr(src_0, src_1, ...), elementwise; what has fewer rows or columns serves as
-                many successive ones with each of its own */
-  OP_ROWS,   /* dst = rows of src_0 combined */
-  OP_WEIGH,  /* dst = Delta src: a backward variable from a forward one; 0 at test points */
-  OP_CONST,  /* dst = known numbers */
-  OP_MOMENT, /* dst = <src_0 src_1>, all pairs of rows, or of groups of rows, averaged */
-  OP_AVERAGE, /* dst = factor <src_0>, or factor <src_0 src_1>, row by row, a table of one column */
-  OP_GRAM,    /* dst = factor <src_0 src_1>, all pairs of rows of the same block: a table [rows of
-                 src_0, rows of src_1 in a block] */
-  OP_BLEND,   /* dst = factor src_0 src_1, block by block, with a table src_0 of such pairs, or its
-                 transpose */
-  OP_SOFTMAX, /* dst = softmax of each row of the table src_0; causal: of its first columns, up to
-                 the number of the row in its block, and 0 beyond */
-  OP_SUMS,    /* dst = sum of each row of the table src_0 */
-  OP_MIX,     /* dst = src_0 src_1 with a table src_0; either table may be transposed */
-  OP_BLOCK,   /* dst = part of the table src_0; of two sources row src_1, 0 where it is none */
-  OP_LSE,     /* dst = log of the sum of exp(src_0) over the outputs of a point */
-  OP_START,   /* dst = src_0 as it was at t = 0, which has mean zero */
-  OP_SET,     /* dst, a state of the training, becomes src_0 */
-  OP_NOISE,   /* dst = fresh normal vectors */
-  OP_FILL,    /* dst = factor everywhere */
-  OP_CLOCK,   /* dst = t */
-  OP_SHIFT,   /* neuron i of dst = neuron i - first[0] of src_0, on a ring */
-  OP_STACK,   /* dst = the rows of its sources, one below the other */
-  OP_RESHAPE, /* dst = the numbers of the table src_0 in another shape */
-  OP_OUTER,   /* W += sum over rows of src_0 src_1^T / N_from */
-  OP_DECAY,   /* W *= factor */
-  OP_REDRAW,  /* W is drawn anew, and what it learned is gone */
-  OP_LEARN /* W, and all that share its entries, take up the sum of force y x^T over their uses; src
-            * are the forces */
+#define OP(id, back, pure) OP_##id,
+#include "field/ops.def"
+#undef OP
 } OpKind;
 
 /* Maps of a layer have one argument less: their derivatives are multiplied by the adjoint. */
@@ -356,6 +325,10 @@ bool moves_by_entries(const Program *program, const Matrix *matrix);
 bool follows_gradients(const Program *program);
 /* A move of a matrix, gamma being the interpreter's. */
 Move move_of(const Program *program, const Matrix *matrix, Instant at, double gamma);
+/* A coefficient, its offset in Move, of all moves in turn, and that of the last one once more; to
+ * be freed. */
+double *coefficients_of(const Program *program, const Matrix *matrix, int parts, double gamma,
+                        size_t coefficient);
 /* The Update of a checked problem; its rates are owned. */
 Update update_of(const Problem *problem);
 /* Training ends after the first `steps` of its steps. */
@@ -384,9 +357,9 @@ bool program_spreads(const Program *program);
 bool program_compares(const Program *program);
 /* Whether a matrix takes features to the outputs. */
 bool is_readout(const Program *program, int matrix);
-/* In the standard parameterization the ratio r of the population that the readout reads: the program
- * is that of gamma = 1 / sqrt(r N), so that f = w . x with weights of variance 1 / fan-in; 1 in the
- * others. */
+/* In the standard parameterization the ratio r of the population that the readout reads: the
+ * program is that of gamma = 1 / sqrt(r N), so that f = w . x with weights of variance 1 / fan-in;
+ * 1 in the others. */
 double standard_ratio(const Program *program);
 /* Whether kernels of a result are those of this matrix. */
 bool is_level(const Program *program, int matrix);
@@ -420,6 +393,10 @@ Sizes sizes_of(const Program *program);
 /* Whether the readouts start around zero, so that the mean of f does at infinite width. */
 bool starts_at_zero(const Program *program);
 bool is_wide(const Program *program, int space);
+bool is_wide_variable(const Program *program, int variable);
+/* Whether an op applies a matrix; and the one that applies a matrix so, or learns it, or NULL. */
+bool is_product(const Op *op);
+const Op *op_of(const Program *program, int matrix, OpKind kind);
 /* Both sides are populations. */
 bool is_wide_matrix(const Program *program, const Matrix *matrix);
 /* What a trained matrix adds to the tangent kernel besides its rate, since that sums over neurons

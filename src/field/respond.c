@@ -49,9 +49,9 @@ static bool spread(Reach *r) {
   bool more = false;
   for (int i = 0; i < r->p->op_count; i++) {
     const Op *op = &r->p->ops[i];
-    if (op->kind == OP_APPLY || op->kind == OP_APPLY_T)
+    if (is_product(op))
       more |= spread_by_matrix(r, op);
-    else if (op->dst >= 0 && is_wide(r->p, r->p->variables[op->dst].space))
+    else if (op->dst >= 0 && is_wide_variable(r->p, op->dst))
       for (int k = 0; k < op->src_count; k++) more |= reach(r, op->src[k], op->dst);
   }
   return more;
@@ -73,9 +73,8 @@ void find_responses(Program *p) {
     more = false;
     for (int i = 0; i < p->op_count; i++) {
       const Op *op = &p->ops[i];
-      if (op->kind != OP_APPLY && op->kind != OP_APPLY_T) continue;
       Matrix *m = &p->matrices[op->matrix];
-      if (!is_wide(p, m->from) || !is_wide(p, m->to)) continue;
+      if (!is_product(op) || !is_wide_matrix(p, m)) continue;
       bool *responds = op->kind == OP_APPLY ? &m->responds_y : &m->responds_x;
       if (*responds || !depends(&r, op, op->kind == OP_APPLY ? m->y : m->x)) continue;
       more = *responds = true;
@@ -87,8 +86,7 @@ void find_responses(Program *p) {
 void find_uniform(Program *p) {
   for (int i = 0; i < p->op_count; i++) {
     const Op *op = &p->ops[i];
-    bool alike = op->kind == OP_APPLY || op->kind == OP_APPLY_T || op->kind == OP_MAP ||
-                 op->kind == OP_ROWS || op->kind == OP_SEED;
+    bool alike = is_product(op) || op->kind == OP_MAP || op->kind == OP_ROWS || op->kind == OP_SEED;
     for (int k = 0; k < op->src_count; k++) alike = alike && p->variables[op->src[k]].uniform;
     p->variables[op->dst].uniform = alike;
   }

@@ -92,11 +92,7 @@ static void split_starts(Program *p) {
                    emit_apply(p, mem_format("%s.+", name), grown, ops[i].src[0])};
     const Expr *sum =
         expr_call(p->pool, PRIM_ADD, expr_arg(p->pool, 0), expr_arg(p->pool, 1), NULL);
-    emit(p, (Op){.kind = OP_MAP,
-                 .dst = ops[i].dst,
-                 .expr = sum,
-                 .src = {parts[0], parts[1]},
-                 .src_count = 2});
+    emit_map_to(p, ops[i].dst, sum, 2, parts);
   }
   free(ops);
   p->forward_count = p->op_count;
@@ -123,7 +119,7 @@ static int pass_back(Reverse *r, const Op *op, int by, int y, const char *part) 
   int dst = add_variable(p, mem_format("%s%s", name, part), p->matrices[by].from, true,
                          p->variables[y].positions);
   free(name);
-  return emit(p, (Op){.kind = OP_APPLY_T, .dst = dst, .matrix = by, .src = {y}, .src_count = 1});
+  return emit_product(p, OP_APPLY_T, dst, by, y);
 }
 
 /* (rho W^T + sqrt(1 - rho^2) F^T) y, with the start W of the matrix, which is used once more. */
@@ -181,17 +177,12 @@ static void reverse_transpose(Reverse *r, const Op *op, int x) {
   Matrix *matrix = &p->matrices[op->matrix];
   const Variable *met = &p->variables[op->src[0]];
   int y = add_variable(p, mem_format("%s.c", met->name), met->space, true, met->positions);
-  emit(p, (Op){.kind = OP_MAP,
-               .dst = y,
-               .expr = expr_arg(p->pool, 0),
-               .src = {op->src[0]},
-               .src_count = 1});
+  emit_map_to(p, y, expr_arg(p->pool, 0), 1, op->src);
   matrix->x = matrix->features = x;
   matrix->y = matrix->learns = y;
   int dst =
       add_variable(p, backward_name(r, op->src[0]), matrix->to, true, p->variables[x].positions);
-  emit(p, (Op){.kind = OP_APPLY, .dst = dst, .matrix = op->matrix, .src = {x}, .src_count = 1});
-  accumulate(r, op->src[0], dst);
+  accumulate(r, op->src[0], emit_product(p, OP_APPLY, dst, op->matrix, x));
 }
 
 static bool is_table_variable(const Program *p, int variable) {
@@ -228,12 +219,7 @@ static void reverse_average(Reverse *r, const Op *op, int m) {
         expr_call(p->pool, PRIM_MUL, expr_const(p->pool, factor), expr_arg(p->pool, 0), NULL);
     if (op->src_count > 1) e = expr_call(p->pool, PRIM_MUL, e, expr_arg(p->pool, 1), NULL);
     int dst = add_variable(p, backward_name(r, x), field->space, true, field->positions);
-    emit(p, (Op){.kind = OP_MAP,
-                 .dst = dst,
-                 .expr = e,
-                 .src = {src[0], src[1]},
-                 .src_count = op->src_count});
-    accumulate(r, x, dst);
+    accumulate(r, x, emit_map_to(p, dst, e, op->src_count, src));
   }
 }
 
@@ -294,47 +280,24 @@ static void reverse_argument(Reverse *r, const Op *op, int i, int y) {
   accumulate(r, op->src[i], gathered(r, op->src[i], part));
 }
 
+static void reverse_map(Reverse *r, const Op *op, int y) {
+  for (int k = 0; k < op->src_count; k++) reverse_argument(r, op, k, y);
+}
+
 static void reverse_rows(Reverse *r, const Op *op, int y) {
   RowMap map = row_map_transposed(&r->p->row_maps[op->rows]);
   accumulate(r, op->src[0], emit_rows(r->p, backward_name(r, op->src[0]), map, y));
 }
 
-/* The adjoints of what an op is made of; what stands in no forward pass has none. */
-static void reverse_op(Reverse *r, const Op *op, int y) {
-  switch (op->kind) {
-  case OP_APPLY: reverse_apply(r, op, y); break;
-  case OP_APPLY_T: reverse_transpose(r, op, y); break;
-  case OP_AVERAGE: reverse_average(r, op, y); break;
-  case OP_ROWS: reverse_rows(r, op, y); break;
-  case OP_GRAM: reverse_gram(r, op, y); break;
-  case OP_BLEND: reverse_blend(r, op, y); break;
-  case OP_SOFTMAX: reverse_softmax(r, op, y); break;
-  case OP_MAP:
-    for (int k = 0; k < op->src_count; k++) reverse_argument(r, op, k, y);
-    break;
-  case OP_INPUT:
-  case OP_SEED:
-  case OP_WEIGH:
-  case OP_CONST:
-  case OP_MOMENT:
-  case OP_SUMS:
-  case OP_MIX:
-  case OP_BLOCK:
-  case OP_LSE:
-  case OP_START:
-  case OP_SET:
-  case OP_NOISE:
-  case OP_FILL:
-  case OP_CLOCK:
-  case OP_SHIFT:
-  case OP_STACK:
-  case OP_RESHAPE:
-  case OP_OUTER:
-  case OP_DECAY:
-  case OP_REDRAW:
-  case OP_LEARN: break;
-  }
-}
+static void reverse_nothing(Reverse *r, const Op *op, int y) { (void)r, (void)op, (void)y; }
+
+/* The adjoints of what an op is made of. */
+typedef void ReverseOp(Reverse *r, const Op *op, int y);
+static ReverseOp *const reverse_op[] = {
+#define OP(id, back, pure) reverse_##back,
+#include "field/ops.def"
+#undef OP
+};
 
 static void reverse_pass(Program *p, int f, int seed, Rule rule) {
   int count = p->variable_count;
@@ -343,7 +306,7 @@ static void reverse_pass(Program *p, int f, int seed, Rule rule) {
   for (int i = p->forward_count - 1; i >= 0; i--) {
     Op op = p->ops[i];
     int y = adjoint_of(&r, op.dst);
-    if (y >= 0) reverse_op(&r, &op, y);
+    if (y >= 0) reverse_op[op.kind](&r, &op, y);
   }
   for (int v = 0; v < count; v++) free(r.parts[v].list);
   free(r.parts);
@@ -380,17 +343,12 @@ static void follow_rule(Program *p, int f, int seed) {
 /* A backward variable that is zero for a matrix that no gradient reaches. */
 static void carry_nothing(Program *p, int m) {
   Matrix *matrix = &p->matrices[m];
-  int i = 0;
-  while ((p->ops[i].kind != OP_APPLY && p->ops[i].kind != OP_APPLY_T) || p->ops[i].matrix != m) i++;
-  Op op = p->ops[i];
+  const Op *forward = op_of(p, m, OP_APPLY);
+  Op op = forward ? *forward : *op_of(p, m, OP_APPLY_T);
   const Variable *image = &p->variables[op.dst];
   Reverse r = {.p = p, .parts = mem_new((size_t)p->variable_count, sizeof *r.parts)};
   int zero = add_variable(p, backward_name(&r, op.dst), image->space, true, image->positions);
-  emit(p, (Op){.kind = OP_MAP,
-               .dst = zero,
-               .expr = expr_const(p->pool, 0),
-               .src = {op.dst},
-               .src_count = 1});
+  emit_map_to(p, zero, expr_const(p->pool, 0), 1, &op.dst);
   matrix->y = matrix->learns = zero;
   if (op.kind == OP_APPLY_T) reverse_transpose(&r, &op, zero);
   free(r.parts[op.src[0]].list);

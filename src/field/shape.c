@@ -43,6 +43,8 @@ bool is_wide(const Program *p, int space) {
   return space != NO_SPACE && p->spaces[space].kind == SPACE_WIDE;
 }
 
+bool is_wide_variable(const Program *p, int v) { return is_wide(p, p->variables[v].space); }
+
 bool is_wide_matrix(const Program *p, const Matrix *m) {
   return is_wide(p, m->from) && is_wide(p, m->to);
 }
@@ -79,7 +81,7 @@ size_t rows_per_x(const Program *p, const Matrix *m) {
 size_t most_rows(const Program *p) {
   size_t most = 0;
   for (int v = 0; v < p->variable_count; v++)
-    if (is_wide(p, p->variables[v].space) && rows_of(p, v) > most) most = rows_of(p, v);
+    if (is_wide_variable(p, v) && rows_of(p, v) > most) most = rows_of(p, v);
   return most;
 }
 
@@ -95,6 +97,14 @@ static bool is_straight(const Program *p, const Matrix *m) {
     return same;
   }
   return m->x == m->features;
+}
+
+bool is_product(const Op *op) { return op->kind == OP_APPLY || op->kind == OP_APPLY_T; }
+
+const Op *op_of(const Program *p, int matrix, OpKind kind) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].kind == kind && p->ops[i].matrix == matrix) return &p->ops[i];
+  return NULL;
 }
 
 /* Whether a matrix, or another use of it, acts as its transpose in the forward pass. */

@@ -11,8 +11,6 @@ const Place here = {"{mu}", "c", "t", "p", "p'"}, there = {"{alpha}", "c'", "s",
 
 /* ---- what exists ---- */
 
-bool is_product(const Op *op) { return op->kind == OP_APPLY || op->kind == OP_APPLY_T; }
-
 bool is_number(const Program *p, int v) { return p->variables[v].space == NO_SPACE; }
 
 /* A mean over the training points, by known numbers. */
@@ -120,7 +118,11 @@ static void find_moved(Anatomy *a) {
 }
 
 Anatomy anatomy_of(Writer *w, const Program *p, Closure closure) {
-  Anatomy a = {.w = w, .p = p, .closure = closure, .frozen = closure == CLOSURE_NTK};
+  Anatomy a = {.w = w,
+               .p = p,
+               .optimizer = p->problem,
+               .closure = closure,
+               .frozen = closure == CLOSURE_NTK};
   bool **variables[] = {&a.carries, &a.drifts}, **matrices[] = {&a.responds_x, &a.responds_y};
   for (int i = 0; i < 2; i++) *variables[i] = mem_new((size_t)p->variable_count, sizeof(bool));
   for (int i = 0; i < 2; i++) *matrices[i] = mem_new((size_t)p->matrix_count, sizeof(bool));
@@ -140,26 +142,16 @@ Anatomy anatomy_of(Writer *w, const Program *p, Closure closure) {
   return a;
 }
 
-Anatomy anatomy_for(const Anatomy *a, const Matrix *m, Group *own) {
+Anatomy anatomy_for(const Anatomy *a, const Matrix *m, Program *own) {
   const Program *p = a->p;
   Anatomy same = *a;
   if (!m->group) return same;
-  const Problem *q = &p->problem->groups[m->group - 1];
-  *own = (Group){*p, *p->problem};
-  own->program.problem = &own->problem;
-  own->program.update = p->groups[m->group - 1];
-  own->program.update.weight = p->update.weight;
-  own->program.update.clip = p->update.clip;
-  own->problem.optimizer = q->optimizer;
-  own->problem.eta = q->eta;
-  own->problem.other_eta = q->other_eta;
-  own->problem.beta = q->beta;
-  own->problem.beta1 = q->beta1;
-  own->problem.beta2 = q->beta2;
-  own->problem.eps = q->eps;
-  own->problem.decay = q->decay;
-  own->problem.temperature = q->temperature;
-  same.p = &own->program;
+  *own = *p;
+  own->update = p->groups[m->group - 1];
+  own->update.weight = p->update.weight;
+  own->update.clip = p->update.clip;
+  same.p = own;
+  same.optimizer = &p->problem->groups[m->group - 1];
   return same;
 }
 
@@ -174,7 +166,7 @@ void write_groups(const Anatomy *a, WriteGroup *write) {
       mem_append(&names, "%s%s", first ? ", " : "", m->name);
       first = first ? first : m;
     }
-    Group own;
+    Program own;
     Anatomy of = first ? anatomy_for(a, first, &own) : *a;
     if (first || !p->group_count) write(&of, p->group_count ? names : NULL);
     free(names);
@@ -188,14 +180,6 @@ void anatomy_free(Anatomy *a) {
   for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
   free(a->same);
 }
-
-const Op *op_of(const Program *p, int matrix, OpKind kind) {
-  for (int i = 0; i < p->op_count; i++)
-    if (p->ops[i].kind == kind && p->ops[i].matrix == matrix) return &p->ops[i];
-  return NULL;
-}
-
-bool is_wide_variable(const Program *p, int v) { return is_wide(p, p->variables[v].space); }
 
 bool is_seed(const Program *p, int v) {
   return p->variables[v].backward && !is_wide_variable(p, v);
@@ -341,10 +325,24 @@ void put_overlap(const Anatomy *a, int v, int w, int order) {
   if (a->same[v] == a->same[w]) return put_kernel(a, v, here, there, order);
   if (is_seed(a->p, v)) return put_component(a, w, there, here.output);
   if (is_seed(a->p, w)) return put_component(a, v, here, there.output);
+  put_average(a, (Field){v, here, order}, (Field){w, there, order});
+}
+
+void put_average(const Anatomy *a, Field one, Field other) {
   put(a->w, "{<}");
-  put_variable(a, v, here, order);
-  put(a->w, "{ }");
-  put_variable(a, w, there, order);
+  put_variable(a, one.variable, one.place, one.order);
+  if (other.variable >= 0) {
+    put(a->w, "{ }");
+    put_variable(a, other.variable, other.place, other.order);
+  }
+  put(a->w, "{>}");
+}
+
+void put_mean_slope(const Anatomy *a, int variable, int order, const Op *noise) {
+  put(a->w, "{<}{d}");
+  put_variable(a, variable, here, order);
+  put(a->w, " / {d}");
+  put_source(a, noise, there);
   put(a->w, "{>}");
 }
 
@@ -449,9 +447,8 @@ const char *eta_of(const Anatomy *a, const Matrix *m) {
 const char *prime_of(const Anatomy *a, const Matrix *m) { return moves_otherwise(a, m) ? "'" : ""; }
 
 bool eta_varies(const Anatomy *a, const Matrix *m) {
-  const Problem *problem = a->p->problem;
-  const double *eta = moves_otherwise(a, m) ? problem->other_eta : problem->eta;
-  for (int t = 1; t < problem->steps; t++)
+  const double *eta = moves_otherwise(a, m) ? a->optimizer->other_eta : a->optimizer->eta;
+  for (int t = 1; t < a->p->problem->steps; t++)
     if (fabs(eta[t] - eta[0]) > 0) return true;
   return false;
 }
@@ -469,14 +466,13 @@ bool decays(const Anatomy *a, const Matrix *m) { return a->p->update.decay > 0 &
 
 void put_rate(const Anatomy *a, const Matrix *m, double rate, bool gamma, const char *below,
               const char *time) {
-  const Problem *problem = a->p->problem;
   bool summed = !time && has_memory(a);
   char *own = rate == 1 ? mem_string("") : mem_format("%g{ }", rate);
   char *eta = summed              ? mem_string("")
               : !eta_varies(a, m) ? mem_string(eta_of(a, m))
               : time              ? mem_format("%s(%s)", eta_of(a, m), time)
                                   : mem_string("");
-  const char *dt = problem->optimizer == OPT_FLOW && !summed ? "{ }dt{ }" : "";
+  const char *dt = a->p->update.flow && !summed ? "{ }dt{ }" : "";
   char *top = mem_format("%s%s%s%s", own, eta, dt, gamma ? "{gamma}" : "");
   char *bottom = mem_format("%s%s", a->p->update.weight ? "" : "P", below);
   size_t length = strlen(top);
@@ -558,12 +554,9 @@ static void put_batch_mean(const Anatomy *a, int v, Place place) {
   char *count = positions > 1 ? mem_format("%d P", positions) : mem_string("P");
   put_fraction(a->w, "1", count);
   put_sum(a, "", positions > 1 ? "{alpha},q" : "{alpha}", NULL);
-  put_variable(a, v,
-               (Place){.point = there.point,
-                       .output = place.output,
-                       .time = place.time,
-                       .position = there.position},
-               WHOLE);
+  place.point = there.point;
+  place.position = there.position;
+  put_variable(a, v, place, WHOLE);
   free(count);
 }
 
@@ -588,13 +581,8 @@ static void put_mean(const Anatomy *a, const Op *op, Place place) {
   Place second = place;
   if (op->kind == OP_GRAM) second.position = place.column;
   put_factor(a, op->factor);
-  put(a->w, "{<}");
-  put_variable(a, op->src[0], place, WHOLE);
-  if (op->src_count > 1) {
-    put(a->w, "{ }");
-    put_variable(a, op->src[1], second, WHOLE);
-  }
-  put(a->w, "{>}");
+  put_average(a, (Field){op->src[0], place, WHOLE},
+              (Field){op->src_count > 1 ? op->src[1] : -1, second, WHOLE});
 }
 
 void put_made(const Anatomy *a, const Op *op, Place place, int order) {

@@ -10,6 +10,7 @@
 typedef struct Anatomy {
   Writer *w;
   const Program *p;
+  const Problem *optimizer; /* whose numbers are those of the optimizer */
   Closure closure;
   bool frozen; /* kernels keep their initial values: fields carry no time */
   /* per variable */
@@ -25,11 +26,7 @@ Anatomy anatomy_of(Writer *w, const Program *program, Closure closure);
 void anatomy_free(Anatomy *a);
 /* The same with the optimizer of a matrix in the place of the training's, whose symbols are then
  * those of its group. `own` holds that as long as it is used. */
-typedef struct Group {
-  Program program;
-  Problem problem;
-} Group;
-Anatomy anatomy_for(const Anatomy *a, const Matrix *m, Group *own);
+Anatomy anatomy_for(const Anatomy *a, const Matrix *m, Program *own);
 /* Writes for every optimizer; `names` are those of its matrices where there are several, or NULL.
  */
 typedef void WriteGroup(const Anatomy *a, const char *names);
@@ -46,8 +43,6 @@ extern const Place here, there, still; /* (mu p p' c, t), (alpha q q' c', s), (m
 
 enum { WHOLE = -1 }; /* not a term of the expansion in gamma, but all of it */
 
-/* Whether an op applies a matrix. */
-bool is_product(const Op *op);
 /* Whether a variable is a number for each point, an average over neurons or what follows of such.
  */
 bool is_number(const Program *p, int variable);
@@ -63,7 +58,6 @@ bool has_polar(const Anatomy *a);
 bool is_by_entries(const Anatomy *a, const Matrix *m);
 /* Whether there is another use of the entries of a matrix. */
 bool acts_again(const Program *p, int matrix);
-bool is_wide_variable(const Program *p, int variable);
 /* Whether it is the unit vectors of the outputs. */
 bool is_seed(const Program *p, int variable);
 /* The learning rate of a matrix, or with NULL of all: its name, and whether it varies. */
@@ -81,8 +75,6 @@ bool is_heated(const Anatomy *a, const Matrix *m);
 bool is_unit(const Anatomy *a, int variable);
 /* Unit vectors of positions, whose kernel is a delta. */
 bool is_code(const Anatomy *a, int variable);
-/* The op that applies the matrix in this direction, or NULL. */
-const Op *op_of(const Program *p, int matrix, OpKind kind);
 const char *suffix_of(const char *name); /* "1" of "h1" */
 
 /* The letters of a name, with its numbers and an order of an expansion above. */
@@ -98,6 +90,15 @@ void put_kernel(const Anatomy *a, int variable, Place one, Place other, int orde
 /* The inner products of inputs as the initial entries of a matrix see them, where these have scales
  * of their own. */
 void put_seen(const Anatomy *a, int matrix, Place one, Place other);
+/* <one other>, or <one> where the variable of the other is -1. */
+typedef struct Field {
+  int variable;
+  Place place;
+  int order;
+} Field;
+void put_average(const Anatomy *a, Field one, Field other);
+/* <d v(t) / d source(s)>, of the source that arrives in a product. */
+void put_mean_slope(const Anatomy *a, int variable, int order, const Op *noise);
 /* <v(t) w(s)>, by the name of the kernel where they are one. */
 void put_overlap(const Anatomy *a, int v, int w, int order);
 void put_matrix(const Anatomy *a, int matrix);

@@ -76,15 +76,11 @@ static void emit_stack(Program *p, int dst, int count, const int *src) {
     int joined = add_variable(p, mem_string("rows"), like.space, false, 1);
     p->variables[joined].rows = rows_in(p, parts, OP_MAX_ARGS);
     p->variables[joined].cols = like.cols;
-    Op op = {.kind = OP_STACK, .dst = joined, .src_count = OP_MAX_ARGS};
-    for (int i = 0; i < OP_MAX_ARGS; i++) op.src[i] = parts[i];
-    parts[0] = emit(p, op);
+    parts[0] = emit(p, op_of_many(OP_STACK, joined, OP_MAX_ARGS, parts));
     for (int i = OP_MAX_ARGS; i < count; i++) parts[i - OP_MAX_ARGS + 1] = parts[i];
     count -= OP_MAX_ARGS - 1;
   }
-  Op op = {.kind = OP_STACK, .dst = dst, .src_count = count};
-  for (int i = 0; i < count; i++) op.src[i] = parts[i];
-  emit(p, op);
+  emit(p, op_of_many(OP_STACK, dst, count, parts));
   free(parts);
 }
 
@@ -148,15 +144,13 @@ static void lower_act(Program *p, const Act *act) {
     return;
   }
   if (emit_row(p, act)) return;
-  Op op = {.kind = kinds[act->kind],
-           .dst = act->dst,
-           .matrix = act->matrix,
-           .src_count = act->count,
-           .factor = act->number,
-           .first = {(int)act->first[0], (int)act->first[1]},
-           .transpose_a = act->transpose,
-           .group = 1};
-  for (int i = 0; i < act->count; i++) op.src[i] = act->src[i];
+  Op op = op_of_many(kinds[act->kind], act->dst, act->count, act->src);
+  op.matrix = act->matrix;
+  op.factor = act->number;
+  op.first[0] = (int)act->first[0];
+  op.first[1] = (int)act->first[1];
+  op.transpose_a = act->transpose;
+  op.group = 1;
   if (act->kind == ACT_MAP) op.expr = renumbered(p, act);
   if (act->kind == ACT_AVERAGE) op.factor = 1;
   if (act->kind == ACT_NUMBERS) op.constant = add_constant(p, act->numbers, act->dst);
@@ -194,22 +188,11 @@ static void prune(Program *p) {
 }
 
 /* Whether the value of an op is made of its sources and nothing else. */
-static bool is_pure(const Op *op) {
-  switch (op->kind) {
-  case OP_MAP:
-  case OP_AVERAGE:
-  case OP_MOMENT:
-  case OP_MIX:
-  case OP_BLOCK:
-  case OP_STACK:
-  case OP_RESHAPE:
-  case OP_LSE:
-  case OP_SHIFT:
-  case OP_FILL:
-  case OP_CONST: return true;
-  default: return false;
-  }
-}
+static const bool is_pure[] = {
+#define OP(id, back, pure) pure,
+#include "field/ops.def"
+#undef OP
+};
 
 /* What never changes is computed once; of the start what the step, or a field, reads stays. */
 static void find_constants(Program *p) {
@@ -222,7 +205,7 @@ static void find_constants(Program *p) {
   for (int i = 0; i < p->op_count; i++) {
     Op *op = &p->ops[i];
     if (op->dst < 0 || op->kind == OP_SET) continue;
-    bool constant = i < p->start_count || is_pure(op);
+    bool constant = i < p->start_count || is_pure[op->kind];
     for (int k = 0; k < op->src_count && i >= p->start_count; k++) constant &= fixed[op->src[k]];
     fixed[op->dst] = constant;
     op->once = constant && (i >= p->start_count || read[op->dst]);
@@ -248,7 +231,7 @@ static bool jumps_in_vectors(const Program *p, const Op *op, const Expr *e) {
   bool jump = e->prim == PRIM_SIGN || e->prim == PRIM_STEP || e->prim == PRIM_LT ||
               e->prim == PRIM_LE || e->prim == PRIM_EQ || e->prim == PRIM_SELECT;
   for (int k = 0; jump && k < op->src_count; k++)
-    if (is_wide(p, p->variables[op->src[k]].space) &&
+    if (is_wide_variable(p, op->src[k]) &&
         (e->prim == PRIM_SELECT ? expr_depends(e->arg[0], k) : expr_depends(e, k)))
       return true;
   for (int i = 0; i < prim_arity(e->prim); i++)
@@ -262,12 +245,12 @@ static bool is_linear_map(const Program *p, const Op *op) {
   double at[OP_MAX_ARGS];
   if (jumps_in_vectors(p, op, op->expr)) return false;
   for (int i = 0; i < op->src_count; i++) {
-    bool wide = is_wide(p, p->variables[op->src[i]].space);
+    bool wide = is_wide_variable(p, op->src[i]);
     at[i] = wide ? 0 : 1.37 + 0.11 * i;
     if (!wide) continue;
     const Expr *slope = expr_diff(p->pool, op->expr, i);
     for (int k = 0; k < op->src_count; k++)
-      if (is_wide(p, p->variables[op->src[k]].space) && expr_depends(slope, k)) return false;
+      if (is_wide_variable(p, op->src[k]) && expr_depends(slope, k)) return false;
   }
   return !(fabs(expr_eval(op->expr, at)) > 0);
 }
@@ -275,7 +258,7 @@ static bool is_linear_map(const Program *p, const Op *op) {
 static bool is_linear(const Program *p) {
   for (int i = 0; i < p->op_count; i++) {
     const Op *op = &p->ops[i];
-    bool wide = op->dst >= 0 && is_wide(p, p->variables[op->dst].space);
+    bool wide = op->dst >= 0 && is_wide_variable(p, op->dst);
     if (op->kind == OP_MAP && wide && !is_linear_map(p, op)) return false;
     if (op->kind == OP_AVERAGE && op->src_count < 2) return false;
     if (op->kind == OP_SHIFT || (op->kind == OP_FILL && fabs(op->factor) > 0)) return false;

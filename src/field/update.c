@@ -4,6 +4,7 @@
 #include "field/program.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { STAGES = 3 };
 
@@ -180,6 +181,18 @@ Move move_of(const Program *program, const Matrix *matrix, Instant at, double ga
   bool behind = at.stage == stages_of(program, at.parts) - 1;
   move.average = behind && program->update.average > 0 ? program->update.average : 1;
   return move;
+}
+
+double *coefficients_of(const Program *p, const Matrix *matrix, int parts, double gamma,
+                        size_t coefficient) {
+  int stages = stages_of(p, parts), count = p->problem->steps * stages;
+  double *series = mem_new((size_t)count + 1, sizeof *series);
+  for (int i = 0; i <= count && count; i++) {
+    int at = i < count ? i : count - 1;
+    Move move = move_of(p, matrix, (Instant){at / stages, at % stages, parts}, gamma);
+    memcpy(&series[i], (const char *)&move + coefficient, sizeof *series);
+  }
+  return series;
 }
 
 void program_shorten(Program *p, int steps) { p->update.steps = p->problem->steps = steps; }

@@ -14,6 +14,7 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,7 +112,7 @@ static void refuse(Text *w, const char *why) {
 
 static const char *named(const Text *w, int v) { return w->variable[v]; }
 
-static bool wide(const Text *w, int v) { return is_wide(w->p, w->p->variables[v].space); }
+static bool wide(const Text *w, int v) { return is_wide_variable(w->p, v); }
 
 static size_t rows(const Text *w, int v) { return rows_of(w->p, v); }
 
@@ -248,12 +249,6 @@ static size_t thin_rank(const Text *w, const Matrix *m) {
   return rank > 0 ? (size_t)rank : 1;
 }
 
-static bool learns(const Text *w, int matrix) {
-  for (int i = 0; i < w->p->op_count; i++)
-    if (w->p->ops[i].kind == OP_LEARN && w->p->ops[i].matrix == matrix) return true;
-  return false;
-}
-
 /* Whether a matrix is one of the step, drawn anew in every one. */
 static bool is_redrawn(const Text *w, int matrix) {
   for (int i = w->p->start_count; i < w->p->op_count; i++)
@@ -264,8 +259,7 @@ static bool is_redrawn(const Text *w, int matrix) {
 static void write_redraw(Text *w, const Op *op) {
   const Matrix *m = matrix_of(w, op);
   for (int i = 0; i < w->p->start_count; i++)
-    if (w->p->ops[i].dst >= 0 && w->p->ops[i].matrix == op->matrix &&
-        (w->p->ops[i].kind == OP_APPLY || w->p->ops[i].kind == OP_APPLY_T))
+    if (is_product(&w->p->ops[i]) && w->p->ops[i].matrix == op->matrix)
       refuse(w, "a matrix that is drawn anew acts at the start, too");
   line(w, "matrix %s : %s -> %s (sigma = %s)", w->matrix[op->matrix], w->p->spaces[m->from].name,
        w->p->spaces[m->to].name, number(w, m->sigma));
@@ -287,7 +281,7 @@ static void declare_matrices(Text *w, char **out) {
                    w->p->spaces[m->from].name, w->p->spaces[m->to].name);
     } else if (m->x >= 0 || !from_inputs(w, m)) {
       const Space *space = &w->p->spaces[is_wide(w->p, m->to) ? m->to : m->from];
-      mem_append(&w->states, "  %s%s = %snormal(%s, %zu)", learns(w, k) ? "state " : "",
+      mem_append(&w->states, "  %s%s = %snormal(%s, %zu)", op_of(w->p, k, OP_LEARN) ? "state " : "",
                  w->matrix[k], times(w, sigma), space->name, thin_rank(w, m));
       if (fabs(m->mean) > 0) mem_append(&w->states, " + %s", number(w, m->mean));
       mem_append(&w->states, "\n");
@@ -545,20 +539,9 @@ static void write_set(Text *w, const Op *op, bool start) {
 /* ---- learning ---- */
 
 /* A coefficient of the moves, a number or numbers at t. */
-typedef double Coefficient(const Move *move);
-static double keep_of(const Move *move) { return move->keep; }
-static double pull_of(const Move *move) { return move->pull; }
-static double beta_of(const Move *move) { return move->beta; }
-static double push_of(const Move *move) { return move->push; }
-static double noise_of(const Move *move) { return move->noise; }
-
-static const char *coefficient(Text *w, const Matrix *m, const char *name, Coefficient *value) {
+static const char *coefficient(Text *w, const Matrix *m, const char *name, size_t offset) {
   size_t T = (size_t)w->p->problem->steps;
-  double *x = mem_new(T + 1, sizeof *x);
-  for (size_t t = 0; t <= T; t++) {
-    Move move = move_of(w->p, m, (Instant){(int)(t < T ? t : T - 1), 0, 1}, w->p->problem->gamma);
-    x[t] = value(&move);
-  }
+  double *x = coefficients_of(w->p, m, 1, w->p->problem->gamma, offset);
   const char *all = literal(w, 1, T + 1, x), *text;
   if (are_equal(T + 1, x)) {
     text = number(w, x[0]);
@@ -610,13 +593,14 @@ static const char *thin_direction(Text *w, int root) {
 static void learn_thin(Text *w, int k) {
   const Matrix *m = &w->p->matrices[k];
   const char *W = w->matrix[k], *own = thin_direction(w, k),
-             *keep = coefficient(w, m, "keep", keep_of), *pull = coefficient(w, m, "rate", pull_of),
-             *push = coefficient(w, m, "push", push_of),
-             *noise = coefficient(w, m, "noise", noise_of),
+             *keep = coefficient(w, m, "keep", offsetof(Move, keep)),
+             *pull = coefficient(w, m, "rate", offsetof(Move, pull)),
+             *push = coefficient(w, m, "push", offsetof(Move, push)),
+             *noise = coefficient(w, m, "noise", offsetof(Move, noise)),
              *space = w->p->spaces[is_wide(w->p, m->to) ? m->to : m->from].name,
              *next = arena_format(w->arena, "%s%s", times(w, keep), W);
   if (strcmp(push, "0") != 0) {
-    const char *beta = coefficient(w, m, "beta", beta_of),
+    const char *beta = coefficient(w, m, "beta", offsetof(Move, beta)),
                *V = name_like(w, arena_format(w->arena, "V%s", W));
     mem_append(&w->states, "  state %s = zeros(%s, %zu)\n", V, space, thin_rank(w, m));
     line(w, "%s = %s * %s + %s", V, beta, V, own);
@@ -629,8 +613,8 @@ static void learn_thin(Text *w, int k) {
 }
 
 /* A coefficient that stays; false where it changes in time. */
-static bool constant(Text *w, const Matrix *m, Coefficient *value, double *c) {
-  const char *text = coefficient(w, m, "rate", value);
+static bool constant(Text *w, const Matrix *m, size_t offset, double *c) {
+  const char *text = coefficient(w, m, "rate", offset);
   *c = strtod(text, NULL);
   return !strchr(text, '[');
 }
@@ -659,8 +643,9 @@ static const char varies[] = "the decay or the velocity of its matrices changes 
 static const char *learn_with_velocity(Text *w, int root, const char *V) {
   const Matrix *m = &w->p->matrices[root];
   double keep, push, pull, beta;
-  bool stays = constant(w, m, keep_of, &keep) && constant(w, m, push_of, &push) &&
-               constant(w, m, pull_of, &pull) && constant(w, m, beta_of, &beta);
+  bool stays =
+      constant(w, m, offsetof(Move, keep), &keep) && constant(w, m, offsetof(Move, push), &push) &&
+      constant(w, m, offsetof(Move, pull), &pull) && constant(w, m, offsetof(Move, beta), &beta);
   double c = stays ? push / (keep - beta) : 0;
   if (!stays) return varies;
   if (!isfinite(c)) return "its matrices decay as their velocity does";
@@ -677,8 +662,8 @@ static const char *learn_wide(Text *w, int root) {
   double keep;
   if (p->update.temperature > 0) return "noise shakes its matrices";
   if (w->velocity[root]) return learn_with_velocity(w, root, w->velocity[root]);
-  if (!constant(w, m, keep_of, &keep)) return varies;
-  const char *pull = coefficient(w, m, "rate", pull_of);
+  if (!constant(w, m, offsetof(Move, keep), &keep)) return varies;
+  const char *pull = coefficient(w, m, "rate", offsetof(Move, pull));
   decay_by(w, w->matrix[root], keep);
   if (strcmp(pull, "0") != 0) add_uses(w, root, w->matrix[root], pull);
   return NULL;
@@ -803,7 +788,7 @@ static void name_all(Text *w) {
   for (int i = 0; i < p->space_count; i++) take(w, p->spaces[i].name);
   for (int k = 0; k < p->matrix_count; k++) w->matrix[k] = name_like(w, p->matrices[k].name);
   for (int k = 0; k < p->matrix_count && p->problem; k++)
-    if (update_remembers(&p->update) && is_wide_matrix(p, &p->matrices[k]) && learns(w, k))
+    if (update_remembers(&p->update) && is_wide_matrix(p, &p->matrices[k]) && op_of(p, k, OP_LEARN))
       w->velocity[k] = name_like(w, arena_format(w->arena, "V%s", p->matrices[k].name));
   for (int v = 0; v < p->variable_count; v++) w->variable[v] = name_like(w, p->variables[v].name);
 }
