@@ -150,12 +150,19 @@ static void put_tangent_name(const Anatomy *a, const char *times) {
   if (!a->frozen) put(a->w, "(%s)", times);
 }
 
-/* What a pair of uses of a matrix adds. */
-static void piece_of_tangent(const Anatomy *a, const Matrix *m, const Matrix *n) {
-  bool apart = is_tied(a->p, m) != is_tied(a->p, n); /* the neurons' side of one is another */
-  put_factor(a, m->rate * (apart ? 1 : tangent_share(a->p, m)));
+/* Whether the neurons' side of one use is that of the unit vectors of the other. */
+static bool is_apart(const Anatomy *a, const Matrix *m, const Matrix *n) {
+  return is_tied(a->p, m) != is_tied(a->p, n);
+}
+
+static double tangent_rate(const Anatomy *a, const Matrix *m, const Matrix *n) {
+  return m->rate * (is_apart(a, m, n) ? 1 : tangent_share(a->p, m));
+}
+
+/* What a pair of uses of a matrix adds, but for its rate. */
+static void put_tangent(const Anatomy *a, const Matrix *m, const Matrix *n) {
   if (a->p->variables[m->y].positions > 1) put_sum(a, "", "p,q", NULL);
-  if (apart) {
+  if (is_apart(a, m, n)) {
     bool tied = is_tied(a->p, m);
     put_overlap(a, tied ? m->x : m->y, tied ? n->learns : n->x, WHOLE);
     put(a->w, "{ }");
@@ -185,7 +192,8 @@ static void row_of_tangent(const Anatomy *a) {
     row_piece(a->w);
     put(a->w, first ? "= " : "+ ");
     first = false;
-    piece_of_tangent(a, m, n);
+    put_factor(a, tangent_rate(a, m, n));
+    put_tangent(a, m, n);
   }
   if (first) {
     row_piece(a->w);
@@ -264,6 +272,85 @@ static void row_of_increment(const Anatomy *a) {
   row_end(a->w);
 }
 
+/* ---- steps of matrices in the lazy limit ---- */
+
+/* By gradients: a pair of uses of a matrix. */
+static void piece_by_gradients(const Anatomy *a, const Matrix *m, const Matrix *n) {
+  put_rate(a, m, tangent_rate(a, m, n), false, "", NULL);
+  put_sum(a, "s<t", "{alpha}", output_index(a, "c'"));
+  put_summed_rate(a, m, "s");
+  put_weight(a, there);
+  put_delta(a, there, WHOLE);
+  put(a->w, "{ }");
+  put_tangent(a, m, n);
+}
+
+static const char *positions_of(const Anatomy *a, const Matrix *m) {
+  return a->p->variables[m->y].positions > 1 ? "p" : NULL;
+}
+
+/* By psi, averaged over the neurons on both sides. */
+static void piece_by_entries(const Anatomy *a, const Matrix *m) {
+  bool wide = is_wide_matrix(a->p, m), readout = !is_wide(a->p, m->to),
+       constant = is_unit(a, m->x) && !readout, code = is_code(a, m->x);
+  double share = readout ? 1 : a->p->spaces[m->to].ratio;
+  put_factor(a, m->rate / (code ? 1 : m->factor) * share);
+  put_steps(a, m, false, positions_of(a, m));
+  if (is_tied(a->p, m)) put_fraction(a->w, "1", "{sqrt}D");
+  if (!wide && !readout && !constant && !code) put_fraction(a->w, "1", "D");
+  put(a->w, "{<}");
+  if (!readout) put_variable(a, m->y, here, WHOLE);
+  if (!readout) put(a->w, "{ }");
+  put_letter(a, "{psi}", m->weights);
+  if (readout && output_index(a, "c")) put_below(a->w, "c");
+  put(a->w, "(s)");
+  if (!constant) put(a->w, wide || readout ? "{ }" : " {dot} ");
+  if (!constant) put_variable(a, m->x, here, WHOLE);
+  put(a->w, "{>}");
+}
+
+/* By polar factors. */
+static void piece_by_polar(const Anatomy *a, const Matrix *m) {
+  double to = a->p->spaces[m->to].ratio, from = a->p->spaces[m->from].ratio;
+  put_factor(a, m->decay * m->factor * sqrt(to * from));
+  put_steps(a, m, false, positions_of(a, m));
+  put_sum(a, "a,b", NULL, NULL);
+  put_letter(a, "{Pi}", m->weights);
+  put_below(a->w, "ab");
+  put(a->w, "(s)");
+  for (int side = 0; side < 2; side++) {
+    put(a->w, "{ }{<}");
+    put_indexed(a, side ? m->x : m->learns, side ? "b" : "a");
+    put(a->w, "{ }");
+    put_variable(a, side ? m->x : m->y, here, WHOLE);
+    put(a->w, "{>}");
+  }
+}
+
+/* Where f is linear in the weights it gains <g dW x> of every use of a matrix. */
+static void row_of_moves(const Anatomy *whole) {
+  const Program *p = whole->p;
+  const char *joint = "= ";
+  put_output(whole, "f", here, WHOLE);
+  for (int i = 0; i < p->matrix_count * p->matrix_count; i++) {
+    const Matrix *m = &p->matrices[i / p->matrix_count], *n = &p->matrices[i % p->matrix_count];
+    Program group;
+    const Anatomy own = anatomy_for(whole, m, &group), *a = &own;
+    bool polar = is_polar(a, m), whole_matrix = polar || is_by_entries(a, m);
+    if (whole_matrix ? m != n || m->rate == 0 || m->x < 0 : !is_tangent(a, m, n)) continue;
+    row_piece(a->w);
+    put(a->w, "%s", joint);
+    joint = "+ ";
+    if (whole_matrix)
+      (polar ? piece_by_polar : piece_by_entries)(a, m);
+    else
+      piece_by_gradients(a, m, n);
+  }
+  if (*joint == '=') row_equals(whole->w);
+  if (*joint == '=') put(whole->w, "0");
+  row_end(whole->w);
+}
+
 /* Gradient flow, for a time tau. */
 static void row_of_flow(const Anatomy *a) {
   put(a->w, "d");
@@ -316,17 +403,24 @@ static void row_of_norm(const Anatomy *a) {
 /* What averages of the weights make of the fields. */
 static void write_averages(const Anatomy *a) {
   double keep = a->p->update.average;
-  write_prose(
-      a->w,
-      "The averages of the weights are $A(t) = %g^t{ }W(0) + %g{ }{sum}_{0<s{le}t} %g^{t-s}{ "
-      "}W(s)$. "
-      "The network of these has fields of its own, whose $A x$ is the same average over $s$ of "
-      "what "
-      "$W(s)$ makes of its $x$: the source $u$, with the covariance ${<}x x'{>}$ of both kinds of "
-      "fields, and the sums above, at time s, with this $x$ in their kernels and responses. From "
-      "its "
-      "fields at time t follows f_ema as f from those of the weights.",
-      keep, 1 - keep, keep);
+  if (a->frozen)
+    write_prose(a->w,
+                "Where $f$ is linear in the weights f_ema is the average of $f$ that theirs is: "
+                "f_ema at t is $%g{ }{sum}_{0<s{le}t} %g^{t-s}{ }f(s)$.",
+                1 - keep, keep);
+  else
+    write_prose(
+        a->w,
+        "The averages of the weights are $A(t) = %g^t{ }W(0) + %g{ }{sum}_{0<s{le}t} %g^{t-s}{ "
+        "}W(s)$. "
+        "The network of these has fields of its own, whose $A x$ is the same average over $s$ of "
+        "what "
+        "$W(s)$ makes of its $x$: the source $u$, with the covariance ${<}x x'{>}$ of both kinds "
+        "of "
+        "fields, and the sums above, at time s, with this $x$ in their kernels and responses. From "
+        "its "
+        "fields at time t follows f_ema as f from those of the weights.",
+        keep, 1 - keep, keep);
 }
 
 static void write_outputs(const Anatomy *a) {
@@ -348,7 +442,10 @@ static void write_outputs(const Anatomy *a) {
                "kernel, $({eta}/P) {sum} K {Delta}$, up to order ${eta}{squared}$.");
     return;
   }
-  (flow ? row_of_flow : has_memory(a) ? row_of_past : row_of_increment)(a);
+  (moves_apart(a)  ? row_of_moves
+   : flow          ? row_of_flow
+   : has_memory(a) ? row_of_past
+                   : row_of_increment)(a);
   row_of_delta(a, here);
   if (a->p->problem->parameterization == PARAM_NTK && !a->p->problem->centered)
     write_prose(a->w, "That is the mean: untrained, $f$ is Gaussian, with the variance of the "
@@ -465,10 +562,9 @@ static void write_closure(const Anatomy *a) {
   }
 }
 
-const char *equations_refuse(const Program *p) {
-  if (program_has_law(p, false))
-    return "the equations are written for normal initial weights where a neuron has few, and not "
-           "for orthogonal ones; ir prints the program";
+const char *equations_refuse(const Program *p, bool lazy) {
+  if (lazy && p->couples)
+    return "the equations of this lazy limit are those of the closure \"full\" as gamma goes to 0";
   return NULL;
 }
 

@@ -7,8 +7,8 @@
 
 #include "field/program.h"
 
-/* Why these equations cannot be written, or NULL. */
-const char *equations_refuse(const Program *program);
+/* Why these equations, or those of the lazy limit, cannot be written; or NULL. */
+const char *equations_refuse(const Program *program, bool lazy);
 /* As text for a terminal, or as the body of a document of LaTeX; without a theory those of networks
  * alone; to be freed. */
 char *equations_print(const Program *program, Closure closure, bool theory, bool latex);

@@ -60,6 +60,9 @@ static const struct {
     {"[", "(", "{"},
     {"]", ")", "}"},
     {"psi", "ψ", "\\psi "},
+    {"xi", "ξ", "\\xi "},
+    {"omega", "ω", "\\omega "},
+    {"perp", "⊥", "\\perp "},
 };
 
 /* "{name}" as the writer's style has it; what is no name stays. */

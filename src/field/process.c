@@ -33,18 +33,84 @@ static void put_seen_covariance(const Anatomy *a, int matrix) {
   put(a->w, ")");
 }
 
+/* "~ U(mean, variance)" of one entry, times the root of the share. */
+static void put_drawn(const Anatomy *a, const Matrix *m, double share) {
+  put(a->w, m->law == LAW_SIGN ? "{sim} S(%g, " : "{sim} U(%g, ", sqrt(share) * m->mean);
+  put_expr(a->w, expr_const(a->p->pool, share * m->sigma * m->sigma), NULL);
+  put(a->w, ")");
+}
+
+/* Noise of a temperature beside initial entries that are not normal. */
+static void put_added_noise(const Anatomy *a, const Op *op, double share) {
+  const Matrix *m = &a->p->matrices[op->matrix];
+  put(a->w, " + {GP}(0, ");
+  put_factor(a, share);
+  put(a->w, "[C(t,s) - ");
+  if (decays(a, m))
+    put_factor(a, m->sigma * m->sigma);
+  else
+    put(a->w, "%g", m->sigma * m->sigma);
+  put(a->w, decays(a, m) ? "a(t)a(s)]" : "]");
+  if (!is_unit(a, op->src[0])) {
+    put(a->w, "{ }");
+    put_kernel(a, op->src[0], here, there, WHOLE);
+  }
+  put(a->w, "),");
+}
+
+/* A source that is no Gaussian field, made of entries of a law of their own. */
+static void row_of_drawn(const Anatomy *a, const Op *op, double share) {
+  const Matrix *m = &a->p->matrices[op->matrix];
+  bool data = op->kind == OP_APPLY && a->p->spaces[m->from].data, heated = is_heated(a, m);
+  put_source(a, op, here);
+  if (!data && !heated) {
+    row_piece(a->w);
+  } else {
+    row_equals(a->w);
+    if (heated && decays(a, m)) put(a->w, "a(t){ }");
+    if (data) put_fraction(a->w, "1", "{sqrt}D");
+    if (data) put_sum(a, "", "j", NULL);
+    put(a->w, "w");
+    put_below(a->w, data ? "j" : "");
+    if (data) put(a->w, "{ }");
+    if (data) put_entry(a, m->x, "j", here);
+    if (heated)
+      put_added_noise(a, op, share);
+    else
+      put(a->w, ",");
+    row_piece(a->w);
+    put(a->w, "{quad}w");
+    put_below(a->w, data ? "j" : "");
+    put(a->w, " ");
+  }
+  put_drawn(a, m, share);
+  row_end(a->w);
+}
+
+/* <x x'> of what is orthogonal to all that an orthogonal matrix has met, in one step. */
+static void put_rest(const Anatomy *a, int v) {
+  Place other = there;
+  other.time = here.time;
+  put_average(a, (Field){v, here, WHOLE}, (Field){v, other, WHOLE});
+  put_below(a->w, "{perp}");
+}
+
 static void row_of_source(const Anatomy *whole, const Op *op) {
   const Matrix *m = &whole->p->matrices[op->matrix];
   Program group;
   const Anatomy own = anatomy_for(whole, m, &group), *a = &own;
   double share = op->kind == OP_APPLY_T ? backward_share(a->p, m) : 1;
   bool moves = is_heated(a, m) || (is_wide_variable(a->p, op->src[0]) && !a->frozen);
+  if (is_drawn(a->p, m)) return row_of_drawn(a, op, share);
   put_source(a, op, here);
   row_piece(a->w);
-  put(a->w, moves ? "{sim} {GP}(" : "{sim} {N}(");
+  put(a->w, moves && !is_orthogonal(m) ? "{sim} {GP}(" : "{sim} {N}(");
   put_source_mean(a, m, op->kind == OP_APPLY_T ? sqrt(share) * m->mean : 0);
   if (m->start && op->kind == OP_APPLY) {
     put_seen_covariance(a, op->matrix);
+  } else if (is_orthogonal(m)) {
+    put_variance(a, m, share);
+    put_rest(a, op->src[0]);
   } else if (!is_unit(a, op->src[0])) {
     put_variance(a, m, share);
     put_kernel(a, op->src[0], here, there, WHOLE);
@@ -103,7 +169,7 @@ static void piece_of_entries(const Anatomy *a, const Op *op) {
   double share = forward ? 1 : readout ? 1 / a->p->spaces[m->from].ratio : backward_share(a->p, m);
   bool code = is_code(a, m->x);
   put_factor(a, m->rate / (code ? 1 : m->factor) * share);
-  put_steps(a, m);
+  put_steps(a, m, true, NULL);
   if (is_tied(a->p, m)) put_fraction(a->w, "1", "{sqrt}D");
   if (wide) put(a->w, "{<}");
   if (!wide && !readout && !constant && !code) put_fraction(a->w, "1", "D");
@@ -123,7 +189,7 @@ static void piece_of_polar(const Anatomy *a, const Op *op) {
   double share = forward ? 1 : backward_share(a->p, m),
          ratio = a->p->spaces[m->to].ratio / a->p->spaces[m->from].ratio;
   put_factor(a, m->decay * m->factor * share / sqrt(ratio));
-  put_steps(a, m);
+  put_steps(a, m, true, NULL);
   put_sum(a, "a,b", NULL, NULL);
   put_letter(a, "{Pi}", op->matrix);
   put_below(a->w, "ab");
@@ -139,6 +205,49 @@ static bool has_matrix_again(const Program *p) {
   bool again = false;
   for (int m = 0; m < p->matrix_count; m++) again |= acts_again(p, m);
   return again;
+}
+
+/* What initial entries of these laws are. */
+static void write_laws(const Anatomy *a) {
+  const Program *p = a->p;
+  bool has[] = {
+      [LAW_NORMAL] = false, [LAW_UNIFORM] = false, [LAW_SIGN] = false, [LAW_ORTHOGONAL] = false};
+  for (int m = 0; m < p->matrix_count; m++)
+    has[p->matrices[m].law] |= is_drawn(p, &p->matrices[m]) || is_orthogonal(&p->matrices[m]);
+  if (has[LAW_UNIFORM])
+    write_prose(a->w,
+                "Independent numbers $w {sim} U(m, v)$ are uniform, of mean m and variance v.");
+  if (has[LAW_SIGN])
+    write_prose(a->w, "Independent numbers $w {sim} S(m, v)$ are $m + {sqrt}v$ or $m - {sqrt}v$.");
+  if (has[LAW_ORTHOGONAL])
+    write_prose(
+        a->w,
+        "An orthogonal matrix W, as it starts, is ${sqrt}v$ times a rotation, v being the variance "
+        "of its entries. Of all that it has met so far ${xi}_a$ is $x$, or what it made as its "
+        "transpose of $y$, and ${omega}_a$ is $W x$, or $v y$. Of what these span it makes what it "
+        "made before, with $J$ the inverse of ${<}{xi}_a{ }{xi}_b{>}$ where that does not vanish; "
+        "and of the rest, which is orthogonal to all ${xi}$, or as its transpose to all ${omega}$, "
+        "and has the averages ${<}x x'{>}_{perp}$, a new Gaussian source.");
+}
+
+/* Whether Gaussian sources of one matrix have the covariances of what it met. */
+static bool has_shared_sources(const Program *p) {
+  bool any = false;
+  for (int m = 0; m < p->matrix_count; m++)
+    any |= acts_again(p, m) && !is_orthogonal(&p->matrices[m]);
+  return any;
+}
+
+/* The column of the matrix on the inputs that an output reads is a source there, too. */
+static void write_tied(const Anatomy *a, const Matrix *m) {
+  if (is_drawn(a->p, m))
+    write_prose(a->w, "Of the matrix on the inputs, whose column c is read by output c, $w_c$ is "
+                      "$r_c$ times the readout's width in units of N.");
+  else
+    write_prose(a->w,
+                "Of the matrix on the inputs, whose column c is read by output c, they have "
+                "${<}u_{mu} r_c{>} = (1/{sqrt}D){ }x_{c{mu}}$ times it, over the readout's width "
+                "in units of N.");
 }
 
 static void write_polar_table(const Anatomy *a) {
@@ -168,16 +277,19 @@ static void write_polar_table(const Anatomy *a) {
 
 /* What psi is made of. */
 static void write_entries(const Anatomy *a) {
+  const char *s = a->frozen ? "" : "(s)";
   write_prose(
       a->w,
       "${psi}(s)$ is what the optimizer makes of $O$ up to step s, with $O(s) = %s%s{sum}_{alpha} "
-      "%s{Delta}_{alpha}(s){ }g_{alpha}(s){ }x_{alpha}(s)$%s of the neuron at hand and one of "
-      "the population on the other side of the matrix, over which the average with it runs.",
+      "%s{Delta}_{alpha}(s){ }g_{alpha}%s{ }x_{alpha}%s$%s %s.",
       update_scales(&a->p->update) ? "{kappa}(s){ }" : "", a->p->update.weight ? "" : "(1/P) ",
-      a->p->update.weight ? "w_{alpha}(s){ }" : "",
+      a->p->update.weight ? "w_{alpha}(s){ }" : "", s, s,
       program_spreads(a->p) || has_matrix_again(a->p)
           ? ", summed over the positions and places where the matrix acts,"
-          : "");
+          : "",
+      a->frozen ? "of a neuron and an input on its two sides, over which the averages with it run"
+                : "of the neuron at hand and one of the population on the other side of the "
+                  "matrix, over which the average with it runs");
 }
 
 /* What it has learned along a use. */
@@ -210,6 +322,7 @@ static void piece_of_learning(const Anatomy *a, const Op *op, int use, int order
  * what flows forward have mean zero, unless a readout has not. */
 static bool answers(const Anatomy *a, const Op *op, int use) {
   bool forward = op->kind == OP_APPLY, mean = !starts_at_zero(a->p);
+  if (is_orthogonal(&a->p->matrices[op->matrix])) return false;
   if (use == op->matrix && !(a->frozen && mean))
     return (forward ? a->responds_x : a->responds_y)[use];
   if (!is_wide_matrix(a->p, &a->p->matrices[use])) return false;
@@ -246,6 +359,31 @@ static bool pieces_of_drift(const Anatomy *a, const Op *op, int order, const cha
   return any;
 }
 
+/* What an orthogonal matrix makes of what it knows: something, if it acted before in the step, or
+ * in an earlier one. */
+static void piece_of_known(const Anatomy *a, const Op *op) {
+  const Matrix *m = &a->p->matrices[op->matrix];
+  bool forward = op->kind == OP_APPLY, before = !a->frozen;
+  for (const Op *other = a->p->ops; other < op; other++)
+    before |= is_product(other) && a->p->matrices[other->matrix].weights == m->weights;
+  if (!before) return;
+  row_piece(a->w);
+  put(a->w, "+ %s%s%s", decays(a, m) ? "a" : "", decays(a, m) ? prime_of(a, m) : "",
+      decays(a, m) ? "(t){ }" : "");
+  put_sum(a, "a,b", NULL, NULL);
+  put(a->w, "{<}");
+  put_variable(a, op->src[0], here, WHOLE);
+  put(a->w, "{ }");
+  put_letter(a, forward ? "{xi}" : "{omega}", op->matrix);
+  put_below(a->w, "a");
+  put(a->w, "{>}{ }");
+  put_letter(a, "J", op->matrix);
+  put_below(a->w, "ab");
+  put(a->w, "{ }");
+  put_letter(a, forward ? "{omega}" : "{xi}", op->matrix);
+  put_below(a->w, "b");
+}
+
 /* Order k of f(v0 + gamma v1 + gamma^2 v2), arguments in the order v0..., v1..., v2... */
 static const Expr *expanded(const Anatomy *a, const Op *op, int order) {
   ExprPool *pool = a->p->pool;
@@ -269,8 +407,25 @@ static const Expr *expanded(const Anatomy *a, const Op *op, int order) {
   return order > 0 ? sum : op->expr;
 }
 
+/* Order k of a table times rows. */
+static void row_of_blend(const Anatomy *a, const Op *op, int order) {
+  const char *joint = "= ";
+  put_variable(a, op->dst, here, order);
+  for (int first = 0; first <= order; first++) {
+    bool there_is =
+        (first == 0 || a->drifts[op->src[0]]) && (first == order || a->drifts[op->src[1]]);
+    if (!there_is) continue;
+    row_piece(a->w);
+    put(a->w, "%s", joint);
+    joint = "+ ";
+    put_blend(a, op, here, first, order - first);
+  }
+  row_end(a->w);
+}
+
 static void row_of_map(const Anatomy *a, const Op *op, int order) {
   const Place bare = {0}, place = order == WHOLE ? here : bare;
+  if (op->kind == OP_BLEND && order != WHOLE) return row_of_blend(a, op, order);
   put_variable(a, op->dst, place, order);
   row_equals(a->w);
   if (order == WHOLE || op->kind == OP_ROWS)
@@ -289,6 +444,7 @@ static void row_of_product(const Anatomy *whole, const Op *op, int order) {
     const Matrix *m = &a->p->matrices[op->matrix];
     if (decays(a, m) && !is_heated(a, m)) put(a->w, "a%s(t){ }", prime_of(a, m));
     put_source(a, op, here);
+    if (is_orthogonal(m)) piece_of_known(a, op);
   }
   bool more = order != 0 && pieces_of_drift(a, op, order, order == WHOLE ? "+" : "=");
   if (order > 0 && !more) {
@@ -324,7 +480,8 @@ static void write_population(const Anatomy *a, int space) {
 /* Whether noise has another covariance than the initial weights, whose share is then of use. */
 static bool starts_apart(const Program *p) {
   bool apart = !starts_at_zero(p);
-  for (int m = 0; m < p->matrix_count; m++) apart |= p->matrices[m].start != NULL;
+  for (int m = 0; m < p->matrix_count; m++)
+    apart |= p->matrices[m].start != NULL || is_drawn(p, &p->matrices[m]);
   return apart;
 }
 
@@ -388,7 +545,7 @@ static void write_memory(const Anatomy *a) {
 
 static void write_optimizer(const Anatomy *a, const char *names) {
   bool entries = is_entrywise(a->p), polar = has_polar(a),
-       memory = (has_memory(a) || a->p->update.temperature > 0) && !a->frozen;
+       memory = (has_memory(a) || a->p->update.temperature > 0) && (!a->frozen || moves_apart(a));
   if (names && (entries || polar || memory)) write_prose(a->w, "Of %s:", names);
   if (entries) write_entries(a);
   if (polar) write_polar_table(a);
@@ -401,16 +558,13 @@ void write_process(const Anatomy *a) {
   write_groups(a, write_optimizer);
   for (int s = 0; s < p->space_count; s++)
     if (p->spaces[s].kind == SPACE_WIDE) write_population(a, s);
-  if (has_matrix_again(p))
+  write_laws(a);
+  if (has_shared_sources(p))
     write_prose(a->w, "Sources of one matrix that acts again, as $u$ of several $x$, have the "
                       "covariances ${<}x x'{>}$ of what it meets at any two of its places, times "
                       "the variance of an entry.");
   for (int m = 0; m < p->matrix_count; m++)
-    if (is_tied(p, &p->matrices[m]))
-      write_prose(a->w,
-                  "Of the matrix on the inputs, whose column c is read by output c, they have "
-                  "${<}u_{mu} r_c{>} = (1/{sqrt}D){ }x_{c{mu}}$ times it, over the readout's width "
-                  "in units of N.");
+    if (is_tied(p, &p->matrices[m])) write_tied(a, &p->matrices[m]);
   if (a->frozen) return;
   if (is_expanded(a)) write_prose(a->w, "Elementwise maps are written for one point and time.");
   if (p->problem->tests)

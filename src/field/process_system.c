@@ -73,6 +73,21 @@ static double ratio_of(const Program *p, const Matrix *m) {
   return p->spaces[m->to].ratio / p->spaces[m->from].ratio;
 }
 
+/* What the decays of a matrix in a step leave of it, of those before this op of the step. */
+static double left_before(const Program *p, int matrix, const Op *end) {
+  double left = 1;
+  for (const Op *op = p->ops + p->start_count; op < end; op++)
+    if (op->kind == OP_DECAY && op->matrix == matrix) left *= op->factor;
+  return left;
+}
+
+/* left^(t+s) of a step, as it stands in a product, where a matrix decays. */
+static const char *decayed(const Sheet *s, int matrix, const char *times) {
+  double left = left_before(s->p, matrix, s->p->ops + s->p->op_count);
+  if (!(left < 1 || left > 1)) return "";
+  return arena_format(s->arena, s->latex ? "%g^{%s}\\, " : "%g^(%s) ", left, times);
+}
+
 /* What the matrix answers to its other results: with independent entries the transposed ones, of a
  * symmetric one all, with tau. */
 static const char *with_responses(const Sheet *s, const Op *op, const char *text) {
@@ -83,11 +98,13 @@ static const char *with_responses(const Sheet *s, const Op *op, const char *text
     if (!other || other->matrix != op->matrix) continue;
     bool turned = other->kind != op->kind;
     double c = m->sigma * m->sigma * (m->symmetric && !turned ? m->tau : 1) *
-               (op->kind == OP_APPLY_T ? ratio_of(p, m) : 1);
+               (op->kind == OP_APPLY_T ? ratio_of(p, m) : 1) * left_before(p, op->matrix, op) *
+               left_before(p, op->matrix, other);
     if ((!m->symmetric && !turned) || !(fabs(c) > 0)) continue;
     text = arena_format(
-        s->arena, s->latex ? "%s + %s\\sum_{s \\le t} %s\\, %s(s)" : "%s + %sΣ_{s≤t} %s %s(s)",
-        text, factor(s, c), response(s, s->names[op->src[0]], source_of(s, s->names[other->dst])),
+        s->arena, s->latex ? "%s + %s\\sum_{s \\le t} %s%s\\, %s(s)" : "%s + %sΣ_{s≤t} %s%s %s(s)",
+        text, factor(s, c), decayed(s, op->matrix, "t+s"),
+        response(s, s->names[op->src[0]], source_of(s, s->names[other->dst])),
         s->names[other->src[0]]);
   }
   return text;
@@ -99,11 +116,14 @@ static const char *with_learned(const Sheet *s, const Op *op, const char *text) 
   for (int i = 0; i < p->op_count; i++) {
     const Op *other = &p->ops[i];
     if (other->kind != OP_OUTER || other->matrix != op->matrix) continue;
-    double c = back ? ratio_of(p, &p->matrices[op->matrix]) : 1;
-    text = arena_format(
-        s->arena, s->latex ? "%s + %s\\sum_{s < t} %s\\, %s(s)" : "%s + %sΣ_{s<t} %s %s(s)", text,
-        factor(s, c), average(s, s->names[op->src[0]], s->names[other->src[back ? 0 : 1]]),
-        s->names[other->src[back ? 1 : 0]]);
+    double c = (back ? ratio_of(p, &p->matrices[op->matrix]) : 1) * left_before(p, op->matrix, op) /
+               left_before(p, op->matrix, other);
+    const char *past = other > op ? (s->latex ? "s < t" : "s<t") : s->latex ? "s \\le t" : "s≤t";
+    text = arena_format(s->arena,
+                        s->latex ? "%s + %s\\sum_{%s} %s%s\\, %s(s)" : "%s + %sΣ_{%s} %s%s %s(s)",
+                        text, factor(s, c), past, decayed(s, op->matrix, "t-s"),
+                        average(s, s->names[op->src[0]], s->names[other->src[back ? 0 : 1]]),
+                        s->names[other->src[back ? 1 : 0]]);
   }
   return text;
 }
@@ -180,10 +200,12 @@ static void write_sources(const Sheet *s) {
       const Op *a = applies(p, i), *b = applies(p, k);
       if (!a || !b || a->matrix != b->matrix || a->kind != b->kind) continue;
       const Matrix *m = &p->matrices[a->matrix];
-      double c = m->sigma * m->sigma * (a->kind == OP_APPLY_T ? ratio_of(p, m) : 1);
+      double c = m->sigma * m->sigma * (a->kind == OP_APPLY_T ? ratio_of(p, m) : 1) *
+                 left_before(p, a->matrix, a) * left_before(p, a->matrix, b);
       const char *x = source_of(s, s->names[a->dst]), *y = source_of(s, s->names[b->dst]),
                  *met = average(s, s->names[a->src[0]], s->names[b->src[0]]);
-      row(s, average(s, x, y), arena_format(s->arena, "%s%s", factor(s, c), met));
+      row(s, average(s, x, y),
+          arena_format(s->arena, "%s%s%s", factor(s, c), decayed(s, a->matrix, "t+s"), met));
     }
 }
 

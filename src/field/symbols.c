@@ -55,6 +55,16 @@ bool has_polar(const Anatomy *a) {
   return false;
 }
 
+bool is_orthogonal(const Matrix *m) { return m->law == LAW_ORTHOGONAL; }
+
+bool is_drawn(const Program *p, const Matrix *m) {
+  return m->law != LAW_NORMAL && !is_orthogonal(m) && !is_wide_matrix(p, m);
+}
+
+bool moves_apart(const Anatomy *a) {
+  return a->frozen && (!follows_gradients(a->p) || a->p->group_count > 0);
+}
+
 bool is_by_entries(const Anatomy *a, const Matrix *m) {
   return is_entrywise(a->p) && !is_polar(a, m);
 }
@@ -72,9 +82,9 @@ static void find_apply(Anatomy *a, const Op *op) {
   int met = op->src[0];
   bool *responds = forward ? &a->responds_x[op->matrix] : &a->responds_y[op->matrix];
   bool closed = a->frozen || a->closure == CLOSURE_GRADIENT_INDEPENDENCE;
-  *responds = !closed && (forward ? m->responds_x : m->responds_y);
+  *responds = !closed && !is_orthogonal(m) && (forward ? m->responds_x : m->responds_y);
   a->carries[op->dst] = a->carries[met];
-  a->drifts[op->dst] = !a->frozen && (m->rate != 0 || *responds);
+  a->drifts[op->dst] = !a->frozen && (m->rate != 0 || *responds || is_orthogonal(m));
 }
 
 /* A copy of what flows forward, with a row for each output. */
@@ -495,10 +505,11 @@ void put_summed_rate(const Anatomy *a, const Matrix *m, const char *time) {
     put(a->w, "%s(%s){ }", eta_of(a, m), time);
 }
 
-void put_steps(const Anatomy *a, const Matrix *m) {
-  if (!has_memory(a) && !eta_varies(a, m)) put(a->w, "%s", eta_of(a, m));
-  put(a->w, "{gamma}{ }");
-  put_sum(a, "s<t", NULL, NULL);
+void put_steps(const Anatomy *a, const Matrix *m, bool gamma, const char *rows) {
+  bool plain = !has_memory(a) && !eta_varies(a, m);
+  if (plain) put(a->w, "%s", eta_of(a, m));
+  if (plain || gamma) put(a->w, gamma ? "{gamma}{ }" : "{ }");
+  put_sum(a, "s<t", rows, NULL);
   put_summed_rate(a, m, "s");
 }
 
@@ -561,7 +572,7 @@ static void put_batch_mean(const Anatomy *a, int v, Place place) {
 }
 
 /* A sum over positions p' of a table times rows, which the transposed one has at (p', p). */
-static void put_blend(const Anatomy *a, const Op *op, Place place) {
+void put_blend(const Anatomy *a, const Op *op, Place place, int first, int second) {
   if (is_batch_mean(a->p, op)) {
     put_batch_mean(a, op->src[1], place);
     return;
@@ -571,9 +582,9 @@ static void put_blend(const Anatomy *a, const Op *op, Place place) {
   if (op->transpose_a) table.position = place.column, table.column = place.position;
   put_factor(a, op->factor);
   if (is_pairs(a->p, op->src[0])) put_sum(a, place.column, NULL, NULL);
-  put_variable(a, op->src[0], table, WHOLE);
+  put_variable(a, op->src[0], table, first);
   put(a->w, "{ }");
-  put_variable(a, op->src[1], rows, WHOLE);
+  put_variable(a, op->src[1], rows, second);
 }
 
 /* <x>, or <x y>; of a table of pairs y is at another position. */
@@ -601,7 +612,7 @@ void put_made(const Anatomy *a, const Op *op, Place place, int order) {
   case OP_CONST: put_words(a->w, "given"); break;
   case OP_NOISE: put(a->w, "{N}(0, 1)"); break;
   case OP_SOFTMAX: put_softmax_of(a, op, place); break;
-  case OP_BLEND: put_blend(a, op, place); break;
+  case OP_BLEND: put_blend(a, op, place, WHOLE, WHOLE); break;
   case OP_SUMS:
     put_sum(a, place.column, NULL, NULL);
     put_variable(a, op->src[0], place, WHOLE);

@@ -56,6 +56,12 @@ bool is_moved(const Anatomy *a, const Op *product, int variable);
 bool is_polar(const Anatomy *a, const Matrix *m);
 bool has_polar(const Anatomy *a);
 bool is_by_entries(const Anatomy *a, const Matrix *m);
+/* Whether its initial entries are those of an orthogonal matrix; or independent, of another law
+ * than the normal one, and so few that a neuron knows it. */
+bool is_orthogonal(const Matrix *m);
+bool is_drawn(const Program *p, const Matrix *m);
+/* Whether kernels stay, and f does not move by one tangent kernel, but by what each matrix does. */
+bool moves_apart(const Anatomy *a);
 /* Whether there is another use of the entries of a matrix. */
 bool acts_again(const Program *p, int matrix);
 /* Whether it is the unit vectors of the outputs. */
@@ -125,14 +131,17 @@ void put_rate(const Anatomy *a, const Matrix *m, double rate, bool gamma, const 
               const char *time);
 /* What put_rate left out: eta(s), or c(t,s). */
 void put_summed_rate(const Anatomy *a, const Matrix *m, const char *time);
-/* Sum over steps s < t of that, times gamma: what stands before a step that is no gradient. */
-void put_steps(const Anatomy *a, const Matrix *m);
+/* Sum over steps s < t, and rows unless NULL, of that, times gamma or not: what stands before a
+ * step that is no gradient. */
+void put_steps(const Anatomy *a, const Matrix *m, bool gamma, const char *rows);
 /* The weight of a point in the mean loss, where it is not 1/P; and what scales all gradients before
  * it. */
 void put_share(const Anatomy *a, Place place);
 void put_weight(const Anatomy *a, Place place);
 /* Delta in the gradient of a matrix, unless what flows backward has it in it. */
 void put_force(const Anatomy *a, int matrix, Place place, int order);
+/* OP_BLEND, with its arguments at these orders. */
+void put_blend(const Anatomy *a, const Op *op, Place place, int first, int second);
 /* What an op makes of its arguments, where it applies no matrix. */
 void put_made(const Anatomy *a, const Op *op, Place place, int order);
 /* An expression of the arguments of a map: its n fields at order `first`, then at the orders that

@@ -33,7 +33,7 @@ static const struct {
     {"to", "mo", "→"},     {"le", "mo", "≤"},         {"ge", "mo", "≥"},
     {"ne", "mo", "≠"},     {"langle", "mo", "⟨"},     {"rangle", "mo", "⟩"},
     {"dots", "mo", "…"},   {"in", "mo", "∈"},         {"pm", "mo", "±"},
-    {"approx", "mo", "≈"},
+    {"approx", "mo", "≈"}, {"perp", "mo", "⊥"},
 };
 
 static void put(FILE *out, const char *element, const char *text, size_t length) {

@@ -226,9 +226,7 @@ static Program *program_of(Call *call, int depth) {
 
 /* Why the equations of a theory are not written; or NULL. */
 static const char *refuses_equations(const Program *program, const SolveOptions *options) {
-  if (solve_is_lazy(program, options) && !solve_is_tangent(program, options))
-    return "the equations of this lazy limit are those of the closure \"full\" as gamma goes to 0";
-  return equations_refuse(program);
+  return equations_refuse(program, solve_is_lazy(program, options));
 }
 
 /* Adds the equations of a call to those of the script, each only once. */
