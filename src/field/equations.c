@@ -471,12 +471,11 @@ static char *equal_to(double value) {
   return isnan(value) ? mem_string("") : mem_format(" = %g", value);
 }
 
-/* A parameter that is left out where it is 0; to be freed. */
-static char *memory_text(const char *format, double value) {
-  if (value == 0) return mem_string("");
-  char *equal = equal_to(value), *text = mem_format(format, equal);
+/* ", $name = value$" behind a text, for what there is. */
+static void append_parameter(char **text, bool there_is, const char *name, double value) {
+  char *equal = equal_to(value);
+  if (there_is) mem_append(text, ", $%s%s$", name, equal);
   free(equal);
-  return text;
 }
 
 static void write_title(const Anatomy *a) {
@@ -490,22 +489,19 @@ static void write_title(const Anatomy *a) {
 
 /* "${eta} = 0.1$, ..."; to be freed. */
 static char *optimizer_text(const Anatomy *a) {
-  const Problem *problem = a->optimizer;
-  char *eta = eta_varies(a, NULL) ? mem_string("(t)") : equal_to(problem->eta[0]);
-  char *other = problem->other_eta ? equal_to(problem->other_eta[0]) : mem_string("");
-  char *step = equal_to(problem->dt);
-  char *dt = problem->optimizer == OPT_FLOW ? mem_format(", $dt%s$", step) : mem_string("");
-  char *parts[] = {
-      memory_text(", ${beta}%s$", problem->beta),    memory_text(", ${beta}_1%s$", problem->beta1),
-      memory_text(", ${beta}_2%s$", problem->beta2), memory_text(", ${epsilon}%s$", problem->eps),
-      memory_text(", ${lambda}%s$", problem->decay), memory_text(", $T%s$", problem->temperature)};
-  enum { PARTS = sizeof parts / sizeof *parts };
-  char *memory = problem->other_eta ? mem_format(", ${eta}'%s$", other) : mem_string("");
-  for (int i = 0; i < PARTS; i++) mem_append(&memory, "%s", parts[i]);
-  char *text = mem_format("${eta}%s$%s%s", eta, dt, memory);
-  for (int i = 0; i < PARTS; i++) free(parts[i]);
-  char *used[] = {eta, other, step, dt, memory};
-  for (size_t i = 0; i < sizeof used / sizeof *used; i++) free(used[i]);
+  const Problem *q = a->optimizer;
+  const struct {
+    const char *name;
+    double value;
+  } numbers[] = {{"{beta}", q->beta},   {"{beta}_1", q->beta1}, {"{beta}_2", q->beta2},
+                 {"{epsilon}", q->eps}, {"{lambda}", q->decay}, {"T", q->temperature}};
+  char *eta = eta_varies(a, NULL) ? mem_string("(t)") : equal_to(q->eta[0]),
+       *text = mem_format("${eta}%s$", eta);
+  append_parameter(&text, a->p->update.flow, "dt", q->dt);
+  append_parameter(&text, q->other_eta, "{eta}'", q->other_eta ? q->other_eta[0] : 0);
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    append_parameter(&text, numbers[i].value != 0, numbers[i].name, numbers[i].value);
+  free(eta);
   return text;
 }
 

@@ -52,9 +52,10 @@ typedef struct Chain {
   bool broken;
 } Chain;
 
-static void refuse(Chain *chain, Status status, const char *hint, const char *format, ...)
+/* Gives 0, for what cannot be made. */
+static int refuse(Chain *chain, Status status, const char *hint, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-static void refuse(Chain *chain, Status status, const char *hint, const char *format, ...) {
+static int refuse(Chain *chain, Status status, const char *hint, const char *format, ...) {
   va_list list;
   va_start(list, format);
   char *text = mem_vformat(format, list);
@@ -62,6 +63,7 @@ static void refuse(Chain *chain, Status status, const char *hint, const char *fo
   if (!chain->broken) diag_error(chain->diags, status, chain->layer->span, hint, "%s", text);
   chain->broken = true;
   free(text);
+  return 0;
 }
 
 /* Notes how the positions of a new variable lie; gives it back. */
@@ -498,11 +500,9 @@ static int lower_transposed(Chain *chain, const LayerStep *step, int y) {
   const LayerMatrix *source = &chain->layer->matrices[step->matrix];
   if (!is_field(chain, y)) return 0;
   Grid grid = chain->grids[y];
-  if (chain->joined[y]) {
-    refuse(chain, STATUS_SCRIPT, "pool(\"mean\") in its place",
-           "after 'flatten' a transpose has no vectors of its own to act on");
-    return 0;
-  }
+  if (chain->joined[y])
+    return refuse(chain, STATUS_SCRIPT, "pool(\"mean\") in its place",
+                  "after 'flatten' a transpose has no vectors of its own to act on");
   int from = add_population(p, 0), to = add_population(p, source->ratio);
   char *stem = stem_of(source->name);
   double s = source->factor / sqrt(source->parts);
@@ -522,11 +522,10 @@ static int lower_transposed(Chain *chain, const LayerStep *step, int y) {
 static int readout_rows(Chain *chain, int x) {
   Grid grid = chain->grids[x];
   if (chain->joined[x] || grid_size(grid) == 1) return x;
-  if (chain->convolved) {
-    refuse(chain, STATUS_SCRIPT, "pool, last or flatten before it",
-           "the readout acts on one vector for each point, not on %d positions", grid_size(grid));
-    return 0;
-  }
+  if (chain->convolved)
+    return refuse(chain, STATUS_SCRIPT, "pool, last or flatten before it",
+                  "the readout acts on one vector for each point, not on %d positions",
+                  grid_size(grid));
   char *name = mem_format("%s.m", chain->p->variables[x].name);
   Grid line = {1, grid_size(grid), false};
   return placed(chain, emit_rows(chain->p, name, row_map_mean(line, line.width, 1), x), single,
@@ -538,11 +537,9 @@ static int lower_readout(Chain *chain, const LayerMatrix *m, int x) {
   x = readout_rows(chain, x);
   if (chain->broken) return 0;
   bool joined = chain->joined[x];
-  if (joined && m->tied) {
-    refuse(chain, STATUS_SCRIPT, "pool, or last, in its place",
-           "after 'flatten' a readout has weights for each position, and is not tied");
-    return 0;
-  }
+  if (joined && m->tied)
+    return refuse(chain, STATUS_SCRIPT, "pool, or last, in its place",
+                  "after 'flatten' a readout has weights for each position, and is not tied");
   chain->depth++;
   chain->out = add_space(chain->p, SPACE_OUTPUT, mem_string("out"), NULL);
   int f = joined    ? add_joined(chain, 0, x, mem_string("f"))
@@ -560,10 +557,9 @@ static int lower_apply(Chain *chain, const LayerStep *step, int x, int variable)
   chain->convolved |= m->window > 1;
   Grid grid = chain->grids[x];
   bool joined = !inputs && chain->joined[x], window = m->window && !inputs;
-  if (joined && window) {
-    refuse(chain, STATUS_SCRIPT, NULL, "after 'flatten' there are no positions for a convolution");
-    return 0;
-  }
+  if (joined && window)
+    return refuse(chain, STATUS_SCRIPT, NULL,
+                  "after 'flatten' there are no positions for a convolution");
   chain->depth++;
   char *name = mem_format("%s%d", name_of_image(chain->layer, variable), chain->depth);
   Grid out = joined ? single : window ? grid_strided(grid, m->stride) : grid;
@@ -766,11 +762,10 @@ static int lower_softmax(Chain *chain, const LayerStep *step, int table) {
   Program *p = chain->p;
   if (!is_pairs(chain, table, "the softmax of a layer")) return 0;
   Variable v = p->variables[table];
-  if (step->causal && v.positions != v.cols) {
-    refuse(chain, STATUS_SCRIPT, NULL, "a causal softmax is of as many positions, not of %d and %d",
-           v.positions, v.cols);
-    return 0;
-  }
+  if (step->causal && v.positions != v.cols)
+    return refuse(chain, STATUS_SCRIPT, NULL,
+                  "a causal softmax is of as many positions, not of %d and %d", v.positions,
+                  v.cols);
   int a = emit_softmax(p, mem_format("m%d", ++chain->tables), (int)sizes_of(p).all, step->causal,
                        table);
   return placed(chain, a, chain->grids[table], false);
@@ -783,11 +778,9 @@ static int lower_table(Chain *chain, const Array *table) {
   double *numbers = mem_fits(sizeof(double) * (double)points * (double)table->size)
                         ? mem_try(points * table->size, sizeof *numbers)
                         : NULL;
-  if (!numbers) {
-    refuse(chain, STATUS_LIMIT, NULL, "out of memory for a table of %zu pairs of positions",
-           table->size);
-    return 0;
-  }
+  if (!numbers)
+    return refuse(chain, STATUS_LIMIT, NULL, "out of memory for a table of %zu pairs of positions",
+                  table->size);
   for (size_t mu = 0; mu < points; mu++)
     memcpy(numbers + mu * table->size, table->data, table->size * sizeof *numbers);
   int dst = emit_constant(p, mem_format("m%d", ++chain->tables), 0, points * A, cols, numbers);
@@ -799,11 +792,10 @@ static int lower_table(Chain *chain, const Array *table) {
 static int lower_mixture(Chain *chain, const Array *table, int x) {
   int A = (int)table->shape[0], count = grid_size(chain->grids[x]);
   if (!is_field(chain, x)) return 0;
-  if ((int)table->shape[1] != count || chain->joined[x]) {
-    refuse(chain, STATUS_SCRIPT, NULL, "a table of %zu columns mixes as many positions, not %d",
-           table->shape[1], chain->joined[x] ? 1 : count);
-    return 0;
-  }
+  if ((int)table->shape[1] != count || chain->joined[x])
+    return refuse(chain, STATUS_SCRIPT, NULL,
+                  "a table of %zu columns mixes as many positions, not %d", table->shape[1],
+                  chain->joined[x] ? 1 : count);
   char *name = mem_format("x%d", ++chain->maps);
   return placed(chain, emit_rows(chain->p, name, row_map_table(table), x), (Grid){1, A, false},
                 false);
@@ -816,11 +808,10 @@ static int lower_blend(Chain *chain, const LayerStep *step, const int *at) {
   int table = at[step->source], x = at[step->other];
   if (!is_pairs(chain, table, "what mixes positions, A @ x,") || !is_field(chain, x)) return 0;
   int cols = p->variables[table].cols, positions = grid_size(chain->grids[x]);
-  if (cols != positions || chain->joined[x]) {
-    refuse(chain, STATUS_SCRIPT, NULL, "a table of %d columns mixes as many positions, not %d",
-           cols, chain->joined[x] ? 1 : positions);
-    return 0;
-  }
+  if (cols != positions || chain->joined[x])
+    return refuse(chain, STATUS_SCRIPT, NULL,
+                  "a table of %d columns mixes as many positions, not %d", cols,
+                  chain->joined[x] ? 1 : positions);
   int dst =
       emit_blend(p, mem_format("x%d", ++chain->maps), (int)sizes_of(p).all, 1, table, false, x);
   return placed(chain, dst, chain->grids[table], false);
@@ -838,10 +829,8 @@ static int lower_batch(Chain *chain, int x) {
   double *numbers = mem_fits(sizeof(double) * (double)rows * (double)rows)
                         ? mem_try(rows * rows, sizeof *numbers)
                         : NULL;
-  if (!numbers) {
-    refuse(chain, STATUS_LIMIT, NULL, "out of memory for means over %zu rows", rows);
-    return 0;
-  }
+  if (!numbers)
+    return refuse(chain, STATUS_LIMIT, NULL, "out of memory for means over %zu rows", rows);
   for (size_t i = 0; i < rows * batch; i++)
     numbers[i / batch * rows + i % batch] = 1 / (double)batch;
   int table = emit_constant(p, mem_string("B"), 0, rows, rows, numbers);
@@ -855,11 +844,9 @@ static int lower_batch(Chain *chain, int x) {
 static int lower_position(Chain *chain, const LayerStep *step, int x) {
   Program *p = chain->p;
   int count = grid_size(chain->grids[x]);
-  if (step->position >= count || chain->joined[x]) {
-    refuse(chain, STATUS_SCRIPT, NULL, "there is no position %d here: positions are 0 to %d",
-           step->position, chain->joined[x] ? 0 : count - 1);
-    return 0;
-  }
+  if (step->position >= count || chain->joined[x])
+    return refuse(chain, STATUS_SCRIPT, NULL, "there is no position %d here: positions are 0 to %d",
+                  step->position, chain->joined[x] ? 0 : count - 1);
   if (count == 1) return x;
   char *name = mem_format("%s.%d", p->variables[x].name, step->position);
   return placed(chain, emit_rows(p, name, row_map_one(count, step->position), x), single, false);
@@ -900,11 +887,9 @@ static int lower_pool(Chain *chain, const LayerStep *step, int x) {
   if (!step->window) grid = (Grid){1, grid_size(grid), false};
   int window = step->window ? step->window : grid.width, stride = step->window ? step->stride : 1;
   Grid out = grid_pooled(grid, window, stride);
-  if (grid_size(out) == 0) {
-    refuse(chain, STATUS_SCRIPT, NULL, "a window of %d does not fit into %d x %d positions", window,
-           grid.height, grid.width);
-    return 0;
-  }
+  if (grid_size(out) == 0)
+    return refuse(chain, STATUS_SCRIPT, NULL, "a window of %d does not fit into %d x %d positions",
+                  window, grid.height, grid.width);
   if (step->most) return placed(chain, lower_largest(chain, grid, window, stride, x), out, false);
   char *name = mem_format("%s.m", p->variables[x].name);
   return placed(chain, emit_rows(p, name, row_map_mean(grid, window, stride), x), out, false);
@@ -940,11 +925,9 @@ static int lower_mask(Chain *chain, double share, int x) {
 static int lower_drop(Chain *chain, double share, int x) {
   Program *p = chain->p;
   if (!is_field(chain, x) || share == 0) return x;
-  if (p->problem->optimizer == OPT_FLOW) {
-    refuse(chain, STATUS_SCRIPT, "gd, or another optimizer with steps",
-           "neurons are left out anew at every step, and a flow has none");
-    return 0;
-  }
+  if (p->problem->optimizer == OPT_FLOW)
+    return refuse(chain, STATUS_SCRIPT, "gd, or another optimizer with steps",
+                  "neurons are left out anew at every step, and a flow has none");
   chain->maps++;
   int src[] = {x, lower_mask(chain, share, x)};
   const Expr *product =

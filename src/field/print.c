@@ -63,6 +63,12 @@ static void print_direction(FILE *out, const Program *p, const Matrix *m) {
   free(sum);
 }
 
+static void print_decay(FILE *out, const Program *p, const Matrix *m) {
+  fprintf(out, "%-4s *= 1 - λ ", m->name);
+  print_rate(out, p, m, m->decay);
+  fprintf(out, "\n");
+}
+
 /* Entry by entry: the moments of O, and what they make of it. */
 static void print_entrywise(FILE *out, const Program *p, const Matrix *m) {
   const Psi *psi = &update_for(p, m)->psi;
@@ -75,11 +81,7 @@ static void print_entrywise(FILE *out, const Program *p, const Matrix *m) {
        mixed = !root && (psi->beta1 < psi->beta2 || psi->beta1 > psi->beta2); /* with O, by Lion */
   if (mean && !mixed) fprintf(out, "M%-3s = β1 M%s + (1 - β1) O%s\n", name, name, name);
   if (root) fprintf(out, "Q%-3s = β2 Q%s + (1 - β2) O%s²\n", name, name, name);
-  if (update_for(p, m)->decay > 0) {
-    fprintf(out, "%-4s *= 1 - λ ", name);
-    print_rate(out, p, m, m->decay);
-    fprintf(out, "\n");
-  }
+  if (update_for(p, m)->decay > 0) print_decay(out, p, m);
   fprintf(out, "%-4s += (", name);
   print_rate(out, p, m, m->rate / m->factor);
   fprintf(out, " γ) ");
@@ -101,8 +103,7 @@ static void print_update(FILE *out, const Program *p, const Matrix *m) {
     print_entrywise(out, p, m);
     return;
   }
-  bool velocity = polar || (update->momentum > 0 && !update->polar.on) || update->inert,
-       decay = update->decay > 0 && !update->inert;
+  bool velocity = polar || (update->momentum > 0 && !update->polar.on) || update->inert;
   char *share = p->update.weight ? mem_string("") : mem_format("/%d", p->problem->points);
   if (velocity) {
     fprintf(out, "O%-3s = ", m->name);
@@ -113,11 +114,7 @@ static void print_update(FILE *out, const Program *p, const Matrix *m) {
     if (update->inert && update->temperature > 0) fprintf(out, " + √(2 (1 - β) T / η) Ξ / γ");
     fprintf(out, "\n");
   }
-  if (decay) {
-    fprintf(out, "%-4s *= 1 - λ ", m->name);
-    print_rate(out, p, m, m->decay);
-    fprintf(out, "\n");
-  }
+  if (update->decay > 0 && !update->inert) print_decay(out, p, m);
   if (update->temperature > 0 && !update->inert) {
     fprintf(out, "%-4s += √(2 T ", m->name);
     print_rate(out, p, m, m->rate);

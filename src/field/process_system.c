@@ -141,6 +141,30 @@ static void write_map(const Sheet *s, const Op *op) {
   free(text);
 }
 
+/* "a, b, c", the sources of an op. */
+static const char *sources_of(const Sheet *s, const Op *op) {
+  const char *list = "";
+  for (int i = 0; i < op->src_count; i++)
+    list = arena_format(s->arena, "%s%s%s", list, i ? ", " : "", s->names[op->src[i]]);
+  return list;
+}
+
+/* "2", or "2:5" of several. */
+static const char *range(const Sheet *s, int first, int count) {
+  return count == 1 ? arena_format(s->arena, "%d", first)
+                    : arena_format(s->arena, "%d:%d", first, first + count);
+}
+
+/* Rows of a variable, and columns where they are not all. */
+static const char *part_of(const Sheet *s, const Op *op) {
+  const char *a = s->names[op->src[0]];
+  const Variable *whole = &s->p->variables[op->src[0]], *part = &s->p->variables[op->dst];
+  if (op->src_count > 1) return arena_format(s->arena, "%s[%s]", a, s->names[op->src[1]]);
+  const char *rows = range(s, op->first[0], part->rows);
+  if (part->cols == whole->cols) return arena_format(s->arena, "%s[%s]", a, rows);
+  return arena_format(s->arena, "%s[%s, %s]", a, rows, range(s, op->first[1], part->cols));
+}
+
 static void write_plain(const Sheet *s, const Op *op) {
   const char *a = op->src_count ? s->names[op->src[0]] : "",
              *b = op->src_count > 1 ? s->names[op->src[1]] : "", *l = s->latex ? "\\langle " : "<",
@@ -165,14 +189,8 @@ static void write_plain(const Sheet *s, const Op *op) {
   case OP_LSE:
     text = arena_format(s->arena, s->latex ? "\\log \\sum e^{%s}" : "log Σ exp %s", a);
     break;
-  case OP_STACK:
-    text = arena_format(s->arena, "[%s%s%s%s]", a, *b ? ", " : "", b,
-                        op->src_count > 2 ? ", ..." : "");
-    break;
-  case OP_BLOCK:
-    text = *b ? arena_format(s->arena, "%s[%s]", a, b)
-              : arena_format(s->arena, "%s[%d]", a, op->first[0]);
-    break;
+  case OP_STACK: text = arena_format(s->arena, "[%s]", sources_of(s, op)); break;
+  case OP_BLOCK: text = part_of(s, op); break;
   case OP_CONST: text = (s->latex ? "\\text{given}" : "given"); break;
   default: text = a;
   }

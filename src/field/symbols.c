@@ -251,6 +251,13 @@ static char *row_index(const Anatomy *a, int variable, Place place) {
                     position ? position : "", column ? column : "", output ? output : "");
 }
 
+/* Below, an entry before it. */
+static void put_row_index(const Anatomy *a, const char *entry, int variable, Place place) {
+  char *index = row_index(a, variable, place);
+  put_below(a->w, "%s%s", entry, index);
+  free(index);
+}
+
 /* A superscript, with the order of an expansion behind it. */
 static void put_order(const Anatomy *a, const char *label, int order) {
   if (order == WHOLE)
@@ -274,19 +281,15 @@ void put_name(const Anatomy *a, const char *name, int order) {
 }
 
 void put_variable(const Anatomy *a, int variable, Place place, int order) {
-  char *index = row_index(a, variable, place);
   put_name(a, is_code(a, variable) ? "e" : a->p->variables[a->same[variable]].name, order);
-  put_below(a->w, "%s", index);
+  put_row_index(a, "", variable, place);
   bool moves = is_number(a->p, variable) ? a->drifts[variable] : kind_of(a, variable) == SPACE_WIDE;
   if (moves) put_times(a, place, still);
-  free(index);
 }
 
 void put_entry(const Anatomy *a, int variable, const char *entry, Place place) {
-  char *index = row_index(a, variable, place);
   put_name(a, a->p->variables[a->same[variable]].name, WHOLE);
-  put_below(a->w, "%s%s", entry, index);
-  free(index);
+  put_row_index(a, entry, variable, place);
 }
 
 void put_indexed(const Anatomy *a, int variable, const char *index) {
@@ -395,17 +398,15 @@ static const char *source_label(const Anatomy *a, const Op *op) {
 
 void put_source(const Anatomy *a, const Op *op, Place place) {
   int met = op->src[0];
-  char *index = row_index(a, met, place);
   if (is_constant_input(a, met)) {
     put_matrix(a, op->matrix);
   } else {
     put(a->w, op->kind == OP_APPLY ? "u" : "r");
     put_above(a->w, "%s", source_label(a, op));
   }
-  put_below(a->w, "%s", index);
+  put_row_index(a, "", met, place);
   if (kind_of(a, met) == SPACE_WIDE || is_heated(a, &a->p->matrices[op->matrix]))
     put_times(a, place, still);
-  free(index);
 }
 
 void put_output(const Anatomy *a, const char *symbol, Place place, int order) {
