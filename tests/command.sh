@@ -628,6 +628,30 @@ expect 5 'is not a directory' shell 'sed s/runs/taken/ solves.dmf | "$1"'
 expect 1 "'checkpoint' must be the name of a directory" shell 'sed "s/\"runs\"/7/" solves.dmf | "$1"'
 head -n 3 long.dmf >killed.dmf
 echo 'print simulate(net with { width = 64 }, fit, ensemble = 1000, checkpoint = "killed").loss[-1]' >>killed.dmf
+# One that is killed in its midst goes on there, unless what is left of it is damaged, and then leaves nothing of that
+cat >midst.dmf <<'END'
+dataset d { inputs = sphere(points = 40, dim = 30, seed = 1); targets = gaussian(40, dim = 1, seed = 2) }
+model net { layers = input -> 2 * dense(tanh) -> readout; width = 256 }
+training fit { dataset = d; optimizer = momentum(eta = 0.1, beta = 0.9); steps = 350 }
+nets = simulate(net, fit, ensemble = 2, checkpoint = "midst")
+for x in [nets.loss, nets.var_f[-1]] { print x, stderr(x) }
+END
+kept() { ls midst/*.run >/dev/null 2>&1; }
+killed() { # in the midst of its first run
+  rm -rf midst
+  "$DMF" --threads 1 midst.dmf >/dev/null 2>&1 &
+  awaited $! kept
+  kill -KILL $! && wait $! 2>/dev/null
+  find midst -type f ! -name '*.run' -delete # what it was writing
+}
+expect 0 same shell 'sed "s/, checkpoint = \"midst\"//" midst.dmf | "$1" - >plain; "$1" --threads 2 midst.dmf >kept; ls midst | wc -l; cmp plain kept && echo same'
+killed
+expect 0 $'2\nsame' shell '"$1" midst.dmf >kept; ls midst | wc -l; cmp plain kept && echo same'
+killed
+expect 0 $'2\nsame' shell 'for file in midst/*; do printf x | dd of="$file" bs=1 seek=500 conv=notrunc 2>/dev/null; done
+  "$1" --threads 2 midst.dmf >kept; ls midst | wc -l; cmp plain kept && echo same'
+killed
+expect 0 $'2\nsame' shell '"$1" midst.dmf >other & "$1" --threads 2 midst.dmf >kept; wait; cmp other kept; ls midst | wc -l; cmp plain kept && echo same'
 expect 130 'goes on from the runs that are done' interrupted 'shown 0 simulate' "$DMF" --progress lines killed.dmf
 
 # Standard streams

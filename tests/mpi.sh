@@ -142,6 +142,16 @@ for pair in 'here there' 'there here'; do
   expect "one process that fails says why" test "$(grep -c 'x.csv: No such file' many.txt)" = 1
 done
 
+# One that cannot keep its runs is told of once, by the first, and all have their numbers.
+rm -r here there
+mkdir -p here/runs there
+ln -s /proc/self there/runs
+"$DMF" --threads 1 --out one kept.dmf >one.txt
+OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
+  mpirun --wdir "$PWD/here" -n 1 "$DMF" "$PWD/kept.dmf" : --wdir "$PWD/there" -n 1 "$DMF" "$PWD/kept.dmf" >many.txt 2>many.err
+expect "a process that keeps nothing computes" diff one.txt many.txt
+expect "and is told of once a call" test "$(grep -c 'are not kept: ' many.err)" = 3
+
 # A process that is killed ends the others.
 (cat problem.dmf; echo 'print simulate(net, fit with { steps = 100000 }, ensemble = 1000).loss[8]') >long.dmf
 at_work() { # the processes that run it

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/crew.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 static bool is_shared(const Crew *crew) { return crew && !crew->alone; }
 
@@ -31,3 +35,15 @@ int crew_first(const Crew *crew, int own) {
 }
 
 bool crew_any(const Crew *crew, bool own) { return crew_first(crew, own) != 0; }
+
+char *crew_text(const Crew *crew, char *own) {
+  int rank = crew ? crew->rank : 0, first = crew_first(crew, own ? rank + 1 : 0) - 1;
+  if (crew_size(crew) == 1 || first < 0) return own;
+  size_t length = own ? strlen(own) + 1 : 0;
+  crew_share(crew, first, &length, sizeof length);
+  char *text = mem_new(length, 1);
+  if (first == rank) memcpy(text, own, length);
+  crew_share(crew, first, text, length);
+  free(own);
+  return text;
+}

@@ -44,5 +44,7 @@ bool crew_leads(const Crew *crew);
 bool crew_any(const Crew *crew, bool own);
 /* The number of the first process that has one other than 0; 0 where none has. */
 int crew_first(const Crew *crew, int own);
+/* The text of the first process that has one, in place of their own, which is freed; or NULL. */
+char *crew_text(const Crew *crew, char *own);
 
 #endif

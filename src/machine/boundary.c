@@ -405,4 +405,15 @@ View boundary_table(const Machine *m, int matrix) {
   return ((const Boundary *)m->state[matrix])->table;
 }
 
-const MatrixKind boundary = {"boundary", begin, apply, learn, blocks, end, bytes, NULL, NULL, NULL};
+static void pieces(Machine *m, void *state, Piece *piece, void *sink) {
+  Boundary *b = state;
+  View *const views[] = {&b->table, &b->velocity, &b->average, &b->root, &b->noise,
+                         &b->gram,  &b->trained,  &b->units,   &b->start};
+  (void)m;
+  for (size_t i = 0; i < sizeof views / sizeof *views; i++) views_pieces(views[i], 1, piece, sink);
+  piece(sink, &b->share, sizeof b->share);
+  if (b->e) entries_pieces(b->e, piece, sink);
+}
+
+const MatrixKind boundary = {"boundary", begin, apply, learn, blocks, end,
+                             bytes,      NULL,  NULL,  NULL,  pieces};

@@ -135,7 +135,8 @@ static void take_single(Machine *m, void *state, View y, View x) {
                     d->ldfrom, 1, d->w, d->ldfrom);
 }
 
-const MatrixKind dense = {"dense", begin, apply, learn, NULL, end, bytes, take, decay, redraw};
+const MatrixKind dense = {"dense", begin, apply, learn,  NULL,  end,
+                          bytes,   take,  decay, redraw, pieces};
 const MatrixKind dense_single = {"dense in single precision",
                                  begin_single,
                                  apply_single,
@@ -145,4 +146,5 @@ const MatrixKind dense_single = {"dense in single precision",
                                  bytes_single,
                                  take_single,
                                  decay_single,
-                                 redraw_single};
+                                 redraw_single,
+                                 pieces_single};

@@ -25,6 +25,12 @@ void entries_free(Entries *e) {
   free(e->average);
 }
 
+void entries_pieces(Entries *e, Piece *piece, void *sink) {
+  double *const tables[] = {e->w, e->mean, e->square, e->average};
+  for (int i = 0; i < 4; i++)
+    if (tables[i]) piece(sink, tables[i], e->to * e->from * sizeof *e->w);
+}
+
 double entries_bytes(double to, double from, bool averaged) {
   return 8 * from * ((averaged ? 4 : 3) * to + BLOCK_ROWS);
 }

@@ -3,6 +3,7 @@
 #ifndef DMF_MACHINE_ENTRIES_H
 #define DMF_MACHINE_ENTRIES_H
 
+#include "base/pieces.h"
 #include "field/program.h"
 
 /* [to, from], with the moments of the gradients that the optimizer has. */
@@ -21,6 +22,7 @@ typedef struct Outer {
 /* Zeros; false if memory ran out. */
 bool entries_new(Entries *entries, size_t to, size_t from, bool averaged);
 void entries_free(Entries *entries);
+void entries_pieces(Entries *entries, Piece *piece, void *sink);
 double entries_bytes(double to, double from, bool averaged);
 /* average <- keep average + (1 - keep) w, of n numbers; without an average, nothing. */
 void entries_average(size_t n, double keep, const double *w, double *average);

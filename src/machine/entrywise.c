@@ -182,7 +182,22 @@ static double bytes_paths(const MachinePlan *plan, int matrix, double S, double 
          fmax(bytes_dense(plan, matrix, S, steps), entries_bytes(S, S, p->update.average > 0));
 }
 
-const MatrixKind entrywise_dense = {"entrywise", begin_dense, apply, learn, blocks,
-                                    end,         bytes_dense, NULL,  NULL,  NULL};
-const MatrixKind entrywise_paths = {
-    "entrywise sequential", begin_paths, apply, learn, blocks, end, bytes_paths, NULL, NULL, NULL};
+static void pieces(Machine *m, void *state, Piece *piece, void *sink) {
+  Entrywise *w = state;
+  if (w->start) sequential.pieces(m, w->start, piece, sink);
+  entries_pieces(&w->e, piece, sink);
+}
+
+const MatrixKind entrywise_dense = {"entrywise", begin_dense, apply, learn, blocks, end,
+                                    bytes_dense, NULL,        NULL,  NULL,  pieces};
+const MatrixKind entrywise_paths = {"entrywise sequential",
+                                    begin_paths,
+                                    apply,
+                                    learn,
+                                    blocks,
+                                    end,
+                                    bytes_paths,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    pieces};

@@ -245,7 +245,7 @@ static double bytes(const MachinePlan *plan, int matrix, double S, double steps)
               (plan->record ? steps : 1) * (2 * rank * S + 6 * rows * S));
 }
 
-const MatrixKind framed = {"framed", begin, apply, learn, NULL, end, bytes, NULL, NULL, NULL};
+const MatrixKind framed = {"framed", begin, apply, learn, NULL, end, bytes, NULL, NULL, NULL, NULL};
 
 /* ---- the scout ---- */
 

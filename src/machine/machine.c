@@ -760,8 +760,9 @@ Status machine_run(const MachinePlan *plan, Machine *m, int *failed_at) {
   *failed_at = 0;
   machine_start(plan, m);
   for (m->t = 0; m->t <= plan->steps && m->status == STATUS_OK; m->t++) {
+    if (plan->pause) plan->pause(plan->sink, m);
     *failed_at = m->t;
-    run_step(m);
+    if (m->status == STATUS_OK) run_step(m);
   }
   Status status = m->status;
   if (m->exhausted) *failed_at = -1;
@@ -791,6 +792,34 @@ void machine_free(Machine *m) {
   free(m->trains);
   tape_free(m->tape);
   *m = (Machine){.status = STATUS_OK};
+}
+
+/* ---- the state of a run ---- */
+
+bool machine_shows(const Machine *m) {
+  bool all = !m->plan.record && !m->plan.axes && !m->plan.frame;
+  for (int k = 0; k < m->p->matrix_count; k++)
+    all = all && (!m->state[k] || machine_kind(&m->plan, k)->pieces);
+  return all;
+}
+
+void machine_pieces(Machine *m, Piece *piece, void *sink) {
+  size_t variables = (size_t)m->p->variable_count, spaces = (size_t)m->p->space_count,
+         matrices = (size_t)m->p->matrix_count;
+  if (m->t == 0) tape_empty(m->tape);
+  tape_pieces(m->tape, piece, sink);
+  piece(sink, &m->t, sizeof m->t);
+  piece(sink, &m->rank, sizeof m->rank);
+  piece(sink, &m->limit, sizeof m->limit);
+  piece(sink, &m->flops, sizeof m->flops);
+  views_pieces(m->value, variables, piece, sink);
+  views_pieces(m->lead, spaces, piece, sink);
+  piece(sink, m->noise_count, spaces * sizeof *m->noise_count);
+  piece(sink, m->drawn, matrices * sizeof *m->drawn);
+  piece(sink, m->scale, variables * sizeof *m->scale);
+  piece(sink, m->start, matrices * sizeof *m->start);
+  for (int k = 0; k < m->p->matrix_count; k++)
+    if (m->state[k]) machine_kind(&m->plan, k)->pieces(m, m->state[k], piece, sink);
 }
 
 /* ---- values from values ---- */

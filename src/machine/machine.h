@@ -41,6 +41,8 @@ typedef struct MatrixKind {
   void (*decay)(Machine *m, void *state, double keep);
   /* Of systems: a new matrix in the place of this one; NULL: none. */
   void (*redraw)(Machine *m, void *state, int matrix);
+  /* What `state` holds beside the tape, between steps (machine_pieces). NULL: it is not known. */
+  void (*pieces)(Machine *m, void *state, Piece *piece, void *sink);
 } MatrixKind;
 
 extern const MatrixKind mirrored; /* sequential, of a symmetric matrix */
@@ -101,6 +103,8 @@ struct MachinePlan {
   const volatile sig_atomic_t *stop;
   /* Called when the values of step t are there; false to stop. */
   bool (*observe)(void *sink, Machine *m, int t);
+  /* Called before step m->t, where machine_pieces are all that there is of the run; or NULL */
+  void (*pause)(void *sink, Machine *m);
   void *sink;
 };
 
@@ -149,6 +153,11 @@ Status machine_run(const MachinePlan *plan, Machine *machine, int *failed_at);
 /* Only the matrices as they are before the first step; machine->status says whether. */
 void machine_start(const MachinePlan *plan, Machine *machine);
 void machine_free(Machine *machine);
+/* The state of a run between two steps, from which another of the same plan goes on with the same
+ * bits: before its first step what is shown takes the place of all that it has. Not every run has
+ * one: machine_shows. */
+void machine_pieces(Machine *machine, Piece *piece, void *sink);
+bool machine_shows(const Machine *machine);
 
 /* Values that follow from another by tables alone, as losses from outputs: a machine without
  * neurons that computes variable `wanted` [times, rows, cols] from numbers for variable `given`

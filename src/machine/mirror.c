@@ -148,4 +148,17 @@ static double bytes(const MachinePlan *plan, int matrix, double S, double steps)
          8 * (plan->record ? steps : 1) * (3 * rank * rank + 4 * rows * S);
 }
 
-const MatrixKind mirrored = {"mirrored", begin, apply, NULL, blocks, end, bytes, take, decay, NULL};
+static void pieces(Machine *m, void *state, Piece *piece, void *sink) {
+  Mirror *s = state;
+  (void)m;
+  piece(sink, &s->share, sizeof s->share);
+  views_pieces(&s->learned, 1, piece, sink);
+  for (int h = 0; h < s->halves; h++) {
+    views_pieces(&s->half[h].q, 1, piece, sink);
+    views_pieces(&s->half[h].image, 1, piece, sink);
+    views_pieces(&s->half[h].noise, 1, piece, sink);
+  }
+}
+
+const MatrixKind mirrored = {"mirrored", begin, apply, NULL, blocks, end,
+                             bytes,      take,  decay, NULL, pieces};

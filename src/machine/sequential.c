@@ -550,5 +550,33 @@ static void redraw(Machine *m, void *state, int k) {
   s->share = 1;
 }
 
-const MatrixKind sequential = {"sequential", begin, apply, learn, blocks,
-                               end,          bytes, take,  decay, redraw};
+static void show_side(Side *side, Piece *piece, void *sink) {
+  views_pieces(&side->q, 1, piece, sink);
+  views_pieces(&side->image, 1, piece, sink);
+  views_pieces(&side->noise, 1, piece, sink);
+  views_pieces(side->kin, KIN, piece, sink);
+  piece(sink, &side->met, sizeof side->met);
+  unsigned char known = side->known != NULL;
+  piece(sink, &known, sizeof known);
+  if (!known) return;
+  side->known = mem_grow(side->known, side->image.rows * sizeof *side->known);
+  piece(sink, side->known, side->image.rows * sizeof *side->known);
+}
+
+static void pieces(Machine *m, void *state, Piece *piece, void *sink) {
+  Sequential *s = state;
+  View *const met[] = {s->x_now, s->y_now, s->x_noise, s->y_noise}, *const learned[] = {
+                                                                        &s->learned, &s->velocity,
+                                                                        &s->mean_learned};
+  show_side(&s->x, piece, sink);
+  show_side(&s->y, piece, sink);
+  for (size_t i = 0; i < 4; i++) views_pieces(met[i], (size_t)m->p->matrix_count, piece, sink);
+  for (size_t i = 0; i < 3; i++) views_pieces(learned[i], 1, piece, sink);
+  piece(sink, &s->spread, sizeof s->spread);
+  piece(sink, &s->share, sizeof s->share);
+  piece(sink, &s->mean_share, sizeof s->mean_share);
+  piece(sink, s->root, sizeof s->root);
+}
+
+const MatrixKind sequential = {"sequential", begin, apply, learn,  blocks, end,
+                               bytes,        take,  decay, redraw, pieces};

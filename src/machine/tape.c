@@ -244,6 +244,62 @@ const float *tape_single(const Tape *tape, View view) {
   return is_single(tape, view) ? data_of(tape, view) : NULL;
 }
 
+void tape_empty(Tape *tape) {
+  for (int i = 0; i < tape->slab_count; i++) give_slab(tape, i);
+  tape->slab_count = tape->made_count = tape->hole_count = 0;
+}
+
+/* Its numbers, for which there is room where they are written. */
+static void show_slab(Tape *tape, Slab *slab, Piece *piece, void *sink) {
+  size_t is[] = {slab->value != NULL, (size_t)slab->space, slab->constant, slab->stays,
+                 slab->blank,         slab->single,        slab->rows,     slab->cols,
+                 slab->stride,        slab->capacity};
+  bool there = slab->value != NULL;
+  piece(sink, is, sizeof is);
+  if (!is[0]) return;
+  if (!there) {
+    *slab = (Slab){.space = (int)is[1],
+                   .constant = is[2],
+                   .stays = is[3],
+                   .blank = is[4],
+                   .single = is[5],
+                   .rows = is[6],
+                   .cols = is[7],
+                   .stride = is[8],
+                   .capacity = is[9]};
+    slab->value = take_block(tape, size_of(slab));
+  }
+  size_t row = slab->cols * bytes_of(slab);
+  char *at = (char *)slab->value, *lost = at ? NULL : mem_new(row + 1, 1);
+  for (size_t r = 0; r < slab->rows && !slab->blank; r++)
+    piece(sink, lost ? lost : at + r * slab->stride * bytes_of(slab), row);
+  free(lost);
+}
+
+void tape_pieces(Tape *tape, Piece *piece, void *sink) {
+  int slabs = tape->slab_count, holes = tape->hole_count;
+  piece(sink, &slabs, sizeof slabs);
+  piece(sink, &holes, sizeof holes);
+  piece(sink, &tape->flops, sizeof tape->flops);
+  while (tape->slab_count < slabs) {
+    int next = slab_number(tape);
+    tape->slabs[next] = (Slab){.space = TABLE};
+  }
+  while (tape->hole_count < holes) push(&tape->holes, &tape->hole_count, &tape->hole_room, 0);
+  piece(sink, tape->holes, (size_t)holes * sizeof *tape->holes);
+  for (int i = 0; i < slabs; i++) show_slab(tape, &tape->slabs[i], piece, sink);
+}
+
+void views_pieces(View *views, size_t count, Piece *piece, void *sink) {
+  for (View *v = views; v < views + count; v++) {
+    piece(sink, &v->slab, sizeof v->slab); /* one by one: there is padding behind it */
+    piece(sink, &v->row, sizeof v->row);
+    piece(sink, &v->rows, sizeof v->rows);
+    piece(sink, &v->col, sizeof v->col);
+    piece(sink, &v->cols, sizeof v->cols);
+  }
+}
+
 View tape_grow(Tape *tape, View whole, size_t rows) {
   Slab *slab = &tape->slabs[whole.slab];
   if (slab->rows + rows > slab->capacity) {
@@ -469,8 +525,8 @@ static bool is_dense(const Tape *tape, View view) {
   return view.cols == tape_stride(tape, view) || view.rows == 1;
 }
 
-/* Entries of argument `a` that serve those of a row of a block of this shape or, in a block of one
- * column, those down it. */
+/* Entries of argument `a` that serve those of a row of a block of this shape or, in a block of
+ * one column, those down it. */
 static void spread(const Tape *tape, View a, View out, size_t row, double *to) {
   bool down = out.cols == 1;
   size_t stride = tape_stride(tape, a), own = down ? a.rows : a.cols,
@@ -583,8 +639,8 @@ void tape_softmax(Tape *tape, View out, View in, size_t period) {
 /* ---- orthonormal directions ---- */
 
 /* Rows made orthogonal to the rows of q once more: what is left of a field may be small
- * against what it was computed from, and directions that are a little oblique make later ones more
- * so. `c` is workspace [rows, q.rows]. */
+ * against what it was computed from, and directions that are a little oblique make later ones
+ * more so. `c` is workspace [rows, q.rows]. */
 static void project_again(Tape *tape, View q, double *v, size_t rows, double *c, double *scratch) {
   size_t S = q.cols, ld = wide_stride(tape, tape_space(tape, q)), ldq = tape_stride(tape, q);
   const float *single = tape_single(tape, q);

@@ -26,6 +26,7 @@
 #ifndef DMF_MACHINE_TAPE_H
 #define DMF_MACHINE_TAPE_H
 
+#include "base/pieces.h"
 #include "scalar/kernel.h"
 
 #include <signal.h>
@@ -107,6 +108,11 @@ View tape_keep(Tape *tape, View view);
 void tape_drop(Tape *tape, View view);
 /* Frees the blocks made since the last sweep that are not to stay; nothing when recording. */
 void tape_sweep(Tape *tape);
+/* What a tape holds that does not record, after a sweep: where views of it lie, too. A tape that is
+ * to take all of another is emptied first. */
+void tape_empty(Tape *tape);
+void tape_pieces(Tape *tape, Piece *piece, void *sink);
+void views_pieces(View *views, size_t count, Piece *piece, void *sink);
 static inline View view_rows(View view, size_t first, size_t rows) {
   return (View){view.slab, view.row + first, rows, view.col, view.cols};
 }

@@ -302,7 +302,7 @@ static uint64_t key_of(const Call *call) {
 }
 
 static void warn_of_loss(Call *call, Checkpoint *checkpoint) {
-  char *why = checkpoint->why;
+  char *why = crew_text(session_crew(session_of(call)), checkpoint->why);
   if (why)
     diag_warning(call->eval->diags, call->span, NULL, "runs that are done are not kept: %s", why);
   free(why);

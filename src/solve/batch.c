@@ -5,6 +5,7 @@
 #include "num/random.h"
 #include "solve/checkpoint.h"
 #include "solve/plan.h"
+#include "solve/underway.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -90,6 +91,8 @@ typedef struct Taking {
   Batch *batch;
   int number;
   Trace *trace;
+  Underway underway;
+  int before; /* steps of the run that were taken before this pass */
 } Taking;
 
 /* A step counts for something where nothing is multiplied, too. */
@@ -125,25 +128,86 @@ static bool *wanted_by(const Batch *b, const Trace *trace) {
   return wanted;
 }
 
-RunEnd batch_measure(Batch *b, int j, MachinePlan plan, Trace *trace) {
+/* That of a solve, and what tells apart the runs in it. */
+static uint64_t key_of(const Batch *b, int j) {
+  const uint64_t parts[] = {(uint64_t)b->order,
+                            (uint64_t)j,
+                            b->steps,
+                            b->fine.paths,
+                            b->coarse.paths,
+                            b->values,
+                            (uint64_t)b->replicates,
+                            (uint64_t)b->companions,
+                            (uint64_t)b->pairs};
+  uint64_t key = b->options->checkpoint->key;
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) key = checkpoint_key(key, parts[i]);
+  return key;
+}
+
+/* Where the state of a run is kept that is under way. */
+static uint64_t part_of(const Batch *b, int j) {
+  static const uint64_t UNDER_WAY = 1;
+  return checkpoint_key(key_of(b, j), UNDER_WAY);
+}
+
+static Underway underway_of(Batch *b, int j, const MachinePlan *plan, Trace *trace, int before) {
+  Checkpoint *checkpoint = b->snapshot ? NULL : b->options->checkpoint;
+  return (Underway){.checkpoint = checkpoint,
+                    .key = checkpoint ? part_of(b, j) : 0,
+                    .plan = {plan->columns, (size_t)plan->steps, (size_t)before},
+                    .trace = trace};
+}
+
+static void show_more(void *of, Piece *piece, void *sink) {
+  const Taking *taking = of;
+  Batch *b = taking->batch;
+  if (b->more) b->more(b->solve, taking->number, piece, sink);
+}
+
+/* Of a run that goes on from the middle the steps before are taken. */
+static void go_on(void *sink, Machine *m) {
+  Taking *taking = sink;
+  Batch *b = taking->batch;
+  underway_pause(&taking->underway, m);
+  if (m->status != STATUS_OK) return;
+  int found = taking->before + m->t - b->taken[taking->number];
+  b->taken[taking->number] += found;
+  b->done += found;
+}
+
+static RunEnd measure(Taking *taking, MachinePlan plan) {
+  Batch *b = taking->batch;
+  Trace *trace = taking->trace;
   RunEnd end = {.status = STATUS_LIMIT};
+  if (!begin_trace(b, trace)) return end;
+  bool *wanted = wanted_by(b, trace);
+  plan.wanted = wanted;
+  plan.observe = take;
+  plan.pause = go_on;
+  plan.sink = taking;
+  Machine m;
+  end.status = machine_run(&plan, &m, &end.failed_at);
+  end.rank = m.rank;
+  free(wanted);
+  if (end.status == STATUS_OK) {
+    trace->start = m.start;
+    m.start = NULL;
+    end.status = trace_finish(trace);
+    machine_free(&m);
+  }
+  return end;
+}
+
+RunEnd batch_measure(Batch *b, int j, MachinePlan plan, Trace *trace) {
   int before = b->taken[j];
-  if (begin_trace(b, trace)) {
-    Taking taking = {b, j, trace};
-    bool *wanted = wanted_by(b, trace);
-    plan.wanted = wanted;
-    plan.observe = take;
-    plan.sink = &taking;
-    Machine m;
-    end.status = machine_run(&plan, &m, &end.failed_at);
-    end.rank = m.rank;
-    free(wanted);
-    if (end.status == STATUS_OK) {
-      trace->start = m.start;
-      m.start = NULL;
-      end.status = trace_finish(trace);
-      machine_free(&m);
-    }
+  Taking taking = {b, j, trace, underway_of(b, j, &plan, trace, before), before};
+  taking.underway.more = show_more;
+  taking.underway.of = &taking;
+  RunEnd end = measure(&taking, plan);
+  if (taking.underway.broken) {
+    trace_free(trace);
+    taking.underway.checkpoint = NULL;
+    end = measure(&taking, plan);
   }
   if (end.status == STATUS_LIMIT) b->taken[j] = before; /* it may be repeated, with more columns */
   bool kept = end.status == STATUS_INTERRUPTED && b->salvages;
@@ -167,22 +231,6 @@ static void show_run(void *of, Piece *piece, void *sink) {
   if (b->more) b->more(b->solve, done->number, piece, sink);
 }
 
-/* That of a solve, and what tells apart the runs in it. */
-static uint64_t key_of(const Batch *b, int j) {
-  const uint64_t parts[] = {(uint64_t)b->order,
-                            (uint64_t)j,
-                            b->steps,
-                            b->fine.paths,
-                            b->coarse.paths,
-                            b->values,
-                            (uint64_t)b->replicates,
-                            (uint64_t)b->companions,
-                            (uint64_t)b->pairs};
-  uint64_t key = b->options->checkpoint->key;
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) key = checkpoint_key(key, parts[i]);
-  return key;
-}
-
 static bool recall(Batch *b, int j) {
   Done done = {b, j};
   int steps = (int)b->steps * (b->passes ? b->passes : 1);
@@ -200,10 +248,12 @@ static bool recall(Batch *b, int j) {
 static void make(Batch *b, int j) {
   Checkpoint *checkpoint = b->snapshot ? NULL : b->options->checkpoint;
   b->end[j] = (RunEnd){.status = STATUS_OK};
-  if (checkpoint && recall(b, j)) return;
-  b->end[j] = b->run(b->solve, j, &b->trace[j]);
-  if (checkpoint && b->end[j].status == STATUS_OK)
+  bool found = checkpoint && recall(b, j);
+  if (!found) b->end[j] = b->run(b->solve, j, &b->trace[j]);
+  if (checkpoint && !found && b->end[j].status == STATUS_OK)
     checkpoint_write(checkpoint, key_of(b, j), show_run, &(Done){b, j});
+  if (checkpoint && b->end[j].status != STATUS_INTERRUPTED)
+    checkpoint_drop(checkpoint, part_of(b, j));
 }
 
 /* What the process of a run has of it, all have then. */

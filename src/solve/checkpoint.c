@@ -83,6 +83,12 @@ bool checkpoint_read(const Checkpoint *checkpoint, uint64_t key, CheckpointPiece
   return in.sound;
 }
 
+void checkpoint_drop(const Checkpoint *checkpoint, uint64_t key) {
+  char *path = path_of(checkpoint, key);
+  unlink(path);
+  free(path);
+}
+
 /* What is written. */
 typedef struct Contents {
   uint64_t key;

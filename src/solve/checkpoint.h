@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Runs of a solve that are done, each in a file of its own, so that a solve that was killed goes on
- * from there. The file is named by all that the run follows from, and ends with a seal: one of
- * another solve is never found, and one that was cut off or changed is no loss, since its run is
- * made again. Numbers are as they lie in memory: files are for the same kind of machine. */
+ * from there, and how far those are that are not. The file is named by all that the run follows
+ * from, and ends with a seal: one of another solve is never found, and one that was cut off or
+ * changed is no loss, since its run is made again. Numbers are as they lie in memory: files are for
+ * the same kind of machine. */
 #ifndef DMF_SOLVE_CHECKPOINT_H
 #define DMF_SOLVE_CHECKPOINT_H
 
@@ -28,5 +29,8 @@ uint64_t checkpoint_key(uint64_t key, uint64_t number);
 bool checkpoint_read(const Checkpoint *checkpoint, uint64_t key, CheckpointPieces *show, void *of);
 /* Keeps them; the reason why it cannot is the checkpoint's. Several threads may call. */
 void checkpoint_write(Checkpoint *checkpoint, uint64_t key, CheckpointPieces *show, void *of);
+
+/* Removes the file of this key, if there is one. */
+void checkpoint_drop(const Checkpoint *checkpoint, uint64_t key);
 
 #endif

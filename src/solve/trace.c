@@ -11,8 +11,9 @@
 
 /* The coordinates of a variable at all times in a basis that grows, or the entries themselves. */
 typedef struct Coordinates {
-  View q;        /* the basis, where no matrix keeps one */
-  double count;  /* <x x> = L L^T / count */
+  View q;       /* the basis, where no matrix keeps one */
+  double count; /* <x x> = L L^T / count */
+  size_t rows;
   double **L;    /* [T+1]: [rows, rank[t]] */
   size_t *rank;  /* [T+1] */
   double *whole; /* of entries: L of all times, one behind the other */
@@ -121,8 +122,8 @@ double trace_bytes(const Program *p, size_t steps, FieldSet values, int pairs) {
 }
 
 static Coordinates new_coordinates(size_t steps) {
-  return (Coordinates){NO_VIEW, 1, mem_new(steps, sizeof(double *)), mem_new(steps, sizeof(size_t)),
-                       NULL};
+  return (Coordinates){
+      NO_VIEW, 1, 0, mem_new(steps, sizeof(double *)), mem_new(steps, sizeof(size_t)), NULL};
 }
 
 static void free_coordinates(Coordinates *c, size_t steps) {
@@ -174,11 +175,35 @@ void trace_free(Trace *r) {
   *r = (Trace){0};
 }
 
+/* What of a run under way is there; without memory less than there was. */
+static void show_coordinates(const Trace *r, Coordinates *c, Piece *piece, void *sink) {
+  unsigned char whole = c->whole != NULL;
+  views_pieces(&c->q, 1, piece, sink);
+  piece(sink, &c->count, sizeof c->count);
+  piece(sink, &c->rows, sizeof c->rows);
+  piece(sink, c->rank, r->taken * sizeof *c->rank);
+  piece(sink, &whole, sizeof whole);
+  if (!c->rows) return;
+  size_t size = c->rows * c->rank[0];
+  if (whole && !c->whole) c->whole = mem_block(r->steps * size + 1);
+  for (size_t t = 0; t < r->taken; t++) {
+    if (!c->L[t] && !whole) c->L[t] = mem_block(c->rows * c->rank[t] + 1);
+    if (c->whole) c->L[t] = c->whole + t * size;
+    if (c->L[t]) piece(sink, c->L[t], c->rows * c->rank[t] * sizeof **c->L);
+  }
+}
+
+static void show_history(Trace *r, Piece *piece, void *sink) {
+  if (r->taken == r->steps) forget_history(r);
+  for (int k = 0; r->history && k < r->history->count; k++)
+    for (int i = 0; i < COORDINATES; i++)
+      show_coordinates(r, &r->history->past[k].of[i], piece, sink);
+}
+
 void trace_pieces(Trace *r, Piece *piece, void *sink) {
   const Program *p = r->program;
   size_t matrices = (size_t)p->matrix_count;
   unsigned char start = r->start != NULL;
-  forget_history(r);
   for (int i = 0; i < r->count; i++) {
     Entry *e = &r->entries[i];
     piece(sink, e->data, e->size * (e->pairs ? 1 : r->steps) * sizeof *e->data);
@@ -190,6 +215,7 @@ void trace_pieces(Trace *r, Piece *piece, void *sink) {
   piece(sink, &start, sizeof start);
   if (start && !r->start) r->start = mem_new(matrices, sizeof *r->start);
   if (start) piece(sink, r->start, matrices * sizeof *r->start);
+  show_history(r, piece, sink);
 }
 
 double *trace_find(const Trace *r, int field, int layer, bool pairs) {
@@ -218,6 +244,7 @@ static void copy_rows(const Machine *m, View x, double *out) {
 static bool keep_table(Coordinates *c, const Machine *m, View table) {
   size_t t = (size_t)m->t;
   c->rank[t] = table.cols;
+  c->rows = table.rows;
   c->L[t] = mem_block(table.rows * table.cols + 1);
   if (c->L[t]) copy_rows(m, table, c->L[t]);
   return c->L[t] != NULL;
@@ -230,6 +257,7 @@ static bool keep_entries(Coordinates *c, const Machine *m, View x, size_t steps)
   if (!c->whole) return false;
   c->count = (double)x.cols;
   c->rank[t] = x.cols;
+  c->rows = x.rows;
   c->L[t] = c->whole + t * size;
   copy_rows(m, x, c->L[t]);
   return true;

@@ -66,7 +66,8 @@ bool trace_take(Trace *trace, Machine *m);
 Status trace_finish(Trace *trace);
 /* Makes it a trace of fewer steps, all of them taken; of a system with what follows from these. */
 Status trace_cut(Trace *trace, size_t steps);
-/* All that was measured, where there is room for it (trace_new). */
+/* All that was measured, of a run that is over or under way, where there is room for it
+ * (trace_new). */
 void trace_pieces(Trace *trace, Piece *piece, void *sink);
 /* The numbers of an observable, or NULL. */
 double *trace_find(const Trace *trace, int field, int layer, bool pairs);

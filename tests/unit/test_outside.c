@@ -69,8 +69,8 @@ static double bytes(const MachinePlan *plan, int matrix, double S, double steps)
   return 8 * S * S;
 }
 
-static const MatrixKind plain = {"plain", begin, apply, learn, blocks,
-                                 end,     bytes, NULL,  NULL,  NULL};
+static const MatrixKind plain = {"plain", begin, apply, learn, blocks, end,
+                                 bytes,   NULL,  NULL,  NULL,  NULL};
 
 /* ---- runs ---- */
 
