@@ -77,8 +77,10 @@ static double work_done(const Batch *b) {
   return fmin(1, done / all);
 }
 
+/* What the first thread sees of its steps is its own: others neither write nor read it. */
 static void tell(Batch *b, bool over) {
   const SolveOptions *o = b->options;
+  if (!o->progress || !team_leads()) return;
   int runs = batch_runs(b), total = runs * (int)b->steps * (b->passes ? b->passes : 1);
   bool whole = over && b->first + b->count == runs && !run_stopped(o);
   run_tell(o, b->stage, whole ? total : b->done, total, work_done(b));
@@ -98,7 +100,7 @@ typedef struct Taking {
 /* A step counts for something where nothing is multiplied, too. */
 static void see_pace(Batch *b, int j, const Machine *m, int t) {
   static const double OF_A_STEP = 1e4;
-  if (t < b->seen || !team_leads()) return;
+  if (!team_leads() || t < b->seen) return;
   b->pace[t] = (tape_flops(m->tape) + m->flops + OF_A_STEP * (t + 1)) / share_of(b, j);
   b->seen = t + 1;
 }
