@@ -106,25 +106,25 @@ static Status solve_spread(Recorded *s, Result *result, FieldId id, int layer, F
 
 /* ---- the whole ---- */
 
-/* Networks wide enough to keep apart all that a matrix met, and pairs of them for errors of some
- * percent of the scatter. */
+/* Groups of networks, the wider of which keep apart all that a matrix met, and as many of them as
+ * have errors of some percent of the scatter. */
 static Status solve_shift(Recorded *s, Result *result, char **why) {
-  enum { NARROWEST = 256, WIDEST = 2048, FEWEST_PAIRS = 64, MOST_PAIRS = 1024, PROBED_PAIRS = 8 };
+  enum { NARROWEST = 64, WIDEST = 512, FEWEST = 64, MOST = 1024, PROBED = 8 };
   size_t met = s->z.steps * most_rows(s->program);
   Program *networks = program_complete(s->program, recorded_reading(s, false));
   MachineCode code = machine_compile(networks, false, NULL);
-  United pairs = shift_pairs((United){.program = networks,
-                                      .code = &code,
-                                      .options = &s->options,
-                                      .gamma = s->program->problem->gamma,
-                                      .independent = recorded_is_independent(s),
-                                      .width = NARROWEST});
-  while (pairs.width < WIDEST && pairs.width < 2 * met) pairs.width *= 2;
-  pairs.groups = FEWEST_PAIRS + 16 * s->options.samples / (int)pairs.width;
-  if (pairs.groups > MOST_PAIRS) pairs.groups = MOST_PAIRS;
-  if (s->options.probe) pairs.groups = PROBED_PAIRS;
-  double bytes = united_bytes(&pairs);
-  s->status = shift_solve(&pairs, s->neurons.method == COORDINATES, result);
+  United groups = shift_groups((United){.program = networks,
+                                        .code = &code,
+                                        .options = &s->options,
+                                        .gamma = s->program->problem->gamma,
+                                        .independent = recorded_is_independent(s),
+                                        .width = NARROWEST});
+  while (groups.width < WIDEST && 2 * groups.width < met) groups.width *= 2;
+  groups.groups = FEWEST + 4 * s->options.samples / (int)groups.width;
+  if (groups.groups > MOST) groups.groups = MOST;
+  if (s->options.probe) groups.groups = PROBED;
+  double bytes = united_bytes(&groups);
+  s->status = shift_solve(&groups, s->neurons.method == COORDINATES, result);
   machine_code_free(networks, &code);
   program_drop(networks);
   return s->status == STATUS_LIMIT ? run_refuse(why, bytes) : recorded_explain(s, why);

@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The mean of a finite network minus that of an infinite one, N (E f_N - f), to leading order.
  *
- * Of networks of width S as functionals F of their neurons (united.h), E F(S) = F + c / S. Two, A
- * and B, of width S, and the one of width 2S made of the neurons of both, differ by
+ * Of networks of width S as functionals F of their neurons (united.h), E F(S) = F + c/S + d/S^2.
+ * Two, A and B, of width S, and the one of width 2S made of the neurons of both, differ by
  *
- *     F(A and B) - (F(A) + F(B)) / 2,   of mean -c / (2S)
+ *     F(A and B) - (F(A) + F(B)) / 2,   of mean -c / (2S) - 3d / (4S^2)
  *
  * in which what is linear in the neurons cancels: its scatter is of order 1/S like its mean, where
- * that of F itself is of order 1/sqrt(S). */
+ * that of F itself is of order 1/sqrt(S). With u_k the mean over networks of 2^k blocks of S
+ * neurons, a group of eight tells the shift twice,
+ *
+ *     wide = 8 S (u_2 - u_3) = c + (3/8) d/S,    narrow = 2 S (u_0 - u_1) = c + (3/2) d/S,
+ *
+ * of which a third of the difference is what wide ones are off by. */
 #include "solve/shift.h"
 #include "base/memory.h"
+#include "num/linalg.h"
 #include "num/stats.h"
 #include "solve/observe.h"
 #include "solve/wishart.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,8 +61,13 @@ static void read_fields(const void *context, const Trace *record, double *number
   }
 }
 
-United shift_pairs(United networks) {
-  networks.levels = 1;
+enum { LEVELS = 3, WIDTHS = LEVELS + 1 };
+
+/* What the means u_k, times S, make of wide networks, and of narrow ones less wide ones. */
+static const double wide_weight[WIDTHS] = {0, 0, 8, -8}, more_weight[WIDTHS] = {2, -2, -8, 8};
+
+United shift_groups(United networks) {
+  networks.levels = LEVELS;
   networks.values = measured(networks.program);
   networks.size = whole_size(networks.program);
   networks.read = read_fields;
@@ -64,58 +76,104 @@ United shift_pairs(United networks) {
   return networks;
 }
 
-/* The mean over pairs and its error, [size]; and what of them moves it, [blocks, size]. */
-static Status run(const United *pairs, double *mean, double *error, double **moves,
-                  size_t *blocks) {
-  size_t n = pairs->size;
-  int failed_at, count = pairs->groups;
-  double *all = mem_block(2 * (size_t)count * n + 1);
-  Moments moments = {0};
-  bool fine = all && moments_start(&moments, n, 2) && moments_divide(&moments, (size_t)count);
-  Status status =
-      crew_any(pairs->options->crew, !fine) ? STATUS_LIMIT : united_run(pairs, all, &failed_at);
-  for (int pair = 0; pair < count && status == STATUS_OK; pair++) {
-    double *halves = all + 2 * (size_t)pair * n, *whole = halves + n;
-    for (size_t i = 0; i < n; i++) halves[i] = -2 * (double)pairs->width * (whole[i] - halves[i]);
-    moments_add(&moments, halves);
+/* What groups come to. */
+typedef struct Sampled {
+  double *mean, *error; /* [size] */
+  double *moves;        /* what blocks of groups move the mean by, [blocks, size], or NULL */
+  size_t blocks;
+} Sampled;
+
+/* The moments over groups of S sum_k (wide_weight_k - share more_weight_k) u_k, or where there is
+ * no share [size] of what narrow networks have more. */
+static bool gather(const United *u, const double *all, const double *share, Moments *moments) {
+  size_t n = u->size;
+  double *one = mem_block(n + 1), S = (double)u->width;
+  bool fine =
+      one && moments_start(moments, n, 2) && (!share || moments_divide(moments, (size_t)u->groups));
+  for (int g = 0; g < u->groups && fine; g++) {
+    memset(one, 0, n * sizeof *one);
+    for (size_t k = 0; k < WIDTHS; k++, all += n)
+      for (size_t i = 0; i < n; i++)
+        one[i] +=
+            S * (share ? wide_weight[k] - share[i] * more_weight[k] : more_weight[k]) * all[i];
+    moments_add(moments, one);
   }
-  if (status == STATUS_OK) {
-    moments_mean(&moments, mean, error);
-    *blocks = moments_blocks(&moments);
-    if (!(*moves = moments_moves(&moments, 0))) status = STATUS_LIMIT;
+  free(one);
+  return fine;
+}
+
+/* In place of what narrow networks have more, and of the noise in that: the share of it that is
+ * taken off, and what may be wrong with that. As of normal numbers it is a third as far as it
+ * stands out of the noise in all numbers of a field at a time; of what is taken off, half may come
+ * from orders behind. */
+static void judge(const Program *p, double *more, double *noise) {
+  static const double OFF = 1. / 3, BEHIND = 0.5;
+  size_t steps = sizes_of(p).steps;
+  for (FieldId id = 0; id < FIELD_COUNT; id++)
+    for (size_t t = 0, n = size_of(p, id) / steps; t < steps && n; t++, more += n, noise += n) {
+      double squares = dot(n, more, more), own = fmax(0, squares - dot(n, noise, noise)),
+             share = own > 0 ? own / squares : 0;
+      for (size_t i = 0; i < n; i++) {
+        noise[i] = OFF * hypot(BEHIND * share * more[i], noise[i] * sqrt(share * (1 - share)));
+        more[i] = OFF * share;
+      }
+    }
+}
+
+static bool average(const United *u, const double *all, Sampled *out) {
+  size_t n = u->size;
+  double *more = mem_block(2 * n + 1), *noise = more ? more + n : NULL;
+  Moments moments = {0}, orders = {0};
+  bool fine = more && gather(u, all, NULL, &orders);
+  if (fine) {
+    moments_mean(&orders, more, noise);
+    judge(u->program, more, noise);
+    fine = gather(u, all, more, &moments);
   }
+  if (fine) {
+    moments_mean(&moments, out->mean, out->error);
+    for (size_t i = 0; i < n; i++) out->error[i] = hypot(out->error[i], noise[i]);
+    out->blocks = moments_blocks(&moments);
+    out->moves = moments_moves(&moments, 0);
+  }
+  moments_free(&orders);
   moments_free(&moments);
+  free(more);
+  return out->moves != NULL;
+}
+
+/* The shifts of a linear program without sampling, where that is not too long; else from groups. */
+static Status find(const United *groups, bool linear, Sampled *out) {
+  bool done = false;
+  int failed_at;
+  Status status = linear ? wishart_shift(groups, out->mean, out->error, &done) : STATUS_OK;
+  if (status != STATUS_OK || done) return status;
+  const Crew *crew = groups->options->crew;
+  if (crew_any(crew, !mem_fits(united_bytes(groups)))) return STATUS_LIMIT;
+  double *all = mem_block((size_t)groups->groups * WIDTHS * groups->size + 1);
+  status = crew_any(crew, !all) ? STATUS_LIMIT : united_run(groups, all, &failed_at);
+  if (status == STATUS_OK && !average(groups, all, out)) status = STATUS_LIMIT;
   free(all);
   return status;
 }
 
-/* The shifts of a linear program without sampling, where that is not too long; else from pairs. */
-static Status find(const United *pairs, bool linear, double *mean, double *error, double **moves,
-                   size_t *blocks) {
-  bool done = false;
-  Status status = linear ? wishart_shift(pairs, mean, error, &done) : STATUS_OK;
-  if (status != STATUS_OK || done) return status;
-  bool refused = crew_any(pairs->options->crew, !mem_fits(united_bytes(pairs)));
-  return refused ? STATUS_LIMIT : run(pairs, mean, error, moves, blocks);
-}
-
-Status shift_solve(const United *pairs, bool linear, Result *result) {
-  const Program *p = pairs->program;
+Status shift_solve(const United *groups, bool linear, Result *result) {
+  const Program *p = groups->program;
   Sizes z = sizes_of(p);
-  size_t n = pairs->size, first = 0, blocks = 0;
-  double *mean = mem_block(n), *error = mem_block(n), *moves = NULL;
-  Status status = mean && error ? find(pairs, linear, mean, error, &moves, &blocks) : STATUS_LIMIT;
+  size_t n = groups->size, first = 0;
+  Sampled s = {.mean = mem_block(n), .error = mem_block(n)};
+  Status status = s.mean && s.error ? find(groups, linear, &s) : STATUS_LIMIT;
   for (FieldId id = 0; id < FIELD_COUNT && status == STATUS_OK; first += size_of(p, id++)) {
     if (!is_shift(p, id)) continue;
-    bool fine = field_fill(result, id, 0, z, mean + first, error + first);
-    if (fine && moves && field_has_moves(id, z))
+    bool fine = field_fill(result, id, 0, z, s.mean + first, s.error + first);
+    if (fine && s.moves && field_has_moves(id, z))
       fine = field_blocks(result_find(result, field_row(id)->name, 0), "mean shift",
-                          pairs->options->seed, (int)blocks, moves + first, n);
+                          groups->options->seed, (int)s.blocks, s.moves + first, n);
     if (!fine) status = STATUS_LIMIT;
   }
-  free(mean);
-  free(error);
-  free(moves);
+  free(s.mean);
+  free(s.error);
+  free(s.moves);
   return status;
 }
 

@@ -8,12 +8,11 @@
 
 /* Declares the fields mean_shift_f, mean_shift_loss, mean_shift_ntk of a result. */
 void shift_promise(const Program *program, Result *result);
-/* The plan of pairs of networks: one that says the program, and what networks of it are like, the
- * number of pairs and the width of their halves, S. The result has an error of relative order 1/S.
- */
-United shift_pairs(United networks);
+/* The plan of groups of networks: one that says the program, and what networks of it are like, the
+ * number of groups and the width of the narrowest, S, of which a group has eight. */
+United shift_groups(United networks);
 /* Fills the fields; of a `linear` program, a function of averages of noise alone, as wishart.h has
  * it. */
-Status shift_solve(const United *pairs, bool linear, Result *result);
+Status shift_solve(const United *groups, bool linear, Result *result);
 
 #endif

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "hessian.h"
 #include "problem.h"
+#include "solve/shift.h"
 
 static ExprPool *pool;
 
@@ -120,6 +121,52 @@ static void check_pair(Recipe recipe) {
   result_drop(noise);
 }
 
+/* Shifts of means from groups of networks, against those without sampling, over many seeds: the
+ * stated errors are those that there are. */
+static void check_shift(Recipe recipe) {
+  enum { SEEDS = 12, GROUPS = 32 };
+  static const char *const names[] = {"mean_shift_f", "mean_shift_loss", "mean_shift_ntk"};
+  Program *program = recipe_program(pool, recipe),
+          *networks = program_complete(program, (Reading){.theory = false});
+  MachineCode code = machine_compile(networks, false, NULL);
+  Result *exact = NULL;
+  double squares[3] = {0}, count[3] = {0};
+  for (uint64_t seed = 0; seed <= SEEDS; seed++) {
+    SolveOptions options = {.threads = 1, .seed = seed};
+    Result *result = result_new("fluctuations");
+    United groups = shift_groups((United){.program = networks,
+                                          .code = &code,
+                                          .options = &options,
+                                          .gamma = program->problem->gamma,
+                                          .width = 64,
+                                          .groups = GROUPS});
+    shift_promise(networks, result);
+    CHECK(shift_solve(&groups, !exact, result) == STATUS_OK);
+    for (int k = 0; k < 3 && exact; k++) {
+      const Array *known = field_of(exact, names[k], 0), *value = field_of(result, names[k], 0),
+                  *error = result_find(result, names[k], 0)->error;
+      for (size_t i = 0; i < value->size; i++) {
+        if (!(error->data[i] > 1e-12)) continue;
+        squares[k] += pow((value->data[i] - known->data[i]) / error->data[i], 2);
+        count[k]++;
+      }
+    }
+    if (exact)
+      result_drop(result);
+    else
+      exact = result;
+  }
+  for (int k = 0; k < 3; k++) {
+    double rms = sqrt(squares[k] / count[k]);
+    CHECK(count[k] > SEEDS && rms > 0.6 && rms < 1.4);
+    if (!(rms > 0.6 && rms < 1.4)) fprintf(stderr, "  %s: rms z %.2f\n", names[k], rms);
+  }
+  result_drop(exact);
+  machine_code_free(networks, &code);
+  program_drop(networks);
+  program_drop(program);
+}
+
 int main(void) {
   pool = expr_pool_new();
   static const double gammas[] = {0.5, 1, 3};
@@ -151,6 +198,8 @@ int main(void) {
   check_pair(flowing);
   flowing.phi = PRIM_TANH;
   check_pair(flowing);
+  check_shift((Recipe){.depth = 2, .points = 2, .steps = 8, .eta = 0.3});
+  check_shift((Recipe){.depth = 3, .points = 1, .steps = 5, .eta = 0.1});
   expr_pool_free(pool);
   return check_done();
 }
