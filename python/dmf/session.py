@@ -132,6 +132,8 @@ class Session:
                           pictures=None if pictures is None else os.fsencode(pictures))
         self._keep_callbacks(config, progress, show, wrote)
         self._dmf = lib.dmf_open(ctypes.byref(config))
+        if not self._dmf:
+            raise MemoryError("no memory for a session")
         self._tasks = queue.SimpleQueue()
         worker = threading.Thread(target=_run_tasks, args=(self._tasks,), name="dmf", daemon=True)
         worker.start()

@@ -137,11 +137,14 @@ static void make_next(void *context, size_t i) {
 RunEnd run_each(const SolveOptions *options, int count, RunMake *make, void *sink) {
   Runs runs = {make, sink, mem_new((size_t)count + 1, sizeof(RunEnd))};
   RunEnd first = {.status = STATUS_OK};
+  int own = STATUS_OK; /* what every process makes may fail in one that does not tell of it */
   team_run(options->threads, (size_t)count, make_next, &runs);
+  for (int i = 0; i < count && own == STATUS_OK; i++) own = (int)runs.end[i].status;
   for (int i = 0; i < count; i++) {
     crew_share(options->crew, i, &runs.end[i], sizeof *runs.end);
     if (first.status == STATUS_OK) first = runs.end[i];
   }
+  if (first.status == STATUS_OK) first.status = (Status)crew_first(options->crew, own);
   free(runs.end);
   return first;
 }
