@@ -24,8 +24,14 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0:exit
 # itself, which gives nothing back where its allocations fail.
 export OPENBLAS_NUM_THREADS=1
 
-# What is run, by name, in a directory that holds what lies in faults
+# What is run, by name, in a directory that holds what lies in faults. 126 is of the shell: the system did not
+# start the program, as where it lacks memory for a moment.
 run() {
+  local status tries=0
+  while start "$@"; status=$?; [ $status = 126 ] && [ $((tries++)) -lt 5 ]; do :; done
+  return $status
+}
+start() {
   local LD_PRELOAD=$SHIM
   export LD_PRELOAD
   case $1 in
@@ -110,7 +116,10 @@ judge() { # judge KIND STATUS
 }
 
 restart() {
-  run "$name" >out 2>err || echo "  the next run ends with status $?"
+  local status
+  run "$name" >out 2>err
+  status=$?
+  [ $status = 0 ] || { echo "  the next run ends with status $status"; sed 's/^/  | /' err; }
   cmp -s out "$base/out" || echo "  the next run prints something else"
   rm -f out err
   if [ "$name" = history ]; then
