@@ -527,7 +527,7 @@ static Status vary_once(void *sink, const SolveOptions *options, double *value, 
 static Status vary_others(const Origin *origin, const SolveOptions *options, const Slopes *of,
                           size_t n, double *value, double *error, char **why) {
   SolveOptions own = of_system(origin, options);
-  double *both = mem_block(4 * n), *errors = both + 2 * n;
+  double *both = mem_block(4 * n), *errors = both ? both + 2 * n : NULL;
   if (!both) return run_refuse(why, 32 * (double)n);
   Status status = origin->program->system
                       ? noise_variances(origin->program, &own, of, n, both, errors, why)

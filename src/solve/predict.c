@@ -135,8 +135,8 @@ static bool split_loss(const Predict *p, Program *program) {
   const Array *loss = result_find(p->out, "loss", 0)->value,
               *loss_error = result_find(p->out, "loss", 0)->error;
   size_t batch = z.points * z.outputs, all = z.all * z.outputs;
-  double *bias = mem_block(2 * z.steps), *rest = bias + z.steps, *delta = mem_block(batch),
-         *outputs = mem_block(all), *errors = mem_block(z.steps);
+  double *bias = mem_block(2 * z.steps), *rest = bias ? bias + z.steps : NULL,
+         *delta = mem_block(batch), *outputs = mem_block(all), *errors = mem_block(z.steps);
   bool fine = bias && delta && outputs && errors;
   Program *complete = program_complete(program, (Reading){.lazy = true});
   MachineCode code = machine_compile(complete, false, NULL);

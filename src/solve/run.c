@@ -95,7 +95,8 @@ static bool add_blocks(const Moments *moments, uint64_t seed, double scale, Resu
 bool run_moments(const Moments *moments, const SolveOptions *options, bool variance,
                  ResultField *field, int rank, const size_t shape[]) {
   size_t n = moments->size;
-  double *value = mem_block(2 * n), *error = value + n, scale = variance ? options->width : 0;
+  double *value = mem_block(2 * n), *error = value ? value + n : NULL,
+         scale = variance ? options->width : 0;
   bool fine = value != NULL, sampled = moments->count > 1;
   if (fine && variance) moments_variance(moments, scale, value, error);
   if (fine && !variance) moments_mean(moments, value, error);
