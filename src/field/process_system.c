@@ -40,22 +40,43 @@ static void row(const Sheet *s, const char *left, const char *right) {
     fprintf(s->out, "  %s = %s\n", left, right);
 }
 
-/* <x(t) y(s)>, in this notation. */
+static bool at_start(const Program *p, const Op *op) { return op < p->ops + p->start_count; }
+
+/* Whether a step makes this variable, or gives it another value. */
+static bool moves(const Program *p, int variable) {
+  for (int i = p->start_count; i < p->op_count; i++)
+    if (p->ops[i].dst == variable) return true;
+  return false;
+}
+
+/* A variable as an op meets it at this time: of the start there is one, and of a state it is the
+ * first. */
+static const char *met_at(const Sheet *s, const Op *op, int variable, const char *time) {
+  if (at_start(s->p, op)) time = moves(s->p, variable) ? "0" : NULL;
+  return time ? arena_format(s->arena, "%s(%s)", s->names[variable], time) : s->names[variable];
+}
+
+/* <x y>, in this notation. */
 static const char *average(const Sheet *s, const char *x, const char *y) {
-  return arena_format(s->arena, s->latex ? "\\langle %s(t)\\, %s(s) \\rangle" : "<%s(t) %s(s)>", x,
-                      y);
+  return arena_format(s->arena, s->latex ? "\\langle %s\\, %s \\rangle" : "<%s %s>", x, y);
 }
 
 static const char *source_of(const Sheet *s, const char *name) {
   return arena_format(s->arena, s->latex ? "\\eta_{%s}" : "η_%s", name);
 }
 
+/* The source of what a product gives, at this time. */
+static const char *source_at(const Sheet *s, const Op *op, const char *time) {
+  const char *source = source_of(s, s->names[op->dst]);
+  return at_start(s->p, op) ? source : arena_format(s->arena, "%s(%s)", source, time);
+}
+
 /* The response of what a matrix meets to the source of another of its results. */
 static const char *response(const Sheet *s, const char *met, const char *source) {
   return arena_format(s->arena,
-                      s->latex ? "\\left\\langle \\frac{\\partial %s(t)}{\\partial %s(s)} "
+                      s->latex ? "\\left\\langle \\frac{\\partial %s}{\\partial %s} "
                                  "\\right\\rangle"
-                               : "<∂%s(t)/∂%s(s)>",
+                               : "<∂%s/∂%s>",
                       met, source);
 }
 
@@ -73,19 +94,52 @@ static double ratio_of(const Program *p, const Matrix *m) {
   return p->spaces[m->to].ratio / p->spaces[m->from].ratio;
 }
 
-/* What the decays of a matrix in a step leave of it, of those before this op of the step. */
-static double left_before(const Program *p, int matrix, const Op *end) {
+/* What the decays of a matrix between two ops leave of it. */
+static double left_between(int matrix, const Op *from, const Op *to) {
   double left = 1;
-  for (const Op *op = p->ops + p->start_count; op < end; op++)
+  for (const Op *op = from; op < to; op++)
     if (op->kind == OP_DECAY && op->matrix == matrix) left *= op->factor;
   return left;
 }
 
-/* left^(t+s) of a step, as it stands in a product, where a matrix decays. */
+/* What a step leaves of a matrix. */
+static double left_by_step(const Program *p, int matrix) {
+  return left_between(matrix, p->ops + p->start_count, p->ops + p->op_count);
+}
+
+/* What is left of the matrix as it was drawn when an op of the start meets it, or one of step 0. */
+static double left_of_drawn(const Program *p, const Op *op) {
+  return left_between(op->matrix, p->ops, op);
+}
+
+/* left^times of a step, as it stands in a product, where a matrix decays. */
 static const char *decayed(const Sheet *s, int matrix, const char *times) {
-  double left = left_before(s->p, matrix, s->p->ops + s->p->op_count);
-  if (!(left < 1 || left > 1)) return "";
+  double left = left_by_step(s->p, matrix);
+  if (!*times || !(left < 1 || left > 1)) return "";
   return arena_format(s->arena, s->latex ? "%g^{%s}\\, " : "%g^(%s) ", left, times);
+}
+
+/* The steps that two ops, at t and s, have behind them. */
+static const char *steps_of(const Sheet *s, const Op *a, const Op *b) {
+  bool first = at_start(s->p, a), second = at_start(s->p, b);
+  return first ? (second ? "" : "s") : second ? "t" : "t+s";
+}
+
+static const char *until(const Sheet *s) { return s->latex ? "s \\le t" : "s≤t"; }
+static const char *before(const Sheet *s) { return s->latex ? "s < t" : "s<t"; }
+
+/* One more summand of a row, over past times where the ones that it sums are of the step. */
+static const char *with_term(const Sheet *s, const char *text, double c, const char *times,
+                             const char *decay, const char *term) {
+  const char *sum = !times     ? ""
+                    : s->latex ? arena_format(s->arena, "\\sum_{%s} ", times)
+                               : arena_format(s->arena, "Σ_{%s} ", times);
+  return fabs(c) > 0 ? arena_format(s->arena, "%s + %s%s%s%s", text, factor(s, c), sum, decay, term)
+                     : text;
+}
+
+static const char *product(const Sheet *s, const char *a, const char *b) {
+  return arena_format(s->arena, s->latex ? "%s\\, %s" : "%s %s", a, b);
 }
 
 /* What the matrix answers to its other results: with independent entries the transposed ones, of a
@@ -95,35 +149,56 @@ static const char *with_responses(const Sheet *s, const Op *op, const char *text
   const Matrix *m = &p->matrices[op->matrix];
   for (int i = 0; i < p->op_count; i++) {
     const Op *other = applies(p, i);
-    if (!other || other->matrix != op->matrix) continue;
+    bool sums = other && !at_start(p, other);
+    if (!other || other->matrix != op->matrix || (at_start(p, op) && other >= op)) continue;
     bool turned = other->kind != op->kind;
     double c = m->sigma * m->sigma * (m->symmetric && !turned ? m->tau : 1) *
-               (op->kind == OP_APPLY_T ? ratio_of(p, m) : 1) * left_before(p, op->matrix, op) *
-               left_before(p, op->matrix, other);
-    if ((!m->symmetric && !turned) || !(fabs(c) > 0)) continue;
-    text = arena_format(
-        s->arena, s->latex ? "%s + %s\\sum_{s \\le t} %s%s\\, %s(s)" : "%s + %sΣ_{s≤t} %s%s %s(s)",
-        text, factor(s, c), decayed(s, op->matrix, "t+s"),
-        response(s, s->names[op->src[0]], source_of(s, s->names[other->dst])),
-        s->names[other->src[0]]);
+               (op->kind == OP_APPLY_T ? ratio_of(p, m) : 1) * left_of_drawn(p, op) *
+               left_of_drawn(p, other);
+    if (!m->symmetric && !turned) continue;
+    const char *answer = response(s, met_at(s, op, op->src[0], "t"), source_at(s, other, "s"));
+    text = with_term(s, text, c, sums ? until(s) : NULL,
+                     decayed(s, op->matrix, steps_of(s, op, other)),
+                     product(s, answer, met_at(s, other, other->src[0], "s")));
   }
   return text;
 }
 
+/* What a product at t gains of what the matrix took up in the other op at this time. */
+static const char *gain(const Sheet *s, const Op *op, const Op *other, const char *time) {
+  bool back = op->kind == OP_APPLY_T;
+  const char *met = met_at(s, op, op->src[0], "t");
+  return product(s, average(s, met, met_at(s, other, other->src[!back], time)),
+                 met_at(s, other, other->src[back], time));
+}
+
+/* What the matrix has taken up in the other op, as this one meets it: at the start once, in the
+ * step again and again, of which ever less is left. A matrix that each step empties has the last.
+ */
+static const char *with_taken_up(const Sheet *s, const Op *op, const Op *other, const char *text) {
+  const Program *p = s->p;
+  const Op *first = p->ops + p->start_count, *end = p->ops + p->op_count;
+  bool once = at_start(p, other), earlier = other < op;
+  double left = left_by_step(p, op->matrix),
+         c = op->kind == OP_APPLY_T ? ratio_of(p, &p->matrices[op->matrix]) : 1,
+         same = c * left_between(op->matrix, other, op),
+         last = c * left_between(op->matrix, other, end) * left_between(op->matrix, first, op);
+  if (once)
+    return with_term(s, text, same, NULL, decayed(s, op->matrix, at_start(p, op) ? "" : "t"),
+                     gain(s, op, other, "s"));
+  if (fabs(left) > 0)
+    return with_term(s, text, earlier ? same : last / left, earlier ? until(s) : before(s),
+                     decayed(s, op->matrix, "t-s"), gain(s, op, other, "s"));
+  if (earlier) text = with_term(s, text, same, NULL, "", gain(s, op, other, "t"));
+  return with_term(s, text, last, NULL, "", gain(s, op, other, "t-1"));
+}
+
 static const char *with_learned(const Sheet *s, const Op *op, const char *text) {
   const Program *p = s->p;
-  bool back = op->kind == OP_APPLY_T;
   for (int i = 0; i < p->op_count; i++) {
     const Op *other = &p->ops[i];
     if (other->kind != OP_OUTER || other->matrix != op->matrix) continue;
-    double c = (back ? ratio_of(p, &p->matrices[op->matrix]) : 1) * left_before(p, op->matrix, op) /
-               left_before(p, op->matrix, other);
-    const char *past = other > op ? (s->latex ? "s < t" : "s<t") : s->latex ? "s \\le t" : "s≤t";
-    text = arena_format(s->arena,
-                        s->latex ? "%s + %s\\sum_{%s} %s%s\\, %s(s)" : "%s + %sΣ_{%s} %s%s %s(s)",
-                        text, factor(s, c), past, decayed(s, op->matrix, "t-s"),
-                        average(s, s->names[op->src[0]], s->names[other->src[back ? 0 : 1]]),
-                        s->names[other->src[back ? 1 : 0]]);
+    if (!at_start(p, op) || other < op) text = with_taken_up(s, op, other, text);
   }
   return text;
 }
@@ -219,11 +294,11 @@ static void write_sources(const Sheet *s) {
       if (!a || !b || a->matrix != b->matrix || a->kind != b->kind) continue;
       const Matrix *m = &p->matrices[a->matrix];
       double c = m->sigma * m->sigma * (a->kind == OP_APPLY_T ? ratio_of(p, m) : 1) *
-                 left_before(p, a->matrix, a) * left_before(p, a->matrix, b);
-      const char *x = source_of(s, s->names[a->dst]), *y = source_of(s, s->names[b->dst]),
-                 *met = average(s, s->names[a->src[0]], s->names[b->src[0]]);
-      row(s, average(s, x, y),
-          arena_format(s->arena, "%s%s%s", factor(s, c), decayed(s, a->matrix, "t+s"), met));
+                 left_of_drawn(p, a) * left_of_drawn(p, b);
+      const char *met = average(s, met_at(s, a, a->src[0], "t"), met_at(s, b, b->src[0], "s"));
+      const char *decay = decayed(s, a->matrix, steps_of(s, a, b));
+      row(s, average(s, source_at(s, a, "t"), source_at(s, b, "s")),
+          fabs(c) > 0 ? arena_format(s->arena, "%s%s%s", factor(s, c), decay, met) : "0");
     }
 }
 
