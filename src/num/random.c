@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 /* Four numbers come from one counter; `block` is the index divided by four. */
-static void philox_block(uint64_t seed, uint64_t stream, uint64_t block, uint64_t out[4]) {
+static inline void philox_block(uint64_t seed, uint64_t stream, uint64_t block, uint64_t out[4]) {
   philox4x64_key_t key = {{seed, stream}};
   philox4x64_ctr_t counter = {{block, 0, 0, 0}};
   philox4x64_ctr_t bits = philox4x64(counter, key);
@@ -26,9 +26,11 @@ static void philox_block(uint64_t seed, uint64_t stream, uint64_t block, uint64_
 
 void random_bits(uint64_t seed, uint64_t stream, size_t first, size_t count, uint64_t *out) {
   uint64_t four[4];
-  for (size_t i = 0; i < count; i++) {
-    if (i == 0 || (first + i) % 4 == 0) philox_block(seed, stream, (first + i) / 4, four);
-    out[i] = four[(first + i) % 4];
+  for (size_t i = 0, next; i < count; i = next) {
+    size_t skip = (first + i) % 4;
+    next = i + 4 - skip < count ? i + 4 - skip : count;
+    philox_block(seed, stream, (first + i) / 4, four);
+    for (size_t k = i; k < next; k++) out[k] = four[skip + k - i];
   }
 }
 
@@ -115,32 +117,63 @@ uint32_t *sobol_points(size_t count) {
   return table;
 }
 
-/* Where |p - 1/2| <= CENTRAL a ratio of polynomials of r = ROUND - (p - 1/2)^2 is the inverse of
- * the normal distribution to 16 digits (M. J. Wichura, Applied Statistics 37, 477 (1988), algorithm
- * AS 241); GSL has the same, one number at a time, and the rest. */
-static const double CENTRAL = 0.425, ROUND = 0.180625;
+/* The inverse of the normal distribution to 16 digits by ratios of polynomials (M. J. Wichura,
+ * Applied Statistics 37, 477 (1988), algorithm AS 241): where |q| <= CENTRAL, q = p - 1/2, of ROUND
+ * - q^2, times q; in the tails of r - SHIFT, r = sqrt(-log min(p, 1 - p)), up to r = FAR. GSL has
+ * the same, one number at a time, and what is beyond. */
+static const double CENTRAL = 0.425, ROUND = 0.180625, SHIFT = 1.6, FAR = 5;
 enum { DEGREE = 7 };
-static const double above[DEGREE + 1] = {
-    3.387132872796366608,  133.14166789178437745, 1971.5909503065514427, 13731.693765509461125,
-    45921.953931549871457, 67265.770927008700853, 33430.575583588128105, 2509.0809287301226727};
-static const double below[DEGREE + 1] = {1.0,
-                                         42.313330701600911252,
-                                         687.1870074920579083,
-                                         5394.1960214247511077,
-                                         21213.794301586595867,
-                                         39307.89580009271061,
-                                         28729.085735721942674,
-                                         5226.495278852854561};
+typedef struct Ratio {
+  double above[DEGREE + 1], below[DEGREE + 1];
+} Ratio;
+static const Ratio central = {
+    {3.387132872796366608, 133.14166789178437745, 1971.5909503065514427, 13731.693765509461125,
+     45921.953931549871457, 67265.770927008700853, 33430.575583588128105, 2509.0809287301226727},
+    {1.0, 42.313330701600911252, 687.1870074920579083, 5394.1960214247511077, 21213.794301586595867,
+     39307.89580009271061, 28729.085735721942674, 5226.495278852854561}};
+static const Ratio outer = {{1.42343711074968357734, 4.6303378461565452959, 5.7694972214606914055,
+                             3.64784832476320460504, 1.27045825245236838258, 0.24178072517745061177,
+                             0.0227238449892691845833, 7.7454501427834140764e-4},
+                            {1.0, 2.05319162663775882187, 1.6763848301838038494,
+                             0.68976733498510000455, 0.14810397642748007459,
+                             0.0151986665636164571966, 5.475938084995344946e-4,
+                             1.05075007164441684324e-9}};
 
-UNFUSED static void central_normals(size_t n, const double *restrict p, double *restrict out) {
+UNFUSED static void ratios(const Ratio *ratio, size_t n, const double *restrict r,
+                           double *restrict out) {
   for (size_t i = 0; i < n; i++) {
-    double q = p[i] - 0.5, r = ROUND - q * q, u = above[DEGREE], v = below[DEGREE];
+    double u = ratio->above[DEGREE], v = ratio->below[DEGREE];
     for (int k = DEGREE - 1; k >= 0; k--) {
-      u = r * u + above[k];
-      v = r * v + below[k];
+      u = r[i] * u + ratio->above[k];
+      v = r[i] * v + ratio->below[k];
     }
-    out[i] = q * (u / v);
+    out[i] = u / v;
   }
+}
+
+/* The values in the tails: those of the `n` numbers p that are listed in `at`. */
+static void tail_normals(size_t n, const int *at, const double *p, double *out) {
+  double r[BATCH], size[BATCH];
+  for (size_t k = 0; k < n; k++) r[k] = sqrt(-log(fmin(p[at[k]], 1 - p[at[k]]))) - SHIFT;
+  ratios(&outer, n, r, size);
+  for (size_t k = 0; k < n; k++)
+    out[at[k]] =
+        r[k] > FAR - SHIFT ? gsl_cdf_ugaussian_Pinv(p[at[k]]) : copysign(size[k], p[at[k]] - 0.5);
+}
+
+/* Normal numbers of a batch of uniform ones. */
+static void inverse_normals(size_t n, const double *p, double *out) {
+  double r[BATCH];
+  int at[BATCH];
+  size_t tails = 0;
+  for (size_t i = 0; i < n; i++) r[i] = ROUND - (p[i] - 0.5) * (p[i] - 0.5);
+  ratios(&central, n, r, out);
+  for (size_t i = 0; i < n; i++) {
+    out[i] *= p[i] - 0.5;
+    at[tails] = (int)i;
+    tails += fabs(p[i] - 0.5) > CENTRAL;
+  }
+  tail_normals(tails, at, p, out);
 }
 
 void sobol_normals(const uint32_t *row, size_t count, uint64_t seed, uint64_t stream, double *out) {
@@ -155,9 +188,7 @@ void sobol_normals(const uint32_t *row, size_t count, uint64_t seed, uint64_t st
       uint64_t lead = (row[start + i] ^ (shift >> (64 - SOBOL_BITS))) & ((1u << SOBOL_BITS) - 1);
       p[i] = open_unit(lead << (64 - SOBOL_BITS) | bits[i] >> SOBOL_BITS);
     }
-    central_normals(n, p, out);
-    for (size_t i = 0; i < n; i++)
-      if (fabs(p[i] - 0.5) > CENTRAL) out[i] = gsl_cdf_ugaussian_Pinv(p[i]);
+    inverse_normals(n, p, out);
   }
 }
 
