@@ -22,6 +22,9 @@ static bool blas_pays(size_t m, size_t n, size_t k) {
   return has;
 }
 
+/* Up to so many multiplications any kernel takes longer to choose than to run. */
+enum { TINY = 64 };
+
 #define REAL double
 #define NAME(name) name
 #define GEMM dgemm
