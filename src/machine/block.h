@@ -48,6 +48,14 @@ typedef struct Fresh {
   int *axis, *known;
 } Fresh;
 
+/* Small blocks are cut from chunks, of which the tape has as many as it needs; the last has so many
+ * numbers left. */
+typedef struct Chunks {
+  double **list;
+  int count, room;
+  size_t left;
+} Chunks;
+
 /* Blocks given back, by classes of sizes. Sizes follow the ranks of bases, which grow by a little
  * from step to step: those of a class, an eighth of an octave, take each other's memory. */
 enum { CLASSES = 8 * 64 };
@@ -69,8 +77,10 @@ struct Tape {
   int op_count, op_room;
   Fresh *fresh;
   size_t fresh_count;
+  Chunks chunks;
   Spares spares[CLASSES];
   Extended *extended; /* of the last extension */
+  size_t extended_room;
   double flops;
 };
 

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Blocks of fewer numbers are small; numbers in a line of the cache. */
+enum { SMALL = 1 << 12, LINE = 8 };
+
 /* ---- blocks ---- */
 
 TapeMap *tape_map_new(const Expr *value, const Expr *const *slope, int count) {
@@ -39,28 +42,6 @@ Tape *tape_new(const TapeSpace *spaces, int count, const double *weights, bool c
   return tape;
 }
 
-void tape_free(Tape *tape) {
-  if (!tape) return;
-  for (int i = 0; i < tape->slab_count; i++) free(tape->slabs[i].value);
-  for (int i = 0; i < CLASSES; i++) {
-    for (int k = 0; k < tape->spares[i].count; k++) free(tape->spares[i].blocks[k]);
-    free(tape->spares[i].blocks);
-  }
-  for (int i = 0; i < tape->op_count; i++) free((View *)tape->ops[i].args);
-  for (size_t i = 0; i < tape->fresh_count; i++) {
-    free(tape->fresh[i].axis);
-    free(tape->fresh[i].known);
-  }
-  free(tape->fresh);
-  free(tape->extended);
-  free(tape->spaces);
-  free(tape->slabs);
-  free(tape->made);
-  free(tape->holes);
-  free(tape->ops);
-  free(tape);
-}
-
 bool tape_failed(const Tape *tape) { return tape->failed; }
 double tape_flops(const Tape *tape) { return tape->flops; }
 int tape_mark(const Tape *tape) { return tape->op_count; }
@@ -73,12 +54,27 @@ static size_t averaged(const Tape *tape, int space) {
   return tape->spaces[space].columns - tape->spaces[space].passive;
 }
 
-/* The class of a size, and the room that its blocks have. */
+/* The class of a size, and the room that its blocks have: of small ones a power of two. */
 static int class_of(size_t size, size_t *room) {
-  int octave = 63 - __builtin_clzll(size | 8), shift = octave - 3;
-  size_t eighths = (size + ((size_t)1 << shift) - 1) >> shift; /* 8 to 16; fewer of a tiny block */
-  *room = eighths << shift;
-  return 8 * (octave - 1) + (int)eighths;
+  int octave = 63 - __builtin_clzll(size | 8), shift = size < SMALL ? octave : octave - 3;
+  size_t parts = (size + ((size_t)1 << shift) - 1) >> shift; /* 8 to 16; 1 or 2 of a small block */
+  *room = parts << shift;
+  return 8 * (octave - 1) + (int)parts;
+}
+
+/* So many numbers of a chunk. */
+static double *cut(Chunks *chunks, size_t count) {
+  enum { CHUNK = 8 * SMALL };
+  if (chunks->left < count) {
+    if (chunks->count == chunks->room) {
+      chunks->room = 2 * chunks->room + 16;
+      chunks->list = mem_grow(chunks->list, (size_t)chunks->room * sizeof *chunks->list);
+    }
+    if (!(chunks->list[chunks->count] = mem_room(CHUNK))) return NULL;
+    chunks->count++;
+    chunks->left = CHUNK;
+  }
+  return chunks->list[chunks->count - 1] + (CHUNK - (chunks->left -= count)) - count;
 }
 
 /* A block of `size` numbers: zeros when recording, else what may be anything. */
@@ -86,8 +82,12 @@ static double *take_block(Tape *tape, size_t size) {
   size_t room;
   Spares *spares = &tape->spares[class_of(size, &room)];
   if (spares->count && !tape->record) return spares->blocks[--spares->count];
-  double *value = tape->record ? mem_block(size) : mem_room(room);
-  if (!value) tape->failed = true;
+  if (tape->record) room = (size + LINE - 1) / LINE * LINE;
+  double *value = size < SMALL ? cut(&tape->chunks, room) : mem_room(room);
+  if (!value)
+    tape->failed = true;
+  else if (tape->record)
+    memset(value, 0, room * sizeof *value);
   return value;
 }
 
@@ -111,6 +111,39 @@ static size_t room_for(const Slab *slab, size_t rows) {
 }
 
 static size_t size_of(const Slab *slab) { return room_for(slab, slab->capacity); }
+
+/* A large block goes back to the system, a small one stays for others. */
+static void free_block(Tape *tape, double *value, size_t size) {
+  if (size >= SMALL)
+    free(value);
+  else
+    give_block(tape, value, size);
+}
+
+void tape_free(Tape *tape) {
+  if (!tape) return;
+  size_t room;
+  for (int i = 0; i < tape->slab_count; i++)
+    if (size_of(&tape->slabs[i]) >= SMALL) free(tape->slabs[i].value);
+  for (int i = class_of(SMALL, &room); i < CLASSES; i++)
+    for (int k = 0; k < tape->spares[i].count; k++) free(tape->spares[i].blocks[k]);
+  for (int i = 0; i < CLASSES; i++) free(tape->spares[i].blocks);
+  for (int i = 0; i < tape->chunks.count; i++) free(tape->chunks.list[i]);
+  free(tape->chunks.list);
+  for (int i = 0; i < tape->op_count; i++) free((View *)tape->ops[i].args);
+  for (size_t i = 0; i < tape->fresh_count; i++) {
+    free(tape->fresh[i].axis);
+    free(tape->fresh[i].known);
+  }
+  free(tape->fresh);
+  free(tape->extended);
+  free(tape->spaces);
+  free(tape->slabs);
+  free(tape->made);
+  free(tape->holes);
+  free(tape->ops);
+  free(tape);
+}
 
 static void push(int **list, int *count, int *room, int value) {
   if (*count == *room) {
@@ -308,7 +341,7 @@ View tape_grow(Tape *tape, View whole, size_t rows) {
     double *value = tape->failed ? NULL : take_block(tape, room_for(slab, capacity));
     if (!value) return whole;
     memcpy(value, slab->value, slab->rows * slab->stride * bytes_of(slab));
-    free(slab->value);
+    free_block(tape, slab->value, size_of(slab));
     slab->value = value;
     slab->capacity = capacity;
   }
@@ -670,50 +703,65 @@ static void lower_product(Tape *tape, View B, View q, View C) {
 
 /* Recorded as A = <B B^T>, A = C C^T, q = C^{-1} B for the rows B that give directions, whose
  * coordinates are the rows of C, and <x q> for the others. */
-static void record_extension(Tape *tape, View q, View residual, const size_t *picked, View coords) {
+static void record_extension(Tape *tape, View q, View residual, View coords) {
+  const Extended *picked = tape->extended;
   size_t k = q.rows;
   View B = tape_wide(tape, tape->slabs[residual.slab].space, k, false);
   View A = tape_table(tape, k, k, false), C = tape_table(tape, k, k, false);
   if (tape->failed) return;
   for (size_t j = 0; j < k; j++)
-    tape_copy(tape, view_rows(B, j, 1), 1, view_rows(residual, picked[j], 1));
+    tape_copy(tape, view_rows(B, j, 1), 1, view_rows(residual, picked[j].row, 1));
   tape_average(tape, A, 1, B, B, 1);
   lower_product(tape, B, q, C);
   record(tape, CHOLESKY, C, 1)->arg[0] = A;
   record_two(tape, SOLVE, q, 1, C, B);
   for (size_t r = 0, j = 0; r < residual.rows; r++) {
     View row = view_rows(coords, r, 1);
-    if (j < k && picked[j] == r)
+    if (j < k && picked[j].row == r)
       tape_copy(tape, row, 1, view_rows(C, j++, 1));
     else
       tape_average(tape, row, 1, view_rows(residual, r, 1), q, 1);
   }
 }
 
-/* What is left of the rows of a block while directions are taken from it. */
+/* What is left of the rows of a block while directions are taken from it: of those that may give
+ * one, as in a wide block; which these are is in tape->extended. */
 typedef struct Rest {
-  double *rows;   /* [count]: those that may give a direction, as in a wide block */
-  size_t *number; /* [count]: which rows these are */
-  size_t count;
-  double *scratch, *c;
+  double *rows, *c;
+  size_t count, size, c_size;
+  double *scratch;
 } Rest;
+
+/* Workspace, and its end. */
+static double *borrow(Tape *tape, size_t size) {
+  double *room = tape->record ? mem_room(size) : take_block(tape, size);
+  if (!room) tape->failed = true;
+  return room;
+}
+
+static void give_back(Tape *tape, double *room, size_t size) {
+  if (tape->record)
+    free(room);
+  else
+    give_block(tape, room, size);
+}
 
 /* The rows of `residual` that stand out, orthogonal to the basis. */
 static bool take_rest(Tape *tape, Rest *rest, View basis, View residual, double tol,
                       const double *scale) {
   size_t S = tape_stride(tape, residual), rows = residual.rows;
   int space = tape_space(tape, residual);
-  rest->rows = tape->record ? mem_room(rows * S + 1) : take_block(tape, rows * S + 1);
-  if (!rest->rows) tape->failed = true;
-  rest->number = mem_new(rows, sizeof *rest->number);
+  rest->size = rows * S + 1;
+  rest->c_size = rows * (basis.rows + rows) + 1;
+  rest->rows = borrow(tape, rest->size);
+  rest->c = borrow(tape, rest->c_size);
   rest->scratch = weighing_room(tape, rows + basis.rows + 1, S);
-  rest->c = mem_new(rows * (basis.rows + rows) + 1, sizeof *rest->c);
   if (tape->failed) return false;
   for (size_t r = 0; r < rows; r++) {
     const double *row = tape_data(tape, view_rows(residual, r, 1));
     if (!(mean_square(tape, space, row, rest->scratch) > tol * tol * scale[r])) continue;
     memcpy(rest->rows + rest->count * S, row, residual.cols * sizeof *row);
-    rest->number[rest->count++] = r;
+    tape->extended[rest->count++].row = r;
   }
   project_again(tape, basis, rest->rows, rest->count, rest->c, rest->scratch);
   return true;
@@ -745,32 +793,30 @@ static void take_direction(Tape *tape, View *basis, size_t before, size_t k, Res
 
 size_t tape_extend(Tape *tape, View *basis, View residual, double tol, const double *scale,
                    View coordinates) {
-  size_t S = residual.cols, ld, k = 0, before = basis->rows;
+  size_t S = residual.cols, k = 0, before = basis->rows;
   if (tape->failed || !residual.rows) return 0;
   int space = tape_space(tape, residual);
-  ld = wide_stride(tape, space);
+  size_t ld = wide_stride(tape, space);
   Rest rest = {0};
-  tape->extended = mem_grow(tape->extended, residual.rows * sizeof *tape->extended);
+  if (residual.rows > tape->extended_room)
+    tape->extended =
+        mem_grow(tape->extended, (tape->extended_room = residual.rows) * sizeof(Extended));
   if (take_rest(tape, &rest, *basis, residual, tol, scale))
     for (size_t i = 0; i < rest.count && !tape->failed && before + k < S; i++) {
+      size_t row = tape->extended[i].row;
       double square = mean_square(tape, space, rest.rows + i * ld, rest.scratch);
-      if (!(square > tol * tol * scale[rest.number[i]])) continue;
+      if (!(square > tol * tol * scale[row])) continue;
       take_direction(tape, basis, before, k, &rest, i);
-      tape->extended[k] = (Extended){rest.number[i], sqrt(square / scale[rest.number[i]])};
-      rest.number[k++] = rest.number[i];
+      tape->extended[k++] = (Extended){row, sqrt(square / scale[row])};
     }
   View q = view_rows(*basis, before, k), found = view_cols(coordinates, 0, k);
   if (k && !tape->failed && tape->record)
-    record_extension(tape, q, residual, rest.number, found);
+    record_extension(tape, q, residual, found);
   else if (k)
     tape_average(tape, found, 1, residual, q, 1);
-  if (tape->record)
-    free(rest.rows);
-  else
-    give_block(tape, rest.rows, residual.rows * ld + 1);
-  free(rest.number);
+  give_back(tape, rest.rows, rest.size);
+  give_back(tape, rest.c, rest.c_size);
   free(rest.scratch);
-  free(rest.c);
   return k;
 }
 
