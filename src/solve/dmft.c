@@ -30,7 +30,8 @@ typedef struct Solve {
   Sizes sizes;
   MachineCode code;
   Batch batch;
-  int pairs; /* what is wanted over pairs of times */
+  int pairs;      /* what is wanted over pairs of times */
+  FieldSet later; /* small fields that wait until somebody asks for them */
 } Solve;
 
 /* ---- what is measured ---- */
@@ -68,6 +69,9 @@ static bool is_small(const ProgramObservable *o) {
   return row->kind == KIND_VALUE && row->solvers & FROM_DMFT && !field_is_late((FieldId)o->field);
 }
 
+/* Of the small fields those that nothing else hangs on, and that take longer than others. */
+static const FieldId leisurely = FIELD_ALIGNMENT;
+
 /* The large fields, layer by layer. */
 static const struct {
   FieldId id;
@@ -91,7 +95,8 @@ static FieldSet measured_by(const Solve *s) {
   FieldSet measured = 0;
   const Program *p = s->complete;
   for (int i = 0; i < p->observable_count; i++)
-    if (is_small(&p->observables[i])) measured |= field_bit(measured_for(p, &p->observables[i]));
+    if (is_small(&p->observables[i]) && !(s->later & field_bit((FieldId)p->observables[i].field)))
+      measured |= field_bit(measured_for(p, &p->observables[i]));
   for (int k = 0; k < LARGE; k++)
     if (is_wanted(s, k)) measured |= field_bit(large[k].id);
   return measured;
@@ -169,8 +174,8 @@ static bool add_moves(const Solve *s, Result *result, FieldId id, int layer, con
                                s->options.seed, b->replicates, moves, b->companions > 0, false);
 }
 
-/* Adds a field that is a function of another, or of itself. */
-static bool add(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
+/* Fills a field that is a function of another, or of itself. */
+static bool fill(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
   const Program *p = s->complete;
   size_t m = field_size(id, s->sizes);
   Machine function;
@@ -186,7 +191,7 @@ static bool add(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
   bool fine = value && error && doubt(&measured, derive, &d, m, &times, value, error, moves) &&
               !machine_failed(&function);
   if (fine) add_rounding(s, m, value, error);
-  fine = fine && field_add(result, id, layer, s->sizes, value, error) &&
+  fine = fine && field_fill(result, id, layer, s->sizes, value, error) &&
          add_moves(s, result, id, layer, moves);
   machine_free(&function);
   free(value);
@@ -195,15 +200,26 @@ static bool add(Solve *s, Result *result, FieldId id, int layer, FieldId from) {
   return fine;
 }
 
-static bool add_small(Solve *s, Result *result) {
+/* The small fields that are there and lack values, but for those that wait. */
+static bool fill_small(Solve *s, Result *result) {
   const Program *p = s->complete;
   bool fine = true;
-  for (FieldId id = 0; id < FIELD_COUNT; id++)
-    for (int l = field_first(id); l <= field_last(id, p) && fine; l++) {
-      const ProgramObservable *o = program_observable(p, (int)id, l);
-      if (o && is_small(o)) fine = add(s, result, id, l, measured_for(p, o));
-    }
+  for (int i = 0; i < p->observable_count && fine; i++) {
+    const ProgramObservable *o = &p->observables[i];
+    FieldId id = (FieldId)o->field;
+    if (is_small(o) && !(s->later & field_bit(id)) && field_is_missing(result, id, o->layer))
+      fine = fill(s, result, id, o->layer, measured_for(p, o));
+  }
   return fine;
+}
+
+static void promise_small(const Solve *s, Result *result) {
+  const Program *p = s->complete;
+  for (FieldId id = 0; id < FIELD_COUNT; id++)
+    for (int l = field_first(id); l <= field_last(id, p); l++) {
+      const ProgramObservable *o = program_observable(p, (int)id, l);
+      if (o && is_small(o)) field_promise(result, id, l);
+    }
 }
 
 /* Both resolutions may have dropped the same. What is dropped of two fields overlaps by up to tol^2
@@ -381,7 +397,11 @@ static int replicates_for(const Program *program, const SolveOptions *options) {
 /* The scatter of a probe is not asked for, nor its bias. What two times take does not become less
  * with the paths: there, half as many companions do. */
 static void prepare(Solve *s, Program *program, const SolveOptions *options, int pairs) {
-  *s = (Solve){.program = program, .options = *options, .sizes = sizes_of(program), .pairs = pairs};
+  *s = (Solve){.program = program,
+               .options = *options,
+               .sizes = sizes_of(program),
+               .pairs = pairs,
+               .later = options->unread & field_bit(leisurely)};
   int replicates = options->replicates ? options->replicates : replicates_for(program, options);
   bool biased = !program->linear && !options->probe;
   size_t paths = program->linear ? FIRST_COORDINATES
@@ -417,14 +437,17 @@ static void clean(Solve *s) {
 
 /* ---- the large fields on demand ---- */
 
-/* What was left out under this name, and what comes with it; NULL is any name. */
+/* Whether a field was left out that is asked for by this name; NULL is any. */
+static bool is_asked(const Result *result, const char *name, FieldId id) {
+  const char *field = field_row(id)->name;
+  return (!name || strcmp(field, name) == 0) && result_lacks(result, field);
+}
+
+/* What was left out under this name, and what comes with it. */
 static int groups_left(const Result *result, const char *name) {
   int groups = 0;
-  for (int k = 0; k < LARGE; k++) {
-    const char *field = field_row(large[k].id)->name;
-    bool asked = !name || strcmp(field, name) == 0;
-    if (asked && result_lacks(result, field)) groups |= large[k].group;
-  }
+  for (int k = 0; k < LARGE; k++)
+    if (is_asked(result, name, large[k].id)) groups |= large[k].group;
   return groups;
 }
 
@@ -433,9 +456,12 @@ static int groups_left(const Result *result, const char *name) {
 static Status complete(Result *result, const char *name, char **why) {
   Origin *origin = result->origin;
   Solve s;
-  prepare(&s, origin->program, &origin->options, groups_left(result, name));
+  SolveOptions options = origin->options;
+  if (is_asked(result, name, leisurely)) options.unread = 0;
+  prepare(&s, origin->program, &options, groups_left(result, name));
   Status status = run(&s, why);
-  if (status == STATUS_OK && !fill_large(&s, result)) status = run_refuse(why, two_time_bytes(&s));
+  if (status == STATUS_OK && !(fill_small(&s, result) && fill_large(&s, result)))
+    status = run_refuse(why, two_time_bytes(&s));
   clean(&s);
   if (!result_lacks(result, NULL)) result->complete = NULL;
   return status;
@@ -780,7 +806,9 @@ static Status solve_paths(Program *program, const SolveOptions *options, Result 
     Result *r = result_new("dmft");
     r->exact = program->linear;
     give_origin(&s, r);
-    bool fine = observe_start(r, program, s.sizes) && add_small(&s, r);
+    bool fine = observe_start(r, program, s.sizes);
+    promise_small(&s, r);
+    fine = fine && fill_small(&s, r);
     promise_large(&s, r);
     note_run(&s, r, run_clock() - start);
     status = run_finish(r, status, fine, two_time_bytes(&s), result, why);
