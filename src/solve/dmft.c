@@ -451,18 +451,26 @@ static int groups_left(const Result *result, const char *name) {
   return groups;
 }
 
-/* A run is deterministic: running it again with the histories kept gives the two-time fields of
- * the same solution. */
-static Status complete(Result *result, const char *name, char **why) {
-  Origin *origin = result->origin;
-  Solve s;
+/* A run is deterministic: running it again, with the histories kept, gives what was left out of the
+ * same solution. */
+static Status run_again(Result *result, FieldSet unread, int pairs, char **why) {
+  const Origin *origin = result->origin;
   SolveOptions options = origin->options;
-  if (is_asked(result, name, leisurely)) options.unread = 0;
-  prepare(&s, origin->program, &options, groups_left(result, name));
+  Solve s;
+  options.unread = unread;
+  prepare(&s, origin->program, &options, pairs);
   Status status = run(&s, why);
   if (status == STATUS_OK && !(fill_small(&s, result) && fill_large(&s, result)))
     status = run_refuse(why, two_time_bytes(&s));
   clean(&s);
+  return status;
+}
+
+static Status complete(Result *result, const char *name, char **why) {
+  int pairs = groups_left(result, name);
+  Status status = STATUS_OK;
+  if (is_asked(result, name, leisurely)) status = run_again(result, 0, 0, why);
+  if (pairs && status == STATUS_OK) status = run_again(result, ALL_FIELDS, pairs, why);
   if (!result_lacks(result, NULL)) result->complete = NULL;
   return status;
 }
