@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The public face of dmf: open a session, run text or files in it, read and set arrays, close it. The
- * command and the REPL see this header alone. Two sessions may live in one process; one session is
- * used by one thread at a time, except for dmf_interrupt, and not from its own call-backs. Numbers in
- * texts have a decimal point in every locale: these functions work in the locale "C", and leave that
- * of the process and of the thread as they were. HDF5 files are read and written by a child of the
- * process; OpenBLAS is loaded when it is first needed, and set, for the whole process, to one thread. */
+/* The public face of dmf: open a session, run text or files in it, read and set arrays, close it.
+ * The command and the REPL see this header alone. Two sessions may live in one process; one session
+ * is used by one thread at a time, except for dmf_interrupt, and not from its own call-backs.
+ * Numbers in texts have a decimal point in every locale: these functions work in the locale "C",
+ * and leave that of the process and of the thread as they were. HDF5 files are read and written by
+ * a child of the process, and matrices whose factors take more than seconds are factorized by one;
+ * OpenBLAS is loaded when it is first needed, and set, for the whole process, to one thread. */
 #ifndef DMF_H
 #define DMF_H
 
@@ -22,11 +23,11 @@ typedef struct Dmf Dmf;
 typedef struct DmfDiagnostic {
   const char *severity; /* "error", "warning", "remark", or "note": more on the message before */
   const char *message;
-  const char *hint;     /* how to go on, or NULL */
-  const char *file;     /* or NULL: it is about no place in a text, and the numbers are 0 */
-  int line, column;     /* of its first character, both from 1 */
+  const char *hint;         /* how to go on, or NULL */
+  const char *file;         /* or NULL: it is about no place in a text, and the numbers are 0 */
+  int line, column;         /* of its first character, both from 1 */
   int end_line, end_column; /* behind its last character */
-  const char *text;     /* all of it as it would be printed, with the line and a caret */
+  const char *text;         /* all of it as it would be printed, with the line and a caret */
 } DmfDiagnostic;
 
 typedef struct DmfValue DmfValue;
@@ -38,65 +39,79 @@ typedef struct DmfConfig {
   FILE *results;     /* what scripts print; NULL: stdout */
   FILE *diagnostics; /* messages; NULL: stderr */
   bool color;        /* colour in diagnostics */
-  void (*diagnose)(void *sink, const DmfDiagnostic *diagnostic); /* takes messages instead; or NULL */
-  void *sink;        /* handed to the call-backs */
-  /* Told while a solver works, from one thread at a time, that `done` of `total` steps of a stage are
-   * behind it; a last time, without stage, when the work is over. NULL: nobody is told. */
+  void (*diagnose)(void *sink,
+                   const DmfDiagnostic *diagnostic); /* takes messages instead; or NULL */
+  void *sink;                                        /* handed to the call-backs */
+  /* Told while a solver works, from one thread at a time, that `done` of `total` steps of a stage
+   * are behind it; a last time, without stage, when the work is over. NULL: nobody is told. */
   void (*progress)(void *sink, const char *stage, int done, int total);
   /* Takes what scripts print, instead of `results`; or NULL. */
   void (*print)(void *sink, const char *text, size_t length);
-  /* In an interactive session, takes the value of an expression that stands alone, as it is written,
-   * instead of printing it; who takes the value frees it. NULL: it is printed. */
+  /* In an interactive session, takes the value of an expression that stands alone, as it is
+   * written, instead of printing it; who takes the value frees it. NULL: it is printed. */
   void (*show)(void *sink, const char *expression, const DmfValue *value);
-  void (*wrote)(void *sink, const char *path); /* told of every file that a script has written; or NULL */
+  void (*wrote)(void *sink,
+                const char *path); /* told of every file that a script has written; or NULL */
   /* Plots that name no file are drawn as plot_1.svg, plot_2.svg, ... in this directory; NULL: in
    * characters among the results. */
   const char *pictures;
-  bool json;         /* one JSON line for each printed value */
-  bool quiet;        /* `progress` is not called */
-  bool interactive;  /* a REPL: expressions alone on a line are shown */
-  bool partial;      /* after dmf_interrupt, a run goes on with what its solver has so far, up to the
-                      * next solver; it ends with DMF_INTERRUPTED */
-  bool learns;       /* a check leaves the names that it found, with what stands in for what only a run
-                        would know: for completion in an editor */
-  int threads;       /* 0: DMF_THREADS, OMP_NUM_THREADS, or the processors available */
-  const char *out;   /* directory for files that scripts write; NULL: as written */
-  bool has_seed;     /* `seed` replaces the default seed of every solver call */
+  bool json;        /* one JSON line for each printed value */
+  bool quiet;       /* `progress` is not called */
+  bool interactive; /* a REPL: expressions alone on a line are shown */
+  bool partial;     /* after dmf_interrupt, a run goes on with what its solver has so far, up to the
+                     * next solver; it ends with DMF_INTERRUPTED */
+  bool learns; /* a check leaves the names that it found, with what stands in for what only a run
+                  would know: for completion in an editor */
+  int threads; /* 0: DMF_THREADS, OMP_NUM_THREADS, or the processors available */
+  const char *out;         /* directory for files that scripts write; NULL: as written */
+  bool has_seed;           /* `seed` replaces the default seed of every solver call */
   unsigned long long seed; /* up to 2^53 */
-  DmfCrew *crew;     /* shares the work of the session; NULL: one process */
-  /* Told before `progress` what share of the work of the stage lies behind it, as a plan has it: later
-   * steps may take longer than earlier ones. NULL: nobody is told. */
+  DmfCrew *crew;           /* shares the work of the session; NULL: one process */
+  /* Told before `progress` what share of the work of the stage lies behind it, as a plan has it:
+   * later steps may take longer than earlier ones. NULL: nobody is told. */
   void (*work)(void *sink, double share);
 } DmfConfig;
 
 /* The end of a piece of work, also the exit status of the command. */
-enum { DMF_OK = 0, DMF_SCRIPT = 1, DMF_USAGE = 2, DMF_NUMERICS = 3, DMF_ASSERT = 4, DMF_FILE = 5,
-       DMF_LIMIT = 6, DMF_INTERRUPTED = 130, DMF_INCOMPLETE = -1 };
+enum {
+  DMF_OK = 0,
+  DMF_SCRIPT = 1,
+  DMF_USAGE = 2,
+  DMF_NUMERICS = 3,
+  DMF_ASSERT = 4,
+  DMF_FILE = 5,
+  DMF_LIMIT = 6,
+  DMF_INTERRUPTED = 130,
+  DMF_INCOMPLETE = -1
+};
 
 const char *dmf_version(void);
 
-/* Bounds the memory of the process: requests beyond it end with DMF_LIMIT, as they do beyond what the
- * machine, getrlimit(2) and the control groups of the process leave. 0: no other bound than those. */
+/* Bounds the memory of the process: requests beyond it end with DMF_LIMIT, as they do beyond what
+ * the machine, getrlimit(2) and the control groups of the process leave. 0: no other bound than
+ * those. */
 void dmf_limit_memory(double bytes);
 /* What is left under these bounds. */
 double dmf_free_memory(void);
 
-/* Joins the processes that mpirun started beside this one. All must then open one session and run the
- * same scripts in it: each evaluates everything, and solvers share the work; the one that leads shows
- * and writes. Once in a process, from the thread that runs scripts. NULL where there is no other, and
- * with *why, to be freed, where that fails. Call dmf_crew_leave when the session is closed. */
+/* Joins the processes that mpirun started beside this one. All must then open one session and run
+ * the same scripts in it: each evaluates everything, and solvers share the work; the one that leads
+ * shows and writes. Once in a process, from the thread that runs scripts. NULL where there is no
+ * other, and with *why, to be freed, where that fails. Call dmf_crew_leave when the session is
+ * closed. */
 DmfCrew *dmf_crew_join(char **why);
 bool dmf_crew_leads(const DmfCrew *crew);
 int dmf_crew_neighbours(const DmfCrew *crew); /* processes on this machine, with this one */
-/* At the end, waits for the others, and gives the largest status of all and that of the process that
- * shows and writes; false where *status is not 0 and some do not come: they wait for this one, and
- * dmf_crew_end ends all with a status. */
+/* At the end, waits for the others, and gives the largest status of all and that of the process
+ * that shows and writes; false where *status is not 0 and some do not come: they wait for this one,
+ * and dmf_crew_end ends all with a status. */
 bool dmf_crew_gather(DmfCrew *crew, int *status, int *leader);
 void dmf_crew_end(DmfCrew *crew, int status);
 void dmf_crew_leave(DmfCrew *crew);
 
-/* NULL: there is no memory for a session. What lacks memory later ends with DMF_LIMIT, and the session
- * stays usable: a reserve of 1.5 MB, which is there as long as a session is open, serves the way out. */
+/* NULL: there is no memory for a session. What lacks memory later ends with DMF_LIMIT, and the
+ * session stays usable: a reserve of 1.5 MB, which is there as long as a session is open, serves
+ * the way out. */
 Dmf *dmf_open(const DmfConfig *config);
 void dmf_close(Dmf *dmf);
 /* The settings of a session: color, quiet, threads and seed may be changed between runs. */
@@ -123,12 +138,12 @@ int dmf_ir_file(Dmf *dmf, const char *path);
 /* Prints what every solver call in the script will take, memory, operations and seconds, without
  * solving: it begins each, and stops after a part of a second. */
 int dmf_plan_file(Dmf *dmf, const char *path);
-/* Prints the equations of every solver call in the script, without solving; `latex`: as one document
- * of LaTeX. */
+/* Prints the equations of every solver call in the script, without solving; `latex`: as one
+ * document of LaTeX. */
 int dmf_equations_file(Dmf *dmf, const char *path, bool latex);
 
-/* Brings a script into the standard layout, which changes white space alone: prints it, rewrites the
- * file if something changes, or only reports (DMF_SCRIPT) that something would. */
+/* Brings a script into the standard layout, which changes white space alone: prints it, rewrites
+ * the file if something changes, or only reports (DMF_SCRIPT) that something would. */
 typedef enum DmfFormat { DMF_FORMAT_PRINT, DMF_FORMAT_REWRITE, DMF_FORMAT_CHECK } DmfFormat;
 int dmf_format_file(Dmf *dmf, const char *path, DmfFormat what);
 /* The same for a text; *formatted is to be freed, and NULL after a syntax error. */
@@ -149,8 +164,8 @@ typedef struct DmfArray {
  * session. Otherwise it is empty. */
 int dmf_get(Dmf *dmf, const char *expression, DmfArray *array);
 void dmf_array_free(DmfArray *array);
-/* Gives a variable an array, which is copied; scripts run afterwards find it. DMF_USAGE when this is
- * no name. */
+/* Gives a variable an array, which is copied; scripts run afterwards find it. DMF_USAGE when this
+ * is no name. */
 int dmf_put(Dmf *dmf, const char *name, int rank, const size_t *shape, const double *data);
 
 /* What a value is, as far as it matters outside. */
@@ -172,13 +187,13 @@ typedef struct DmfAxis {
 /* A value of a session. */
 struct DmfValue {
   DmfValueKind kind;
-  bool truth;       /* of numbers: they are truth values */
-  DmfArray numbers; /* of DMF_NUMBERS; without data for other kinds */
-  DmfArray error;   /* their standard errors; without data where they have none */
+  bool truth;                 /* of numbers: they are truth values */
+  DmfArray numbers;           /* of DMF_NUMBERS; without data for other kinds */
+  DmfArray error;             /* their standard errors; without data where they have none */
   DmfAxis axes[DMF_MAX_RANK]; /* of the numbers */
-  int length;       /* of a list, or how many layers */
-  const char *text; /* of DMF_TEXT; else what it is: "a dmft result" */
-  void *owner;      /* for dmf_value_free */
+  int length;                 /* of a list, or how many layers */
+  const char *text;           /* of DMF_TEXT; else what it is: "a dmft result" */
+  void *owner;                /* for dmf_value_free */
 };
 
 /* The value of an expression, in which the name `it` stands for another value (NULL: for none), as
@@ -197,20 +212,20 @@ char *dmf_value_html(Dmf *dmf, const DmfValue *value);
  * call with i = 0. */
 const char *dmf_value_field(Dmf *dmf, const DmfValue *value, int i);
 /* Draws the value into a file (.svg, .png, .pdf or .txt) under this name: curves and maps, of more
- * axes what they are at the end of time; of a result its losses. DMF_SCRIPT when there is nothing to
- * draw. */
+ * axes what they are at the end of time; of a result its losses. DMF_SCRIPT when there is nothing
+ * to draw. */
 int dmf_value_draw(Dmf *dmf, const DmfValue *value, const char *name, const char *path);
 
 /* Asks the running solver to stop at its next step; may be called from a signal handler or a
  * call-back. */
 void dmf_interrupt(Dmf *dmf);
 
-/* The i-th text that may take the place of the word that ends at `cursor`, or NULL past the end, the
- * likeliest first: fields after a dot, keys in a declaration, arguments ("samples = ") in a call,
- * options of a plot, behind an equals sign what the key or the argument takes, files that can be read,
- * library files in an import, γ for \gamma; else names and words, where nothing is typed yet those of
- * the session alone. Inside a string the word goes back to its quote. A cursor past the end of the
- * text stands at its end. Valid until the next call with i = 0. */
+/* The i-th text that may take the place of the word that ends at `cursor`, or NULL past the end,
+ * the likeliest first: fields after a dot, keys in a declaration, arguments ("samples = ") in a
+ * call, options of a plot, behind an equals sign what the key or the argument takes, files that can
+ * be read, library files in an import, γ for \gamma; else names and words, where nothing is typed
+ * yet those of the session alone. Inside a string the word goes back to its quote. A cursor past
+ * the end of the text stands at its end. Valid until the next call with i = 0. */
 const char *dmf_complete(Dmf *dmf, const char *text, size_t cursor, int i);
 /* What to show beside the i-th of them: its default, its meaning; or NULL. */
 const char *dmf_complete_about(Dmf *dmf, int i);
@@ -222,11 +237,12 @@ typedef struct DmfCall {
   int parameter; /* the one at hand, from 0; -1: none of them */
 } DmfCall;
 
-/* The innermost call around the cursor; false when there is none, or of nothing known. The texts are
- * valid until the next call of this function or of dmf_topic. */
+/* The innermost call around the cursor; false when there is none, or of nothing known. The texts
+ * are valid until the next call of this function or of dmf_topic. */
 bool dmf_call(Dmf *dmf, const char *text, size_t cursor, DmfCall *call);
 
-/* Where that word begins: what the candidates of dmf_complete replace lies between it and the cursor. */
+/* Where that word begins: what the candidates of dmf_complete replace lies between it and the
+ * cursor. */
 size_t dmf_word(Dmf *dmf, const char *text, size_t cursor);
 
 /* The variables of the session and what they are, a line each; to be freed. */
@@ -242,7 +258,7 @@ typedef enum DmfKind {
   DMF_FUNCTION,
   DMF_FIELD,
   DMF_CONSTANT,
-  DMF_LIBRARY,  /* a file of the standard library */
+  DMF_LIBRARY, /* a file of the standard library */
   DMF_OPERATOR,
   DMF_ARGUMENT, /* of calls */
   DMF_VALUE     /* a word that an argument or a key takes */
@@ -250,11 +266,11 @@ typedef enum DmfKind {
 
 typedef struct DmfTopic {
   DmfKind kind;
-  const char *group;  /* of its like: "Layers", "Keys of a model", "Fields of a result", ... */
+  const char *group; /* of its like: "Layers", "Keys of a model", "Fields of a result", ... */
   const char *name;
-  const char *usage;  /* how it is written: "gd(eta)", "gamma = 1", "Phi[l]  [T+1, Q, T+1, Q]" */
-  const char *about;  /* what it means */
-  const char *import; /* the file of the standard library that must be imported first, or NULL */
+  const char *usage;   /* how it is written: "gd(eta)", "gamma = 1", "Phi[l]  [T+1, Q, T+1, Q]" */
+  const char *about;   /* what it means */
+  const char *import;  /* the file of the standard library that must be imported first, or NULL */
   const char *example; /* statements, behind those of dmf_examples_begin; or NULL */
 } DmfTopic;
 
@@ -264,8 +280,8 @@ const DmfTopic *dmf_topic(Dmf *dmf, int i);
 /* The statements that examples rest on. */
 const char *dmf_examples_begin(void);
 /* What is known about a name, with the functions of this session, as lines of text; a name that is
- * only an argument leads to the calls that take it, and ".loss" to fields and keys alone. Of NULL: the list of all
- * names. To be freed; NULL when the name is not known. */
+ * only an argument leads to the calls that take it, and ".loss" to fields and keys alone. Of NULL:
+ * the list of all names. To be freed; NULL when the name is not known. */
 char *dmf_help(Dmf *dmf, const char *name);
 /* The page dmf-stdlib(7) in mdoc, to be freed. */
 char *dmf_manual(Dmf *dmf);
@@ -293,7 +309,8 @@ typedef enum DmfRole {
 typedef struct DmfName {
   DmfRole role;
   size_t begin, end; /* bytes of the text */
-  size_t origin;     /* where the name begins at its first definition in this text; SIZE_MAX: it has none */
+  size_t origin;     /* where the name begins at its first definition in this text; SIZE_MAX: it has
+                        none */
   bool defines;      /* it is given its meaning here, by the statement from `from` to `to` */
   bool outermost;    /* and that is no name of a function, a layer or a pair of brackets alone */
   size_t from, to;

@@ -542,6 +542,7 @@ expect 1 '<command line>:1:' "$DMF" -e 'print nothing_of_this_name'
 expect 1 '<stdin>:1:' shell 'echo "print nothing_of_this_name" | "$1"'
 expect 130 interrupted interrupted 'shown 0 started' "$DMF" recurse.dmf
 expect 130 interrupted interrupted 'shown 0 started' "$DMF" -e 'print "started"' -e 'x = sweep(k, k = 0..4e7)'
+expect 130 interrupted interrupted 'shown 0 started' "$DMF" -e 'print "started"' -e 'x = gaussian(4000, 4000)' -e "y = eigvec(x + x')"
 
 # What a script names is a regular file, so that nothing waits for a pipe
 expect 5 'not a regular file' "$DMF" -e 'import "pipe.dmf"'

@@ -101,6 +101,11 @@ lonely=$(awk '
         print declared[name] ": " name
   }' $(find src/* -mindepth 1 -name '*.h') $(find src grammar tests bench -name '*.[chyl]' -o -name '*.def'))
 verdict "what headers declare and no other file names" "$(sort <<<"$lonely")"
+unwatched=''
+for name in $(sed -n 's/^Array \*\(array_[a-z_]*\)(.*/\1/p' src/num/arrayops.h); do
+  grep -q "\b$name(" tests/unit/test_interrupt.c || unwatched+=" $name"
+done
+verdict "operations on arrays that test_interrupt.c does not try" "$unwatched"
 options=''
 for name in $(sed -n "s/^OPTION([^,]*, [^,]*, \"\([^\"]*\)\".*/\1/p" src/cli/options.def); do
   grep -q -e "Fl -$name\b" man/dmf.1 || options+=" $name"

@@ -13,6 +13,7 @@ failed=0
 cd "$scratch" && cp "$here"/faults/*.{dmf,csv,txt} . && chmod -R a+rwX . || exit 1
 printf 'while true { x = 1 }\n' >endless.dmf
 printf 'while true { x = 1 }\nprint "again"\n' >typed.txt
+printf "x = gaussian(4000, 4000)\nprint eigvec(x + x')[0, 0]\n" >operation.dmf
 call='function f(n) = '$(printf -- '-(%.0s' {1..190})'if n < 1 then 0 else f(n - 1)'$(printf ')%.0s' {1..190})
 printf '%s\nprint f(150)\n' "$call" >deep.dmf
 cat >products.dmf <<'END'
@@ -72,6 +73,8 @@ limit script '0 5 6 127' -n 3 4 5 6 7 8 9 10
 limit prompt '0 5 6 127' -n 4 5 6 7
 limit script '5' -f 1 8
 limit endless 6 -St 1
+limit operation 6 -St 1
+grep -q 'RLIMIT_CPU' err || { echo "FAIL an operation says nothing of the processor time"; failed=$((failed + 1)); }
 limit typed 6 -St 1
 grep -q 'RLIMIT_CPU' err && ! grep -q again out || { echo "FAIL a prompt goes on without processor time"; failed=$((failed + 1)); }
 as="setpriv --reuid 54321 --regid 54321 --clear-groups"

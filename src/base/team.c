@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/team.h"
 #include "base/memory.h"
+#include "base/work.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@ typedef struct Team {
   atomic_size_t next;
   void (*task)(void *context, size_t number);
   void *context;
+  Watch watch; /* of who calls, and so of those who help */
 } Team;
 
 static _Thread_local bool helps;
@@ -23,6 +25,7 @@ static void work(Team *team) {
 
 static void *help(void *team) {
   helps = true;
+  work_watch(((Team *)team)->watch);
   work(team);
   return NULL;
 }
@@ -39,7 +42,7 @@ int team_begin(pthread_t *thread, void *(*run)(void *context), void *context) {
 
 void team_run(int threads, size_t count, void (*task)(void *context, size_t number),
               void *context) {
-  Team team = {.count = count, .task = task, .context = context};
+  Team team = {.count = count, .task = task, .context = context, .watch = work_watched()};
   size_t wanted = threads > 1 ? (size_t)threads - 1 : 0, started = 0;
   if (wanted + 1 > count) wanted = count ? count - 1 : 0;
   pthread_t *helper = mem_new(wanted, sizeof *helper);

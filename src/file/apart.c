@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "file/apart.h"
+#include "base/child.h"
 #include "base/memory.h"
 #include "base/work.h"
 #include "file/io.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,30 +17,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Sending. The child has nobody to tell that the pipe is broken. */
+/* Sending */
 
-static void put(int to, const void *bytes, size_t length) {
-  for (const char *at = bytes; length > 0;) {
-    ssize_t n = write(to, at, length);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return;
-    at += n;
-    length -= (size_t)n;
-  }
-}
-
-static void put_size(int to, size_t size) { put(to, &size, sizeof size); }
+static void put_size(int to, size_t size) { child_put(to, &size, sizeof size); }
 
 static void put_text(int to, const char *text) {
   put_size(to, text ? strlen(text) : SIZE_MAX);
-  if (text) put(to, text, strlen(text));
+  if (text) child_put(to, text, strlen(text));
 }
 
 void file_send_array(int to, const Array *array) {
   put_size(to, array ? (size_t)array->rank : SIZE_MAX);
   if (!array) return;
-  put(to, array->shape, (size_t)array->rank * sizeof *array->shape);
-  put(to, array->data, array->size * sizeof *array->data);
+  child_put(to, array->shape, (size_t)array->rank * sizeof *array->shape);
+  child_put(to, array->data, array->size * sizeof *array->data);
 }
 
 static void put_recipe(int to, const ResultRecipe *recipe) {
@@ -56,8 +45,8 @@ static void put_recipe(int to, const ResultRecipe *recipe) {
 static void put_scatter(int to, const Scatter *scatter) {
   put_size(to, scatter ? (size_t)scatter->count : 0);
   for (int k = 0; scatter && k < scatter->count; k++) {
-    put(to, &scatter->list[k].id, sizeof scatter->list[k].id);
-    put(to, &scatter->list[k].weight, sizeof scatter->list[k].weight);
+    child_put(to, &scatter->list[k].id, sizeof scatter->list[k].id);
+    child_put(to, &scatter->list[k].weight, sizeof scatter->list[k].weight);
     file_send_array(to, scatter->list[k].move);
   }
 }
@@ -95,18 +84,7 @@ void file_send_result(int to, const Result *result) {
 
 /* Taking */
 
-static bool take(int from, void *bytes, size_t length) {
-  for (char *at = bytes; length > 0;) {
-    ssize_t n = read(from, at, length);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    at += n;
-    length -= (size_t)n;
-  }
-  return true;
-}
-
-static bool take_size(int from, size_t *size) { return take(from, size, sizeof *size); }
+static bool take_size(int from, size_t *size) { return child_take(from, size, sizeof *size); }
 
 /* *text is NULL where NULL was sent, and where nothing comes. */
 static bool take_text(int from, char **text) {
@@ -116,7 +94,7 @@ static bool take_text(int from, char **text) {
   if (length == SIZE_MAX) return true;
   if ((double)length > mem_available() || !(*text = malloc(length + 1))) return false;
   (*text)[length] = 0;
-  if (take(from, *text, length)) return true;
+  if (child_take(from, *text, length)) return true;
   free(*text);
   *text = NULL;
   return false;
@@ -127,9 +105,10 @@ Status file_take_array(int from, const char *path, Array **array, char **why) {
   *array = NULL;
   if (!take_size(from, &rank)) return STATUS_FILE;
   if (rank == SIZE_MAX) return STATUS_OK;
-  if (rank > ARRAY_MAX_RANK || !take(from, shape, rank * sizeof *shape)) return STATUS_FILE;
+  if (rank > ARRAY_MAX_RANK || !child_take(from, shape, rank * sizeof *shape)) return STATUS_FILE;
   Status status = file_new_array(path, (int)rank, shape, array, why);
-  if (status || take(from, (*array)->data, (*array)->size * sizeof *(*array)->data)) return status;
+  if (status || child_take(from, (*array)->data, (*array)->size * sizeof *(*array)->data))
+    return status;
   array_drop(*array);
   *array = NULL;
   return STATUS_FILE;
@@ -173,7 +152,7 @@ static Status take_scatter(int from, const char *path, Scatter **scatter, char *
     uint64_t id;
     double weight;
     Array *move = NULL;
-    bool good = take(from, &id, sizeof id) && take(from, &weight, sizeof weight);
+    bool good = child_take(from, &id, sizeof id) && child_take(from, &weight, sizeof weight);
     Status status = good ? file_take_array(from, path, &move, why) : STATUS_FILE;
     if (status || !move) return status ? status : STATUS_FILE;
     scatter_add(*scatter, id, weight, move);
@@ -254,13 +233,6 @@ Status file_take_result(int from, const char *path, Result **result, char **why)
 /* Seconds of processor time. A megabyte may unpack to a thousand, which takes some seconds. */
 static double seconds_for(const Apart *apart) { return 2 + ceil(apart->bytes / 2e5); }
 
-static void bound(int resource, double amount) {
-  struct rlimit limit;
-  if (getrlimit(resource, &limit) < 0 || amount >= (double)limit.rlim_cur) return;
-  limit.rlim_cur = (rlim_t)amount;
-  setrlimit(resource, &limit);
-}
-
 /* What the process has of addresses now, and may have besides: what is free, and a lump for the
  * library itself. */
 static void bound_memory(void) {
@@ -269,50 +241,31 @@ static void bound_memory(void) {
   FILE *sizes = fopen("/proc/self/statm", "re");
   if (!sizes) return;
   if (fscanf(sizes, "%lf", &pages) == 1)
-    bound(RLIMIT_AS, pages * (double)sysconf(_SC_PAGE_SIZE) + mem_available() + own);
+    child_bound(RLIMIT_AS, pages * (double)sysconf(_SC_PAGE_SIZE) + mem_available() + own);
   fclose(sizes);
 }
 
-/* The host's own work at exit, and what lies in its streams, are not the child's; what it has
- * counted is, in a build that counts the lines that run. */
-static void quit(int status) {
-#ifdef COUNTS_LINES
-  extern void __gcov_dump(void);
-  __gcov_dump();
-#endif
-  _exit(status);
-}
-
 /* Whatever ends the child by exit() ran out of memory: mem_new, and libhdf5. */
-static void leave(void) { quit(STATUS_LIMIT); }
+static void leave(void) { child_quit(STATUS_LIMIT); }
 
-/* It dies without a word or a core; signals mean what they mean to a new process. */
 static void settle(const Apart *apart) {
-  static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGXCPU, SIGPIPE};
-  for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) signal(fatal[i], SIG_DFL);
-  signal(SIGINT, apart->lasts ? SIG_IGN : SIG_DFL);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
-  int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
-  if (nothing >= 0) dup2(nothing, STDERR_FILENO);
-  bound(RLIMIT_CORE, 0);
-  bound(RLIMIT_CPU, seconds_for(apart));
+  child_settle(apart->lasts);
+  child_bound(RLIMIT_CPU, seconds_for(apart));
   bound_memory();
   if (atexit(leave)) leave();
 }
 
-static void run_child(const Apart *apart, int to) {
+static void run_child(void *context, int to) {
+  const Apart *apart = context;
   char *why = NULL;
   settle(apart);
   Status status = apart->work(apart->context, &why);
-  put(to, &status, sizeof status);
+  child_put(to, &status, sizeof status);
   put_size(to, work_refused());
   if (status)
     put_text(to, why);
   else if (apart->send)
     apart->send(apart->context, to);
-  quit(0);
 }
 
 /* The parent */
@@ -320,7 +273,7 @@ static void run_child(const Apart *apart, int to) {
 static Status receive(const Apart *apart, int from, char **why) {
   Status status;
   size_t refused;
-  if (!take(from, &status, sizeof status) || !take_size(from, &refused)) return STATUS_FILE;
+  if (!child_take(from, &status, sizeof status) || !take_size(from, &refused)) return STATUS_FILE;
   if (refused) work_spend(INFINITY); /* what a check does not afford there, it does not here */
   if (!status) return apart->receive ? apart->receive(apart->context, from, why) : STATUS_OK;
   take_text(from, why);
@@ -330,9 +283,9 @@ static Status receive(const Apart *apart, int from, char **why) {
 static Status no_memory(const Apart *apart, char **why) { return file_starve(why, apart->path, 0); }
 
 /* Why there was no answer. */
-static Status died(const Apart *apart, int end, char **why) {
+static Status died(const Apart *apart, int end, bool stopped, char **why) {
   int killer = WIFSIGNALED(end) ? WTERMSIG(end) : 0;
-  if (killer == SIGINT || killer == SIGTERM) {
+  if (stopped || killer == SIGINT || killer == SIGTERM) {
     *why = mem_string("interrupted");
     return STATUS_INTERRUPTED;
   }
@@ -346,52 +299,8 @@ static Status died(const Apart *apart, int end, char **why) {
                    "the HDF5 file is damaged: the HDF5 library crashes over it");
 }
 
-/* One thread at a time: the writing end of a pipe must not get into the children of others, where
- * it would hide that its own child has died. */
+/* libhdf5 is made for one thread. */
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
-
-static pid_t begin(const Apart *apart, int *from) {
-  int ends[2];
-  pid_t child = -1;
-  pthread_mutex_lock(&turn);
-  if (pipe2(ends, O_CLOEXEC) == 0) {
-    child = fork();
-    if (child == 0) run_child(apart, ends[1]);
-    int reason = errno;
-    close(ends[1]);
-    if (child < 0) close(ends[0]);
-    errno = reason;
-  }
-  pthread_mutex_unlock(&turn);
-  *from = ends[0];
-  return child;
-}
-
-/* A child has one thread. What another one had locked in its parent stays locked, but for the
- * allocator of the C library, which sees to that; that of AddressSanitizer does not. With it the
- * others have to be asleep. */
-#ifdef __SANITIZE_ADDRESS__
-static bool sleeps(const char *thread) {
-  char path[64], state = 'R';
-  snprintf(path, sizeof path, "/proc/self/task/%.32s/stat", thread);
-  FILE *about = fopen(path, "re");
-  if (!about) return true;
-  if (fscanf(about, "%*d (%*[^)]) %c", &state) != 1) state = 'R';
-  fclose(about);
-  return state == 'S';
-}
-
-static bool may_fork(void) {
-  bool alone = true;
-  DIR *all = opendir("/proc/self/task");
-  for (const struct dirent *one; all && alone && (one = readdir(all));)
-    alone = one->d_name[0] == '.' || atoi(one->d_name) == gettid() || sleeps(one->d_name);
-  if (all) closedir(all);
-  return alone;
-}
-#else
-static bool may_fork(void) { return true; }
-#endif
 
 static Status work_here(const Apart *apart, char **why) {
   pthread_mutex_lock(&turn);
@@ -401,18 +310,20 @@ static Status work_here(const Apart *apart, char **why) {
 }
 
 static Status work_there(const Apart *apart, char **why) {
-  int from, end = SIGABRT; /* that stays where a host waits for all children itself */
-  pid_t child = begin(apart, &from);
+  int from;
+  pid_t child = child_begin(run_child, (void *)apart, &from);
   if (child < 0)
     return file_fail(why, apart->path, STATUS_LIMIT, "no process for the HDF5 library: %s",
                      strerror(errno));
+  Watch watch = apart->lasts ? work_watch((Watch){0}) : work_watched();
   Status status = receive(apart, from, why);
-  close(from);
-  while (waitpid(child, &end, 0) < 0 && errno == EINTR) continue;
-  return status && !*why ? died(apart, end, why) : status;
+  bool stopped = status && !*why && work_stopped();
+  int end = child_end(child, from, stopped);
+  work_watch(watch);
+  return status && !*why ? died(apart, end, stopped, why) : status;
 }
 
 Status file_apart(const Apart *apart, char **why) {
   *why = NULL;
-  return may_fork() ? work_there(apart, why) : work_here(apart, why);
+  return child_possible() ? work_there(apart, why) : work_here(apart, why);
 }

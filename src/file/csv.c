@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/memory.h"
 #include "base/plain.h"
+#include "base/work.h"
 #include "file/file.h"
 #include "file/io.h"
 
@@ -98,7 +99,7 @@ static bool read_number(Piece field, double *value) {
 static size_t count_fields(const Reader *r, Piece line) {
   size_t count = 0;
   Piece field;
-  while (next_field(r, &line, &field)) count++;
+  while (work_goes_on(count) && next_field(r, &line, &field)) count++;
   return count;
 }
 
@@ -192,7 +193,7 @@ static Status read_row(const Reader *r, Piece line, size_t columns, double *row,
     return file_fail(why, r->path, STATUS_FILE,
                      "line %zu has %zu fields, the lines before have %zu", r->line, count, columns);
   Piece field;
-  for (size_t i = 0; next_field(r, &line, &field); i++) {
+  for (size_t i = 0; i < columns && work_goes_on(i) && next_field(r, &line, &field); i++) {
     if (!read_number(field, &row[i])) return not_number(r, i, field, "is not a number", why);
     bool word = strchr("iI", field.begin[strspn(field.begin, "+-")]);
     if (isinf(row[i]) && !word) return bad_field(r, i, field, "is too large for a number", why);
@@ -229,7 +230,7 @@ static Status begin(Reader *r, size_t *columns, Piece *header, char **why) {
 static size_t count_lines(Reader r) {
   size_t count = 0;
   Piece line;
-  while (next_line(&r, &line)) count++;
+  while (work_goes_on(count) && next_line(&r, &line)) count++;
   return count;
 }
 
@@ -240,8 +241,8 @@ static Status read_rows(Reader *r, Array **array, Piece *header, char **why) {
   size_t shape[2] = {count_lines(*r), columns};
   status = file_new_array(r->path, columns == 1 ? 1 : 2, shape, array, why);
   Piece line;
-  for (double *row = status ? NULL : (*array)->data; !status && next_line(r, &line); row += columns)
-    status = read_row(r, line, columns, row, why);
+  for (size_t i = 0; !status && i < shape[0] && work_goes_on(i) && next_line(r, &line); i++)
+    status = read_row(r, line, columns, (*array)->data + i * columns, why);
   return status;
 }
 
@@ -282,7 +283,6 @@ static const char *column_name(const char *name) {
 }
 
 static Status put_rows(FILE *stream, void *context, char **why) {
-  (void)why;
   const Table *table = context;
   const Array *a = table->array;
   const char *name = column_name(table->name);
@@ -290,11 +290,11 @@ static Status put_rows(FILE *stream, void *context, char **why) {
   if (a->rank < 2) fprintf(stream, "%s\n", name);
   for (size_t j = 0; a->rank == 2 && j < columns; j++)
     fprintf(stream, "%s_%zu%c", name, j, j + 1 < columns ? ',' : '\n');
-  for (size_t i = 0; i < a->size; i++) {
+  for (size_t i = 0; i < a->size && work_goes_on(i); i++) {
     fprintf(stream, "%.17g", plain_number(a->data[i]));
     fputc((i + 1) % columns ? ',' : '\n', stream);
   }
-  return STATUS_OK;
+  return work_stopped() ? file_stop(why) : STATUS_OK;
 }
 
 Status file_write_array_csv(const char *path, const char *name, const Array *array, char **why) {
@@ -319,7 +319,7 @@ static void put_long(FILE *stream, const ResultField *field) {
     fputc(',', stream);
   }
   fprintf(stream, field->error ? "%s,stderr\n" : "%s\n", column_name(field->name));
-  for (size_t k = 0; k < a->size; k++) {
+  for (size_t k = 0; k < a->size && work_goes_on(k); k++) {
     size_t below = a->size;
     for (int i = 0; i < a->rank; i++) {
       const Array *at = i < field->along->count ? field->along->list[i].at : NULL;
@@ -342,7 +342,7 @@ static void put_pairs(FILE *stream, const ResultField *field) {
   if (a->rank < 2) fprintf(stream, "%s,stderr\n", name);
   for (size_t j = 0; a->rank == 2 && j < columns; j++)
     fprintf(stream, "%s_%zu,stderr_%zu%c", name, j, j, j + 1 < columns ? ',' : '\n');
-  for (size_t i = 0; i < a->size; i++) {
+  for (size_t i = 0; i < a->size && work_goes_on(i); i++) {
     fprintf(stream, "%.17g,%.17g", plain_number(a->data[i]), plain_number(field->error->data[i]));
     fputc((i + 1) % columns ? ',' : '\n', stream);
   }
@@ -354,7 +354,6 @@ typedef struct LongTable {
 } LongTable;
 
 static Status put_field_long(FILE *stream, void *context, char **why) {
-  (void)why;
   const LongTable *table = context;
   for (const char *line = table->origin; line && *line; line += strspn(line, "\r\n")) {
     int length = (int)strcspn(line, "\r\n");
@@ -362,13 +361,12 @@ static Status put_field_long(FILE *stream, void *context, char **why) {
     line += length;
   }
   put_long(stream, table->field);
-  return STATUS_OK;
+  return work_stopped() ? file_stop(why) : STATUS_OK;
 }
 
 static Status put_field_pairs(FILE *stream, void *context, char **why) {
-  (void)why;
   put_pairs(stream, context);
-  return STATUS_OK;
+  return work_stopped() ? file_stop(why) : STATUS_OK;
 }
 
 Status file_write_field_csv(const char *path, const ResultField *field, bool is_long,
@@ -427,14 +425,13 @@ static void put_values(FILE *stream, const ResultField *field, size_t time) {
 }
 
 static Status put_curves(FILE *stream, void *context, char **why) {
-  (void)why;
   const Result *result = context;
   const ResultField *t = result_find(result, "t", 0);
   fputs("t", stream);
   for (int i = 0; i < result->field_count; i++)
     if (&result->fields[i] != t && belongs(&result->fields[i], t->value->size))
       put_names(stream, &result->fields[i]);
-  for (size_t time = 0; time < t->value->size; time++) {
+  for (size_t time = 0; time < t->value->size && !work_stopped(); time++) {
     fputc('\n', stream);
     fprintf(stream, "%.17g", plain_number(t->value->data[time]));
     for (int i = 0; i < result->field_count; i++)
@@ -442,7 +439,7 @@ static Status put_curves(FILE *stream, void *context, char **why) {
         put_values(stream, &result->fields[i], time);
   }
   fputc('\n', stream);
-  return STATUS_OK;
+  return work_stopped() ? file_stop(why) : STATUS_OK;
 }
 
 Status file_write_result_csv(const char *path, Result *result, char **why) {

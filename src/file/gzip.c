@@ -4,7 +4,6 @@
 #include "base/work.h"
 #include "file/io.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -27,13 +26,15 @@ static bool grow(FileBytes *text, size_t *room) {
   return true;
 }
 
-static uInt at_most(size_t n) { return n < UINT_MAX ? (uInt)n : UINT_MAX; }
+/* So much at a time, with a look for an interrupt in between. */
+enum { PIECE = 1 << 22 };
+static uInt at_most(size_t n) { return n < PIECE ? (uInt)n : PIECE; }
 
 /* Inflates one stream after the other, up to the end of the file; zlib's verdict. */
 static int inflate_all(z_stream *z, FileBytes packed, size_t *taken, FileBytes *text) {
   size_t room = 0;
   int state = Z_OK;
-  while (state == Z_OK || (state == Z_STREAM_END && *taken < packed.length)) {
+  while (!work_stopped() && (state == Z_OK || (state == Z_STREAM_END && *taken < packed.length))) {
     if (state == Z_STREAM_END) inflateReset(z);
     if (text->length == room && !grow(text, &room)) return Z_MEM_ERROR;
     uInt in = at_most(packed.length - *taken), out = at_most(room - text->length);

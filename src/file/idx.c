@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* IDX, the format of MNIST: two zero bytes, the element type, the number of axes, their lengths as
  * 32-bit numbers, and the elements, all big-endian. */
+#include "base/work.h"
 #include "file/file.h"
 #include "file/io.h"
 
@@ -37,7 +38,7 @@ static Status read_idx(const char *path, FileBytes bytes, void *context, Array *
   size_t start = 4 + 4 * rank;
   Status status =
       file_new_array_at(path, bytes, start, (size_t)type.size, (int)rank, shape, array, why);
-  for (size_t i = 0; !status && i < (*array)->size; i++)
+  for (size_t i = 0; !status && i < (*array)->size && work_goes_on(i); i++)
     (*array)->data[i] = file_number(type, b + start + i * (size_t)type.size);
   return status;
 }

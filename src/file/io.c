@@ -36,6 +36,12 @@ Status file_starve(char **why, const char *path, double bytes) {
   return STATUS_LIMIT;
 }
 
+Status file_stop(char **why) {
+  free(*why);
+  *why = mem_string("interrupted");
+  return STATUS_INTERRUPTED;
+}
+
 /* What the system says; that it has no memory is a limit. */
 static Status file_break(char **why, const char *path, int error) {
   return error == ENOMEM ? file_starve(why, path, 0)
@@ -43,9 +49,11 @@ static Status file_break(char **why, const char *path, int error) {
 }
 
 static Status read_all(int fd, const char *path, FileBytes *bytes, char **why) {
+  enum { PIECE = 1 << 24 };
   size_t got = 0;
-  while (got < bytes->length) {
-    ssize_t n = read(fd, bytes->data + got, bytes->length - got);
+  while (got < bytes->length && !work_stopped()) {
+    size_t rest = bytes->length - got;
+    ssize_t n = read(fd, bytes->data + got, rest < PIECE ? rest : PIECE);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return file_break(why, path, errno);
     if (n == 0)
@@ -78,6 +86,7 @@ Status file_read(const char *path, FileReader *read, void *context, Array **arra
   if (!status && file_is_gzip(bytes)) status = file_gunzip(path, &bytes, why);
   if (!status) status = read(path, bytes, context, array, why);
   free(bytes.data);
+  if (work_stopped()) status = file_stop(why);
   if (!status) return status;
   array_drop(*array);
   *array = NULL;

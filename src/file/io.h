@@ -19,6 +19,10 @@ Status file_fail(char **why, const char *path, Status status, const char *format
 /* The same for want of memory: STATUS_LIMIT, with who bounds it. 0: not known how many bytes. */
 Status file_starve(char **why, const char *path, double bytes);
 
+/* What was left off because somebody wants out (base/work.h): STATUS_INTERRUPTED, in the place of
+ * another reason. */
+Status file_stop(char **why);
+
 /* A file's bytes and a terminating NUL that does not count; free(data). */
 typedef struct FileBytes {
   unsigned char *data;

@@ -2,6 +2,7 @@
 /* JSON is written as it goes, since a tree of a large array would take many times its memory;
  * jansson quotes the strings. */
 #include "base/memory.h"
+#include "base/work.h"
 #include "file/file.h"
 #include "file/io.h"
 
@@ -33,16 +34,17 @@ static void put_shape(FILE *stream, const Array *array) {
   fputc(']', stream);
 }
 
+/* What is left off, since somebody wants out, is no JSON. */
 static void put_data(FILE *stream, const Array *array) {
   fputc('[', stream);
-  for (size_t i = 0; i < array->size; i++) {
+  for (size_t i = 0; i < array->size && work_goes_on(i); i++) {
     if (i) fputs(", ", stream);
     if (isfinite(array->data[i]))
       fprintf(stream, "%.17g", array->data[i]);
     else
       fputs("null", stream);
   }
-  fputc(']', stream);
+  if (!work_stopped()) fputc(']', stream);
 }
 
 static Status state(FILE *stream) { return ferror(stream) ? STATUS_FILE : STATUS_OK; }
@@ -73,10 +75,9 @@ typedef struct Named {
 } Named;
 
 static Status put_line(FILE *stream, void *context, char **why) {
-  (void)why;
   const Named *named = context;
   file_json_line(stream, named->name, named->array);
-  return STATUS_OK;
+  return work_stopped() ? file_stop(why) : STATUS_OK;
 }
 
 Status file_write_array_json(const char *path, const char *name, const Array *array, char **why) {
@@ -98,7 +99,6 @@ static void put_axes(FILE *stream, const Axes *axes) {
 }
 
 static Status put_numbers(FILE *stream, void *context, char **why) {
-  (void)why;
   const ResultField *field = context;
   fputs("{\"name\": ", stream);
   put_string(stream, field->name);
@@ -110,7 +110,7 @@ static Status put_numbers(FILE *stream, void *context, char **why) {
   if (field->error) put_data(stream, field->error);
   if (field->along) put_axes(stream, field->along);
   fputs("}\n", stream);
-  return STATUS_OK;
+  return work_stopped() ? file_stop(why) : STATUS_OK;
 }
 
 Status file_write_field_json(const char *path, const ResultField *field, char **why) {
@@ -152,7 +152,6 @@ typedef struct Report {
 } Report;
 
 static Status put_result(FILE *stream, void *context, char **why) {
-  (void)why;
   const Report *report = context;
   const Result *result = report->result;
   fputs("{\n  \"kind\": ", stream);
@@ -173,7 +172,7 @@ static Status put_result(FILE *stream, void *context, char **why) {
     between = ",\n";
   }
   fputs("\n  ]\n}\n", stream);
-  return STATUS_OK;
+  return work_stopped() ? file_stop(why) : STATUS_OK;
 }
 
 Status file_write_result_json(const char *path, Result *result, const char *script, char **why) {

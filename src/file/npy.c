@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* NumPy's .npy: a magic string, a version, a Python dictionary as text, and the elements. */
 #include "base/memory.h"
+#include "base/work.h"
 #include "file/file.h"
 #include "file/io.h"
 
@@ -97,7 +98,7 @@ static Status read_header(const char *path, FileBytes bytes, Header *h, char **w
 /* Elements of a Fortran-order file come with the first index running fastest. */
 static void read_elements(const Header *h, const unsigned char *from, Array *array) {
   size_t index[ARRAY_MAX_RANK] = {0};
-  for (size_t k = 0; k < array->size; k++, from += h->type.size) {
+  for (size_t k = 0; k < array->size && work_goes_on(k); k++, from += h->type.size) {
     size_t place = k;
     if (h->fortran) {
       place = 0;
@@ -136,7 +137,6 @@ static void put_dictionary(FILE *out, const Array *a) {
 
 /* The elements begin at a multiple of 64 bytes: the dictionary is padded with blanks. */
 static Status put_npy(FILE *stream, void *context, char **why) {
-  (void)why;
   const Array *a = context;
   char *text = NULL;
   size_t length = 0;
@@ -147,9 +147,11 @@ static Status put_npy(FILE *stream, void *context, char **why) {
   size_t padded = (10 + length + 1 + 63) / 64 * 64 - 10;
   fprintf(stream, "\x93NUMPY%c%c%c%c%-*s\n", 1, 0, (int)(padded & 255), (int)(padded >> 8),
           (int)padded - 1, text);
-  fwrite(a->data, sizeof *a->data, a->size, stream);
+  for (size_t i = 0; i < a->size && work_goes_on(i); i += WORK_BLOCK)
+    fwrite(a->data + i, sizeof *a->data, a->size - i < WORK_BLOCK ? a->size - i : WORK_BLOCK,
+           stream);
   free(text);
-  return STATUS_OK;
+  return work_stopped() ? file_stop(why) : STATUS_OK;
 }
 
 Status file_write_array_npy(const char *path, const Array *array, char **why) {

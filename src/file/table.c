@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Arrays from tables in long form: a column for every axis, the number, its error. */
 #include "base/memory.h"
+#include "base/work.h"
 #include "file/file.h"
 #include "file/io.h"
 
@@ -42,7 +43,7 @@ static void free_names(Table *t) {
  * begins again behind the last. */
 static size_t places(const Table *t, int axis, size_t each) {
   size_t count = 1;
-  while (count * each < t->rows &&
+  while (count * each < t->rows && work_goes_on(count) &&
          entry(t, count * each, (size_t)axis) != entry(t, 0, (size_t)axis))
     count++;
   return count;
@@ -59,7 +60,7 @@ static bool find_shape(Table *t) {
   bool whole = each == t->rows;
   each = 1;
   for (int axis = t->rank - 1; axis >= 0 && whole; axis--) {
-    for (size_t row = 0; row < t->rows && whole; row++)
+    for (size_t row = 0; row < t->rows && whole && work_goes_on(row); row++)
       whole =
           entry(t, row, (size_t)axis) == entry(t, row / each % t->shape[axis] * each, (size_t)axis);
     each *= t->shape[axis];
@@ -75,7 +76,7 @@ static Axis axis_of(const Table *t, int axis) {
   snprintf(unnamed, sizeof unnamed, "axis_%d", axis);
   Axis found = {NULL, array_new(1, &count)};
   bool counted = strcmp(t->names[axis], unnamed) == 0;
-  for (size_t k = 0; found.at && k < count; k++) {
+  for (size_t k = 0; found.at && k < count && work_goes_on(k); k++) {
     found.at->data[k] = entry(t, k * each, (size_t)axis);
     counted &= found.at->data[k] == (double)k;
   }
@@ -86,7 +87,8 @@ static Axis axis_of(const Table *t, int axis) {
 
 static Array *column(const Table *t, size_t which) {
   Array *array = array_new(t->rank, t->shape);
-  for (size_t row = 0; array && row < t->rows; row++) array->data[row] = entry(t, row, which);
+  for (size_t row = 0; array && row < t->rows && work_goes_on(row); row++)
+    array->data[row] = entry(t, row, which);
   return array;
 }
 
@@ -149,5 +151,8 @@ Status file_read_field_csv(const char *path, Result **result, char **why) {
                        "an array in long form has names for its columns, and two or more of them");
   array_drop(numbers);
   free(header);
-  return status;
+  if (!work_stopped()) return status;
+  result_drop(*result);
+  *result = NULL;
+  return file_stop(why);
 }

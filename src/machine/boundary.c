@@ -62,7 +62,7 @@ static View root_table(Machine *m, const Matrix *matrix) {
   size_t vectors = thin_vectors(m->p, matrix);
   double *root = mem_new(vectors * vectors, sizeof *root);
   int rank = thin_root(m->p, matrix, root);
-  if (rank < 0) m->status = rank == MAT_STARVED ? STATUS_LIMIT : STATUS_NUMERICS;
+  if (rank < 0) m->status = mat_status(rank);
   View view = tape_keep(m->tape, tape_constant(m->tape, vectors, vectors, root));
   free(root);
   return view_cols(view, 0, rank < 0 ? 0 : (size_t)rank);

@@ -39,7 +39,8 @@ static Status exact(double floor, size_t n, size_t k, double *X) {
   size_t rank = n < k ? n : k;
   double *U = mem_block(n * rank + 1), *s = mem_block(rank + 1), *Vt = mem_block(rank * k + 1);
   Status status = U && s && Vt ? STATUS_OK : STATUS_LIMIT;
-  if (status == STATUS_OK && lapack_svd(n, k, X, s, U, Vt) != 0) status = STATUS_NUMERICS;
+  int failed = status == STATUS_OK ? lapack_svd(n, k, X, s, U, Vt) : 0;
+  if (failed) status = mat_status(failed < 0 ? MAT_STARVED : MAT_FAILED);
   for (size_t i = 0; status == STATUS_OK && i < n * rank; i++) {
     double size = s[i % rank];
     U[i] *= size > cut * s[0] ? size / hypot(size, floor) : 0;

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/plain.h"
 #include "base/work.h"
+#include "num/arrayfail.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -424,8 +425,8 @@ static Array *gram_of(const Array *x, const Array *y, const char **why) {
   array_drop(across);
   if (!products) return NULL;
   double columns = (double)x->shape[x->rank - 1];
-  for (size_t i = 0; i < products->size; i++) products->data[i] /= columns;
-  return products;
+  for (size_t i = 0; i < products->size && work_goes_on(i); i++) products->data[i] /= columns;
+  return array_whole(products, why);
 }
 
 Value *builtin_gram(Call *call) {

@@ -25,7 +25,7 @@ static Value *report(Eval *eval, Status status, Span span, const char *hint, con
   char *message = mem_vformat(format, list);
   diag_error(eval->diags, status, span, hint, "%s", message);
   free(message);
-  eval->halted |= !eval->dry;
+  eval->halted |= !eval->dry || status == STATUS_INTERRUPTED;
   return value_new(&eval->heap, VALUE_BROKEN);
 }
 
@@ -46,6 +46,7 @@ Value *eval_fail(Eval *eval, Status status, Span span, const char *hint, const c
 }
 
 Value *eval_starve(Eval *eval, Span span) {
+  if (work_stopped()) return eval_fail(eval, STATUS_INTERRUPTED, span, NULL, "interrupted");
   char *refusal = mem_refusal(0);
   Value *broken = eval_fail(eval, STATUS_LIMIT, span, NULL, "%s", refusal);
   free(refusal);

@@ -174,7 +174,8 @@ Value *eval_error(Eval *eval, Span span, const char *hint, const char *format, .
     __attribute__((format(printf, 4, 5)));
 Value *eval_fail(Eval *eval, Status status, Span span, const char *hint, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-/* The same for want of memory; who bounds it is said. */
+/* The same for want of memory; who bounds it is said. What was left off because the user wants out
+ * says that. */
 Value *eval_starve(Eval *eval, Span span);
 /* Of an array operation: the result as a value, or its error reported. Where the arguments were not
  * known, a failure that comes of their contents is none. */

@@ -34,19 +34,24 @@ static Array *normal_points(Call *call, RandomPurpose purpose, const char **why)
     return NULL;
   size_t shape[] = {(size_t)points, (size_t)dim};
   Array *array = array_full(2, shape, 0, why);
-  if (array) random_normals((uint64_t)seed, stream, 0, array->size, array->data);
-  return array;
+  for (size_t i = 0; array && i < array->size && !work_stopped(); i += WORK_BLOCK) {
+    size_t rest = array->size - i;
+    random_normals((uint64_t)seed, stream, i, rest < WORK_BLOCK ? rest : WORK_BLOCK,
+                   array->data + i);
+  }
+  return array_whole(array, why);
 }
 
-/* Scales the rows of [P, D] to |x|^2 = D; the index of a row that is zero, or P. */
+/* Scales the rows of [P, D] to |x|^2 = D; the index of a row that is zero, or P, or where it was
+ * left off because the user wants out. */
 static size_t scale_rows(Array *array) {
   size_t rows = array->shape[0], dim = rows ? array->size / rows : 0;
-  for (size_t i = 0; i < rows; i++) {
+  for (size_t i = 0; i < rows && work_goes_on(i); i++) {
     double *x = array->data + i * dim, square = 0;
-    for (size_t j = 0; j < dim; j++) square += x[j] * x[j];
+    for (size_t j = 0; j < dim && work_goes_on(j + 1); j++) square += x[j] * x[j];
     if (!(square > 0)) return i;
     double scale = sqrt((double)dim / square);
-    for (size_t j = 0; j < dim; j++) x[j] *= scale;
+    for (size_t j = 0; j < dim && work_goes_on(j + 1); j++) x[j] *= scale;
   }
   return rows;
 }
@@ -56,7 +61,7 @@ static bool is_symmetric(const Array *c) {
   size_t n = c->rank == 2 ? c->shape[0] : 0;
   double largest = 0, apart = 0;
   if (!n || c->shape[1] != n) return false;
-  for (size_t i = 0; i < n * n; i++) {
+  for (size_t i = 0; i < n * n && work_goes_on(i); i++) {
     largest = fmax(largest, fabs(c->data[i]));
     apart = fmax(apart, fabs(c->data[i] - c->data[i % n * n + i / n]));
   }
@@ -69,20 +74,25 @@ static Array *correlated(Call *call, int i, const Array *points, const char **wh
   size_t P = points->shape[0], n = points->shape[1];
   bool fits =
       value->kind == VALUE_ARRAY && is_symmetric(value->array) && value->array->shape[0] == n;
+  if (array_stops(why)) return NULL;
   if (fits && !array_multiplies((double)n * (double)n * (double)(n + P) / WORK_PRODUCTS, why))
     return NULL;
   double *root = fits ? mem_block(n * n) : NULL;
-  int rank = root ? mat_root(n, value->array->data, root) : -1;
+  int rank = root ? mat_root(n, value->array->data, root) : fits ? MAT_STARVED : MAT_FAILED;
   Array *array = rank >= 0 ? array_full(2, points->shape, 0, why) : NULL;
-  if (array)
-    mat_mul_bt(P, n, (size_t)rank, 1, points->data, n, root, n, 0, array->data, n);
+  size_t most = 16 + (size_t)fmin((double)P, work_patience() / ((double)n * (double)n));
+  for (size_t k = 0; array && k < P && !work_stopped(); k += most)
+    mat_mul_bt(P - k < most ? P - k : most, n, (size_t)rank, 1, points->data + k * n, n, root, n, 0,
+               array->data + k * n, n);
+  if (rank == MAT_STARVED)
+    array_starve(0, why);
   else if (rank < 0)
     eval_error(call->eval, call->places[i], NULL,
                "'covariance' must be symmetric and positive semidefinite, [%zu, %zu], as many as "
                "there are dimensions",
                n, n);
   free(root);
-  return array;
+  return array_whole(array, why);
 }
 
 Value *builtin_gaussian(Call *call) {
@@ -101,6 +111,7 @@ Value *builtin_sphere(Call *call) {
   const char *why = NULL;
   Array *array = normal_points(call, RANDOM_SPHERE, &why);
   if (array) scale_rows(array);
+  array = array_whole(array, &why);
   return array || why ? call_give(call, array, why) : call_broken(call);
 }
 
@@ -109,8 +120,9 @@ Value *builtin_whitened(Call *call) {
   if (!call_whole(call, 0, 1, 1e7, &points)) return call_broken(call);
   const char *why = NULL;
   Array *array = array_eye((size_t)points, &why);
-  for (size_t i = 0; array && i < array->size; i++) array->data[i] *= sqrt(points);
-  return call_give(call, array, why);
+  for (size_t i = 0; array && i < array->size && work_goes_on(i); i++)
+    array->data[i] *= sqrt(points);
+  return call_give(call, array_whole(array, &why), why);
 }
 
 Value *builtin_permutation(Call *call) {
@@ -122,7 +134,7 @@ Value *builtin_permutation(Call *call) {
   const char *why = NULL;
   Array *order = array_full(1, (size_t[]){(size_t)n}, 0, &why);
   if (order) random_permutation((uint64_t)seed, stream, order->size, order->data);
-  return call_give(call, order, why);
+  return call_give(call, array_whole(order, &why), why);
 }
 
 /* Preparations */
@@ -156,7 +168,7 @@ static Array *copy_rows(Call *call) {
   bool affordable = eval_affords(call->eval, (double)x->array->size);
   Array *copy = affordable ? array_new(x->array->rank, x->array->shape) : NULL;
   if (copy)
-    memcpy(copy->data, x->array->data, copy->size * sizeof *copy->data);
+    work_copy(copy->data, x->array->data, copy->size);
   else
     eval_starve(call->eval, call->span);
   return copy;
@@ -165,7 +177,9 @@ static Array *copy_rows(Call *call) {
 Value *builtin_normalize(Call *call) {
   Array *array = copy_rows(call);
   if (!array) return call_broken(call);
+  const char *why = NULL;
   size_t zero = scale_rows(array);
+  if (!(array = array_whole(array, &why))) return call_give(call, NULL, why);
   if (zero == array->shape[0] || !call->args[0]->known) return call_give(call, array, NULL);
   array_drop(array);
   return eval_error(call->eval, call->places[0], NULL, "row %zu is zero and has no direction",
@@ -179,8 +193,9 @@ static void column_moments(const Array *array, size_t column, double *mean, doub
   const double *x = array->data + column;
   double square = 0;
   *mean = 0;
-  for (size_t i = 0; i < rows; i++) *mean += x[i * width] / (double)rows;
-  for (size_t i = 0; i < rows; i++) square += (x[i * width] - *mean) * (x[i * width] - *mean);
+  for (size_t i = 0; i < rows && work_goes_on(i); i++) *mean += x[i * width] / (double)rows;
+  for (size_t i = 0; i < rows && work_goes_on(i); i++)
+    square += (x[i * width] - *mean) * (x[i * width] - *mean);
   *deviation = sqrt(square / (double)rows);
   if (*deviation <= 1e-12 * fabs(*mean)) *deviation = 0;
 }
@@ -189,7 +204,7 @@ static void column_moments(const Array *array, size_t column, double *mean, doub
 static void standardize_column(Array *array, const Array *like, size_t column, size_t width) {
   double mean, deviation, *x = array->data + column;
   column_moments(like, column, &mean, &deviation);
-  for (size_t i = 0; i < array->shape[0]; i++)
+  for (size_t i = 0; i < array->shape[0] && work_goes_on(i); i++)
     x[i * width] = deviation > 0 ? (x[i * width] - mean) / deviation : 0;
 }
 
@@ -209,9 +224,11 @@ Value *builtin_standardize(Call *call) {
                       value_describe(like));
   Array *array = copy_rows(call);
   if (!array) return call_broken(call);
+  const char *why = NULL;
   size_t width = array->shape[0] ? row_length(array) : 0;
-  for (size_t j = 0; j < width; j++) standardize_column(array, own ? array : like->array, j, width);
-  return call_give(call, array, NULL);
+  for (size_t j = 0; j < width && work_goes_on(j); j++)
+    standardize_column(array, own ? array : like->array, j, width);
+  return call_give(call, array_whole(array, &why), why);
 }
 
 Value *builtin_one_hot(Call *call) {
@@ -227,7 +244,7 @@ Value *builtin_one_hot(Call *call) {
   shape[rank] = (size_t)classes;
   const char *why = NULL;
   Array *array = array_full(rank + 1, shape, 0, &why);
-  for (size_t i = 0; array && labels->known && i < labels->array->size; i++) {
+  for (size_t i = 0; array && labels->known && i < labels->array->size && work_goes_on(i); i++) {
     double label = labels->array->data[i];
     if (!(label >= 0 && label < classes && label == floor(label))) {
       array_drop(array);
@@ -236,7 +253,7 @@ Value *builtin_one_hot(Call *call) {
     }
     array->data[i * shape[rank] + (size_t)label] = 1;
   }
-  return call_give(call, array, why);
+  return call_give(call, array_whole(array, &why), why);
 }
 
 /* Files */

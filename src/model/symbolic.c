@@ -5,6 +5,7 @@
 #include "model/axes.h"
 #include "model/trail.h"
 #include "base/memory.h"
+#include "base/work.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,7 +80,9 @@ static Value *evaluate_expr(Eval *eval, Span span, const Expr *expr, Value *x) {
     bool affordable = eval_affords(eval, ELEMENT_WORK * (double)x->array->size);
     Array *array = affordable ? array_new(x->array->rank, x->array->shape) : NULL;
     if (!array) return NULL;
-    for (size_t i = 0; i < array->size; i++) array->data[i] = expr_eval(expr, &x->array->data[i]);
+    for (size_t i = 0; i < array->size && work_goes_on(i); i++)
+      array->data[i] = expr_eval(expr, &x->array->data[i]);
+    if (work_stopped()) return array_drop(array), NULL;
     value = value_array(&eval->heap, array);
   }
   value->known = x->known;

@@ -20,8 +20,8 @@ static Array *refuse(const char *what, const char *wants, const Array *a, const 
 
 static Array *copy(const Array *a, const char **why) {
   Array *out = array_fresh(a->rank, a->shape, why);
-  if (out) memcpy(out->data, a->data, a->size * sizeof *a->data);
-  return out;
+  if (out) work_copy(out->data, a->data, a->size);
+  return array_whole(out, why);
 }
 
 /* LAPACK's counts are int, and its leading dimensions at least 1. */
@@ -52,10 +52,10 @@ static bool affords_cubes(size_t n, size_t count, int per_number, const char **w
 static int leading(size_t columns) { return columns ? (int)columns : 1; }
 
 static bool all_finite(const char *what, const Array *a, const char **why) {
-  for (size_t i = 0; i < a->size; i++)
+  for (size_t i = 0; i < a->size && work_goes_on(i); i++)
     if (!isfinite(a->data[i]))
       return array_fail(why, STATUS_NUMERICS, "%s of an array that is not finite", what), false;
-  return true;
+  return !array_stops(why);
 }
 
 static bool factorizable(const char *what, const Array *a, const char **why) {
@@ -82,6 +82,33 @@ static bool stack_of(const char *what, const Array *a, Stack *stack, const char 
   return fits(a, why);
 }
 
+static size_t at_most(size_t n, double most) { return (double)n <= most ? n : (size_t)most; }
+
+/* The rows and columns of a tile of C[m, n], whose numbers take k multiplications each: as square
+ * as can be, and all of C where there is patience for that. */
+static void tile_of(size_t m, size_t n, double k, size_t *rows, size_t *cols) {
+  enum { ROUND = 16 }; /* two vectors of eight */
+  *rows = m;
+  *cols = n;
+  if ((double)m * (double)n * k <= work_patience()) return;
+  double room = fmax(ROUND * ROUND, work_patience() / k);
+  *rows = at_most(m, floor(sqrt(room) / ROUND) * ROUND);
+  *cols = at_most(n, fmax(ROUND, floor(room / (double)*rows)));
+}
+
+/* A[m, k] B[k, n], tile by tile; a tile has all of k, so that the sums stay whole. */
+static void multiply(size_t m, size_t n, size_t k, const double *a, const double *b, double *c) {
+  size_t rows, cols;
+  tile_of(m, n, (double)k, &rows, &cols);
+  for (size_t i = 0; i < m; i += rows)
+    for (size_t j = 0; j < n && !work_stopped(); j += cols) {
+      int height = (int)(m - i < rows ? m - i : rows), width = (int)(n - j < cols ? n - j : cols);
+      blas_take()->dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, height, width, (int)k, 1,
+                         a + i * k, leading(k), b + j, leading(n), 0, c + i * n + j, leading(n));
+      blas_give();
+    }
+}
+
 Array *array_matmul(const Array *a, const Array *b, const char **why) {
   if (a->rank < 1 || a->rank > 2) return refuse("@", "vectors and matrices", a, why);
   if (b->rank < 1 || b->rank > 2) return refuse("@", "vectors and matrices", b, why);
@@ -99,10 +126,8 @@ Array *array_matmul(const Array *a, const Array *b, const char **why) {
   if (b->rank == 2) shape[rank++] = n;
   Array *out = array_fresh(rank, shape, why);
   if (!out || !out->size) return out;
-  blas_take()->dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1, a->data,
-                     leading(k), b->data, leading(n), 0, out->data, leading(n));
-  blas_give();
-  return out;
+  multiply(m, n, k, a->data, b->data, out->data);
+  return array_whole(out, why);
 }
 
 Array *array_dot(const Array *a, const Array *b, const char **why) {
@@ -116,19 +141,20 @@ Array *array_outer(const Array *a, const Array *b, const char **why) {
   if (b->rank != 1) return refuse("outer", "two vectors", b, why);
   Array *out = array_fresh(2, (size_t[]){a->size, b->size}, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < a->size; i++)
-    for (size_t j = 0; j < b->size; j++) out->data[i * b->size + j] = a->data[i] * b->data[j];
-  return out;
+  for (size_t i = 0; i < a->size && work_goes_on(i); i++)
+    for (size_t j = 0; j < b->size && work_goes_on(j); j++)
+      out->data[i * b->size + j] = a->data[i] * b->data[j];
+  return array_whole(out, why);
 }
 
 Array *array_trace(const Array *a, const char **why) {
   Stack stack;
   if (!stack_of("trace", a, &stack, why)) return NULL;
   Array *out = array_fresh(a->rank - 2, a->shape, why);
-  for (size_t k = 0; out && k < stack.count; k++)
-    for (size_t i = 0; i < stack.n; i++)
+  for (size_t k = 0; out && k < stack.count && work_goes_on(k); k++)
+    for (size_t i = 0; i < stack.n && work_goes_on(i); i++)
       out->data[k] += a->data[k * stack.n * stack.n + i * (stack.n + 1)];
-  return out;
+  return array_whole(out, why);
 }
 
 /* Takes over x. */
@@ -162,13 +188,13 @@ Array *array_inverse(const Array *a, const char **why) {
   return solve_in_place(a, array_eye(a->shape[0], why), why);
 }
 
-/* Overwrites the matrix. */
-static double determinant(double *lu, size_t n, int *pivots) {
-  if (n == 0) return 1;
-  if (lapack_lu(n, lu, pivots)) return 0;
-  double product = 1;
-  for (size_t i = 0; i < n; i++) product *= lu[i * (n + 1)] * (pivots[i] == (int)i + 1 ? 1 : -1);
-  return product;
+/* Overwrites the matrix. False without memory, or when somebody wants out. */
+static bool determinant(double *lu, size_t n, int *pivots, double *product) {
+  int failed = n ? lapack_lu(n, lu, pivots) : 0;
+  *product = failed ? 0 : 1;
+  for (size_t i = 0; i < n && !failed; i++)
+    *product *= lu[i * (n + 1)] * (pivots[i] == (int)i + 1 ? 1 : -1);
+  return failed >= 0;
 }
 
 Array *array_det(const Array *a, const char **why) {
@@ -178,9 +204,11 @@ Array *array_det(const Array *a, const char **why) {
     return NULL;
   Array *lu = copy(a, why), *out = lu ? array_fresh(a->rank - 2, a->shape, why) : NULL;
   int *pivots = out ? array_scratch(stack.n, sizeof *pivots, why) : NULL;
-  for (size_t k = 0; pivots && k < stack.count; k++)
-    out->data[k] = determinant(lu->data + k * stack.n * stack.n, stack.n, pivots);
-  Array *given = array_keep(pivots ? out : NULL);
+  bool good = pivots != NULL;
+  for (size_t k = 0; good && k < stack.count; k++)
+    good = determinant(lu->data + k * stack.n * stack.n, stack.n, pivots, &out->data[k]);
+  if (pivots && !good) array_starve(0, why);
+  Array *given = array_keep(good ? out : NULL);
   free(pivots);
   array_drop(lu);
   array_drop(out);
@@ -189,8 +217,8 @@ Array *array_det(const Array *a, const char **why) {
 
 static bool symmetric(const double *a, size_t n) {
   double largest = 0;
-  for (size_t i = 0; i < n * n; i++) largest = fmax(largest, fabs(a[i]));
-  for (size_t i = 0; i < n; i++)
+  for (size_t i = 0; i < n * n && work_goes_on(i); i++) largest = fmax(largest, fabs(a[i]));
+  for (size_t i = 0; i < n && !work_stopped(); i++)
     for (size_t j = 0; j < i; j++)
       if (fabs(a[i * n + j] - a[j * n + i]) > 1e-10 * largest) return false;
   return true;
@@ -247,6 +275,7 @@ Array *array_svd(const Array *a, const char **why) {
 Array *array_norm(const Array *a, const char **why) {
   Array *out = array_fresh(0, NULL, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < a->size; i++) out->data[0] = hypot(out->data[0], a->data[i]);
-  return out;
+  for (size_t i = 0; i < a->size && work_goes_on(i); i++)
+    out->data[0] = hypot(out->data[0], a->data[i]);
+  return array_whole(out, why);
 }

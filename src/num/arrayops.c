@@ -27,6 +27,18 @@ Array *array_fail(const char **why, Status status, const char *format, ...) {
   return NULL;
 }
 
+bool array_stops(const char **why) {
+  if (!work_stopped()) return false;
+  array_fail(why, STATUS_INTERRUPTED, "interrupted");
+  return true;
+}
+
+Array *array_whole(Array *array, const char **why) {
+  if (!array || !array_stops(why)) return array;
+  array_drop(array);
+  return NULL;
+}
+
 static char *shape_text(int rank, const size_t *shape, char text[ARRAY_SHAPE_TEXT]) {
   int used = sprintf(text, "[");
   for (int i = 0; i < rank; i++) used += sprintf(text + used, i ? ", %zu" : "%zu", shape[i]);
@@ -46,6 +58,7 @@ bool array_affords(double numbers, const char **why) {
 
 Array *array_fresh(int rank, const size_t *shape, const char **why) {
   char text[ARRAY_SHAPE_TEXT];
+  if (array_stops(why)) return NULL;
   if (rank > ARRAY_MAX_RANK)
     return array_fail(why, STATUS_SCRIPT, "an array of %d axes (at most %d are possible)", rank,
                       ARRAY_MAX_RANK);
@@ -63,6 +76,7 @@ Array *array_fresh(int rank, const size_t *shape, const char **why) {
 }
 
 Array *array_starve(double bytes, const char **why) {
+  if (array_stops(why)) return NULL;
   char *refusal = mem_refusal(bytes);
   array_fail(why, STATUS_LIMIT, "%s", refusal);
   free(refusal);
@@ -158,32 +172,32 @@ static Array *walk_begin(Walk *w, int count, const Array *const *arrays, const c
 Array *array_map(const Array *a, double (*f)(double), const char **why) {
   Array *out = array_fresh(a->rank, a->shape, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < out->size; i++) out->data[i] = f(a->data[i]);
-  return out;
+  for (size_t i = 0; i < out->size && work_goes_on(i); i++) out->data[i] = f(a->data[i]);
+  return array_whole(out, why);
 }
 
 Array *array_zip(const Array *a, const Array *b, double (*f)(double, double), const char **why) {
   Walk w;
   Array *out = walk_begin(&w, 2, (const Array *const[]){a, b}, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < out->size; i++, walk_on(&w))
+  for (size_t i = 0; i < out->size && work_goes_on(i); i++, walk_on(&w))
     out->data[i] = f(a->data[w.operands[0].at], b->data[w.operands[1].at]);
-  return out;
+  return array_whole(out, why);
 }
 
 bool array_decided(const Array *a, const char **why) {
-  for (size_t i = 0; i < a->size; i++)
+  for (size_t i = 0; i < a->size && work_goes_on(i); i++)
     if (isnan(a->data[i])) {
       array_fail(why, STATUS_NUMERICS, "nan is neither true nor false");
       return false;
     }
-  return true;
+  return !array_stops(why);
 }
 
 Array *array_truth(const Array *a, const char **why) {
   Array *out = array_decided(a, why) ? array_fresh(a->rank, a->shape, why) : NULL;
-  for (size_t i = 0; out && i < out->size; i++) out->data[i] = a->data[i] != 0;
-  return out;
+  for (size_t i = 0; out && i < out->size && work_goes_on(i); i++) out->data[i] = a->data[i] != 0;
+  return array_whole(out, why);
 }
 
 Array *array_select(const Array *condition, const Array *yes, const Array *no, const char **why) {
@@ -191,10 +205,10 @@ Array *array_select(const Array *condition, const Array *yes, const Array *no, c
   if (!array_decided(condition, why)) return NULL;
   Array *out = walk_begin(&w, 3, (const Array *const[]){condition, yes, no}, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < out->size; i++, walk_on(&w))
+  for (size_t i = 0; i < out->size && work_goes_on(i); i++, walk_on(&w))
     out->data[i] = condition->data[w.operands[0].at] != 0 ? yes->data[w.operands[1].at]
                                                           : no->data[w.operands[2].at];
-  return out;
+  return array_whole(out, why);
 }
 
 /* Indexing. Each subscript becomes the list of offsets that it picks along its axis; a mask takes
@@ -241,9 +255,9 @@ static bool pick_new(Pick *pick, size_t size, size_t room, const char **why) {
 static bool pick_list(Pick *pick, const double *list, size_t count, int axis, size_t size,
                       const char **why) {
   if (!pick_new(pick, size, count, why)) return false;
-  for (; pick->count < count; pick->count++)
+  for (; pick->count < count && work_goes_on(pick->count); pick->count++)
     if (!resolve(list[pick->count], axis, size, &pick->offsets[pick->count], why)) return false;
-  return true;
+  return !array_stops(why);
 }
 
 static bool pick_slice(Pick *pick, const Subscript *s, size_t size, const char **why) {
@@ -252,8 +266,9 @@ static bool pick_slice(Pick *pick, const Subscript *s, size_t size, const char *
   if (!clip(s->has_end, s->end, size, size, &end, why)) return false;
   size_t count = begin < end ? end - begin : 0;
   if (!pick_new(pick, size, count, why)) return false;
-  for (; pick->count < count; pick->count++) pick->offsets[pick->count] = begin + pick->count;
-  return true;
+  for (; pick->count < count && work_goes_on(pick->count); pick->count++)
+    pick->offsets[pick->count] = begin + pick->count;
+  return !array_stops(why);
 }
 
 bool array_mask_fits(const Array *a, int axis, const Array *mask, const char **why) {
@@ -270,9 +285,9 @@ bool array_mask_fits(const Array *a, int axis, const Array *mask, const char **w
 static bool pick_mask(Pick *pick, const Array *a, int axis, const Array *mask, const char **why) {
   if (!array_mask_fits(a, axis, mask, why)) return false;
   if (!pick_new(pick, mask->size, mask->size, why)) return false;
-  for (size_t i = 0; i < mask->size; i++)
+  for (size_t i = 0; i < mask->size && work_goes_on(i); i++)
     if (mask->data[i] != 0) pick->offsets[pick->count++] = i;
-  return true;
+  return !array_stops(why);
 }
 
 /* How many axes of an array the subscript takes. */
@@ -300,8 +315,8 @@ static bool choose(Pick *pick, const Subscript *s, const Array *a, int axis, int
 }
 
 static double *gather(double *to, const double *from, const Pick *picks, int axes, size_t block) {
-  if (axes == 0) return mempcpy(to, from, block * sizeof *to);
-  for (size_t i = 0; i < picks->count; i++)
+  if (axes == 0) return work_copy(to, from, block), to + block;
+  for (size_t i = 0; i < picks->count && work_goes_on(i); i++)
     to = gather(to, from + picks->offsets[i], picks + 1, axes - 1, block);
   return to;
 }
@@ -322,11 +337,11 @@ Array *array_index(const Array *a, int count, const Subscript *subscripts, const
   for (int i = taken; i < a->rank; i++) block *= shape[rank++] = a->shape[i];
   size_t stride = block;
   for (int i = count - 1; i >= 0 && good; stride *= picks[i--].size)
-    for (size_t k = 0; k < picks[i].count; k++) picks[i].offsets[k] *= stride;
+    for (size_t k = 0; k < picks[i].count && work_goes_on(k); k++) picks[i].offsets[k] *= stride;
   Array *out = good ? array_fresh(rank, shape, why) : NULL;
   if (out && out->size) gather(out->data, a->data, picks, count, block);
   for (int i = 0; i < count; i++) free(picks[i].offsets);
-  return out;
+  return array_whole(out, why);
 }
 
 /* Making arrays */
@@ -334,32 +349,32 @@ Array *array_index(const Array *a, int count, const Subscript *subscripts, const
 Array *array_full(int rank, const size_t *shape, double value, const char **why) {
   Array *out = array_fresh(rank, shape, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < out->size; i++) out->data[i] = value;
-  return out;
+  for (size_t i = 0; i < out->size && work_goes_on(i); i++) out->data[i] = value;
+  return array_whole(out, why);
 }
 
 Array *array_eye(size_t n, const char **why) {
   Array *out = array_fresh(2, (size_t[]){n, n}, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < n; i++) out->data[i * n + i] = 1;
-  return out;
+  for (size_t i = 0; i < n && work_goes_on(i); i++) out->data[i * n + i] = 1;
+  return array_whole(out, why);
 }
 
 Array *array_linspace(double begin, double end, size_t count, const char **why) {
   Array *out = array_fresh(1, &count, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < count && work_goes_on(i); i++) {
     double s = count > 1 ? (double)i / (double)(count - 1) : 0;
     out->data[i] = (1 - s) * begin + s * end;
   }
-  return out;
+  return array_whole(out, why);
 }
 
 Array *array_logspace(double begin, double end, size_t count, const char **why) {
   Array *out = array_linspace(begin, end, count, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < count; i++) out->data[i] = pow(10, out->data[i]);
-  return out;
+  for (size_t i = 0; i < count && work_goes_on(i); i++) out->data[i] = pow(10, out->data[i]);
+  return array_whole(out, why);
 }
 
 Array *array_range(double first, double last, double step, const char **why) {
@@ -372,8 +387,8 @@ Array *array_range(double first, double last, double step, const char **why) {
     return array_fail(why, STATUS_LIMIT, "a range of %g numbers is too long", steps + 1);
   Array *out = array_fresh(1, (size_t[]){steps < 0 ? 0 : (size_t)steps + 1}, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < out->size; i++) out->data[i] = first + (double)i * step;
-  return out;
+  for (size_t i = 0; i < out->size && work_goes_on(i); i++) out->data[i] = first + (double)i * step;
+  return array_whole(out, why);
 }
 
 static bool same_axes(const Array *a, const Array *b, int from) {
@@ -382,9 +397,12 @@ static bool same_axes(const Array *a, const Array *b, int from) {
                                     (size_t)(a->rank - from) * sizeof *a->shape) == 0);
 }
 
-static void append(Array *out, size_t count, const Array *const *parts) {
-  double *to = out->data;
-  for (size_t i = 0; i < count; i++) to = mempcpy(to, parts[i]->data, parts[i]->size * sizeof *to);
+/* Fills the array with the parts, one behind the other. NULL stays NULL. */
+static Array *append(Array *out, size_t count, const Array *const *parts, const char **why) {
+  double *to = out ? out->data : NULL;
+  for (size_t i = 0; out && i < count && work_goes_on(i); to += parts[i++]->size)
+    work_copy(to, parts[i]->data, parts[i]->size);
+  return array_whole(out, why);
 }
 
 Array *array_stack(size_t count, const Array *const *parts, const char **why) {
@@ -395,8 +413,7 @@ Array *array_stack(size_t count, const Array *const *parts, const char **why) {
     if (!same_axes(parts[0], parts[i], 0))
       return mismatch(parts[0], parts[i], "do not make one array", why);
   Array *out = array_fresh(parts[0]->rank + 1, shape, why);
-  if (out) append(out, count, parts);
-  return out;
+  return append(out, count, parts, why);
 }
 
 Array *array_concat(size_t count, const Array *const *parts, const char **why) {
@@ -412,8 +429,7 @@ Array *array_concat(size_t count, const Array *const *parts, const char **why) {
       return mismatch(pattern, parts[i], "do not join along axis 0", why);
   for (int i = 1; i < rank; i++) shape[i] = pattern->shape[i];
   Array *out = array_fresh(rank, shape, why);
-  if (out) append(out, count, parts);
-  return out;
+  return append(out, count, parts, why);
 }
 
 /* Shape */
@@ -451,8 +467,7 @@ Array *array_reshape(const Array *a, int rank, const double *shape, const char *
   size_t full[ARRAY_MAX_RANK];
   if (!infer(a, rank, shape, full, why)) return NULL;
   Array *out = array_fresh(rank, full, why);
-  if (out) append(out, 1, &a);
-  return out;
+  return append(out, 1, &a, why);
 }
 
 Array *array_transpose(const Array *a, const char **why) {
@@ -466,16 +481,17 @@ Array *array_transpose(const Array *a, const char **why) {
   }
   Array *out = array_fresh(w.rank, w.shape, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < out->size; i++, walk_on(&w)) out->data[i] = a->data[w.operands[0].at];
-  return out;
+  for (size_t i = 0; i < out->size && work_goes_on(i); i++, walk_on(&w))
+    out->data[i] = a->data[w.operands[0].at];
+  return array_whole(out, why);
 }
 
 static Array *diagonal_matrix(const Array *a, const char **why) {
   size_t n = a->size;
   Array *out = array_fresh(2, (size_t[]){n, n}, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < n; i++) out->data[i * n + i] = a->data[i];
-  return out;
+  for (size_t i = 0; i < n && work_goes_on(i); i++) out->data[i * n + i] = a->data[i];
+  return array_whole(out, why);
 }
 
 Array *array_diag(const Array *a, const char **why) {
@@ -487,6 +503,6 @@ Array *array_diag(const Array *a, const char **why) {
   size_t n = a->shape[0] < a->shape[1] ? a->shape[0] : a->shape[1];
   Array *out = array_fresh(1, &n, why);
   if (!out) return NULL;
-  for (size_t i = 0; i < n; i++) out->data[i] = a->data[i * (a->shape[1] + 1)];
-  return out;
+  for (size_t i = 0; i < n && work_goes_on(i); i++) out->data[i] = a->data[i * (a->shape[1] + 1)];
+  return array_whole(out, why);
 }

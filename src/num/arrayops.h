@@ -12,7 +12,8 @@
 #include "num/array.h"
 
 /* The kind of this thread's last failure: STATUS_SCRIPT (shapes, indices, arguments),
- * STATUS_NUMERICS (singular, not symmetric, no convergence) or STATUS_LIMIT (memory). */
+ * STATUS_NUMERICS (singular, not symmetric, no convergence), STATUS_LIMIT (memory) or
+ * STATUS_INTERRUPTED: all look for that as they work (base/work.h). */
 Status array_failure(void);
 
 /* Elementwise */

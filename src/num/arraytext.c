@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/memory.h"
 #include "base/plain.h"
+#include "base/work.h"
 #include "num/arrayops.h"
 
 #include <math.h>
@@ -50,7 +51,7 @@ typedef struct Extent {
 
 static Extent extent_of(const Array *a) {
   Extent e = {INFINITY, -INFINITY, 0, true};
-  for (size_t i = 0; i < a->size; i++) {
+  for (size_t i = 0; i < a->size && work_goes_on(i); i++) {
     double x = a->data[i];
     if (!isfinite(x)) continue;
     e.low = fmin(e.low, x);

@@ -33,6 +33,8 @@ static const struct {
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t given = PTHREAD_COND_INITIALIZER;
 static atomic_int idle, waiting; /* buffers that nobody uses, and who waits for one */
+static int buffers;              /* in all */
+static bool still;               /* nobody may begin */
 
 /* Whether so many bytes of addresses can be had at this moment. */
 static bool can_be_had(size_t bytes) {
@@ -79,7 +81,7 @@ static void make_buffer(void) {
   blas.dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, a, N, a, N, 0, c, N);
   free(a);
   free(c);
-  idle = 1;
+  idle = buffers = 1;
 }
 
 static Status load(char **why) {
@@ -132,7 +134,10 @@ const Blas *blas_take(void) {
   if (take_idle()) return functions;
   pthread_mutex_lock(&turn);
   waiting++;
-  while (!take_idle() && !can_be_had(BUFFER + SPARE)) pthread_cond_wait(&given, &turn);
+  bool makes = false;
+  while (still || (!take_idle() && !(makes = can_be_had(BUFFER + SPARE))))
+    pthread_cond_wait(&given, &turn);
+  buffers += makes;
   waiting--;
   pthread_mutex_unlock(&turn);
   return functions;
@@ -142,6 +147,32 @@ void blas_give(void) {
   idle++;
   if (!waiting) return;
   pthread_mutex_lock(&turn);
-  pthread_cond_signal(&given);
+  pthread_cond_broadcast(&given);
+  pthread_mutex_unlock(&turn);
+}
+
+void blas_still(void) {
+  blas_now();
+  pthread_mutex_lock(&turn);
+  waiting++;
+  while (still) pthread_cond_wait(&given, &turn);
+  still = true;
+  for (int held = 0; (held += atomic_exchange(&idle, 0)) < buffers;)
+    pthread_cond_wait(&given, &turn);
+  waiting--;
+  pthread_mutex_unlock(&turn);
+}
+
+void blas_begin_alone(void) {
+  still = false;
+  waiting = 0;
+  idle = buffers;
+}
+
+void blas_go_on(void) {
+  pthread_mutex_lock(&turn);
+  still = false;
+  idle = buffers;
+  pthread_cond_broadcast(&given);
   pthread_mutex_unlock(&turn);
 }

@@ -44,4 +44,11 @@ const Blas *blas_now(void);
 const Blas *blas_take(void);
 void blas_give(void);
 
+/* Between these two nobody is within a product, so that the process may fork: a child that computes
+ * would wait for ever for what another thread had locked. Who calls it has not taken. */
+void blas_still(void);
+void blas_go_on(void);
+/* The same in the child, where no other thread is, but what one of them had locked may stay so. */
+void blas_begin_alone(void);
+
 #endif

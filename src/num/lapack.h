@@ -2,7 +2,9 @@
 /* Factors of row-major matrices, by the LAPACK that is part of OpenBLAS. It is called by its
  * Fortran names: the C interface comes as a library of its own, which would bring a second LAPACK
  * and BLAS into the process. Each function returns 0, what LAPACK says of its failure, or -1
- * without memory. */
+ * without memory, and where somebody wants out (base/work.h). LAPACK itself does not look for that:
+ * what there is no patience for is done by a child of the process, which is ended then. It gives
+ * the same numbers, and needs the arrays twice. */
 #ifndef DMF_NUM_LAPACK_H
 #define DMF_NUM_LAPACK_H
 

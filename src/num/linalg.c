@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "num/linalg.h"
 #include "base/memory.h"
+#include "base/work.h"
 #include "num/blas.h"
 #include "num/clones.h"
 #include "num/lapack.h"
@@ -136,9 +137,10 @@ void axpy_single(size_t n, float a, const float *x, float *y) {
 
 void softmax(size_t n, size_t count, const double *x, double *out) {
   double most = -INFINITY, sum = 0;
-  for (size_t k = 0; k < count; k++) most = fmax(most, x[k]);
-  for (size_t k = 0; k < count; k++) sum += out[k] = exp(x[k] - most);
-  for (size_t k = 0; k < n; k++) out[k] = k < count ? out[k] / sum : 0;
+  /* it looks for an interrupt (base/work.h) behind a block: most are small */
+  for (size_t k = 0; k < count && work_goes_on(k + 1); k++) most = fmax(most, x[k]);
+  for (size_t k = 0; k < count && work_goes_on(k + 1); k++) sum += out[k] = exp(x[k] - most);
+  for (size_t k = 0; k < n && work_goes_on(k + 1); k++) out[k] = k < count ? out[k] / sum : 0;
 }
 
 /* L[n, most], by Cholesky's factorization with pivots: A = L L^T to rounding, where A has no more
@@ -147,7 +149,7 @@ static int few_directions(size_t n, const double *a, size_t most, double *l) {
   double *left = mem_new(n, sizeof *left), largest = 0;
   for (size_t i = 0; i < n; i++) largest = fmax(largest, left[i] = a[i * n + i]);
   int rank = -1;
-  for (size_t r = 0; r <= most; r++) {
+  for (size_t r = 0; r <= most && !work_stopped(); r++) {
     size_t p = 0;
     for (size_t i = 1; i < n; i++)
       if (left[i] > left[p]) p = i;
@@ -191,7 +193,8 @@ static int few_root(size_t n, const double *a, double *f) {
   double *l = n >= LARGE ? mem_try(n * most, sizeof *l) : NULL;
   int rank = l ? few_directions(n, a, most, l) : -1;
   size_t r = rank > 0 ? (size_t)rank : 0;
-  double *v = mem_new(r * r + 1, sizeof *v), *w = mem_new(r + 1, sizeof *w);
+  double *v = mem_try(r * r + 1, sizeof *v), *w = mem_new(r + 1, sizeof *w);
+  if (!v) r = 0;
   for (size_t i = 0; i < n && r; i++)
     for (size_t j = 0; j < r; j++) axpy(r, l[i * most + j], l + i * most, v + j * r);
   if (!r || !is_square_of(n, a, r, most, l) || lapack_eigen(true, 'U', r, v, w) != 0) rank = -1;
@@ -205,6 +208,13 @@ static int few_root(size_t n, const double *a, double *f) {
   free(v);
   free(w);
   return rank;
+}
+
+Status mat_status(int outcome) {
+  if (outcome != MAT_FAILED && outcome != MAT_STARVED) return STATUS_OK;
+  return outcome == MAT_FAILED ? STATUS_NUMERICS
+         : work_stopped()      ? STATUS_INTERRUPTED
+                               : STATUS_LIMIT;
 }
 
 int mat_root(size_t n, const double *a, double *f) {
@@ -262,7 +272,7 @@ static void leave_out(size_t first, size_t count, size_t n, double *w, double *c
 
 void mat_orthonormal(size_t m, size_t n, double *w) {
   double *c = mem_new(ROWS_AT_ONCE * m + 1, sizeof *c);
-  for (size_t first = 0; first < m; first += ROWS_AT_ONCE) {
+  for (size_t first = 0; first < m && !work_stopped(); first += ROWS_AT_ONCE) {
     size_t count = m - first < ROWS_AT_ONCE ? m - first : ROWS_AT_ONCE;
     for (int pass = 0; pass < 2; pass++) {
       leave_out(first, count, n, w, c);

@@ -6,6 +6,8 @@
 #ifndef DMF_NUM_LINALG_H
 #define DMF_NUM_LINALG_H
 
+#include "base/status.h"
+
 #include <stddef.h>
 
 /* C[m, n] = alpha A[m, k] B[k, n] + beta C */
@@ -48,6 +50,9 @@ void softmax(size_t n, size_t count, const double *x, double *out);
 
 /* How these two fail: LAPACK finds no answer, or there is no memory for it. */
 enum { MAT_FAILED = -1, MAT_STARVED = -2 };
+/* What that means, which these give for want of memory, and where somebody wants out
+ * (base/work.h): STATUS_NUMERICS, STATUS_LIMIT or STATUS_INTERRUPTED; STATUS_OK of all else. */
+Status mat_status(int outcome);
 
 /* A factor F[n, rank] of a symmetric positive semidefinite A[n, n] = F F^T; eigenvalues below
  * 1e-14 of the largest are left out. Returns the rank, or MAT_FAILED if A has an eigenvalue below

@@ -3,6 +3,7 @@
 #include "num/calm.h"
 #include "num/clones.h"
 #include "base/memory.h"
+#include "base/work.h"
 #include "num/vecmath.h"
 
 /* Philox multiplies two words of 64 bits; a machine of 32 does it by their halves. */
@@ -204,8 +205,8 @@ static size_t random_below(uint64_t seed, uint64_t stream, size_t count, size_t 
 /* Fisher and Yates, from the last place down. */
 void random_permutation(uint64_t seed, uint64_t stream, size_t n, double *order) {
   size_t next = 0;
-  for (size_t i = 0; i < n; i++) order[i] = (double)i;
-  for (size_t i = n; i > 1; i--) {
+  for (size_t i = 0; i < n && work_goes_on(i); i++) order[i] = (double)i;
+  for (size_t i = n; i > 1 && work_goes_on(i); i--) {
     size_t k = random_below(seed, stream, i, &next);
     double last = order[i - 1];
     order[i - 1] = order[k];

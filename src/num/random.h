@@ -13,7 +13,8 @@ void random_normals(uint64_t seed, uint64_t stream, size_t first, size_t count, 
 /* The same indices of the stream as 64 random bits. */
 void random_bits(uint64_t seed, uint64_t stream, size_t first, size_t count, uint64_t *out);
 
-/* The numbers 0 .. n-1 in random order, from the start of the stream. */
+/* The numbers 0 .. n-1 in random order, from the start of the stream; left off when somebody wants
+ * out (base/work.h). */
 void random_permutation(uint64_t seed, uint64_t stream, size_t n, double *order);
 
 /* Who draws; below 256. */

@@ -49,8 +49,15 @@ static Eval evaluator(Dmf *dmf, Scope *globals, bool dry) {
                 .interactive = dmf->config.interactive};
 }
 
+static bool is_set(void *flag) { return *(const volatile sig_atomic_t *)flag; }
+
+Watch session_watch(const volatile sig_atomic_t *stop) {
+  return work_watch((Watch){is_set, (void *)stop, WORK_PATIENCE});
+}
+
 Eval session_begin(Dmf *dmf) {
   pthread_mutex_lock(&dmf->lock);
+  session_watch(&dmf->stop);
   return evaluator(dmf, dmf->user, false);
 }
 
@@ -200,6 +207,7 @@ void dmf_close(Dmf *dmf) {
 }
 
 int session_conclude(Dmf *dmf) {
+  work_watch((Watch){0});
   Status status = dmf->diags.errors ? dmf->diags.status : dmf->library;
   bool broken = fflush(dmf->results) != 0 || ferror(dmf->results);
   if (broken && status == STATUS_OK) {
@@ -388,6 +396,7 @@ static int work(Dmf *dmf, Source *source, const char *file, Task task) {
   }
   session_keep(dmf, script);
   dmf->stop = 0;
+  session_watch(&dmf->stop);
   dmf->text = source;
   dmf->lowered = task == TASK_LOWER ? mem_string("") : NULL;
   dmf->planning = task == TASK_PLAN;

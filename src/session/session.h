@@ -5,6 +5,7 @@
 
 #include "dmf.h"
 #include "base/crew.h"
+#include "base/work.h"
 #include "field/observable.h"
 #include "model/eval.h"
 #include "solve/solve.h"
@@ -120,6 +121,9 @@ int session_conclude(Dmf *dmf);
 /* An evaluator in the scope of the user, until session_end. */
 Eval session_begin(Dmf *dmf);
 void session_end(Dmf *dmf, Eval *eval);
+/* What this thread computes from now on ends when that is set (base/work.h); returns the watch that
+ * it had. */
+Watch session_watch(const volatile sig_atomic_t *stop);
 /* A file beside the script that names it; to be freed. */
 char *session_beside(Span span, const char *path);
 

@@ -346,7 +346,7 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
                    change);
     value = value_result(&call->eval->heap, result);
   } else if (result) { /* what follows the call sees the interruption, too, or its solvers do */
-    if (dmf->config.partial) call->eval->stop = &dmf->calm;
+    if (dmf->config.partial) session_watch(call->eval->stop = &dmf->calm);
     result_note(result, "version", "%s", dmf_version());
     if (program->problem) recipe_write(call, program->problem, steps, &result->recipe);
     diag_warning(call->eval->diags, call->span, NULL, "interrupted: the result is of %s", why);

@@ -178,6 +178,7 @@ static void evaluate(Job *job, int point) {
   eval.function_count = 0;
   eval.doubtful = NULL;
   eval.doubtful_count = eval.doubtful_capacity = 0;
+  Watch before = session_watch(eval.stop);
   Value *value = sweep_point(job->sweep, &eval, point);
   if (!eval.halted) take(job, &eval, point, value);
   if (!eval.halted) job->done++;
@@ -185,6 +186,7 @@ static void evaluate(Job *job, int point) {
   show_progress(job);
   eval_end(&eval);
   diags_clear(&diags);
+  work_watch(before);
 }
 
 /* Points are handed out in order and none is left halfway, so that the first that fails is the same

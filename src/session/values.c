@@ -156,6 +156,7 @@ const char *dmf_value_field(Dmf *dmf, const DmfValue *value, int i) {
 int dmf_value_draw(Dmf *dmf, const DmfValue *value, const char *name, const char *path) {
   PLAIN_LOCALE;
   char *why = NULL;
+  dmf->stop = 0;
   Eval eval = session_begin(dmf);
   Status status = view_picture(&eval, name, value->owner, path, &why);
   if (status != STATUS_OK)

@@ -215,24 +215,20 @@ static bool limit_waits(const Lazy *s, FieldSet unread) {
 }
 
 /* Prepares a linear loss. At t = infinity gd and flow agree as long as gd is stable. */
-static bool diagonalise(Lazy *s) {
+static Status diagonalise(Lazy *s) {
   Sizes z = s->sizes;
   size_t P = z.points;
-  s->U = mem_new(P * P, sizeof *s->U);
+  s->U = mem_try(P * P, sizeof *s->U);
   s->lambda = mem_new(P, sizeof *s->lambda);
-  int failed;
-  do {
-    for (size_t a = 0; a < P; a++) memcpy(s->U + a * P, s->K + a * z.all, P * sizeof *s->U);
-    failed = lapack_eigen(true, 'U', P, s->U, s->lambda);
-    if (failed < 0) mem_relieve();
-  } while (failed < 0);
-  if (failed) return false;
+  for (size_t a = 0; a < P && s->U; a++) memcpy(s->U + a * P, s->K + a * z.all, P * sizeof *s->U);
+  int failed = s->U ? lapack_eigen(true, 'U', P, s->U, s->lambda) : -1;
+  if (failed) return mat_status(failed < 0 ? MAT_STARVED : MAT_FAILED);
   const Update *update = &s->program->update;
   bool stable =
       largest_rate(s) * s->c * s->lambda[P - 1] < 2 && !update->weight && update->momentum == 0;
   if (!update_scales(update) && (update->flow || stable))
     s->limit = mem_new(z.all * z.outputs, sizeof *s->limit);
-  return true;
+  return STATUS_OK;
 }
 
 /* f at all times from s->start. Returns the step at which it diverges, or -1. */
@@ -276,18 +272,20 @@ static void measure(Lazy *s, double *block) {
 }
 
 /* A root F [R, R] of the covariance of f(0), the same for every output: F F^T = sum of sigma^2
- * <x x> over the readouts; NULL where f(0) = 0. Its rank, -1 if there is none, goes to *rank. */
+ * <x x> over the readouts; NULL where f(0) = 0. Its rank, negative if there is none (num/linalg.h),
+ * goes to *rank. */
 static double *start_root(const Lazy *s, int *rank) {
   const Program *p = s->program;
   size_t R = s->sizes.all;
   if (!has_starts(p)) return NULL;
-  double *covariance = mem_new(R * R, sizeof *covariance), *root = mem_new(R * R, sizeof *root);
-  for (int k = 0; k < p->matrix_count; k++)
+  double *covariance = mem_try(R * R, sizeof *covariance), *root = mem_try(R * R, sizeof *root);
+  *rank = MAT_STARVED;
+  for (int k = 0; k < p->matrix_count && covariance; k++)
     if (is_readout(p, k))
       axpy(R * R,
            p->matrices[k].sigma * p->matrices[k].sigma / p->spaces[p->matrices[k].from].ratio,
            s->kernels.x[k], covariance);
-  while ((*rank = mat_root(R, covariance, root)) == MAT_STARVED) mem_relieve();
+  if (covariance && root) *rank = mat_root(R, covariance, root);
   free(covariance);
   return root;
 }
@@ -408,14 +406,25 @@ static void judge_limit(Lazy *s) {
     s->limit_loss[test] = curve_at(s, test ? TEST_LOSS : LOSS, s->limit);
 }
 
+/* Says why, of what is neither done nor diverged. */
+static Status leave_off(Status status, char **why) {
+  if (status == STATUS_INTERRUPTED) *why = mem_string("interrupted");
+  if (status == STATUS_LIMIT) *why = mem_string("out of memory");
+  return status;
+}
+
 static Status solve_means(Lazy *s, const SolveOptions *options, char **why) {
   Sizes z = s->sizes;
   s->linear = is_linear_loss(s->program, &s->c);
   s->late = limit_waits(s, options->unread);
-  int rank = 0, failed_at = !s->linear || s->late || diagonalise(s) ? trace(s) : 0;
-  Status status = STATUS_OK;
+  int rank = 0;
+  Status status = s->linear && !s->late ? diagonalise(s) : STATUS_OK;
+  if (status == STATUS_LIMIT || status == STATUS_INTERRUPTED) return leave_off(status, why);
+  int failed_at = status == STATUS_OK ? trace(s) : 0;
   s->mean = mem_new(outcome_size(z), sizeof *s->mean);
   double *root = failed_at < 0 ? start_root(s, &rank) : NULL;
+  if (rank == MAT_STARVED) return free(root), leave_off(mat_status(rank), why);
+  status = STATUS_OK;
   measure(s, s->mean);
   if (s->limit) judge_limit(s);
   if (rank < 0)
@@ -426,9 +435,7 @@ static Status solve_means(Lazy *s, const SolveOptions *options, char **why) {
     status = draw_starts(s, root, rank, options, &failed_at);
   free(root);
   if (failed_at >= 0) return run_diverged(why, "training", failed_at, s->program, options->threads);
-  if (status == STATUS_INTERRUPTED) *why = mem_string("interrupted");
-  if (status == STATUS_LIMIT) *why = mem_string("out of memory");
-  return status;
+  return leave_off(status, why);
 }
 
 /* ---- results ---- */
@@ -525,7 +532,7 @@ static bool add_limit(const Lazy *s, Result *result) {
 /* The limit that was left out. */
 static bool find_limit(Lazy *s, Result *result) {
   s->linear = is_linear_loss(s->program, &s->c);
-  if (!diagonalise(s) || !s->limit) return false;
+  if (diagonalise(s) != STATUS_OK || !s->limit) return false;
   spectral(s, INFINITY, s->limit);
   judge_limit(s);
   return fill_limit(s, result);

@@ -13,6 +13,16 @@ enum { FIRST_COORDINATES = 64, MAX_AXES = 3 };
 /* Training at a temperature brings new noise at every step. */
 static bool is_shaken(const Program *p, bool lazy) { return p->update.temperature > 0 && !lazy; }
 
+/* Those of a matrix from the inputs or to the outputs; all of its vectors where nobody can tell,
+ * without memory or in the middle of an interrupt. */
+static int thin_directions(const Program *p, const Matrix *m) {
+  size_t n = thin_vectors(p, m);
+  double *root = mem_try(n * n, sizeof *root);
+  int rank = root ? thin_root(p, m, root) : MAT_STARVED;
+  free(root);
+  return rank == MAT_STARVED ? (int)n : rank > 0 ? rank : 0;
+}
+
 /* The most directions of noise that a population can have; -1 when they grow with time. */
 static int noise_directions(const Program *p, bool lazy) {
   int most = 0;
@@ -26,12 +36,7 @@ static int noise_directions(const Program *p, bool lazy) {
         if (m->to == space && m->x >= 0) count += (int)rows_of(p, m->x);
         if (m->from == space) count += (int)rows_of(p, m->y);
       } else if (m->to == space || m->from == space) {
-        size_t n = thin_vectors(p, m);
-        double *root = mem_new(n * n, sizeof *root);
-        int rank;
-        while ((rank = thin_root(p, m, root)) == MAT_STARVED) mem_relieve();
-        count += rank > 0 ? rank : 0;
-        free(root);
+        count += thin_directions(p, m);
       }
     }
     if (is_wide(p, space) && count > most) most = count;

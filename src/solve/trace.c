@@ -455,7 +455,7 @@ static Status fill_response(const Trace *r, int matrix, bool x_side, double *res
     memset(L, 0, now * width * sizeof *L);
     for (size_t s = 0; s < met; s++) gather(r, matrix, side, s, now, width, L + s * rows, &own);
     int failed = mat_solve_least(now, width, L, width, R, rhs, now, 1e-9, x, width);
-    if (failed) status = failed == MAT_STARVED ? STATUS_LIMIT : STATUS_NUMERICS;
+    if (failed) status = mat_status(failed);
     for (size_t a = 0; a < R; a++)
       for (size_t s = 0; s < met; s++)
         for (size_t b = 0; b < R * A; b++)
