@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/trail.h"
 #include "base/memory.h"
+#include "base/work.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -227,7 +228,7 @@ static bool list_directions(Play *play) {
   size_t room = 0, count = 0;
   for (int i = 0; i < play->count; i++)
     if (!play->nodes[i]->again) {
-      if (!prepare_leaf(play->nodes[i])) return false;
+      if (!prepare_leaf(play->nodes[i])) return !(play->starved = true);
       room += (size_t)play->nodes[i]->scatter->count;
     }
   Direction *all = mem_new(room + 1, sizeof *all);
@@ -249,7 +250,8 @@ static bool list_directions(Play *play) {
 /* Sampled numbers off by a direction, once in this `sense`; NULL where it does not concern them. */
 static Value *off_by(Play *play, const Trail *leaf, uint64_t id, int sense) {
   const Direction *d = scatter_find(leaf->scatter, id);
-  Array *array = d ? mem_insist(array_new(leaf->value->rank, leaf->value->shape)) : NULL;
+  Array *array = d ? array_new(leaf->value->rank, leaf->value->shape) : NULL;
+  play->starved |= d && !array;
   if (!array) return NULL;
   bool first = d == leaf->scatter->list && leaf->rest;
   for (size_t i = 0; i < array->size; i++) {
@@ -275,13 +277,15 @@ static Value *hand_on(Play *play, Value *value, int count, Value *const *args) {
     if (!args[k] || !value_is_numeric(args[k]) || !has_nan(args[k])) continue;
     Array *in = value_as_array(args[k]);
     bool placed = in && array_same_shape(in, out);
-    Array *next = mem_insist(array_new(out->rank, out->shape));
+    Array *next = in ? array_new(out->rank, out->shape) : NULL;
+    play->starved |= !next;
     for (size_t i = 0; next && i < out->size; i++)
       next->data[i] = !placed || isnan(in->data[i]) ? NAN : out->data[i];
     array_drop(in);
     array_drop(out);
     out = next;
   }
+  play->starved |= !out;
   return out ? value_array(&play->eval.heap, out) : value;
 }
 
@@ -387,23 +391,30 @@ static void play_direction(Play *play, int k, const Array *value, Array *error, 
   }
 }
 
+/* Goes through the directions; false without memory, or when the user wants out: what operations
+ * left off then means nothing. */
+static bool play_directions(Play *play, const Array *value, Array *error, Scatter *scatter) {
+  for (int k = 0; k < play->direction_count; k++) {
+    Array *move = scatter ? array_new(value->rank, value->shape) : NULL;
+    if (scatter && !move) return !(play->starved = true);
+    play_direction(play, k, value, error, move);
+    if (move) scatter_add(scatter, play->ids[k], play->weights[k], move);
+    if (play->starved || work_stopped()) return false;
+  }
+  return true;
+}
+
 /* The errors of the last operation; with `scatter` also its directions. NULL without memory, or
  * when the user wants out. */
 static Array *play_all(Play *play, Scatter *scatter) {
   play->eval.diags = &play->diags;
   if (!list_directions(play) || !play_base(play)) return NULL;
   Array *value = value_as_array(play->base[play->count - 1]),
-        *error = value ? mem_insist(array_new(value->rank, value->shape)) : NULL;
-  for (int k = 0; error && k < play->direction_count; k++) {
-    bool stopped = play->eval.stop && *play->eval.stop;
-    Array *move = scatter && !stopped ? mem_insist(array_new(value->rank, value->shape)) : NULL;
-    if (stopped || (scatter && !move)) {
-      array_drop(error);
-      error = NULL;
-      break;
-    }
-    play_direction(play, k, value, error, move);
-    if (move) scatter_add(scatter, play->ids[k], play->weights[k], move);
+        *error = value ? array_new(value->rank, value->shape) : NULL;
+  play->starved |= !error;
+  if (error && !play_directions(play, value, error, scatter)) {
+    array_drop(error);
+    error = NULL;
   }
   for (size_t i = 0; error && i < error->size; i++) error->data[i] = sqrt(error->data[i]);
   array_drop(value);

@@ -64,7 +64,7 @@ Scatter *scatter_independent(const Array *value, const Array *error) {
   uint64_t hash = join(START, own->data, own->size * sizeof *own->data);
   Scatter *scatter = scatter_new();
   for (int k = 0; k < (error ? DIRECTIONS : 1); k++) {
-    Array *move = mem_insist(array_new(value->rank, value->shape));
+    Array *move = array_new(value->rank, value->shape);
     uint64_t id = mixed(hash + (uint64_t)k);
     for (size_t i = 0; move && i < move->size; i++)
       move->data[i] = !error ? NAN : mixed(id + i) & 1 ? error->data[i] : -error->data[i];
@@ -126,7 +126,7 @@ Scatter *scatter_unstack(const Array *moves, const char *text, const Array *like
 }
 
 Array *scatter_scale(const Scatter *scatter, const Array *error, Array **rest) {
-  Array *scale = mem_insist(array_new(error->rank, error->shape));
+  Array *scale = array_new(error->rank, error->shape);
   *rest = NULL;
   for (size_t i = 0; scale && i < error->size; i++) {
     double squares = 0;
@@ -134,7 +134,8 @@ Array *scatter_scale(const Scatter *scatter, const Array *error, Array **rest) {
       squares += scatter->list[k].weight * pow(scatter->list[k].move->data[i], 2);
     scale->data[i] = squares > 0 ? error->data[i] / sqrt(squares) : 1;
     if (squares > 0 || !(error->data[i] > 0)) continue;
-    if (!*rest) *rest = mem_insist(array_new(error->rank, error->shape));
+    if (!*rest) *rest = array_new(error->rank, error->shape);
+    if (!*rest) return array_drop(scale), NULL;
     (*rest)->data[i] = error->data[i] / sqrt(scatter->list[0].weight);
   }
   return scale;
