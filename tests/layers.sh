@@ -55,6 +55,7 @@ fi
 if [ -n "${MAKE:-}" ] && [ -z "${DMF_QUICK:-}" ] && command -v clang >/dev/null; then
   verdict "what clang warns of" "$("$MAKE" -s -C "$(dirname "$DMF")" check-clang 2>&1)"
 fi
+verdict "compiled for several processors, but not static" "$(grep -rnE '^(CLONES|UNFUSED) ' src | grep -v ' static ')"
 # A function begins at the last line that stands at the margin before its brace does.
 long=$(awk '/^[A-Za-z].*[(]/ { start = FNR; name = $0 }
             /^}/ { if (start && FNR - start >= 40) print FILENAME ":" start ": " name; start = 0 }' \

@@ -70,13 +70,16 @@ double mat_mul_bt_single(size_t m, size_t n, size_t k, float alpha, const float 
   return product_single(CblasNoTrans, CblasTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
-CLONES void narrow(size_t n, const double *restrict x, float *restrict y) {
+CLONES static void narrow_all(size_t n, const double *restrict x, float *restrict y) {
   for (size_t i = 0; i < n; i++) y[i] = (float)x[i];
 }
 
-CLONES void widen(size_t n, const float *restrict x, double *restrict y) {
+CLONES static void widen_all(size_t n, const float *restrict x, double *restrict y) {
   for (size_t i = 0; i < n; i++) y[i] = x[i];
 }
+
+void narrow(size_t n, const double *x, float *y) { narrow_all(n, x, y); }
+void widen(size_t n, const float *x, double *y) { widen_all(n, x, y); }
 
 CLONES static void widen_onto(size_t n, const float *restrict x, double *restrict y) {
   for (size_t i = 0; i < n; i++) y[i] += x[i];

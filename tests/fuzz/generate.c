@@ -106,17 +106,6 @@ size_t pick(Choice *c, size_t count) {
 
 #define ONE_OF(c, list) (list)[pick(c, sizeof(list) / sizeof *(list))]
 
-/* A name of these kinds, chosen by two bytes. */
-static const char *name_of(Choice *c, unsigned kinds) {
-  const DmfTopic *topic;
-  size_t count = 0, chosen;
-  for (int i = 0; (topic = dmf_topic(c->dmf, i)); i++) count += kinds >> topic->kind & 1;
-  chosen = (pick(c, 256) * 256 + pick(c, 256)) % count;
-  for (int i = 0; (topic = dmf_topic(c->dmf, i)); i++)
-    if (kinds >> topic->kind & 1 && chosen-- == 0) return topic->name;
-  return "none";
-}
-
 void write_key(Choice *c) { fputs(name_of(c, 1 << DMF_KEY), c->out); }
 
 static void call(Choice *c, int depth) {
@@ -242,43 +231,25 @@ static void link(Choice *c) {
                                       "dense(tanh, law = \"orthogonal\") -> ",
                                       "2 * residual(tanh, law = \"sign\") -> ",
                                       "inf * residual(tanh) -> "};
-  fputs(ONE_OF(c, links), c->out);
-}
-
-/* The optimizers and schedules of the language with all that they may be told. */
-void write_optimizer(Choice *c, int depth) {
-  static const char *const names[] = {"gd",    "flow",    "momentum", "nesterov",    "adam",
-                                      "adamw", "rmsprop", "signum",   "lion",        "normalized",
-                                      "muon",  "sgd",     "online",   "underdamped", "groups"};
-  static const char *const keys[] = {"eta",   "beta",  "beta1",    "beta2",        "eps",
-                                     "dt",    "batch", "seed",     "weight_decay", "nesterov",
-                                     "other", "exact", "schedule", "fresh"};
-  static const char *const values[] = {"0.1",        "0",    "-1", "0.9",    "1",   "1e300", "0/0",
-                                       "[0.1, 0.2]", "true", "a2", "fam(1)", "act", "\"x\"", "2"};
-  fprintf(c->out, "%s(", ONE_OF(c, names));
-  size_t count = pick(c, 5);
-  for (size_t i = 0; i < count; i++) {
-    fprintf(c->out, i ? ", %s = " : "%s = ",
-            i            ? ONE_OF(c, keys)
-            : pick(c, 4) ? "eta"
-                         : ONE_OF(c, keys));
-    if (depth < 2 && pick(c, 8) == 1)
-      write_optimizer(c, depth + 1);
-    else
-      fputs(ONE_OF(c, values), c->out);
+  if (pick(c, 3)) {
+    fputs(ONE_OF(c, links), c->out);
+    return;
   }
-  fputc(')', c->out);
+  write_call(c, "std/layers.dmf", 0);
+  fputs(" -> ", c->out);
 }
 
 /* A statement in which other things stand in the places of signs: expressions of %, keys of $, what
- * layers compute of &, layers of a chain of ~, optimizers of !. */
+ * layers compute of &, layers of a chain of ~, optimizers of !, keys of a training with values of
+ * ?. */
 static void fill(Choice *c, const char *form) {
   for (; *form; form++) switch (*form) {
     case '%': write_expression(c, 0); break;
     case '$': write_key(c); break;
     case '&': vector(c, 0); break;
     case '~': link(c); break;
-    case '!': write_optimizer(c, 0); break;
+    case '!': write_call(c, "Optimizers", 0); break;
+    case '?': write_entry(c, "a training", 0); break;
     default: fputc(*form, c->out);
     }
 }
@@ -318,9 +289,9 @@ static void statement(Choice *c) {
       "model mm { layers = input -> ~~readout; width = 4 }; print ir(mm, tp), equations(mm, tp)",
       "training tt { dataset = d; optimizer = !; steps = 2 }; print simulate(m, tt, ensemble = "
       "2).loss",
-      "training tt { dataset = d; optimizer = !; steps = 3 }; print dmft(m2, tt, samples = "
+      "training tt { dataset = d; optimizer = !; steps = 3; ?; ? }; print dmft(m2, tt, samples = "
       "64).loss",
-      "training tt { dataset = dp; optimizer = !; steps = 2; $ = % }; model mm { layers = input -> "
+      "training tt { dataset = dp; optimizer = !; steps = 2; ? }; model mm { layers = input -> "
       "~~readout; width = 4 }; print simulate(mm, tt, ensemble = 2).f[-1]",
       "layer own(activation, k = 1) of x { W = matrix(law = %); V = matrix(); h = W @ x; repeat k "
       "{ "

@@ -27,8 +27,20 @@ size_t pick(Choice *c, size_t count);
 /* An expression of any names that the language knows; at depth DEEPEST one that has no parts. */
 enum { DEEPEST = 4 };
 void write_expression(Choice *c, int depth);
-void write_optimizer(Choice *c, int depth);
 void write_key(Choice *c);
+
+/* systems.c: one of the forms of a rule; false when there is no such rule. */
+bool write_rule(Choice *c, const char *name, size_t length, int depth);
+
+/* tables.c: from the reference of the language. A group is named by the end of its title, as in
+ * "Optimizers", "a training", "std/layers.dmf": one of its names; one of its functions with
+ * arguments; "name = value" of one of its keys or options. Of a function "name = value" for one of
+ * the arguments that it may be given. */
+const char *name_of(Choice *c, unsigned kinds); /* any of these kinds, a bit each */
+void write_name(Choice *c, const char *group);
+void write_call(Choice *c, const char *group, int depth);
+void write_entry(Choice *c, const char *group, int depth);
+void write_option(Choice *c, const char *function, int depth);
 
 /* Runs statement after statement in an interactive session, and aborts where the end of one is not
  * documented, or an error has no place. */

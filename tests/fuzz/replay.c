@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Gives every target its corpus, each input in a process of its own: replay [FILE...]. The
- * directory of a file has the name of its target. `replay --targets` lists them. */
+ * directory of a file has the name of its target. `replay --targets` lists them, `replay
+ * --dictionary` what texts are made of, in the form of libFuzzer and AFL++. */
 #undef main
 #include "targets.h"
 #include "../unit/check.h"
@@ -51,11 +52,33 @@ static void replay(const char *path) {
   CHECK(good);
 }
 
+static void put_word(const char *before, const char *word) {
+  printf("\"%s", before);
+  for (; *word; word++) printf(strchr("\"\\", *word) ? "\\%c" : "%c", *word);
+  puts("\"");
+}
+
+/* The names of the language, the words that they take, and those of the command line. */
+static int put_dictionary(void) {
+  Dmf *dmf = dmf_open(&(DmfConfig){.quiet = true});
+  const DmfTopic *topic;
+  for (int i = 0; (topic = dmf_topic(dmf, i)); i++)
+    put_word("", topic->kind == DMF_VALUE ? topic->usage : topic->name);
+  dmf_close(dmf);
+#define OPTION(id, letter, name, argument, help) put_word("--", name);
+#define COMMAND(id, name, argument, help) put_word("", name);
+#include "cli/options.def"
+  return 0;
+}
+
+static int put_targets(void) {
+  for (const Target *target = targets; target->name; target++) puts(target->name);
+  return 0;
+}
+
 int main(int argc, char **argv) {
-  if (argc == 2 && strcmp(argv[1], "--targets") == 0) {
-    for (const Target *target = targets; target->name; target++) puts(target->name);
-    return 0;
-  }
+  if (argc == 2 && strcmp(argv[1], "--targets") == 0) return put_targets();
+  if (argc == 2 && strcmp(argv[1], "--dictionary") == 0) return put_dictionary();
   for (int i = 1; i < argc; i++) replay(argv[i]);
   if (argc > 1) return check_done();
   const char *source = getenv("srcdir");

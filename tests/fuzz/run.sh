@@ -13,11 +13,13 @@ passed=0
 failed=0
 ${MAKE:-make} -s tests/fuzz/fuzz || { echo "configure with CC=clang --enable-fuzz first"; exit 1; }
 export DMF_PATH=$PWD
+tests/fuzz/replay --dictionary >fuzz-dictionary || exit 1
 for target in ${TARGETS:-$(tests/fuzz/replay --targets)}; do
   mkdir -p "fuzz-$target/corpus"
   chmod -R a+rwX "fuzz-$target"
+  case $target in program | system | editor) words= ;; *) words=-dict=fuzz-dictionary ;; esac # those choose by bytes
   if DMF_FUZZ=$target tests/fuzz/fuzz -max_total_time="$seconds" -timeout=60 -rss_limit_mb=4096 -close_fd_mask=1 \
-    -artifact_prefix="$PWD/fuzz-$target/" "$PWD/fuzz-$target/corpus" "$srcdir/tests/fuzz/corpus/$target" \
+    $words -artifact_prefix="$PWD/fuzz-$target/" "$PWD/fuzz-$target/corpus" "$srcdir/tests/fuzz/corpus/$target" \
     >"fuzz-$target/log" 2>&1; then
     passed=$((passed + 1))
     echo "$target: $(grep -o 'Done [0-9]* runs' "fuzz-$target/log" | tail -n 1)"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Odd but well-formed systems, data that grow, functions of several lines, pictures and files. In a
- * form <name> stands for one of the forms of a rule, at the greatest depth for the first of them.
- * What the language prints of a system, it has to read. */
+ * form <name> stands for one of the forms of a rule, at the greatest depth for the first of them,
+ * and <any GROUP>, <one GROUP>, <entry GROUP>, <option FUNCTION> for what the reference has
+ * (tables.c). What the language prints of a system, it has to read. */
 #include "generate.h"
 
 #include <stdlib.h>
@@ -26,7 +27,7 @@ static const char preamble[] =
 
 typedef struct Rule {
   const char *name;
-  const char *forms[48];
+  const char *forms[64];
 } Rule;
 
 #define RULE(name, ...) {name, {__VA_ARGS__}},
@@ -43,7 +44,8 @@ static const Rule *rule_of(const char *name, size_t length) {
 
 /* The sign behind which a word ends, where that is a rule; else NULL: a comparison. */
 static const char *word_end(const char *form) {
-  const char *end = form + 1 + strspn(form + 1, "abcdefghijklmnopqrstuvwxyz");
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/. ";
+  const char *end = form + 1 + strspn(form + 1, letters);
   return *form == '<' && *end == '>' && end > form + 1 ? end : NULL;
 }
 
@@ -58,19 +60,31 @@ static void write_form(Choice *c, const char *form, int depth) {
       fputc(*form, c->out);
 }
 
-static void expand(Choice *c, const char *name, size_t length, int depth) {
+bool write_rule(Choice *c, const char *name, size_t length, int depth) {
   enum { DEEP = 6 };
   const Rule *rule = rule_of(name, length);
   size_t count = 0;
-  if (rule) {
-    while (count < sizeof rule->forms / sizeof *rule->forms && rule->forms[count]) count++;
-    write_form(c, rule->forms[depth < DEEP ? pick(c, count) : 0], depth);
-  } else if (strncmp(name, "expression", length) == 0)
-    write_expression(c, DEEPEST - 1);
-  else if (strncmp(name, "optimizer", length) == 0)
-    write_optimizer(c, 1);
-  else
-    write_key(c);
+  if (!rule) return false;
+  while (count < sizeof rule->forms / sizeof *rule->forms && rule->forms[count]) count++;
+  write_form(c, rule->forms[depth < DEEP ? pick(c, count) : 0], depth);
+  return true;
+}
+
+static const struct {
+  const char *word;
+  void (*write)(Choice *c, const char *of, int depth);
+} derived[] = {{"any ", write_call}, {"entry ", write_entry}, {"option ", write_option}};
+
+static void expand(Choice *c, const char *name, size_t length, int depth) {
+  char what[64];
+  if (write_rule(c, name, length, depth)) return;
+  snprintf(what, sizeof what, "%.*s", (int)length, name);
+  if (strcmp(what, "expression") == 0) write_expression(c, DEEPEST - 1);
+  if (strcmp(what, "key") == 0) write_key(c);
+  if (strncmp(what, "one ", 4) == 0) write_name(c, what + 4);
+  for (size_t i = 0; i < sizeof derived / sizeof *derived; i++)
+    if (strncmp(what, derived[i].word, strlen(derived[i].word)) == 0)
+      derived[i].write(c, what + strlen(derived[i].word), depth);
 }
 
 static void statement(Choice *c) { write_form(c, "<statement>", 0); }

@@ -130,7 +130,8 @@ static void options(const uint8_t *data, size_t size) {
     _exit(dmf_main(count, words));
   }
   pid_t gone;
-  while ((gone = waitpid(child, &state, 0)) < 0 && errno == EINTR) continue; /* the fuzzer's clock */
+  while ((gone = waitpid(child, &state, 0)) < 0 && errno == EINTR)
+    continue; /* the fuzzer's clock */
   demand(gone == child && WIFEXITED(state) && target_documented(WEXITSTATUS(state)));
   free(text);
 }
@@ -203,6 +204,7 @@ const Target targets[] = {
     {"completion", "a text that is completed at every place", completion},
     {"prompt", "lines typed at the prompt", prompt},
     {"server", "messages of an editor", server},
+    {"editor", "choices of a grammar of an editor's messages", target_editor},
     {"options", "words of the command line, a line each", options},
     {"csv", "a table", csv},
     {"npy", "a NumPy array", npy},

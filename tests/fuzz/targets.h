@@ -28,7 +28,10 @@ bool target_documented(int status);
 /* generate.c: a program made of the names of the language, one choice for each byte; every
  * statement must end with a documented status, and an error with a message at a place. */
 void target_program(const uint8_t *data, size_t size);
-/* systems.c: the same with systems, data that grow, functions of several lines, pictures and files. */
+/* systems.c: the same with systems, data that grow, functions of several lines, pictures and files.
+ */
 void target_system(const uint8_t *data, size_t size);
+/* editor.c: messages of an editor about such programs; every request must be answered. */
+void target_editor(const uint8_t *data, size_t size);
 
 #endif
