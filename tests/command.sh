@@ -229,6 +229,14 @@ expect 0 'systems.dmf:3: simulate' "$DMF" plan systems.dmf
 { cat models.dmf; echo 'a = dmft(bent, adapts)'; } >adapts.dmf
 expect 0 '# as a system it cannot be written: its matrices move entry by entry' "$DMF" ir adapts.dmf
 expect 0 'Tangent kernel' "$DMF" equations problem.dmf
+# To second order h^2 has the square of the first and twice the product with the second.
+cat >square.dmf <<'EOF'
+dataset d { gram = [[1]]; targets = [1] }
+model net { layers = input -> dense(function(h) = h^2) -> readout }
+training falls { dataset = d; optimizer = gd(eta = 0.1); steps = 2 }
+print dmft(net, falls, closure = "perturbative").f
+EOF
+expect 0 '= 2*h¹⁽⁰⁾*h¹⁽²⁾ + h¹⁽¹⁾^2' "$DMF" equations square.dmf
 expect 0 'γ = 3' "$DMF" equations problem.dmf --set net.gamma=3
 expect 0 '' "$DMF" equations two.dmf
 expect 1 'syntax.dmf:1:' "$DMF" equations syntax.dmf

@@ -393,9 +393,11 @@ static bool range_of(Builder *b, Span span, const Subscript *s, size_t length, s
   if (s->kind == SUBSCRIPT_AT) end = begin + 1;
   if (end > n && s->kind != SUBSCRIPT_AT) end = n;
   bool whole = begin == floor(begin) && end == floor(end);
-  *first = (size_t)fmax(begin, 0);
-  *count = (size_t)fmax(end - begin, 0);
-  if (whole && begin >= 0 && end <= n && end > begin) return true;
+  if (whole && begin >= 0 && end <= n && end > begin) {
+    *first = (size_t)begin;
+    *count = (size_t)(end - begin);
+    return true;
+  }
   if (s->kind == SUBSCRIPT_AT)
     eval_error(b->eval, span, NULL, "index %g is not among 0..%zu", s->at, length - 1);
   else
@@ -809,25 +811,31 @@ static Value *push(Call *call) {
   return stacked(call, 2, parts, row);
 }
 
+/* The shape that the arguments of reshape ask for; an axis of -1 has what the other leaves. */
+static bool asked_shape(Call *call, size_t numbers, Shape *shape) {
+  double sizes[2], others = 1;
+  if (call->count > 3) {
+    eval_error(call->eval, call->places[3], NULL, "numbers of a system have at most two axes");
+    return false;
+  }
+  for (int i = 1; i < call->count; i++) {
+    if (!call_whole(call, i, -1, MOST_ROWS, &sizes[i - 1])) return false;
+    if (sizes[i - 1] > 0) others *= sizes[i - 1];
+  }
+  *shape = (Shape){.population = NO_POPULATION, .rank = call->count - 1};
+  for (int i = 0; i < shape->rank; i++)
+    shape->size[i] = sizes[i] < 0 ? numbers / (size_t)others : (size_t)sizes[i];
+  return true;
+}
+
 /* Numbers in another shape. */
 static Value *reshape(Call *call) {
   Builder *b = call->eval->system;
   const Expr *e = expression_of(b, call->places[0], call->args[0]);
-  Shape old = e ? shape_of(b, e) : (Shape){0}, shape = {.population = NO_POPULATION};
+  Shape old = e ? shape_of(b, e) : (Shape){0}, shape;
   if (!e) return nothing(b, call->args[0], NULL);
   if (is_vector(old)) return refused(call, 0, "numbers");
-  for (int i = 1; i < call->count; i++) {
-    double size;
-    if (i > 2)
-      return eval_error(call->eval, call->places[i], NULL,
-                        "numbers of a system have at most two axes");
-    if (!call_whole(call, i, -1, MOST_ROWS, &size)) return call_broken(call);
-    size_t others = 1;
-    for (int k = 1; k < call->count; k++)
-      if (k != i && call->args[k]->kind == VALUE_NUMBER && call->args[k]->number > 0)
-        others *= (size_t)call->args[k]->number;
-    shape.size[shape.rank++] = size < 0 ? shape_size(old) / others : (size_t)size;
-  }
+  if (!asked_shape(call, shape_size(old), &shape)) return call_broken(call);
   if (shape_size(shape) != shape_size(old))
     return eval_error(call->eval, call->span, NULL, "%zu numbers do not fill this shape",
                       shape_size(old));
