@@ -360,6 +360,7 @@ static void race_alternation(void) {
          seconds[1] * square[1] / (seconds[0] * square[0]));
 }
 
+/* bench [THREADS [PART OF A NAME]]: all, or the cases of such names. */
 int main(int argc, char **argv) {
   enum { LARGEST = 1 << 28, KEPT = 1 << 30 };
   mallopt(M_MMAP_THRESHOLD, LARGEST); /* as the command does */
@@ -374,6 +375,7 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
     Measure best;
     double megabytes = 0;
+    if (argc > 2 && !strstr(tasks[i].name, argv[2])) continue;
     if (!measure(&tasks[i], threads, &best, &megabytes)) {
       printf("%-43s failed\n", tasks[i].name);
       return 1;
@@ -389,6 +391,7 @@ int main(int argc, char **argv) {
       printf(" %18.3f %8.0f", best.plan.flops * 1e-9, best.plan.bytes * 1e-6);
     printf("\n");
   }
+  if (argc > 2) return 0;
   if (!race(threads)) {
     printf("the race failed\n");
     return 1;

@@ -442,12 +442,29 @@ static void clear(Reading *r) {
   free(r->weighing);
 }
 
-bool tape_influences(const Tape *tape, int mark, const Observable *observables, size_t count,
-                     const volatile sig_atomic_t *stop, double *influences) {
-  Reading r = {.tape = tape, .M = count, .influence = influences};
-  size_t n = tape_influence_size(tape);
+bool tape_read_tables(const Tape *tape, int mark, const Observable *observables, size_t count,
+                      TakeAverage *take, void *sink) {
+  Reading r = {.tape = tape, .M = count};
   r.bar = mem_new((size_t)tape->slab_count + 1, sizeof *r.bar);
-  memset(influences, 0, count * n * sizeof *influences);
+  plant(&r, observables);
+  int slab = tape->slab_count;
+  for (int i = mark - 1; i >= 0 && !r.failed; i--) {
+    const TapeOp *op = &tape->ops[i];
+    bool average = op->kind == AVERAGE || op->kind == AVERAGE_ROWS;
+    if (touched(&r, op->out) && average)
+      take(sink, i, bar(&r, op->out), tape_stride(tape, op->out));
+    else if (touched(&r, op->out))
+      reverse(&r, op);
+    for (; slab > 0 && tape->slabs[slab - 1].birth >= i; slab--) give_back(&r, slab - 1);
+  }
+  clear(&r);
+  return !r.failed;
+}
+
+static bool read_backward(const Tape *tape, int mark, const Observable *observables, size_t count,
+                          const volatile sig_atomic_t *stop, double *influences) {
+  Reading r = {.tape = tape, .M = count, .influence = influences};
+  r.bar = mem_new((size_t)tape->slab_count + 1, sizeof *r.bar);
   plant(&r, observables);
   int slab = tape->slab_count;
   for (int i = mark - 1; i >= 0 && !r.failed && !(stop && *stop); i--) {
@@ -455,8 +472,18 @@ bool tape_influences(const Tape *tape, int mark, const Observable *observables, 
     for (; slab > 0 && tape->slabs[slab - 1].birth >= i; slab--) give_back(&r, slab - 1);
   }
   if (tape->coordinates) read_fresh(&r);
-  for (size_t m = 0; m < count && !tape->coordinates; m++)
-    finish_influence(tape, influences + m * n);
   clear(&r);
   return !r.failed && !(stop && *stop);
+}
+
+bool tape_influences(const Tape *tape, int mark, const Observable *observables, size_t count,
+                     const volatile sig_atomic_t *stop, double *influences) {
+  size_t n = tape_influence_size(tape);
+  memset(influences, 0, count * n * sizeof *influences);
+  bool fine = tangents_cover(tape, observables, count)
+                  ? tangents_influences(tape, mark, observables, count, influences)
+                  : read_backward(tape, mark, observables, count, stop, influences);
+  for (size_t m = 0; m < count && !tape->coordinates; m++)
+    finish_influence(tape, influences + m * n);
+  return fine;
 }

@@ -56,6 +56,9 @@ typedef struct Chunks {
   size_t left;
 } Chunks;
 
+/* What was read forward (tangents.c). */
+typedef struct Tangents Tangents;
+
 /* Blocks given back, by classes of sizes. Sizes follow the ranks of bases, which grow by a little
  * from step to step: those of a class, an eighth of an octave, take each other's memory. */
 enum { CLASSES = 8 * 64 };
@@ -81,6 +84,7 @@ struct Tape {
   Spares spares[CLASSES];
   Extended *extended; /* of the last extension */
   size_t extended_room;
+  Tangents *tangents; /* or NULL */
   double flops;
 };
 
@@ -99,5 +103,19 @@ double average_rows(const Tape *tape, int space, double alpha, const double *x, 
 void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double *dst, size_t ldd);
 /* The row, and column, of an argument that serves row r, or column c, of a block of `rows`. */
 size_t serving(size_t own, size_t all, size_t r);
+
+/* Takes what observables ask of the average that op number `op` makes: its entry (i, j), for
+ * observable m, is at (i M + m) stride + j. */
+typedef void TakeAverage(void *sink, int op, const double *bar, size_t stride);
+/* Reads observables backward through tables alone, to the averages that these are made of, from the
+ * last to the first. False if memory ran out. */
+bool tape_read_tables(const Tape *tape, int mark, const Observable *observables, size_t count,
+                      TakeAverage *take, void *sink);
+/* Whether observables are made of averages that were read forward; and their influences then, but
+ * for what finish_influence does, added to zeros. */
+bool tangents_cover(const Tape *tape, const Observable *observables, size_t count);
+bool tangents_influences(const Tape *tape, int mark, const Observable *observables, size_t count,
+                         double *influences);
+void tangents_free(Tangents *t);
 
 #endif

@@ -142,6 +142,7 @@ void tape_free(Tape *tape) {
   }
   free(tape->fresh);
   free(tape->extended);
+  tangents_free(tape->tangents);
   free(tape->spaces);
   free(tape->slabs);
   free(tape->made);

@@ -181,6 +181,15 @@ typedef struct Observable {
   size_t count;
 } Observable;
 
+/* The largest table that neurons may hear of where they are read forward. */
+enum { TAPE_HEARD = 1024 };
+/* Reads forward what `count` observables ask of a tape, and keeps it for their influences: worth it
+ * for many of them, where populations meet no matrices of their own. Nothing is kept where that
+ * cannot be done, or where more than `most` averages are heard of by neurons, each of which costs
+ * what an observable does. False if memory ran out, or *stop became nonzero. */
+bool tape_read_forward(Tape *tape, const Observable *observables, size_t count, size_t most,
+                       const volatile sig_atomic_t *stop);
+
 /* Numbers in the influence of one observable. */
 size_t tape_influence_size(const Tape *tape);
 /* The influences of `count` observables, [count, tape_influence_size], such that N times the

@@ -114,10 +114,11 @@ static bool make_grids(Neurons *s, int axes) {
 }
 
 /* Whether all outputs are read back from so many nodes, over half of the steps on average, within
- * some seconds. */
-static bool affords(const Neurons *s, double columns) {
-  static const double SOME_SECONDS = 7e8;
-  return columns * s->outputs * s->outputs <= SOME_SECONDS;
+ * some seconds: of the grids that a run begins with, as they are read forward where that can be; of
+ * finer ones, which are for the last digits, a tenth of these. */
+static bool affords(const Neurons *s, double columns, bool finer) {
+  static const double BACKWARD = 7e8, FORWARD = 4e9;
+  return columns * s->outputs * s->outputs <= (finer || !s->forward ? BACKWARD : FORWARD);
 }
 
 static double next_fineness(const Neurons *s) { return s->fineness < 1 ? 1 : 2 * s->fineness; }
@@ -126,7 +127,7 @@ bool neurons_can_refine(const Neurons *s, bool rough) {
   static const double MOST_NODES = 200000;
   double columns = (double)s->columns * pow(next_fineness(s) / s->fineness, s->axes);
   if (s->method != GRID || s->kinks || columns > MOST_NODES) return false;
-  return rough || affords(s, columns);
+  return rough || affords(s, columns, true);
 }
 
 bool neurons_refine(Neurons *s) {
@@ -160,11 +161,12 @@ bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) 
                  .replicates = 2,
                  .kinks = machine_has_kinks(program),
                  .fineness = 1,
+                 .forward = z.all * z.points <= TAPE_HEARD,
                  .outputs = lazy ? 0 : (double)(z.steps * z.all * z.outputs)};
   if (fits_coordinates(program, lazy)) return true;
   if (fits_grid(program, axes)) {
     if (!make_grids(s, axes)) return false;
-    if (s->kinks || affords(s, (double)s->columns)) return true;
+    if (s->kinks || affords(s, (double)s->columns, false)) return true;
     forget_grids(s);
     s->fineness = COARSE;
     return make_grids(s, axes);

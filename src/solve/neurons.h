@@ -20,6 +20,7 @@ typedef struct Neurons {
   int axes;
   double fineness;              /* of the grids, relative to the usual ones */
   double outputs;               /* that are read back from every node, at all steps */
+  bool forward;                 /* they can be read forward */
   double *grid[2], *weights[2]; /* [axes, columns], [columns] */
   uint32_t *sobol;
 } Neurons;

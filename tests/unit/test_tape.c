@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { S = 40, ROWS = 4, SPACES = 2 };
+enum { S = 70, ROWS = 4, SPACES = 2 };
 static const TapeSpace spaces[SPACES] = {{S, 1, 0}, {S, 1, 0}};
 
 typedef struct Maps {
@@ -35,15 +35,17 @@ static View noise(Tape *tape, int space, unsigned stream, size_t rows) {
   return view;
 }
 
-/* Two populations that meet each other's directions; the results are two tables. */
-static void calculate(Tape *tape, const Maps *maps, View *first, View *second) {
+/* Two populations that meet each other's directions, or without `bases` averages alone; the results
+ * are two tables. */
+static void calculate(Tape *tape, const Maps *maps, bool bases, View *first, View *second) {
   View u = noise(tape, 0, 1, ROWS), r = noise(tape, 1, 2, ROWS);
   View x = tape_wide(tape, 0, ROWS, false), q = tape_wide(tape, 0, 0, false);
   tape_map(tape, x, maps->tanh, &u);
   View L = tape_table(tape, ROWS, 2 * ROWS, false);
   double squares[ROWS];
   tape_squares(tape, x, squares);
-  size_t k = tape_extend(tape, &q, x, 1e-3, squares, view_cols(L, 0, ROWS));
+  size_t k = bases ? tape_extend(tape, &q, x, 1e-3, squares, view_cols(L, 0, ROWS)) : ROWS;
+  if (!bases) tape_average(tape, view_cols(L, 0, ROWS), 1, x, x, 1);
   L = view_cols(L, 0, k);
 
   View h = tape_wide(tape, 1, ROWS, false), g = tape_wide(tape, 1, ROWS, false);
@@ -60,6 +62,7 @@ static void calculate(Tape *tape, const Maps *maps, View *first, View *second) {
   tape_reshape(tape, c, column);
   View y = tape_wide(tape, 0, ROWS, false), z = tape_same(tape, y);
   tape_product(tape, y, 1, mixed, x, TRANSPOSE_A);
+  tape_copy(tape, y, 0.5, view_rows(x, 1, 2));
   tape_average_rows(tape, c, 0.6, y, view_rows(x, 0, 2));
   tape_average_rows(tape, c, 0.4, x, x);
   tape_average_rows(tape, c, -0.8, view_rows(x, 1, 2), NO_VIEW);
@@ -85,7 +88,7 @@ static void calculate(Tape *tape, const Maps *maps, View *first, View *second) {
 static double functional(const double *weights, const Maps *maps, const double *mix) {
   Tape *tape = tape_new(spaces, SPACES, weights, false, false);
   View first, second;
-  calculate(tape, maps, &first, &second);
+  calculate(tape, maps, true, &first, &second);
   double value = 0;
   for (int i = 0; i < ROWS * ROWS; i++) value += mix[i] * tape_data(tape, first)[i];
   for (size_t i = 0; i < second.cols; i++) value += mix[i] * tape_data(tape, second)[i];
@@ -104,7 +107,7 @@ static void influences_are_derivatives(const Maps *maps) {
 
   Tape *tape = tape_new(spaces, SPACES, weights, false, true);
   View first, second;
-  calculate(tape, maps, &first, &second);
+  calculate(tape, maps, true, &first, &second);
   Seed seeds[2 * ROWS * ROWS];
   size_t count = 0;
   for (size_t i = 0; i < ROWS * ROWS; i++)
@@ -134,7 +137,7 @@ static void influences_are_derivatives(const Maps *maps) {
 static void readings_do_not_mix(const Maps *maps) {
   Tape *tape = tape_new(spaces, SPACES, NULL, false, true);
   View first, second;
-  calculate(tape, maps, &first, &second);
+  calculate(tape, maps, true, &first, &second);
   Seed a = {first, 1, 2, 1}, b = {second, 0, 1, -2};
   Observable both[] = {{&a, 1}, {&b, 1}};
   double together[2 * SPACES * S], alone[SPACES * S];
@@ -148,6 +151,46 @@ static void readings_do_not_mix(const Maps *maps) {
   stop = 1;
   CHECK(!tape_influences(tape, tape_mark(tape), both, 2, &stop, together));
   tape_free(tape);
+}
+
+/* What is read forward is what is read backward, but for rounding, and for all that is made of the
+ * same averages; other observables, and those that neurons hear of too much for, are read backward.
+ */
+static void forward_is_backward(const Maps *maps, const double *weights) {
+  enum { ASKED = 3, SIZE = SPACES * S };
+  Tape *tape = tape_new(spaces, SPACES, weights, false, true);
+  View first, second;
+  calculate(tape, maps, false, &first, &second);
+  Seed seeds[] = {{first, 1, 2, 1}, {second, 0, 1, -2}, {first, 3, 0, 0.5}};
+  Observable asked[ASKED] = {{seeds, 2}, {seeds + 1, 1}, {seeds + 2, 1}};
+  double backward[ASKED * SIZE], forward[ASKED * SIZE], off = 0, most = 0;
+  int mark = tape_mark(tape);
+  volatile sig_atomic_t stop = 0;
+  CHECK(tape_influences(tape, mark, asked, ASKED, &stop, backward));
+  CHECK(tape_read_forward(tape, asked, ASKED, 1, &stop));
+  CHECK(tape_influences(tape, mark, asked, ASKED, &stop, forward));
+  CHECK(memcmp(forward, backward, sizeof forward) == 0);
+  CHECK(tape_read_forward(tape, &asked[1], 1, SIZE, &stop));
+  CHECK(tape_influences(tape, mark, &asked[2], 1, &stop, forward));
+  CHECK(tape_influences(tape, mark, &asked[2], 1, &stop, backward + 2 * SIZE));
+  CHECK(memcmp(forward, backward + 2 * SIZE, SIZE * sizeof *forward) == 0);
+  CHECK(tape_read_forward(tape, asked, ASKED, SIZE, &stop));
+  CHECK(tape_influences(tape, mark, asked, ASKED, &stop, forward));
+  CHECK(memcmp(forward, backward, sizeof forward) != 0);
+  for (int i = 0; i < ASKED * SIZE; i++) {
+    off = fmax(off, fabs(forward[i] - backward[i]));
+    most = fmax(most, fabs(backward[i]));
+  }
+  CHECK(off < 1e-13 * most);
+  tape_free(tape);
+}
+
+static void both_ways(const Maps *maps) {
+  double weights[S], total = 0;
+  for (int i = 0; i < S; i++) total += weights[i] = 1 + 0.5 * sin(i);
+  for (int i = 0; i < S; i++) weights[i] /= total;
+  forward_is_backward(maps, NULL);
+  forward_is_backward(maps, weights);
 }
 
 /* x = a n_0 + b n_1 with fresh noise in coordinates: N Var <x x> = 2 (a^2 + b^2)^2 over the size
@@ -265,6 +308,7 @@ int main(void) {
   Maps maps = make_maps(pool);
   influences_are_derivatives(&maps);
   readings_do_not_mix(&maps);
+  both_ways(&maps);
   fresh_noise(false, 1);
   fresh_noise(true, 1);
   fresh_noise(false, 0.5);
