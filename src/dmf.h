@@ -216,8 +216,8 @@ const char *dmf_value_field(Dmf *dmf, const DmfValue *value, int i);
  * to draw. */
 int dmf_value_draw(Dmf *dmf, const DmfValue *value, const char *name, const char *path);
 
-/* Asks the running solver to stop at its next step; may be called from a signal handler or a
- * call-back. */
+/* Asks the running solver to stop at its next step, in all processes of a crew; may be called from a
+ * signal handler or a call-back. */
 void dmf_interrupt(Dmf *dmf);
 
 /* The i-th text that may take the place of the word that ends at `cursor`, or NULL past the end,

@@ -38,7 +38,7 @@ awaited() {
   done
 }
 shown() { tail -c +$(($1 + 1)) screen | grep -qF -e "$2"; } # shown OFFSET TEXT
-# interrupted EVENT COMMAND...: sends SIGINT once the event, a command, succeeds
+# interrupted EVENT COMMAND...: sends SIGINT, or $signal, once the event, a command, succeeds
 interrupted() {
   local event=$1 process status
   shift
@@ -46,7 +46,7 @@ interrupted() {
   "$@" >screen 2>&1 &
   process=$!
   awaited $process $event
-  kill -INT $process
+  kill -${signal:-INT} $process
   wait $process
   status=$?
   cat screen
@@ -558,6 +558,7 @@ expect 5 'not a regular file' "$DMF" check --json <(echo 'import "/dev/zero"')
 expect 0 '' "$DMF" check <(echo 'x = 1')
 expect 130 started interrupted 'shown 0 started' "$DMF" long.dmf
 in_foreground() { set -m; "$@"; } # SIGINT is not ignored at the start, as it is in the background
+signal=TERM expect 143 interrupted interrupted 'shown 0 started' "$DMF" long.dmf
 expect 130 interrupted in_foreground interrupted 'shown 0 started' "$DMF" long.dmf
 
 # What a check has no work left to read is not damaged

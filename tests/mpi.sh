@@ -152,18 +152,63 @@ OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_ov
 expect "a process that keeps nothing computes" diff one.txt many.txt
 expect "and is told of once a call" test "$(grep -c 'are not kept: ' many.err)" = 3
 
-# A process that is killed ends the others.
-(cat problem.dmf; echo 'print simulate(net, fit with { steps = 100000 }, ensemble = 1000).loss[8]') >long.dmf
-at_work() { # the processes that run it
+# What a signal to one process stops it stops in all, at one place: they have what a smaller ensemble has, and the
+# message, and the status, of one process. mpirun hands on SIGUSR1.
+at_work() { # FILE: the processes that run it
   for process in /proc/[0-9]*; do
-    [ "$(readlink "$process/exe")" = "$(readlink -f "$DMF")" ] && grep -qs "$PWD/long.dmf" "$process/cmdline" &&
+    [ "$(readlink "$process/exe")" = "$(readlink -f "$DMF")" ] && grep -qs "$PWD/$1" "$process/cmdline" &&
       echo "${process#/proc/}"
   done
 }
+rank_of() { tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^OMPI_COMM_WORLD_RANK=//p'; }
+# stopped SIGNAL COUNT WHO FILE OPTIONS...: as `ranks`, until so many runs of it are kept; WHO is a rank, or mpirun
+stopped() {
+  local signal=$1 count=$2 who=$3 file=$4 mpi process
+  shift 4
+  rm -rf runs
+  ranks "$count" --threads 1 "$@" "$PWD/$file" >many.txt 2>many.err &
+  mpi=$!
+  until [ "$(ls runs 2>/dev/null | grep -c 'run$')" -ge $((2 * count + 2)) ] || ! kill -0 $mpi; do sleep 0.01; done
+  if [ "$who" = mpirun ]; then
+    kill -"$signal" $mpi
+  else
+    for process in $(at_work "$file"); do
+      [ "$(rank_of "$process")" != "$who" ] || kill -"$signal" "$process"
+    done
+  fi
+  wait $mpi
+}
+cat problem.dmf - >part.dmf <<'END'
+nets = simulate(net, fit, ensemble = 100000, checkpoint = "runs")
+save nets to "part.h5"
+print nets.incomplete
+print simulate(net, fit).f
+END
+cat problem.dmf - >same.dmf <<'END'
+part = load("part.h5")
+same = simulate(net, fit, ensemble = part.ensemble)
+assert all(part.f == same.f) and all(part.stderr.var_ntk == same.stderr.var_ntk) and part.ensemble > 3
+END
+while read -r signal count who status; do
+  stopped "$signal" "$count" "$who" part.dmf --partial
+  expect "SIG$signal to $who of $count gives status $status" test $? = "$status"
+  expect "SIG$signal to $who of $count leaves a smaller ensemble" "$DMF" same.dmf
+  expect "SIG$signal to $who of $count is told of" test "$(grep -c 'interrupted: the result is of' many.err)" = 1
+  expect "and ends with the next solver" test "$(grep -c 'error: interrupted' many.err) $(wc -l <many.txt)" = '1 1'
+done <<<'TERM 1 0 143
+INT 2 1 130
+TERM 4 2 143
+USR1 2 mpirun 130'
+stopped TERM 3 1 part.dmf
+expect "without --partial nothing is left" test "$? $(grep -c 'error: interrupted' many.err) $(wc -l <many.txt)" = '143 1 0'
+rm -rf runs
+
+# A process that is killed ends the others.
+(cat problem.dmf; echo 'print simulate(net, fit with { steps = 100000 }, ensemble = 1000).loss[8]') >long.dmf
 ranks 2 "$PWD/long.dmf" >/dev/null 2>&1 &
 mpi=$!
-until [ "$(at_work | wc -l)" = 2 ] || ! kill -0 $mpi; do :; done
-kill -KILL "$(at_work | tail -n 1)"
+until [ "$(at_work long.dmf | wc -l)" = 2 ] || ! kill -0 $mpi; do :; done
+kill -KILL "$(at_work long.dmf | tail -n 1)"
 wait $mpi
 expect "the end of one process is the end of all" test $? != 0
 

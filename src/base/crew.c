@@ -22,6 +22,12 @@ void crew_share_piece(void *sink, void *data, size_t bytes) {
   crew_share(of->crew, of->part, data, bytes);
 }
 
+void crew_watch(const Crew *crew, volatile sig_atomic_t *stop) {
+  if (crew) crew->watch(stop);
+}
+
+bool crew_halts(const Crew *crew) { return !is_shared(crew) || crew->halts(); }
+
 bool crew_leads(const Crew *crew) { return !crew || crew->rank == 0; }
 
 int crew_first(const Crew *crew, int own) {

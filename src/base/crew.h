@@ -10,6 +10,7 @@
 
 #include "base/pieces.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,6 +20,11 @@ typedef struct Crew {
   bool alone;     /* for a while each works for itself, as at a point of a sweep of its own */
   /* The bytes of process `from` become those of all. */
   void (*share)(int from, void *data, size_t bytes);
+  /* A piece of work begins, which this flag asks to stop; NULL: it is over. Once it is raised in
+   * one process it is in all. */
+  void (*watch)(volatile sig_atomic_t *stop);
+  /* The flag is raised: whether this is where all end. It waits for the others to see it, too. */
+  bool (*halts)(void);
   /* At the end: true when all have come, with the largest status and that of process 0; false where
    * *status is not 0, and after some seconds others have not come. */
   bool (*gather)(int *status, int *leader);
@@ -38,6 +44,11 @@ typedef struct CrewPart {
   int part;
 } CrewPart;
 Piece crew_share_piece;
+/* A piece of work that the flag asks to stop begins, or with NULL is over. */
+void crew_watch(const Crew *crew, volatile sig_atomic_t *stop);
+/* Whether who sees the flag raised may end: a process that ended on its own would leave those
+ * waiting that are ahead of it, in what they share; it goes on to where they are. */
+bool crew_halts(const Crew *crew);
 /* Whether this process is the one that shows and writes: the one of part 0. */
 bool crew_leads(const Crew *crew);
 /* Whether `own` holds in any of the processes. */

@@ -411,6 +411,18 @@ static int run_batch(Dmf *dmf, const Request *request) {
   return status;
 }
 
+/* More than any status: the processor time of one of several processes was up. */
+enum { LATE = 200 };
+
+/* Who waits for its script to come through a pipe is simply ended. */
+static void watch(Dmf *dmf, const Request *request) {
+  bool comes = !request->code && (!request->word_count || !strcmp(request->words[0], "-"));
+  if (comes)
+    signals_watch(dmf);
+  else
+    signals_watch_script(dmf, request->config.crew != NULL);
+}
+
 static int run_session(Dmf *dmf, const Request *request) {
   int status = DMF_OK;
   if (request->reference) return print_reference(dmf, request->reference);
@@ -420,15 +432,17 @@ static int run_session(Dmf *dmf, const Request *request) {
     status = dmf_set(dmf, request->settings[i]);
   if (status) return status;
   if (request->code || request->word_count || !request->config.interactive) {
-    if (!request->config.crew) signals_watch(dmf); /* mpirun ends them all */
+    watch(dmf, request);
     status = run_batch(dmf, request);
     if (!request->config.crew) signals_release();
-    if (status == DMF_INTERRUPTED && signals_late()) return signals_refuse();
+    if (status == DMF_INTERRUPTED && signals_late())
+      return request->config.crew ? LATE : signals_refuse();
     if (status == DMF_INCOMPLETE) fputs("dmf: the script ends inside a statement\n", stderr);
   }
   const char *loaded =
       request->word_count && strcmp(request->words[0], "-") ? request->words[0] : NULL;
-  return request->config.interactive && status != DMF_INTERRUPTED ? repl_run(dmf, loaded) : status;
+  return request->config.interactive && status != DMF_INTERRUPTED ? repl_run(dmf, loaded)
+                                                                  : signals_status(status);
 }
 
 /* A process that does not lead says nothing, unless it fails alone: its messages are kept, and
@@ -457,9 +471,11 @@ static int leave_crew(const Request *request, int status) {
   bool leads = dmf_crew_leads(crew);
   int worst = status, told = 0;
   bool all = dmf_crew_gather(crew, &worst, &told);
+  if (!all && status == LATE) status = signals_refuse();
   if (!leads && status && !told) speak(request);
   if (!all) dmf_crew_end(crew, status);
   dmf_crew_leave(crew);
+  if (leads && worst == LATE) worst = signals_refuse();
   return leads ? worst : DMF_OK; /* mpirun ends all when the first one ends badly */
 }
 

@@ -6,15 +6,16 @@
 
 /* A signal handler has no argument, so what it works on cannot live anywhere else. */
 static Dmf *volatile watched;
-static volatile sig_atomic_t asked, late;
-static struct sigaction before, before_late;
+static volatile sig_atomic_t asked, late, patient, script;
+static struct sigaction before, before_end, before_late;
 
 static void on_interrupt(int signal_number) {
   if (!asked) {
-    asked = 1;
+    asked = signal_number;
     dmf_interrupt(watched);
     return;
   }
+  if (patient && signal_number != SIGINT) return;
   signal(signal_number, SIG_DFL);
   raise(signal_number);
 }
@@ -36,9 +37,26 @@ void signals_watch(Dmf *dmf) {
   sigaction(SIGXCPU, &action, &before_late);
 }
 
+void signals_watch_script(Dmf *dmf, bool crew) {
+  struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+  sigemptyset(&action.sa_mask);
+  signals_watch(dmf);
+  patient = crew;
+  script = 1;
+  sigaction(SIGTERM, &action, &before_end);
+  if (crew) sigaction(SIGUSR1, &action, NULL);
+}
+
+int signals_status(int status) {
+  enum { TERMINATED = 128 + SIGTERM };
+  return status == DMF_INTERRUPTED && asked == SIGTERM ? TERMINATED : status;
+}
+
 void signals_release(void) {
   sigaction(SIGINT, &before, NULL);
   sigaction(SIGXCPU, &before_late, NULL);
+  if (script) sigaction(SIGTERM, &before_end, NULL);
+  script = 0;
 }
 
 bool signals_late(void) { return late; }

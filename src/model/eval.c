@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Statements. */
 #include "model/eval.h"
+#include "base/crew.h"
 #include "base/memory.h"
 #include "base/plain.h"
 #include "base/reserve.h"
@@ -622,12 +623,14 @@ void eval_statement(Eval *eval, const Ast *node) {
   heap_release(&eval->heap, mark, NULL);
 }
 
+bool eval_stops(const Eval *eval) { return eval->stop && *eval->stop && crew_halts(eval->crew); }
+
 bool eval_interrupted(Eval *eval, Span span) {
   if (!eval->halted && !reserve_fill()) {
     eval_starve(eval, span);
     return eval->halted = true;
   }
-  if (!eval->stop || !*eval->stop || eval->halted) return eval->halted;
+  if (eval->halted || !eval_stops(eval)) return eval->halted;
   eval_fail(eval, STATUS_INTERRUPTED, span, NULL, "interrupted");
   return eval->halted = true;
 }

@@ -139,9 +139,10 @@ struct Eval {
   Scope *local;   /* where the lines of a function assign names, or NULL */
   Scope *scope;   /* where names are looked up first */
   const volatile sig_atomic_t *stop;
-  bool dry;    /* a check, not a run */
-  bool worker; /* one of several evaluators that run at a time */
-  int threads; /* that a solver may use */
+  const struct Crew *crew; /* whose processes end at one place (crew_halts), or NULL */
+  bool dry;                /* a check, not a run */
+  bool worker;             /* one of several evaluators that run at a time */
+  int threads;             /* that a solver may use */
   bool interactive;
   bool halted;      /* a run met an error */
   bool aside;       /* a branch that is not taken is looked at for what it would give */
@@ -187,7 +188,9 @@ Value *eval_unknown(Eval *eval, Span span, const char *name, const char *const *
 /* statements: eval.c */
 void eval_block(Eval *eval, const Ast *block);
 void eval_statement(Eval *eval, const Ast *node);
-/* Whether the user wants out; reports it and halts, in a check too. */
+/* Whether the user wants out, and this is the place to end. */
+bool eval_stops(const Eval *eval);
+/* The same; reports it and halts, in a check too. */
 bool eval_interrupted(Eval *eval, Span span);
 /* Whether the parameters of a declaration have different names; reports otherwise. */
 bool eval_distinct_parameters(Eval *eval, const Ast *node);

@@ -155,7 +155,7 @@ static Value *aside(Eval *eval, const Ast *node) {
   eval->aside = false;
   eval->diags = own;
   eval->draws = draws;
-  eval->halted = eval->stop && *eval->stop;
+  eval->halted = eval_stops(eval);
   diags_clear(&muted);
   return value;
 }

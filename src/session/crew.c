@@ -82,10 +82,39 @@ void dmf_crew_leave(DmfCrew *crew) {
 
 Crew *session_crew(const Dmf *dmf) { return dmf->config.crew ? &dmf->config.crew->crew : NULL; }
 
+void session_heed(Dmf *dmf) {
+  dmf->stop = 0;
+  crew_watch(session_crew(dmf), &dmf->stop);
+  session_watch(dmf, &dmf->stop);
+}
+
+void session_rest(Dmf *dmf) { crew_watch(session_crew(dmf), NULL); }
+
+bool session_stops(Dmf *dmf) {
+  bool stops = crew_any(session_crew(dmf), dmf->stop);
+  if (stops) dmf->stop = 1;
+  return stops;
+}
+
 bool session_leads(const Dmf *dmf) { return crew_leads(session_crew(dmf)); }
 
 Status session_agree(const Dmf *dmf, Status status, char **why) {
   crew_share(session_crew(dmf), 0, &status, sizeof status);
   if (status != STATUS_OK && !*why) *why = mem_string("another process could not write it");
+  return status;
+}
+
+Status session_settle(Dmf *dmf, Status status, char **why) {
+  const Crew *crew = session_crew(dmf);
+  bool fine = status == STATUS_OK;
+  if (crew_size(crew) == 1) return status;
+  status = (Status)crew_first(crew, (int)status);
+  if (status == STATUS_INTERRUPTED) dmf->stop = 1;
+  if (status == STATUS_OK) return status;
+  if (fine) {
+    free(*why);
+    *why = NULL;
+  }
+  *why = crew_text(crew, *why);
   return status;
 }

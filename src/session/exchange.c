@@ -16,7 +16,7 @@ void array_give(Array *array, DmfArray *out) {
 
 /* The value as an array, or NULL after reporting. */
 static Array *evaluate(Dmf *dmf, const Ast *node) {
-  dmf->stop = 0;
+  session_heed(dmf);
   Eval eval = session_begin(dmf);
   const Value *value = eval_expression(&eval, node);
   Array *array = value_as_array(value);
@@ -26,6 +26,7 @@ static Array *evaluate(Dmf *dmf, const Ast *node) {
     eval_error(&eval, node->span, "a field of it, such as theory.loss",
                "this is %s, neither a number nor an array", value_describe(value));
   session_end(dmf, &eval);
+  session_rest(dmf);
   return array;
 }
 

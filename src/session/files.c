@@ -259,8 +259,7 @@ char *files_target(Eval *eval, const char *path, Span span) {
 
 /* What the file will not say how to compute is computed now, unless nothing more is. */
 static Status complete_for_file(Eval *eval, Result *result, char **why) {
-  const Dmf *dmf = eval->host->self;
-  if (dmf->stop) return STATUS_OK;
+  if (session_stops(eval->host->self)) return STATUS_OK;
   return result->recipe.text ? session_complete_small(eval, result, why)
                              : solver_complete(eval, result, NULL, why);
 }

@@ -44,20 +44,24 @@ static Eval evaluator(Dmf *dmf, Scope *globals, bool dry) {
                 .globals = globals,
                 .scope = globals,
                 .stop = &dmf->stop,
+                .crew = session_crew(dmf),
                 .dry = dry,
                 .threads = session_threads(dmf),
                 .interactive = dmf->config.interactive};
 }
 
-static bool is_set(void *flag) { return *(const volatile sig_atomic_t *)flag; }
+static bool stops(void *self) {
+  const Dmf *dmf = self;
+  return dmf->stop && crew_halts(session_crew(dmf));
+}
 
-Watch session_watch(const volatile sig_atomic_t *stop) {
-  return work_watch((Watch){is_set, (void *)stop, WORK_PATIENCE});
+Watch session_watch(Dmf *dmf, const volatile sig_atomic_t *stop) {
+  return work_watch(stop == &dmf->stop ? (Watch){stops, dmf, WORK_PATIENCE} : (Watch){0});
 }
 
 Eval session_begin(Dmf *dmf) {
   pthread_mutex_lock(&dmf->lock);
-  session_watch(&dmf->stop);
+  session_watch(dmf, &dmf->stop);
   return evaluator(dmf, dmf->user, false);
 }
 
@@ -395,8 +399,7 @@ static int work(Dmf *dmf, Source *source, const char *file, Task task) {
     return DMF_INCOMPLETE;
   }
   session_keep(dmf, script);
-  dmf->stop = 0;
-  session_watch(&dmf->stop);
+  session_heed(dmf);
   dmf->text = source;
   dmf->lowered = task == TASK_LOWER ? mem_string("") : NULL;
   dmf->planning = task == TASK_PLAN;
@@ -419,6 +422,7 @@ static int work(Dmf *dmf, Source *source, const char *file, Task task) {
   dmf->text = NULL;
   int status = session_conclude(dmf);
   if (status == DMF_OK && dmf->stop && dmf->config.partial) status = DMF_INTERRUPTED;
+  session_rest(dmf);
   bool forgotten = !runs && !dmf->config.learns;
   if (forgotten || !script_holds_code(script)) script_drop_tree(script);
   return status;

@@ -121,9 +121,9 @@ int session_conclude(Dmf *dmf);
 /* An evaluator in the scope of the user, until session_end. */
 Eval session_begin(Dmf *dmf);
 void session_end(Dmf *dmf, Eval *eval);
-/* What this thread computes from now on ends when that is set (base/work.h); returns the watch that
- * it had. */
-Watch session_watch(const volatile sig_atomic_t *stop);
+/* What this thread computes from now on ends when that flag of the session is set (base/work.h);
+ * returns the watch that it had. */
+Watch session_watch(Dmf *dmf, const volatile sig_atomic_t *stop);
 /* A file beside the script that names it; to be freed. */
 char *session_beside(Span span, const char *path);
 
@@ -154,8 +154,15 @@ char *import_listed(const char *variable, const char *name);
 /* crew.c: the processes that share the work; NULL for one by itself. Whether this is the one that
  * shows and writes; and its status, which becomes that of all. */
 Crew *session_crew(const Dmf *dmf);
+/* A piece of work begins, which dmf_interrupt stops in all processes; and it is over. */
+void session_heed(Dmf *dmf);
+void session_rest(Dmf *dmf);
+/* Whether one of them wants to stop: then all know it. */
+bool session_stops(Dmf *dmf);
 bool session_leads(const Dmf *dmf);
 Status session_agree(const Dmf *dmf, Status status, char **why);
+/* What a call that all make came to: where it failed in one of them it did in all, and why. */
+Status session_settle(Dmf *dmf, Status status, char **why);
 /* The text of a file, which may have to be a regular one: what a script names is never a pipe,
  * which would keep a check waiting. NULL with *why to be freed. */
 Source *source_read(const char *path, const char *name, bool regular, char **why);

@@ -242,6 +242,7 @@ static Status solve(Call *call, Function *f, SolveOptions *options, Array *value
   Status status =
       solve_variances(f->theory, options, f->slopes, f->n, value->data, error->data, why);
   pthread_mutex_lock(&dmf->lock);
+  status = session_settle(dmf, status, why);
   if (options->progress) solver_progress_end(dmf);
   return status;
 }

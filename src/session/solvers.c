@@ -173,6 +173,7 @@ Status solver_complete(Eval *eval, Result *result, const char *name, char **why)
   pthread_mutex_unlock(&dmf->lock);
   Status status = result_complete(result, name, why);
   pthread_mutex_lock(&dmf->lock);
+  status = session_settle(dmf, status, why);
   result->busy = false;
   pthread_cond_broadcast(&dmf->idle);
   if (!eval->worker && solver_shows_progress(dmf)) solver_progress_end(dmf);
@@ -257,8 +258,7 @@ void solver_surround(const Eval *eval, SolveOptions *options) {
   options->stop = &dmf->stop;
   options->progress = !eval->worker && solver_shows_progress(dmf) ? solver_progress : NULL;
   options->sink = dmf;
-  options->partial =
-      (eval->interactive || dmf->config.partial) && !eval->worker && crew_size(options->crew) == 1;
+  options->partial = (eval->interactive || dmf->config.partial) && !eval->worker;
   options->unread = dmf->unread;
 }
 
@@ -318,6 +318,15 @@ static Value *report(Call *call, Status status, const char *why, bool kept) {
   return value;
 }
 
+/* What all processes have: an interruption leaves all a result, or none. */
+static Status settle(Dmf *dmf, Status status, Result **result, char **why) {
+  Status failure = session_settle(dmf, *result ? STATUS_OK : status, why);
+  if (failure == STATUS_OK) return status;
+  result_drop(*result);
+  *result = NULL;
+  return failure;
+}
+
 /* Runs a solver of a program, or with none the fluctuations of a theory. */
 Value *solver_run(Call *call, Program *program, Solver solver, const Result *theory,
                   SolveOptions options) {
@@ -333,6 +342,7 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
                   : until > 0 ? solve_until(solver, program, &options, &change, &result, &why)
                               : solver(program, &options, &result, &why);
   pthread_mutex_lock(&dmf->lock);
+  status = settle(dmf, status, &result, &why);
   if (options.progress) solver_progress_end(dmf);
   if (options.checkpoint) warn_of_loss(call, options.checkpoint);
   Value *value;
@@ -346,7 +356,8 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
                    change);
     value = value_result(&call->eval->heap, result);
   } else if (result) { /* what follows the call sees the interruption, too, or its solvers do */
-    if (dmf->config.partial) session_watch(call->eval->stop = &dmf->calm);
+    dmf->stop = 1;     /* in every process */
+    if (dmf->config.partial) session_watch(dmf, call->eval->stop = &dmf->calm);
     result_note(result, "version", "%s", dmf_version());
     if (program->problem) recipe_write(call, program->problem, steps, &result->recipe);
     diag_warning(call->eval->diags, call->span, NULL, "interrupted: the result is of %s", why);
@@ -650,6 +661,7 @@ static Status covary(Call *call, const Result *noise, const NoiseField *field, A
   pthread_mutex_unlock(&dmf->lock);
   Status status = solve_covariance(noise, field[0], field[1], numbers, error, why);
   pthread_mutex_lock(&dmf->lock);
+  status = session_settle(dmf, status, why);
   if (!call->eval->worker && solver_shows_progress(dmf)) solver_progress_end(dmf);
   return status;
 }
@@ -781,6 +793,7 @@ static Value *preactivations(Call *call) {
   pthread_mutex_unlock(&dmf->lock);
   Status status = solve_preactivations(from->result, (int)layer, step, &samples, &why);
   pthread_mutex_lock(&dmf->lock);
+  status = session_settle(dmf, status, &why);
   if (!eval->worker && solver_shows_progress(dmf)) solver_progress_end(dmf);
   Value *value = status == STATUS_OK ? value_array(&eval->heap, samples)
                                      : eval_fail(eval, status, call->span, NULL, "%s", why);

@@ -178,7 +178,7 @@ static void evaluate(Job *job, int point) {
   eval.function_count = 0;
   eval.doubtful = NULL;
   eval.doubtful_count = eval.doubtful_capacity = 0;
-  Watch before = session_watch(eval.stop);
+  Watch before = session_watch(job->dmf, eval.stop);
   Value *value = sweep_point(job->sweep, &eval, point);
   if (!eval.halted) take(job, &eval, point, value);
   if (!eval.halted) job->done++;
@@ -401,6 +401,7 @@ static Value *conclude(Job *job) {
 static Value *go_through(Job *job) {
   if (job->directory || job->dmf->config.interactive) look_up(job);
   if (!job->eval->halted) run(job);
+  if (job->crew) session_stops(job->dmf);
   if (job->crew && !share_points(job)) return eval_starve(job->eval, job->sweep->span);
   return conclude(job);
 }

@@ -73,7 +73,7 @@ bool value_hand_over(Eval *eval, const Ast *node, Value *value) {
 /* Evaluates with `it` in front of the names of the session; an error was reported, or *out holds
  * the value. */
 static void evaluate(Dmf *dmf, const Ast *node, const DmfValue *it, DmfValue *out) {
-  dmf->stop = 0;
+  session_heed(dmf);
   dmf->unread = 0;
   Eval eval = session_begin(dmf);
   Scope *scope = scope_new(dmf->user);
@@ -83,6 +83,7 @@ static void evaluate(Dmf *dmf, const Ast *node, const DmfValue *it, DmfValue *ou
   show_errors(&eval, value);
   if (!dmf->diags.errors && !give(value, out)) eval_starve(&eval, node->span);
   session_end(dmf, &eval);
+  session_rest(dmf);
   scope_free(scope);
 }
 

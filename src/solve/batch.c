@@ -371,6 +371,30 @@ static int come_to(const Trace *traces, int count, size_t steps) {
   return n;
 }
 
+/* How far the runs of other processes came. */
+static void share_progress(Batch *b) {
+  for (int j = 0; j < batch_runs(b); j++) {
+    crew_share(b->options->crew, j, &b->trace[j].taken, sizeof b->trace->taken);
+    crew_share(b->options->crew, j, &b->trace[j].flops, sizeof b->trace->flops);
+  }
+}
+
+/* Cuts a trace to so many steps in the process that has it; then all have it. */
+static bool cut(Batch *b, int j, size_t steps) {
+  const Crew *crew = b->options->crew;
+  Trace *trace = &b->trace[j];
+  bool fine;
+  if (crew_has(crew, j)) {
+    fine = trace_cut(trace, steps) == STATUS_OK;
+  } else {
+    trace_free(trace);
+    fine = trace_new(trace, b->program, steps, b->values, b->pairs);
+  }
+  if (crew_any(crew, !fine)) return false;
+  if (crew_size(crew) > 1) trace_pieces(trace, crew_share_piece, &(CrewPart){crew, j});
+  return true;
+}
+
 /* Behind fewer replicates than there were come their companions. */
 static void keep_companions(Batch *b, int before) {
   for (int k = 0; k < b->companions; k++) {
@@ -384,6 +408,7 @@ size_t batch_salvage(Batch *b, char **why) {
   int least = b->program->linear ? 1 : 2, wanted = b->replicates;
   size_t all = b->steps, steps = all, first = b->program->system ? 0 : 1;
   if (b->failure.status != STATUS_INTERRUPTED || !b->salvages || wanted < least) return 0;
+  share_progress(b);
   if (come_to(b->trace, wanted, all) < least)
     steps = b->trace[0].taken < b->trace[least - 1].taken ? b->trace[0].taken
                                                           : b->trace[least - 1].taken;
@@ -392,11 +417,11 @@ size_t batch_salvage(Batch *b, char **why) {
   b->companions = come_to(b->trace + wanted,
                           b->companions < b->replicates ? b->companions : b->replicates, steps);
   b->leans = 0;
-  keep_companions(b, wanted);
   bool fine = true;
   for (int j = 0; j < batch_runs(b) && fine; j++)
-    fine = trace_cut(&b->trace[j], steps) == STATUS_OK;
+    fine = cut(b, j < b->replicates ? j : wanted + j - b->replicates, steps);
   if (!fine) return 0;
+  keep_companions(b, wanted);
   free(*why);
   *why = steps < all ? mem_format("%zu of %zu steps", steps - first, all - first)
                      : mem_format("%d of %d replicates", b->replicates, wanted);
