@@ -216,6 +216,34 @@ static void narrow(ExprPool *pool) {
   }
 }
 
+static double arcsine(double uu, double vv, double uv) {
+  return 2 / M_PI * asin(2 * uv / sqrt((1 + 2 * uu) * (1 + 2 * vv)));
+}
+
+static double arc_cosine(double uu, double vv, double uv) {
+  double norm = sqrt(uu * vv), angle = acos(fmin(uv / norm, 1));
+  return norm * (sin(angle) + (M_PI - angle) * cos(angle)) / 2 / M_PI;
+}
+
+/* More rows than are taken at once, of vectors of many lengths at many angles. */
+static void many_rows(ExprPool *pool, Prim prim, double (*known)(double, double, double)) {
+  enum { ROWS = 150 };
+  static double cov[ROWS * ROWS], out[ROWS * ROWS];
+  for (int i = 0; i < ROWS; i++)
+    for (int j = 0; j < ROWS; j++)
+      cov[i * ROWS + j] = (1 + 0.01 * i) * (1 + 0.01 * j) * cos(M_PI / ROWS * (i - j));
+  Average *a = average_new(call(pool, prim, expr_arg(pool, 0), NULL));
+  CHECK(!average_kernel(a, ROWS, cov, 2, out));
+  average_free(a);
+  double worst = 0;
+  for (int i = 0; i < ROWS; i++)
+    for (int j = 0; j < ROWS; j++) {
+      int k = i * ROWS + j;
+      worst = fmax(worst, fabs(out[k] - known(cov[i * (ROWS + 1)], cov[j * (ROWS + 1)], cov[k])));
+    }
+  CHECK(worst < 1e-8);
+}
+
 int main(void) {
   ExprPool *pool = expr_pool_new();
   guises(pool);
@@ -225,6 +253,8 @@ int main(void) {
   by_quadrature(pool);
   growing(pool);
   narrow(pool);
+  many_rows(pool, PRIM_ERF, arcsine);
+  many_rows(pool, PRIM_RELU, arc_cosine);
   expr_pool_free(pool);
   return check_done();
 }

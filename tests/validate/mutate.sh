@@ -105,7 +105,8 @@ lines_of() {
     }
     $2 + 0 == 0 { if ($3 == "Source") { tell(); file = $4; sub(".*/source/", "", file); sub("^../source/", "", file) }; next }
     { last = $2 + 0 }
-    $1 ~ /[0-9#=]/ { run[last] = $1 ~ /[0-9]/; any += run[last] }
+    # a function that is compiled for several processors comes once for each
+    $1 ~ /[0-9#=]/ { run[last] = run[last] || $1 ~ /[0-9]/; any += run[last] }
     $3 ~ /^}/ { ends[last] }
     END { tell() }' | grep -Fxf "$tree/places" >"$tree/seen/$(key "$1").lines"
 }
