@@ -14,18 +14,22 @@ static Status write_text(FILE *stream, void *text, char **why) {
   return STATUS_OK;
 }
 
-static void deliver(Dmf *dmf, const char *path, const Source *source, char *text, DmfFormat what) {
+static void rewrite(Dmf *dmf, const char *path, char *text) {
   char *why = NULL;
+  Status status = file_replace_stream(path, write_text, text, &why);
+  if (status != STATUS_OK) diag_error(&dmf->diags, status, (Span){0}, NULL, "%s", why);
+  free(why);
+}
+
+static void deliver(Dmf *dmf, const char *path, const Source *source, char *text, DmfFormat what) {
   bool same = strlen(text) == source->length && memcmp(text, source->text, source->length) == 0;
   if (what == DMF_FORMAT_PRINT)
     fputs(text, dmf->results);
   else if (what == DMF_FORMAT_CHECK && !same)
     diag_error(&dmf->diags, STATUS_SCRIPT, (Span){0}, NULL, "%s is not in the standard layout",
                path);
-  else if (what == DMF_FORMAT_REWRITE && !same &&
-           file_replace_stream(path, write_text, text, &why) != STATUS_OK)
-    diag_error(&dmf->diags, STATUS_FILE, (Span){0}, NULL, "%s", why);
-  free(why);
+  else if (what == DMF_FORMAT_REWRITE && !same)
+    rewrite(dmf, path, text);
 }
 
 int dmf_format_file(Dmf *dmf, const char *path, DmfFormat what) {
