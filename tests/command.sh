@@ -636,6 +636,25 @@ expect 0 same shell 'mkdir -p foreign; "$1" --seed 3 --out foreign solves.dmf >/
 expect 0 'are not kept: ' shell 'rm -r runs; (ulimit -f 0; "$1" solves.dmf) 2>&1 >/dev/null | cat'
 expect 5 'is not a directory' shell 'sed s/runs/taken/ solves.dmf | "$1"'
 expect 1 "'checkpoint' must be the name of a directory" shell 'sed "s/\"runs\"/7/" solves.dmf | "$1"'
+# Fluctuations: runs that were read, groups of networks, those of a field that is read later
+(head -n 3 problem.dmf; sed -n '/^system/,/^}/p' solves.dmf; cat) >noise.dmf <<'END'
+deep   = net with { layers = input -> 2 * dense(tanh) -> readout }
+theory = dmft(deep, fit, samples = 300)
+noise  = fluctuations(theory, samples = 1024, checkpoint = "noise")
+adam   = fluctuations(dmft(net, fit with { optimizer = adam(eta = 0.05) }, samples = 300), samples = 2048, checkpoint = "noise")
+heavy  = fluctuations(dmft(circuit, steps = 3, samples = 300), samples = 400, checkpoint = "noise")
+part   = fluctuations(theory, samples = 1024, of = theory.loss[2], checkpoint = "noise")
+other  = fluctuations(theory, samples = 1024, of = theory.loss[1], checkpoint = "noise")
+for x in [noise.var_f, noise.cov_f, noise.mean_shift_loss, adam.var_f, heavy.var_C, part, other] { print x, stderr(x) }
+END
+expect 0 same shell 'sed "s/, checkpoint = \"noise\"//" noise.dmf | "$1" - >plain; "$1" noise.dmf >kept; cmp plain kept && echo same'
+touch -d 2000-01-01 noise/*
+expect 0 'same, 0 made' shell '"$1" noise.dmf >kept; cmp plain kept && echo same, $(find noise -newermt 2001-01-01 -name "*.run" | wc -l) made'
+expect 0 'same, 8 made' shell 'set -- "$1" noise/*; truncate -s -8 "$2"; rm "${@:8:7}"; touch -d 2000-01-01 noise/*
+  "$1" noise.dmf --threads 3 >kept; cmp plain kept && echo same, $(find noise -newermt 2001-01-01 -name "*.run" | wc -l) made'
+expect 0 same shell 'rm -r noise; "$1" --threads 1 noise.dmf >/dev/null & for ((try = 0; try < 3000; try++)); do
+  ls noise/*.run >/dev/null 2>&1 && break; sleep 0.02; done; kill -KILL $! 2>/dev/null; wait $!; "$1" noise.dmf >kept; cmp plain kept && echo same'
+expect 0 'are not kept: ' shell 'rm -r noise; (ulimit -f 0; "$1" noise.dmf) 2>&1 >/dev/null | cat'
 head -n 3 long.dmf >killed.dmf
 echo 'print simulate(net with { width = 64 }, fit, ensemble = 1000, checkpoint = "killed").loss[-1]' >>killed.dmf
 # One that is killed in its midst goes on there, unless what is left of it is damaged, and then leaves nothing of that

@@ -6,6 +6,7 @@
 #include "session/session.h"
 #include "base/memory.h"
 #include "model/trail.h"
+#include "session/systems.h"
 #include "solve/observe.h"
 #include "solve/run.h"
 
@@ -238,12 +239,14 @@ static Status solve(Call *call, Function *f, SolveOptions *options, Array *value
                     char **why) {
   Dmf *dmf = call->eval->host->self;
   if (!value || !error) return STATUS_LIMIT;
+  solver_sign(call, options);
   pthread_mutex_unlock(&dmf->lock);
   Status status =
       solve_variances(f->theory, options, f->slopes, f->n, value->data, error->data, why);
   pthread_mutex_lock(&dmf->lock);
   status = session_settle(dmf, status, why);
   if (options->progress) solver_progress_end(dmf);
+  solver_keeping(call, options);
   return status;
 }
 
@@ -261,8 +264,7 @@ static Value *variance(Call *call, Function *f, SolveOptions *options, const Arr
   } else {
     array_drop(numbers);
     array_drop(error);
-    value =
-        why ? eval_fail(eval, status, call->span, NULL, "%s", why) : eval_starve(eval, call->span);
+    value = solver_report(call, status, why, options->checkpoint != NULL);
   }
   free(why);
   return value;

@@ -16,6 +16,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -166,6 +167,14 @@ void solver_progress_end(const Dmf *dmf) { dmf->config.progress(dmf->config.sink
 
 bool solver_shows_progress(const Dmf *dmf) { return dmf->config.progress && !dmf->config.quiet; }
 
+/* Where runs are kept, or NULL: warns where some could not be. */
+static void warn_of_loss(Eval *eval, Span span, Checkpoint *checkpoint) {
+  if (!checkpoint) return;
+  char *why = crew_text(session_crew(eval->host->self), atomic_exchange(&checkpoint->why, NULL));
+  if (why) diag_warning(eval->diags, span, NULL, "runs that are done are not kept: %s", why);
+  free(why);
+}
+
 Status solver_complete(Eval *eval, Result *result, const char *name, char **why) {
   Dmf *dmf = eval->host->self;
   while (result->busy) pthread_cond_wait(&dmf->idle, &dmf->lock);
@@ -177,6 +186,7 @@ Status solver_complete(Eval *eval, Result *result, const char *name, char **why)
   result->busy = false;
   pthread_cond_broadcast(&dmf->idle);
   if (!eval->worker && solver_shows_progress(dmf)) solver_progress_end(dmf);
+  if (status == STATUS_OK) warn_of_loss(eval, (Span){0}, run_kept(result));
   return status;
 }
 
@@ -290,26 +300,32 @@ bool solver_keeps(Call *call, int i, Checkpoint *checkpoint, SolveOptions *optio
   return true;
 }
 
-/* All that the numbers of a call follow from. */
-static uint64_t key_of(const Call *call) {
+/* A result says what it came to, but not all of the program that it came from. */
+static void digest_origin(Digest *digest, const Value *value) {
+  const Origin *origin = value->kind == VALUE_RESULT ? value->result->origin : NULL;
+  char *text = origin ? program_print(origin->program, NULL) : NULL;
+  if (text) digest_text(digest, text);
+  free(text);
+}
+
+void solver_sign(const Call *call, SolveOptions *options) {
+  if (!options->checkpoint) return;
   Digest digest = digest_begin(call->eval);
   digest_text(&digest, dmf_version());
   digest_text(&digest, call->row->name);
-  for (int i = 0; i < call->count; i++) digest_value(&digest, call->args[i]);
-  uint64_t key = digest.hash;
+  for (int i = 0; i < call->count; i++) {
+    digest_value(&digest, call->args[i]);
+    digest_origin(&digest, call->args[i]);
+  }
+  options->checkpoint->key = digest.hash;
   digest_end(&digest);
-  return key;
 }
 
-static void warn_of_loss(Call *call, Checkpoint *checkpoint) {
-  char *why = crew_text(session_crew(session_of(call)), checkpoint->why);
-  if (why)
-    diag_warning(call->eval->diags, call->span, NULL, "runs that are done are not kept: %s", why);
-  free(why);
+void solver_keeping(Call *call, const SolveOptions *options) {
+  warn_of_loss(call->eval, call->span, options->checkpoint);
 }
 
-/* Why there is no result. */
-static Value *report(Call *call, Status status, const char *why, bool kept) {
+Value *solver_report(Call *call, Status status, const char *why, bool kept) {
   if (status == STATUS_LIMIT && !why) return eval_starve(call->eval, call->span);
   const char *fallback = status == STATUS_INTERRUPTED ? "interrupted" : "the solver failed";
   Value *value = eval_fail(call->eval, status, call->span, NULL, "%s", why ? why : fallback);
@@ -334,7 +350,7 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
   Result *result = NULL;
   char *why = NULL;
   size_t steps = program && program->problem ? (size_t)program->problem->steps : 0;
-  if (options.checkpoint) options.checkpoint->key = key_of(call);
+  solver_sign(call, &options);
   fflush(dmf->results);
   pthread_mutex_unlock(&dmf->lock);
   double until = program && program->problem ? program->problem->until : 0, change = 0;
@@ -344,7 +360,7 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
   pthread_mutex_lock(&dmf->lock);
   status = settle(dmf, status, &result, &why);
   if (options.progress) solver_progress_end(dmf);
-  if (options.checkpoint) warn_of_loss(call, options.checkpoint);
+  solver_keeping(call, &options);
   Value *value;
   if (status == STATUS_OK) {
     result_note(result, "version", "%s", dmf_version());
@@ -363,7 +379,7 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
     diag_warning(call->eval->diags, call->span, NULL, "interrupted: the result is of %s", why);
     value = value_result(&call->eval->heap, result);
   } else {
-    value = report(call, status, why, options.checkpoint != NULL);
+    value = solver_report(call, status, why, options.checkpoint != NULL);
   }
   free(why);
   return value;
@@ -596,11 +612,13 @@ static Value *fluctuations(Call *call) {
   Eval *eval = call->eval;
   const Value *from = call->args[0];
   SolveOptions options = {0};
+  Checkpoint checkpoint = {0};
   if (from->kind == VALUE_UNKNOWN) return value_new(&eval->heap, VALUE_UNKNOWN);
   if (from->kind != VALUE_RESULT)
     return eval_error(eval, call->places[0], NULL, "'fluctuations' takes a result of dmft, not %s",
                       value_describe(from));
-  if (!(solver_count(call, 1, 0, &options.samples) & solver_seed(call, 2, &options.seed)))
+  if (!(solver_count(call, 1, 0, &options.samples) & solver_seed(call, 2, &options.seed) &
+        solver_keeps(call, 4, &checkpoint, &options)))
     return call_broken(call);
   if (result_attribute(from->result, "system")) return system_fluctuations(call, options);
   if (result_attribute(from->result, "depths"))

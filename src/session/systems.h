@@ -25,6 +25,12 @@ bool solver_networks(Call *call, int method, int precision, SolveOptions *option
 /* Has the runs of a call kept in the directory that argument i names, if it names one; the
  * checkpoint lasts as long as the call. False after reporting. */
 bool solver_keeps(Call *call, int i, Checkpoint *checkpoint, SolveOptions *options);
+/* Names the runs of a call that are kept by all that its numbers follow from; and when it is over
+ * warns where some could not be kept. */
+void solver_sign(const Call *call, SolveOptions *options);
+void solver_keeping(Call *call, const SolveOptions *options);
+/* Why there is no result; with `kept` runs, what an interrupted call goes on from. */
+Value *solver_report(Call *call, Status status, const char *why, bool kept);
 /* What the session gives every solver. */
 void solver_surround(const Eval *eval, SolveOptions *options);
 /* Runs a solver of a program, or with none the fluctuations of a theory. */

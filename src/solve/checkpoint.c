@@ -23,6 +23,17 @@ uint64_t checkpoint_key(uint64_t key, uint64_t number) {
   return key ^ key >> 29;
 }
 
+uint64_t checkpoint_keys(uint64_t key, const uint64_t *numbers, size_t count) {
+  for (size_t i = 0; i < count; i++) key = checkpoint_key(key, numbers[i]);
+  return key;
+}
+
+uint64_t checkpoint_bits(double number) {
+  uint64_t bits;
+  memcpy(&bits, &number, sizeof bits);
+  return bits;
+}
+
 static uint64_t seal_bytes(uint64_t seal, const void *data, size_t bytes) {
   const unsigned char *at = data;
   for (size_t i = 0; i < bytes; i++) seal = (seal ^ at[i]) * 0x100000001b3u;
@@ -112,4 +123,24 @@ void checkpoint_write(Checkpoint *checkpoint, uint64_t key, CheckpointPieces *sh
   bool first = status != STATUS_OK && atomic_compare_exchange_strong(&checkpoint->why, &none, why);
   if (!first) free(why);
   free(path);
+}
+
+/* Numbers that are read or written. */
+typedef struct Numbers {
+  double *numbers;
+  size_t count;
+} Numbers;
+
+static void show_numbers(void *of, Piece *piece, void *sink) {
+  Numbers *own = of;
+  piece(sink, own->numbers, own->count * sizeof *own->numbers);
+}
+
+bool checkpoint_find(const Checkpoint *checkpoint, uint64_t key, double *numbers, size_t count) {
+  return checkpoint && checkpoint_read(checkpoint, key, show_numbers, &(Numbers){numbers, count});
+}
+
+void checkpoint_keep(Checkpoint *checkpoint, uint64_t key, const double *numbers, size_t count) {
+  Numbers own = {(double *)numbers, count};
+  if (checkpoint) checkpoint_write(checkpoint, key, show_numbers, &own);
 }

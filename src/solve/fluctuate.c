@@ -95,7 +95,7 @@ static Status solve_spread(Recorded *s, Result *result, FieldId id, int layer, F
                            char **why) {
   Spread q;
   size_t side = pairs == FIELD_COUNT ? 0 : field_side(pairs, s->z);
-  Status status = spread_read(&q, s, family_of(s, id, layer, false), side, why);
+  Status status = spread_read(&q, s, family_of(s, id, layer, false), side, true, why);
   bool fine = status == STATUS_OK;
   if (fine && field_is_missing(result, id, layer)) fine = fill_variances(&q, result);
   if (fine && side) fine = fill_covariances(&q, result, pairs);
@@ -247,6 +247,7 @@ static Status solve(Program *program, const SolveOptions *options, Result **resu
   Status status = recorded_run(&s, why);
   Result *r = result_new("fluctuations");
   run_origin(r, s.program, options);
+  run_keep(r, options->checkpoint);
   r->exact = s.neurons.method == COORDINATES;
   if (!observe_start(r, s.program, s.z)) status = run_refuse(why, 0);
   promise(&s, r);
@@ -330,8 +331,8 @@ static Status covary_once(void *sink, const SolveOptions *options, double *value
   bool same = a.id == b.id && a.layer == b.layer;
   Status status = recorded_run(&s, why);
   x.s = y.s = &s;
-  if (status == STATUS_OK) status = spread_read(&x, &s, a, a.count, why);
-  if (status == STATUS_OK && !same) status = spread_read(&y, &s, b, b.count, why);
+  if (status == STATUS_OK) status = spread_read(&x, &s, a, a.count, same, why);
+  if (status == STATUS_OK && !same) status = spread_read(&y, &s, b, b.count, false, why);
   if (status == STATUS_OK && !spread_covariances(&x, same ? &x : &y, value, error, NULL))
     status = run_refuse(why, spread_bytes(&x, b.count));
   spread_free(&x);
@@ -486,7 +487,7 @@ static Status vary(Recorded *s, const Sums *sums, size_t n, double *value, doubl
                    char **why) {
   Spread q;
   double *both = mem_block(4 * n);
-  Status status = spread_read(&q, s, (Family){.count = 2 * n, .sums = sums}, 0, why);
+  Status status = spread_read(&q, s, (Family){.count = 2 * n, .sums = sums}, 0, true, why);
   if (status == STATUS_OK && !both) status = run_refuse(why, spread_bytes(&q, 0));
   if (status == STATUS_OK) spread_variances(&q, 1, both, both + 2 * n, NULL);
   if (status == STATUS_OK) judge(n, both, value, error);
@@ -507,7 +508,7 @@ static Status vary_once(void *sink, const SolveOptions *options, double *value, 
   const Numbers *numbers = sink;
   size_t n = numbers->n;
   Recorded s;
-  Sums sums = {.first = mem_new(2 * n + 1, sizeof(size_t))};
+  Sums sums = {.first = mem_new(2 * n + 1, sizeof(size_t)), .key = slopes_key(1, numbers->of, n)};
   for (size_t i = 0; i < 2 * n; i++) sums.first[i + 1] = sums.first[i] + numbers->of[i % n].count;
   recorded_prepare(&s, numbers->origin->program, options);
   Status status = recorded_run(&s, why);

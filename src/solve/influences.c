@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/team.h"
 #include "num/linalg.h"
+#include "solve/checkpoint.h"
 #include "solve/run.h"
 
 #include <math.h>
@@ -136,67 +137,140 @@ static bool take_chunk(Recorded *s, const Spread *q, size_t run, const size_t *n
   return fine;
 }
 
-/* The part of a crew that task i is. */
-static int part_of(const Recorded *s, size_t i) {
-  return recorded_part(s, i % recorded_count(s), i / recorded_count(s));
-}
-
-/* A family that is read from all runs: which numbers task i reads, and of which run. */
+/* A family that is read from all runs: chunks of its numbers are tasks, those of a run one after
+ * the other. */
 typedef struct Reader {
   Recorded *s;
-  const Spread *q;
+  Spread *q;
+  size_t chunks;                 /* of a run */
+  atomic_int left[MOST_RECORDS]; /* chunks of a run that are not read yet */
+  bool found[MOST_RECORDS];      /* runs that a checkpoint had */
 } Reader;
 
-static size_t numbers_of(const Recorded *s, const Family *family, size_t i, size_t *run,
-                         size_t *numbers) {
+/* The part of a crew that task i is. */
+static int part_of(const Reader *r, size_t i) {
+  return recorded_part(r->s, i / r->chunks, i % r->chunks);
+}
+
+/* Which numbers task i reads, and of which run. */
+static size_t numbers_of(const Reader *r, size_t i, size_t *run, size_t *numbers) {
+  const Recorded *s = r->s;
+  const Family *family = &r->q->family;
   size_t chunk = chunk_size(s), count = 0;
-  *run = i % recorded_count(s);
+  *run = i / r->chunks;
   int replicate = (int)*run % s->neurons.replicates;
   size_t all = numbers_read(s, family, replicate);
-  for (size_t k = i / recorded_count(s) * chunk; count < chunk && k < all; k++)
+  for (size_t k = i % r->chunks * chunk; count < chunk && k < all; k++)
     numbers[count++] = number_read(s, family, replicate, k);
   return count;
 }
 
 /* What a task takes, as a plan has it: the steps behind its numbers are read backward. */
-static int steps_of(const Recorded *s, const Family *family, size_t i) {
-  size_t run, numbers[MOST_CHUNK], count = numbers_of(s, family, i, &run, numbers),
-                                   per_step = family->count / s->z.steps;
-  if (family->sums || !count) return count ? (int)s->z.steps : 0;
+static int steps_of(const Reader *r, size_t i) {
+  const Family *family = &r->q->family;
+  size_t run, numbers[MOST_CHUNK], count = numbers_of(r, i, &run, numbers),
+                                   per_step = family->count / r->s->z.steps;
+  if (family->sums || !count) return count ? (int)r->s->z.steps : 0;
   return (int)(numbers[count - 1] / per_step) + 1;
 }
 
+/* ---- runs that are done ---- */
+
+/* Whether each run is read by the process that made it. */
+static bool reads_whole(const Recorded *s) {
+  int size = crew_size(s->options.crew);
+  return size == 1 || (s->neurons.method != GRID && (size_t)size <= recorded_count(s));
+}
+
+static uint64_t key_of(const Reader *r, size_t run) {
+  const Recorded *s = r->s;
+  const Family *family = &r->q->family;
+  const uint64_t parts[] = {family->id,
+                            (uint64_t)family->layer,
+                            family->triangle,
+                            family->count,
+                            family->sums ? family->sums->key : 0,
+                            r->q->side,
+                            run,
+                            recorded_count(s),
+                            s->neurons.method,
+                            s->facts[run].columns,
+                            (uint64_t)s->options.parts,
+                            s->z.steps};
+  return checkpoint_keys(s->options.checkpoint->key, parts, sizeof parts / sizeof *parts);
+}
+
+/* What is made of a run. */
+typedef struct Made {
+  const Spread *q;
+  size_t run;
+} Made;
+
+static void show_made(void *of, Piece *piece, void *sink) {
+  const Made *made = of;
+  const Spread *q = made->q;
+  piece(sink, q->var + made->run * q->family.count, q->family.count * sizeof *q->var);
+  if (q->side) piece(sink, q->gram[made->run], q->side * q->side * sizeof(double));
+}
+
+static bool keeps(const Reader *r) {
+  return r->s->options.checkpoint && r->q->own && reads_whole(r->s);
+}
+
+static void find_run(Reader *r, size_t run) {
+  if (keeps(r) && recorded_makes(r->s, run))
+    r->found[run] =
+        checkpoint_read(r->s->options.checkpoint, key_of(r, run), show_made, &(Made){r->q, run});
+}
+
+/* A run whose numbers were all read. */
+static void end_run(Reader *r, size_t run) {
+  const Spread *q = r->q;
+  size_t size = influence_size(r->s, run);
+  if (q->gram[run])
+    mat_mul_bt(q->side, q->side, size, 1, q->kept[run], size, q->kept[run], size, 0, q->gram[run],
+               q->side);
+  if (keeps(r))
+    checkpoint_write(r->s->options.checkpoint, key_of(r, run), show_made, &(Made){q, run});
+}
+
 static void read_next(void *context, size_t i) {
-  const Reader *reader = context;
-  Recorded *s = reader->s;
-  size_t run, numbers[MOST_CHUNK], count = numbers_of(s, &reader->q->family, i, &run, numbers);
-  if (s->status != STATUS_OK || !count || !crew_has(s->options.crew, part_of(s, i))) return;
-  if (!take_chunk(s, reader->q, run, numbers, count))
+  Reader *r = context;
+  Recorded *s = r->s;
+  size_t run, numbers[MOST_CHUNK], count = numbers_of(r, i, &run, numbers);
+  if (s->status != STATUS_OK || !count || !crew_has(s->options.crew, part_of(r, i))) return;
+  if (!r->found[run] && !take_chunk(s, r->q, run, numbers, count))
     s->status = run_stopped(&s->options) ? STATUS_INTERRUPTED : STATUS_LIMIT;
-  s->behind += steps_of(s, &reader->q->family, i);
+  if (!r->found[run] && --r->left[run] == 0 && s->status == STATUS_OK) end_run(r, run);
+  s->behind += steps_of(r, i);
   run_tell(&s->options, "fluctuations", ++s->done, s->total,
            (double)s->behind * crew_size(s->options.crew) / s->steps);
 }
 
 /* What the process of task i has read, all get. */
-static void share_task(const Recorded *s, const Spread *q, size_t i) {
-  size_t run, numbers[MOST_CHUNK], count = numbers_of(s, &q->family, i, &run, numbers),
+static void share_task(const Reader *r, size_t i) {
+  const Recorded *s = r->s;
+  const Spread *q = r->q;
+  size_t run, numbers[MOST_CHUNK], count = numbers_of(r, i, &run, numbers),
                                    size = influence_size(s, run);
   for (size_t k = 0; k < count; k++) {
-    double *place = place_of(q, run, numbers[k], size);
-    crew_share(s->options.crew, part_of(s, i), square_of(q, run, numbers[k]), sizeof(double));
-    if (place) crew_share(s->options.crew, part_of(s, i), place, size * sizeof *place);
+    double *place = q->gram[run] ? NULL : place_of(q, run, numbers[k], size);
+    crew_share(s->options.crew, part_of(r, i), square_of(q, run, numbers[k]), sizeof(double));
+    if (place) crew_share(s->options.crew, part_of(r, i), place, size * sizeof *place);
   }
+  if (q->gram[run] && i % r->chunks == 0)
+    crew_share(s->options.crew, part_of(r, i), q->gram[run], q->side * q->side * sizeof(double));
 }
 
 /* What all numbers of a family ask of a run is read forward, where that is less work: a direction
  * costs a quarter of a number, and other families, which are seldom not read, ask of the same. */
 enum { DIRECTIONS_A_NUMBER = 6 };
 
+/* Of runs that a checkpoint had, too: how later ones are read does not depend on that. */
 static void prepare_run(void *context, size_t run) {
-  const Reader *reader = context;
-  Recorded *s = reader->s;
-  const Family *family = &reader->q->family;
+  Reader *r = context;
+  Recorded *s = r->s;
+  const Family *family = &r->q->family;
   if (s->status != STATUS_OK || !recorded_makes(s, run)) return;
   size_t count = numbers_read(s, family, (int)run % s->neurons.replicates),
          *numbers = mem_new(count + 1, sizeof *numbers);
@@ -211,21 +285,27 @@ static void prepare_run(void *context, size_t run) {
   free(observables);
   free(seeds);
   free(numbers);
+  find_run(r, run);
 }
 
 /* Reads every number of a family from every run, in whatever order. */
-static Status read_family(Recorded *s, const Spread *q, char **why) {
-  size_t chunk = chunk_size(s), chunks = (q->family.count + chunk - 1) / chunk,
-         tasks = chunks * recorded_count(s);
+static Status read_family(Recorded *s, Spread *q, char **why) {
+  size_t chunk = chunk_size(s), runs = recorded_count(s);
+  Reader r = {.s = s, .q = q, .chunks = (q->family.count + chunk - 1) / chunk};
+  size_t tasks = r.chunks * runs;
   s->done = 0;
   s->behind = s->steps = 0;
   s->total = (int)tasks;
-  for (size_t i = 0; i < tasks; i++) s->steps += steps_of(s, &q->family, i);
-  team_run(s->options.threads, recorded_count(s), prepare_run, &(Reader){s, q});
-  team_run(s->options.threads, tasks, read_next, &(Reader){s, q});
+  for (size_t i = 0; i < tasks; i++) {
+    int steps = steps_of(&r, i);
+    s->steps += steps;
+    if (steps) r.left[i / r.chunks]++;
+  }
+  team_run(s->options.threads, runs, prepare_run, &r);
+  team_run(s->options.threads, tasks, read_next, &r);
   recorded_agree(s);
   for (size_t i = 0; i < tasks && s->status == STATUS_OK && crew_size(s->options.crew) > 1; i++)
-    share_task(s, q, i);
+    share_task(&r, i);
   return recorded_explain(s, why);
 }
 
@@ -286,18 +366,24 @@ double spread_bytes(const Spread *q, size_t other) {
 }
 
 void spread_free(Spread *q) {
-  for (size_t i = 0; i < recorded_count(q->s); i++) free(q->kept[i]);
+  for (size_t i = 0; i < recorded_count(q->s); i++) {
+    free(q->kept[i]);
+    free(q->gram[i]);
+  }
   free(q->var);
 }
 
-Status spread_read(Spread *q, Recorded *s, Family family, size_t side, char **why) {
-  *q = (Spread){s, family, side, side ? family.count / side : 1, NULL, {NULL}};
+Status spread_read(Spread *q, Recorded *s, Family family, size_t side, bool own, char **why) {
+  *q = (Spread){
+      .s = s, .family = family, .side = side, .stride = side ? family.count / side : 1, .own = own};
   size_t runs = recorded_count(s);
   double bytes = spread_bytes(q, side);
   if (crew_any(s->options.crew, !mem_fits(bytes))) return run_refuse(why, bytes);
   bool fine = (q->var = mem_block(runs * family.count)) != NULL;
   for (size_t i = 0; i < runs && side && fine; i++)
     fine = (q->kept[i] = mem_block(side * influence_size(s, i))) != NULL;
+  for (size_t i = 0; i < runs && side && fine && own && reads_whole(s); i++)
+    fine = (q->gram[i] = mem_block(side * side)) != NULL;
   if (crew_any(s->options.crew, !fine)) return run_refuse(why, bytes);
   return read_family(s, q, why);
 }
@@ -318,8 +404,11 @@ bool spread_covariances(const Spread *x, const Spread *y, double *value, double 
   double *parts = mem_block(runs * n);
   for (size_t i = 0; i < runs && parts; i++) {
     size_t size = influence_size(s, i);
-    mat_mul_bt(x->side, y->side, size, 1, x->kept[i], size, y->kept[i], size, 0, parts + i * n,
-               y->side);
+    if (x == y && x->gram[i])
+      memcpy(parts + i * n, x->gram[i], n * sizeof *parts);
+    else
+      mat_mul_bt(x->side, y->side, size, 1, x->kept[i], size, y->kept[i], size, 0, parts + i * n,
+                 y->side);
   }
   if (parts) combine(s, parts, s->z.steps, n, y->side, value, error, moves);
   if (parts && x == y) run_symmetrize(x->side, error);

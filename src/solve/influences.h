@@ -13,6 +13,7 @@ typedef struct Sums {
   size_t *first;
   Seed *seeds[MOST_RECORDS];
   int mark[MOST_RECORDS];
+  uint64_t key; /* tells them apart, of checkpoints */
 } Sums;
 
 /* Which numbers are asked for: those whose variances a field has, at all times; or sums. */
@@ -33,12 +34,17 @@ typedef struct Spread {
   const Recorded *s;
   Family family;
   size_t side, stride;        /* how many are kept */
+  bool own;                   /* for covariances with each other alone */
   double *var;                /* [run][count] */
   double *kept[MOST_RECORDS]; /* [side, size] */
+  double *gram[MOST_RECORDS]; /* [side, side]: their inner products, with `own` where a run is read
+                                 by one process, or NULL */
 } Spread;
 
-/* Reads a family, and keeps `side` of its influences; to be freed in any case. */
-Status spread_read(Spread *q, Recorded *s, Family family, size_t side, char **why);
+/* Reads a family, and keeps `side` of its influences, or with `own` what their covariances are made
+ * of; to be freed in any case. Where there is a checkpoint, a run that was read is not read again.
+ */
+Status spread_read(Spread *q, Recorded *s, Family family, size_t side, bool own, char **why);
 void spread_free(Spread *q);
 /* Of the families and, with the sides of covariances, of these. */
 double spread_bytes(const Spread *q, size_t other);

@@ -93,6 +93,7 @@ static void add_part(Measured *m, FieldId of, int layer) {
   m->parts = mem_more(m->parts, m->part_count, sizeof *m->parts);
   m->parts[m->part_count++] = (Part){of, layer, field_is_late(of), m->plan.size, part_size(m, of)};
   m->plan.size += part_size(m, of);
+  m->plan.asks = checkpoint_key(checkpoint_key(m->plan.asks, of), (uint64_t)layer);
   m->plan.values |= field_bit(of);
 }
 
@@ -418,6 +419,7 @@ Status measured_solve(const Origin *origin, const SolveOptions *options, Result 
   prepare(&m, origin, options);
   Result *r = result_new("fluctuations");
   run_origin(r, m.program, &m.options);
+  run_keep(r, options->checkpoint);
   promise(&m, r);
   Status status = observe_start(r, m.program, m.z) ? fill_in(&m, r, NULL, why) : refuse(&m, why);
   result_note(r, "method", "networks");
@@ -459,6 +461,7 @@ static void choose_slopes(Measured *m, const Slopes *of, size_t n) {
   m->of = of;
   m->plan.read = read_sums;
   m->plan.size = 2 * n;
+  m->plan.asks = slopes_key(1, of, n);
   for (size_t i = 0; i < n; i++)
     for (size_t k = 0; k < of[i].count; k++) {
       FieldId id = of[i].list[k].field.id;

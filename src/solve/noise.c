@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "num/linalg.h"
 #include "num/random.h"
+#include "solve/checkpoint.h"
 #include "solve/neurons.h"
 #include "solve/observe.h"
 #include "solve/rounded.h"
@@ -38,6 +39,7 @@ struct Noise {
   /* [count]: what is asked of a run, and what it is asked for; false if memory ran out */
   bool (*read)(Reader *reader, double *numbers);
   const void *asked;
+  uint64_t asks; /* tells apart what is asked */
   size_t count;
   double kept;   /* influences that a reader keeps */
   double *parts; /* [pass][replicate][count] */
@@ -326,23 +328,39 @@ static bool read_run(Noise *s, Machine *m, double *numbers) {
   return fine;
 }
 
+/* What a run is kept by. */
+static uint64_t key_of(const Noise *s, int pass, int replicate) {
+  const uint64_t parts[] = {s->asks, (uint64_t)pass, (uint64_t)replicate, s->T, s->paths, s->count};
+  Checkpoint *checkpoint = s->options.checkpoint;
+  return checkpoint ? checkpoint_keys(checkpoint->key, parts, sizeof parts / sizeof *parts) : 0;
+}
+
+/* One that was kept is not made again. */
+static RunEnd run_pass(Noise *s, int pass, int replicate) {
+  RunEnd end = {.status = STATUS_OK};
+  double *own = part_of(s, pass, replicate);
+  uint64_t key = key_of(s, pass, replicate);
+  if (checkpoint_find(s->options.checkpoint, key, own, s->count)) return end;
+  MachinePlan plan = plan_of(s, &s->code[pass], replicate);
+  uint32_t *points = run_own_order(s->program, &plan.noise, plan.columns);
+  if (points) plan.noise.sobol = points;
+  Machine m;
+  end.status = machine_run(&plan, &m, &end.failed_at);
+  free(points);
+  if (end.status != STATUS_OK) return end;
+  if (!read_run(s, &m, own))
+    end.status = run_stopped(&s->options) ? STATUS_INTERRUPTED : STATUS_LIMIT;
+  machine_free(&m);
+  if (end.status == STATUS_OK) checkpoint_keep(s->options.checkpoint, key, own, s->count);
+  return end;
+}
+
 /* Replicates are shared out among processes. */
 static RunEnd run_one(void *noise, int replicate) {
   Noise *s = noise;
   RunEnd end = {.status = STATUS_OK};
   int passes = crew_has(s->options.crew, replicate) ? s->passes : 0;
-  for (int k = 0; k < passes && end.status == STATUS_OK; k++) {
-    MachinePlan plan = plan_of(s, &s->code[k], replicate);
-    uint32_t *points = run_own_order(s->program, &plan.noise, plan.columns);
-    if (points) plan.noise.sobol = points;
-    Machine m;
-    end.status = machine_run(&plan, &m, &end.failed_at);
-    free(points);
-    if (end.status != STATUS_OK) break;
-    if (!read_run(s, &m, part_of(s, k, replicate)))
-      end.status = run_stopped(&s->options) ? STATUS_INTERRUPTED : STATUS_LIMIT;
-    machine_free(&m);
-  }
+  for (int k = 0; k < passes && end.status == STATUS_OK; k++) end = run_pass(s, k, replicate);
   return end;
 }
 
@@ -473,6 +491,7 @@ static Status report(const Noise *s, double start, Result **result, char **why) 
   result_note(r, "seed", "%llu", (unsigned long long)s->options.seed);
   result_note(r, "seconds", "%.6g", run_clock() - start);
   run_origin(r, s->program, &s->options);
+  run_keep(r, s->options.checkpoint);
   return run_finish(r, STATUS_OK, fine, 0, result, why);
 }
 
@@ -497,6 +516,7 @@ Status noise_variances(Program *program, const SolveOptions *options, const Slop
   if (!prepare(&s, program, options, why)) return STATUS_SCRIPT;
   s.read = read_numbers;
   s.asked = of;
+  s.asks = slopes_key(1, of, n);
   s.count = 2 * n;
   Status status = run(&s, why);
   if (status == STATUS_OK) average(&s, value, error, NULL);
@@ -512,6 +532,7 @@ Status noise_covariance(Program *program, const SolveOptions *options, NoiseFiel
   size_t n = s.T * step_size(&s, a.id), others = s.T * step_size(&s, b.id);
   s.read = read_pair;
   s.asked = pair;
+  s.asks = checkpoint_key(checkpoint_key(2, (uint64_t)a.id), (uint64_t)b.id);
   s.count = n * others;
   s.kept = (double)n + (a.id == b.id ? 0 : (double)others);
   Status status = run(&s, why);

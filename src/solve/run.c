@@ -18,6 +18,8 @@ static void drop_origin(void *origin) {
   program_drop(own->program);
   result_drop(own->coarse);
   result_drop(own->fine);
+  if (own->kept) free(own->kept->why);
+  free(own->kept);
   free(own);
 }
 
@@ -26,6 +28,34 @@ void run_origin(Result *result, Program *program, const SolveOptions *options) {
   *(Origin *)result->origin = (Origin){.program = program_keep(program), .options = *options};
   ((Origin *)result->origin)->options.checkpoint = NULL; /* which ends with the call */
   result->drop_origin = drop_origin;
+}
+
+void run_keep(Result *result, const Checkpoint *checkpoint) {
+  Origin *origin = result->origin;
+  if (!checkpoint) return;
+  size_t length = strlen(checkpoint->directory) + 1;
+  origin->kept = mem_new(1, sizeof *origin->kept + length);
+  char *directory = memcpy(origin->kept + 1, checkpoint->directory, length);
+  *origin->kept = (Checkpoint){.directory = directory, .key = checkpoint->key};
+  origin->options.checkpoint = origin->kept;
+}
+
+Checkpoint *run_kept(const Result *result) {
+  const Origin *origin = result->origin;
+  return origin ? origin->kept : NULL;
+}
+
+uint64_t slopes_key(uint64_t key, const Slopes *of, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    key = checkpoint_key(key, of[i].count);
+    for (size_t k = 0; k < of[i].count; k++) {
+      const Slope *s = &of[i].list[k];
+      const uint64_t parts[] = {(uint64_t)s->field.id, (uint64_t)s->field.layer, s->entry,
+                                checkpoint_bits(s->slope), checkpoint_bits(s->doubt)};
+      key = checkpoint_keys(key, parts, sizeof parts / sizeof *parts);
+    }
+  }
+  return key;
 }
 
 void run_sampled(Result *result, size_t columns, int runs, bool sized, Retake *retake) {

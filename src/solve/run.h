@@ -8,6 +8,7 @@
 #include "machine/noise.h"
 #include "num/stats.h"
 #include "solve/solve.h"
+#include "solve/checkpoint.h"
 #include "solve/trace.h"
 
 /* What a result was made from, and how to run it again up to a snapshot. */
@@ -23,7 +24,8 @@ struct Origin {
   size_t columns;
   int runs;
   bool sized;
-  Retake *retake; /* NULL: there are no samples */
+  Retake *retake;   /* NULL: there are no samples */
+  Checkpoint *kept; /* own, for what is asked of the result later, or NULL */
   /* of gradient flow (flow.h): what made it, whether a probe is all of it (the finer one is then
    * the result itself), its probes, or NULL, and what completes it */
   FlowSolver *solver;
@@ -58,6 +60,12 @@ bool run_moments(const Moments *moments, const SolveOptions *options, bool varia
 void run_round_paths(size_t n, const double *value, double gamma, double samples, double *error);
 /* Why single precision does not do for a theory whose f is to have this error (0: any); or NULL. */
 const char *run_refuse_single(const Program *program, double error);
+/* Keeps runs of what is asked of a result later, too, where those of its call are (NULL: nowhere),
+ * and where that is. */
+void run_keep(Result *result, const Checkpoint *checkpoint);
+Checkpoint *run_kept(const Result *result);
+/* A key that follows from another and from what n numbers depend on. */
+uint64_t slopes_key(uint64_t key, const Slopes *of, size_t n);
 /* How one of several runs ended, at which step, and with how large a basis, where that is known. */
 typedef struct RunEnd {
   Status status;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "solve/united.h"
 #include "base/memory.h"
+#include "solve/checkpoint.h"
 #include "solve/run.h"
 
 #include <stdatomic.h>
@@ -88,13 +89,25 @@ typedef struct Groups {
   atomic_int done;
 } Groups;
 
+/* What a group is kept by. */
+static uint64_t key_of(const United *u, int group) {
+  const uint64_t parts[] = {u->asks,
+                            u->first + (uint64_t)group,
+                            u->width,
+                            (uint64_t)u->levels,
+                            u->values,
+                            (uint64_t)u->pairs,
+                            u->size,
+                            sizes_of(u->program).steps,
+                            (uint64_t)u->options->parts};
+  Checkpoint *checkpoint = u->options->checkpoint;
+  return checkpoint ? checkpoint_keys(checkpoint->key, parts, sizeof parts / sizeof *parts) : 0;
+}
+
 /* The means [levels + 1, size] over the networks of each width of a group. */
-static RunEnd make_group(void *sink, int group) {
-  Groups *g = sink;
-  const United *u = g->u;
+static RunEnd measure_group(const United *u, int group, double *means) {
   RunEnd end = {.status = STATUS_OK};
-  if (g->failed || !crew_has(u->options->crew, group)) return end;
-  double *one = mem_block(u->size + 1), *means = group_of(u, g->means, group);
+  double *one = mem_block(u->size + 1);
   if (!one) end.status = STATUS_LIMIT;
   for (int level = 0; level <= u->levels; level++, means += u->size) {
     size_t parts = (size_t)1 << (u->levels - level), count = u->width << level;
@@ -107,6 +120,22 @@ static RunEnd make_group(void *sink, int group) {
     }
   }
   free(one);
+  return end;
+}
+
+/* Once it was kept it is not made again. */
+static RunEnd make_group(void *sink, int group) {
+  Groups *g = sink;
+  const United *u = g->u;
+  Checkpoint *checkpoint = u->options->checkpoint;
+  double *means = group_of(u, g->means, group);
+  RunEnd end = {.status = STATUS_OK};
+  if (g->failed || !crew_has(u->options->crew, group)) return end;
+  if (!checkpoint_find(checkpoint, key_of(u, group), means, group_size(u))) {
+    end = measure_group(u, group, means);
+    if (end.status == STATUS_OK)
+      checkpoint_keep(checkpoint, key_of(u, group), means, group_size(u));
+  }
   if (end.status != STATUS_OK) g->failed = true;
   run_tell(u->options, u->stage, ++g->done, u->groups, 0);
   return end;

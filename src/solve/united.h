@@ -23,6 +23,7 @@ typedef struct United {
   size_t size; /* numbers that `read` makes of a network */
   void (*read)(const void *context, const Trace *trace, double *numbers);
   const void *context;
+  uint64_t asks;     /* tells apart what that reads, of checkpoints */
   const char *stage; /* for progress */
 } United;
 
