@@ -412,6 +412,9 @@ size_t rows_of(const Program *program, int variable);
 size_t training_rows(const Program *program, const Matrix *matrix);
 /* How many rows of y go with a row of x: C, or 1 of a transpose in the forward pass. */
 size_t rows_per_x(const Program *program, const Matrix *matrix);
+/* Whether averages over neurons may be over terms that grow faster than squares of the normal
+ * numbers that they are made of. */
+bool program_grows(const Program *program);
 /* The most rows that a wide variable has. */
 size_t most_rows(const Program *program);
 /* The matrix by which layer l = 1 .. L-1 has two-time responses, or -1: between populations, with

@@ -188,9 +188,11 @@ static void *begin(Machine *m, int k) {
   return NULL;
 }
 
-/* Of a table the rows that a use sends on: images of the vectors that it meets, or those that go
- * to the outputs, the last. */
-static View rows_of_use(const Machine *m, const Matrix *use, View table) {
+/* Images of the vectors that it meets, or those that go to the outputs, the last. */
+View boundary_rows(const Machine *m, int number) {
+  const Matrix *use = &m->p->matrices[number];
+  const Boundary *b = m->state[use->weights];
+  View table = use->averaged && b->average.slab >= 0 ? b->average : b->table;
   size_t C = sizes_of(m->p).outputs;
   if (is_wide(m->p, use->to))
     return view_rows(table, 0, rows_of(m->p, m->p->matrices[use->weights].x));
@@ -202,8 +204,7 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
   const Boundary *b = state;
   const Matrix *matrix = &m->p->matrices[use];
   Tape *tape = m->tape;
-  View table =
-      rows_of_use(m, matrix, matrix->averaged && b->average.slab >= 0 ? b->average : b->table);
+  View table = boundary_rows(m, use);
   if (is_wide(m->p, matrix->to)) {
     tape_copy(tape, out, 1, table);
   } else if (back) {

@@ -222,8 +222,10 @@ typedef struct MetSide {
 MetSide sequential_side(const Machine *m, int matrix, bool back);
 
 extern const MatrixKind boundary; /* matrices from the inputs, or to the outputs */
-/* The images of its vectors, [vectors, S]. */
+/* The images of its vectors, [vectors, S]; and of a use the rows that it sends on, which of a
+ * readout are its weights. */
 View boundary_table(const Machine *m, int matrix);
+View boundary_rows(const Machine *m, int use);
 /* The initial entries of a dense matrix, as operator entries [N_to, N_from]. */
 void dense_initial(const Machine *m, int matrix, double *entries);
 

@@ -26,6 +26,8 @@ struct Tails {
   size_t steps, rows; /* of all averages */
   size_t *first;      /* [op]: its rows among them */
   Seen *seen;         /* [steps, rows] */
+  size_t paths;
+  double *start; /* [outputs, paths]: terms of the outputs at the start, and room for one more */
 };
 
 struct Lean {
@@ -40,21 +42,28 @@ struct Lean {
 /* ---- which averages ---- */
 
 /* What is averaged: the terms of each row, or the squares of rows; of a table of pairs of rows
- * those of both sides, or of one where they are the same; and of what a matrix meets, as its image
- * is as large as this. */
+ * those of both sides, or of one where they are the same; of what a matrix meets, as its image is
+ * as large as this; and the terms of outputs. */
 static bool applies(const Program *p, const Op *op) {
   return (op->kind == OP_APPLY || op->kind == OP_APPLY_T) &&
          is_wide_matrix(p, &p->matrices[op->matrix]);
 }
 
+/* f = <x w> / gamma */
+static bool reads(const Program *p, const Op *op) {
+  return op->kind == OP_APPLY && is_wide_variable(p, op->src[0]) &&
+         !is_wide(p, p->matrices[op->matrix].to);
+}
+
 static bool is_average(const Program *p, const Op *op) {
   bool table = op->kind == OP_AVERAGE || op->kind == OP_MOMENT;
-  return applies(p, op) || (table && is_wide(p, p->variables[op->src[0]].space));
+  return applies(p, op) || reads(p, op) || (table && is_wide(p, p->variables[op->src[0]].space));
 }
 
 static size_t rows_seen(const Program *p, const Op *op) {
   if (!is_average(p, op)) return 0;
   if (op->kind == OP_AVERAGE) return rows_of(p, op->dst);
+  if (reads(p, op)) return rows_of(p, op->src[0]) * sizes_of(p).outputs;
   if (op->kind != OP_MOMENT) return rows_of(p, op->src[0]);
   return rows_of(p, op->src[0]) + (op->src[0] == op->src[1] ? 0 : rows_of(p, op->src[1]));
 }
@@ -69,19 +78,24 @@ static size_t *number_rows(const Program *p, size_t *all) {
   return first;
 }
 
-double tails_bytes(const Program *p, size_t steps) {
+/* Rows of what the network says, from which that of the start is taken off. */
+static size_t rows_of_output(const Program *p) { return p->system ? 0 : rows_of(p, p->output); }
+
+double tails_bytes(const Program *p, size_t steps, size_t paths) {
   size_t rows = 0;
   for (int i = 0; i < p->op_count; i++) rows += rows_seen(p, &p->ops[i]);
-  return (double)(steps * rows * sizeof(Seen));
+  return (double)(steps * rows * sizeof(Seen)) +
+         (double)((rows_of_output(p) + 1) * paths * sizeof(double));
 }
 
-Tails *tails_new(const Program *p, size_t steps) {
+Tails *tails_new(const Program *p, size_t steps, size_t paths) {
   Tails *tails = mem_new(1, sizeof *tails);
-  *tails = (Tails){.program = p, .steps = steps};
+  *tails = (Tails){.program = p, .steps = steps, .paths = paths};
   tails->first = number_rows(p, &tails->rows);
   double *block = mem_block((steps * tails->rows * sizeof(Seen)) / sizeof(double) + 1);
   tails->seen = (Seen *)block;
-  if (block) return tails;
+  tails->start = mem_block((rows_of_output(p) + 1) * paths);
+  if (block && tails->start) return tails;
   tails_free(tails);
   return NULL;
 }
@@ -90,11 +104,13 @@ void tails_free(Tails *tails) {
   if (!tails) return;
   free(tails->first);
   free(tails->seen);
+  free(tails->start);
   free(tails);
 }
 
 void tails_pieces(Tails *tails, Piece *piece, void *sink) {
   piece(sink, tails->seen, tails->steps * tails->rows * sizeof *tails->seen);
+  piece(sink, tails->start, rows_of_output(tails->program) * tails->paths * sizeof *tails->start);
 }
 
 /* ---- what is seen ---- */
@@ -122,6 +138,22 @@ static const double *row_of(const Machine *m, View x, size_t rows, size_t r) {
   return tape_data(m->tape, view_rows(x, serving(x.rows, rows, r), 1));
 }
 
+/* Of each row with each output's weights; of f itself what it has gained since the start, as that
+ * is what there is of it at infinite width. */
+static void see_outputs(Tails *tails, Seen *now, const Machine *m, const Op *op, View x) {
+  View w = boundary_rows(m, op->matrix);
+  bool gains = op->dst == m->p->output;
+  double *term = tails->start + rows_of_output(m->p) * tails->paths;
+  for (size_t i = 0; i < x.rows * w.rows; i++) {
+    const double *a = row_of(m, x, x.rows, i / w.rows), *b = row_of(m, w, w.rows, i % w.rows);
+    double *start = gains ? tails->start + i * tails->paths : NULL;
+    for (size_t k = 0; k < x.cols; k++) term[k] = a[k] * b[k];
+    if (gains && m->t == 0) memcpy(start, term, x.cols * sizeof *term);
+    for (size_t k = 0; gains && k < x.cols; k++) term[k] -= start[k];
+    now[i] = see(term, NULL, x.cols);
+  }
+}
+
 void tails_see(Tails *tails, const Machine *m, int op) {
   const Op *o = &tails->program->ops[op];
   if (!is_average(tails->program, o) || tape_failed(m->tape)) return;
@@ -131,6 +163,10 @@ void tails_see(Tails *tails, const Machine *m, int op) {
     size_t rows = rows_of(tails->program, o->dst);
     for (size_t r = 0; r < rows; r++)
       *now++ = see(row_of(m, x, rows, r), y.slab >= 0 ? row_of(m, y, rows, r) : NULL, x.cols);
+    return;
+  }
+  if (reads(tails->program, o)) {
+    see_outputs(tails, now, m, o, x);
     return;
   }
   int sides = o->kind != OP_MOMENT || o->src[0] == o->src[1] ? 1 : 2;
@@ -293,10 +329,25 @@ static void scale_rows(const Lean *lean, size_t at, double sign, const Machine *
   }
 }
 
+/* Outputs to one side at all times. */
+static void add_outputs(const Lean *lean, size_t at, int number, size_t row, const Machine *m,
+                        View out) {
+  size_t stride = tape_stride(m->tape, out);
+  double *numbers = tape_data(m->tape, out);
+  for (size_t i = 0; i < out.rows * out.cols; i++)
+    if (lean->growth[at + i] > HEAVY)
+      numbers[i / out.cols * stride + i % out.cols] +=
+          way(number, row + i) * lean->deviation[at + i] / m->plan.gamma;
+}
+
 void lean_add(const Lean *lean, int number, const Machine *m, int op, View out) {
   const Op *o = &m->p->ops[op];
   if (!is_average(m->p, o) || tape_failed(m->tape)) return;
   size_t at = (size_t)m->t * lean->rows + lean->first[op], stride = tape_stride(m->tape, out);
+  if (reads(m->p, o)) {
+    add_outputs(lean, at, number, lean->first[op], m, out);
+    return;
+  }
   if (o->kind == OP_MOMENT) {
     add_pairs(lean, at, way(number, lean->first[op]), o, m, out);
     return;

@@ -13,12 +13,12 @@
 #include "base/pieces.h"
 #include "machine/machine.h"
 
-/* What one run saw: the largest terms of each average at each step. */
+/* What one run over so many paths saw: the largest terms of each average at each step. */
 typedef struct Tails Tails;
 /* NULL if memory ran out. */
-Tails *tails_new(const Program *program, size_t steps);
+Tails *tails_new(const Program *program, size_t steps, size_t paths);
 /* The bytes of it. */
-double tails_bytes(const Program *program, size_t steps);
+double tails_bytes(const Program *program, size_t steps, size_t paths);
 void tails_free(Tails *tails); /* NULL is allowed */
 /* All that it has seen. */
 void tails_pieces(Tails *tails, Piece *piece, void *sink);

@@ -10,14 +10,32 @@
 #include <math.h>
 #include <stdlib.h>
 
-int batch_runs(const Batch *b) { return b->replicates + b->companions + b->leans; }
+static int all_runs(const Batch *b) { return b->replicates + b->companions + b->leans; }
 
-bool batch_is_companion(const Batch *b, int j) {
+static bool is_companion(const Batch *b, int j) {
   return j >= b->replicates && j < b->replicates + b->companions;
 }
 
+/* Linear programs are exact, and one run has no scatter. */
+static bool watches(const Batch *b) {
+  return b->watched && !b->program->linear && b->replicates > 1;
+}
+
+int batch_most_runs(const Batch *b) {
+  return b->replicates + b->companions + (watches(b) ? MOST_LEANS : 0);
+}
+
+double batch_tails_bytes(const Batch *b) {
+  return watches(b) ? b->replicates * tails_bytes(b->program, b->steps, b->fine.paths) : 0;
+}
+
+int batch_replicate(const Batch *b, int j) {
+  int rest = j - b->replicates;
+  return rest < 0 ? j : rest < b->companions ? rest : rest - b->companions;
+}
+
 const Resolution *batch_resolution(const Batch *b, int j) {
-  return batch_is_companion(b, j) ? &b->coarse : &b->fine;
+  return is_companion(b, j) ? &b->coarse : &b->fine;
 }
 
 void batch_resolve(Batch *b, size_t paths, double tol) {
@@ -42,8 +60,18 @@ static void forget(Batch *b) {
   for (int j = 0; j < b->room; j++) trace_free(&b->trace[j]);
 }
 
+static void forget_tails(Batch *b) {
+  for (int j = 0; j < MOST_RUNS; j++) {
+    tails_free(b->tails[j]);
+    b->tails[j] = NULL;
+  }
+  lean_free(b->lean);
+  b->lean = NULL;
+}
+
 void batch_free(Batch *b) {
   forget(b);
+  forget_tails(b);
   free(b->trace);
   free(b->end);
   free(b->taken);
@@ -56,7 +84,7 @@ void batch_free(Batch *b) {
 
 /* The work of a run, where that of a replicate is one. */
 static double share_of(const Batch *b, int j) {
-  return batch_is_companion(b, j) ? (double)b->coarse.paths / (double)b->fine.paths : 1;
+  return is_companion(b, j) ? (double)b->coarse.paths / (double)b->fine.paths : 1;
 }
 
 /* What a run has behind it, of its share. */
@@ -81,7 +109,7 @@ static double work_done(const Batch *b) {
 static void tell(Batch *b, bool over) {
   const SolveOptions *o = b->options;
   if (!o->progress || !team_leads()) return;
-  int runs = batch_runs(b), total = runs * (int)b->steps * (b->passes ? b->passes : 1);
+  int runs = all_runs(b), total = runs * (int)b->steps * (b->passes ? b->passes : 1);
   bool whole = over && b->first + b->count == runs && !run_stopped(o);
   run_tell(o, b->stage, whole ? total : b->done, total, work_done(b));
 }
@@ -160,10 +188,18 @@ static Underway underway_of(Batch *b, int j, const MachinePlan *plan, Trace *tra
                     .trace = trace};
 }
 
+static Tails *tails_of(const Batch *b, int j) {
+  return b->watched && j < b->replicates ? b->tails[j] : NULL;
+}
+
+static void show_tails(const Batch *b, int j, Piece *piece, void *sink) {
+  if (tails_of(b, j)) tails_pieces(tails_of(b, j), piece, sink);
+}
+
 static void show_more(void *of, Piece *piece, void *sink) {
   const Taking *taking = of;
   Batch *b = taking->batch;
-  if (b->more) b->more(b->solve, taking->number, piece, sink);
+  show_tails(b, taking->number, piece, sink);
 }
 
 /* Of a run that goes on from the middle the steps before are taken. */
@@ -182,6 +218,7 @@ static RunEnd measure(Taking *taking, MachinePlan plan) {
   Trace *trace = taking->trace;
   RunEnd end = {.status = STATUS_LIMIT};
   if (!begin_trace(b, trace)) return end;
+  trace->leans = plan.lean != NULL;
   bool *wanted = wanted_by(b, trace);
   plan.wanted = wanted;
   plan.observe = take;
@@ -203,6 +240,9 @@ static RunEnd measure(Taking *taking, MachinePlan plan) {
 RunEnd batch_measure(Batch *b, int j, MachinePlan plan, Trace *trace) {
   int before = b->taken[j];
   Taking taking = {b, j, trace, underway_of(b, j, &plan, trace, before), before};
+  plan.tails = tails_of(b, j);
+  plan.leaning = j - b->replicates - b->companions;
+  plan.lean = plan.leaning < 0 ? NULL : b->lean;
   taking.underway.more = show_more;
   taking.underway.of = &taking;
   RunEnd end = measure(&taking, plan);
@@ -230,7 +270,7 @@ static void show_run(void *of, Piece *piece, void *sink) {
   Batch *b = done->batch;
   piece(sink, &b->end[done->number].rank, sizeof b->end->rank);
   trace_pieces(&b->trace[done->number], piece, sink);
-  if (b->more) b->more(b->solve, done->number, piece, sink);
+  show_tails(b, done->number, piece, sink);
 }
 
 static bool recall(Batch *b, int j) {
@@ -289,7 +329,10 @@ static void run_next(void *context, size_t i) {
     make(b, j);
 }
 
-Status batch_run(Batch *b, int first, int count, int turn) {
+/* Makes runs first .. first + count, from number first + turn on and then around; all processes
+ * have then the traces of those before the first that fails: b->failure, whose status it returns.
+ */
+static Status run_some(Batch *b, int first, int count, int turn) {
   Part part = {b, first, count, turn};
   b->first = first;
   b->count = count;
@@ -306,7 +349,7 @@ Status batch_run(Batch *b, int first, int count, int turn) {
 }
 
 int batch_threads(const Batch *b) {
-  int threads = b->options->threads, runs = batch_runs(b);
+  int threads = b->options->threads, runs = all_runs(b);
   return threads < runs ? threads : runs;
 }
 
@@ -320,7 +363,7 @@ Status batch_members(Batch *b, BatchCount *count, char **why) {
   start(b, all);
   for (int first = 0; first < all && b->failure.status == STATUS_OK; first += together) {
     int some = all - first < together ? all - first : together;
-    batch_run(b, first, some, 0);
+    run_some(b, first, some, 0);
     for (int j = first; j < first + some; j++) {
       if (b->failure.status == STATUS_OK || j < b->failed) count(b->solve, j, &b->trace[j]);
       trace_free(&b->trace[j]);
@@ -340,24 +383,45 @@ int batch_members_done(const Batch *b, char **why) {
 /* ---- theories ---- */
 
 static void drop_companions(Batch *b) {
-  for (int j = b->replicates; j < batch_runs(b); j++) trace_free(&b->trace[j]);
+  for (int j = b->replicates; j < all_runs(b); j++) trace_free(&b->trace[j]);
   b->failure.status = STATUS_OK;
   b->companions = 0;
+}
+
+static bool see_tails(Batch *b) {
+  bool fine = true, look = watches(b);
+  forget_tails(b);
+  for (int j = 0; j < b->replicates && look; j++)
+    fine = (b->tails[j] = tails_new(b->program, b->steps, b->fine.paths)) != NULL && fine;
+  return fine;
+}
+
+/* Where averages have heavy tails, replicates once more, leaning. Those from the first on that
+ * fails, as where a mean of squares becomes negative, say nothing. */
+static void run_leaning(Batch *b) {
+  int first = all_runs(b), count = b->replicates < MOST_LEANS ? b->replicates : MOST_LEANS;
+  if (!tails_of(b, 0)) return;
+  b->lean = lean_new(b->tails, b->replicates, b->fine.paths);
+  if (!b->lean) return;
+  b->leans = count;
+  if (run_some(b, first, count, 0) != STATUS_NUMERICS) return;
+  b->leans = b->failed - first;
+  b->failure.status = STATUS_OK;
 }
 
 /* Companions come first: an interruption then leaves replicates with theirs. */
 Status batch_theory(Batch *b, char **why) {
   bool linear = b->program->linear, again = true;
-  start(b, batch_runs(b) + MOST_LEANS);
+  start(b, all_runs(b) + MOST_LEANS);
   for (; again; b->fine.paths *= again ? 2 : 1) {
     double bytes = b->bytes(b->solve);
-    bool refused = !mem_fits(bytes) || (b->begin && !b->begin(b->solve));
+    bool refused = !mem_fits(bytes) || !see_tails(b);
     if (crew_any(b->options->crew, refused)) return run_refuse(why, bytes);
     if (!linear) b->fine.sobol = sobol_points(b->fine.paths);
     if (!linear) b->coarse.sobol = sobol_points(b->coarse.paths);
-    batch_run(b, 0, batch_runs(b), b->replicates);
+    run_some(b, 0, all_runs(b), b->replicates);
     if (b->failure.status == STATUS_NUMERICS && b->failed >= b->replicates) drop_companions(b);
-    if (b->failure.status == STATUS_OK && b->after) b->after(b->solve);
+    if (b->failure.status == STATUS_OK) run_leaning(b);
     again = linear && b->failure.status == STATUS_LIMIT && b->failure.failed_at < 0;
     if (again) forget(b);
   }
@@ -373,7 +437,7 @@ static int come_to(const Trace *traces, int count, size_t steps) {
 
 /* How far the runs of other processes came. */
 static void share_progress(Batch *b) {
-  for (int j = 0; j < batch_runs(b); j++) {
+  for (int j = 0; j < all_runs(b); j++) {
     crew_share(b->options->crew, j, &b->trace[j].taken, sizeof b->trace->taken);
     crew_share(b->options->crew, j, &b->trace[j].flops, sizeof b->trace->flops);
   }
@@ -418,7 +482,7 @@ size_t batch_salvage(Batch *b, char **why) {
                           b->companions < b->replicates ? b->companions : b->replicates, steps);
   b->leans = 0;
   bool fine = true;
-  for (int j = 0; j < batch_runs(b) && fine; j++)
+  for (int j = 0; j < all_runs(b) && fine; j++)
     fine = cut(b, j < b->replicates ? j : wanted + j - b->replicates, steps);
   if (!fine) return 0;
   keep_companions(b, wanted);
@@ -447,6 +511,14 @@ Replicates batch_collect(const Batch *b, int field, int layer, bool pairs, size_
   for (int j = 0; j < b->leans; j++)
     r.lean[j] = numbers(&rest[b->companions + j], field, layer, pairs);
   return r;
+}
+
+bool batch_guesses(const Batch *b, const Replicates *measured, const double *value,
+                   const double *error) {
+  if (!b->lean || !lean_guesses(b->lean)) return false;
+  for (size_t i = 0; i < measured->n; i++)
+    if (doubt_tails(measured, i) > fmax(error[i] / 2, fabs(value[i]) / 4)) return true;
+  return b->leans == 0;
 }
 
 int batch_rank(const Batch *b) {

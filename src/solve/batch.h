@@ -12,6 +12,7 @@
 #ifndef DMF_SOLVE_BATCH_H
 #define DMF_SOLVE_BATCH_H
 
+#include "machine/tails.h"
 #include "solve/doubt.h"
 #include "solve/run.h"
 #include "solve/trace.h"
@@ -30,30 +31,29 @@ typedef struct Resolution {
 typedef struct Batch Batch;
 /* Makes run number j: by batch_measure. */
 typedef RunEnd BatchRun(void *solve, int j, Trace *trace);
-/* What run number j has seen beside its trace. */
-typedef void BatchPieces(void *solve, int j, Piece *piece, void *sink);
 
 struct Batch {
   const Program *program;      /* as it is run */
   const SolveOptions *options; /* of the solve that it is part of */
   const char *stage;           /* for progress */
   BatchRun *run;
-  BatchPieces *more; /* or NULL */
   /* an upper bound of what runs and traces hold; room for what is made of them, or NULL (false
    * without memory); and why there is no result: the status of the failure, with *why */
   double (*bytes)(const void *solve);
   bool (*begin)(void *solve);
   Status (*explain)(const void *solve, char **why);
-  void (*after)(void *solve); /* the runs of a theory, unless NULL: makes those that lean */
-  void *solve;                /* for these */
+  void *solve;              /* for these */
   size_t steps;               /* that a run takes */
   FieldSet values;            /* of its trace, */
   int pairs;                  /* and what of it is over pairs of times */
   const Snapshot *snapshot;   /* or NULL */
   bool salvages;              /* a run that is interrupted keeps its trace */
+  bool watched;               /* replicates look for averages that are heavy */
   /* runs are numbered in this order; members are replicates */
   int replicates, companions, leans;
   Resolution fine, coarse; /* of a replicate, and of its companion */
+  Tails *tails[MOST_RUNS]; /* what replicates see of heavy averages, */
+  Lean *lean;              /* and what comes of it, or NULL */
   Trace *trace;            /* [room] */
   RunEnd *end;             /* [room] */
   int room;
@@ -74,10 +74,14 @@ struct Batch {
 /* Sets the paths of the replicates of a theory, and their tolerance, and the companions'. */
 void batch_resolve(Batch *batch, size_t paths, double tol);
 void batch_free(Batch *batch);
-int batch_runs(const Batch *batch);
+/* How many runs there may be, with those that lean; and the bytes of what replicates see of heavy
+ * averages. */
+int batch_most_runs(const Batch *batch);
+double batch_tails_bytes(const Batch *batch);
 /* Of run number j. */
 const Resolution *batch_resolution(const Batch *batch, int j);
-bool batch_is_companion(const Batch *batch, int j);
+/* The replicate that it has its random numbers from. */
+int batch_replicate(const Batch *batch, int j);
 
 /* The runs of a theory. Of a linear program as many coordinates as it takes, found by doubling. A
  * companion that diverges where its replicate does not leaves the bias unknown. */
@@ -86,10 +90,6 @@ Status batch_theory(Batch *batch, char **why);
  * program), or else of the steps that the first two have taken, to which the traces are cut: *why
  * says of what, in place of what it said. The steps; 0 where there are none. */
 size_t batch_salvage(Batch *batch, char **why);
-/* Makes runs first .. first + count, from number first + turn on and then around; all processes
- * have then the traces of those before the first that fails: batch->failure, whose status it
- * returns. */
-Status batch_run(Batch *batch, int first, int count, int turn);
 /* All members: each is counted in its order, so that sums do not depend on the number of threads or
  * of processes, and forgotten; up to the first that fails, number batch->failed. */
 typedef void BatchCount(void *solve, int member, const Trace *trace);
@@ -106,6 +106,9 @@ RunEnd batch_measure(Batch *batch, int j, MachinePlan plan, Trace *trace);
 /* What all runs of a theory measured of a field, n numbers, and the share of the bias; of f at all
  * points. `pairs`: over pairs of times. */
 Replicates batch_collect(const Batch *batch, int field, int layer, bool pairs, size_t n);
+/* Whether the error of a field is due to heavy averages, and a guess. */
+bool batch_guesses(const Batch *batch, const Replicates *measured, const double *value,
+                   const double *error);
 /* The largest basis of all replicates. */
 int batch_rank(const Batch *batch);
 /* What a plan knows beyond its bytes, from the pace of run 0 by `first`: nothing where these do not

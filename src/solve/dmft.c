@@ -152,12 +152,14 @@ static Replicates collect(const Solve *s, FieldId id, int layer, bool pairs, siz
   return r;
 }
 
+static size_t moves_of(const Batch *b) { return (size_t)b->replicates + (b->leans ? 2 : 1); }
+
 /* Room for the moves of a field, where they are kept; without them its numbers pass for independent
  * of each other. */
 static double *new_moves(const Solve *s, FieldId id) {
-  bool kept = s->batch.replicates > 1 && field_has_moves(id, s->sizes);
-  return kept ? mem_insist(mem_block((size_t)(s->batch.replicates + 1) * field_size(id, s->sizes)))
-              : NULL;
+  const Batch *b = &s->batch;
+  bool kept = b->replicates > 1 && field_has_moves(id, s->sizes);
+  return kept ? mem_insist(mem_block(moves_of(b) * field_size(id, s->sizes))) : NULL;
 }
 
 /* What single precision may do to all runs alike. */
@@ -168,10 +170,17 @@ static void add_rounding(const Solve *s, size_t n, const double *value, double *
                     (double)b->fine.paths * b->replicates, error);
 }
 
+static void note_tails(const Solve *s, Result *result, FieldId id, const Replicates *measured,
+                       const double *value, const double *error) {
+  if (!result_attribute(result, "tails") && batch_guesses(&s->batch, measured, value, error))
+    result_note(result, "tails", "%s", field_row(id)->name);
+}
+
 static bool add_moves(const Solve *s, Result *result, FieldId id, int layer, const double *moves) {
   const Batch *b = &s->batch;
-  return !moves || field_moves(result_find(result, field_row(id)->name, layer), result->kind,
-                               s->options.seed, b->replicates, moves, b->companions > 0, false);
+  return !moves ||
+         field_moves(result_find(result, field_row(id)->name, layer), result->kind, s->options.seed,
+                     b->replicates, moves, b->companions > 0, b->leans > 0);
 }
 
 /* Fills a field that is a function of another, or of itself. */
@@ -193,6 +202,7 @@ static bool fill(Solve *s, Result *result, FieldId id, int layer, FieldId from) 
   if (fine) add_rounding(s, m, value, error);
   fine = fine && field_fill(result, id, layer, s->sizes, value, error) &&
          add_moves(s, result, id, layer, moves);
+  if (fine && d.wanted->variable == d.given) note_tails(s, result, id, &measured, value, error);
   machine_free(&function);
   free(value);
   free(error);
@@ -251,8 +261,7 @@ static bool fill_field(Solve *s, Result *result, int k, int l) {
     value[i] *= unit;
     error[i] *= fabs(unit);
   }
-  for (size_t i = 0; fine && moves && i < (size_t)(s->batch.replicates + 1) * m; i++)
-    moves[i] *= unit;
+  for (size_t i = 0; fine && moves && i < moves_of(&s->batch) * m; i++) moves[i] *= unit;
   fine = fine && field_fill(result, large[k].id, l, s->sizes, value, error) &&
          add_moves(s, result, large[k].id, l, moves);
   free(value);
@@ -275,7 +284,7 @@ static double two_time_bytes(const Solve *s) {
   double n = (double)(s->sizes.steps * s->sizes.all), kernels = 0;
   for (int k = 0; k < LARGE; k++)
     if (is_wanted(s, k)) kernels += layers_of(s->program, k);
-  return 8 * n * n * kernels * (batch_runs(&s->batch) + 2);
+  return 8 * n * n * kernels * (batch_most_runs(&s->batch) + 2);
 }
 
 static MachinePlan plan_of(const Solve *s, int j, double gamma) {
@@ -287,7 +296,7 @@ static MachinePlan plan_of(const Solve *s, int j, double gamma) {
                        .hidden = &sequential,
                        .noise = {.kind = p->linear ? NOISE_COORDINATES : NOISE_SOBOL,
                                  .seed = s->options.seed,
-                                 .number = (uint64_t)(j % b->replicates),
+                                 .number = (uint64_t)batch_replicate(b, j),
                                  .sobol = r->sobol},
                        .columns = r->paths,
                        .gamma = gamma,
@@ -304,14 +313,14 @@ static MachinePlan plan_of(const Solve *s, int j, double gamma) {
 static double bytes_needed(const void *solve) {
   const Solve *s = solve;
   Sizes z = s->sizes;
-  int runs = batch_runs(&s->batch), replicates = s->batch.replicates,
+  int runs = batch_most_runs(&s->batch), replicates = s->batch.replicates,
       parallel = s->options.threads < replicates ? s->options.threads : replicates;
   MachinePlan plan = plan_of(s, 0, 1);
   double row = (double)(z.steps * z.all * z.all * z.outputs * z.outputs),
          pairs = s->program->linear ? 0 : two_time_bytes(s);
   return machine_bytes(&plan, z.steps) * parallel +
          trace_bytes(s->complete, z.steps, s->batch.values, 0) * (runs + parallel) +
-         8 * row * (runs + 12) + pairs;
+         8 * row * (runs + 12) + batch_tails_bytes(&s->batch) + pairs;
 }
 
 /* A run under way. */
@@ -422,6 +431,8 @@ static void prepare(Solve *s, Program *program, const SolveOptions *options, int
                      .values = measured_by(s),
                      .pairs = pairs,
                      .passes = options->closure == CLOSURE_PERTURBATIVE ? PERTURB_NODES : 1,
+                     .watched = options->closure == CLOSURE_FULL && !options->probe &&
+                                !solve_is_lazy(program, options) && program_grows(s->complete),
                      .salvages = options->partial && options->closure != CLOSURE_PERTURBATIVE,
                      .replicates = options->probe ? 1 : replicates};
   Batch *b = &s->batch;
@@ -482,6 +493,7 @@ Status solve_paths_to(Program *program, const SolveOptions *options, Snapshot *s
   s.sizes.steps = s.batch.steps = (size_t)snapshot->step + 1;
   s.batch.snapshot = snapshot;
   s.batch.companions = 0;
+  s.batch.watched = false;
   s.options.crew = NULL; /* every process looks at all of them */
   Status status = run(&s, why);
   *paths = s.batch.fine.paths;

@@ -2,7 +2,6 @@
 /* Systems: replicates of a run over sample paths, with companions of fewer paths that tell the bias
  * (batch.h), or an ensemble of systems of finite size. */
 #include "base/memory.h"
-#include "machine/tails.h"
 #include "num/random.h"
 #include "num/stats.h"
 #include "solve/batch.h"
@@ -30,9 +29,7 @@ typedef struct Solve {
   size_t T;
   bool sized;
   Batch batch;
-  Tails *tails[REPLICATES]; /* what replicates see of heavy averages */
-  Lean *lean;               /* what comes of it, or NULL */
-  Moments *moments;         /* of systems of finite size, [field] */
+  Moments *moments; /* of systems of finite size, [field] */
 } Solve;
 
 /* ---- what is observed ---- */
@@ -71,8 +68,6 @@ static MachinePlan plan_of(const Solve *s, int run) {
   const Program *p = s->program;
   const Batch *b = &s->batch;
   const Resolution *r = batch_resolution(b, run);
-  int lean = run - b->replicates - b->companions;
-  int number = lean >= 0 ? lean : batch_is_companion(b, run) ? run - b->replicates : run;
   return (MachinePlan){.program = p,
                        .code = &s->code,
                        .hidden = s->sized ? run_kind(&s->options) : &sequential,
@@ -80,7 +75,7 @@ static MachinePlan plan_of(const Solve *s, int run) {
                                          : p->linear ? NOISE_COORDINATES
                                                      : NOISE_SOBOL,
                                  .seed = s->options.seed,
-                                 .number = (uint64_t)number,
+                                 .number = (uint64_t)batch_replicate(b, run),
                                  .sobol = r->sobol},
                        .columns = r->paths,
                        .sized = s->sized,
@@ -88,9 +83,6 @@ static MachinePlan plan_of(const Solve *s, int run) {
                        .tol = r->tol,
                        .single = s->options.single && !s->sized,
                        .improve = !s->sized && !p->linear,
-                       .tails = run < b->replicates && !s->sized ? s->tails[run] : NULL,
-                       .lean = lean >= 0 ? s->lean : NULL,
-                       .leaning = lean,
                        .steps = (int)s->T - 1,
                        .stop = s->options.stop};
 }
@@ -128,24 +120,13 @@ static double bytes_needed(const void *solve) {
   const Program *p = s->program;
   const Batch *b = &s->batch;
   MachinePlan plan = plan_of(s, 0);
-  int runs = batch_runs(b);
   double parallel = batch_threads(b), noise = 0, trace = trace_bytes(p, s->T, b->values, 0),
          history = trace_history_bytes(p, s->T, b->fine.paths, s->sized);
   for (int i = p->start_count; i < p->op_count && plan.improve; i++)
     if (p->ops[i].kind == OP_NOISE)
       noise += 8 * (double)s->T * (double)rows_of(p, p->ops[i].dst) * (double)b->fine.paths;
-  return (machine_bytes(&plan, s->T) + noise + trace + history) * parallel +
-         (s->sized ? 0 : tails_bytes(p, s->T) * b->replicates) +
-         trace * (s->sized ? 6 + parallel : runs + 4);
-}
-
-static void forget_tails(Solve *s) {
-  for (int j = 0; j < REPLICATES; j++) {
-    tails_free(s->tails[j]);
-    s->tails[j] = NULL;
-  }
-  lean_free(s->lean);
-  s->lean = NULL;
+  return (machine_bytes(&plan, s->T) + noise + trace + history) * parallel + batch_tails_bytes(b) +
+         trace * (s->sized ? 6 + parallel : batch_most_runs(b));
 }
 
 static void clean(Solve *s) {
@@ -153,7 +134,6 @@ static void clean(Solve *s) {
     moments_free(&s->moments[i]);
   free(s->moments);
   batch_free(&s->batch);
-  forget_tails(s);
   machine_code_free(s->program, &s->code);
 }
 
@@ -191,45 +171,13 @@ static double demand(const Solve *s) {
   return rows;
 }
 
-/* What replicates have seen of heavy averages. */
-static void show_tails(void *solve, int j, Piece *piece, void *sink) {
-  const Solve *s = solve;
-  if (j < s->batch.replicates && s->tails[j]) tails_pieces(s->tails[j], piece, sink);
-}
-
-static bool see_tails(void *solve) {
-  Solve *s = solve;
-  bool fine = true;
-  forget_tails(s);
-  for (int j = 0; j < s->batch.replicates && !s->program->linear; j++)
-    fine = (s->tails[j] = tails_new(s->program, s->T)) != NULL && fine;
-  return fine;
-}
-
-/* Where averages have heavy tails, replicates once more, leaning. Those from the first on that
- * fails, as where a mean of squares becomes negative, say nothing. */
-static void run_leaning(void *solve) {
-  Solve *s = solve;
-  Batch *b = &s->batch;
-  int first = batch_runs(b), count = b->replicates < MOST_LEANS ? b->replicates : MOST_LEANS;
-  if (s->program->linear) return;
-  s->lean = lean_new(s->tails, b->replicates, b->fine.paths);
-  if (!s->lean) return;
-  b->leans = count;
-  if (batch_run(b, first, count, 0) != STATUS_NUMERICS) return;
-  b->leans = b->failed - first;
-  b->failure.status = STATUS_OK;
-}
-
 static void prepare_theory(Solve *s, Program *program, const SolveOptions *options) {
   prepare(s, program, options, false);
   Batch *b = &s->batch;
-  b->more = show_tails;
-  b->begin = see_tails;
-  b->after = run_leaning;
   bool roomy = options->samples * CROWDED / REPLICATES >= demand(s), linear = program->linear;
   int replicates = linear ? 1 : roomy ? REPLICATES : FEWER_REPLICATES;
   if (options->samples / FEWEST_PATHS < replicates) replicates = options->samples / FEWEST_PATHS;
+  b->watched = program_grows(program);
   b->replicates = replicates > 1 || linear ? replicates : 2;
   b->companions = linear ? 0 : b->replicates;
   batch_resolve(
@@ -241,14 +189,6 @@ static void prepare_theory(Solve *s, Program *program, const SolveOptions *optio
 
 /* Whether it is kept how runs, or blocks of members, move a field: not of very many numbers. */
 static bool is_kept(size_t n, int runs) { return n <= SCATTER_LARGEST && runs > 1; }
-
-/* Whether the error of a field is due to heavy tails, and a guess. */
-static bool hangs(const Solve *s, const Replicates *r, const double *value, const double *error) {
-  if (!s->lean || !lean_guesses(s->lean)) return false;
-  for (size_t i = 0; i < r->n; i++)
-    if (doubt_tails(r, i) > fmax(error[i] / 2, fabs(value[i]) / 4)) return true;
-  return s->batch.leans == 0;
-}
 
 /* The mean of the replicates and its error. */
 static bool fill_theory(Solve *s, Result *result, int i) {
@@ -268,7 +208,7 @@ static bool fill_theory(Solve *s, Result *result, int i) {
     run_round_paths(n, value, 1, (double)b->fine.paths * b->replicates, error);
   ResultField *field = result_find(result, field_of(p, i)->name, 0);
   fine = fine && field_put(field, rank, shape, value, error, true);
-  if (fine && !result_attribute(result, "tails") && hangs(s, &r, value, error))
+  if (fine && !result_attribute(result, "tails") && batch_guesses(b, &r, value, error))
     result_note(result, "tails", "%s", field->name);
   if (fine && moves)
     fine = field_moves(field, result->kind, s->options.seed, b->replicates, moves,

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "num/linalg.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -388,11 +389,23 @@ static bool multiply(const Trace *r, const Coordinates *x, const Coordinates *y,
   return fine;
 }
 
+/* Of averages that lean at equal times, those of other times lean with both. */
+static void lean_with(size_t n, size_t R, const double *equal, double *kernel) {
+  double *size = mem_new(n, sizeof *size);
+  for (size_t i = 0; i < n; i++) {
+    double own = kernel[i * n + i], leaning = equal[i * R + i % R];
+    size[i] = own > 0 && leaning > 0 ? sqrt(leaning / own) : 1;
+  }
+  for (size_t i = 0; i < n * n; i++) kernel[i] *= size[i / n] * size[i % n];
+  free(size);
+}
+
 /* Equal-time blocks of kernels are the exact averages, which truncation did not touch. */
 static Status fill_kernel(const Trace *r, const Coordinates *c, int variable, const double *equal,
                           double *kernel) {
   size_t R = points_of(r->program), n = r->steps * R;
   if (!multiply(r, c, c, rows_of(r->program, variable), kernel)) return STATUS_LIMIT;
+  if (r->leans) lean_with(n, R, equal, kernel);
   for (size_t t = 0; t < r->steps; t++)
     for (size_t a = 0; a < R; a++)
       memcpy(kernel + (t * R + a) * n + t * R, equal + (t * R + a) * R, R * sizeof *kernel);

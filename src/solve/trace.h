@@ -26,6 +26,7 @@ typedef struct Trace {
   size_t taken;           /* of these, so far */
   FieldSet values;        /* wanted at every time */
   int pairs;              /* and over pairs of times */
+  bool leans;             /* its averages are off on purpose: machine/tails.h */
   Entry *entries;
   int count;
   double *f;            /* [T+1, R C], training and test points together; of a training */

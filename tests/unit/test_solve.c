@@ -1005,6 +1005,22 @@ static void test_allowance(void) {
   }
 }
 
+/* Which activations leave fields that grow as normal numbers do, whatever is learned. */
+static void test_growth(void) {
+  static const Prim tame[] = {PRIM_TANH, PRIM_ERF,      PRIM_RELU, PRIM_ABS,
+                              PRIM_SIN,  PRIM_SOFTPLUS, PRIM_CONST},
+                    wild[] = {PRIM_EXP, PRIM_SINH};
+  for (size_t i = 0; i < sizeof tame / sizeof *tame + sizeof wild / sizeof *wild; i++) {
+    bool grows = i >= sizeof tame / sizeof *tame;
+    Prim phi = grows ? wild[i - sizeof tame / sizeof *tame] : tame[i];
+    Program *p = recipe_program(pool, (Recipe){.phi = phi, .depth = 2, .points = 2, .steps = 3}),
+            *complete = program_complete(p, (Reading){.theory = true});
+    CHECK(program_grows(complete) == grows);
+    program_drop(complete);
+    program_drop(p);
+  }
+}
+
 int main(void) {
   pool = expr_pool_new();
   test_networks();
@@ -1019,6 +1035,7 @@ int main(void) {
   test_uses();
   test_failures();
   test_allowance();
+  test_growth();
   expr_pool_free(pool);
   return check_done();
 }
