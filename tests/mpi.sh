@@ -144,6 +144,38 @@ for pair in 'here there' 'there here'; do
   expect "one process that fails says why" test "$(grep -c 'x.csv: No such file' many.txt)" = 1
 done
 
+# Files that differ between machines are told of, once, before anything is solved.
+echo 2 >there/x.csv
+sed 's/dmft(net/dmft(net with { gamma = x[0] }/' here/s.dmf | tee here/t.dmf >there/t.dmf
+mixed() { # OPTIONS -- OPTIONS: those of the first, and of the second, which is elsewhere
+  local first=()
+  while [ "$1" != -- ]; do first+=("$1") && shift; done
+  shift
+  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
+    mpirun --wdir "$PWD/here" -n 1 "$DMF" "${first[@]}" : --wdir "$PWD/there" -n 1 "$@" >many.txt 2>&1
+}
+mixed t.dmf -- "$DMF" t.dmf
+expect "processes that read different files do not mix" test "$? $(grep -c 'do not all make the same call' many.txt)" = '1 1'
+mixed "$PWD/problem.dmf" -- "$DMF" --set net.width=64 "$PWD/problem.dmf"
+expect "what is not solved may differ" test $? = 0
+# Another directory, locale and path for libraries change nothing; too little memory for one is too little for all.
+"$DMF" --threads 1 --out one odd.dmf >one.txt 2>one.err
+mixed --threads 1 --out one "$PWD/odd.dmf" -- env LC_ALL=de_DE.UTF-8 DMF_PATH=/nonexistent "$DMF" --threads 2 --out one "$PWD/odd.dmf"
+expect "a process in another place computes the same" diff one.txt many.txt
+(cat problem.dmf; echo 'print dmft(net, fit, samples = 60000).f') >large.dmf
+mixed --threads 1 "$PWD/large.dmf" -- "$DMF" --threads 1 --memory 3M "$PWD/large.dmf"
+expect "memory that one lacks ends all" test "$? $(grep -c 'large.dmf:.* error: ' many.txt)" = '6 1'
+rm -r one
+# Fewer members, points and runs than processes
+(cat problem.dmf; cat) >few.dmf <<'END'
+print simulate(net, fit, ensemble = 1).f, simulate(net, fit, ensemble = 2).var_f
+print sweep(dmft(net, fit, samples = 64).loss[8], net.gamma = [0.5, 1])
+print dmft(net with { layers = input -> 2 * dense(linear) -> readout }, fit).f, dmft(net, fit, samples = 32).f
+END
+"$DMF" --threads 1 few.dmf >one.txt 2>one.err
+ranks 4 --threads 1 few.dmf >many.txt 2>many.err
+expect "more processes than parts print what one does" diff one.txt many.txt
+
 # One that cannot keep its runs is told of once, by the first, and all have their numbers.
 rm -r here there
 mkdir -p here/runs there

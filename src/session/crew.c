@@ -84,8 +84,15 @@ Crew *session_crew(const Dmf *dmf) { return dmf->config.crew ? &dmf->config.crew
 
 void session_heed(Dmf *dmf) {
   dmf->stop = 0;
+  free(dmf->partial);
+  dmf->partial = NULL;
   crew_watch(session_crew(dmf), &dmf->stop);
   session_watch(dmf, &dmf->stop);
+}
+
+void session_note(Dmf *dmf, const char *function, const char *what) {
+  if (!dmf->partial) dmf->partial = mem_string("interrupted:");
+  mem_append(&dmf->partial, " the result of %s is of %s;", function, what);
 }
 
 void session_rest(Dmf *dmf) { crew_watch(session_crew(dmf), NULL); }

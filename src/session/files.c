@@ -283,6 +283,7 @@ static char *origin_text(const Dmf *dmf) {
   const DmfConfig *config = &dmf->config;
   char *text = mem_format("dmf %s", dmf_version());
   if (config->has_seed) mem_append(&text, " --seed %llu", config->seed);
+  if (dmf->partial) mem_append(&text, "\n%s", dmf->partial);
   if (dmf->text) mem_append(&text, "\n%s", dmf->text->text);
   return text;
 }

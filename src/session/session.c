@@ -199,6 +199,7 @@ void dmf_close(Dmf *dmf) {
   free(dmf->scripts);
   topics_free(dmf);
   free(dmf->out);
+  free(dmf->partial);
   free(dmf->pictures);
   free(dmf->value_fields);
   free(dmf->names);

@@ -71,6 +71,7 @@ struct Dmf {
   DmfName *names;            /* of dmf_name */
   int name_count;
   volatile sig_atomic_t stop;
+  char *partial;              /* what solvers left that were interrupted, for files; or NULL */
   volatile sig_atomic_t calm; /* never set: what evaluators heed once they have a partial result */
   ExprPool *pool;
   Diags diags;
@@ -157,6 +158,8 @@ Crew *session_crew(const Dmf *dmf);
 /* A piece of work begins, which dmf_interrupt stops in all processes; and it is over. */
 void session_heed(Dmf *dmf);
 void session_rest(Dmf *dmf);
+/* Keeps what a function left that was interrupted, which files of numbers say then. */
+void session_note(Dmf *dmf, const char *function, const char *what);
 /* Whether one of them wants to stop: then all know it. */
 bool session_stops(Dmf *dmf);
 bool session_leads(const Dmf *dmf);

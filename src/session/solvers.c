@@ -308,8 +308,8 @@ static void digest_origin(Digest *digest, const Value *value) {
   free(text);
 }
 
-void solver_sign(const Call *call, SolveOptions *options) {
-  if (!options->checkpoint) return;
+/* All that the numbers of a call follow from. */
+static uint64_t key_of(const Call *call) {
   Digest digest = digest_begin(call->eval);
   digest_text(&digest, dmf_version());
   digest_text(&digest, call->row->name);
@@ -317,8 +317,23 @@ void solver_sign(const Call *call, SolveOptions *options) {
     digest_value(&digest, call->args[i]);
     digest_origin(&digest, call->args[i]);
   }
-  options->checkpoint->key = digest.hash;
+  uint64_t key = digest.hash;
   digest_end(&digest);
+  return key;
+}
+
+void solver_sign(const Call *call, SolveOptions *options) {
+  if (options->checkpoint) options->checkpoint->key = key_of(call);
+}
+
+/* Whether all processes make the same call: the files that they read, and their settings, may
+ * differ, and what is shared of different solves would mean nothing. */
+static bool is_common(const Call *call) {
+  const Crew *crew = session_crew(call->eval->host->self);
+  if (crew_size(crew) == 1) return true;
+  uint64_t own = key_of(call), first = own;
+  crew_share(crew, 0, &first, sizeof first);
+  return !crew_any(crew, first != own);
 }
 
 void solver_keeping(Call *call, const SolveOptions *options) {
@@ -343,6 +358,21 @@ static Status settle(Dmf *dmf, Status status, Result **result, char **why) {
   return failure;
 }
 
+/* What an interruption left: what follows the call sees it, too, or its solvers do, in every
+ * process.
+ */
+static Value *take_partial(Call *call, const Program *program, size_t steps, Result *result,
+                           const char *what) {
+  Dmf *dmf = session_of(call);
+  dmf->stop = 1;
+  if (dmf->config.partial) session_watch(dmf, call->eval->stop = &dmf->calm);
+  result_note(result, "version", "%s", dmf_version());
+  if (program && program->problem) recipe_write(call, program->problem, steps, &result->recipe);
+  session_note(dmf, call->row->name, what);
+  diag_warning(call->eval->diags, call->span, NULL, "interrupted: the result is of %s", what);
+  return value_result(&call->eval->heap, result);
+}
+
 /* Runs a solver of a program, or with none the fluctuations of a theory. */
 Value *solver_run(Call *call, Program *program, Solver solver, const Result *theory,
                   SolveOptions options) {
@@ -350,6 +380,11 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
   Result *result = NULL;
   char *why = NULL;
   size_t steps = program && program->problem ? (size_t)program->problem->steps : 0;
+  if (solver && !is_common(call))
+    return eval_error(
+        call->eval, call->span, NULL,
+        "the processes do not all make the same call here: a file that they read, or a "
+        "setting, is not the same for all");
   solver_sign(call, &options);
   fflush(dmf->results);
   pthread_mutex_unlock(&dmf->lock);
@@ -371,13 +406,8 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
                    "after %d steps the loss still changes by %.2g in one", program->problem->steps,
                    change);
     value = value_result(&call->eval->heap, result);
-  } else if (result) { /* what follows the call sees the interruption, too, or its solvers do */
-    dmf->stop = 1;     /* in every process */
-    if (dmf->config.partial) session_watch(dmf, call->eval->stop = &dmf->calm);
-    result_note(result, "version", "%s", dmf_version());
-    if (program->problem) recipe_write(call, program->problem, steps, &result->recipe);
-    diag_warning(call->eval->diags, call->span, NULL, "interrupted: the result is of %s", why);
-    value = value_result(&call->eval->heap, result);
+  } else if (result) {
+    value = take_partial(call, program, steps, result, why);
   } else {
     value = solver_report(call, status, why, options.checkpoint != NULL);
   }

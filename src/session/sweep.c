@@ -388,7 +388,32 @@ static Value *finish(Job *job) {
   return sweep_gather(job->sweep, eval, job->values, preview(job->sweep, eval));
 }
 
+/* What an interruption leaves, where it alone stopped the points: those that are done. */
+static bool leaves_some(const Job *job) {
+  const Dmf *dmf = job->dmf;
+  bool alone = job->failed < 0 || job->diags.status == STATUS_INTERRUPTED;
+  bool some = alone && *job->eval->stop && dmf->config.partial && job->done > 0 &&
+              job->done < job->sweep->points;
+  crew_share(job->crew, 0, &some, sizeof some);
+  return some && !job->eval->worker;
+}
+
+static Value *finish_some(Job *job) {
+  Eval *eval = job->eval;
+  char *what = mem_format("%d of %d points", job->done, job->sweep->points);
+  diags_clear(&job->diags);
+  diag_warning(eval->diags, job->sweep->span, NULL, "interrupted: %s are done, the others are nan",
+               what);
+  session_note(job->dmf, "sweep", what);
+  free(what);
+  session_watch(job->dmf, eval->stop = &job->dmf->calm);
+  job->missing = job->sweep->points - job->done;
+  job->filler = NAN;
+  return finish(job);
+}
+
 static Value *conclude(Job *job) {
+  if (leaves_some(job)) return finish_some(job);
   report(job);
   if (!job->eval->halted) return finish(job);
   bool in_memory = job->keep && !job->directory;

@@ -236,6 +236,27 @@ static int choose_samples(Program *program, const SolveOptions *options) {
   return samples;
 }
 
+static void note(const Recorded *s, Result *r, double seconds) {
+  static const char *const methods[] = {"coordinates", "quadrature", "samples"};
+  result_note(r, "method", "%s", methods[s->neurons.method]);
+  if (s->neurons.method == SAMPLES) {
+    result_note(r, "samples", "%zu", s->neurons.columns * (size_t)s->neurons.replicates);
+    result_note(r, "seed", "%llu", (unsigned long long)s->options.seed);
+  }
+  result_note(r, "rank", "%d", s->facts[0].rank);
+  run_note_least_width(r, s->program);
+  result_note(r, "seconds", "%.6g", seconds);
+}
+
+/* Whether an interruption leaves a result: what it lacks is computed when it is asked for. */
+static bool is_of_use(const Result *r, const SolveOptions *options, Status status, char **why) {
+  bool some = status == STATUS_INTERRUPTED && options->partial;
+  if (!some || field_is_missing(r, FIELD_VAR_F, 0)) return false;
+  free(*why);
+  *why = mem_string("the variances of f");
+  return true;
+}
+
 static Status solve(Program *program, const SolveOptions *options, Result **result, char **why) {
   *result = NULL;
   if (flow_chooses(program, options))
@@ -253,16 +274,10 @@ static Status solve(Program *program, const SolveOptions *options, Result **resu
   promise(&s, r);
   if (status == STATUS_OK && s.z.steps * s.z.all * s.z.outputs <= MANY_OUTPUTS)
     status = solve_outputs(&s, r, why);
-  if (status == STATUS_OK) {
-    static const char *const methods[] = {"coordinates", "quadrature", "samples"};
-    result_note(r, "method", "%s", methods[s.neurons.method]);
-    if (s.neurons.method == SAMPLES) {
-      result_note(r, "samples", "%zu", s.neurons.columns * (size_t)s.neurons.replicates);
-      result_note(r, "seed", "%llu", (unsigned long long)options->seed);
-    }
-    result_note(r, "rank", "%d", s.facts[0].rank);
-    run_note_least_width(r, program);
-    result_note(r, "seconds", "%.6g", run_clock() - start);
+  bool some = is_of_use(r, options, status, why);
+  if (some) result_note(r, "incomplete", "%s", *why);
+  if (status == STATUS_OK || some) {
+    note(&s, r, run_clock() - start);
     r->complete = complete;
     *result = r;
   } else {

@@ -239,7 +239,8 @@ static void read_next(void *context, size_t i) {
   Recorded *s = r->s;
   size_t run, numbers[MOST_CHUNK], count = numbers_of(r, i, &run, numbers);
   if (s->status != STATUS_OK || !count || !crew_has(s->options.crew, part_of(r, i))) return;
-  if (!r->found[run] && !take_chunk(s, r->q, run, numbers, count))
+  bool stopped = run_stopped(&s->options);
+  if (stopped || (!r->found[run] && !take_chunk(s, r->q, run, numbers, count)))
     s->status = run_stopped(&s->options) ? STATUS_INTERRUPTED : STATUS_LIMIT;
   if (!r->found[run] && --r->left[run] == 0 && s->status == STATUS_OK) end_run(r, run);
   s->behind += steps_of(r, i);

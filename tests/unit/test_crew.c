@@ -5,6 +5,7 @@
 #include "base/crew.h"
 #include "check.h"
 #include "dmf.h"
+#include "solve/run.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -174,7 +175,35 @@ static void systems(void) {
   stopped(4, (int[]){9, 11, 10, 8}, 0, "of 3 of 6 steps", text, numbers);
 }
 
+/* What every process makes may fail in one that does not tell of it, as a run over a grid. */
+static RunEnd make(void *sink, int i) {
+  (void)sink;
+  return (RunEnd){.status = own_rank == 1 && i == 0 ? STATUS_LIMIT : STATUS_OK};
+}
+
+static void *run_all(void *context) {
+  Rank *rank = context;
+  own_rank = rank->crew.crew.rank;
+  SolveOptions options = {.threads = 1, .crew = &rank->crew.crew};
+  rank->status = (int)run_each(&options, 2, make, NULL).status;
+  return NULL;
+}
+
+static void failures(void) {
+  Rank ranks[2];
+  pthread_t thread[2];
+  pthread_barrier_init(&meeting, NULL, 2);
+  for (int i = 0; i < 2; i++) {
+    ranks[i].crew.crew = (Crew){.rank = i, .size = 2, .share = share};
+    pthread_create(&thread[i], NULL, run_all, &ranks[i]);
+  }
+  for (int i = 0; i < 2; i++) pthread_join(thread[i], NULL);
+  pthread_barrier_destroy(&meeting);
+  for (int i = 0; i < 2; i++) CHECK(ranks[i].status == STATUS_LIMIT);
+}
+
 int main(void) {
+  failures();
   theories();
   networks();
   systems();

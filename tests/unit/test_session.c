@@ -484,6 +484,8 @@ typedef struct Watch {
   Dmf *dmf;
   int calls, shifts, last, total, ends, at, beyond;
   double work;
+  bool apart; /* it is interrupted, not after a number of steps, but */
+  int wholes; /* as something is done for the so many-th time */
 } Watch;
 
 static void watch_work(void *sink, double share) {
@@ -501,7 +503,9 @@ static void watch(void *sink, const char *stage, int done, int total) {
   w->beyond += done > total || done < 1;
   w->last = done;
   w->total = total;
-  if (w->dmf && done >= (w->at ? w->at : total / 2)) dmf_interrupt(w->dmf);
+  bool whole = done == total && strcmp(stage, "fluctuations") == 0;
+  if (w->dmf && whole && w->wholes > 0 && --w->wholes == 0) dmf_interrupt(w->dmf);
+  if (w->dmf && !w->apart && done >= (w->at ? w->at : total / 2)) dmf_interrupt(w->dmf);
 }
 
 /* A session of this configuration, on one thread, whose progress is watched. */
@@ -685,6 +689,52 @@ static void partial_script(void) {
   finish(&b);
 }
 
+static bool in_file(const char *name, const char *text) {
+  char line[512];
+  bool found = false;
+  FILE *file = fopen(name, "r");
+  while (file && fgets(line, sizeof line, file)) found |= strstr(line, text) != NULL;
+  if (file) fclose(file);
+  return found;
+}
+
+/* Of a sweep the points that are done are left, and of fluctuations the variances of f; files say
+ * so. */
+static void partial_others(void) {
+  Bench b;
+  Watch w = {0};
+  char name[64], *text = NULL;
+  begin_watched(&b, &w, (DmfConfig){.partial = true});
+  CHECK(run(&b, "dataset d { inputs = [[1, 0], [0, 1]]; targets = [1, -1] }\n"
+                "model net { layers = input -> dense(tanh) -> readout }\n"
+                "training fit { dataset = d; optimizer = gd(0.1); steps = 5 }\n"
+                "theory = dmft(net, fit, samples = 64)\n"
+                "whole = sweep(dmft(net, fit, samples = 64).loss[-1], net.gamma = [1, 2])\n"
+                "noise = fluctuations(theory, samples = 1024)") == DMF_OK);
+  w.dmf = b.dmf;
+  w.apart = true;
+  w.wholes = 1;
+  CHECK(run(&b, "some = fluctuations(theory, samples = 1024)\n"
+                "print some.incomplete, all(some.var_f == noise.var_f)") == DMF_INTERRUPTED);
+  w.apart = false;
+  w.at = 2;
+  snprintf(name, sizeof name, "test-session-%ld.csv", (long)getpid());
+  CHECK(asprintf(
+            &text,
+            "x = sweep(dmft(net, fit, samples = 64).loss[-1], net.gamma = [1, 2, 3, 4])\n"
+            "print all(x[:2] == whole), sum(x[2:] == x[2:])\nsave x to \"%s\"\ny = dmft(net, fit)",
+            name) > 0);
+  CHECK(run(&b, text) == DMF_INTERRUPTED);
+  free(text);
+  fflush(b.out);
+  CHECK(strstr(b.results, "the variances of f") && strstr(b.results, "= 1"));
+  CHECK(strstr(b.messages, "interrupted: the result is of the variances of f"));
+  CHECK(strstr(b.messages, "interrupted: 2 of 4 points are done, the others are nan"));
+  CHECK(in_file(name, "# interrupted: the result of sweep is of 2 of 4 points;"));
+  unlink(name);
+  finish(&b);
+}
+
 /* A comparison computes what both results have, and nothing else. */
 static void comparing(void) {
   Bench b;
@@ -838,6 +888,7 @@ int main(void) {
   partial_theory();
   partial_system();
   partial_script();
+  partial_others();
   comparing();
   return check_done();
 }
