@@ -15,6 +15,7 @@
 #include "num/clones.h"
 #include "num/linalg.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -546,6 +547,15 @@ bool tangents_cover(const Tape *tape, const Observable *observables, size_t coun
   return covered;
 }
 
+/* Whether slopes take little, or little beside what is recorded, and there is room for them. */
+static bool has_room(const Tape *tape, const Tangents *t) {
+  static const double LITTLE = 4e6;
+  double recorded = 0, slopes = (double)t->numbers * (double)t->directions;
+  for (int i = 0; i < tape->slab_count; i++)
+    recorded += (double)tape->slabs[i].rows * (double)tape->slabs[i].cols;
+  return slopes <= fmax(LITTLE, recorded / 4) && mem_fits(8 * slopes);
+}
+
 bool tape_read_forward(Tape *tape, const Observable *observables, size_t count, size_t most,
                        const volatile sig_atomic_t *stop) {
   if (!is_simple(tape) || tangents_cover(tape, observables, count)) return true;
@@ -561,7 +571,7 @@ bool tape_read_forward(Tape *tape, const Observable *observables, size_t count, 
     number_directions(t, tape, before);
     reach(tape, observables, count, t->needed);
     number_averages(t, tape, before);
-    simple = t->directions <= most && mem_fits(8 * (double)t->numbers * (double)t->directions);
+    simple = t->directions <= most && has_room(tape, t);
   }
   if (simple) fine = find_slopes(tape, t, stop);
   if (simple && fine) {

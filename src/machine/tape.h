@@ -185,8 +185,9 @@ typedef struct Observable {
 enum { TAPE_HEARD = 1024 };
 /* Reads forward what `count` observables ask of a tape, and keeps it for their influences: worth it
  * for many of them, where populations meet no matrices of their own. Nothing is kept where that
- * cannot be done, or where more than `most` averages are heard of by neurons, each of which costs
- * what an observable does. False if memory ran out, or *stop became nonzero. */
+ * cannot be done, where that would be large beside the tape, or where more than `most` averages are
+ * heard of by neurons, each of which costs as an observable does. False if memory ran out, or *stop
+ * became nonzero. */
 bool tape_read_forward(Tape *tape, const Observable *observables, size_t count, size_t most,
                        const volatile sig_atomic_t *stop);
 
