@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks of fewer numbers are small: none is where a sanitizer is to see where each ends. And numbers
- * in a line of the cache. */
+/* Blocks of fewer numbers are small: none is where a sanitizer is to see where each ends. And
+ * numbers in a line of the cache. */
 #ifdef __SANITIZE_ADDRESS__
 enum { SMALL = 1, LINE = 8 };
 #else
@@ -427,22 +427,20 @@ static const double *double_rows(Tape *tape, View view, size_t *ld, double **roo
   return *room;
 }
 
-/* Where nothing is recorded there is one op, of which nobody reads more than this. */
+/* Where nothing is recorded there is one op, which nobody reads but the map that fills it. */
 static TapeOp *record(Tape *tape, TapeKind kind, View out, double alpha) {
   if (tape->op_count == tape->op_room) {
     tape->op_room = 2 * tape->op_room + 256;
     tape->ops = mem_grow(tape->ops, (size_t)tape->op_room * sizeof *tape->ops);
   }
   TapeOp *op = &tape->ops[tape->record ? tape->op_count++ : tape->op_count];
-  if (tape->record) *op = (TapeOp){.kind = kind, .alpha = alpha, .group = 1};
-  op->out = out;
+  if (tape->record) *op = (TapeOp){.kind = kind, .out = out, .alpha = alpha, .group = 1};
   return op;
 }
 
 static TapeOp *record_two(Tape *tape, TapeKind kind, View out, double alpha, View a, View b) {
   TapeOp *op = record(tape, kind, out, alpha);
-  op->arg[0] = a;
-  op->arg[1] = b;
+  if (tape->record) op->arg[0] = a, op->arg[1] = b;
   return op;
 }
 
@@ -575,17 +573,34 @@ static void spread(const Tape *tape, View a, View out, size_t row, double *to) {
     for (size_t i = 0; i < each; i++) *to++ = *from;
 }
 
+/* Where all arguments are blocks of the shape of `out`; else false. */
+static bool run_alike(const Tape *tape, const TapeOp *op, const Kernel *kernel, double *dst,
+                      size_t ldd) {
+  View out = op->out;
+  const double *args[TAPE_MAX_ARGS];
+  size_t step[TAPE_MAX_ARGS];
+  bool whole = out.cols == ldd || out.rows == 1;
+  for (int k = 0; k < op->map->count; k++) {
+    View a = op->args[k];
+    if (a.rows != out.rows || a.cols != out.cols) return false;
+    args[k] = tape_data(tape, a);
+    step[k] = tape_stride(tape, a);
+    whole = whole && is_dense(tape, a);
+  }
+  if (whole)
+    kernel_run(kernel, out.rows * out.cols, args, dst);
+  else
+    kernel_run_rows(kernel, out.rows, out.cols, args, step, dst, ldd);
+  return true;
+}
+
 void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double *dst, size_t ldd) {
+  if (run_alike(tape, op, kernel, dst, ldd)) return;
   View out = op->out;
   int count = op->map->count;
-  bool whole = out.cols == ldd || out.rows == 1;
-  for (int k = 0; k < count; k++) {
-    View a = op->args[k];
-    whole = whole && a.rows == out.rows && a.cols == out.cols && is_dense(tape, a);
-  }
-  bool column = out.cols == 1 && !whole, spreads = column;
+  bool column = out.cols == 1, spreads = column;
   for (int k = 0; k < count; k++) spreads = spreads || op->args[k].cols != out.cols;
-  size_t runs = whole || column ? 1 : out.rows, length = out.rows * out.cols / runs;
+  size_t runs = column ? 1 : out.rows, length = column ? out.rows : out.cols;
   enum { FEW = 256 };
   double few[FEW], *room = few;
   if (spreads && (size_t)count * length > FEW) room = mem_new((size_t)count * length, sizeof *room);
@@ -593,9 +608,8 @@ void run_kernel(const Tape *tape, const TapeOp *op, const Kernel *kernel, double
     const double *args[TAPE_MAX_ARGS];
     for (int k = 0; k < count; k++) {
       View a = op->args[k];
-      if (whole || (!column && a.cols == out.cols)) {
-        args[k] =
-            tape_data(tape, a) + (whole ? 0 : serving(a.rows, out.rows, r)) * tape_stride(tape, a);
+      if (!column && a.cols == out.cols) {
+        args[k] = tape_data(tape, a) + serving(a.rows, out.rows, r) * tape_stride(tape, a);
       } else {
         spread(tape, a, out, r, room + (size_t)k * length);
         args[k] = room + (size_t)k * length;
@@ -615,6 +629,7 @@ static View *copied(const View *views, int count) {
 void tape_map(Tape *tape, View out, const TapeMap *map, const View *args) {
   if (tape->failed || !out.rows) return;
   TapeOp *op = record(tape, MAP, out, 1);
+  op->out = out;
   op->args = args;
   op->map = map;
   for (int k = 0; k < map->count; k++) tape_data(tape, args[k]);

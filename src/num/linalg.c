@@ -12,17 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* OpenBLAS for processors with vectors of eight has kernels of its own for inner products of up to
- * a million multiplications, which turn rows into columns on their way. */
-static bool blas_pays(size_t m, size_t n, size_t k) {
-  static const char *const wide[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
-  if (m < 4 || m * n * k > 1000000) return false;
-  const char *core = blas_now()->core();
-  bool has = false;
-  for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) has = has || strcmp(core, wide[i]) == 0;
-  return has;
-}
-
 /* Up to so many multiplications any kernel takes longer to choose than to run. */
 enum { TINY = 64 };
 

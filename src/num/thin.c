@@ -15,7 +15,7 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 /* Of the longer factor at most DEPTH rows are walked through at a time, or at most LENGTH numbers
  * of a group of rows: what a column of tiles reads of it stays in the first cache. */
-enum { DEPTH = 256, LENGTH = 512 };
+enum { DEPTH = 256, LENGTH = 512, HALF = 4 };
 
 /* From the middle less n on, a mask of the first n of four, or of eight. */
 static const long long quarters[8] = {-1, -1, -1, -1};
@@ -35,6 +35,7 @@ static const int eighths[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define STORE_PART(to, count, x)                                                                   \
   _mm512_mask_storeu_pd(to, (__mmask8)((1 << (count)) - 1), (__m512d)(x))
 #define TILE_ROWS 8
+#define DOT_ROWS 4
 #define NAME(name) name##_8
 #define TARGET AVX512
 #include "num/thin_tiles.def"
@@ -45,6 +46,7 @@ static const int eighths[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define LOAD_PART(from, count) _mm256_maskload_pd(from, FIRST(quarters, count))
 #define STORE_PART(to, count, x) _mm256_maskstore_pd(to, FIRST(quarters, count), (__m256d)(x))
 #define TILE_ROWS 4
+#define DOT_ROWS 3
 #define NAME(name) name##_4
 #define TARGET AVX2
 #include "num/thin_tiles.def"
@@ -56,6 +58,7 @@ static const int eighths[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define STORE_PART(to, count, x)                                                                   \
   _mm512_mask_storeu_ps(to, (__mmask16)((1 << (count)) - 1), (__m512)(x))
 #define TILE_ROWS 8
+#define DOT_ROWS 4
 #define NAME(name) name##_single_8
 #define TARGET AVX512
 #include "num/thin_tiles.def"
@@ -66,6 +69,7 @@ static const int eighths[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define LOAD_PART(from, count) _mm256_maskload_ps(from, FIRST(eighths, count))
 #define STORE_PART(to, count, x) _mm256_maskstore_ps(to, FIRST(eighths, count), (__m256)(x))
 #define TILE_ROWS 4
+#define DOT_ROWS 3
 #define NAME(name) name##_single_4
 #define TARGET AVX2
 #include "num/thin_tiles.def"

@@ -130,7 +130,8 @@ static bool writes_out(const Kernel *kernel, const double *const *args, const do
   return free;
 }
 
-void kernel_run(const Kernel *kernel, size_t n, const double *const *args, double *out) {
+void kernel_run_rows(const Kernel *kernel, size_t rows, size_t n, const double *const *args,
+                     const size_t *step, double *out, size_t ldo) {
   enum { FEW = REGISTER_BYTES / sizeof(double), FEW_AT = 256 };
   size_t chunk = chunk_for(kernel, n), count = (size_t)kernel->count;
   double few[FEW], *registers = count * chunk <= FEW ? few : mem_new(count * chunk, sizeof *few);
@@ -142,18 +143,26 @@ void kernel_run(const Kernel *kernel, size_t n, const double *const *args, doubl
     if (kernel->code[k].prim == PRIM_CONST)
       for (size_t i = 0; i < chunk; i++) own[i] = kernel->code[k].value;
   }
-  for (size_t start = 0; start < n; start += chunk) {
+  size_t pieces = (n + chunk - 1) / chunk;
+  for (size_t piece = 0; piece < rows * pieces; piece++) {
+    size_t r = piece / pieces, start = piece % pieces * chunk;
     size_t m = n - start < chunk ? n - start : chunk;
+    double *to = out + r * ldo + start;
     for (int k = 0; k < kernel->count; k++) {
       const Instruction *in = &kernel->code[k];
+      int arg = in->operand[0];
       if (in->prim == PRIM_ARG)
-        at[k] = args[in->operand[0]] + start;
+        at[k] = args[arg] + (step ? r * step[arg] : 0) + start;
       else if (in->prim != PRIM_CONST)
         execute(in->prim, m, at[in->operand[0]], at[in->operand[1]], at[in->operand[2]],
-                direct && k == kernel->count - 1 ? out + start : registers + (size_t)k * chunk);
+                direct && k == kernel->count - 1 ? to : registers + (size_t)k * chunk);
     }
-    if (!direct) memcpy(out + start, at[kernel->count - 1], m * sizeof(double));
+    if (!direct) memcpy(to, at[kernel->count - 1], m * sizeof(double));
   }
   if (registers != few) free(registers);
   if (at != few_at) free(at);
+}
+
+void kernel_run(const Kernel *kernel, size_t n, const double *const *args, double *out) {
+  kernel_run_rows(kernel, 1, n, args, NULL, out, 0);
 }

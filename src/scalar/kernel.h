@@ -16,4 +16,8 @@ void kernel_free(Kernel *kernel);
  * call from several threads at once. */
 void kernel_run(const Kernel *kernel, size_t n, const double *const *args, double *out);
 
+/* The same for rows of n numbers that are step[k] apart in argument k, and ldo in `out`. */
+void kernel_run_rows(const Kernel *kernel, size_t rows, size_t n, const double *const *args,
+                     const size_t *step, double *out, size_t ldo);
+
 #endif
