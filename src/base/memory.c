@@ -21,22 +21,13 @@ void mem_relieve(void) {
   if (!reserve_release()) give_up();
 }
 
-/* As calloc, which passes by what the thread freed last: malloc takes that first. Of the two calls
- * behind each other the compiler would make one of calloc again, unless it cannot see them so. */
-static void *zeroed(size_t count, size_t size) {
-  enum { SMALL = 1024 };
-  if (count > SMALL / size) return calloc(count, size);
-  void *volatile block = malloc(count * size);
-  return block ? memset(block, 0, count * size) : NULL;
-}
-
 void *mem_new(size_t count, size_t size) {
   if (!count) count = 1;
   if (!size) size = 1;
-  void *block = zeroed(count, size);
+  void *block = calloc(count, size);
   if (!block && count <= SIZE_MAX / size && (block = reserve_take(count * size)))
     return memset(block, 0, count * size);
-  return block ? block : mem_insist(zeroed(count, size));
+  return block ? block : mem_insist(calloc(count, size));
 }
 
 void *mem_grow(void *block, size_t bytes) {

@@ -67,9 +67,10 @@ static int class_of(size_t size, size_t *room) {
   return 8 * (octave - 1) + (int)parts;
 }
 
-/* So many numbers of a chunk. */
+/* So many numbers of a chunk. Larger chunks would take the place that a large block left, so that
+ * the next of its size finds none. */
 static double *cut(Chunks *chunks, size_t count) {
-  enum { CHUNK = 8 * SMALL };
+  enum { CHUNK = 2 * SMALL };
   if (chunks->left < count) {
     if (chunks->count == chunks->room) {
       chunks->room = 2 * chunks->room + 16;
