@@ -38,6 +38,7 @@ start() {
   script) "$DMF" --threads 1 --seed "${2:-1}" everything.dmf ;;
   check) "$DMF" check --json everything.dmf ;;
   equations) "$DMF" equations small.dmf ;;
+  large) "$DMF" --threads 1 large.dmf ;;
   prompt) "$DMF" -i --threads 1 --seed "${2:-1}" <prompt.txt ;;
   kept) "$DMF" --threads 1 --seed "${2:-1}" kept.dmf ;;
   history)
@@ -100,7 +101,8 @@ judge() { # judge KIND STATUS
   case $1:$2 in
   memory:127) grep -qs 'cannot allocate memory for thread-local data' err || echo "  status 127" ;; # libc
   *:0) cmp -s out "$base/out" || echo "  status 0, but it prints something else" ;;
-  memory:6) grep -qs 'out of memory' err out || echo '  status 6 without "out of memory"' ;;
+  memory:6) [ "$name" != large ] || grep -qs 'large.dmf:[0-9]*:[0-9]*: error: .*out of memory' err || echo '  no place'
+    grep -qs 'out of memory' err out || echo '  status 6 without "out of memory"' ;;
   memory:[1235]) case $name in prompt | server) grep -qs 'out of memory' err out ;; *) false ;; esac ||
     echo "  status $2 for want of memory" ;;
   files:5) [ -s err ] || echo "  status 5 without a reason" ;;
@@ -131,14 +133,21 @@ restart() {
   diff -rq "$base/new" . | sed 's/^/  after the next run: /'
 }
 
-# A host does again what failed, and goes on; so more may fail.
-again() { [ "$name $who" != "host self" ] || echo 2500; }
+# A host does again what failed, and goes on; so more may fail. Of large blocks, which the reserve does not have,
+# none can be had any more, and nothing ends the process that could be refused in its place.
+again() {
+  case "$name $who" in
+  'host self') echo 2500 ;;
+  large*) echo 1 ;;
+  esac
+}
+above() { [ "$name" != large ] || echo 65536; }
 
 # one BASE NAME KIND WHO HOW NUMBER: a run with this fault, and the next one
 one() {
   local status problems work=$base/work.$BASHPID
   cp -r "$base/old" "$work" && cd "$work" || return
-  FAULT_KIND=$kind FAULT_WHO=$who FAULT_HOW=$how FAULT_AT=$number FAULT_EVERY=$(again) run "$name" >out 2>err
+  FAULT_KIND=$kind FAULT_WHO=$who FAULT_HOW=$how FAULT_AT=$number FAULT_EVERY=$(again) FAULT_ABOVE=$(above) run "$name" >out 2>err
   status=$?
   problems=$(judge "$kind" $status)
   [ -z "$problems" ] || problems+=$'\n'$(head -n 20 err | sed 's/^/  | /')
@@ -187,7 +196,7 @@ try() {
   local name=$1 kind=$2 who=$3 how=$4 bad count
   [[ "$name $kind $who $how" =~ ${ONLY:-.} ]] || return
   cp -r "$base/old" "$base/count"
-  (cd "$base/count" && FAULT_KIND=$kind FAULT_WHO=$who FAULT_LIST=$base/list run "$name" >/dev/null 2>&1)
+  (cd "$base/count" && FAULT_KIND=$kind FAULT_WHO=$who FAULT_ABOVE=$(above) FAULT_LIST=$base/list run "$name" >/dev/null 2>&1)
   rm -rf "$base/count"
   sample "$5" <"$base/list" | sed "s|^|$base $name $kind $who $how |" >"$base/faults"
   tr '\n' '\0' <"$base/faults" | xargs -0 -r -n 1 -P 2 bash "$self" --one >"$base/failures"
@@ -224,6 +233,7 @@ if prepare prompt; then
 fi
 if prepare server; then try server memory self fail 6; fi
 if prepare equations; then try equations memory self fail 3; fi
+if prepare large; then try large memory self fail 10; fi
 if prepare format; then
   for how in fail tear kill; do try format files self $how 4; done
   try format memory self fail 3

@@ -48,6 +48,7 @@ pid_t child_begin(void (*run)(void *context, int to), void *context, int *from) 
   if (pipe2(ends, O_CLOEXEC) == 0) {
     child = fork();
     if (child == 0) {
+      close(ends[0]); /* or it would wait for ever for a parent that reads no more */
       run(context, ends[1]);
       child_quit(0);
     }

@@ -185,8 +185,9 @@ struct Arena {
   Chunk *chunk;
 };
 
-/* A session keeps an arena for each statement typed: those of one line are small. */
-enum { FIRST_CHUNK = 512, LARGEST_CHUNK = 64 * 1024 };
+/* A session keeps an arena for each statement typed: those of one line are small. The largest, with
+ * its head, the reserve has too. */
+enum { FIRST_CHUNK = 512, LARGEST_CHUNK = 64 * 1024 - sizeof(Chunk) };
 
 Arena *arena_new(void) { return mem_new(1, sizeof(Arena)); }
 
@@ -204,9 +205,9 @@ void *arena_alloc(Arena *arena, size_t bytes) {
   bytes = (bytes + unit - 1) / unit * unit;
   Chunk *chunk = arena->chunk;
   if (!chunk || chunk->size - chunk->used < bytes) {
-    size_t size = !chunk                        ? FIRST_CHUNK
-                  : chunk->size < LARGEST_CHUNK ? 2 * chunk->size
-                                                : LARGEST_CHUNK;
+    size_t size = !chunk                            ? FIRST_CHUNK
+                  : chunk->size < LARGEST_CHUNK / 2 ? 2 * chunk->size
+                                                    : LARGEST_CHUNK;
     if (size < bytes) size = bytes;
     chunk = mem_new(1, sizeof *chunk + size);
     chunk->size = size;

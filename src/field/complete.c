@@ -56,17 +56,19 @@ static int known(const Program *p, size_t rows, size_t cols, const double *numbe
   for (int i = 0; i < p->op_count; i++) {
     if (p->ops[i].kind != OP_CONST) continue;
     const Constant *c = &p->constants[p->ops[i].constant];
-    if (!c->steps && c->rows == rows && c->cols == cols &&
+    if (!c->steps && c->rows == rows && c->cols == cols && c->numbers &&
         memcmp(c->numbers, numbers, rows * cols * sizeof *numbers) == 0)
       return p->ops[i].dst;
   }
   return -1;
 }
 
+/* Takes over the numbers; NULL: there was no memory for them, and what is to run the program has
+ * none either. */
 static int constant(Tail *k, const char *name, size_t steps, size_t rows, size_t cols,
                     double *numbers) {
   Program *p = k->p;
-  int value = steps ? -1 : known(p, rows, cols, numbers);
+  int value = steps || !numbers ? -1 : known(p, rows, cols, numbers);
   if (value >= 0) {
     free(numbers);
     return value;
@@ -76,14 +78,14 @@ static int constant(Tail *k, const char *name, size_t steps, size_t rows, size_t
 
 /* rows x cols times one number */
 static int all_equal(Tail *k, const char *name, size_t rows, size_t cols, double value) {
-  double *numbers = mem_new(rows * cols, sizeof *numbers);
-  for (size_t i = 0; i < rows * cols; i++) numbers[i] = value;
+  double *numbers = mem_try(rows * cols, sizeof *numbers);
+  for (size_t i = 0; numbers && i < rows * cols; i++) numbers[i] = value;
   return constant(k, name, 0, rows, cols, numbers);
 }
 
 static int copied(Tail *k, const char *name, const Array *array, size_t rows, size_t cols) {
-  double *numbers = mem_new(rows * cols, sizeof *numbers);
-  memcpy(numbers, array->data, rows * cols * sizeof *numbers);
+  double *numbers = mem_try(rows * cols, sizeof *numbers);
+  if (numbers) memcpy(numbers, array->data, rows * cols * sizeof *numbers);
   return constant(k, name, 0, rows, cols, numbers);
 }
 
@@ -280,8 +282,8 @@ static int accuracy(Tail *k, const char *name, int f, const Array *targets) {
     int y = copied(k, "y", targets, n, 1);
     return mean_over(k, name, map(k, mem_string("right"), right, 2, (int[]){f, y}), n);
   }
-  double *classes = mem_new(n * C, sizeof *classes);
-  for (size_t a = 0; a < n; a++) classes[a * C + class_of(targets->data + a * C, C)] = 1;
+  double *classes = mem_try(n * C, sizeof *classes);
+  for (size_t a = 0; classes && a < n; a++) classes[a * C + class_of(targets->data + a * C, C)] = 1;
   int table = emit(p, op_of_one(OP_RESHAPE, add_table(p, mem_string("f.rows"), n, C), f));
   int sharp = map(k, mem_string("f.sharp"), product(k, 1 / SHARP, 1), 1, &table);
   int said = emit_softmax(p, mem_string("said"), 1, false, sharp);
@@ -352,9 +354,9 @@ static int group_of(const Program *p, int variable) {
 static void centre_targets(Tail *k) {
   size_t P = k->z.points, C = k->z.outputs;
   const double *y = k->p->problem->targets->data;
-  double *target = mem_new(P * P, sizeof *target), *mean = mem_new(C, sizeof *mean);
+  double *target = mem_try(P * P, sizeof *target), *mean = mem_new(C, sizeof *mean);
   for (size_t i = 0; i < P * C; i++) mean[i % C] += y[i] / (double)P;
-  for (size_t a = 0; a < P; a++)
+  for (size_t a = 0; target && a < P; a++)
     for (size_t b = 0; b < P; b++) {
       for (size_t c = 0; c < C; c++)
         target[a * P + b] += (y[a * C + c] - mean[c]) * (y[b * C + c] - mean[c]);
@@ -418,8 +420,8 @@ static int thin_kernel(Tail *k, const Matrix *m, const Matrix *n) {
          units = all - (size_t)p->spaces[root->from].units, rows = rows_of(p, tied ? m->y : m->x),
          cols = rows_of(p, tied ? n->y : n->x);
   if (!gram) return tied ? all_equal(k, "1", rows, cols, 1) : all_equal(k, "1", 1, 1, 1);
-  double *numbers = mem_new(rows * cols, sizeof *numbers);
-  for (size_t i = 0; i < rows * cols; i++) {
+  double *numbers = mem_try(rows * cols, sizeof *numbers);
+  for (size_t i = 0; numbers && i < rows * cols; i++) {
     size_t a = i / cols, b = i % cols;
     if (tied) a = is_tied(p, m) ? units + a % C : a / C;
     if (tied) b = is_tied(p, n) ? units + b % C : b / C;
@@ -436,8 +438,8 @@ static int x_kernel(Tail *k, const Matrix *m, const Matrix *n) {
 
 /* A table of pairs of rows with this value where their outputs are the same, and else 0. */
 static int same_output(Tail *k, const char *name, size_t rows, double value) {
-  double *numbers = mem_new(rows * rows, sizeof *numbers);
-  for (size_t a = 0; a < rows; a++)
+  double *numbers = mem_try(rows * rows, sizeof *numbers);
+  for (size_t a = 0; numbers && a < rows; a++)
     for (size_t b = a % k->z.outputs; b < rows; b += k->z.outputs) numbers[a * rows + b] = value;
   return constant(k, name, 0, rows, rows, numbers);
 }
@@ -468,8 +470,9 @@ static int term_of(Tail *k, const Matrix *m, const Matrix *n, double rate) {
 
 /* The table that adds the positions of each point, [R C, R A C]. */
 static int adder(Tail *k, size_t R, size_t A, size_t C) {
-  double *numbers = mem_new(R * C * R * A * C, sizeof *numbers);
-  for (size_t i = 0; i < R * A * C; i++) numbers[(i / (A * C) * C + i % C) * (R * A * C) + i] = 1;
+  double *numbers = mem_try(R * C * R * A * C, sizeof *numbers);
+  for (size_t i = 0; numbers && i < R * A * C; i++)
+    numbers[(i / (A * C) * C + i % C) * (R * A * C) + i] = 1;
   return constant(k, "E", 0, R * C, R * A * C, numbers);
 }
 
@@ -629,8 +632,8 @@ static void complete_step(Tail *k) {
   int K = p->couples ? -1 : block(k, mem_string("K."), p->tangent, 0, all, 0, batch);
   p->train_first = p->op_count;
   if (p->update.weight) {
-    double *numbers = mem_new(T * z.points + 1, sizeof *numbers);
-    memcpy(numbers, p->update.weight, T * z.points * sizeof *numbers);
+    double *numbers = mem_try(T * z.points + 1, sizeof *numbers);
+    if (numbers) memcpy(numbers, p->update.weight, T * z.points * sizeof *numbers);
     k->share = constant(k, "w", T, z.points, 1, numbers);
   } else {
     k->share = all_equal(k, "1/P", z.points, 1, 1.0 / (double)z.points);
@@ -682,8 +685,8 @@ static void carry_over(Tail *k, int i) {
   if (op.kind == OP_MAP) op.expr = own(k, op.expr);
   if (op.kind == OP_WEIGH) {
     size_t batch = k->z.points * k->z.outputs, all = k->z.all * k->z.outputs;
-    double *numbers = mem_new(all * batch, sizeof *numbers);
-    for (size_t a = 0; a < batch; a++) numbers[a * batch + a] = 1;
+    double *numbers = mem_try(all * batch, sizeof *numbers);
+    for (size_t a = 0; numbers && a < batch; a++) numbers[a * batch + a] = 1;
     int pad = constant(k, "E", 0, all, batch, numbers);
     op.kind = OP_MAP;
     op.expr = product(k, 1, 2);

@@ -66,6 +66,13 @@ static int refuse(Chain *chain, Status status, const char *hint, const char *for
   return 0;
 }
 
+/* For want of room for so many numbers. */
+static void refuse_memory(Chain *chain, double numbers) {
+  char *text = mem_refusal(sizeof(double) * numbers);
+  refuse(chain, STATUS_LIMIT, NULL, "%s", text);
+  free(text);
+}
+
 /* Notes how the positions of a new variable lie; gives it back. */
 static int placed(Chain *chain, int variable, Grid grid, bool joined) {
   if (variable >= chain->table_size) {
@@ -355,9 +362,14 @@ static void give_scales(Chain *chain, const LayerMatrix *source, int matrix) {
     return;
   }
   rows = space->vectors->shape[0];
-  double *scaled = mem_new(rows * D, sizeof *scaled);
+  double *scaled = mem_try(rows * D, sizeof *scaled);
+  Array *start = scaled ? array_new(2, (size_t[]){rows, rows}) : NULL;
+  if (!start) {
+    free(scaled);
+    refuse_memory(chain, (double)rows * (double)(rows + D));
+    return;
+  }
   for (size_t i = 0; i < rows * D; i++) scaled[i] = source->scales->data[i % scales] * x[i];
-  Array *start = mem_insist(array_new(2, (size_t[]){rows, rows}));
   mat_mul_bt(rows, rows, D, 1 / (double)D, scaled, D, scaled, D, 0, start->data, rows);
   p->matrices[matrix].start = start;
   free(scaled);

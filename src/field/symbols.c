@@ -34,7 +34,7 @@ bool is_idle(const Program *p, const Op *op) {
 static bool is_alike(const Program *p, const Op *op) {
   const Constant *c = &p->constants[op->constant];
   size_t points = sizes_of(p).all, n = c->rows * c->cols / points;
-  for (size_t i = n; i < points * n; i++)
+  for (size_t i = n; c->numbers && i < points * n; i++)
     if (fabs(c->numbers[i] - c->numbers[i % n]) > 0) return false;
   return true;
 }

@@ -38,8 +38,8 @@ static View gram_table(Machine *m, const Matrix *matrix) {
   const double *gram = gram_of(p, matrix);
   size_t vectors = thin_vectors(p, matrix), batch = training_rows(p, matrix),
          C = sizes_of(p).outputs;
-  double *numbers = mem_new(vectors * batch, sizeof *numbers);
-  for (size_t i = 0; i < vectors * batch; i++)
+  double *numbers = mem_try(vectors * batch, sizeof *numbers);
+  for (size_t i = 0; numbers && i < vectors * batch; i++)
     numbers[i] = gram ? gram[i / batch * vectors + i % batch / C] : 1;
   View view = tape_keep(m->tape, tape_constant(m->tape, vectors, batch, numbers));
   free(numbers);
@@ -49,8 +49,8 @@ static View gram_table(Machine *m, const Matrix *matrix) {
 static View unit_table(Machine *m, const Matrix *matrix) {
   const double *gram = gram_of(m->p, matrix);
   size_t vectors = thin_vectors(m->p, matrix), C = (size_t)m->p->spaces[matrix->from].units;
-  double *numbers = mem_new(vectors * C, sizeof *numbers);
-  for (size_t i = 0; i < vectors * C; i++)
+  double *numbers = mem_try(vectors * C, sizeof *numbers);
+  for (size_t i = 0; numbers && i < vectors * C; i++)
     numbers[i] = gram[i / C * vectors + (vectors - C) + i % C];
   View view = tape_keep(m->tape, tape_constant(m->tape, vectors, C, numbers));
   free(numbers);
@@ -60,8 +60,8 @@ static View unit_table(Machine *m, const Matrix *matrix) {
 /* F, of its full size in the blocks of `vectors` columns that thin_root fills. */
 static View root_table(Machine *m, const Matrix *matrix) {
   size_t vectors = thin_vectors(m->p, matrix);
-  double *root = mem_new(vectors * vectors, sizeof *root);
-  int rank = thin_root(m->p, matrix, root);
+  double *root = mem_try(vectors * vectors, sizeof *root);
+  int rank = root ? thin_root(m->p, matrix, root) : MAT_STARVED;
   if (rank < 0) m->status = mat_status(rank);
   View view = tape_keep(m->tape, tape_constant(m->tape, vectors, vectors, root));
   free(root);
@@ -71,8 +71,8 @@ static View root_table(Machine *m, const Matrix *matrix) {
 /* Rows of F for the trained vectors, one for each output. */
 static View trained_table(Machine *m, const Boundary *b) {
   size_t rank = b->root.cols, batch = training_rows(m->p, b->matrix), C = sizes_of(m->p).outputs;
-  double *rows = mem_new(batch * rank + 1, sizeof *rows);
-  for (size_t i = 0; i < batch; i++)
+  double *rows = mem_try(batch * rank + 1, sizeof *rows);
+  for (size_t i = 0; rows && i < batch; i++)
     memcpy(rows + i * rank, tape_data(m->tape, view_rows(b->root, i / C, 1)), rank * sizeof *rows);
   View view = tape_keep(m->tape, tape_constant(m->tape, batch, rank, rows));
   free(rows);
@@ -113,8 +113,8 @@ static View vectors_table(Machine *m, const Matrix *matrix, View root) {
   size_t D, rows = thin_vectors(m->p, matrix);
   const double *x = is_wide(m->p, matrix->to) ? vectors_of(m->p, matrix, &D) : NULL;
   if (!x) return root;
-  double *numbers = mem_new(rows * D, sizeof *numbers);
-  axpy(rows * D, 1 / sqrt((double)D), x, numbers);
+  double *numbers = mem_try(rows * D, sizeof *numbers);
+  if (numbers) axpy(rows * D, 1 / sqrt((double)D), x, numbers);
   View view = tape_keep(m->tape, tape_constant(m->tape, rows, D, numbers));
   free(numbers);
   return view;

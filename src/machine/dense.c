@@ -78,13 +78,14 @@ static double *draw_orthogonal(const Machine *m, int k, size_t n) {
 #define NAME(name) name##_single
 #include "machine/dense.def"
 
-void dense_initial(const Machine *m, int k, double *entries) {
+bool dense_initial(const Machine *m, int k, double *entries) {
   const Matrix *matrix = &m->p->matrices[k];
   size_t to = tape_columns(m->tape, m->population[matrix->to]),
          from = tape_columns(m->tape, m->population[matrix->from]);
   double *row = mem_new(from, sizeof *row);
-  initial(m, k, to, from, from, row, entries);
+  bool fine = initial(m, k, to, from, from, row, entries);
   free(row);
+  return fine;
 }
 
 static bool is_mean(const Machine *m, int use, bool averages) {

@@ -14,8 +14,9 @@ bool entries_new(Entries *e, size_t to, size_t from, bool averaged) {
                  .w = mem_block(to * from + 1),
                  .mean = mem_block(to * from + 1),
                  .square = mem_block(to * from + 1),
-                 .average = averaged ? mem_block(to * from + 1) : NULL};
-  return e->w && e->mean && e->square && (e->average || !averaged);
+                 .average = averaged ? mem_block(to * from + 1) : NULL,
+                 .block = mem_block(BLOCK_ROWS * from + 1)};
+  return e->w && e->mean && e->square && (e->average || !averaged) && e->block;
 }
 
 void entries_free(Entries *e) {
@@ -23,6 +24,7 @@ void entries_free(Entries *e) {
   free(e->mean);
   free(e->square);
   free(e->average);
+  free(e->block);
 }
 
 void entries_pieces(Entries *e, Piece *piece, void *sink) {
@@ -77,7 +79,7 @@ double entries_bound(const Entries *e, const Move *move, const Outer *products, 
 double entries_learn(Entries *e, const Move *move, double step, const Outer *products, int count,
                      double *squares) {
   size_t from = e->from;
-  double flops = 0, *O = mem_insist(mem_block(BLOCK_ROWS * from + 1));
+  double flops = 0, *O = e->block;
   for (size_t i = 0; i < e->to; i += BLOCK_ROWS) {
     size_t rows = e->to - i < BLOCK_ROWS ? e->to - i : BLOCK_ROWS, n = rows * from, at = i * from;
     for (int k = 0; k < count; k++)
@@ -90,6 +92,5 @@ double entries_learn(Entries *e, const Move *move, double step, const Outer *pro
       move_by_root(n, move, step, O, e->mean + at, e->square + at, e->w + at);
   }
   entries_average(e->to * from, move->average, e->w, e->average);
-  free(O);
   return flops;
 }

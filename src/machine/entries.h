@@ -11,6 +11,7 @@ typedef struct Entries {
   size_t to, from;
   double *w, *mean, *square;
   double *average; /* of w, or NULL */
+  double *block;   /* some rows of a gradient */
 } Entries;
 
 /* A sum over rows of y x^T: y [rows, to], x [rows, from], with rows ldy and ldx apart. */
@@ -27,8 +28,7 @@ double entries_bytes(double to, double from, bool averaged);
 /* average <- keep average + (1 - keep) w, of n numbers; without an average, nothing. */
 void entries_average(size_t n, double keep, const double *w, double *average);
 /* w <- keep w + step psi(O), with the psi of the move, O = factor sum of the products. Adds the
- * squares of the O_ij to *squares, if that is not NULL. Returns the floating point operations; 0 if
- * memory ran out. */
+ * squares of the O_ij to *squares, if that is not NULL. Returns the floating point operations. */
 double entries_learn(Entries *entries, const Move *move, double step, const Outer *products,
                      int count, double *squares);
 /* The most that the root of the mean square of the O_ij can be: by what the products are made of.

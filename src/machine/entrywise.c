@@ -86,7 +86,7 @@ static Entrywise *begin_entries(Machine *m, int k) {
 static void *begin_dense(Machine *m, int k) {
   Entrywise *w = begin_entries(m, k);
   if (!w) return NULL;
-  dense_initial(m, k, w->e.w);
+  if (!dense_initial(m, k, w->e.w)) return end(w), NULL;
   if (w->e.average) memcpy(w->e.average, w->e.w, w->e.to * w->e.from * sizeof *w->e.w);
   return w;
 }

@@ -395,7 +395,8 @@ static void run_constant(Machine *m, const Op *op, View out) {
   const Constant *c = &m->p->constants[op->constant];
   size_t n = c->rows * c->cols;
   size_t now = c->steps == 0 ? 0 : c->moves ? machine_move(m) : (size_t)m->t;
-  if (tape_failed(m->tape) || (c->steps && now >= c->steps)) return;
+  if (!c->numbers) m->status = STATUS_LIMIT;
+  if (!c->numbers || tape_failed(m->tape) || (c->steps && now >= c->steps)) return;
   for (size_t k = 0; k < m->times; k++)
     memcpy(tape_data(m->tape, out) + k * n, c->numbers + now * n, n * sizeof(double));
 }
@@ -741,6 +742,12 @@ static void prepare(Machine *m) {
   find_needed(m);
 }
 
+/* The points of the sequence are made by who runs it, and may have had no memory. */
+static void check_points(Machine *m) {
+  const NoiseSource *noise = &m->plan.noise;
+  if (noise->kind == NOISE_SOBOL && !noise->sobol) m->status = STATUS_LIMIT;
+}
+
 static void begin_matrices(Machine *m) {
   for (int k = 0; k < m->p->matrix_count && m->status == STATUS_OK; k++) {
     if (m->p->matrices[k].weights != k) continue;
@@ -753,6 +760,7 @@ static void begin_matrices(Machine *m) {
 void machine_start(const MachinePlan *plan, Machine *m) {
   *m = (Machine){.plan = *plan, .p = plan->program, .times = 1, .status = STATUS_OK};
   prepare(m);
+  check_points(m);
   begin_matrices(m);
 }
 

@@ -227,6 +227,6 @@ extern const MatrixKind boundary; /* matrices from the inputs, or to the outputs
 View boundary_table(const Machine *m, int matrix);
 View boundary_rows(const Machine *m, int use);
 /* The initial entries of a dense matrix, as operator entries [N_to, N_from]. */
-void dense_initial(const Machine *m, int matrix, double *entries);
+bool dense_initial(const Machine *m, int matrix, double *entries);
 
 #endif

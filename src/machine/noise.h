@@ -19,7 +19,7 @@ typedef struct NoiseSource {
   } kind;
   size_t first; /* NOISE_PLAIN: the neurons from here on of many, of a population of ratio 1 */
   uint64_t seed, number; /* of the replicate, or member */
-  const uint32_t *sobol; /* [SOBOL_DIMS, S] */
+  const uint32_t *sobol; /* [SOBOL_DIMS, S]; NULL without memory, which ends what it is for */
   const double *grid;    /* [axes, S] */
   int axes;
 } NoiseSource;

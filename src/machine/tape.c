@@ -73,8 +73,11 @@ static double *cut(Chunks *chunks, size_t count) {
   enum { CHUNK = 2 * SMALL };
   if (chunks->left < count) {
     if (chunks->count == chunks->room) {
-      chunks->room = 2 * chunks->room + 16;
-      chunks->list = mem_grow(chunks->list, (size_t)chunks->room * sizeof *chunks->list);
+      int room = 2 * chunks->room + 16;
+      double **list = realloc(chunks->list, (size_t)room * sizeof *list);
+      if (!list) return NULL;
+      chunks->list = list;
+      chunks->room = room;
     }
     if (!(chunks->list[chunks->count] = mem_room(CHUNK))) return NULL;
     chunks->count++;
@@ -246,6 +249,7 @@ View tape_same(Tape *tape, View view) {
 
 View tape_constant(Tape *tape, size_t rows, size_t cols, const double *numbers) {
   View view = tape_table(tape, rows, cols, true);
+  tape->failed |= !numbers;
   if (!tape->failed && rows && cols)
     memcpy(tape_data(tape, view), numbers, rows * cols * sizeof *numbers);
   return view;
@@ -431,8 +435,13 @@ static const double *double_rows(Tape *tape, View view, size_t *ld, double **roo
 /* Where nothing is recorded there is one op, which nobody reads but the map that fills it. */
 static TapeOp *record(Tape *tape, TapeKind kind, View out, double alpha) {
   if (tape->op_count == tape->op_room) {
-    tape->op_room = 2 * tape->op_room + 256;
-    tape->ops = mem_grow(tape->ops, (size_t)tape->op_room * sizeof *tape->ops);
+    int room = 2 * tape->op_room + 256;
+    TapeOp *ops = realloc(tape->ops, (size_t)room * sizeof *ops);
+    tape->failed |= !ops;
+    if (!ops && tape->ops) tape->op_count--; /* nothing that follows is read any more */
+    if (!ops && !tape->ops) ops = mem_new((size_t)room, sizeof *ops);
+    tape->ops = ops ? ops : tape->ops;
+    tape->op_room = ops ? room : tape->op_room;
   }
   TapeOp *op = &tape->ops[tape->record ? tape->op_count++ : tape->op_count];
   if (tape->record) *op = (TapeOp){.kind = kind, .out = out, .alpha = alpha, .group = 1};

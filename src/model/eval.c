@@ -626,6 +626,7 @@ void eval_statement(Eval *eval, const Ast *node) {
 bool eval_stops(const Eval *eval) { return eval->stop && *eval->stop && crew_halts(eval->crew); }
 
 bool eval_interrupted(Eval *eval, Span span) {
+  eval->at = span;
   if (!eval->halted && !reserve_fill()) {
     eval_starve(eval, span);
     return eval->halted = true;

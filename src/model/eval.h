@@ -140,6 +140,7 @@ struct Eval {
   Scope *scope;   /* where names are looked up first */
   const volatile sig_atomic_t *stop;
   const struct Crew *crew; /* whose processes end at one place (crew_halts), or NULL */
+  Span at;                 /* what was last begun: of what has no place of its own */
   bool dry;                /* a check, not a run */
   bool worker;             /* one of several evaluators that run at a time */
   int threads;             /* that a solver may use */

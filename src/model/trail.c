@@ -428,7 +428,7 @@ const Array *trail_error(Eval *eval, Value *value) {
   Play play = play_begin(eval, trail);
   value->error = play_all(&play, NULL);
   play_end(&play);
-  if (play.starved) eval_starve(eval, (Span){0});
+  if (play.starved) eval_starve(eval, eval->at);
   return value->error;
 }
 
@@ -438,7 +438,7 @@ void trail_settle(Eval *eval, Value *value) {
   Play play = play_begin(eval, value->trail);
   Array *error = play_all(&play, scatter);
   play_end(&play);
-  if (play.starved) eval_starve(eval, (Span){0});
+  if (play.starved) eval_starve(eval, eval->at);
   if (!error) {
     scatter_drop(scatter);
     return;

@@ -102,7 +102,8 @@ uint64_t random_stream_named(RandomPurpose purpose, const char *word) {
 }
 
 uint32_t *sobol_points(size_t count) {
-  uint32_t *table = mem_new(SOBOL_DIMS * count, sizeof *table);
+  uint32_t *table = mem_try(SOBOL_DIMS * count, sizeof *table);
+  if (!table) return NULL;
   calm_begin();
   gsl_qrng *sequence = mem_insist(gsl_qrng_alloc(gsl_qrng_sobol, SOBOL_DIMS));
   calm_end();

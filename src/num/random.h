@@ -31,7 +31,7 @@ uint64_t random_stream(RandomPurpose purpose, uint64_t a, uint64_t b, uint64_t c
 uint64_t random_stream_named(RandomPurpose purpose, const char *word);
 
 /* The first `count` points of the Sobol sequence in SOBOL_DIMS dimensions, as integers below
- * 2^SOBOL_BITS, [dim * count + point]; to be freed. */
+ * 2^SOBOL_BITS, [dim * count + point]; to be freed; NULL without memory. */
 enum { SOBOL_DIMS = 40, SOBOL_BITS = 30 };
 uint32_t *sobol_points(size_t count);
 /* One row of such a table, digitally shifted by random bits (which makes it uniform, and

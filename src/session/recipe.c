@@ -474,9 +474,9 @@ static void write_call(Writer *w, const Call *call, char *arguments, int first, 
   free(arguments);
 }
 
-/* The first `steps` of these rates; NULL where there are none. */
+/* The first `steps` of these rates; NULL where there are none, and without memory. */
 static Array *first_rates(const double *rates, size_t steps) {
-  Array *array = rates ? mem_insist(array_new(1, &steps)) : NULL;
+  Array *array = rates ? array_new(1, &steps) : NULL;
   if (array) memcpy(array->data, rates, steps * sizeof *rates);
   return array;
 }
@@ -596,12 +596,14 @@ void recipe_write_system(const Call *call, const Program *program, int steps, Re
 
 void recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe) {
   const Dmf *dmf = call->eval->host->self;
-  Array *rates = problem->depth ? NULL : first_rates(problem->eta, steps);
-  if (!rates) return; /* layers without end are not the layers of this problem */
+  Array *rates = problem->depth ? NULL : first_rates(problem->eta, steps),
+        *others = rates ? first_rates(problem->other_eta, steps) : NULL;
+  /* layers without end are not the layers of this problem */
+  if (!rates || (!others && problem->other_eta)) return array_drop(rates);
   Writer w = {.base = dmf->base,
               .layers = problem->layers,
               .rates = rates,
-              .other_rates = first_rates(problem->other_eta, steps),
+              .other_rates = others,
               .problem = problem,
               .text = mem_string(""),
               .recipe = recipe,

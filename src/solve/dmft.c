@@ -155,11 +155,12 @@ static Replicates collect(const Solve *s, FieldId id, int layer, bool pairs, siz
 static size_t moves_of(const Batch *b) { return (size_t)b->replicates + (b->leans ? 2 : 1); }
 
 /* Room for the moves of a field, where they are kept; without them its numbers pass for independent
- * of each other. */
-static double *new_moves(const Solve *s, FieldId id) {
+ * of each other. False without memory. */
+static bool new_moves(const Solve *s, FieldId id, double **moves) {
   const Batch *b = &s->batch;
   bool kept = b->replicates > 1 && field_has_moves(id, s->sizes);
-  return kept ? mem_insist(mem_block(moves_of(b) * field_size(id, s->sizes))) : NULL;
+  *moves = kept ? mem_block(moves_of(b) * field_size(id, s->sizes)) : NULL;
+  return *moves || !kept;
 }
 
 /* What single precision may do to all runs alike. */
@@ -195,9 +196,11 @@ static bool fill(Solve *s, Result *result, FieldId id, int layer, FieldId from) 
   size_t n = rows_of(p, d.given) * (size_t)p->variables[d.given].cols;
   Replicates measured = collect(s, from, layer, false, s->sizes.steps * n);
   Grouping times = grouping_of_times(s->sizes.steps, m / s->sizes.steps);
-  double *value = mem_block(m), *error = mem_block(m), *moves = new_moves(s, id);
+  double *value = mem_block(m), *error = mem_block(m), *moves;
+  bool kept = new_moves(s, id, &moves);
   machine_function(&function, p, &s->code, d.given, d.wanted->variable, together(s, n));
-  bool fine = value && error && doubt(&measured, derive, &d, m, &times, value, error, moves) &&
+  bool fine = kept && value && error &&
+              doubt(&measured, derive, &d, m, &times, value, error, moves) &&
               !machine_failed(&function);
   if (fine) add_rounding(s, m, value, error);
   fine = fine && field_fill(result, id, layer, s->sizes, value, error) &&
@@ -252,9 +255,10 @@ static bool fill_field(Solve *s, Result *result, int k, int l) {
   size_t m = field_size(large[k].id, s->sizes);
   Replicates measured = collect(s, large[k].id, l, true, m);
   Grouping pairs = grouping_of_pairs(s->sizes.steps, s->sizes.all);
-  double *value = mem_block(m), *error = mem_block(m), *moves = new_moves(s, large[k].id),
+  double *value = mem_block(m), *error = mem_block(m), *moves,
          unit = is_response(k) ? 1 / solve_gamma(s->program, &s->options) : 1;
-  bool fine = value && error && doubt(&measured, NULL, NULL, m, &pairs, value, error, moves);
+  bool fine = new_moves(s, large[k].id, &moves) && value && error &&
+              doubt(&measured, NULL, NULL, m, &pairs, value, error, moves);
   if (fine && !is_response(k)) add_dropped(s->sizes, s->batch.fine.tol, value, error);
   if (fine) add_rounding(s, m, value, error);
   for (size_t i = 0; fine && i < m; i++) {

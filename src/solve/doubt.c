@@ -192,16 +192,16 @@ bool doubt(const Replicates *replicates, Derivation *derivation, const void *con
              .out = block + 4 * n,
              .value = value,
              .moves = moves,
-             .parts = derivation ? mem_new(m, sizeof(Parts)) : NULL};
-  if (!block) return false;
-  Parts *parts = mem_new(group, sizeof *parts);
-  if (derivation) derive(&d);
-  for (size_t i = 0; i < grouping->outer; i++)
+             .parts = derivation ? mem_try(m, sizeof(Parts)) : NULL};
+  Parts *parts = mem_try(group, sizeof *parts);
+  bool fine = block && parts && (d.parts || !derivation);
+  if (fine && derivation) derive(&d);
+  for (size_t i = 0; fine && i < grouping->outer; i++)
     for (size_t k = 0; k < grouping->inner; k++)
       combine_group(&d, grouping, i * grouping->outer_stride + k * grouping->inner_stride, parts,
                     error);
   free(block);
   free(d.parts);
   free(parts);
-  return true;
+  return fine;
 }

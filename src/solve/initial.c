@@ -72,7 +72,16 @@ static size_t rows(const Initial *s, int variable) {
   return s->R * (size_t)s->p->variables[variable].positions;
 }
 
-static double *square(size_t n) { return mem_new(n * n, sizeof(double)); }
+/* NULL without memory. */
+static double *square(size_t n) { return mem_try(n * n, sizeof(double)); }
+
+/* What is NULL because it could not be had. */
+static double *held(Initial *s, double *block) {
+  if (block || s->status != STATUS_OK) return block;
+  s->status = STATUS_LIMIT;
+  *s->why = mem_refusal(0);
+  return NULL;
+}
 
 static int add_field(Initial *s, double *covariance, int root) {
   s->fields = mem_grow(s->fields, (size_t)(s->field_count + 1) * sizeof *s->fields);
@@ -80,11 +89,13 @@ static int add_field(Initial *s, double *covariance, int root) {
   return s->field_count++;
 }
 
-/* M C M^T, the covariance of rows that a map combines of each point. */
-static double *combined(const Initial *s, const RowMap *map, const double *c) {
+/* M C M^T, the covariance of rows that a map combines of each point. Here and below NULL where
+ * there was no memory, which the status says. */
+static double *combined(Initial *s, const RowMap *map, const double *c) {
   size_t from = s->R * (size_t)map->from, to = s->R * (size_t)map->to, T = (size_t)map->to,
          F = (size_t)map->from;
-  double *half = mem_new(to * from, sizeof *half), *out = square(to);
+  double *half = held(s, mem_try(to * from, sizeof *half)), *out = held(s, square(to));
+  if (!half || !out || !c) return free(half), free(out), NULL;
   for (size_t i = 0; i < to; i++)
     for (int k = map->begin[i % T]; k < map->begin[i % T + 1]; k++)
       axpy(from, map->weight[k], c + (i / T * F + (size_t)map->source[k]) * from, half + i * from);
@@ -102,7 +113,7 @@ static double *combined(const Initial *s, const RowMap *map, const double *c) {
 static void gaussian_covariance(const Initial *s, const Form *form, size_t n, double *out) {
   for (int k = 0; k < form->count; k++) {
     const double *field = s->fields[form->terms[k].field].covariance;
-    for (size_t i = 0; i < n * n; i++)
+    for (size_t i = 0; out && field && i < n * n; i++)
       out[i] += form->terms[k].weight * form->terms[k].weight * field[i];
   }
 }
@@ -110,6 +121,7 @@ static void gaussian_covariance(const Initial *s, const Form *form, size_t n, do
 /* out[a, b] = <f(u_a) f(u_b)> for a Gaussian u with the given covariance. */
 static void function_covariance(Initial *s, const Expr *f, size_t R, const double *cov, double *out,
                                 int variable) {
+  if (!out || !cov) return;
   Average *average = average_new(f);
   const char *fault = average_kernel(average, R, cov, s->threads, out);
   average_free(average);
@@ -131,7 +143,7 @@ static Known *known_covariance(Initial *s, const Expr *f, int base, int variable
   size_t n = rows(s, base >= 0 ? base : variable);
   const Form *form = base >= 0 ? &s->forms[base] : NULL;
   bool whole = form && is_field(form);
-  double *out = square(n), *sum = whole ? NULL : square(n);
+  double *out = held(s, square(n)), *sum = whole ? NULL : held(s, square(n));
   if (form && !whole) gaussian_covariance(s, form, n, sum);
   function_covariance(s, f, n, whole ? s->fields[form->terms[0].field].covariance : sum, out,
                       variable);
@@ -151,14 +163,15 @@ static double *covariance_of_function(Initial *s, int variable, bool kernel) {
     known->lent = true;
     return known->covariance;
   }
-  return memcpy(square(width), known->covariance, width * width * sizeof(double));
+  double *copy = known->covariance ? held(s, square(width)) : NULL;
+  return copy ? memcpy(copy, known->covariance, width * width * sizeof *copy) : NULL;
 }
 
 static double *covariance(Initial *s, int variable, bool kernel) {
   const Form *form = &s->forms[variable];
   if (form->nature == FUNCTION) return covariance_of_function(s, variable, kernel);
   size_t width = rows(s, variable), n = width * width;
-  double *out = form->nature == COMBINED ? NULL : square(width);
+  double *out = form->nature == COMBINED ? NULL : held(s, square(width));
   switch (form->nature) {
   case GAUSSIAN: gaussian_covariance(s, form, width, out); break;
   case FUNCTION: break;
@@ -168,7 +181,7 @@ static double *covariance(Initial *s, int variable, bool kernel) {
       const double *factor =
                        known_covariance(s, term->coefficient, term->base, variable)->covariance,
                    *field = s->fields[term->field].covariance;
-      for (size_t i = 0; i < n; i++) out[i] += factor[i] * field[i];
+      for (size_t i = 0; out && factor && field && i < n; i++) out[i] += factor[i] * field[i];
     }
     break;
   case COMBINED: {
@@ -295,7 +308,7 @@ static double *thin_kernel(const Program *p, const Matrix *m, bool input) {
   size_t n = sizes_of(p).all * (size_t)p->variables[input ? m->x : m->y].positions;
   double *kernel = square(n);
   const double *gram = input ? gram_of(p, m) : NULL;
-  for (size_t i = 0; i < n * n; i++) kernel[i] = gram ? gram[i] : 1;
+  for (size_t i = 0; kernel && i < n * n; i++) kernel[i] = gram ? gram[i] : 1;
   return kernel;
 }
 
@@ -304,13 +317,13 @@ static void run_apply(Initial *s, const Op *op, bool forward) {
   const Matrix *m = &s->p->matrices[op->matrix];
   double **kernel = forward ? &s->kernels->x[op->matrix] : &s->kernels->y[op->matrix];
   bool thin = !is_wide(s->p, forward ? m->from : m->to);
-  *kernel = thin ? thin_kernel(s->p, m, forward) : covariance(s, op->src[0], true);
+  *kernel = held(s, thin ? thin_kernel(s->p, m, forward) : covariance(s, op->src[0], true));
   double variance = m->sigma * m->sigma * (forward ? 1 : backward_share(s->p, m));
   size_t n = rows(s, op->src[0]);
   const double *seen = thin && forward && m->start ? m->start->data : *kernel;
   bool lent = variance == 1 && seen == *kernel;
-  double *field = lent ? *kernel : square(n);
-  for (size_t k = 0; k < n * n && !lent; k++) field[k] = variance * seen[k];
+  double *field = lent ? *kernel : held(s, square(n));
+  for (size_t k = 0; field && seen && k < n * n && !lent; k++) field[k] = variance * seen[k];
   Form *out = &s->forms[op->dst];
   *out = (Form){.nature = forward ? GAUSSIAN : BACKWARD, .base = -1};
   Term term = {add_field(s, field, -1), 1, expr_const(s->p->pool, 1), -1};
@@ -416,8 +429,8 @@ static double *between(const Program *p, int u, int v, double *const *fields, si
          U = p->variables[u].backward ? outputs : 1, V = p->variables[v].backward ? outputs : 1,
          C = U > V ? U : V, rows = all * (size_t)p->variables[u].positions,
          cols = all * (size_t)p->variables[v].positions;
-  double *kernel = mem_new(rows * cols, sizeof *kernel);
-  for (size_t c = 0; c < C; c++)
+  double *kernel = mem_try(rows * cols, sizeof *kernel);
+  for (size_t c = 0; kernel && c < C; c++)
     mat_mul_bt(rows, cols, n, 1 / (double)(C * n), fields[u] + c % U * ld, U * ld,
                fields[v] + c % V * ld, V * ld, 1, kernel, cols);
   return kernel;
@@ -428,19 +441,24 @@ static double *measured(const Program *p, int variable, double *const *fields, s
   return between(p, variable, variable, fields, n, ld);
 }
 
-static void measure_pairs(const Program *p, double *const *fields, size_t n, size_t ld,
+static bool measure_pairs(const Program *p, double *const *fields, size_t n, size_t ld,
                           InitialKernels *kernels) {
+  bool fine = true;
   for (int k = 0; k < p->matrix_count; k++)
     for (int l = k + 1; l < p->matrix_count; l++) {
       const Matrix *a = &p->matrices[k], *b = &p->matrices[l];
       if (!is_pair(p, k, l)) continue;
-      kernels->cross_x[k * p->matrix_count + l] = between(p, a->x, b->x, fields, n, ld);
-      kernels->cross_y[k * p->matrix_count + l] = between(p, a->y, b->y, fields, n, ld);
+      int pair = k * p->matrix_count + l;
+      kernels->cross_x[pair] = between(p, a->x, b->x, fields, n, ld);
+      kernels->cross_y[pair] = between(p, a->y, b->y, fields, n, ld);
+      fine &= kernels->cross_x[pair] && kernels->cross_y[pair];
     }
+  return fine;
 }
 
-void initial_measure(const Program *p, double *const *fields, size_t n, size_t ld,
+bool initial_measure(const Program *p, double *const *fields, size_t n, size_t ld,
                      InitialKernels *kernels) {
+  bool fine = true;
   *kernels = initial_tables(p);
   for (int k = 0; k < p->matrix_count; k++) {
     const Matrix *m = &p->matrices[k];
@@ -448,10 +466,11 @@ void initial_measure(const Program *p, double *const *fields, size_t n, size_t l
     kernels->x[k] =
         is_wide(p, m->from) ? measured(p, m->x, fields, n, ld) : thin_kernel(p, m, true);
     kernels->y[k] = is_wide(p, m->to) ? measured(p, m->y, fields, n, ld) : thin_kernel(p, m, false);
-    if (m->features != m->x && is_level(p, k))
-      kernels->features[k] = measured(p, m->features, fields, n, ld);
+    bool featured = m->features != m->x && is_level(p, k);
+    if (featured) kernels->features[k] = measured(p, m->features, fields, n, ld);
+    fine &= kernels->x[k] && kernels->y[k] && (kernels->features[k] || !featured);
   }
-  measure_pairs(p, fields, n, ld, kernels);
+  return measure_pairs(p, fields, n, ld, kernels) && fine;
 }
 
 /* K += share G Phi, summed over pairs of the A and B positions of two uses, [R A, R B]. */
@@ -468,16 +487,18 @@ static void add_uses(size_t R, size_t A, size_t B, double share, const double *x
 
 double *initial_tangent(const Program *p, const InitialKernels *kernels) {
   size_t R = sizes_of(p).all;
-  double *K = mem_new(R * R, sizeof *K);
-  for (int k = 0; k < p->matrix_count; k++) {
+  double *K = mem_try(R * R, sizeof *K);
+  for (int k = 0; K && k < p->matrix_count; k++) {
     const Matrix *m = &p->matrices[k];
     if (m->rate == 0 || m->learns != m->y || m->x < 0) continue;
     size_t A = (size_t)p->variables[m->x].positions;
     double share = m->rate * tangent_share(p, m);
+    if (!kernels->x[k] || !kernels->y[k]) return free(K), NULL;
     add_uses(R, A, A, share, kernels->x[k], kernels->y[k], false, K);
     for (int l = k + 1; l < p->matrix_count; l++) {
       size_t pair = (size_t)(k * p->matrix_count + l),
              B = is_pair(p, k, l) ? (size_t)p->variables[p->matrices[l].x].positions : 0;
+      if (B && (!kernels->cross_x[pair] || !kernels->cross_y[pair])) return free(K), NULL;
       for (int flip = 0; B && flip < 2; flip++)
         add_uses(R, A, B, share, kernels->cross_x[pair], kernels->cross_y[pair], flip, K);
     }

@@ -22,14 +22,15 @@ typedef struct InitialKernels {
 /* No kernels, yet. */
 InitialKernels initial_tables(const Program *program);
 /* Status STATUS_SCRIPT when a map mixes Gaussian fields in a way that is no function of one of
- * them, STATUS_NUMERICS when an average is not known; *why then names the variable. */
+ * them, STATUS_NUMERICS when an average is not known; *why then names the variable. STATUS_LIMIT
+ * without memory. */
 Status initial_kernels(const Program *program, int threads, InitialKernels *kernels, char **why);
-/* The same kernels as averages over the n entries of all fields at t = 0, whose rows are ld apart.
- */
-void initial_measure(const Program *program, double *const *fields, size_t n, size_t ld,
+/* The same kernels as averages over the n entries of all fields at t = 0, whose rows are ld apart;
+ * false without memory. */
+bool initial_measure(const Program *program, double *const *fields, size_t n, size_t ld,
                      InitialKernels *kernels);
 /* The tangent kernel, sum rate G Phi over matrices, pairs of their uses and pairs of positions, [R,
- * R]; to be freed.
+ * R]; to be freed; NULL without memory.
  * What stands in for a gradient under another learning rule does not correlate with it at
  * initialisation: such matrices do not contribute. */
 double *initial_tangent(const Program *program, const InitialKernels *kernels);

@@ -50,13 +50,14 @@ typedef struct Lazy {
   /* the means over f(0), as outcome_of has them, with their errors where f(0) was drawn */
   double *mean, *error;
   double limit_loss[2]; /* of training and test points */
+  bool starved;         /* something of these could not be had */
 } Lazy;
 
-/* The mean over positions of a kernel, [R, R]; to be freed. */
+/* The mean over positions of a kernel, [R, R]; to be freed; NULL without memory. */
 static double *mean_kernel(const Program *p, const double *kernel, int variable) {
   size_t R = sizes_of(p).all, A = (size_t)p->variables[variable].positions;
-  double *mean = mem_new(R * R, sizeof *mean);
-  for (size_t a = 0; a < R; a++)
+  double *mean = kernel ? mem_try(R * R, sizeof *mean) : NULL;
+  for (size_t a = 0; mean && a < R; a++)
     for (size_t b = 0; b < R; b++)
       for (size_t i = 0; i < A; i++)
         mean[a * R + b] += kernel[(a * A + i) * R * A + b * A + i] / (double)A;
@@ -341,9 +342,10 @@ static int add_columns(Lazy *s, const double *root, int rank) {
   Sizes z = s->sizes;
   Outcome mean = outcome_of(z, s->mean);
   size_t row = z.all * z.outputs;
-  double *variance = mem_new(z.steps * z.all, sizeof *variance);
+  double *variance = mem_try(z.steps * z.all, sizeof *variance);
   double *limit = s->limit ? mem_new(row, sizeof *limit) : NULL;
   int failed_at = -1;
+  if ((s->starved = !variance)) return free(limit), failed_at;
   if (limit) memcpy(limit, s->limit, row * sizeof *limit);
   for (int k = 0; k < rank && failed_at < 0; k++) {
     for (size_t i = 0; i < row; i++) s->start[i] = root[i / z.outputs * z.all + (size_t)k];
@@ -377,9 +379,10 @@ static Status draw_starts(Lazy *s, const double *root, int rank, const SolveOpti
                           int *failed_at) {
   Sizes z = s->sizes;
   size_t n = outcome_size(z), R = z.all, C = z.outputs;
-  double *eps = mem_new(R * C, sizeof *eps), *pair = mem_new(2 * n, sizeof *pair);
+  double *eps = mem_new(R * C, sizeof *eps), *pair = mem_try(2 * n, sizeof *pair);
   Moments moments;
-  bool fine = moments_start(&moments, n, 2), stopped = false;
+  s->error = mem_try(n, sizeof *s->error);
+  bool fine = moments_start(&moments, n, 2) && pair && s->error, stopped = false;
   for (int k = 0; fine && !stopped && *failed_at < 0 && k < pairs_of(options); k++) {
     random_normals(options->seed, random_stream(RANDOM_OUTPUTS, 0, 0, 0), (size_t)k * R * C,
                    (size_t)rank * C, eps);
@@ -393,7 +396,6 @@ static Status draw_starts(Lazy *s, const double *root, int rank, const SolveOpti
     moments_add(&moments, pair);
     stopped = options->stop && *options->stop;
   }
-  s->error = mem_new(n, sizeof *s->error);
   if (fine) moments_mean(&moments, s->mean, s->error);
   moments_free(&moments);
   free(eps);
@@ -421,7 +423,7 @@ static Status solve_means(Lazy *s, const SolveOptions *options, char **why) {
   Status status = s->linear && !s->late ? diagonalise(s) : STATUS_OK;
   if (status == STATUS_LIMIT || status == STATUS_INTERRUPTED) return leave_off(status, why);
   int failed_at = status == STATUS_OK ? trace(s) : 0;
-  s->mean = mem_new(outcome_size(z), sizeof *s->mean);
+  if (!(s->mean = mem_try(outcome_size(z), sizeof *s->mean))) return leave_off(STATUS_LIMIT, why);
   double *root = failed_at < 0 ? start_root(s, &rank) : NULL;
   if (rank == MAT_STARVED) return free(root), leave_off(mat_status(rank), why);
   status = STATUS_OK;
@@ -490,7 +492,7 @@ static bool fill_alignments(Lazy *s, Result *result) {
   bool fine = true;
   for (int l = 1; fine && l <= s->program->layers; l++) {
     double *phi = lazy_kernel(s->program, &s->kernels, FIELD_PHI, l);
-    fine = fill_alignment(s, result, l, phi);
+    fine = phi && fill_alignment(s, result, l, phi);
     free(phi);
   }
   return fine;
@@ -542,8 +544,10 @@ static bool find_limit(Lazy *s, Result *result) {
 static bool add_outputs(const Lazy *s, Result *result, Outcome mean, Outcome error) {
   Sizes z = s->sizes;
   size_t n = z.steps * z.all * z.outputs;
-  double *split = mem_new(2 * n, sizeof *split), *test = split + field_size(FIELD_F, z),
-         *errors = split + n, *test_errors = errors + field_size(FIELD_F, z);
+  double *split = mem_try(2 * n, sizeof *split);
+  if (!split) return false;
+  double *test = split + field_size(FIELD_F, z), *errors = split + n,
+         *test_errors = errors + field_size(FIELD_F, z);
   observe_split(z, mean.f, split, test);
   observe_split(z, error.f, errors, test_errors);
   bool fine = field_add(result, FIELD_F, 0, z, split, errors);
@@ -565,7 +569,7 @@ static bool fill_tangent(const Lazy *s, Result *result) {
 
 static bool add_curves(Lazy *s, Result *result, FieldSet unread) {
   Sizes z = s->sizes;
-  if (!s->error) s->error = mem_new(outcome_size(z), sizeof *s->error);
+  if (!s->error && !(s->error = mem_try(outcome_size(z), sizeof *s->error))) return false;
   Outcome mean = outcome_of(z, s->mean), error = outcome_of(z, s->error);
   bool fine = add_outputs(s, result, mean, error);
   for (int k = 0; k < CURVES && fine; k++)
@@ -610,14 +614,14 @@ static Status start(Lazy *s, Program *program, const InitialKernels *given, int 
   if (status != STATUS_OK) return status;
   s->K = initial_tangent(program, &s->kernels);
   s->start = mem_new(z.all * z.outputs, sizeof *s->start);
-  s->f = mem_new(z.steps * z.all * z.outputs, sizeof *s->f);
+  s->f = mem_try(z.steps * z.all * z.outputs, sizeof *s->f);
   s->scratch = mem_new(3 * z.points * z.outputs, sizeof *s->scratch);
-  return STATUS_OK;
+  return s->K && s->f ? STATUS_OK : run_refuse(why, bytes);
 }
 
 /* Whether losses or errors were computed without memory, and mean nothing. */
 static bool starved(const Lazy *s) {
-  bool failed = s->complete && machine_failed(&s->errors);
+  bool failed = s->starved || (s->complete && machine_failed(&s->errors));
   for (int k = 0; k < CURVES && s->complete; k++) failed |= machine_failed(&s->curve[k]);
   return failed;
 }
@@ -680,7 +684,7 @@ double solve_stable_rate(Program *program, int threads) {
 
 static bool fill_layer(const Lazy *s, Result *result, FieldId id, int layer) {
   double *kernel = lazy_kernel(s->program, &s->kernels, id, layer);
-  bool fine = lazy_fill(result, s->sizes, id, layer, kernel, NULL);
+  bool fine = kernel && lazy_fill(result, s->sizes, id, layer, kernel, NULL);
   free(kernel);
   return fine;
 }

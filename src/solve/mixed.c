@@ -13,13 +13,14 @@ typedef struct Sampled {
   InitialKernels replicate[MOST_RUNS];
   int count;
   size_t paths;
+  bool starved; /* a kernel could not be had */
 } Sampled;
 
 /* ---- sets of kernels ---- */
 
 static void look(void *sink, int number, double *const *fields, size_t n, size_t ld) {
   Sampled *s = sink;
-  initial_measure(s->program, fields, n, ld, &s->replicate[number]);
+  if (!initial_measure(s->program, fields, n, ld, &s->replicate[number])) s->starved = true;
 }
 
 static Status sample(Program *program, const SolveOptions *options, Sampled *s, char **why) {
@@ -33,7 +34,8 @@ static Status sample(Program *program, const SolveOptions *options, Sampled *s, 
   full.closure = CLOSURE_FULL;
   if (full.tol == 0 && !program_reuses(program) && starts_at_zero(program)) full.tol = TOL;
   Snapshot snapshot = {.variable = -1, .step = 0, .look = look, .sink = s};
-  return solve_paths_to(program, &full, &snapshot, &s->paths, &s->count, why);
+  Status status = solve_paths_to(program, &full, &snapshot, &s->paths, &s->count, why);
+  return status == STATUS_OK && s->starved ? run_refuse(why, 0) : status;
 }
 
 static void release(Sampled *s) {
@@ -62,7 +64,7 @@ static size_t table_size(const Program *p, int which, int index) {
   return size;
 }
 
-/* The mean over all replicates but one (-1: over all). */
+/* The mean over all replicates but one (-1: over all); NULL stands for what could not be had. */
 static InitialKernels mean_without(const Sampled *s, int without) {
   const Program *p = s->program;
   double weight = 1.0 / (without < 0 ? s->count : s->count - 1);
@@ -71,8 +73,8 @@ static InitialKernels mean_without(const Sampled *s, int without) {
     for (int i = 0; i < p->matrix_count * (which < OF_PAIRS ? 1 : p->matrix_count); i++) {
       if (!tables_of(&s->replicate[0], which)[i]) continue;
       size_t n = table_size(p, which, i);
-      double *out = tables_of(&mean, which)[i] = mem_new(n, sizeof *out);
-      for (int j = 0; j < s->count; j++)
+      double *out = tables_of(&mean, which)[i] = mem_try(n, sizeof *out);
+      for (int j = 0; j < s->count && out; j++)
         if (j != without) axpy(n, weight, tables_of(&s->replicate[j], which)[i], out);
     }
   return mean;
@@ -144,10 +146,14 @@ static bool fill(Result *result, const Sampled *s, const InitialKernels *mean,
                  const InitialKernels *without, FieldId id, int layer) {
   Sizes z = sizes_of(s->program);
   double *value = lazy_kernel(s->program, mean, id, layer), *parts[MOST_RUNS],
-         *error = mem_new(z.all * z.all, sizeof *error);
-  for (int j = 0; j < s->count; j++) parts[j] = lazy_kernel(s->program, &without[j], id, layer);
-  jackknife(s->count, 1, z.all * z.all, (const double *const *)parts, error);
-  bool fine = lazy_fill(result, z, id, layer, value, error);
+         *error = mem_try(z.all * z.all, sizeof *error);
+  bool fine = value && error;
+  for (int j = 0; j < s->count; j++) {
+    parts[j] = lazy_kernel(s->program, &without[j], id, layer);
+    fine &= parts[j] != NULL;
+  }
+  if (fine) jackknife(s->count, 1, z.all * z.all, (const double *const *)parts, error);
+  fine = fine && lazy_fill(result, z, id, layer, value, error);
   for (int j = 0; j < s->count; j++) free(parts[j]);
   free(value);
   free(error);

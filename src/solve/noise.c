@@ -343,7 +343,6 @@ static RunEnd run_pass(Noise *s, int pass, int replicate) {
   if (checkpoint_find(s->options.checkpoint, key, own, s->count)) return end;
   MachinePlan plan = plan_of(s, &s->code[pass], replicate);
   uint32_t *points = run_own_order(s->program, &plan.noise, plan.columns);
-  if (points) plan.noise.sobol = points;
   Machine m;
   end.status = machine_run(&plan, &m, &end.failed_at);
   free(points);

@@ -212,17 +212,23 @@ static double grids_differ(const Recorded *s) {
 }
 
 /* Relative to its largest entry, how far the tangent kernel at t = 0 is from what it is known to
- * be: neurons that miss what the activation does miss it there. 0 where it is not known. */
+ * be: neurons that miss what the activation does miss it there. 0 where it is not known,
+ * infinite without memory. */
 static double initial_mismatch(const Recorded *s) {
   const Program *p = s->program;
   InitialKernels kernels;
   char *unknown = NULL;
-  if (initial_kernels(p, s->options.threads, &kernels, &unknown) != STATUS_OK) {
-    free(unknown);
-    return 0;
+  Status status = initial_kernels(p, s->options.threads, &kernels, &unknown);
+  double *exact = status == STATUS_OK ? initial_tangent(p, &kernels) : NULL, worst = 0, largest = 0;
+  bool starved =
+      crew_any(s->options.crew, status == STATUS_LIMIT || (status == STATUS_OK && !exact));
+  free(unknown);
+  if (starved || status != STATUS_OK) {
+    if (status == STATUS_OK) initial_free(p, &kernels);
+    free(exact);
+    return starved ? INFINITY : 0;
   }
   size_t P = s->z.points, R = s->z.all;
-  double *exact = initial_tangent(p, &kernels), worst = 0, largest = 0;
   double *mean = mem_new(P * P, sizeof *mean), *own = mem_new(P * P, sizeof *own);
   int ntk = program_observable(s->complete, FIELD_NTK, 0)->variable;
   for (size_t run = 0; run < recorded_count(s); run++) {
@@ -260,6 +266,7 @@ static Status hold_to_start(Recorded *s, char **why) {
   }
   double miss = s->neurons.method == SAMPLES ? initial_mismatch(s) : 0;
   if (miss <= OF_SAMPLES) return STATUS_OK;
+  if (isinf(miss)) return run_refuse(why, 0);
   *why = mem_format("the tangent kernel at the start comes out wrong by %.0f %%: an activation "
                     "changes over distances that are small against its field",
                     100 * miss);

@@ -325,18 +325,19 @@ size_t run_reach(const Program *p, int space) {
   return reach;
 }
 
-uint32_t *run_own_order(const Program *p, const NoiseSource *noise, size_t paths) {
+uint32_t *run_own_order(const Program *p, NoiseSource *noise, size_t paths) {
   size_t reach = 0;
   for (int space = 0; space < p->space_count; space++) reach += run_reach(p, space);
-  if (noise->kind != NOISE_SOBOL || !reach) return NULL;
-  double *order = mem_new(paths, sizeof *order);
-  uint32_t *points = mem_new(SOBOL_DIMS * paths, sizeof *points);
-  for (size_t d = 0; d < SOBOL_DIMS; d++) {
+  if (noise->kind != NOISE_SOBOL || !noise->sobol || !reach) return NULL;
+  double *order = mem_try(paths, sizeof *order);
+  uint32_t *points = mem_try(SOBOL_DIMS * paths, sizeof *points);
+  for (size_t d = 0; d < SOBOL_DIMS && order && points; d++) {
     uint64_t stream = random_stream(RANDOM_NEIGHBOURS, noise->number, d, 0);
     random_permutation(noise->seed, stream, paths, order);
     for (size_t i = 0; i < paths; i++)
       points[d * paths + i] = noise->sobol[d * paths + (size_t)order[i]];
   }
+  noise->sobol = order ? points : NULL;
   free(order);
   return points;
 }

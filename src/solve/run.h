@@ -116,7 +116,8 @@ void run_symmetrize(size_t n, double *error);
 size_t run_reach(const Program *program, int space);
 /* Neighbours in the sequence of points are not independent, and of pairs of points the projections
  * to two dimensions are no more even after a random shift: where a program sees neighbours, each
- * dimension has its points in an order of its own. To be freed; NULL: as they are. */
-uint32_t *run_own_order(const Program *program, const NoiseSource *noise, size_t paths);
+ * dimension has its points in an order of its own, which the source gets. To be freed; NULL: it
+ * keeps them as they are, or has none for want of memory. */
+uint32_t *run_own_order(const Program *program, NoiseSource *noise, size_t paths);
 
 #endif

@@ -91,7 +91,6 @@ static RunEnd run_one(void *solve, int j, Trace *trace) {
   Solve *s = solve;
   MachinePlan plan = plan_of(s, j);
   uint32_t *points = run_own_order(s->program, &plan.noise, plan.columns);
-  if (points) plan.noise.sobol = points;
   RunEnd end = batch_measure(&s->batch, j, plan, trace);
   free(points);
   return end;
@@ -200,8 +199,8 @@ static bool fill_theory(Solve *s, Result *result, int i) {
   Grouping grouping = is_pairs(p, i) ? grouping_of_pairs(s->T, 1) : grouping_of_times(s->T, size);
   double *value = mem_block(n), *error = mem_block(n);
   bool keeps = !p->linear && is_kept(n, b->replicates);
-  double *moves = keeps ? mem_insist(mem_block((size_t)doubt_moves(&r) * n)) : NULL;
-  bool fine = value && error;
+  double *moves = keeps ? mem_block((size_t)doubt_moves(&r) * n) : NULL;
+  bool fine = value && error && (moves || !keeps);
   if (fine && p->linear) memcpy(value, r.fine[0], n * sizeof *value);
   if (fine && !p->linear) fine = doubt(&r, NULL, NULL, n, &grouping, value, error, moves);
   if (fine && s->options.single)

@@ -7,6 +7,7 @@
  *   FAULT_AT    the number of the one that fails, from 1; 0: none
  *   FAULT_EVERY so many behind it the next fails, an eighth more behind that the next, and so
  *               on; 0: no other
+ *   FAULT_ABOVE allocations of no more bytes than that do not count
  *   FAULT_HOW   of files: fail (nothing happens), tear (half of it, then the disk is full), kill
  *               (half of it, and the process is gone), halve (every read and write takes half of
  * what it is given, and every other one of a pipe is interrupted before it takes anything)
@@ -49,7 +50,7 @@ typedef struct Ledger {
 
 static Ledger *ledger; /* NULL: not begun, or nothing is counted here */
 static bool memory, children, halves;
-static long fails_at, every;
+static long fails_at, every, above;
 static const char *how = "fail";
 static int list = -1;
 static pid_t self;
@@ -107,29 +108,29 @@ extern void *__interceptor_calloc(size_t, size_t) __attribute__((weak));
 extern void *__interceptor_realloc(void *, size_t) __attribute__((weak));
 extern int __interceptor_posix_memalign(void **, size_t, size_t) __attribute__((weak));
 
-static bool starves(void) {
-  if (!strikes(true)) return false;
+static bool starves(size_t size) {
+  if ((double)size <= (double)above || !strikes(true)) return false;
   errno = ENOMEM;
   return true;
 }
 
 void *malloc(size_t size) {
-  if (starves()) return NULL;
+  if (starves(size)) return NULL;
   return __interceptor_malloc ? __interceptor_malloc(size) : __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size) {
-  if (starves()) return NULL;
+  if (starves(count * size)) return NULL;
   return __interceptor_calloc ? __interceptor_calloc(count, size) : __libc_calloc(count, size);
 }
 
 void *realloc(void *block, size_t size) {
-  if (starves()) return NULL;
+  if (starves(size)) return NULL;
   return __interceptor_realloc ? __interceptor_realloc(block, size) : __libc_realloc(block, size);
 }
 
 int posix_memalign(void **block, size_t alignment, size_t size) {
-  if (starves()) return ENOMEM;
+  if (starves(size)) return ENOMEM;
   if (__interceptor_posix_memalign) return __interceptor_posix_memalign(block, alignment, size);
   *block = __libc_memalign(alignment, size);
   return *block ? 0 : ENOMEM;
@@ -268,6 +269,7 @@ __attribute__((constructor)) static void begin(void) {
   children = strcmp(given("FAULT_WHO"), "child") == 0;
   fails_at = atol(given("FAULT_AT"));
   every = atol(given("FAULT_EVERY"));
+  above = atol(given("FAULT_ABOVE"));
   if (*given("FAULT_HOW")) how = getenv("FAULT_HOW");
   halves = strcmp(how, "halve") == 0;
   if (halves) fails_at = 0;
