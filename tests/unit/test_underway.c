@@ -4,7 +4,9 @@
 #include "check.h"
 #include "field/observable.h"
 #include "machine/machine.h"
+#include "model/system.h"
 #include "problem.h"
+#include "session/session.h"
 
 enum { STEPS = 6, MIDDLE = 3, POINTS = 3, WIDTH = 64 };
 
@@ -42,9 +44,13 @@ static void between(void *sink, Machine *m) {
 
 static bool look(void *sink, Machine *m, int t) {
   Leg *leg = sink;
+  leg->steps++;
+  if (m->p->system) {
+    machine_read(m, m->p->system->fields[0].variable, leg->f[t]);
+    return true;
+  }
   machine_read(m, m->p->f, leg->f[t]);
   machine_read(m, program_observable(m->p, FIELD_PHI, 2)->variable, leg->phi[t]);
-  leg->steps++;
   return true;
 }
 
@@ -60,7 +66,7 @@ static void run(const Program *complete, const MatrixKind *kind, bool single, Le
                       .improve = paths,
                       .single = single,
                       .tol = 1e-6,
-                      .gamma = complete->problem->gamma,
+                      .gamma = complete->system ? 1 : complete->problem->gamma,
                       .steps = STEPS,
                       .observe = look,
                       .pause = between,
@@ -73,15 +79,7 @@ static void run(const Program *complete, const MatrixKind *kind, bool single, Le
 }
 
 /* The state of a run is all of it: what goes on from there sees what comes behind. */
-static void halves(Recipe recipe, const MatrixKind *kind, bool single) {
-  recipe.phi = PRIM_TANH;
-  recipe.depth = 3;
-  recipe.points = POINTS;
-  recipe.steps = STEPS;
-  recipe.gamma = 1.5;
-  ExprPool *pool = expr_pool_new();
-  Program *program = recipe_program(pool, recipe),
-          *complete = program_complete(program, (Reading){.parts = 1});
+static void halves(const Program *complete, const MatrixKind *kind, bool single) {
   Leg whole = {0}, half = {.resumes = true};
   run(complete, kind, single, &whole);
   half.state = whole.state;
@@ -94,9 +92,45 @@ static void halves(Recipe recipe, const MatrixKind *kind, bool single) {
                sizeof whole.phi - MIDDLE * sizeof *whole.phi) == 0);
   CHECK(memcmp(whole.f[MIDDLE], whole.f[STEPS], sizeof *whole.f) != 0);
   free(whole.state);
+}
+
+static void trains(Recipe recipe, const MatrixKind *kind, bool single) {
+  recipe.phi = PRIM_TANH;
+  recipe.depth = 3;
+  recipe.points = POINTS;
+  recipe.steps = STEPS;
+  recipe.gamma = 1.5;
+  ExprPool *pool = expr_pool_new();
+  Program *program = recipe_program(pool, recipe),
+          *complete = program_complete(program, (Reading){.parts = 1});
+  halves(complete, kind, single);
   program_drop(complete);
   program_drop(program);
   expr_pool_free(pool);
+}
+
+/* A system s, with a matrix that is drawn anew in every step. */
+static void moves(const MatrixKind *kind) {
+  static const char script[] = "system s {\n"
+                               " population cells\n"
+                               " matrix J : cells -> cells (symmetry = 1)\n"
+                               " state x = normal(cells)\n"
+                               " step {\n"
+                               "  matrix R : cells -> cells\n"
+                               "  x = J @ tanh(x) + R @ x\n"
+                               "  observe C = dot(x, x)\n"
+                               " }\n"
+                               "}\n";
+  Dmf *dmf = dmf_open(&(DmfConfig){.quiet = true});
+  CHECK(dmf_run_text(dmf, "<input>", script, strlen(script)) == DMF_OK);
+  Eval eval = session_begin(dmf);
+  System *system = system_build(&eval, scope_find(dmf->user, "s")->value);
+  session_end(dmf, &eval);
+  CHECK(system);
+  Program *p = program_of_system(system);
+  halves(p, kind, false);
+  program_drop(p);
+  dmf_close(dmf);
 }
 
 int main(void) {
@@ -109,7 +143,9 @@ int main(void) {
   };
   const MatrixKind *const kinds[] = {&sequential, &dense, &dense_single};
   for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++)
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) halves(recipes[i], kinds[k], false);
-  halves(recipes[1], &sequential, true);
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) trains(recipes[i], kinds[k], false);
+  trains(recipes[1], &sequential, true);
+  moves(&sequential);
+  moves(&dense);
   return check_done();
 }

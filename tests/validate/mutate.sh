@@ -68,7 +68,7 @@ prepare() {
   (cd "$tree/build" && { [ -e Makefile ] || ../source/configure -q CFLAGS=-O1; } && $make -s)
 }
 
-units=(average bounds doubt fluctuations linalg outside random scatter solve system tape array)
+units=(average bounds doubt fluctuations linalg outside random scatter solve system tape underway array)
 declare -A cost kills named # named: of the file of its lines, the test
 
 # run_test NAME SECONDS: of a unit test that name, else a script; ended after SECONDS of a processor
