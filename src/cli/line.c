@@ -28,8 +28,10 @@ static volatile sig_atomic_t interrupted;
 static LineEnd read_plain(char **line) {
   size_t capacity = 0;
   *line = NULL;
+  errno = 0;
   ssize_t length = getline(line, &capacity, stdin);
   if (length < 0) {
+    if (errno == ENOMEM) claim(NULL); /* not the end of what is typed */
     free(*line);
     return LINE_EOF;
   }

@@ -596,12 +596,16 @@ static void mend_escapes(char *body) {
   }
 }
 
+/* An answer that lacks a part of it would be a wrong one. */
+static void *claim_bytes(size_t bytes) { return claim(malloc(bytes)); }
+
 int lsp_run(void) {
-  Server server = {.documents = json_object(), .nowhere = fopen("/dev/null", "w")};
+  json_set_alloc_funcs(claim_bytes, free);
+  Server server = {.documents = json_object(), .nowhere = claim(fopen("/dev/null", "w"))};
   char *body;
   size_t length;
   setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
-  while (!server.done && server.nowhere && (body = read_body(&length))) {
+  while (!server.done && (body = read_body(&length))) {
     mend_escapes(body);
     json_t *message = json_loadb(body, length, JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL);
     handle(&server, message);
@@ -609,6 +613,6 @@ int lsp_run(void) {
     free(body);
   }
   json_decref(server.documents);
-  if (server.nowhere) fclose(server.nowhere);
+  fclose(server.nowhere);
   return server.done && !server.asked_to_end ? DMF_USAGE : DMF_OK;
 }

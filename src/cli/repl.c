@@ -88,8 +88,8 @@ static void run_pending(Repl *repl) {
 
 static void append(Repl *repl, const char *line) {
   char *joined;
-  if (asprintf(&joined, "%s%s\n", repl->pending ? repl->pending : "", line) < 0) abort();
-  replace(&repl->pending, joined);
+  if (asprintf(&joined, "%s%s\n", repl->pending ? repl->pending : "", line) < 0) joined = NULL;
+  replace(&repl->pending, claim(joined));
 }
 
 /* ---- commands ---- */

@@ -373,12 +373,12 @@ void run_grammar(const Grammar *grammar, const uint8_t *data, size_t size) {
                       .interactive = true,
                       .threads = 1};
   Dmf *dmf = dmf_open(&config);
+  if (dmf_run_text(dmf, "preamble", grammar->preamble, strlen(grammar->preamble)) != DMF_OK)
+    abort();
   Watch w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, dmf};
   pthread_t watcher;
   bool watched = pthread_create(&watcher, NULL, watch, &w) == 0;
   Choice c = {data, size, dmf, NULL};
-  if (dmf_run_text(dmf, "preamble", grammar->preamble, strlen(grammar->preamble)) != DMF_OK)
-    abort();
   for (int i = 0; i < STATEMENTS && c.left; i++) {
     run_statement(grammar, &c, &told);
     if (grammar->behind) grammar->behind(dmf);
