@@ -37,7 +37,7 @@ typedef struct TapeOp {
   double alpha;
   Transpose which;
   size_t group;
-  int by; /* of a shift */
+  int by; /* of a shift; the period of a softmax */
   const TapeMap *map;
   const View *args; /* of the map; its own when recorded */
 } TapeOp;
@@ -56,8 +56,20 @@ typedef struct Chunks {
   size_t left;
 } Chunks;
 
-/* What was read forward (tangents.c). */
-typedef struct Tangents Tangents;
+/* What was read forward (tangents.c): averages that are needed are numbered, those that neurons
+ * hear of are directions. */
+typedef struct Tangents {
+  bool *needed;  /* [op]: averages whose slopes are known */
+  size_t *first; /* [op]: numbers in such averages before it */
+  size_t numbers;
+  struct Gate *gates;
+  struct Link *links;
+  size_t gate_count, link_count, link_room;
+  size_t *number; /* [direction]: which average it is */
+  int *made;      /* [direction]: the op of that */
+  size_t directions;
+  double *slopes; /* [number][direction] */
+} Tangents;
 
 /* Blocks given back, by classes of sizes. Sizes follow the ranks of bases, which grow by a little
  * from step to step: those of a class, an eighth of an octave, take each other's memory. */
@@ -117,5 +129,13 @@ bool tangents_cover(const Tape *tape, const Observable *observables, size_t coun
 bool tangents_influences(const Tape *tape, int mark, const Observable *observables, size_t count,
                          double *influences);
 void tangents_free(Tangents *t);
+/* The covariances over neurons C[n, n], zeros at first, of what these numbers are the means of,
+ * with a population of r N neurons counting with 1/r; and what averages move by, moved[numbers],
+ * zeros at first, when every neuron is moved by its own influences: <dO_i/dX Y_i>. False if memory
+ * ran out, or *stop became nonzero. */
+bool tangents_scatter(const Tape *tape, const size_t *number, size_t n, double *C);
+bool tangents_own(const Tape *tape, const volatile sig_atomic_t *stop, double *moved);
+/* needed[op] for the averages that tables of observables are made of, by tables alone. */
+void tangents_reach(const Tape *tape, const Observable *observables, size_t count, bool *needed);
 
 #endif

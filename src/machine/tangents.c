@@ -35,19 +35,6 @@ typedef struct Gate {
   size_t first, count; /* its links */
 } Gate;
 
-struct Tangents {
-  bool *needed;  /* [op]: averages whose slopes are known */
-  size_t *first; /* [op]: numbers in such averages before it */
-  size_t numbers;
-  Gate *gates;
-  Link *links;
-  size_t gate_count, link_count, link_room;
-  size_t *number; /* [direction]: which average it is */
-  int *made;      /* [direction]: the op of that */
-  size_t directions;
-  double *slopes; /* [number][direction] */
-};
-
 void tangents_free(Tangents *t) {
   if (!t) return;
   free(t->needed);
@@ -94,8 +81,7 @@ static bool is_simple(const Tape *tape) {
   return !tape->coordinates && tape->record;
 }
 
-/* needed[op] for the averages that tables of observables are made of, by tables alone. */
-static void reach(const Tape *tape, const Observable *observables, size_t count, bool *needed) {
+void tangents_reach(const Tape *tape, const Observable *observables, size_t count, bool *needed) {
   bool *slab = mem_new((size_t)tape->slab_count + 1, sizeof *slab);
   for (size_t m = 0; m < count; m++)
     for (size_t k = 0; k < observables[m].count; k++)
@@ -197,10 +183,124 @@ static void number_averages(Tangents *t, const Tape *tape, const size_t *before)
     t->number[d] += t->first[t->made[d]] - before[t->made[d]];
 }
 
+/* ---- the numbers of neurons ---- */
+
+CLONES static void add_scaled(size_t n, double alpha, const double *restrict x,
+                              double *restrict y) {
+  for (size_t i = 0; i < n; i++) y[i] += alpha * x[i];
+}
+
+CLONES static void add_products(size_t n, double alpha, const double *restrict x,
+                                const double *restrict y, double *restrict to) {
+  for (size_t i = 0; i < n; i++) to[i] += alpha * x[i] * y[i];
+}
+
+/* Neurons start .. start + width of a population, of which numbers are made. */
+typedef struct Part {
+  const Tape *tape;
+  int space;
+  size_t start, width;
+} Part;
+
+static const double *row_of(const Part *p, View view, size_t row) {
+  return tape_data(p->tape, view) + row * tape_stride(p->tape, view) + p->start;
+}
+
+/* The numbers of neurons that number i of an average is the mean of. */
+static void make_numbers(const Part *p, const TapeOp *op, size_t i, double *to) {
+  View a = op->arg[0], b = op->arg[1], out = op->out;
+  bool rows = op->kind == AVERAGE_ROWS;
+  size_t G = rows ? 1 : op->group, r = i / out.cols, c = i % out.cols;
+  memset(to, 0, p->width * sizeof *to);
+  if (tape_space(p->tape, a) != p->space) return;
+  for (size_t g = 0; g < G; g++) {
+    const double *x = row_of(p, a, rows ? serving(a.rows, out.rows, r) : r * G + g);
+    if (b.slab < 0)
+      add_scaled(p->width, op->alpha, x, to);
+    else
+      add_products(p->width, op->alpha / (double)G, x,
+                   row_of(p, b, rows ? serving(b.rows, out.rows, r) : c * G + g), to);
+  }
+}
+
+/* Number i of the average that an op makes. */
+typedef struct Term {
+  int op;
+  size_t i;
+} Term;
+
+/* Of these numbers of averages (NULL: the first n). */
+static Term *terms_of(const Tape *tape, const size_t *number, size_t n) {
+  const Tangents *t = tape->tangents;
+  Term *all = mem_new(t->numbers + 1, sizeof *all), *terms = mem_new(n + 1, sizeof *terms);
+  for (int op = 0; op < tape->op_count; op++)
+    for (size_t x = t->first[op]; x < t->first[op + 1]; x++) all[x] = (Term){op, x - t->first[op]};
+  for (size_t k = 0; k < n; k++) terms[k] = all[number ? number[k] : k];
+  free(all);
+  return terms;
+}
+
+static double weight_of(const Tape *tape, int space, size_t neuron) {
+  return tape->weights ? tape->weights[neuron] : 1 / (double)tape->spaces[space].columns;
+}
+
+/* The part of a population from a neuron on, of at most so many. */
+static Part part_from(const Tape *tape, int space, size_t start, size_t most) {
+  size_t left = tape->spaces[space].columns - start;
+  return (Part){tape, space, start, left < most ? left : most};
+}
+
+/* The numbers of a part for the averages of a term, as they differ from their mean; zeros where
+ * these are of another population. */
+static void make_centered(const Part *p, Term term, double mean, double *to) {
+  const TapeOp *op = &p->tape->ops[term.op];
+  make_numbers(p, op, term.i, to);
+  if (tape_space(p->tape, op->arg[0]) != p->space) return;
+  for (size_t i = 0; i < p->width; i++) to[i] -= mean;
+}
+
+static void find_means(const Tape *tape, const Term *terms, size_t n, double *mean) {
+  double to[PART];
+  memset(mean, 0, n * sizeof *mean);
+  for (int space = 0; space < tape->space_count; space++)
+    for (size_t start = 0; start < tape->spaces[space].columns; start += PART) {
+      Part part = part_from(tape, space, start, PART);
+      for (size_t k = 0; k < n; k++) {
+        make_numbers(&part, &tape->ops[terms[k].op], terms[k].i, to);
+        for (size_t i = 0; i < part.width; i++)
+          mean[k] += weight_of(tape, space, start + i) * to[i];
+      }
+    }
+}
+
+bool tangents_scatter(const Tape *tape, const size_t *number, size_t n, double *C) {
+  Term *terms = terms_of(tape, number, n);
+  double *mean = mem_block(n + 1), *rows = mem_room(2 * (n + 1) * PART),
+         *weighted = rows ? rows + n * PART : NULL;
+  if (mean && rows) find_means(tape, terms, n, mean);
+  for (int space = 0; space < tape->space_count && mean && rows; space++)
+    for (size_t start = 0; start < tape->spaces[space].columns; start += PART) {
+      Part part = part_from(tape, space, start, PART);
+      for (size_t k = 0; k < n; k++) {
+        make_centered(&part, terms[k], mean[k], rows + k * PART);
+        for (size_t i = 0; i < part.width; i++)
+          weighted[k * PART + i] = rows[k * PART + i] * weight_of(tape, space, start + i);
+      }
+      mat_mul_bt(n, n, part.width, 1 / tape->spaces[space].ratio, rows, PART, weighted, PART, 1, C,
+                 n);
+    }
+  bool fine = mean && rows;
+  free(terms);
+  free(mean);
+  free(rows);
+  return fine;
+}
+
 /* ---- along directions ---- */
 
-/* Blocks of one population along the directions first .. first + count: of a slab
- * [row][direction][BLOCK], of which the first has[slab] are there, and others are zero. */
+/* Blocks of one population along the directions first .. first + count, or along one in which every
+ * neuron hears of averages that are off by numbers of its own: of a slab [row][direction][BLOCK],
+ * of which the first has[slab] are there, and others are zero. */
 typedef struct Pass {
   const Tape *tape;
   Tangents *t;
@@ -208,6 +308,9 @@ typedef struct Pass {
   const bool *moves; /* [op]: what it makes is needed */
   const int *last;   /* [slab]: the last op that needs it */
   size_t start, width, first, count;
+  double *own; /* [direction][BLOCK], or NULL */
+  double *to;  /* [number][across] */
+  size_t across;
   double **value;
   size_t *has;
   double **spare; /* blocks given back, and their rows */
@@ -216,11 +319,6 @@ typedef struct Pass {
   double *room; /* [rows of the largest op][BLOCK] */
   bool failed;
 } Pass;
-
-CLONES static void add_scaled(size_t n, double alpha, const double *restrict x,
-                              double *restrict y) {
-  for (size_t i = 0; i < n; i++) y[i] += alpha * x[i];
-}
 
 CLONES static void put_scaled(size_t n, double alpha, const double *restrict x,
                               double *restrict y) {
@@ -319,30 +417,41 @@ static const Gate *gate_of(const Pass *p, int op, int arg) {
                                                                                    : NULL;
 }
 
+/* The part d of a link's direction in the pass; false where it belongs to another. */
+static bool in_pass(const Pass *p, const Link *link, size_t *d) {
+  *d = p->own ? 0 : link->direction - p->first;
+  return p->own || (link->direction >= p->first && *d < p->count);
+}
+
 /* The links to directions of the pass, and how many of these are there after them. */
 static size_t links_of(const Pass *p, const Gate *gate, const Link **links, size_t *count) {
   size_t most = 0;
   *count = 0;
   *links = gate ? p->t->links + gate->first : NULL;
   for (size_t k = 0; gate && k < gate->count; k++) {
-    size_t d = (*links)[k].direction;
-    if (d < p->first || d >= p->first + p->count) continue;
+    size_t d;
+    if (!in_pass(p, &(*links)[k], &d)) continue;
     *count = gate->count;
-    if (d - p->first >= most) most = d - p->first + 1;
+    if (d >= most) most = d + 1;
   }
   return most;
 }
 
-/* The part d of a link's direction in the pass; false where it belongs to another. */
-static bool in_pass(const Pass *p, const Link *link, size_t *d) {
-  *d = link->direction - p->first;
-  return link->direction >= p->first && *d < p->count;
+/* Adds what neurons of these slopes hear through a link, to a row of all directions. */
+static void add_link(const Pass *p, const Link *link, double alpha, const double *slope,
+                     double *row) {
+  size_t d;
+  if (!in_pass(p, link, &d)) return;
+  if (p->own)
+    add_products(BLOCK, alpha * link->slope, slope, p->own + link->direction * BLOCK, row);
+  else
+    add_scaled(BLOCK, alpha * link->slope, slope, row + d * BLOCK);
 }
 
 static void product_forward(Pass *p, const TapeOp *op, int number) {
   View a = op->arg[0], b = op->arg[1], out = op->out;
   bool flip = op->which & TRANSPOSE_A;
-  size_t la = tape_stride(p->tape, a), n = p->has[b.slab], links, d;
+  size_t la = tape_stride(p->tape, a), n = p->has[b.slab], links;
   const Link *link;
   size_t more = links_of(p, gate_of(p, number, 0), &link, &links);
   if (!n && !more) return;
@@ -354,10 +463,9 @@ static void product_forward(Pass *p, const TapeOp *op, int number) {
       if (factor != 0) add_scaled(n * BLOCK, factor, tangent(p, b, k), tangent(p, out, i));
     }
   for (size_t k = 0; k < links && !p->failed; k++) {
-    if (!in_pass(p, &link[k], &d)) continue;
     size_t row = flip ? link[k].col : link[k].row, col = flip ? link[k].row : link[k].col;
     load(p, b, col, p->room);
-    add_scaled(BLOCK, op->alpha * link[k].slope, p->room, tangent(p, out, row) + d * BLOCK);
+    add_link(p, &link[k], op->alpha, p->room, tangent(p, out, row));
   }
 }
 
@@ -384,7 +492,7 @@ static void slopes_of(const Pass *p, const TapeOp *op, int k, double *slopes) {
 static void map_argument(Pass *p, const TapeOp *op, int number, int k) {
   View arg = op->args[k], out = op->out;
   bool wide = !is_table(p->tape, arg);
-  size_t n = wide ? p->has[arg.slab] : 0, links = 0, d;
+  size_t n = wide ? p->has[arg.slab] : 0, links = 0;
   const Link *link = NULL;
   size_t more = wide ? 0 : links_of(p, gate_of(p, number, k), &link, &links);
   if (!op->map->slope[k] || (!n && !more)) return;
@@ -396,8 +504,7 @@ static void map_argument(Pass *p, const TapeOp *op, int number, int k) {
     const double *slope = p->room + i * BLOCK;
     if (n) (put ? put_slopes : add_slopes)(n, slope, tangent(p, arg, row), tangent(p, out, i));
     for (size_t l = 0; l < links; l++)
-      if (link[l].row == row && in_pass(p, &link[l], &d))
-        add_scaled(BLOCK, link[l].slope, slope, tangent(p, out, i) + d * BLOCK);
+      if (link[l].row == row) add_link(p, &link[l], 1, slope, tangent(p, out, i));
   }
 }
 
@@ -413,12 +520,11 @@ static void weigh(const Pass *p, View view, size_t row, double alpha, double *to
     to[i] *= alpha * (tape->weights ? tape->weights[p->start + i] : 1 / (double)S);
 }
 
-/* slopes[.., direction] += <dx y> of a row x with the weighted `rows` y; results lie `apart`. */
+/* to[.., direction] += <dx y> of a row x with the weighted `rows` y; results lie `apart`. */
 static void project(Pass *p, View x, size_t row, const double *y, size_t rows, size_t number,
                     size_t apart) {
-  const Tangents *t = p->t;
   mat_mul_bt(rows, p->has[x.slab], BLOCK, 1, y, BLOCK, tangent(p, x, row), BLOCK, 1,
-             t->slopes + number * t->directions + p->first, apart * t->directions);
+             p->to + number * p->across + p->first, apart * p->across);
 }
 
 static void average_forward(Pass *p, const TapeOp *op, int number) {
@@ -502,7 +608,42 @@ static size_t most_rows(const Tape *tape) {
   return most;
 }
 
-static bool find_slopes(const Tape *tape, Tangents *t, const volatile sig_atomic_t *stop) {
+static void pass_directions(Pass *p, const volatile sig_atomic_t *stop) {
+  size_t left;
+  for (p->first = 0; p->first < p->t->directions && !p->failed && !(stop && *stop);
+       p->first += p->count) {
+    left = p->t->directions - p->first;
+    p->count = left < TOGETHER ? left : TOGETHER;
+    pass_block(p);
+  }
+}
+
+/* What averages that are heard of move by in networks where a neuron is what it is, [direction]:
+ * its influence on them, over its population's size. */
+typedef struct Own {
+  const Term *terms;
+  const double *mean;
+} Own;
+
+static void pass_own(Pass *p, const Own *own) {
+  const Tangents *t = p->t;
+  Part part = {p->tape, p->space, p->start, p->width};
+  for (size_t d = 0; d < t->directions; d++) {
+    double *y = p->own + d * BLOCK;
+    memset(y, 0, BLOCK * sizeof *y);
+    make_centered(&part, own->terms[d], own->mean[d], y);
+    for (size_t i = 0; i < p->width; i++) y[i] /= p->tape->spaces[p->space].ratio;
+    mat_mul(1, BLOCK, d, 1, t->slopes + t->number[d] * t->directions, d, p->own, BLOCK, 1, y,
+            BLOCK);
+  }
+  p->first = 0;
+  p->count = 1;
+  pass_block(p);
+}
+
+/* Along all directions, or along the one of neurons' own. */
+static bool pass_all(const Tape *tape, Tangents *t, const Own *own, double *to,
+                     const volatile sig_atomic_t *stop) {
   size_t slabs = (size_t)tape->slab_count;
   bool *moves = mem_new((size_t)tape->op_count + 1, sizeof *moves);
   int *last = mem_new(slabs + 1, sizeof *last);
@@ -511,37 +652,56 @@ static bool find_slopes(const Tape *tape, Tangents *t, const volatile sig_atomic
             .t = t,
             .moves = moves,
             .last = last,
+            .own = own ? mem_block(t->directions * BLOCK + 1) : NULL,
+            .to = to,
+            .across = own ? 1 : t->directions,
             .value = mem_new(slabs + 1, sizeof *p.value),
             .has = mem_new(slabs + 1, sizeof *p.has),
             .room = mem_room((most_rows(tape) + 1) * BLOCK)};
-  t->slopes = mem_block(t->numbers * t->directions + 1);
-  p.failed = !p.room || !t->slopes;
+  p.failed = !p.room || !to || (own && !p.own);
   for (p.space = 0; p.space < tape->space_count; p.space++)
     for (p.start = 0; p.start < tape->spaces[p.space].columns; p.start += BLOCK) {
       size_t left = tape->spaces[p.space].columns - p.start;
       p.width = left < BLOCK ? left : BLOCK;
-      for (p.first = 0; p.first < t->directions && !p.failed && !(stop && *stop);
-           p.first += p.count) {
-        left = t->directions - p.first;
-        p.count = left < TOGETHER ? left : TOGETHER;
-        pass_block(&p);
-      }
+      if (p.failed || (stop && *stop)) break;
+      if (own)
+        pass_own(&p, own);
+      else
+        pass_directions(&p, stop);
     }
   for (int i = 0; i < p.spare_count; i++) free(p.spare[i]);
   free(p.spare);
   free(p.spare_rows);
   free(p.value);
   free(p.has);
+  free(p.own);
   free(p.room);
   free(last);
   free(moves);
   return !p.failed && !(stop && *stop);
 }
 
+static bool find_slopes(const Tape *tape, Tangents *t, const volatile sig_atomic_t *stop) {
+  t->slopes = mem_block(t->numbers * t->directions + 1);
+  return pass_all(tape, t, NULL, t->slopes, stop);
+}
+
+bool tangents_own(const Tape *tape, const volatile sig_atomic_t *stop, double *moved) {
+  Tangents *t = tape->tangents;
+  Term *terms = terms_of(tape, t->number, t->directions);
+  double *mean = mem_block(t->directions + 1);
+  bool fine = mean != NULL;
+  if (fine) find_means(tape, terms, t->directions, mean);
+  fine = fine && (!t->directions || pass_all(tape, t, &(Own){terms, mean}, moved, stop));
+  free(mean);
+  free(terms);
+  return fine;
+}
+
 bool tangents_cover(const Tape *tape, const Observable *observables, size_t count) {
   const Tangents *t = tape->tangents;
   bool *needed = mem_new((size_t)tape->op_count + 1, sizeof *needed), covered = t != NULL;
-  if (covered) reach(tape, observables, count, needed);
+  if (covered) tangents_reach(tape, observables, count, needed);
   for (int i = 0; i < tape->op_count && covered; i++) covered = !needed[i] || t->needed[i];
   free(needed);
   return covered;
@@ -569,7 +729,7 @@ bool tape_read_forward(Tape *tape, const Observable *observables, size_t count, 
   bool simple = find_gates(&(Finder){.t = t, .tape = tape, .before = before}), fine = true;
   if (simple) {
     number_directions(t, tape, before);
-    reach(tape, observables, count, t->needed);
+    tangents_reach(tape, observables, count, t->needed);
     number_averages(t, tape, before);
     simple = t->directions <= most && has_room(tape, t);
   }
@@ -609,39 +769,6 @@ static void substitute(const Tangents *t, size_t M, double *y) {
     size_t x = t->number[d], behind = t->numbers - x - 1;
     mat_mul_at(1, M, behind, 1, t->slopes + (x + 1) * t->directions + d, t->directions,
                y + (x + 1) * M, M, 1, y + x * M, M);
-  }
-}
-
-/* Neurons start .. start + width of a population, of which numbers are made. */
-typedef struct Part {
-  const Tape *tape;
-  int space;
-  size_t start, width;
-} Part;
-
-CLONES static void add_products(size_t n, double alpha, const double *restrict x,
-                                const double *restrict y, double *restrict to) {
-  for (size_t i = 0; i < n; i++) to[i] += alpha * x[i] * y[i];
-}
-
-static const double *row_of(const Part *p, View view, size_t row) {
-  return tape_data(p->tape, view) + row * tape_stride(p->tape, view) + p->start;
-}
-
-/* The numbers of neurons that number i of an average is the mean of. */
-static void make_numbers(const Part *p, const TapeOp *op, size_t i, double *to) {
-  View a = op->arg[0], b = op->arg[1], out = op->out;
-  bool rows = op->kind == AVERAGE_ROWS;
-  size_t G = rows ? 1 : op->group, r = i / out.cols, c = i % out.cols;
-  memset(to, 0, p->width * sizeof *to);
-  if (tape_space(p->tape, a) != p->space) return;
-  for (size_t g = 0; g < G; g++) {
-    const double *x = row_of(p, a, rows ? serving(a.rows, out.rows, r) : r * G + g);
-    if (b.slab < 0)
-      add_scaled(p->width, op->alpha, x, to);
-    else
-      add_products(p->width, op->alpha / (double)G, x,
-                   row_of(p, b, rows ? serving(b.rows, out.rows, r) : c * G + g), to);
   }
 }
 

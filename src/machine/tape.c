@@ -692,7 +692,9 @@ void tape_lse(Tape *tape, View out, View in) {
 
 void tape_softmax(Tape *tape, View out, View in, size_t period) {
   if (tape->failed) return;
-  record(tape, SOFTMAX, out, 1)->arg[0] = in;
+  TapeOp *op = record(tape, SOFTMAX, out, 1);
+  op->arg[0] = in;
+  op->by = (int)period;
   const double *from = tape_data(tape, in);
   double beta, *to = target(tape, out, &beta);
   for (size_t r = 0; r < out.rows; r++)

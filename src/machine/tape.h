@@ -191,6 +191,13 @@ enum { TAPE_HEARD = 1024 };
 bool tape_read_forward(Tape *tape, const Observable *observables, size_t count, size_t most,
                        const volatile sig_atomic_t *stop);
 
+/* N times what the means of observables over networks of N neurons differ by from those at infinite
+ * N, to leading order [count], for maps without kinks; and what differences may be wrong by. Not
+ * *done where neurons meet matrices of their own, or more that cannot be done once more. False if
+ * memory ran out, or *stop became nonzero. */
+bool tape_mean_shift(Tape *tape, const Observable *observables, size_t count,
+                     const volatile sig_atomic_t *stop, double *shift, double *doubt, bool *done);
+
 /* Numbers in the influence of one observable. */
 size_t tape_influence_size(const Tape *tape);
 /* The influences of `count` observables, [count, tape_influence_size], such that N times the

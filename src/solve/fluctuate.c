@@ -124,7 +124,7 @@ static Status solve_shift(Recorded *s, Result *result, char **why) {
   if (groups.groups > MOST) groups.groups = MOST;
   if (s->options.probe) groups.groups = PROBED;
   double bytes = united_bytes(&groups);
-  s->status = shift_solve(&groups, s->neurons.method == COORDINATES, result);
+  s->status = shift_solve(&groups, s->neurons.method == COORDINATES, s, result);
   machine_code_free(networks, &code);
   program_drop(networks);
   return s->status == STATUS_LIMIT ? run_refuse(why, bytes) : recorded_explain(s, why);

@@ -12,12 +12,17 @@
  *
  *     wide = 8 S (u_2 - u_3) = c + (3/8) d/S,    narrow = 2 S (u_0 - u_1) = c + (3/2) d/S,
  *
- * of which a third of the difference is what wide ones are off by. */
+ * of which a third of the difference is what wide ones are off by.
+ *
+ * Where neurons hear of others through averages alone, and no map has a kink, there are no
+ * networks: the runs of which fluctuations are read tell the shift (machine/replay.c). */
 #include "solve/shift.h"
 #include "base/memory.h"
+#include "base/team.h"
 #include "num/linalg.h"
 #include "num/stats.h"
 #include "solve/observe.h"
+#include "solve/run.h"
 #include "solve/wishart.h"
 
 #include <math.h>
@@ -142,11 +147,105 @@ static bool average(const United *u, const double *all, Sampled *out) {
   return out->moves != NULL;
 }
 
-/* The shifts of a linear program without sampling, where that is not too long; else from groups. */
-static Status find(const United *groups, bool linear, Sampled *out) {
+/* ---- without networks ---- */
+
+/* What recorded runs tell of the shifts, [run][size], and what differences may be wrong by. */
+typedef struct Expansion {
+  Recorded *s;
+  size_t size;
+  double *shift, *doubt;
+  bool done[MOST_RECORDS];
+  atomic_int told;
+} Expansion;
+
+static Observable *observe_shifted(const Recorded *s, const Machine *m, size_t size, Seed *seed) {
+  const Program *p = s->complete;
+  Observable *out = mem_new(size + 1, sizeof *out), *next = out;
+  for (FieldId id = 0; id < FIELD_COUNT; id++) {
+    size_t n = size_of(p, id), per_step = n / s->z.steps;
+    const ProgramObservable *o = n ? program_observable(p, (int)field_row(id)->of, 0) : NULL;
+    for (size_t i = 0; i < n; i++, seed++) {
+      View table = recorded_value(m, o->variable, i / per_step);
+      size_t k = i % per_step;
+      *seed = (Seed){table, (size_t)o->first + k / table.cols, k % table.cols, 1};
+      *next++ = (Observable){seed, 1};
+    }
+  }
+  return out;
+}
+
+static void expand_run(void *context, size_t run) {
+  Expansion *e = context;
+  Recorded *s = e->s;
+  if (s->status != STATUS_OK || !recorded_makes(s, run)) return;
+  const Machine *m = recorded_of(s, run);
+  Seed *seeds = mem_new(e->size + 1, sizeof *seeds);
+  Observable *observables = observe_shifted(s, m, e->size, seeds);
+  if (!tape_mean_shift(m->tape, observables, e->size, s->options.stop, e->shift + run * e->size,
+                       e->doubt + run * e->size, &e->done[run]))
+    s->status = run_stopped(&s->options) ? STATUS_INTERRUPTED : STATUS_LIMIT;
+  free(observables);
+  free(seeds);
+  run_tell(&s->options, "mean shift", ++e->told, (int)recorded_count(s), 0);
+}
+
+/* Means over runs, and errors of their scatter and of what differences may be wrong by. */
+static bool join_runs(const Expansion *e, Sampled *out) {
+  const Program *p = e->s->complete;
+  size_t n = e->size, first = 0, steps = e->s->z.steps;
+  int R = (int)recorded_count(e->s);
+  double *last = mem_block(n + 1);
+  out->blocks = (size_t)R;
+  out->moves = R > 1 ? mem_block(out->blocks * n + 1) : NULL;
+  bool fine = last && (out->moves || R == 1);
+  if (fine) rounded_mean(1, R, e->shift, n, out->mean, out->error, last, out->moves);
+  for (FieldId id = 0; id < FIELD_COUNT && fine && R > 1; first += size_of(p, id++))
+    if (size_of(p, id))
+      run_moderate(steps, size_of(p, id) / steps, out->mean + first, out->error + first);
+  for (size_t i = 0; i < n && fine; i++) {
+    double most = 0;
+    for (int j = 0; j < R; j++) most = fmax(most, e->doubt[(size_t)j * n + i]);
+    out->error[i] = hypot(out->error[i], most);
+  }
+  free(last);
+  return fine;
+}
+
+/* Fewer sample paths of a replicate have a bias, of the order of one over their number, that its
+ * scatter does not cover. */
+enum { FEWEST_PATHS = 512 };
+
+/* From recorded runs, where they can be. */
+static Status expand(Recorded *s, size_t size, Sampled *out, bool *done) {
+  *done = false;
+  if (!s || s->lazy || s->neurons.kinks || s->neurons.method == COORDINATES) return STATUS_OK;
+  if (s->neurons.method == SAMPLES && s->neurons.columns < FEWEST_PATHS) return STATUS_OK;
+  size_t runs = recorded_count(s);
+  Expansion e = {.s = s, .size = size, .shift = mem_block(2 * runs * size + 1)};
+  if (crew_any(s->options.crew, !e.shift)) s->status = STATUS_LIMIT;
+  e.doubt = e.shift ? e.shift + runs * size : NULL;
+  if (s->status == STATUS_OK) team_run(s->options.threads, runs, expand_run, &e);
+  recorded_agree(s);
+  *done = s->status == STATUS_OK;
+  for (size_t j = 0; j < runs && s->status == STATUS_OK; j++) {
+    crew_share(s->options.crew, (int)j, &e.done[j], sizeof e.done[j]);
+    crew_share(s->options.crew, (int)j, e.shift + j * size, size * sizeof *e.shift);
+    crew_share(s->options.crew, (int)j, e.doubt + j * size, size * sizeof *e.doubt);
+    *done = *done && e.done[j];
+  }
+  if (*done && !join_runs(&e, out)) s->status = STATUS_LIMIT;
+  free(e.shift);
+  return s->status;
+}
+
+/* ---- the whole ---- */
+
+/* The shifts without networks, where that can be and is not too long; else from groups. */
+static Status find(const United *groups, bool linear, Recorded *recorded, Sampled *out) {
   bool done = false;
   int failed_at;
-  Status status = linear ? wishart_shift(groups, out->mean, out->error, &done) : STATUS_OK;
+  Status status = linear ? wishart_shift(groups, out->mean, out->error, &done)
+                         : expand(recorded, groups->size, out, &done);
   if (status != STATUS_OK || done) return status;
   const Crew *crew = groups->options->crew;
   if (crew_any(crew, !mem_fits(united_bytes(groups)))) return STATUS_LIMIT;
@@ -157,12 +256,12 @@ static Status find(const United *groups, bool linear, Sampled *out) {
   return status;
 }
 
-Status shift_solve(const United *groups, bool linear, Result *result) {
+Status shift_solve(const United *groups, bool linear, Recorded *recorded, Result *result) {
   const Program *p = groups->program;
   Sizes z = sizes_of(p);
   size_t n = groups->size, first = 0;
   Sampled s = {.mean = mem_block(n), .error = mem_block(n)};
-  Status status = s.mean && s.error ? find(groups, linear, &s) : STATUS_LIMIT;
+  Status status = s.mean && s.error ? find(groups, linear, recorded, &s) : STATUS_LIMIT;
   for (FieldId id = 0; id < FIELD_COUNT && status == STATUS_OK; first += size_of(p, id++)) {
     if (!is_shift(p, id)) continue;
     bool fine = field_fill(result, id, 0, z, s.mean + first, s.error + first);

@@ -4,6 +4,7 @@
 #define DMF_SOLVE_SHIFT_H
 
 #include "result/result.h"
+#include "solve/recorded.h"
 #include "solve/united.h"
 
 /* Declares the fields mean_shift_f, mean_shift_loss, mean_shift_ntk of a result. */
@@ -12,7 +13,7 @@ void shift_promise(const Program *program, Result *result);
  * number of groups and the width of the narrowest, S, of which a group has eight. */
 United shift_groups(United networks);
 /* Fills the fields; of a `linear` program, a function of averages of noise alone, as wishart.h has
- * it. */
-Status shift_solve(const United *groups, bool linear, Result *result);
+ * it; and of what hears of averages alone from the runs of its fluctuations (NULL: none). */
+Status shift_solve(const United *groups, bool linear, Recorded *recorded, Result *result);
 
 #endif

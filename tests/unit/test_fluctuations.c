@@ -141,7 +141,7 @@ static void check_shift(Recipe recipe) {
                                           .width = 64,
                                           .groups = GROUPS});
     shift_promise(networks, result);
-    CHECK(shift_solve(&groups, !exact, result) == STATUS_OK);
+    CHECK(shift_solve(&groups, !exact, NULL, result) == STATUS_OK);
     for (int k = 0; k < 3 && exact; k++) {
       const Array *known = field_of(exact, names[k], 0), *value = field_of(result, names[k], 0),
                   *error = result_find(result, names[k], 0)->error;
