@@ -160,6 +160,8 @@ expect 0 '' "$DMF" check problem.dmf
 cp syntax.dmf $'a\e[31m\nb.dmf'
 expect 1 'a?[31m?b.dmf:1:' "$DMF" $'a\e[31m\nb.dmf'
 rm $'a\e[31m\nb.dmf'
+printf 'print "a\x9b31m\xc2\x9bz"\n' >bytes.dmf
+expect 1 '| print "a?31m??z"' "$DMF" bytes.dmf
 expect 1 'error' "$DMF" check syntax.dmf
 expect 0 '' "$DMF" check assert.dmf
 mkdir -p broken/std && echo 'x = 1 +* 2' >broken/std/prelude.dmf

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/diag.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -148,8 +149,23 @@ static Ink ink_for(DiagKind kind, bool color) {
   return (Ink){"\033[1m", tint, "\033[1;32m", "\033[0m"};
 }
 
+/* What names of files and texts of scripts hold must not reach the terminal as commands: but for
+ * `kept` control characters, and what is no text, are shown as '?'. */
+static void print_plain(const char *text, size_t length, const char *kept, FILE *stream) {
+  for (size_t i = 0; i < length;) {
+    int shown = utf8_shown(text + i, length - i);
+    size_t step = shown ? (size_t)shown : 1;
+    bool plain = shown || (text[i] && strchr(kept, text[i]));
+    if (plain)
+      fwrite(text + i, 1, step, stream);
+    else
+      fputc('?', stream);
+    i += step;
+  }
+}
+
 /* The line that holds the span and a caret under it. A tab is echoed in the margin so that the
- * caret stays below its text; control characters are shown as '?'. */
+ * caret stays below its text. */
 static void print_excerpt(Span span, int line, Ink ink, FILE *stream) {
   const char *text = span.source->text;
   size_t start = line_start(span), end = span.begin;
@@ -157,10 +173,7 @@ static void print_excerpt(Span span, int line, Ink ink, FILE *stream) {
   size_t shown = end - start > 400 ? start + 400 : end;
   if (span.begin > shown) return;
   fprintf(stream, "%5d | ", line);
-  for (size_t i = start; i < shown; i++) {
-    unsigned char byte = (unsigned char)text[i];
-    fputc((byte < 32 && byte != '\t') || byte == 127 ? '?' : byte, stream);
-  }
+  print_plain(text + start, shown - start, "\t", stream);
   fprintf(stream, "\n      | ");
   for (size_t i = start; i < span.begin; i++)
     if (starts_character(text[i])) fputc(text[i] == '\t' ? '\t' : ' ', stream);
@@ -180,15 +193,6 @@ typedef struct Printer {
   bool color;
 } Printer;
 
-/* What names of files and texts of scripts hold must not reach the terminal as commands. */
-static void print_plain(const char *text, bool lines, FILE *stream) {
-  for (; *text; text++) {
-    unsigned char byte = (unsigned char)*text;
-    bool harmless = (byte >= 32 && byte != 127) || (lines && (byte == '\n' || byte == '\t'));
-    fputc(harmless ? byte : '?', stream);
-  }
-}
-
 static void print_one(const Diag *d, void *context) {
   const Printer *printer = context;
   FILE *stream = printer->stream;
@@ -197,18 +201,18 @@ static void print_one(const Diag *d, void *context) {
   if (d->span.source) {
     span_locate(d->span, &line, &column);
     fputs(ink.bold, stream);
-    print_plain(d->span.source->name, false, stream);
+    print_plain(d->span.source->name, strlen(d->span.source->name), "", stream);
     fprintf(stream, ":%d:%d: ", line, column);
   } else {
     fprintf(stream, "%sdmf: ", ink.bold);
   }
   fprintf(stream, "%s%s:%s ", ink.kind, diag_kind_name(d->kind), ink.off);
-  print_plain(d->message, true, stream);
+  print_plain(d->message, strlen(d->message), "\n\t", stream);
   fputc('\n', stream);
   if (d->span.source) print_excerpt(d->span, line, ink, stream);
   if (d->hint) {
     fputs("      = ", stream);
-    print_plain(d->hint, true, stream);
+    print_plain(d->hint, strlen(d->hint), "\n\t", stream);
     fputc('\n', stream);
   }
 }

@@ -24,8 +24,4 @@ int lexeme_unclosed(Build *build, Span span);
 /* Characters that mean nothing. */
 int lexeme_stray(Build *build, Span span);
 
-/* The length in bytes of the UTF-8 character at `text`, of which `left` bytes remain, and its code;
- * 0 if it is malformed. */
-int utf8_decode(const char *text, size_t left, uint32_t *code);
-
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "syntax/build.h"
+#include "base/utf8.h"
 #include "syntax/lexeme.h"
 #include "syntax/tokens.h"
 
