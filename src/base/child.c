@@ -102,7 +102,7 @@ void child_put(int to, const void *bytes, size_t length) {
   for (const char *at = bytes; length > 0;) {
     ssize_t n = write(to, at, length);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return;
+    if (n <= 0) child_quit(EXIT_FAILURE);
     at += n;
     length -= (size_t)n;
   }

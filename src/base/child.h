@@ -28,7 +28,8 @@ void child_settle(bool lasts);
 void child_bound(int resource, double amount);
 /* The host's own work at exit, and what lies in its streams, are not the child's. */
 _Noreturn void child_quit(int status);
-/* The child has nobody to tell that the pipe is broken. */
+/* In the child, which has nobody to tell that the pipe is broken and ends then: its parent never
+ * takes what comes after a gap for what is missing. */
 void child_put(int to, const void *bytes, size_t length);
 
 /* In the parent: reads so much. False when no more comes, and when somebody wants out. */

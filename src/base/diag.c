@@ -188,15 +188,8 @@ const char *diag_kind_name(DiagKind kind) {
   return names[kind];
 }
 
-typedef struct Printer {
-  FILE *stream;
-  bool color;
-} Printer;
-
-static void print_one(const Diag *d, void *context) {
-  const Printer *printer = context;
-  FILE *stream = printer->stream;
-  Ink ink = ink_for(d->kind, printer->color);
+static void print_one(const Diag *d, bool color, FILE *stream) {
+  Ink ink = ink_for(d->kind, color);
   int line = 0, column = 0;
   if (d->span.source) {
     span_locate(d->span, &line, &column);
@@ -221,8 +214,7 @@ char *diag_text(const Diag *diag, bool color) {
   char *text = NULL;
   size_t length;
   FILE *stream = mem_stream(&text, &length);
-  if (!stream) return mem_string(diag->message);
-  print_one(diag, &(Printer){stream, color});
+  print_one(diag, color, stream);
   mem_stream_end(stream);
   return text;
 }
@@ -254,8 +246,21 @@ void diags_visit(const Diags *diags, void (*visit)(const Diag *diag, void *conte
   free(order);
 }
 
+typedef struct Printer {
+  FILE *stream;
+  bool color;
+} Printer;
+
+/* In one piece, so that what other processes write does not come between. */
+static void print_whole(const Diag *diag, void *context) {
+  const Printer *printer = context;
+  char *text = diag_text(diag, printer->color);
+  fputs(text, printer->stream);
+  free(text);
+}
+
 void diags_print(const Diags *diags, FILE *stream, bool color) {
-  diags_visit(diags, print_one, &(Printer){stream, color});
+  diags_visit(diags, print_whole, &(Printer){stream, color});
   if (diags->dropped) fprintf(stream, "dmf: %d more errors\n", diags->dropped);
 }
 

@@ -371,6 +371,26 @@ static void test_spans(void) {
   forget(&reading);
 }
 
+static ssize_t count_write(void *count, const char *text, size_t length) {
+  (void)text;
+  ++*(int *)count;
+  return (ssize_t)length;
+}
+
+/* A message reaches a stream that keeps nothing back in one piece. */
+static void test_pieces(void) {
+  const char *text = "x = \"a\nprint 1 +\n";
+  Reading reading = read_bytes(text, strlen(text), false);
+  int messages = reading.diags.errors, writes = 0;
+  FILE *stream = fopencookie(&writes, "w", (cookie_io_functions_t){.write = count_write});
+  CHECK(stream && messages == 2);
+  setvbuf(stream, NULL, _IONBF, 0);
+  diags_print(&reading.diags, stream, true);
+  CHECK(writes == messages);
+  fclose(stream);
+  forget(&reading);
+}
+
 int main(void) {
   test_literals();
   test_greek();
@@ -386,5 +406,6 @@ int main(void) {
   test_limits();
   test_expression();
   test_spans();
+  test_pieces();
   return check_done();
 }
