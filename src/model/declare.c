@@ -411,11 +411,17 @@ static void take_entry(Eval *eval, Draft *draft, const Ast *entry, const Ast *se
 
 static void take_entries(Eval *eval, Draft *draft, Ast *const *entries, int count) {
   const Ast *seen[DECLARED_MAX_KEYS] = {NULL};
+  Ast *const *outer = eval->entries;
+  int outer_count = eval->entry_count;
+  eval->entries = entries;
+  eval->entry_count = count;
   for (int i = 0; i < count; i++)
     if (entries[i]->kind == AST_ENTRY)
       take_entry(eval, draft, entries[i], seen);
     else
       draft->broken = true;
+  eval->entries = outer;
+  eval->entry_count = outer_count;
 }
 
 static void take_overrides(Eval *eval, Draft *draft) {

@@ -153,7 +153,9 @@ struct Eval {
   int doubt;        /* > 0 in code that a check cannot tell to be run, or how often */
   char **doubtful;  /* names assigned there */
   int doubtful_count, doubtful_capacity;
-  const Frame *frames;     /* the functions under way */
+  const Frame *frames; /* the functions under way */
+  Ast *const *entries; /* of the declaration under way, which do not see each other */
+  int entry_count;
   struct Forward *forward; /* the layer whose body is evaluated, or NULL */
   Standin *standin;        /* or NULL */
   struct Builder *system;  /* the system whose body is evaluated, or NULL */

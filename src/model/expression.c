@@ -15,6 +15,19 @@ static bool is_stale(const Eval *eval, const Value *value) {
   return eval->standin && value_is_numeric(value) && value->source == eval->standin->result;
 }
 
+/* Whether this name in one key of a declaration is that of another. */
+static bool is_beside(const Eval *eval, const Ast *node) {
+  bool inside = false, named = false;
+  for (int i = 0; i < eval->entry_count; i++) {
+    const Ast *entry = eval->entries[i];
+    if (entry->kind != AST_ENTRY) continue;
+    inside |= entry->span.source == node->span.source && entry->span.begin <= node->span.begin &&
+              node->span.end <= entry->span.end;
+    named |= strcmp(entry->name, node->name) == 0;
+  }
+  return inside && named;
+}
+
 static Value *lookup(Eval *eval, const Ast *node) {
   Binding *binding = scope_meant(eval->scope, node->name, node->span.source);
   if (binding && is_stale(eval, binding->value))
@@ -22,6 +35,10 @@ static Value *lookup(Eval *eval, const Ast *node) {
                       "'%s' holds numbers that do not fluctuate with their result", node->name);
   if (binding) return binding->value;
   if (eval->blind) return value_new(&eval->heap, VALUE_BROKEN);
+  if (is_beside(eval, node))
+    return eval_error(eval, node->span,
+                      "keys do not see each other: give the value a name before the declaration",
+                      "unknown name '%s'", node->name);
   const char **names = scope_names(eval->scope);
   Value *broken =
       eval_unknown(eval, node->span, node->name, names, "unknown name '%s'", node->name);
