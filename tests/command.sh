@@ -108,6 +108,7 @@ expect 2 '--threads' "$DMF" --threads 0 two.dmf
 expect 2 '--memory' "$DMF" --memory 4X two.dmf
 expect 2 '--memory' "$DMF" --memory -1 two.dmf
 expect 2 '--memory' "$DMF" --memory 0 two.dmf
+expect 2 '--memory' "$DMF" --memory 0x10000000 two.dmf
 expect 6 'free under --memory' "$DMF" --memory 100M -e 'print sum(zeros(2e7))'
 expect 0 '= 0' "$DMF" --memory 100G -e 'print sum(zeros(2e7))'
 expect 6 'out of memory: this takes' "$DMF" --memory 1k problem.dmf

@@ -123,7 +123,8 @@ static bool read_size(const char *text, double *bytes) {
   const char *unit = *end ? strchr(units, *end) : NULL;
   if (unit) end++;
   for (const char *each = units; unit && each <= unit; each++) *bytes *= 1000;
-  return text[0] >= '0' && text[0] <= '9' && !*end && *bytes >= 1 && isfinite(*bytes);
+  return text[0] >= '0' && text[0] <= '9' && !strpbrk(text, "xX") && !*end && *bytes >= 1 &&
+         isfinite(*bytes);
 }
 
 static void add_code(Request *request, const char *code) {

@@ -87,11 +87,18 @@ static bool read_fortran(Piece field, const char *letter, double *value) {
   return good;
 }
 
+/* strtod knows 0x10 and nan(7) as well, which are no numbers of scripts either. */
+static bool is_foreign(Piece field) {
+  for (const char *c = field.begin; c < field.end; c++)
+    if (*c == 'x' || *c == 'X' || *c == '(') return true;
+  return false;
+}
+
 /* The text is terminated, and a field is followed by a separator, a line's end or that terminator,
  * none of which belongs to a number. */
 static bool read_number(Piece field, double *value) {
   char *stop;
-  if (field.begin == field.end) return false;
+  if (field.begin == field.end || is_foreign(field)) return false;
   *value = strtod(field.begin, &stop);
   return stop == field.end || read_fortran(field, stop, value);
 }
