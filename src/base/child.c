@@ -77,10 +77,10 @@ void child_bound(int resource, double amount) {
   setrlimit(resource, &limit);
 }
 
-void child_settle(bool lasts) {
-  static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGXCPU, SIGPIPE};
+void child_settle(void) {
+  static const int fatal[] = {SIGSEGV, SIGBUS,  SIGABRT, SIGFPE, SIGILL,
+                              SIGTERM, SIGXCPU, SIGPIPE, SIGINT};
   for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) signal(fatal[i], SIG_DFL);
-  signal(SIGINT, lasts ? SIG_IGN : SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);

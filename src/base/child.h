@@ -22,8 +22,8 @@ pid_t child_begin(void (*run)(void *context, int to), void *context, int *from);
 int child_end(pid_t child, int from, bool stop);
 
 /* In the child: signals mean what they mean to a new process, and it dies without a word or a core.
- * `lasts`: Ctrl-C does not end it. */
-void child_settle(bool lasts);
+ */
+void child_settle(void);
 /* Lowers a limit (see setrlimit(2)), if it is not as low. */
 void child_bound(int resource, double amount);
 /* The host's own work at exit, and what lies in its streams, are not the child's. */

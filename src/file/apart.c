@@ -249,7 +249,7 @@ static void bound_memory(void) {
 static void leave(void) { child_quit(STATUS_LIMIT); }
 
 static void settle(const Apart *apart) {
-  child_settle(apart->lasts);
+  child_settle();
   child_bound(RLIMIT_CPU, seconds_for(apart));
   bound_memory();
   if (atexit(leave)) leave();
@@ -315,11 +315,9 @@ static Status work_there(const Apart *apart, char **why) {
   if (child < 0)
     return file_fail(why, apart->path, STATUS_LIMIT, "no process for the HDF5 library: %s",
                      strerror(errno));
-  Watch watch = apart->lasts ? work_watch((Watch){0}) : work_watched();
   Status status = receive(apart, from, why);
   bool stopped = status && !*why && work_stopped();
   int end = child_end(child, from, stopped);
-  work_watch(watch);
   return status && !*why ? died(apart, end, stopped, why) : status;
 }
 

@@ -18,7 +18,6 @@ typedef struct Apart {
   const char *path; /* in messages */
   double bytes; /* the size of the file or of the data: the work may take as long as they need */
   bool sound;   /* the file is known to be whole: a child that dies has lacked memory */
-  bool lasts;   /* Ctrl-C does not stop it */
   void *context;
   Status (*work)(void *context, char **why);              /* in the child */
   void (*send)(void *context, int to);                    /* there, after STATUS_OK; or NULL */

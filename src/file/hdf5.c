@@ -888,7 +888,6 @@ static Status write_temporary(const char *temporary, void *context, char **why) 
   return work_apart(&(Apart){.path = content->path,
                              .bytes = needed,
                              .sound = true,
-                             .lasts = true,
                              .context = content,
                              .work = work_write},
                     why);

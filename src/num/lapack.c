@@ -45,7 +45,7 @@ static void bound_time(void) {
 
 static void run_child(void *context, int to) {
   const Job *job = context;
-  child_settle(false);
+  child_settle();
   blas_begin_alone();
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   bound_time();

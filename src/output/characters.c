@@ -2,6 +2,7 @@
 #include "output/characters.h"
 #include "base/memory.h"
 #include "base/plain.h"
+#include "base/work.h"
 #include "output/frame.h"
 
 #include <ctype.h>
@@ -82,7 +83,7 @@ static void dot(const Canvas *c, double x, double y, int ink) {
 
 static void draw_line(const Canvas *c, const PlotCurve *curve, int ink) {
   double x0 = -1, y0 = -1;
-  for (size_t i = 0; i < curve->count; i++) {
+  for (size_t i = 0; i < curve->count && work_goes_on(i); i++) {
     double x = across(c, curve->x[i]), y = down(c, curve->y[i]);
     if (x >= 0 && y >= 0 && x0 >= 0 && y0 >= 0) {
       int steps = (int)ceil(fmax(fabs(x - x0), fabs(y - y0)));

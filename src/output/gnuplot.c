@@ -3,14 +3,18 @@
  * block, and there is no SIGPIPE. */
 #include "output/gnuplot.h"
 #include "base/memory.h"
+#include "base/work.h"
+#include "file/io.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -52,6 +56,22 @@ static char *contents(int fd, size_t *size) {
   return text;
 }
 
+/* Looks at it now and then, seldom once it takes long, and ends it when somebody wants out. Returns
+ * 0 or an errno; *state is what waitpid says. */
+static int await(pid_t child, int *state) {
+  enum { FIRST = 100000, LONGEST = 10000000 };
+  struct timespec pause = {0, FIRST};
+  for (pid_t ended; (ended = waitpid(child, state, WNOHANG)) != child;) {
+    if (ended < 0 && errno == ECHILD)
+      return *state = 0; /* a host that waits for no child; what it drew is there */
+    if (ended < 0 && errno != EINTR) return errno;
+    if (work_stopped()) kill(child, SIGKILL);
+    nanosleep(&pause, NULL);
+    if (pause.tv_nsec < LONGEST) pause.tv_nsec *= 2;
+  }
+  return 0;
+}
+
 /* Returns 0 or an errno; *state is what waitpid says. */
 static int spawn(const int streams[3], int *state) {
   posix_spawn_file_actions_t actions;
@@ -61,13 +81,7 @@ static int spawn(const int streams[3], int *state) {
   for (int i = 0; i < 3; i++) posix_spawn_file_actions_adddup2(&actions, streams[i], i);
   int failed = posix_spawnp(&child, program(), &actions, NULL, arguments, environ);
   posix_spawn_file_actions_destroy(&actions);
-  if (failed) return failed;
-  while (waitpid(child, state, 0) < 0) {
-    if (errno == ECHILD)
-      return *state = 0; /* a host that waits for no child; what it drew is there */
-    if (errno != EINTR) return errno;
-  }
-  return 0;
+  return failed ? failed : await(child, state);
 }
 
 /* gnuplot echoes the line and a caret before it comes to the point. */
@@ -84,6 +98,7 @@ static Status judge(int failed, int state, int complaints, bool *missing, char *
   size_t size;
   *missing =
       failed == ENOENT || failed == EACCES || (WIFEXITED(state) && WEXITSTATUS(state) == 127);
+  if (!failed && state != 0 && work_stopped()) return file_stop(why);
   if (*missing) {
     *why = mem_format("'%s' cannot be run; pictures need gnuplot (DMF_GNUPLOT names the program)",
                       program());

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "output/plot.h"
 #include "base/memory.h"
+#include "base/work.h"
 #include "file/io.h"
 #include "output/characters.h"
 #include "output/frame.h"
@@ -120,6 +121,10 @@ static Status draw(const Plot *plot, PictureKind kind, Picture *picture, bool *m
                    char **why) {
   size_t length = 0;
   char *script = compose(plot, kind, &length);
+  if (script && work_stopped()) {
+    free(script);
+    return file_stop(why);
+  }
   if (script && kind == PICTURE_GP) {
     *picture = (Picture){script, length};
     return STATUS_OK;
@@ -181,6 +186,7 @@ Status plot_draw(const Plot *plot, FILE *stream, int columns, int lines, bool co
   Status status = check(plot, why);
   if (status) return status;
   characters_draw(&(Sheet){stream, columns, lines, color}, plot);
+  if (work_stopped()) return file_stop(why);
   return ferror(stream) ? (*why = mem_string("the output cannot be written"), STATUS_FILE)
                         : STATUS_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "output/script.h"
+#include "base/work.h"
 #include "output/frame.h"
 
 #include <math.h>
@@ -25,7 +26,7 @@ static void put_number(FILE *out, double value) {
 }
 
 static void put_curve(FILE *out, const PlotCurve *curve) {
-  for (size_t i = 0; i < curve->count; i++) {
+  for (size_t i = 0; i < curve->count && work_goes_on(i); i++) {
     put_number(out, curve->x[i]);
     put_number(out, curve->y[i]);
     if (curve->error) put_number(out, curve->error[i]);
@@ -36,7 +37,7 @@ static void put_curve(FILE *out, const PlotCurve *curve) {
 /* What has no logarithm has no colour. */
 static void put_heat(FILE *out, const PlotPanel *panel) {
   const Array *heat = panel->heat;
-  for (size_t i = 0; i < heat->size; i++) {
+  for (size_t i = 0; i < heat->size && work_goes_on(i); i++) {
     put_number(out, panel->z_log && !(heat->data[i] > 0) ? NAN : heat->data[i]);
     if ((i + 1) % heat->shape[1] == 0) fputc('\n', out);
   }

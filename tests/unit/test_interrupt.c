@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Every operation on arrays, and every reader, looks for an interrupt as it works: no less often
+/* Every operation on arrays, reader and picture looks for an interrupt as it works: no less often
  * than once in a block of numbers, and it ends soon after it was told to. No time is measured: the
  * watch counts how often it is asked, and answers from a certain time on. tests/layers.sh holds
  * that each function of arrayops.h that gives an array stands here. */
@@ -8,6 +8,8 @@
 #include "num/arrayops.h"
 #include "num/lapack.h"
 #include "num/random.h"
+#include "output/gnuplot.h"
+#include "output/plot.h"
 
 #include "check.h"
 
@@ -378,16 +380,16 @@ static void test_readers(void) {
   unlink(path);
 }
 
-/* What is saved as text looks, too, and leaves what was there. */
+/* What is saved looks, too, and leaves what was there. */
 static void test_writers(void) {
-  Status (*const writers[])(const char *, const char *, const Array *,
-                            char **) = {file_write_array_csv, file_write_array_json};
+  Status (*const writers[])(const char *, const char *, const Array *, char **) = {
+      file_write_array_csv, file_write_array_json, file_write_array_hdf5};
   char path[] = "test_interrupt.XXXXXX", *reason = NULL;
   close(mkstemp(path));
-  for (size_t i = 0; i < 3; i++) {
-    watch_from(3, 1e12);
+  for (size_t i = 0; i < 4; i++) {
+    watch_from(i == 2 ? 1 : 3, 1e12); /* how often it waits for a child is not known */
     Status status =
-        i < 2 ? writers[i](path, "x", v, &reason) : file_write_array_npy(path, v, &reason);
+        i < 3 ? writers[i](path, "x", v, &reason) : file_write_array_npy(path, v, &reason);
     CHECK(status == STATUS_INTERRUPTED);
     work_watch((Watch){0});
     free(reason);
@@ -397,6 +399,40 @@ static void test_writers(void) {
     if (file) fclose(file);
   }
   unlink(path);
+}
+
+static Status draw_to(const char *path, const Plot *plot, long from) {
+  char *reason = NULL;
+  watch_from(from, 1e12);
+  Status status = plot_write(plot, path, &reason);
+  work_watch((Watch){0});
+  CHECK(status == STATUS_OK || strcmp(reason, "interrupted") == 0);
+  free(reason);
+  return status;
+}
+
+/* A picture of many numbers, and one that another program draws for longer than anybody waits. */
+static void test_pictures(void) {
+  static const char *const paths[] = {"test_interrupt.gp", "test_interrupt.txt"};
+  PlotCurve curve = {.count = SIZE, .x = v->data, .y = v->data};
+  PlotPanel panels[] = {{.curves = &curve, .curve_count = 1}, {.heat = square}};
+  for (size_t i = 0; i < 3; i++) {
+    const char *path = paths[i % 2];
+    Plot plot = {&panels[i / 2], 1, NULL};
+    CHECK(draw_to(path, &plot, LONG_MAX) == STATUS_OK && asked >= BLOCKS);
+    CHECK(unlink(path) == 0);
+    CHECK(draw_to(path, &plot, 2) == STATUS_INTERRUPTED && access(path, F_OK) < 0);
+  }
+  char *output = NULL, *reason = NULL, slow[] = "exec sleep 100000";
+  size_t size;
+  bool missing;
+  setenv("DMF_GNUPLOT", "sh", 1);
+  watch_from(3, 1e12);
+  Status status = gnuplot_run(slow, strlen(slow), &output, &size, &missing, &reason);
+  work_watch((Watch){0});
+  CHECK(status == STATUS_INTERRUPTED && !missing && !output && strcmp(reason, "interrupted") == 0);
+  CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+  free(reason);
 }
 
 int main(void) {
@@ -416,6 +452,7 @@ int main(void) {
   test_other_children();
   test_readers();
   test_writers();
+  test_pictures();
   Array *all[] = {v, mask, ends, square, even, column, few, none, wide};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) array_drop(all[i]);
   return check_done();

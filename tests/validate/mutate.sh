@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Whether the tests notice wrong arithmetic: `make mutate` changes one operator or one number of the
-# solvers at a time, at random places of src/solve, src/machine, src/field and src/num, builds, and runs the
-# quick tests until one fails. A mutant that none of them kills is a missing test, or a change that
+# Whether the tests notice wrong arithmetic: `make mutate` changes one operator or one number at a time, at
+# random places of ROOMS, builds, and runs the quick tests until one fails. A mutant that none of them kills is a missing test, or a change that
 # means nothing (a bound of memory, a block size). Prints every mutant, and the share that was killed, of those
 # whose object code is another one at all.
 # A test is run for mutants of lines that it runs, which a build that counts them tells. Those that are
 # fast and have killed go first, so that most mutants cost seconds.
 #
-# Environment: MUTANTS (how many, 100), SEED (which, 1), FILES (a pattern of their names), MOST (leaves out
-# tests that the build that counts takes more seconds for), TREE (where to build, ./mutants)
+# Environment: MUTANTS (how many, 100), SEED (which, 1), ROOMS (directories of src, "solve machine field num"),
+# FILES (a pattern of their names), MOST (leaves out tests that the build that counts takes more seconds for),
+# TREE (where to build, ./mutants)
 set -u
 srcdir=${srcdir:?run this through make mutate}
 make=${MAKE:-make}
@@ -17,6 +17,7 @@ tree=${TREE:-$PWD/mutants}
 mutants=${MUTANTS:-100}
 seed=${SEED:-1}
 most=${MOST:-600}
+read -r -a rooms <<<"${ROOMS:-solve machine field num}"
 # A test that takes 20 times as long as without a change, and two seconds more, never ends.
 TIMEFORMAT='%U %S'
 
@@ -68,7 +69,8 @@ prepare() {
   (cd "$tree/build" && { [ -e Makefile ] || ../source/configure -q CFLAGS=-O1; } && $make -s)
 }
 
-units=(average bounds doubt fluctuations linalg outside random scatter solve system tape underway array)
+units=(array average bounds crew doubt file fluctuations interrupt linalg memory outside random scalar scatter
+  session signatures solve syntax system tape underway)
 declare -A cost kills named # named: of the file of its lines, the test
 
 # run_test NAME SECONDS: of a unit test that name, else a script; ended after SECONDS of a processor
@@ -89,7 +91,7 @@ key() { local name=${1#../source/tests/}; echo "${name//\//-}"; }
 # where no statement is near
 lines_of() {
   local room ran=$tree/seen/$(key "$1")$tree/counts
-  for room in solve machine field num; do
+  for room in "${rooms[@]}"; do
     ln -sf "$tree/counts/src/$room"/*.gcno "$ran/src/$room" 2>/dev/null || continue
     gcov -t -o "$ran/src/$room" "../source/src/$room"/*.c 2>/dev/null
   done | awk -F: '
@@ -165,7 +167,7 @@ measure() {
 prepare || exit
 cd "$tree/counts" || exit
 export DMF srcdir=$tree/source
-mapfile -t chosen < <(cd ../source && places src/{solve,machine,field,num}/*.c | grep "${FILES:-.}" | choose)
+mapfile -t chosen < <(cd ../source && places $(printf 'src/%s/*.c ' "${rooms[@]}") | choose)
 printf '%s\n' "${chosen[@]}" | cut -d : -f 1,2 >"$tree/places"
 measure || exit
 cd "$tree/build" || exit
