@@ -109,11 +109,18 @@ static size_t event_column(const Machine *m, const Side *side) {
   return m->plan.columns + side->frame->event;
 }
 
+/* Zeros [rows, cols], which grow with the square of the steps; NULL without memory. */
+static double *square(size_t rows, size_t cols) {
+  bool fits = mem_fits(8 * (double)rows * (double)cols);
+  return fits ? mem_try(rows * cols + 1, sizeof(double)) : NULL;
+}
+
 /* Responses [rows, other->met] of x to what the other side met, measured in its passive columns. */
 static void measure_responses(Machine *m, Side *own, const Side *other, View x) {
   double **response = &own->frame->response[own->frame->calls++];
-  *response = mem_new(x.rows * other->met + 1, sizeof **response);
-  for (size_t a = 0; a < x.rows && !tape_failed(m->tape); a++)
+  *response = square(x.rows, other->met);
+  if (!*response) m->status = STATUS_LIMIT;
+  for (size_t a = 0; a < x.rows && *response && !tape_failed(m->tape); a++)
     axpy(other->met, 1, tape_data(m->tape, view_rows(x, a, 1)) + event_column(m, other),
          *response + a * other->met);
 }
@@ -256,11 +263,11 @@ size_t framed_passive(const Frame *frame, int space) {
 static FrameSide frame_side(const Machine *m, int matrix, bool back, size_t columns) {
   MetSide met = sequential_side(m, matrix, back);
   size_t rank = met.q.rows;
-  FrameSide f = {.q = mem_new(rank * columns + 1, sizeof *f.q),
+  FrameSide f = {.q = square(rank, columns),
                  .axis = mem_new(rank + 1, sizeof *f.axis),
                  .known = mem_new(rank + 1, sizeof *f.known),
                  .rank = rank};
-  for (size_t i = 0; i < rank; i++) {
+  for (size_t i = 0; i < rank && f.q; i++) {
     const double *noise = tape_data(m->tape, view_rows(met.noise, i, 1));
     axpy(columns, 1 / sqrt((double)m->plan.columns), tape_data(m->tape, view_rows(met.q, i, 1)),
          f.q + i * columns);
@@ -295,8 +302,10 @@ static void place_events(const Program *p, Frame *frame) {
     }
 }
 
-static void take_frame(const Machine *m, Frame *frame) {
+/* False if memory ran out. */
+static bool take_frame(const Machine *m, Frame *frame) {
   const Program *p = m->p;
+  bool fine = true;
   *frame = (Frame){.matrix_count = p->matrix_count,
                    .x = mem_new((size_t)p->matrix_count + 1, sizeof *frame->x),
                    .y = mem_new((size_t)p->matrix_count + 1, sizeof *frame->y),
@@ -308,8 +317,10 @@ static void take_frame(const Machine *m, Frame *frame) {
     if (p->matrices[k].weights != k || !is_wide_matrix(p, &p->matrices[k])) continue;
     frame->x[k] = frame_side(m, k, false, frame->columns);
     frame->y[k] = frame_side(m, k, true, frame->columns);
+    fine = fine && frame->x[k].q && frame->y[k].q;
   }
   place_events(p, frame);
+  return fine;
 }
 
 Status framed_scout(const MachinePlan *plan, Frame *frame, int *failed_at) {
@@ -321,9 +332,10 @@ Status framed_scout(const MachinePlan *plan, Frame *frame, int *failed_at) {
   scout.record = false;
   Status status = machine_run(&scout, &m, failed_at);
   if (status != STATUS_OK) return status;
-  take_frame(&m, frame);
+  bool taken = take_frame(&m, frame);
   machine_free(&m);
-  if (plan->independent) return STATUS_OK;
+  *failed_at = 0;
+  if (!taken || plan->independent) return taken ? STATUS_OK : STATUS_LIMIT;
   scout.hidden = &framed;
   scout.frame = frame;
   scout.columns = frame->columns;

@@ -22,6 +22,7 @@ static void newton_step(size_t n, size_t k, double *X, double *A, double *B, dou
 }
 
 static Status newton(size_t n, size_t k, double *X) {
+  if (!mem_fits(8 * (double)n * (2 * (double)n + (double)k))) return STATUS_LIMIT;
   double norm = sqrt(dot(n * k, X, X)), *A = mem_block(n * n + 1), *B = mem_block(n * n + 1),
          *next = mem_block(n * k + 1);
   bool fine = A && B && next;
@@ -37,6 +38,7 @@ static Status newton(size_t n, size_t k, double *X) {
 static Status exact(double floor, size_t n, size_t k, double *X) {
   static const double cut = 1e-6;
   size_t rank = n < k ? n : k;
+  if (!mem_fits(8 * (double)rank * (double)(n + k))) return STATUS_LIMIT;
   double *U = mem_block(n * rank + 1), *s = mem_block(rank + 1), *Vt = mem_block(rank * k + 1);
   Status status = U && s && Vt ? STATUS_OK : STATUS_LIMIT;
   int failed = status == STATUS_OK ? lapack_svd(n, k, X, s, U, Vt) : 0;

@@ -155,6 +155,12 @@ static void normalize(size_t n, double *C, double *unit) {
   for (size_t i = 0; i < n * n; i++) C[i] /= unit[i / n] * unit[i % n];
 }
 
+/* What add_bends takes: two squares, and twice that while one of them gives its root. */
+static double bends_bytes(const Replay *r, size_t n) {
+  double own = (double)n, rest = (double)r->tape->tangents->numbers + 2 * (double)r->count;
+  return 8 * (4 * own * own + 8 * own + rest);
+}
+
 /* Adds 1/2 F'' : C for n of the numbers. Directions of less than LEAST of the largest are left out:
  * those of the decade above tell what that may be. Of SMALL ones the lower order does. */
 static bool add_bends(const Replay *r, const size_t *number, size_t n, double *shift,
@@ -208,7 +214,8 @@ static bool repeats_itself(const Replay *r) {
   return true;
 }
 
-static bool expand(const Replay *r, double *shift, double *doubt) {
+/* Not *done where there is no room for the covariances of what bends. */
+static bool expand(const Replay *r, double *shift, double *doubt, bool *done) {
   const Tangents *t = r->tape->tangents;
   double *own = mem_block(t->numbers + 1);
   bool *bent = mem_new(t->numbers + 1, sizeof *bent);
@@ -217,7 +224,8 @@ static bool expand(const Replay *r, double *shift, double *doubt) {
               differentiate(r, 1, false, own, shift, doubt) && find_bent(r, bent);
   for (size_t x = 0; x < t->numbers; x++)
     if (bent[x]) number[n++] = x;
-  fine = fine && add_bends(r, number, n, shift, doubt);
+  *done = fine && mem_fits(bends_bytes(r, n));
+  fine = fine && (!*done || add_bends(r, number, n, shift, doubt));
   free(own);
   free(bent);
   free(number);
@@ -237,7 +245,7 @@ bool tape_mean_shift(Tape *tape, const Observable *observables, size_t count,
               mem_block(count + 1)};
   for (int i = 0; i < tape->op_count; i++) r.written[tape->ops[i].out.slab] = true;
   bool fine = r.middle && replay(&r, 0, NULL, r.middle);
-  if (fine && (*done = repeats_itself(&r))) fine = expand(&r, shift, doubt);
+  if (fine && repeats_itself(&r)) fine = expand(&r, shift, doubt, done);
   free(r.written);
   free(r.middle);
   return fine;

@@ -102,7 +102,21 @@ typedef struct Finder {
   const Tape *tape;
   View table;
   size_t *before; /* [op]: numbers in all averages before it */
+  bool starved;
 } Finder;
+
+/* Room for one more link; false without memory. */
+static bool has_next(Finder *f) {
+  Tangents *t = f->t;
+  if (t->link_count < t->link_room) return true;
+  size_t room = 2 * t->link_room + 256;
+  Link *links =
+      mem_fits((double)room * sizeof *links) ? realloc(t->links, room * sizeof *links) : NULL;
+  if (!links) return !(f->starved = true);
+  t->links = links;
+  t->link_room = room;
+  return true;
+}
 
 static void take_links(void *sink, int op, const double *bar, size_t stride) {
   Finder *f = sink;
@@ -112,16 +126,13 @@ static void take_links(void *sink, int op, const double *bar, size_t stride) {
   for (size_t i = 0; i < out.rows * out.cols; i++)
     for (size_t m = 0; m < M; m++) {
       double slope = bar[(i / out.cols * M + m) * stride + i % out.cols];
-      if (slope == 0) continue;
-      if (t->link_count == t->link_room) {
-        t->link_room = 2 * t->link_room + 256;
-        t->links = mem_grow(t->links, t->link_room * sizeof *t->links);
-      }
+      if (slope == 0 || !has_next(f)) continue;
       t->links[t->link_count++] =
           (Link){m / f->table.cols, m % f->table.cols, f->before[op] + i, slope};
     }
 }
 
+/* False if memory ran out. */
 static bool find_links(Finder *f, int op, int arg) {
   Tangents *t = f->t;
   View table = f->table = arg_of(&f->tape->ops[op], arg);
@@ -132,7 +143,7 @@ static bool find_links(Finder *f, int op, int arg) {
     seeds[m] = (Seed){table, m / table.cols, m % table.cols, 1};
     entries[m] = (Observable){&seeds[m], 1};
   }
-  bool fine = tape_read_tables(f->tape, op, entries, M, take_links, f);
+  bool fine = tape_read_tables(f->tape, op, entries, M, take_links, f) && !f->starved;
   t->gates = mem_more(t->gates, (int)t->gate_count, sizeof *t->gates);
   t->gates[t->gate_count++] = (Gate){op, arg, first, t->link_count - first};
   free(seeds);
@@ -317,6 +328,7 @@ typedef struct Pass {
   size_t *spare_rows;
   int spare_count;
   double *room; /* [rows of the largest op][BLOCK] */
+  double *half; /* of the largest square average, [row][column][direction] */
   bool failed;
 } Pass;
 
@@ -457,11 +469,9 @@ static void product_forward(Pass *p, const TapeOp *op, int number) {
   if (!n && !more) return;
   extend(p, out, n > more ? n : more);
   const double *A = tape_data(p->tape, a);
-  for (size_t i = 0; i < out.rows && n && !p->failed; i++)
-    for (size_t k = 0; k < b.rows; k++) {
-      double factor = op->alpha * (flip ? A[k * la + i] : A[i * la + k]);
-      if (factor != 0) add_scaled(n * BLOCK, factor, tangent(p, b, k), tangent(p, out, i));
-    }
+  if (n && !p->failed)
+    (flip ? mat_mul_at : mat_mul)(out.rows, n * BLOCK, b.rows, op->alpha, A, la, tangent(p, b, 0),
+                                  TOGETHER * BLOCK, 1, tangent(p, out, 0), TOGETHER * BLOCK);
   for (size_t k = 0; k < links && !p->failed; k++) {
     size_t row = flip ? link[k].col : link[k].row, col = flip ? link[k].row : link[k].col;
     load(p, b, col, p->room);
@@ -527,6 +537,29 @@ static void project(Pass *p, View x, size_t row, const double *y, size_t rows, s
              p->to + number * p->across + p->first, apart * p->across);
 }
 
+/* The same of a block with itself: half of it is the other half. */
+static void square_forward(Pass *p, const TapeOp *op, int number) {
+  View x = op->arg[0];
+  size_t G = op->group, R = op->out.rows, n = p->has[x.slab];
+  for (size_t g = 0; g < G && n; g++) {
+    for (size_t c = 0; c < R; c++)
+      weigh(p, x, c * G + g, op->alpha / (double)G, p->room + c * BLOCK);
+    for (size_t r = 0; r < R; r++)
+      mat_mul_bt(R, n, BLOCK, 1, p->room, BLOCK, tangent(p, x, r * G + g), BLOCK, g > 0,
+                 p->half + r * R * n, n);
+  }
+  for (size_t i = 0; i < R * R && n; i++) {
+    double *to = p->to + (p->t->first[number] + i) * p->across + p->first;
+    add_scaled(n, 1, p->half + i * n, to);
+    add_scaled(n, 1, p->half + (i % R * R + i / R) * n, to);
+  }
+}
+
+static bool is_square(const TapeOp *op) {
+  View a = op->arg[0], b = op->arg[1];
+  return op->kind == AVERAGE && a.slab == b.slab && a.row == b.row && a.rows == b.rows;
+}
+
 static void average_forward(Pass *p, const TapeOp *op, int number) {
   View a = op->arg[0], b = op->arg[1], out = op->out;
   size_t G = op->group, first = p->t->first[number];
@@ -561,7 +594,7 @@ static void forward(Pass *p, int number) {
   switch (op->kind) {
   case COPY: copy_forward(p, op); break;
   case PRODUCT: product_forward(p, op, number); break;
-  case AVERAGE: average_forward(p, op, number); break;
+  case AVERAGE: (is_square(op) ? square_forward : average_forward)(p, op, number); break;
   case AVERAGE_ROWS: average_rows_forward(p, op, number); break;
   default:
     for (int k = 0; k < op->map->count; k++) map_argument(p, op, number, k);
@@ -605,6 +638,15 @@ static size_t most_rows(const Tape *tape) {
   size_t most = 1;
   for (int i = 0; i < tape->slab_count; i++)
     if (tape->slabs[i].space != TABLE && tape->slabs[i].rows > most) most = tape->slabs[i].rows;
+  return most;
+}
+
+static size_t largest_square(const Tape *tape) {
+  size_t most = 0;
+  for (int i = 0; i < tape->op_count; i++) {
+    size_t n = tape->ops[i].out.rows * tape->ops[i].out.cols;
+    if (is_square(&tape->ops[i]) && n > most) most = n;
+  }
   return most;
 }
 
@@ -657,8 +699,9 @@ static bool pass_all(const Tape *tape, Tangents *t, const Own *own, double *to,
             .across = own ? 1 : t->directions,
             .value = mem_new(slabs + 1, sizeof *p.value),
             .has = mem_new(slabs + 1, sizeof *p.has),
-            .room = mem_room((most_rows(tape) + 1) * BLOCK)};
-  p.failed = !p.room || !to || (own && !p.own);
+            .room = mem_room((most_rows(tape) + 1) * BLOCK),
+            .half = mem_room(largest_square(tape) * TOGETHER + 1)};
+  p.failed = !p.room || !p.half || !to || (own && !p.own);
   for (p.space = 0; p.space < tape->space_count; p.space++)
     for (p.start = 0; p.start < tape->spaces[p.space].columns; p.start += BLOCK) {
       size_t left = tape->spaces[p.space].columns - p.start;
@@ -676,6 +719,7 @@ static bool pass_all(const Tape *tape, Tangents *t, const Own *own, double *to,
   free(p.has);
   free(p.own);
   free(p.room);
+  free(p.half);
   free(last);
   free(moves);
   return !p.failed && !(stop && *stop);
@@ -707,13 +751,26 @@ bool tangents_cover(const Tape *tape, const Observable *observables, size_t coun
   return covered;
 }
 
-/* Whether slopes take little, or little beside what is recorded, and there is room for them. */
-static bool has_room(const Tape *tape, const Tangents *t) {
+/* Whether slopes take little, or little beside what is recorded. */
+static bool is_light(const Tape *tape, const Tangents *t) {
   static const double LITTLE = 4e6;
-  double recorded = 0, slopes = (double)t->numbers * (double)t->directions;
+  double recorded = 0;
   for (int i = 0; i < tape->slab_count; i++)
     recorded += (double)tape->slabs[i].rows * (double)tape->slabs[i].cols;
-  return slopes <= fmax(LITTLE, recorded / 4) && mem_fits(8 * slopes);
+  return (double)t->numbers * (double)t->directions <= fmax(LITTLE, recorded / 4);
+}
+
+/* Whether there is room for slopes for a while, and no more of them than a gigabyte. */
+static bool has_room(const Tape *tape, const Tangents *t) {
+  static const double MOST = 1.25e8;
+  double slopes = (double)t->numbers * (double)t->directions;
+  return (slopes <= MOST || is_light(tape, t)) && mem_fits(8 * slopes);
+}
+
+void tape_forget_forward(Tape *tape) {
+  if (!tape->tangents || is_light(tape, tape->tangents)) return;
+  tangents_free(tape->tangents);
+  tape->tangents = NULL;
 }
 
 bool tape_read_forward(Tape *tape, const Observable *observables, size_t count, size_t most,
@@ -746,65 +803,162 @@ bool tape_read_forward(Tape *tape, const Observable *observables, size_t count, 
 
 /* ---- influences ---- */
 
-/* What observables ask of averages, [number][observable]. */
+/* What observables ask of averages, y [row][observable]: of all directions, and behind them of the
+ * numbers of other averages that they are made of. */
 typedef struct Asked {
   const Tape *tape;
   size_t M;
+  size_t *place;  /* [op]: where the numbers of an average are, behind the directions */
+  size_t *number; /* [row]: of those behind the directions */
+  size_t rows;    /* of these */
   double *y;
 } Asked;
 
-static void take_asked(void *sink, int op, const double *bar, size_t stride) {
-  Asked *asked = sink;
-  View out = asked->tape->ops[op].out;
-  size_t M = asked->M;
-  double *y = asked->y + asked->tape->tangents->first[op] * M;
-  for (size_t i = 0; i < out.rows * out.cols; i++)
-    for (size_t m = 0; m < M; m++)
-      y[i * M + m] += bar[(i / out.cols * M + m) * stride + i % out.cols];
+/* The first direction at or behind a number. */
+static size_t direction_from(const Tangents *t, size_t number) {
+  size_t low = 0, high = t->directions;
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    if (t->number[middle] < number)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
 }
 
-/* (1 - D)^T y = v in place, from the last average to the first. */
-static void substitute(const Tangents *t, size_t M, double *y) {
-  for (size_t d = t->directions; d-- > 0;) {
-    size_t x = t->number[d], behind = t->numbers - x - 1;
-    mat_mul_at(1, M, behind, 1, t->slopes + (x + 1) * t->directions + d, t->directions,
-               y + (x + 1) * M, M, 1, y + x * M, M);
+static void take_asked(void *sink, int op, const double *bar, size_t stride) {
+  Asked *asked = sink;
+  const Tangents *t = asked->tape->tangents;
+  View out = asked->tape->ops[op].out;
+  size_t M = asked->M, n = out.rows * out.cols, x = t->first[op], d = direction_from(t, x);
+  for (size_t i = 0; i < n; i++, x++) {
+    bool heard = d < t->directions && t->number[d] == x;
+    double *y = asked->y + (heard ? d++ : t->directions + asked->place[op] + i) * M;
+    for (size_t m = 0; m < M; m++) y[m] += bar[(i / out.cols * M + m) * stride + i % out.cols];
   }
 }
 
+static bool any(size_t n, const double *x) {
+  for (size_t i = 0; i < n; i++)
+    if (x[i] != 0) return true;
+  return false;
+}
+
+/* Leaves out the rows of which nothing is asked. */
+static void pack(Asked *asked) {
+  size_t M = asked->M, rows = 0;
+  double *y = asked->y + asked->tape->tangents->directions * M;
+  for (size_t k = 0; k < asked->rows; k++) {
+    if (!any(M, y + k * M)) continue;
+    asked->number[rows] = asked->number[k];
+    memmove(y + rows++ * M, y + k * M, M * sizeof *y);
+  }
+  asked->rows = rows;
+}
+
+/* What observables ask; false if memory ran out. */
+static bool ask(Asked *asked, int mark, const Observable *observables) {
+  const Tape *tape = asked->tape;
+  const Tangents *t = tape->tangents;
+  bool *needed = mem_new((size_t)tape->op_count + 1, sizeof *needed);
+  asked->place = mem_new((size_t)tape->op_count + 1, sizeof *asked->place);
+  tangents_reach(tape, observables, asked->M, needed);
+  for (int i = 0; i < tape->op_count; i++) {
+    asked->place[i] = asked->rows;
+    if (needed[i]) asked->rows += t->first[i + 1] - t->first[i];
+  }
+  asked->number = mem_try(asked->rows + 1, sizeof *asked->number);
+  asked->y = mem_block((t->directions + asked->rows) * asked->M + 1);
+  bool fine = asked->number && asked->y;
+  for (int i = 0; i < tape->op_count && fine; i++)
+    for (size_t x = t->first[i]; x < t->first[i + 1] && needed[i]; x++)
+      asked->number[asked->place[i] + x - t->first[i]] = x;
+  free(needed);
+  fine = fine && tape_read_tables(tape, mark, observables, asked->M, take_asked, asked);
+  if (fine) pack(asked);
+  return fine;
+}
+
+/* Hands what is asked of so many numbers on to the first `before` directions, D^T y, with room for
+ * TOGETHER rows of D. */
+static void hand_on(const Asked *asked, const size_t *number, size_t rows, const double *y,
+                    size_t before, double *room) {
+  const Tangents *t = asked->tape->tangents;
+  for (size_t start = 0; start < rows && before; start += TOGETHER) {
+    size_t n = rows - start < TOGETHER ? rows - start : TOGETHER;
+    for (size_t k = 0; k < n; k++)
+      memcpy(room + k * before, t->slopes + number[start + k] * t->directions,
+             before * sizeof *room);
+    mat_mul_at(before, asked->M, n, 1, room, before, y + start * asked->M, asked->M, 1, asked->y,
+               asked->M);
+  }
+}
+
+/* (1 - D)^T y = v in place, from the last average to the first: the first `count` directions, of
+ * those behind which nothing is asked, in blocks. */
+static bool substitute(Asked *asked, size_t count) {
+  const Tangents *t = asked->tape->tangents;
+  size_t M = asked->M;
+  double *y = asked->y, *room = mem_room(TOGETHER * t->directions + 1);
+  if (!room) return false;
+  hand_on(asked, asked->number, asked->rows, y + t->directions * M, count, room);
+  for (size_t end = count, first; end > 0; end = first) {
+    first = end > TOGETHER ? end - TOGETHER : 0;
+    for (size_t d = end; d-- > first;)
+      for (size_t k = d + 1; k < end; k++)
+        axpy(M, t->slopes[t->number[k] * t->directions + d], y + k * M, y + d * M);
+    hand_on(asked, t->number + first, end - first, y + first * M, first, room);
+  }
+  free(room);
+  return true;
+}
+
 /* Adds y^T O for the numbers O of a part, to rows `size` apart. */
-static void add_influences(const Part *p, int mark, const double *y, size_t M, double *numbers,
-                           double *influences, size_t size) {
-  const Tangents *t = p->tape->tangents;
-  size_t made = 0, all = t->first[mark];
-  for (int i = 0; i < mark; i++)
-    for (size_t k = t->first[i]; k < t->first[i + 1]; k++) {
-      make_numbers(p, &p->tape->ops[i], k - t->first[i], numbers + made++ * PART);
-      if (made < MADE && k + 1 < all) continue;
-      mat_mul_at(M, p->width, made, 1, y + (k + 1 - made) * M, M, numbers, PART, 1,
-                 influences + p->start, size);
-      made = 0;
+static void add_influences(const Part *p, const Term *terms, const double *y, size_t count,
+                           size_t M, double *numbers, double *influences, size_t size) {
+  for (size_t start = 0; start < count; start += MADE) {
+    size_t n = count - start < MADE ? count - start : MADE;
+    for (size_t k = 0; k < n; k++)
+      make_numbers(p, &p->tape->ops[terms[start + k].op], terms[start + k].i, numbers + k * PART);
+    mat_mul_at(M, p->width, n, 1, y + start * M, M, numbers, PART, 1, influences + p->start, size);
+  }
+}
+
+/* Those of the first `count` directions and of what else is asked for. */
+static bool spread_influences(const Asked *asked, size_t count, double *influences) {
+  const Tape *tape = asked->tape;
+  const Tangents *t = tape->tangents;
+  double *numbers = mem_room((size_t)MADE * PART);
+  size_t size = tape_influence_size(tape), M = asked->M, offset = 0;
+  if (!numbers) return false;
+  Term *heard = terms_of(tape, t->number, count),
+       *others = terms_of(tape, asked->number, asked->rows);
+  for (int space = 0; space < tape->space_count; space++) {
+    size_t S = tape->spaces[space].columns;
+    for (size_t start = 0; start < S; start += PART) {
+      Part part = part_from(tape, space, start, PART);
+      add_influences(&part, heard, asked->y, count, M, numbers, influences + offset, size);
+      add_influences(&part, others, asked->y + t->directions * M, asked->rows, M, numbers,
+                     influences + offset, size);
     }
+    offset += S;
+  }
+  free(heard);
+  free(others);
+  free(numbers);
+  return true;
 }
 
 bool tangents_influences(const Tape *tape, int mark, const Observable *observables, size_t count,
                          double *influences) {
-  Tangents *t = tape->tangents;
-  Asked asked = {tape, count, mem_block(t->numbers * count + 1)};
-  double *numbers = mem_room((size_t)MADE * PART);
-  size_t size = tape_influence_size(tape), offset = 0;
-  bool fine =
-      asked.y && numbers && tape_read_tables(tape, mark, observables, count, take_asked, &asked);
-  if (fine) substitute(t, count, asked.y);
-  for (int space = 0; space < tape->space_count && fine; space++) {
-    size_t S = tape->spaces[space].columns;
-    for (size_t start = 0; start < S; start += PART) {
-      Part part = {tape, space, start, S - start < PART ? S - start : PART};
-      add_influences(&part, mark, asked.y, count, numbers, influences + offset, size);
-    }
-    offset += S;
-  }
+  const Tangents *t = tape->tangents;
+  Asked asked = {.tape = tape, .M = count};
+  size_t before = direction_from(t, t->first[mark]);
+  bool fine = ask(&asked, mark, observables) && substitute(&asked, before) &&
+              spread_influences(&asked, before, influences);
+  free(asked.place);
+  free(asked.number);
   free(asked.y);
-  free(numbers);
   return fine;
 }

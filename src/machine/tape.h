@@ -183,13 +183,15 @@ typedef struct Observable {
 
 /* The largest table that neurons may hear of where they are read forward. */
 enum { TAPE_HEARD = 1024 };
-/* Reads forward what `count` observables ask of a tape, and keeps it for their influences: worth it
- * for many of them, where populations meet no matrices of their own. Nothing is kept where that
- * cannot be done, where that would be large beside the tape, or where more than `most` averages are
- * heard of by neurons, each of which costs as an observable does. False if memory ran out, or *stop
- * became nonzero. */
+/* Reads forward what `count` observables ask of a tape, and keeps it for their influences until
+ * that is forgotten: worth it for many of them, where populations meet no matrices of their own.
+ * Nothing is kept where that cannot be done, where it would be very large, or where more than
+ * `most` averages are heard of by neurons, each of which costs as an observable does. False if
+ * memory ran out, or *stop became nonzero. */
 bool tape_read_forward(Tape *tape, const Observable *observables, size_t count, size_t most,
                        const volatile sig_atomic_t *stop);
+/* Frees what was read forward where that is large beside the tape. */
+void tape_forget_forward(Tape *tape);
 
 /* N times what the means of observables over networks of N neurons differ by from those at infinite
  * N, to leading order [count], for maps without kinks; and what differences may be wrong by. Not

@@ -215,22 +215,25 @@ static Status solve_outputs(Recorded *s, Result *result, char **why) {
   return status;
 }
 
-/* As many sample paths as some seconds allow, where reading all of f back costs (rows met)^3 for
- * each, and as what is recorded of them leaves to others of a small machine. */
+/* As many sample paths as some seconds allow, where all of f is read back at a cost of (rows
+ * met)^3 for each, or forward at (rows met)^2; and as what is recorded of them leaves to others of
+ * a small machine. */
 static int choose_samples(Program *program, const SolveOptions *options) {
-  static const double MOST_BYTES = 4e9;
+  static const double MOST_BYTES = 4e9, BUDGET = 1e9;
   SolveOptions alone = *options;
   alone.crew = NULL;
   Recorded s;
   recorded_prepare(&s, program, &alone);
-  double met = (double)(s.z.steps * s.z.all * s.z.outputs), budget = 1e9 / (met * met * met);
+  bool kinks = machine_has_kinks(program), forward = !s.lazy && neurons_read_forward(program);
+  double met = (double)(s.z.steps * s.z.all * s.z.outputs),
+         each = forward ? (kinks ? MAX_PASSES : 1) * met * met : met * met * met;
   int samples = MOST_CHOSEN;
   for (; samples > FEWEST_CHOSEN; samples /= 2) {
     s.neurons = (Neurons){.method = SAMPLES,
                           .replicates = MOST_REPLICATES,
                           .columns = (size_t)samples / MOST_REPLICATES,
-                          .kinks = machine_has_kinks(program)};
-    if (samples <= budget && recorded_bytes(&s) <= MOST_BYTES) break;
+                          .kinks = kinks};
+    if (samples * each <= BUDGET && recorded_bytes(&s) <= MOST_BYTES) break;
   }
   recorded_free(&s);
   return samples;

@@ -143,6 +143,7 @@ typedef struct Reader {
   Recorded *s;
   Spread *q;
   size_t chunks;                 /* of a run */
+  size_t first;                  /* of the runs under way */
   atomic_int left[MOST_RECORDS]; /* chunks of a run that are not read yet */
   bool found[MOST_RECORDS];      /* runs that a checkpoint had */
 } Reader;
@@ -234,10 +235,11 @@ static void end_run(Reader *r, size_t run) {
     checkpoint_write(r->s->options.checkpoint, key_of(r, run), show_made, &(Made){q, run});
 }
 
-static void read_next(void *context, size_t i) {
+static void read_next(void *context, size_t next) {
   Reader *r = context;
   Recorded *s = r->s;
-  size_t run, numbers[MOST_CHUNK], count = numbers_of(r, i, &run, numbers);
+  size_t i = r->first * r->chunks + next, run, numbers[MOST_CHUNK],
+         count = numbers_of(r, i, &run, numbers);
   if (s->status != STATUS_OK || !count || !crew_has(s->options.crew, part_of(r, i))) return;
   bool stopped = run_stopped(&s->options);
   if (stopped || (!r->found[run] && !take_chunk(s, r->q, run, numbers, count)))
@@ -268,9 +270,10 @@ static void share_task(const Reader *r, size_t i) {
 enum { DIRECTIONS_A_NUMBER = 6 };
 
 /* Of runs that a checkpoint had, too: how later ones are read does not depend on that. */
-static void prepare_run(void *context, size_t run) {
+static void prepare_run(void *context, size_t next) {
   Reader *r = context;
   Recorded *s = r->s;
+  size_t run = r->first + next;
   const Family *family = &r->q->family;
   if (s->status != STATUS_OK || !recorded_makes(s, run)) return;
   size_t count = numbers_read(s, family, (int)run % s->neurons.replicates),
@@ -289,6 +292,21 @@ static void prepare_run(void *context, size_t run) {
   find_run(r, run);
 }
 
+/* Of as many runs at a time as there are threads: what is read forward may be large, and goes with
+ * the last number of a run. */
+static void read_runs(Reader *r) {
+  const Recorded *s = r->s;
+  size_t runs = recorded_count(s),
+         threads = s->options.threads > 1 ? (size_t)s->options.threads : 1;
+  for (size_t count; r->first < runs; r->first += count) {
+    count = runs - r->first < threads ? runs - r->first : threads;
+    team_run(s->options.threads, count, prepare_run, r);
+    team_run(s->options.threads, count * r->chunks, read_next, r);
+    for (size_t run = r->first; run < r->first + count; run++)
+      if (recorded_makes(s, run)) tape_forget_forward(recorded_of(s, run)->tape);
+  }
+}
+
 /* Reads every number of a family from every run, in whatever order. */
 static Status read_family(Recorded *s, Spread *q, char **why) {
   size_t chunk = chunk_size(s), runs = recorded_count(s);
@@ -302,8 +320,7 @@ static Status read_family(Recorded *s, Spread *q, char **why) {
     s->steps += steps;
     if (steps) r.left[i / r.chunks]++;
   }
-  team_run(s->options.threads, runs, prepare_run, &r);
-  team_run(s->options.threads, tasks, read_next, &r);
+  read_runs(&r);
   recorded_agree(s);
   for (size_t i = 0; i < tasks && s->status == STATUS_OK && crew_size(s->options.crew) > 1; i++)
     share_task(&r, i);

@@ -140,12 +140,21 @@ static bool fits_grid(const Program *program, int axes) {
   return axes >= 0 && axes <= (machine_has_kinks(program) ? 2 : MAX_AXES);
 }
 
+static bool has_wide_matrix(const Program *p) {
+  for (int k = 0; k < p->matrix_count; k++)
+    if (is_wide_matrix(p, &p->matrices[k])) return true;
+  return false;
+}
+
 /* Whether coordinates will do. The directions of a matrix between populations are found beforehand,
  * and do not know of noise that it takes up later. */
 static bool fits_coordinates(const Program *p, bool lazy) {
-  bool meets = false;
-  for (int k = 0; k < p->matrix_count; k++) meets |= is_wide_matrix(p, &p->matrices[k]);
-  return p->linear && !(meets && is_shaken(p, lazy));
+  return p->linear && !(has_wide_matrix(p) && is_shaken(p, lazy));
+}
+
+bool neurons_read_forward(const Program *program) {
+  Sizes z = sizes_of(program);
+  return !has_wide_matrix(program) && z.all * z.points <= TAPE_HEARD;
 }
 
 bool neurons_are_sampled(const Program *program, bool lazy) {
@@ -161,7 +170,7 @@ bool neurons_choose(Neurons *s, const Program *program, bool lazy, int samples) 
                  .replicates = 2,
                  .kinks = machine_has_kinks(program),
                  .fineness = 1,
-                 .forward = z.all * z.points <= TAPE_HEARD,
+                 .forward = neurons_read_forward(program),
                  .outputs = lazy ? 0 : (double)(z.steps * z.all * z.outputs)};
   if (fits_coordinates(program, lazy)) return true;
   if (fits_grid(program, axes)) {

@@ -27,6 +27,9 @@ typedef struct Neurons {
 
 /* Whether neurons_choose comes to sample paths. */
 bool neurons_are_sampled(const Program *program, bool lazy);
+/* Whether runs of a program can be read forward (tape.h), as it is when populations meet no
+ * matrices of their own and tables that neurons hear of are small. */
+bool neurons_read_forward(const Program *program);
 /* Chooses for a program, in its lazy limit or not, and this many samples, should it come to that.
  * Where reading the outputs back from all nodes of the usual grids takes more than some seconds,
  * the grids are coarser at first. False if memory ran out. With coordinates the columns are a first

@@ -184,6 +184,7 @@ static void expand_run(void *context, size_t run) {
   if (!tape_mean_shift(m->tape, observables, e->size, s->options.stop, e->shift + run * e->size,
                        e->doubt + run * e->size, &e->done[run]))
     s->status = run_stopped(&s->options) ? STATUS_INTERRUPTED : STATUS_LIMIT;
+  tape_forget_forward(m->tape);
   free(observables);
   free(seeds);
   run_tell(&s->options, "mean shift", ++e->told, (int)recorded_count(s), 0);
