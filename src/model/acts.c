@@ -235,11 +235,11 @@ static Value *symbol(Builder *b, Span span, const Expr *expr) {
   return value;
 }
 
-/* Whether expressions go together; reports otherwise. */
-static bool joins(Builder *b, Span span, const Expr *x, const Expr *y) {
-  Shape joined, one = shape_of(b, x), other = shape_of(b, y);
+/* Whether expressions go together, and in which shape; reports otherwise. */
+static bool joins(Builder *b, Span span, const Expr *x, const Expr *y, Shape *joined) {
+  Shape one = shape_of(b, x), other = shape_of(b, y);
   char *why = NULL;
-  bool fits = shape_join(b, one, other, &joined, &why);
+  bool fits = shape_join(b, one, other, joined, &why);
   bool apart = is_vector(one) && is_vector(other) && one.population != other.population;
   if (!fits)
     eval_error(b->eval, span,
@@ -252,12 +252,25 @@ static bool joins(Builder *b, Span span, const Expr *x, const Expr *y) {
   return fits;
 }
 
+/* 0 * x is a vector, or as many numbers, though nothing of x is left in it. */
+static Value *whole(Builder *b, Span span, Shape shape, const Expr *e) {
+  if (e->prim != PRIM_CONST || !(is_vector(shape) || shape.rank)) return symbol(b, span, e);
+  if (!is_vector(shape)) return symbol_of(b, hold_full(b, shape, e->value));
+  Act act = {.kind = ACT_FILL, .dst = new_variable(b, NULL, shape), .number = e->value};
+  return symbol_of(b, add_act(b, act, 0, NULL));
+}
+
 Value *system_prim(Eval *eval, Span span, Prim prim, Value *a, Value *c) {
   Builder *b = eval->system;
   const Expr *x = expression_of(b, span, a), *y = c && x ? expression_of(b, span, c) : NULL;
   if (!x || (c && !y)) return nothing(b, a, c);
-  if (y && !joins(b, span, x, y)) return value_new(&eval->heap, VALUE_BROKEN);
-  return symbol(b, span, expr_call(eval->pool, prim, x, y, NULL));
+  Shape shape = shape_of(b, x);
+  if (y && !joins(b, span, x, y, &shape)) return value_new(&eval->heap, VALUE_BROKEN);
+  return whole(b, span, shape, expr_call(eval->pool, prim, x, y, NULL));
+}
+
+Value *system_map(Eval *eval, Span span, const Expr *image, const Value *x) {
+  return whole(eval->system, span, shape_of(eval->system, x->symbol), image);
 }
 
 Value *system_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *no) {
@@ -265,7 +278,9 @@ Value *system_choose(Eval *eval, Span span, Value *condition, Value *yes, Value 
   const Expr *c = expression_of(b, span, condition), *x = expression_of(b, span, yes),
              *y = expression_of(b, span, no);
   if (!c || !x || !y) return nothing(b, yes, no);
-  if (!joins(b, span, c, x) || !joins(b, span, c, y) || !joins(b, span, x, y))
+  Shape joined;
+  if (!joins(b, span, c, x, &joined) || !joins(b, span, c, y, &joined) ||
+      !joins(b, span, x, y, &joined))
     return value_new(&eval->heap, VALUE_BROKEN);
   return symbol(b, span, expr_call(eval->pool, PRIM_SELECT, c, x, y));
 }

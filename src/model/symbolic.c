@@ -3,6 +3,7 @@
  * argument. */
 #include "model/eval.h"
 #include "model/axes.h"
+#include "model/system.h"
 #include "model/trail.h"
 #include "base/memory.h"
 #include "base/work.h"
@@ -68,6 +69,7 @@ static Value *evaluate_expr(Eval *eval, Span span, const Expr *expr, Value *x) {
         expr_is_endless(expr) ? expr : expr_substitute(eval->pool, expr, &x->symbol);
     if (expr_is_endless(image))
       return eval_fail(eval, STATUS_LIMIT, span, NULL, "a function of too many operations");
+    if (eval->system) return system_map(eval, span, image, x);
     Value *value = value_new(&eval->heap, VALUE_SYMBOL);
     value->symbol = image;
     return value;

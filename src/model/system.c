@@ -468,6 +468,10 @@ static void update(Builder *b, const Ast *node) {
       keep_part(b, node->kid[1], value, act);
     return;
   }
+  if (value->kind == VALUE_UNKNOWN) {
+    b->vague = true;
+    return;
+  }
   if (value->kind != VALUE_TERM || value->term.kind != TERM_OUTER) {
     eval_error(eval, span, "W += c * outer(y, x)", "a matrix takes up outer products, not %s",
                value->kind == VALUE_SYMBOL ? "vectors or numbers" : value_describe(value));

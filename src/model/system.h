@@ -33,6 +33,8 @@ System *system_build(Eval *eval, const Value *system);
 /* ---- for the operators and functions of the language, on symbols of the system under way ---- */
 
 Value *system_prim(Eval *eval, Span span, Prim prim, Value *a, Value *b);
+/* What a function makes of the symbol x, as an expression. */
+Value *system_map(Eval *eval, Span span, const Expr *image, const Value *x);
 Value *system_choose(Eval *eval, Span span, Value *condition, Value *yes, Value *no);
 /* W @ x, A @ x, and so on. */
 Value *system_product(Eval *eval, Span span, Value *a, Value *b);
