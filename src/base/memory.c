@@ -84,11 +84,18 @@ void mem_append(char **text, const char *format, ...) {
 typedef struct Growing {
   char **text;
   size_t *length, room;
+  bool insists;
 } Growing;
 
 static ssize_t grow_text(void *cookie, const char *bytes, size_t size) {
   Growing *g = cookie;
-  if (g->room - *g->length <= size) *g->text = mem_grow(*g->text, g->room = 2 * g->room + size + 1);
+  if (g->room - *g->length <= size) {
+    size_t room = 2 * g->room + size + 1;
+    char *grown = g->insists ? mem_grow(*g->text, room) : realloc(*g->text, room);
+    if (!grown) return 0;
+    *g->text = grown;
+    g->room = room;
+  }
   memcpy(*g->text + *g->length, bytes, size);
   (*g->text)[ *g->length += size] = 0;
   return (ssize_t)size;
@@ -99,19 +106,27 @@ static int end_text(void *cookie) {
   return 0;
 }
 
-FILE *mem_stream(char **text, size_t *length) {
+static FILE *open_text(char **text, size_t *length, bool insists) {
   Growing *growing = mem_new(1, sizeof *growing);
-  *growing = (Growing){text, length, 1};
+  *growing = (Growing){text, length, 1, insists};
   *text = mem_new(1, 1);
   *length = 0;
   return mem_insist(
       fopencookie(growing, "w", (cookie_io_functions_t){.write = grow_text, .close = end_text}));
 }
 
+FILE *mem_stream(char **text, size_t *length) { return open_text(text, length, true); }
+
+FILE *mem_stream_try(char **text, size_t *length) { return open_text(text, length, false); }
+
 /* What lacked memory left its mark. */
-void mem_stream_end(FILE *stream) {
+bool mem_stream_whole(FILE *stream) {
   bool whole = !ferror(stream);
-  if (fclose(stream) != 0 || !whole) give_up();
+  return fclose(stream) == 0 && whole;
+}
+
+void mem_stream_end(FILE *stream) {
+  if (!mem_stream_whole(stream)) give_up();
 }
 
 double *mem_room(size_t count) {
@@ -127,6 +142,8 @@ double *mem_block(size_t count) {
 }
 
 void *mem_try(size_t count, size_t size) { return calloc(count ? count : 1, size ? size : 1); }
+
+size_t mem_count(double count) { return count < (double)SIZE_MAX ? (size_t)count : SIZE_MAX; }
 
 static double limit;
 

@@ -31,6 +31,9 @@ void mem_append(char **text, const char *format, ...) __attribute__((format(prin
  * the text is there. */
 FILE *mem_stream(char **text, size_t *length);
 void mem_stream_end(FILE *stream);
+/* The same for a text that data size, which may be refused: then not all of it is there. */
+FILE *mem_stream_try(char **text, size_t *length);
+bool mem_stream_whole(FILE *stream);
 /* What a call allocates, which is never NULL either: it is called again while the reserve lasts. */
 #define mem_insist(call)                                                                           \
   ({                                                                                               \
@@ -62,6 +65,10 @@ void mem_set_limit(double bytes);
 char *mem_refusal(double bytes);
 /* The shortest decimal that reads back as this number, to be freed. */
 char *mem_number(double value);
+
+/* A whole number of things as a size; where a size cannot hold it, the largest, which is refused.
+ */
+size_t mem_count(double count);
 
 /* A region that is filled piece by piece and freed at once. */
 typedef struct Arena Arena;

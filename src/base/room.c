@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,11 +126,15 @@ double room_in_groups(const char *membership, const char *mount) {
   return left;
 }
 
+/* All that there are, where a process of 32 bits has less than the machine. */
+static const double ADDRESSES = (double)UINTPTR_MAX + 1;
+
 Room room_now(double limit) {
   Usage usage = usage_now();
   double free_blocks = (double)mallinfo2().fordblks; /* freed, and kept for what comes next */
   const Room rooms[] = {
       {left_on_machine(), "on this machine"},
+      {ADDRESSES - usage.addresses + free_blocks, "among the addresses"},
       {left_of_limit(RLIMIT_AS, usage.addresses - free_blocks), "under RLIMIT_AS"},
       {left_of_limit(RLIMIT_DATA, usage.data - free_blocks), "under RLIMIT_DATA"},
       {room_in_groups("/proc/self/cgroup", "/sys/fs/cgroup"), "in the control group"},

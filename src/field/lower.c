@@ -1226,8 +1226,6 @@ static void drop_parts(Program *p, const Program *base) {
     return;
   }
   free(p->phi_matrix);
-  free(p->update.rate);
-  for (int k = 0; k < p->group_count; k++) free(p->groups[k].rate);
   free(p->groups);
   if (p->system) expr_pool_free(p->pool);
   system_free(p->system);

@@ -210,7 +210,8 @@ typedef struct Polar {
  * stages, each a move with gradients of its own. */
 typedef struct Update {
   int steps;
-  double *rate;         /* [T]: eta, or eta dt of gradient flow */
+  const double *eta;    /* [T] */
+  double dt;            /* what a step of gradient flow takes; 1 of others */
   const double *weight; /* w [T, P], each row of sum 1; NULL: 1/P throughout */
   double momentum;      /* beta */
   bool nesterov;
@@ -326,11 +327,13 @@ bool follows_gradients(const Program *program);
 /* A move of a matrix, gamma being the interpreter's. */
 Move move_of(const Program *program, const Matrix *matrix, Instant at, double gamma);
 /* A coefficient, its offset in Move, of all moves in turn, and that of the last one once more; to
- * be freed. */
+ * be freed; NULL without memory. */
 double *coefficients_of(const Program *program, const Matrix *matrix, int parts, double gamma,
                         size_t coefficient);
-/* The Update of a checked problem; its rates are owned. */
+/* The Update of a checked problem, which has its numbers. */
 Update update_of(const Problem *problem);
+/* eta of step t, or eta dt of gradient flow. */
+double update_rate(const Update *update, int t);
 /* Training ends after the first `steps` of its steps. */
 void program_shorten(Program *program, int steps);
 /* Find out which matrices respond, and which variables are uniform, once all ops are there. */

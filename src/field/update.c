@@ -33,25 +33,25 @@ static Psi psi_of(const Problem *problem) {
 
 Update update_of(const Problem *problem) {
   bool flow = problem->optimizer == OPT_FLOW;
-  Update update = {.steps = problem->steps,
-                   .rate = mem_new((size_t)problem->steps, sizeof(double)),
-                   .weight = problem->batch,
-                   .momentum = problem->beta,
-                   .nesterov = problem->nesterov || problem->optimizer == OPT_NESTEROV,
-                   .clip = problem->clip,
-                   .normalized = problem->optimizer == OPT_NORMALIZED,
-                   .decay = problem->decay,
-                   .temperature = problem->temperature,
-                   .average = problem->ema,
-                   .inert = problem->optimizer == OPT_UNDERDAMPED,
-                   .flow = flow,
-                   .psi = psi_of(problem),
-                   .polar = {problem->optimizer == OPT_MUON, problem->exact, problem->polar_eps},
-                   .other_rate = problem->other_eta};
-  for (int t = 0; t < problem->steps; t++)
-    update.rate[t] = problem->eta[t] * (flow ? problem->dt : 1);
-  return update;
+  return (Update){.steps = problem->steps,
+                  .eta = problem->eta,
+                  .dt = flow ? problem->dt : 1,
+                  .weight = problem->batch,
+                  .momentum = problem->beta,
+                  .nesterov = problem->nesterov || problem->optimizer == OPT_NESTEROV,
+                  .clip = problem->clip,
+                  .normalized = problem->optimizer == OPT_NORMALIZED,
+                  .decay = problem->decay,
+                  .temperature = problem->temperature,
+                  .average = problem->ema,
+                  .inert = problem->optimizer == OPT_UNDERDAMPED,
+                  .flow = flow,
+                  .psi = psi_of(problem),
+                  .polar = {problem->optimizer == OPT_MUON, problem->exact, problem->polar_eps},
+                  .other_rate = problem->other_eta};
 }
+
+double update_rate(const Update *update, int t) { return update->eta[t] * update->dt; }
 
 int stages_of(const Program *program, int parts) {
   return program->update.flow ? STAGES * parts : 1;
@@ -159,8 +159,9 @@ static Move inert_move(double beta, double rate, double decay, double temperatur
 static Move move_itself(const Program *program, const Matrix *matrix, Instant at, double gamma) {
   const Update *update = update_for(program, matrix);
   bool other = update->polar.on && !is_wide_matrix(program, matrix);
-  double eta = other ? update->other_rate[at.t] : update->rate[at.t], rate = eta * matrix->rate,
-         beta = other ? 0 : update->momentum, decay = update->decay * eta * matrix->decay,
+  double eta = other ? update->other_rate[at.t] : update_rate(update, at.t),
+         rate = eta * matrix->rate, beta = other ? 0 : update->momentum,
+         decay = update->decay * eta * matrix->decay,
          temperature = update->temperature / standard_ratio(program); /* of a rate with r in it */
   if (update->polar.on && !other) return polar_move(program, matrix, eta, decay, gamma);
   if (update->flow)
@@ -186,8 +187,8 @@ Move move_of(const Program *program, const Matrix *matrix, Instant at, double ga
 double *coefficients_of(const Program *p, const Matrix *matrix, int parts, double gamma,
                         size_t coefficient) {
   int stages = stages_of(p, parts), count = p->problem->steps * stages;
-  double *series = mem_new((size_t)count + 1, sizeof *series);
-  for (int i = 0; i <= count && count; i++) {
+  double *series = mem_try((size_t)count + 1, sizeof *series);
+  for (int i = 0; series && i <= count && count; i++) {
     int at = i < count ? i : count - 1;
     Move move = move_of(p, matrix, (Instant){at / stages, at % stages, parts}, gamma);
     memcpy(&series[i], (const char *)&move + coefficient, sizeof *series);

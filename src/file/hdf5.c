@@ -94,7 +94,7 @@ static Status shape_of(const char *path, hid_t dataset, int *rank, size_t *shape
   if (*rank > ARRAY_MAX_RANK)
     return file_fail(why, path, STATUS_FILE, "the dataset has %d axes (at most %d are possible)",
                      *rank, ARRAY_MAX_RANK);
-  for (int i = 0; i < *rank; i++) shape[i] = (size_t)lengths[i];
+  for (int i = 0; i < *rank; i++) shape[i] = mem_count((double)lengths[i]);
   return STATUS_OK;
 }
 

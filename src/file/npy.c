@@ -57,7 +57,7 @@ static Status read_shape(const char *path, const char *at, Header *h, char **why
     unsigned long long n = strtoull(at, &stop, 10);
     if (!isdigit((unsigned char)*at) || errno)
       return file_fail(why, path, STATUS_FILE, "the shape in the header is damaged");
-    h->shape[h->rank] = n;
+    h->shape[h->rank] = mem_count((double)n);
     at = stop + (*stop == 'L'); /* Python 2 wrote long integers so */
   }
 }

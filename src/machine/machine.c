@@ -864,7 +864,9 @@ void machine_call(Machine *m, int given, const double *numbers, int wanted, doub
   m->t = 1; /* known numbers are there */
 }
 
-bool machine_failed(const Machine *m) { return m->exhausted || (m->tape && tape_failed(m->tape)); }
+bool machine_failed(const Machine *m) {
+  return m->exhausted || m->status == STATUS_LIMIT || (m->tape && tape_failed(m->tape));
+}
 
 void machine_read(const Machine *m, int variable, double *out) {
   View x = m->value[variable];

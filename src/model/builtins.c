@@ -584,7 +584,7 @@ static Value *filled(Call *call, double x) {
     if (!(wanted[i] >= 0 && wanted[i] <= 1e15 && wanted[i] == floor(wanted[i])))
       return eval_error(call->eval, call->places[0], NULL, "an axis has a whole length, not %g",
                         wanted[i]);
-    shape[i] = (size_t)wanted[i];
+    shape[i] = mem_count(wanted[i]);
   }
   const char *why = NULL;
   Array *array = array_full(rank, shape, x, &why);
@@ -610,7 +610,7 @@ static Value *spaced(Call *call, Array *(*f)(double, double, size_t, const char 
       return eval_error(call->eval, call->places[i], NULL, "'%s' must be a number, not %s",
                         call_argument_name(call, i), value_describe(call->args[i]));
   const char *why = NULL;
-  Array *array = f(call->args[0]->number, call->args[1]->number, (size_t)count, &why);
+  Array *array = f(call->args[0]->number, call->args[1]->number, mem_count(count), &why);
   return call_give(call, array, why);
 }
 

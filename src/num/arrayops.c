@@ -385,7 +385,7 @@ Array *array_range(double first, double last, double step, const char **why) {
   double steps = floor((last - first) / step * (1 + 1e-12) + 1e-10);
   if (steps >= 1e15)
     return array_fail(why, STATUS_LIMIT, "a range of %g numbers is too long", steps + 1);
-  Array *out = array_fresh(1, (size_t[]){steps < 0 ? 0 : (size_t)steps + 1}, why);
+  Array *out = array_fresh(1, (size_t[]){steps < 0 ? 0 : mem_count(steps + 1)}, why);
   if (!out) return NULL;
   for (size_t i = 0; i < out->size && work_goes_on(i); i++) out->data[i] = first + (double)i * step;
   return array_whole(out, why);
@@ -447,7 +447,7 @@ static bool infer(const Array *a, int rank, const double *shape, size_t *full, c
       array_fail(why, STATUS_SCRIPT, "%g cannot be the length of axis %d", shape[i], i);
       return false;
     }
-    full[i] = (size_t)shape[i];
+    full[i] = mem_count(shape[i]);
     if (__builtin_mul_overflow(known, full[i], &known))
       known = 0; /* cannot match below unless `a` is empty, and then array_fresh refuses */
   }

@@ -14,9 +14,12 @@
 #include <sys/single_threaded.h>
 #include <unistd.h>
 
-/* The largest buffer that builds of OpenBLAS have on processors of 64 bits; the library with what
- * it needs itself; the stack of a thread; what others may take between a trial and what follows. */
-static const size_t BUFFER = (size_t)1 << 27, LIBRARY = (size_t)1 << 26, STACK = (size_t)1 << 23,
+/* The largest buffer that builds of OpenBLAS have on processors of 64 bits, and of 32; the library
+ * with what it needs itself; the stack of a thread; what others may take between a trial and what
+ * follows. */
+enum { NARROW = sizeof(void *) < 8 };
+static const size_t BUFFER = (size_t)1 << (NARROW ? 24 : 27),
+                    LIBRARY = (size_t)1 << (NARROW ? 25 : 26), STACK = (size_t)1 << 23,
                     SPARE = (size_t)1 << 24;
 
 static Blas blas;

@@ -59,9 +59,9 @@ static const long long parts[8] = {-1, -1, -1, -1};
 
 #else
 #define VECTORISE(NAME, ULP)                                                                       \
-  extern double Sleef_##NAME##d1_##ULP(double);                                                    \
+  extern double Sleef_cinz_##NAME##d1_##ULP##purec(double);                                        \
   void vec_##NAME(size_t n, const double *x, double *out) {                                        \
-    for (size_t i = 0; i < n; i++) out[i] = Sleef_##NAME##d1_##ULP(x[i]);                          \
+    for (size_t i = 0; i < n; i++) out[i] = Sleef_cinz_##NAME##d1_##ULP##purec(x[i]);              \
   }
 #endif
 

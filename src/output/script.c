@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "output/script.h"
 #include "base/work.h"
+#include "base/memory.h"
 #include "output/frame.h"
 
 #include <math.h>
@@ -199,9 +200,9 @@ static void put_curve_data(FILE *out, const PlotPanel *panel) {
 }
 
 /* What a panel has room for between its margins: letters side by side, and lines. */
-typedef struct Room {
+typedef struct Extent {
   double letters, lines;
-} Room;
+} Extent;
 
 /* A logarithmic axis, as long as so many letters where numbers stand side by side below it, or as
  * so many lines. */
@@ -291,7 +292,7 @@ static void put_decade_ticks(FILE *out, const Decades *axis, const char *digits)
   }
 }
 
-static void put_decades(FILE *out, const char *name, Range range, Room room) {
+static void put_decades(FILE *out, const char *name, Range range, Extent room) {
   enum { TOO_FEW = 3 };
   bool below = *name == 'x';
   Decades axis = {below, is_short(range), range, below ? room.letters : room.lines};
@@ -316,7 +317,7 @@ static double wide_step(Range range) {
   return longest > SHORT ? frame_step(range, FEW) : 0;
 }
 
-static void put_axis(FILE *out, char axis, Range range, bool logarithmic, Room room) {
+static void put_axis(FILE *out, char axis, Range range, bool logarithmic, Extent room) {
   int digits = frame_digits(range, TICK_DIGITS);
   double step = axis == 'x' && !logarithmic ? wide_step(range) : 0;
   if (logarithmic)
@@ -340,7 +341,7 @@ static const char *legend_place(const char *wanted, int entries) {
 }
 
 /* How many entries may stand side by side: gnuplot forgets the margin, and would cut the last. */
-static int legend_columns(const PlotPanel *panel, Room room) {
+static int legend_columns(const PlotPanel *panel, Extent room) {
   enum { SAMPLE = 9 }; /* letters that the sample of an entry and the gaps around it take */
   size_t longest = 0;
   for (int i = 0; i < panel->curve_count; i++) {
@@ -353,7 +354,7 @@ static int legend_columns(const PlotPanel *panel, Room room) {
 }
 
 /* The title heads it. */
-static void put_legend(FILE *out, const PlotPanel *panel, Room room) {
+static void put_legend(FILE *out, const PlotPanel *panel, Extent room) {
   int entries = 0;
   for (int i = 0; i < panel->curve_count; i++) entries += panel->curves[i].label != NULL;
   const char *place = legend_place(panel->legend, entries);
@@ -386,7 +387,7 @@ static void put_marks(FILE *out, const PlotPanel *panel) {
   fprintf(out, " at graph 0.97, graph 0.94 right front%s\n", mode_of(panel->text));
 }
 
-static void put_curve_panel(FILE *out, const PlotPanel *panel, Room room) {
+static void put_curve_panel(FILE *out, const PlotPanel *panel, Extent room) {
   put_curve_data(out, panel);
   fputs("set border 3 linewidth 1 linecolor '#333333'\n"
         "set tics nomirror out scale 0.6,0.3 textcolor '#000000'\n"
@@ -461,7 +462,7 @@ static void put_places(FILE *out, const PlotPanel *panel, int side) {
 /* Of pixels an image has sharp cells; where paths are drawn, viewers blur it, and its cells are
  * drawn one by one while they are not too many. */
 static void put_heat_panel(FILE *out, const Plot *plot, const PlotPanel *panel, PictureKind kind,
-                           Room room) {
+                           Extent room) {
   bool cells = kind != PICTURE_PNG && panel->heat->size <= PIXEL_CELLS;
   Range range = frame_heat(plot, panel);
   size_t rows = panel->heat->shape[0], columns = panel->heat->shape[1];
@@ -522,12 +523,12 @@ static Paper paper_of(const Plot *plot, Layout layout) {
 }
 
 /* Of a panel, in the letters of an SVG, which are the widest. */
-static Room room_of(Paper paper, Layout layout) {
+static Extent room_of(Paper paper, Layout layout) {
   static const double letters = 7.4, lines = 2.67; /* of 9 points in a centimetre */
   enum { BESIDE = 15, ABOVE_AND_BELOW = 6 };
   double scale = 9 / paper.letters;
-  return (Room){letters * scale * paper.wide / layout.columns - BESIDE,
-                lines * scale * paper.high / layout.rows - ABOVE_AND_BELOW};
+  return (Extent){letters * scale * paper.wide / layout.columns - BESIDE,
+                  lines * scale * paper.high / layout.rows - ABOVE_AND_BELOW};
 }
 
 static void put_terminal(FILE *out, PictureKind kind, Paper paper) {
@@ -564,7 +565,7 @@ static void put_script(FILE *out, const Plot *plot, PictureKind kind) {
   Layout layout = layout_of(plot->count);
   fputs("set encoding utf8\nset format cb '%h'\n", out);
   Paper paper = paper_of(plot, layout);
-  Room room = room_of(paper, layout);
+  Extent room = room_of(paper, layout);
   put_terminal(out, kind, paper);
   /* what is one point to the others are two of pdfcairo */
   fprintf(out, "size = %g\n", kind == PICTURE_PDF || kind == PICTURE_GP ? 0.5 : 1.0);
@@ -582,11 +583,9 @@ static void put_script(FILE *out, const Plot *plot, PictureKind kind) {
 
 char *script_compose(const Plot *plot, PictureKind kind, size_t *length) {
   char *script = NULL;
-  FILE *out = open_memstream(&script, length);
-  if (!out) return NULL;
+  FILE *out = mem_stream_try(&script, length);
   put_script(out, plot, kind);
-  bool whole = !ferror(out); /* closing may succeed where writing did not */
-  if (fclose(out) == 0 && whole) return script;
+  if (mem_stream_whole(out)) return script;
   free(script);
   return NULL;
 }

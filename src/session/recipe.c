@@ -34,7 +34,7 @@ typedef struct Writer {
   int definition_count;
   char **taken;
   int taken_count;
-  bool sayable;
+  bool sayable, starved;
 } Writer;
 
 /* Names */
@@ -355,6 +355,7 @@ static char *group_text(Writer *w, const Value *value, int *next) {
   const Problem *group = w->problem ? &w->problem->groups[(*next)++] : NULL;
   w->rates = group && rates ? first_rates(group->eta, rates->size) : NULL;
   w->other_rates = group && rates ? first_rates(group->other_eta, rates->size) : NULL;
+  w->starved |= group && rates && (!w->rates || (group->other_eta && !w->other_rates));
   char *text = optimizer_text(w, &value->optimizer, false);
   array_drop(w->rates);
   array_drop(w->other_rates);
@@ -594,12 +595,12 @@ void recipe_write_system(const Call *call, const Program *program, int steps, Re
   writer_end(&w);
 }
 
-void recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe) {
+bool recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe) {
   const Dmf *dmf = call->eval->host->self;
-  Array *rates = problem->depth ? NULL : first_rates(problem->eta, steps),
+  if (problem->depth) return true; /* layers without end are not the layers of this problem */
+  Array *rates = first_rates(problem->eta, steps),
         *others = rates ? first_rates(problem->other_eta, steps) : NULL;
-  /* layers without end are not the layers of this problem */
-  if (!rates || (!others && problem->other_eta)) return array_drop(rates);
+  if (!rates || (!others && problem->other_eta)) return array_drop(rates), false;
   Writer w = {.base = dmf->base,
               .layers = problem->layers,
               .rates = rates,
@@ -615,4 +616,5 @@ void recipe_write(const Call *call, const Problem *problem, size_t steps, Result
     free(w.text);
   if (!w.sayable) recipe_clear(recipe);
   writer_end(&w);
+  return !w.starved;
 }

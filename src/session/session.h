@@ -202,8 +202,9 @@ void help_call(Dmf *dmf, const char *name, const Value *value, DmfCall *call);
 /* Computes the fields that are missing when there are few numbers to compute. */
 Status session_complete_small(Eval *eval, Result *result, char **why);
 
-/* recipe.c: how the result of a call is made again, of so many steps unless it was interrupted */
-void recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe);
+/* recipe.c: how the result of a call is made again, of so many steps unless it was interrupted;
+ * false without memory for that */
+bool recipe_write(const Call *call, const Problem *problem, size_t steps, ResultRecipe *recipe);
 /* The same of a system, of so many steps: its lines, or, where these use functions or arrays of the
  * script, or loops, the program that they are. */
 void recipe_write_system(const Call *call, const Program *program, int steps, Result *result);

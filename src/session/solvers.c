@@ -358,6 +358,14 @@ static Status settle(Dmf *dmf, Status status, Result **result, char **why) {
   return failure;
 }
 
+/* The result as a value, with the recipe of so many steps of what was solved, or without. */
+static Value *with_recipe(Call *call, const Program *program, size_t steps, Result *result) {
+  bool known = program && program->problem;
+  Value *value = value_result(&call->eval->heap, result);
+  bool whole = !known || recipe_write(call, program->problem, steps, &result->recipe);
+  return whole ? value : eval_starve(call->eval, call->span);
+}
+
 /* What an interruption left: what follows the call sees it, too, or its solvers do, in every
  * process.
  */
@@ -367,10 +375,9 @@ static Value *take_partial(Call *call, const Program *program, size_t steps, Res
   dmf->stop = 1;
   if (dmf->config.partial) session_watch(dmf, call->eval->stop = &dmf->calm);
   result_note(result, "version", "%s", dmf_version());
-  if (program && program->problem) recipe_write(call, program->problem, steps, &result->recipe);
   session_note(dmf, call->row->name, what);
   diag_warning(call->eval->diags, call->span, NULL, "interrupted: the result is of %s", what);
-  return value_result(&call->eval->heap, result);
+  return with_recipe(call, program, steps, result);
 }
 
 /* Runs a solver of a program, or with none the fluctuations of a theory. */
@@ -399,13 +406,12 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
   Value *value;
   if (status == STATUS_OK) {
     result_note(result, "version", "%s", dmf_version());
-    if (solver && program->problem) recipe_write(call, program->problem, steps, &result->recipe);
     if (solver) warn_of_growth(call, result);
     if (until > 0 && change >= until)
       diag_warning(call->eval->diags, call->span, "more steps, or a larger 'until'",
                    "after %d steps the loss still changes by %.2g in one", program->problem->steps,
                    change);
-    value = value_result(&call->eval->heap, result);
+    value = with_recipe(call, solver ? program : NULL, steps, result);
   } else if (result) {
     value = take_partial(call, program, steps, result, why);
   } else {

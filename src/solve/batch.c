@@ -53,7 +53,7 @@ static void start(Batch *b, int most) {
   b->trace = mem_new((size_t)most + 1, sizeof *b->trace);
   b->end = mem_new((size_t)most + 1, sizeof *b->end);
   b->taken = mem_new((size_t)most + 1, sizeof *b->taken);
-  b->pace = mem_new(b->steps + 1, sizeof *b->pace);
+  b->pace = mem_try(b->steps + 1, sizeof *b->pace);
 }
 
 static void forget(Batch *b) {
@@ -125,10 +125,11 @@ typedef struct Taking {
   int before; /* steps of the run that were taken before this pass */
 } Taking;
 
-/* A step counts for something where nothing is multiplied, too. */
+/* A step counts for something where nothing is multiplied, too. Without memory for that, all count
+ * alike. */
 static void see_pace(Batch *b, int j, const Machine *m, int t) {
   static const double OF_A_STEP = 1e4;
-  if (!team_leads() || t < b->seen) return;
+  if (!b->pace || !team_leads() || t < b->seen) return;
   b->pace[t] = (tape_flops(m->tape) + m->flops + OF_A_STEP * (t + 1)) / share_of(b, j);
   b->seen = t + 1;
 }

@@ -176,7 +176,7 @@ static void spectral(Lazy *s, double tau, double *out) {
 
 /* eta/P, or eta dt/P */
 static double mean_rate(const Lazy *s, size_t t) {
-  return s->program->update.rate[t] / (double)s->sizes.points;
+  return update_rate(&s->program->update, (int)t) / (double)s->sizes.points;
 }
 
 /* Whether a field may wait until somebody asks for it. */

@@ -41,14 +41,15 @@ double plan_at(const double *at, int seen, int step) {
 bool plan_run(const MachinePlan *plan, RunCost *cost) {
   size_t steps = (size_t)plan->steps + 1;
   Pace pace = {.start = busy(),
-               .seconds = mem_new(steps, sizeof *pace.seconds),
-               .flops = mem_new(steps, sizeof *pace.flops)};
+               .seconds = mem_try(steps, sizeof *pace.seconds),
+               .flops = mem_try(steps, sizeof *pace.flops)};
   MachinePlan begun = *plan;
   begun.observe = look;
   begun.sink = &pace;
   Machine m;
   int failed_at;
-  if (machine_run(&begun, &m, &failed_at) == STATUS_OK) machine_free(&m);
+  bool fits = pace.seconds && pace.flops;
+  if (fits && machine_run(&begun, &m, &failed_at) == STATUS_OK) machine_free(&m);
   if (pace.seen)
     *cost = (RunCost){plan_at(pace.flops, pace.seen, plan->steps),
                       plan_at(pace.seconds, pace.seen, plan->steps)};

@@ -139,6 +139,8 @@ static void test_making(void) {
   CHECK(failed(array_range(0, 1, 0, &why), STATUS_SCRIPT, "no range"));
   CHECK(failed(array_range(0, 1e300, 1, &why), STATUS_LIMIT, "too long"));
   CHECK(failed(array_range(0, 1e13, 1, &why), STATUS_LIMIT, "GB"));
+  CHECK(failed(array_range(1, (double)SIZE_MAX + 2, 1, &why), STATUS_LIMIT,
+               sizeof(size_t) > 4 ? "too long" : "GB"));
   CHECK(failed(array_eye(SIZE_MAX, &why), STATUS_LIMIT, "GB"));
   mem_set_limit(4e6);
   CHECK(failed(array_eye(1000, &why), STATUS_LIMIT,
@@ -417,18 +419,28 @@ enum { SANITIZED = true }; /* a failing allocation ends the process */
 enum { SANITIZED = false };
 #endif
 
+/* What a refusal says of so many bytes. */
+static const char *takes(size_t bytes) {
+  static char text[64];
+  snprintf(text, sizeof text, "this takes %zu bytes", bytes);
+  return text;
+}
+
 /* What it takes to sort or to pick is refused like an array. */
 static void test_scratch(void) {
   if (SANITIZED) return;
-  const size_t n = 4 << 20;
+  const size_t n = 4 << 20; /* indices are sizes, which may be smaller than numbers */
   const double bytes = (double)(n * sizeof(double));
   Array *a = array_range(0, (double)n - 1, 1, &why);
   Subscript all = {.kind = SUBSCRIPT_LIST, .list = a}, slice = {.kind = SUBSCRIPT_SLICE};
   allow(1.5 * bytes);
-  CHECK(failed(array_argsort(a, 0, &why), STATUS_LIMIT, "this takes 67108864 bytes"));
+  CHECK(failed(array_argsort(a, 0, &why), STATUS_LIMIT, takes(n * sizeof(struct {
+                                                                double value;
+                                                                size_t place;
+                                                              }))));
   allow(0.5 * bytes);
-  CHECK(failed(array_index(a, 1, &all, &why), STATUS_LIMIT, "this takes 33554432 bytes"));
-  CHECK(failed(array_index(a, 1, &slice, &why), STATUS_LIMIT, "this takes 33554432 bytes"));
+  CHECK(failed(array_index(a, 1, &all, &why), STATUS_LIMIT, takes(n * sizeof(size_t))));
+  CHECK(failed(array_index(a, 1, &slice, &why), STATUS_LIMIT, takes(n * sizeof(size_t))));
   allow(0);
   Array *again = array_index(a, 1, &all, &why);
   CHECK(again && again->size == n);

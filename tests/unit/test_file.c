@@ -234,7 +234,8 @@ static void test_npy(void) {
   CHECK(refuses(
       file_read_npy,
       npy("{'descr': '|i1', 'fortran_order': False, 'shape': (9999999999, 9999999999)}", "", 0),
-      STATUS_FILE, "the header promises 9999999998"));
+      STATUS_FILE,
+      sizeof(size_t) > 4 ? "the header promises 9999999998" : "the header promises 1844674"));
   CHECK(refuses(file_read_npy, put("t.npy", "\x93NUMPY\1\0\100\0{", 11), STATUS_FILE, "cut off"));
   CHECK(refuses(file_read_npy, put("t.npy", "\x93NUMPY\3\0\1\0", 10), STATUS_FILE, "cut off"));
   CHECK(refuses(file_read_npy, put("t.npy", "\x93NUMPY\7\0\1\0", 10), STATUS_FILE, "version 7"));

@@ -474,7 +474,7 @@ static void exchange(void) {
   CHECK(dmf_put(b.dmf, "if", 2, shape, numbers) == DMF_USAGE);
   CHECK(dmf_put(b.dmf, "x + 1", 2, shape, numbers) == DMF_USAGE);
   CHECK(dmf_put(b.dmf, "x", 9, shape, numbers) == DMF_USAGE);
-  CHECK(dmf_put(b.dmf, "x", 2, (size_t[]){(size_t)1 << 40, 1 << 20}, numbers) == DMF_LIMIT);
+  CHECK(dmf_put(b.dmf, "x", 2, (size_t[]){SIZE_MAX / 4, 1 << 20}, numbers) == DMF_LIMIT);
   CHECK(holds(&b, "x", 2, 6, 1));
   finish(&b);
 }
