@@ -448,26 +448,10 @@ static void keep_part(Builder *b, const Ast *node, const Value *value, Act act) 
   }
 }
 
-static void update(Builder *b, const Ast *node) {
+/* W += c * outer(y, x) */
+static void take_up(Builder *b, Span span, const Value *value, Act act) {
   Eval *eval = b->eval;
-  Value *target = eval_expression(eval, node->kid[0]), *value = eval_expression(eval, node->kid[1]);
-  Span span = node->kid[1]->span;
-  if (target->kind == VALUE_BROKEN || value->kind == VALUE_BROKEN) return;
-  if (target->kind != VALUE_MATRIX || target->matrix.transposed) {
-    eval_error(eval, node->kid[0]->span, "write it out, as in x = x + 1",
-               "only matrices are updated with '%s='", ast_operator(node->op));
-    return;
-  }
-  const SystemMatrix *m = &b->system->matrices[target->matrix.index];
-  Act act = {
-      .kind = node->op == '*' ? ACT_DECAY : ACT_OUTER, .matrix = target->matrix.index, .dst = -1};
-  if (node->op == '*') {
-    if (twin_of(b, target->matrix.index) >= 0)
-      eval_error(eval, span, NULL, "a matrix with momentum does not decay");
-    else
-      keep_part(b, node->kid[1], value, act);
-    return;
-  }
+  const SystemMatrix *m = &b->system->matrices[act.matrix];
   if (value->kind == VALUE_UNKNOWN) {
     b->vague = true;
     return;
@@ -489,6 +473,28 @@ static void update(Builder *b, const Ast *node) {
     src[i] = hold(b, value->term.of[i]);
   }
   add_act(b, act, 2, src);
+}
+
+static void update(Builder *b, const Ast *node) {
+  Eval *eval = b->eval;
+  Value *target = eval_expression(eval, node->kid[0]), *value = eval_expression(eval, node->kid[1]);
+  Span span = node->kid[1]->span;
+  if (target->kind == VALUE_BROKEN || value->kind == VALUE_BROKEN) return;
+  if (target->kind != VALUE_MATRIX || target->matrix.transposed) {
+    eval_error(eval, node->kid[0]->span, "write it out, as in x = x + 1",
+               "only matrices are updated with '%s='", ast_operator(node->op));
+    return;
+  }
+  Act act = {
+      .kind = node->op == '*' ? ACT_DECAY : ACT_OUTER, .matrix = target->matrix.index, .dst = -1};
+  if (node->op == '*') {
+    if (twin_of(b, target->matrix.index) >= 0)
+      eval_error(eval, span, NULL, "a matrix with momentum does not decay");
+    else
+      keep_part(b, node->kid[1], value, act);
+    return;
+  }
+  take_up(b, span, value, act);
 }
 
 void add_field(Builder *b, const char *name, const char *about, FieldForm form, int variable) {
