@@ -607,7 +607,9 @@ print sweep(last(dmft(net, fit, samples = 64)), net.gamma = [1], resume = "keys"
 END
 keys() { # keys COUNT EDIT...: how many different points the edited scripts make
   rm -rf keys
-  for edit in "${@:2}"; do sed "$edit" point.dmf | "$DMF" >/dev/null 2>&1 || echo "fails: $edit"; done
+  for edit in "${@:2}"; do
+    sed "$edit" point.dmf | "$DMF" >/dev/null 2>why || printf 'fails with %s: %s\n%s\n' $? "$edit" "$(<why)"
+  done
   expect 0 "[$1]" shell 'echo "[$(ls keys | wc -l)]"'
 }
 keys 1 '' 's/^loss/# a comment\n&/' 's/ = / =   /' '$s/^print/other = 3; x =/'
