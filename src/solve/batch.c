@@ -21,9 +21,13 @@ static bool watches(const Batch *b) {
   return b->watched && !b->program->linear && b->replicates > 1;
 }
 
-int batch_most_runs(const Batch *b) {
-  return b->replicates + b->companions + (watches(b) ? MOST_LEANS : 0);
+/* Runs that lean where averages turn out to be heavy. */
+static int most_leans(const Batch *b) {
+  if (!watches(b)) return 0;
+  return b->replicates < MOST_LEANS ? b->replicates : MOST_LEANS;
 }
+
+int batch_most_runs(const Batch *b) { return b->replicates + b->companions + most_leans(b); }
 
 double batch_tails_bytes(const Batch *b) {
   return watches(b) ? b->replicates * tails_bytes(b->program, b->steps, b->fine.paths) : 0;
@@ -54,6 +58,7 @@ static void start(Batch *b, int most) {
   b->end = mem_new((size_t)most + 1, sizeof *b->end);
   b->taken = mem_new((size_t)most + 1, sizeof *b->taken);
   b->pace = mem_try(b->steps + 1, sizeof *b->pace);
+  b->ahead = most_leans(b);
 }
 
 static void forget(Batch *b) {
@@ -99,7 +104,8 @@ static double behind(const Batch *b, int j) {
  * in plans, of which later ones have more. */
 static double work_done(const Batch *b) {
   double companions = b->companions ? b->companions * share_of(b, b->replicates) : 0,
-         done = b->over * crew_size(b->options->crew), all = b->replicates + b->leans + companions;
+         done = b->over * crew_size(b->options->crew),
+         all = b->replicates + b->leans + b->ahead + companions;
   for (int j = b->first; j < b->first + b->count; j++)
     done += behind(b, j) * crew_size(b->options->crew);
   return fmin(1, done / all);
@@ -109,7 +115,7 @@ static double work_done(const Batch *b) {
 static void tell(Batch *b, bool over) {
   const SolveOptions *o = b->options;
   if (!o->progress || !team_leads()) return;
-  int runs = all_runs(b), total = runs * (int)b->steps * (b->passes ? b->passes : 1);
+  int runs = all_runs(b) + b->ahead, total = runs * (int)b->steps * (b->passes ? b->passes : 1);
   bool whole = over && b->first + b->count == runs && !run_stopped(o);
   run_tell(o, b->stage, whole ? total : b->done, total, work_done(b));
 }
@@ -400,9 +406,11 @@ static bool see_tails(Batch *b) {
 /* Where averages have heavy tails, replicates once more, leaning. Those from the first on that
  * fails, as where a mean of squares becomes negative, say nothing. */
 static void run_leaning(Batch *b) {
-  int first = all_runs(b), count = b->replicates < MOST_LEANS ? b->replicates : MOST_LEANS;
+  int first = all_runs(b), count = most_leans(b);
   if (!tails_of(b, 0)) return;
   b->lean = lean_new(b->tails, b->replicates, b->fine.paths);
+  b->ahead = 0;
+  if (!b->lean) tell(b, true);
   if (!b->lean) return;
   b->leans = count;
   if (run_some(b, first, count, 0) != STATUS_NUMERICS) return;
@@ -541,13 +549,15 @@ void batch_plan(const Batch *b, MachinePlan first, SolvePlan *plan) {
   bool fine = mem_fits(plan->bytes) && begin_trace(b, &trace), *wanted = wanted_by(b, &trace);
   uint32_t *sobol = fine && first.noise.kind == NOISE_SOBOL ? sobol_points(first.columns) : NULL;
   first.noise.sobol = sobol;
+  first.tails = fine && watches(b) ? tails_new(b->program, b->steps, first.columns) : NULL;
   first.wanted = wanted;
   if (fine && plan_run(&first, &cost)) {
     double ratio = b->companions ? (double)b->coarse.paths / (double)b->fine.paths : 0,
-           runs = b->replicates + b->companions * ratio;
+           runs = b->replicates + most_leans(b) + b->companions * ratio;
     plan->flops = cost.flops * runs;
     plan->seconds = cost.seconds * runs / batch_threads(b);
   }
+  tails_free(first.tails);
   free(sobol);
   free(wanted);
   trace_free(&trace);

@@ -43,14 +43,15 @@ struct Batch {
   bool (*begin)(void *solve);
   Status (*explain)(const void *solve, char **why);
   void *solve;              /* for these */
-  size_t steps;               /* that a run takes */
-  FieldSet values;            /* of its trace, */
-  int pairs;                  /* and what of it is over pairs of times */
-  const Snapshot *snapshot;   /* or NULL */
-  bool salvages;              /* a run that is interrupted keeps its trace */
-  bool watched;               /* replicates look for averages that are heavy */
+  size_t steps;             /* that a run takes */
+  FieldSet values;          /* of its trace, */
+  int pairs;                /* and what of it is over pairs of times */
+  const Snapshot *snapshot; /* or NULL */
+  bool salvages;            /* a run that is interrupted keeps its trace */
+  bool watched;             /* replicates look for averages that are heavy */
   /* runs are numbered in this order; members are replicates */
   int replicates, companions, leans;
+  int ahead;               /* runs that may have to lean, as far as is known */
   Resolution fine, coarse; /* of a replicate, and of its companion */
   Tails *tails[MOST_RUNS]; /* what replicates see of heavy averages, */
   Lean *lean;              /* and what comes of it, or NULL */

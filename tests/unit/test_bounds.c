@@ -88,6 +88,19 @@ static void check_bound(Solver *solve, Planner *foresee, Recipe recipe, SolveOpt
   }
 }
 
+/* Operations are those that a result counts, but for what basis the runs come to; those of runs
+ * that lean are among them. */
+static void check_flops(Recipe recipe, SolveOptions options, double off) {
+  Program *program = recipe_program(pool, recipe);
+  SolvePlan plan;
+  solve_plan_dmft(program, &options, &plan);
+  Result *result = solve_or_die(solve_dmft, program, options);
+  double flops = result_number(result, "flops", 0);
+  CHECK(flops > 0 && fabs(plan.flops / flops - 1) < off);
+  result_drop(result);
+  program_drop(program);
+}
+
 /* The same of runs that are recorded: what they hold in the end, and before. */
 static void check_recorded(Recipe recipe, double slack) {
   Program *program = recipe_program(pool, recipe);
@@ -175,6 +188,9 @@ int main(void) {
   linear.phi = PRIM_CONST;
   test_extrapolation();
   test_pace(deep);
+  Recipe heavy = {.phi = PRIM_EXP, .depth = 1, .points = 2, .steps = 6, .eta = 0.001};
+  check_flops(deep, few, 0.15);
+  check_flops(heavy, few, 0.02);
   check_bound(solve_dmft, solve_plan_dmft, deep, theory, 2.5);
   check_bound(solve_dmft, solve_plan_dmft, points, few, 1.5);
   check_bound(solve_dmft, solve_plan_dmft, outputs, theory, 3.5);
