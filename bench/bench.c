@@ -71,14 +71,36 @@ static Measure multiply(const Task *task, int threads) {
  */
 typedef enum Noise { NO_NOISE, OUTPUTS, OUTPUTS_AND_KERNELS } Noise;
 
+static const char *const asked[] = {"cov_f", "var_ntk", "cov_Phi", "cov_G", NULL};
+
 static Result *fluctuations_of(Result *theory, Noise noise, int threads) {
-  static const char *const names[] = {"cov_f", "var_ntk", "cov_Phi", "cov_G"};
   Result *fluctuations = fluctuations_or_die(theory, threads);
   char *why = NULL;
-  for (size_t i = 0; noise == OUTPUTS_AND_KERNELS && i < sizeof names / sizeof *names; i++)
-    if (result_complete(fluctuations, names[i], &why) != STATUS_OK) exit(1);
+  for (int i = 0; noise == OUTPUTS_AND_KERNELS && asked[i]; i++)
+    if (result_complete(fluctuations, asked[i], &why) != STATUS_OK) exit(1);
   result_drop(theory);
   return fluctuations;
+}
+
+/* What they are planned to take, in all fields. */
+static void add_plans(const Result *theory, Noise noise, int threads, SolvePlan *plan) {
+  SolveOptions options = {.threads = threads};
+  for (int i = -1; i < 0 || (noise == OUTPUTS_AND_KERNELS && asked[i]); i++) {
+    SolvePlan more;
+    solve_plan_fluctuations(theory, &options, i < 0 ? NULL : asked[i], &more);
+    plan->bytes = fmax(plan->bytes, more.bytes);
+    plan->flops += more.flops;
+    plan->seconds += more.seconds;
+  }
+}
+
+/* In place of a theory. */
+static void add_fluctuations(Result **result, Noise noise, int threads, Measure *measure) {
+  add_plans(*result, noise, threads, &measure->plan);
+  double start = busy();
+  *result = fluctuations_of(*result, noise, threads);
+  measure->seconds += busy() - start;
+  measure->flops += result_number(*result, "flops", 0);
 }
 
 /* A solver, followed by the fluctuations of what it answers if there is `noise`. */
@@ -92,11 +114,9 @@ static Measure solve(const Task *task, Solver *solver, Noise noise, int threads)
                                                                      &measure.plan);
   double start = busy();
   Result *result = solve_or_die(solver, program, options);
-  if (noise) result = fluctuations_of(result, noise, threads);
   measure.seconds = busy() - start;
-  const char *flops = result_attribute(result, "flops");
-  if (noise) measure.plan = (SolvePlan){0};
-  measure.flops = noise ? 0 : flops ? atof(flops) : measure.plan.flops;
+  measure.flops = result_number(result, "flops", measure.plan.flops);
+  if (noise) add_fluctuations(&result, noise, threads, &measure);
   result_drop(result);
   program_drop(program);
   expr_pool_free(pool);
@@ -258,6 +278,10 @@ static const Task tasks[] = {
      noise_of_outputs,
      {.phi = PRIM_TANH, .depth = 1, .points = 1, .tests = 1, .steps = 250, .eta = 0.05},
      {.samples = 2000}},
+    {"fluctuations tanh L=1 P=4 T=40",
+     noise,
+     {.phi = PRIM_TANH, .depth = 1, .points = 4, .steps = 40, .eta = 0.1},
+     {.samples = 2000}},
     {"fluctuations tanh L=2 P=2 T=8",
      noise,
      {.phi = PRIM_TANH, .depth = 2, .points = 2, .steps = 8, .eta = 0.3},
@@ -370,7 +394,7 @@ int main(int argc, char **argv) {
   double rate = rate_of_products(1);
   if (threads > 1) rate = rate_of_products(threads);
   printf("\n%d thread%s%*s seconds      Gflop       GF/s  of product    peak MB    planned: Gflop, "
-         "MB\n",
+         "MB, seconds\n",
          threads, threads > 1 ? "s" : " ", 35, "");
   for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
     Measure best;
@@ -388,7 +412,8 @@ int main(int argc, char **argv) {
       printf("%33s", "not counted");
     printf(" %10.0f", megabytes);
     if (best.plan.bytes > 0)
-      printf(" %18.3f %8.0f", best.plan.flops * 1e-9, best.plan.bytes * 1e-6);
+      printf(" %18.3f %8.0f %9.4f", best.plan.flops * 1e-9, best.plan.bytes * 1e-6,
+             best.plan.seconds * threads);
     printf("\n");
   }
   if (argc > 2) return 0;

@@ -231,6 +231,32 @@ import "std/systems.dmf"
 r = dmft(sompolinsky, steps = 20, samples = 800)
 s = simulate(sompolinsky, steps = 20, size = 50)
 EOF
+# Fluctuations are planned where they are called, and their fields where they are first asked for.
+cat >noise.dmf <<'EOF'
+import "std/systems.dmf"
+dataset d { inputs = sphere(points = 2, dim = 12, seed = 1); targets = [1, -1] }
+model net { layers = input -> 2 * dense(tanh) -> readout; width = 32 }
+training descent { dataset = d; optimizer = gd(eta = 0.3); steps = 3 }
+training signs { dataset = d; optimizer = signum(0.01); steps = 3 }
+theory = dmft(net, descent, samples = 256)
+noise = fluctuations(theory, samples = 1024)
+chaotic = fluctuations(dmft(sompolinsky, steps = 8, samples = 800), samples = 800)
+print noise.flops, chaotic.flops
+EOF
+cp noise.dmf planned.dmf
+cat >>planned.dmf <<'EOF'
+measured = fluctuations(dmft(net, signs, samples = 256), samples = 4096)
+print noise.var_ntk[1], noise.var_ntk[2], at(theory, noise, 64).loss[1]
+EOF
+expect 0 'Gflop' shell '"$1" plan planned.dmf >plan.txt && cat plan.txt' "$DMF"
+expect 0 '' shell 'for at in "7: fluctuations" "8: fluctuations" "10: fluctuations" "11: var_ntk" "11: mean_shift_f"; do
+    [ "$(grep -c "^planned.dmf:$at .* MB .* Gflop .* s$" plan.txt)" = 1 ] || exit 1
+  done
+  [ "$(wc -l <plan.txt)" = 9 ]'
+expect 0 'the same' shell '"$1" noise.dmf | tr -d "," >counted.txt
+  awk "NR == 1 { n[1] = \$3; n[2] = \$6 } NR > 1 && / fluctuations / { planned[++k] = \$5 * 1e9 }
+    END { for (i = 1; i <= 2; i++) off += !(n[i] > 0 && (planned[i] / n[i] - 1)^2 < 0.01)
+          print off ? \"off\" : \"the same\" }" counted.txt plan.txt' "$DMF"
 expect 0 'systems.dmf:2: dmft' "$DMF" plan systems.dmf
 expect 0 'systems.dmf:3: simulate' "$DMF" plan systems.dmf
 { cat models.dmf; echo 'a = dmft(bent, adapts)'; } >adapts.dmf
@@ -652,9 +678,11 @@ theory = dmft(deep, fit, samples = 300)
 noise  = fluctuations(theory, samples = 1024, checkpoint = "noise")
 adam   = fluctuations(dmft(net, fit with { optimizer = adam(eta = 0.05) }, samples = 300), samples = 2048, checkpoint = "noise")
 heavy  = fluctuations(dmft(circuit, steps = 3, samples = 300), samples = 400, checkpoint = "noise")
+dataset one { inputs = [[1, 0]]; targets = [1] }
+flat   = fluctuations(dmft(net, fit with { dataset = one }, samples = 300), checkpoint = "noise")
 part   = fluctuations(theory, samples = 1024, of = theory.loss[2], checkpoint = "noise")
 other  = fluctuations(theory, samples = 1024, of = theory.loss[1], checkpoint = "noise")
-for x in [noise.var_f, noise.cov_f, noise.mean_shift_loss, adam.var_f, heavy.var_C, part, other] { print x, stderr(x) }
+for x in [noise.var_f, noise.cov_f, noise.mean_shift_loss, flat.mean_shift_f, flat.mean_shift_ntk, adam.var_f, heavy.var_C, part, other] { print x, stderr(x) }
 END
 expect 0 same shell 'sed "s/, checkpoint = \"noise\"//" noise.dmf | "$1" - >plain; "$1" noise.dmf >kept; cmp plain kept && echo same'
 touch -d 2000-01-01 noise/*

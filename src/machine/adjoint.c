@@ -28,6 +28,7 @@ typedef struct Reading {
   int spare_count, spare_room;
   double *work, *weighing;
   size_t work_room, weighing_room;
+  double flops;
   bool failed;
 } Reading;
 
@@ -91,8 +92,8 @@ static void reduce(Reading *r, double alpha, const double *x, size_t nx, View y,
   double *scratch =
       tape->weights ? room(r, &r->weighing, &r->weighing_room, y.rows * y.cols) : NULL;
   if (!r->failed)
-    average_rows(tape, tape_space(tape, y), alpha, x, nx, y.cols, tape_data(tape, y), y.rows, 1, 1,
-                 out, ldo, scratch);
+    r->flops += average_rows(tape, tape_space(tape, y), alpha, x, nx, y.cols, tape_data(tape, y),
+                             y.rows, 1, 1, out, ldo, scratch);
 }
 
 static void reverse_product_wide(Reading *r, const TapeOp *op) {
@@ -104,9 +105,9 @@ static void reverse_product_wide(Reading *r, const TapeOp *op) {
   double *da = wanted(r, a), *db = wanted(r, b);
   if (r->failed) return;
   if (db && flip)
-    mat_mul(b.rows, M * S, out.rows, op->alpha, A, la, dout, M * S, 1, db, M * S);
+    r->flops += mat_mul(b.rows, M * S, out.rows, op->alpha, A, la, dout, M * S, 1, db, M * S);
   else if (db)
-    mat_mul_at(b.rows, M * S, out.rows, op->alpha, A, la, dout, M * S, 1, db, M * S);
+    r->flops += mat_mul_at(b.rows, M * S, out.rows, op->alpha, A, la, dout, M * S, 1, db, M * S);
   if (da && !flip) reduce(r, op->alpha, dout, a.rows * M, b, da, la);
   if (!da || !flip) return;
   double *t = work(r, out.rows * M * b.rows);
@@ -131,14 +132,14 @@ static void reverse_product_table(Reading *r, const TapeOp *op) {
     const double *d = dout + m * lo;
     double *ma = da ? da + m * la : NULL, *mb = db ? db + m * lb : NULL;
     if (op->which & TRANSPOSE_A) {
-      if (da) mat_mul_bt(k, n, c, op->alpha, B, lb, d, M * lo, 1, ma, M * la);
-      if (db) mat_mul(k, c, n, op->alpha, A, la, d, M * lo, 1, mb, M * lb);
+      if (da) r->flops += mat_mul_bt(k, n, c, op->alpha, B, lb, d, M * lo, 1, ma, M * la);
+      if (db) r->flops += mat_mul(k, c, n, op->alpha, A, la, d, M * lo, 1, mb, M * lb);
     } else if (op->which & TRANSPOSE_B) {
-      if (da) mat_mul(n, k, c, op->alpha, d, M * lo, B, lb, 1, ma, M * la);
-      if (db) mat_mul_at(c, k, n, op->alpha, d, M * lo, A, la, 1, mb, M * lb);
+      if (da) r->flops += mat_mul(n, k, c, op->alpha, d, M * lo, B, lb, 1, ma, M * la);
+      if (db) r->flops += mat_mul_at(c, k, n, op->alpha, d, M * lo, A, la, 1, mb, M * lb);
     } else {
-      if (da) mat_mul_bt(n, k, c, op->alpha, d, M * lo, B, lb, 1, ma, M * la);
-      if (db) mat_mul_at(k, c, n, op->alpha, A, la, d, M * lo, 1, mb, M * lb);
+      if (da) r->flops += mat_mul_bt(n, k, c, op->alpha, d, M * lo, B, lb, 1, ma, M * la);
+      if (db) r->flops += mat_mul_at(k, c, n, op->alpha, A, la, d, M * lo, 1, mb, M * lb);
     }
   }
 }
@@ -161,6 +162,7 @@ static void add_influence(Reading *r, View a, const double *t) {
     for (size_t i = 0; i < a.rows; i++)
       for (size_t s = 0; s < S; s++) y[s] += A[i * S + s] * t[(i * M + m) * S + s];
   }
+  r->flops += 2 * (double)(a.rows * M * S);
 }
 
 static void reverse_average(Reading *r, const TapeOp *op) {
@@ -175,11 +177,11 @@ static void reverse_average(Reading *r, const TapeOp *op) {
     /* rows (i, m) of the result stand at (i G + g, m) */
     size_t runs = G == 1 ? 1 : out.rows, rows = out.rows * M / runs;
     for (size_t i = 0; i < runs; i++)
-      mat_mul(rows, S, out.cols, alpha, dout + i * rows * lo, lo, B + g * S, G * S, 0,
-              t + (i * G + g) * M * S, S);
+      r->flops += mat_mul(rows, S, out.cols, alpha, dout + i * rows * lo, lo, B + g * S, G * S, 0,
+                          t + (i * G + g) * M * S, S);
     for (size_t m = 0; m < M && db; m++)
-      mat_mul_at(out.cols, S, out.rows, alpha, dout + m * lo, M * lo, A + g * S, G * S, 1,
-                 db + (g * M + m) * S, G * M * S);
+      r->flops += mat_mul_at(out.cols, S, out.rows, alpha, dout + m * lo, M * lo, A + g * S, G * S,
+                             1, db + (g * M + m) * S, G * M * S);
   }
   if (!tape->coordinates) add_influence(r, a, t);
   if (da) axpy(a.rows * M * S, 1, t, da);
@@ -394,8 +396,8 @@ static void read_row(Reading *r, const Fresh *fresh, size_t i, const double *d, 
   }
   if (!known) return;
   const double *q = tape_data(tape, fresh->known_rows);
-  mat_mul_bt(M, known, S, 1 / (double)S, out, size, q, S, 0, c, known);
-  mat_mul(M, S, known, -1, c, known, q, S, 1, out, size);
+  r->flops += mat_mul_bt(M, known, S, 1 / (double)S, out, size, q, S, 0, c, known);
+  r->flops += mat_mul(M, S, known, -1, c, known, q, S, 1, out, size);
 }
 
 static void read_fresh(Reading *r) {
@@ -457,6 +459,7 @@ bool tape_read_tables(const Tape *tape, int mark, const Observable *observables,
       reverse(&r, op);
     for (; slab > 0 && tape->slabs[slab - 1].birth >= i; slab--) give_back(&r, slab - 1);
   }
+  tape_count(tape, r.flops);
   clear(&r);
   return !r.failed;
 }
@@ -472,6 +475,7 @@ static bool read_backward(const Tape *tape, int mark, const Observable *observab
     for (; slab > 0 && tape->slabs[slab - 1].birth >= i; slab--) give_back(&r, slab - 1);
   }
   if (tape->coordinates) read_fresh(&r);
+  tape_count(tape, r.flops);
   clear(&r);
   return !r.failed && !(stop && *stop);
 }

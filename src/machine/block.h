@@ -5,6 +5,8 @@
 
 #include "machine/tape.h"
 
+#include <stdatomic.h>
+
 enum { TABLE = -1 };
 
 typedef struct Slab {
@@ -98,9 +100,12 @@ struct Tape {
   size_t extended_room;
   Tangents *tangents; /* or NULL */
   double flops;
+  atomic_llong *read; /* operations of what reads it, in several threads */
 };
 
 bool is_table(const Tape *tape, View view);
+/* Counts operations of what reads a tape. */
+void tape_count(const Tape *tape, double flops);
 /* i - by on a ring of n. */
 size_t shifted(size_t i, int by, size_t n);
 /* out[i, j] = beta out[i, j] + (alpha / group) sum_g <x[i group + g] y[j group + g]> over the

@@ -87,6 +87,7 @@ static bool replay(const Replay *r, double by, const double *a, double *F) {
     stopped = r->stop && *r->stop;
   }
   bool fine = !copy->failed && !stopped;
+  tape_count(tape, tape_flops(copy));
   for (size_t m = 0; m < r->count && fine; m++) F[m] = value_of(copy, &r->observables[m]);
   tape_free(copy);
   return fine;

@@ -297,8 +297,8 @@ bool tangents_scatter(const Tape *tape, const size_t *number, size_t n, double *
         for (size_t i = 0; i < part.width; i++)
           weighted[k * PART + i] = rows[k * PART + i] * weight_of(tape, space, start + i);
       }
-      mat_mul_bt(n, n, part.width, 1 / tape->spaces[space].ratio, rows, PART, weighted, PART, 1, C,
-                 n);
+      tape_count(tape, mat_mul_bt(n, n, part.width, 1 / tape->spaces[space].ratio, rows, PART,
+                                  weighted, PART, 1, C, n));
     }
   bool fine = mean && rows;
   free(terms);
@@ -329,6 +329,7 @@ typedef struct Pass {
   int spare_count;
   double *room; /* [rows of the largest op][BLOCK] */
   double *half; /* of the largest square average, [row][column][direction] */
+  double flops;
   bool failed;
 } Pass;
 
@@ -470,8 +471,9 @@ static void product_forward(Pass *p, const TapeOp *op, int number) {
   extend(p, out, n > more ? n : more);
   const double *A = tape_data(p->tape, a);
   if (n && !p->failed)
-    (flip ? mat_mul_at : mat_mul)(out.rows, n * BLOCK, b.rows, op->alpha, A, la, tangent(p, b, 0),
-                                  TOGETHER * BLOCK, 1, tangent(p, out, 0), TOGETHER * BLOCK);
+    p->flops += (flip ? mat_mul_at : mat_mul)(out.rows, n * BLOCK, b.rows, op->alpha, A, la,
+                                              tangent(p, b, 0), TOGETHER * BLOCK, 1,
+                                              tangent(p, out, 0), TOGETHER * BLOCK);
   for (size_t k = 0; k < links && !p->failed; k++) {
     size_t row = flip ? link[k].col : link[k].row, col = flip ? link[k].row : link[k].col;
     load(p, b, col, p->room);
@@ -533,8 +535,8 @@ static void weigh(const Pass *p, View view, size_t row, double alpha, double *to
 /* to[.., direction] += <dx y> of a row x with the weighted `rows` y; results lie `apart`. */
 static void project(Pass *p, View x, size_t row, const double *y, size_t rows, size_t number,
                     size_t apart) {
-  mat_mul_bt(rows, p->has[x.slab], BLOCK, 1, y, BLOCK, tangent(p, x, row), BLOCK, 1,
-             p->to + number * p->across + p->first, apart * p->across);
+  p->flops += mat_mul_bt(rows, p->has[x.slab], BLOCK, 1, y, BLOCK, tangent(p, x, row), BLOCK, 1,
+                         p->to + number * p->across + p->first, apart * p->across);
 }
 
 /* The same of a block with itself: half of it is the other half. */
@@ -545,8 +547,8 @@ static void square_forward(Pass *p, const TapeOp *op, int number) {
     for (size_t c = 0; c < R; c++)
       weigh(p, x, c * G + g, op->alpha / (double)G, p->room + c * BLOCK);
     for (size_t r = 0; r < R; r++)
-      mat_mul_bt(R, n, BLOCK, 1, p->room, BLOCK, tangent(p, x, r * G + g), BLOCK, g > 0,
-                 p->half + r * R * n, n);
+      p->flops += mat_mul_bt(R, n, BLOCK, 1, p->room, BLOCK, tangent(p, x, r * G + g), BLOCK, g > 0,
+                             p->half + r * R * n, n);
   }
   for (size_t i = 0; i < R * R && n; i++) {
     double *to = p->to + (p->t->first[number] + i) * p->across + p->first;
@@ -617,6 +619,8 @@ static void pass_block(Pass *p) {
         give_block(p, arg_of(op, k).slab);
   }
   for (int i = 0; i < p->tape->slab_count; i++) give_block(p, i);
+  tape_count(p->tape, p->flops);
+  p->flops = 0;
 }
 
 /* ---- the whole ---- */
@@ -675,8 +679,8 @@ static void pass_own(Pass *p, const Own *own) {
     memset(y, 0, BLOCK * sizeof *y);
     make_centered(&part, own->terms[d], own->mean[d], y);
     for (size_t i = 0; i < p->width; i++) y[i] /= p->tape->spaces[p->space].ratio;
-    mat_mul(1, BLOCK, d, 1, t->slopes + t->number[d] * t->directions, d, p->own, BLOCK, 1, y,
-            BLOCK);
+    p->flops += mat_mul(1, BLOCK, d, 1, t->slopes + t->number[d] * t->directions, d, p->own, BLOCK,
+                        1, y, BLOCK);
   }
   p->first = 0;
   p->count = 1;
@@ -801,6 +805,12 @@ bool tape_read_forward(Tape *tape, const Observable *observables, size_t count, 
   return fine;
 }
 
+void tape_forward_size(const Tape *tape, size_t *averages, size_t *heard) {
+  const Tangents *t = tape->tangents;
+  *averages = t ? t->numbers : 0;
+  *heard = t ? t->directions : 0;
+}
+
 /* ---- influences ---- */
 
 /* What observables ask of averages, y [row][observable]: of all directions, and behind them of the
@@ -890,8 +900,8 @@ static void hand_on(const Asked *asked, const size_t *number, size_t rows, const
     for (size_t k = 0; k < n; k++)
       memcpy(room + k * before, t->slopes + number[start + k] * t->directions,
              before * sizeof *room);
-    mat_mul_at(before, asked->M, n, 1, room, before, y + start * asked->M, asked->M, 1, asked->y,
-               asked->M);
+    tape_count(asked->tape, mat_mul_at(before, asked->M, n, 1, room, before, y + start * asked->M,
+                                       asked->M, 1, asked->y, asked->M));
   }
 }
 
@@ -921,7 +931,8 @@ static void add_influences(const Part *p, const Term *terms, const double *y, si
     size_t n = count - start < MADE ? count - start : MADE;
     for (size_t k = 0; k < n; k++)
       make_numbers(p, &p->tape->ops[terms[start + k].op], terms[start + k].i, numbers + k * PART);
-    mat_mul_at(M, p->width, n, 1, y + start * M, M, numbers, PART, 1, influences + p->start, size);
+    tape_count(p->tape, mat_mul_at(M, p->width, n, 1, y + start * M, M, numbers, PART, 1,
+                                   influences + p->start, size));
   }
 }
 

@@ -42,13 +42,15 @@ Tape *tape_new(const TapeSpace *spaces, int count, const double *weights, bool c
                  .space_count = count,
                  .weights = weights,
                  .coordinates = coordinates,
-                 .record = record};
+                 .record = record,
+                 .read = mem_new(1, sizeof *tape->read)};
   for (int i = 0; i < count; i++) tape->spaces[i] = spaces[i];
   return tape;
 }
 
 bool tape_failed(const Tape *tape) { return tape->failed; }
-double tape_flops(const Tape *tape) { return tape->flops; }
+double tape_flops(const Tape *tape) { return tape->flops + (double)*tape->read; }
+void tape_count(const Tape *tape, double flops) { *tape->read += (long long)flops; }
 int tape_mark(const Tape *tape) { return tape->op_count; }
 size_t tape_columns(const Tape *tape, int space) { return tape->spaces[space].columns; }
 int tape_space(const Tape *tape, View view) { return tape->slabs[view.slab].space; }
@@ -147,6 +149,7 @@ void tape_free(Tape *tape) {
   free(tape->fresh);
   free(tape->extended);
   tangents_free(tape->tangents);
+  free(tape->read);
   free(tape->spaces);
   free(tape->slabs);
   free(tape->made);

@@ -72,7 +72,7 @@ Tape *tape_new(const TapeSpace *spaces, int count, const double *weights, bool c
 void tape_free(Tape *tape);
 /* True once memory ran out; further calls then do nothing. */
 bool tape_failed(const Tape *tape);
-/* Floating point operations of its products. */
+/* Floating point operations of its products, and of those that read it. */
 double tape_flops(const Tape *tape);
 /* The columns of a population, all of them. */
 size_t tape_columns(const Tape *tape, int space);
@@ -192,6 +192,10 @@ bool tape_read_forward(Tape *tape, const Observable *observables, size_t count, 
                        const volatile sig_atomic_t *stop);
 /* Frees what was read forward where that is large beside the tape. */
 void tape_forget_forward(Tape *tape);
+
+/* Of what was read forward, and is kept: the averages that observables are made of, and those of
+ * them that neurons hear of; the slopes are their product. */
+void tape_forward_size(const Tape *tape, size_t *averages, size_t *heard);
 
 /* N times what the means of observables over networks of N neurons differ by from those at infinite
  * N, to leading order [count], for maps without kinks; and what differences may be wrong by. Not

@@ -84,6 +84,7 @@ static void subscript(Eval *eval, const Ast *node, Subscripts *subscripts) {
 static ResultField *field_of(Eval *eval, Span span, Result *result, const char *name, int layer) {
   bool settled = eval->dry || !result->busy;
   ResultField *field = settled ? result_find(result, name, layer) : NULL;
+  if (eval->dry) eval->host->foresee(eval, span, result, name);
   if (eval->dry || (field && field->value)) return field->value ? field : NULL;
   char *why = NULL;
   Status status = eval->host->complete(eval, result, name, &why);

@@ -113,6 +113,8 @@ typedef struct Host {
   const char *(*lacks)(const Result *result, const char *name);
   /* result_complete, where other evaluators may want the same result */
   Status (*complete)(Eval *eval, Result *result, const char *name, char **why);
+  /* What that will be, where a check comes to it. */
+  void (*foresee)(Eval *eval, Span span, Result *result, const char *name);
 } Host;
 
 /* A result whose fields are other numbers for a while: an expression as a function of them. */

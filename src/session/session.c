@@ -170,8 +170,9 @@ Dmf *dmf_open(const DmfConfig *config) {
   dmf->pool = expr_pool_new();
   pthread_mutex_init(&dmf->lock, NULL);
   pthread_cond_init(&dmf->idle, NULL);
-  dmf->host = (Host){dmf,        show_print, draw_plot,  files_save,   report_results, show_value,
-                     import_run, override,   files_read, solver_lacks, solver_complete};
+  dmf->host =
+      (Host){dmf,        show_print, draw_plot,  files_save,   report_results,  show_value,
+             import_run, override,   files_read, solver_lacks, solver_complete, solver_foresee};
   open_scopes(dmf);
   return dmf;
 }

@@ -177,6 +177,8 @@ const char *solver_lacks(const Result *result, const char *name);
 
 /* Completes a result for an evaluator, which waits when another one is at it. */
 Status solver_complete(Eval *eval, Result *result, const char *name, char **why);
+/* Plans what is computed when a field is asked for, once for each. */
+void solver_foresee(Eval *eval, Span span, Result *result, const char *name);
 /* Whether somebody wants to know how far a solver is. */
 bool solver_shows_progress(const Dmf *dmf);
 /* Tells the call-back of a session, which is the sink; and that the work is over. */

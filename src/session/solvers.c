@@ -454,29 +454,59 @@ static Value *adopt(Call *call, int kind, Program *program, SolveOptions options
   return value_result(&call->eval->heap, result_keep(result));
 }
 
-/* What a call will take; that of a sweep counts for all its points. */
+/* A line of a plan; that of a sweep counts for all its points. */
+static void put_plan(const Eval *eval, Span span, const char *what, const SolvePlan *plan) {
+  Dmf *dmf = eval->host->self;
+  int line, column;
+  span_locate(span, &line, &column);
+  double times = dmf->planned.times;
+  fprintf(dmf->results, "%s:%d: %-8s %10.3g MB", span.source->name, line, what, plan->bytes * 1e-6);
+  if (plan->seconds > 0)
+    fprintf(dmf->results, " %10.3g Gflop %10.2g s", times * plan->flops * 1e-9,
+            times * plan->seconds);
+  if (times > 1) fprintf(dmf->results, ", %g times", times);
+  fputc('\n', dmf->results);
+  dmf->planned.calls++;
+  dmf->planned.flops += times * plan->flops;
+  dmf->planned.seconds += times * plan->seconds;
+}
+
 void solver_plan(Call *call, Program *program, bool networks, const SolveOptions *options) {
-  Dmf *dmf = session_of(call);
   SolveOptions quiet = *options;
   SolvePlan plan;
-  int line, column;
   quiet.progress = NULL;
   if (program->system)
     solve_plan_system(program, &quiet, networks, &plan);
   else
     (networks ? solve_plan_networks : solve_plan_dmft)(program, &quiet, &plan);
-  span_locate(call->span, &line, &column);
-  double times = dmf->planned.times;
-  fprintf(dmf->results, "%s:%d: %-8s %10.3g MB", call->span.source->name, line, call->row->name,
-          plan.bytes * 1e-6);
-  if (plan.seconds > 0)
-    fprintf(dmf->results, " %10.3g Gflop %10.2g s", times * plan.flops * 1e-9,
-            times * plan.seconds);
-  if (times > 1) fprintf(dmf->results, ", %g times", times);
-  fputc('\n', dmf->results);
-  dmf->planned.calls++;
-  dmf->planned.flops += times * plan.flops;
-  dmf->planned.seconds += times * plan.seconds;
+  put_plan(call->eval, call->span, call->row->name, &plan);
+}
+
+void solver_plan_fluctuations(Call *call, const Result *theory, SolveOptions *options) {
+  SolvePlan plan;
+  solve_plan_fluctuations(theory, options, NULL, &plan);
+  put_plan(call->eval, call->span, call->row->name, &plan);
+}
+
+/* Which fields were asked for stands in a note of the placeholder. */
+void solver_foresee(Eval *eval, Span span, Result *result, const char *name) {
+  const Dmf *dmf = eval->host->self;
+  const Origin *origin = result->origin;
+  static const char asked[] = "asked for";
+  if (!dmf->planning || !origin || strcmp(result->kind, "fluctuations") != 0) return;
+  const char *before = result_attribute(result, asked);
+  char *own = mem_format(" %s ", strncmp(name, "mean_shift", 10) == 0 ? "mean_shift" : name);
+  bool known = before && strstr(before, own);
+  if (!known) {
+    char *all = mem_format("%s%s", before ? before : "", own);
+    SolveOptions options = origin->options;
+    SolvePlan plan;
+    result_note(result, asked, "%s", all);
+    free(all);
+    solve_plan_fluctuations(result, &options, name, &plan);
+    if (plan.bytes > 0) put_plan(eval, span, name, &plan);
+  }
+  free(own);
 }
 
 /* The depths at which layers without end are solved: 8, 16, 32, and where nothing is sampled 64. */
@@ -644,6 +674,18 @@ static const char of_a_depth[] =
     "this is the limit of infinite depth, which has neither samples nor networks: take the theory "
     "at a depth, as of 16 * residual(tanh)";
 
+/* What a check knows of fluctuations; those of a placeholder have the options that are asked for,
+ * to plan what comes later. */
+static Value *foreseen(Call *call, const Result *theory, SolveOptions options) {
+  const Origin *origin = theory->origin;
+  options.closure = origin->options.closure;
+  options.parts = origin->options.parts;
+  if (session_of(call)->planning) solver_plan_fluctuations(call, theory, &options);
+  Value *value = value_result(&call->eval->heap, placeholders(NOISE, origin->program, &options));
+  value->known = false;
+  return value;
+}
+
 static Value *fluctuations(Call *call) {
   Eval *eval = call->eval;
   const Value *from = call->args[0];
@@ -664,13 +706,7 @@ static Value *fluctuations(Call *call) {
   bool expression = call->args[3]->kind != VALUE_NONE;
   solver_surround(eval, &options);
   if (expression) return slopes_call(call, call->nodes[3], from->result, call->args[3], options);
-  if (eval->dry) {
-    Origin *origin = from->result->origin;
-    Value *value =
-        value_result(&eval->heap, placeholders(NOISE, origin->program, &origin->options));
-    value->known = false;
-    return value;
-  }
+  if (eval->dry) return foreseen(call, from->result, options);
   const Origin *origin = from->result->origin;
   Value *value = solver_run(call, NULL, NULL, from->result, options);
   int width = origin->program->problem->width;
@@ -778,6 +814,7 @@ static Value *at(Call *call) {
     return eval_error(eval, call->places[0], NULL, "%s", fourth_moments);
   Value *value;
   if (eval->dry) {
+    solver_foresee(eval, call->span, noise->result, "mean_shift_f");
     value = value_result(&eval->heap, placeholders(AT, b->program, &b->options));
     value->known = false;
     return value;

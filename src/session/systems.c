@@ -283,7 +283,7 @@ static Value *noise_placeholders(Call *call, const Result *theory) {
     result_add(result, name, 0, field->axes, field->about, array_keep(field->value), NULL);
     free(name);
   }
-  static const char *const numbers[] = {"seed", "seconds", "samples", "steps"};
+  static const char *const numbers[] = {"seed", "seconds", "samples", "steps", "flops"};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
     result_note(result, numbers[i], "0");
   result_note(result, "system", "?");
@@ -303,6 +303,8 @@ Value *system_fluctuations(Call *call, SolveOptions options) {
   solver_surround(eval, &options);
   if (call->args[3]->kind != VALUE_NONE)
     return slopes_call(call, call->nodes[3], theory, call->args[3], options);
+  const Dmf *dmf = eval->host->self;
+  if (eval->dry && dmf->planning) solver_plan_fluctuations(call, theory, &options);
   if (eval->dry) return noise_placeholders(call, theory);
   return solver_run(call, NULL, NULL, theory, options);
 }

@@ -50,13 +50,12 @@ struct Batch {
   bool salvages;            /* a run that is interrupted keeps its trace */
   bool watched;             /* replicates look for averages that are heavy */
   /* runs are numbered in this order; members are replicates */
-  int replicates, companions, leans;
-  int ahead;               /* runs that may have to lean, as far as is known */
-  Resolution fine, coarse; /* of a replicate, and of its companion */
-  Tails *tails[MOST_RUNS]; /* what replicates see of heavy averages, */
-  Lean *lean;              /* and what comes of it, or NULL */
-  Trace *trace;            /* [room] */
-  RunEnd *end;             /* [room] */
+  int replicates, companions, leans, ahead; /* the last: what may have to lean yet */
+  Resolution fine, coarse;                  /* of a replicate, and of its companion */
+  Tails *tails[MOST_RUNS];                  /* what replicates see of heavy averages, */
+  Lean *lean;                               /* and what comes of it, or NULL */
+  Trace *trace;                             /* [room] */
+  RunEnd *end;                              /* [room] */
   int room;
   int order;       /* among those of the solve */
   int passes;      /* of the machine, that a run is made of; 0: one */

@@ -11,6 +11,7 @@
 #include "solve/influences.h"
 #include "solve/measured.h"
 #include "solve/noise.h"
+#include "solve/rehearse.h"
 #include "solve/run.h"
 #include "solve/shift.h"
 
@@ -108,13 +109,11 @@ static Status solve_spread(Recorded *s, Result *result, FieldId id, int layer, F
 
 /* Groups of networks, the wider of which keep apart all that a matrix met, and as many of them as
  * have errors of some percent of the scatter. */
-static Status solve_shift(Recorded *s, Result *result, char **why) {
+static United groups_of(const Recorded *s, const Program *networks, const MachineCode *code) {
   enum { NARROWEST = 64, WIDEST = 512, FEWEST = 64, MOST = 1024, PROBED = 8 };
   size_t met = s->z.steps * most_rows(s->program);
-  Program *networks = program_complete(s->program, recorded_reading(s, false));
-  MachineCode code = machine_compile(networks, false, NULL);
   United groups = shift_groups((United){.program = networks,
-                                        .code = &code,
+                                        .code = code,
                                         .options = &s->options,
                                         .gamma = s->program->problem->gamma,
                                         .independent = recorded_is_independent(s),
@@ -123,6 +122,13 @@ static Status solve_shift(Recorded *s, Result *result, char **why) {
   groups.groups = FEWEST + 4 * s->options.samples / (int)groups.width;
   if (groups.groups > MOST) groups.groups = MOST;
   if (s->options.probe) groups.groups = PROBED;
+  return groups;
+}
+
+static Status solve_shift(Recorded *s, Result *result, char **why) {
+  Program *networks = program_complete(s->program, recorded_reading(s, false));
+  MachineCode code = machine_compile(networks, false, NULL);
+  United groups = groups_of(s, networks, &code);
   double bytes = united_bytes(&groups);
   s->status = shift_solve(&groups, s->neurons.method == COORDINATES, s, result);
   machine_code_free(networks, &code);
@@ -147,7 +153,7 @@ static bool is_asked(const Result *result, const char *name, FieldId id, int lay
   return field_is_missing(result, id, layer) && (!name || strcmp(name, field_row(id)->name) == 0);
 }
 
-static Status solve_named(Recorded *s, Result *result, const char *name, char **why) {
+static Status solve_spreads(Recorded *s, Result *result, const char *name, char **why) {
   Status status = STATUS_OK;
   for (FieldId id = 0; id < FIELD_COUNT; id++)
     for (int l = field_first(id); l <= field_last(id, s->program) && status == STATUS_OK; l++) {
@@ -156,10 +162,22 @@ static Status solve_named(Recorded *s, Result *result, const char *name, char **
       if (pairs || is_asked(result, name, id, l))
         status = solve_spread(s, result, id, l, pairs ? pairs_of(id) : FIELD_COUNT, why);
     }
-  if (status == STATUS_OK && (!name || strncmp(name, "mean_shift", 10) == 0) &&
+  return status;
+}
+
+static bool is_shift(const char *name) { return strncmp(name, "mean_shift", 10) == 0; }
+
+static Status solve_named(Recorded *s, Result *result, const char *name, char **why) {
+  Status status = solve_spreads(s, result, name, why);
+  if (status == STATUS_OK && (!name || is_shift(name)) &&
       field_is_missing(result, FIELD_MEAN_SHIFT_F, 0))
     status = solve_shift(s, result, why);
   return status;
+}
+
+/* Adds the operations of runs, and of what was read of them. */
+static void count(const Recorded *s, Result *result) {
+  result_note(result, "flops", "%.17g", result_number(result, "flops", 0) + recorded_flops(s));
 }
 
 /* The runs are repeated: they are cheap against reading them. */
@@ -169,6 +187,7 @@ static Status complete(Result *result, const char *name, char **why) {
   recorded_prepare(&s, origin->program, &origin->options);
   Status status = recorded_run(&s, why);
   if (status == STATUS_OK) status = solve_named(&s, result, name, why);
+  if (status == STATUS_OK) count(&s, result);
   recorded_free(&s);
   return status;
 }
@@ -199,15 +218,17 @@ const char *solve_refuses_fluctuations(const Result *theory) {
   return NULL;
 }
 
-/* Beyond this many outputs their variances wait until they are asked for. */
-enum { MANY_OUTPUTS = 2048 };
+/* Beyond this many outputs their variances wait until they are asked for, and beyond so many their
+ * covariances. */
+enum { MANY_OUTPUTS = 2048, FEW_PAIRS = 512 };
 
 enum { FEWEST_FLUCTUATING = 1024, MOST_CHOSEN = 65536, FEWEST_CHOSEN = 4096 };
 
 /* What a result has at once. */
 static Status solve_outputs(Recorded *s, Result *result, char **why) {
-  enum { FEW_PAIRS = 512 };
-  bool pairs = s->z.steps * s->z.points <= FEW_PAIRS;
+  Sizes z = sizes_of(s->program);
+  bool pairs = z.steps * z.points <= FEW_PAIRS;
+  if (z.steps * z.all * z.outputs > MANY_OUTPUTS) return STATUS_OK;
   Status status = solve_spread(s, result, FIELD_VAR_F, 0, pairs ? FIELD_COV_F : FIELD_COUNT, why);
   if (status == STATUS_OK && field_is_missing(result, FIELD_VAR_F_TEST, 0))
     status = solve_spread(s, result, FIELD_VAR_F_TEST, 0, FIELD_COUNT, why);
@@ -248,6 +269,7 @@ static void note(const Recorded *s, Result *r, double seconds) {
   }
   result_note(r, "rank", "%d", s->facts[0].rank);
   run_note_least_width(r, s->program);
+  count(s, r);
   result_note(r, "seconds", "%.6g", seconds);
 }
 
@@ -275,8 +297,7 @@ static Status solve(Program *program, const SolveOptions *options, Result **resu
   r->exact = s.neurons.method == COORDINATES;
   if (!observe_start(r, s.program, s.z)) status = run_refuse(why, 0);
   promise(&s, r);
-  if (status == STATUS_OK && s.z.steps * s.z.all * s.z.outputs <= MANY_OUTPUTS)
-    status = solve_outputs(&s, r, why);
+  if (status == STATUS_OK) status = solve_outputs(&s, r, why);
   bool some = is_of_use(r, options, status, why);
   if (some) result_note(r, "incomplete", "%s", *why);
   if (status == STATUS_OK || some) {
@@ -324,6 +345,184 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
   if (is_measured(origin)) return measured_solve(origin, options, result, why);
   Status status = choose_options(origin, options, &chosen, why);
   return status == STATUS_OK ? solve(origin->program, &chosen, result, why) : status;
+}
+
+/* ---- plans ---- */
+
+/* What is to be done with runs, and how large it came out at the last trial. */
+typedef struct Errand {
+  Recorded *s;
+  const char *name; /* of a field that is asked for, NULL: what a result has at once */
+  bool reads;       /* shifts are read from the runs */
+  size_t steps, averages, heard;
+  RunFacts facts;
+} Errand;
+
+static Status run_errand(Errand *e, Recorded *few, Result *result) {
+  char *why = NULL;
+  Status status = STATUS_OK;
+  if (!e->name)
+    status = solve_outputs(few, result, &why);
+  else if (is_shift(e->name))
+    e->reads = shift_reads(e->s, few);
+  else
+    status = solve_spreads(few, result, e->name, &why);
+  free(why);
+  return status;
+}
+
+static bool perform(void *sink, size_t steps, size_t columns, Trial *trial) {
+  Errand *e = sink;
+  Recorded few;
+  Result *result = result_new("fluctuations");
+  double start = plan_clock();
+  bool fine = recorded_begin(&few, e->s, steps, columns);
+  *trial = (Trial){.flops = few.pace[steps - 1],
+                   .seconds = (plan_clock() - start) / (double)recorded_count(&few)};
+  for (size_t t = 0; t < steps; t++) trial->behind += few.pace[t];
+  if (fine) {
+    double before = recorded_flops(&few);
+    promise(&few, result);
+    start = plan_clock();
+    fine = run_errand(e, &few, result) == STATUS_OK;
+    trial->read_seconds = plan_clock() - start;
+    trial->read_flops = recorded_flops(&few) - before;
+    tape_forward_size(few.run[0][0].tape, &e->averages, &e->heard);
+    e->facts = few.facts[0];
+    e->steps = steps;
+  }
+  recorded_end(&few);
+  result_drop(result);
+  return fine;
+}
+
+/* Whether a result has this field at once. */
+static bool comes_at_once(const Recorded *s, const char *name) {
+  Sizes z = s->z;
+  bool some = z.steps * z.all * z.outputs <= MANY_OUTPUTS, pairs = z.steps * z.points <= FEW_PAIRS;
+  const char *f = field_row(FIELD_VAR_F)->name, *test = field_row(FIELD_VAR_F_TEST)->name,
+             *loss = field_row(FIELD_VAR_LOSS)->name, *both = field_row(FIELD_COV_F)->name;
+  return some && (strcmp(name, f) == 0 || strcmp(name, test) == 0 || strcmp(name, loss) == 0 ||
+                  (pairs && strcmp(name, both) == 0));
+}
+
+/* Bytes of what is made of the influences of a field. */
+static double spread_of(const Recorded *s, FieldId id, int layer, FieldId pairs) {
+  size_t side = pairs == FIELD_COUNT ? 0 : field_side(pairs, s->z);
+  Spread q = {.s = s, .family = family_of(s, id, layer, false), .side = side};
+  return spread_bytes(&q, side);
+}
+
+static double spreads_of(const Recorded *s, const char *name) {
+  bool few = s->z.steps * s->z.points <= FEW_PAIRS;
+  double most = 0;
+  for (FieldId id = 0; id < FIELD_COUNT; id++) {
+    FieldId pairs = pairs_of(id);
+    bool at_once = !name && (id == FIELD_VAR_F || id == FIELD_VAR_LOSS || id == FIELD_VAR_F_TEST),
+         both = name ? pairs != FIELD_COUNT && strcmp(name, field_row(pairs)->name) == 0
+                     : id == FIELD_VAR_F && few,
+         own = at_once || (name && strcmp(name, field_row(id)->name) == 0);
+    for (int l = field_first(id); l <= field_last(id, s->program) && (own || both); l++)
+      if (is_variance(s, id, l)) most = fmax(most, spread_of(s, id, l, both ? pairs : FIELD_COUNT));
+  }
+  return most;
+}
+
+/* Coordinates grow with the steps. As many as there are, and once more up to twice as many, among
+ * which they were found. */
+static double bytes_of_coordinates(Recorded *s, const Errand *e, double more) {
+  size_t columns = (size_t)ceil(more * (double)e->facts.columns), first = s->neurons.columns;
+  s->neurons.columns = 2 * columns > first ? 2 * columns : first;
+  double found = recorded_bytes(s) / (double)recorded_count(s);
+  s->neurons.columns = columns;
+  for (size_t i = 0; i < recorded_count(s); i++)
+    s->facts[i] =
+        (RunFacts){e->facts.rank, columns, (size_t)ceil(more * more * (double)e->facts.influence)};
+  return found + recorded_bytes(s);
+}
+
+/* Averages grow with the steps. */
+static double bytes_of(Recorded *s, const Errand *e, double threads) {
+  double more = (double)s->z.steps / (double)e->steps, runs = (double)recorded_count(s),
+         together = fmin(threads, runs), averages = more * (double)e->averages;
+  bool exact = s->neurons.method == COORDINATES, grid = s->neurons.method == GRID;
+  double all = exact ? bytes_of_coordinates(s, e, more) : recorded_bytes(s),
+         forward = runs * 8 * averages * more * (double)e->heard,
+         nodes = grid ? 16 * (double)s->neurons.columns * (s->neurons.axes + 1) : 0;
+  if (e->reads) /* once more, and how averages scatter */
+    return nodes + forward + all * (1 + together / runs) + 16 * together * averages * averages;
+  return nodes + forward + all + spreads_of(s, e->name) + threads * spread_reading_bytes(s);
+}
+
+/* Coordinates grow with the steps; all runs of them are in a trial, of others one. */
+static void plan_runs(Recorded *s, Errand *e, double threads, SolvePlan *plan) {
+  bool exact = s->neurons.method == COORDINATES;
+  double runs = (double)recorded_count(s), read = exact ? 1 : runs;
+  Pace pace = {0};
+  Stage stage = {s->z.steps, s->neurons.columns, most_rows(s->program), exact ? NULL : &pace};
+  Trial whole;
+  bool fine = exact || recorded_pace(s, &pace);
+  if (fine && rehearse(perform, e, &stage, &whole)) {
+    plan->flops += runs * whole.flops + read * whole.read_flops;
+    plan->seconds +=
+        runs * whole.seconds / fmin(threads, runs) + read * whole.read_seconds / threads;
+    plan->bytes = bytes_of(s, e, threads);
+  }
+  pace_free(&pace);
+}
+
+/* Of shifts that runs do not tell. */
+static void plan_shift(Recorded *s, int threads, SolvePlan *plan) {
+  double held = plan->bytes;
+  Program *networks = program_complete(s->program, recorded_reading(s, false));
+  MachineCode code = machine_compile(networks, false, NULL);
+  United groups = groups_of(s, networks, &code);
+  s->options.threads = threads;
+  plan->bytes = 0;
+  shift_plan(&groups, s->neurons.method == COORDINATES, plan);
+  plan->bytes += held;
+  machine_code_free(networks, &code);
+  program_drop(networks);
+}
+
+/* Of what runs tell. */
+static void plan_recorded(const Origin *origin, SolveOptions *options, const char *name,
+                          SolvePlan *plan) {
+  SolveOptions chosen;
+  Recorded s;
+  char *why = NULL;
+  if (choose_options(origin, options, &chosen, &why) == STATUS_OK) {
+    options->samples = chosen.samples;
+    chosen.threads = 1;
+    recorded_prepare(&s, origin->program, &chosen);
+    Errand e = {.s = &s, .name = name};
+    bool late = !name || !comes_at_once(&s, name);
+    if (late && recorded_survey(&s, &why) == STATUS_OK) {
+      plan_runs(&s, &e, options->threads, plan);
+      if (name && is_shift(name) && !e.reads) plan_shift(&s, options->threads, plan);
+    }
+    recorded_free(&s);
+  }
+  free(why);
+}
+
+void solve_plan_fluctuations(const Result *theory, SolveOptions *options, const char *name,
+                             SolvePlan *plan) {
+  const Origin *origin = theory->origin;
+  SolveOptions alone = *options;
+  *plan = (SolvePlan){0};
+  alone.crew = NULL;
+  alone.checkpoint = NULL;
+  alone.progress = NULL;
+  if (origin->program->system) {
+    alone = of_system(origin, &alone);
+    if (!name) noise_plan(origin->program, &alone, plan);
+  } else if (is_measured(origin)) {
+    measured_plan(origin, &alone, name, plan);
+  } else {
+    plan_recorded(origin, &alone, name, plan);
+    options->samples = alone.samples;
+  }
 }
 
 /* ---- covariances of two fields ---- */

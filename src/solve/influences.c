@@ -69,14 +69,25 @@ static size_t influence_size(const Recorded *s, size_t run) { return s->facts[ru
 
 enum { MOST_CHUNK = 64 };
 
-/* Observables that are read together, which share the slopes of maps: as many as keep their
- * derivatives in a cache, of which a part is in use at a time. */
-static size_t chunk_size(const Recorded *s) {
+/* Of the derivatives of an observable, the part that is in use at a time. */
+static double bytes_of_one(const Recorded *s) {
   const RunFacts *first = &s->facts[0];
   double rows = 4.0 * first->rank * s->program->matrix_count +
                 2.0 * (double)most_rows(s->program) * s->program->variable_count;
-  double size = 32e6 / (8 * rows * (double)first->columns + 8 * (double)first->influence);
+  return 8 * rows * (double)first->columns + 8 * (double)first->influence;
+}
+
+/* Observables that are read together, which share the slopes of maps: as many as keep their
+ * derivatives in a cache. */
+static size_t chunk_size(const Recorded *s) {
+  double size = 32e6 / bytes_of_one(s) / (s->thinned > 0 ? s->thinned : 1);
   return size < 1 ? 1 : size > MOST_CHUNK ? MOST_CHUNK : (size_t)size;
+}
+
+double spread_reading_bytes(Recorded *s) {
+  bool exact = s->neurons.method == COORDINATES; /* of these, what is recorded is mostly tables */
+  double tables = exact ? recorded_bytes(s) / (double)recorded_count(s) : 0;
+  return (double)chunk_size(s) * (bytes_of_one(s) + tables);
 }
 
 /* The observables of these numbers of a run, with room for a seed each; from which mark they are

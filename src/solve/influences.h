@@ -50,6 +50,8 @@ void spread_free(Spread *q);
 double spread_bytes(const Spread *q, size_t other);
 /* N Var of the family, [steps, ..], and its error. */
 void spread_variances(const Spread *q, size_t steps, double *value, double *error, double *moves);
+/* What a thread holds besides while it reads, of derivatives. */
+double spread_reading_bytes(Recorded *s);
 /* How many replicates move: 1 where the runs are not independent. */
 int spread_runs(const Spread *q);
 /* N Cov of what two families kept, value and error [x.side, y.side]; `moves` as of variances. False

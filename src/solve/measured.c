@@ -436,6 +436,26 @@ Status measured_solve(const Origin *origin, const SolveOptions *options, Result 
   return status;
 }
 
+/* Whether a field of this name comes with all that is small. */
+static bool comes_at_once(const Measured *m, const Result *result, const char *name) {
+  for (FieldId id = 0; id < FIELD_COUNT; id++)
+    for (int l = field_first(id); l <= field_last(id, m->program); l++)
+      if (is_wanted(m, result, name, id, l) && is_wanted(m, result, NULL, id, l)) return true;
+  return false;
+}
+
+void measured_plan(const Origin *origin, const SolveOptions *options, const char *name,
+                   SolvePlan *plan) {
+  Measured m;
+  Result *none = result_new("fluctuations");
+  prepare(&m, origin, options);
+  promise(&m, none);
+  if (!name || !comes_at_once(&m, none, name)) choose_parts(&m, none, name);
+  if (m.part_count) united_plan(&m.plan, plan);
+  result_drop(none);
+  clean(&m);
+}
+
 /* ---- numbers besides ---- */
 
 Status measured_covariance(const Origin *origin, NoiseField a, NoiseField b, double *value,

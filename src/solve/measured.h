@@ -21,5 +21,8 @@ Status measured_covariance(const Origin *origin, NoiseField a, NoiseField b, dou
                            double *error, char **why);
 Status measured_variances(const Origin *origin, const SolveOptions *options, const Slopes *of,
                           size_t n, double *value, double *error, char **why);
+/* As solve_plan_fluctuations. */
+void measured_plan(const Origin *origin, const SolveOptions *options, const char *name,
+                   SolvePlan *plan);
 
 #endif

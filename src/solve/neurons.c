@@ -193,6 +193,34 @@ void neurons_sample(Neurons *s, int samples) {
   s->sobol = sobol_points(s->columns);
 }
 
+/* Every so many-th node of a grid, from the middle of what comes before the next. */
+static bool thin_out(Neurons *few, const Neurons *of) {
+  size_t n = few->columns, stride = of->columns / n;
+  double *grid = few->grid[0] = mem_block((size_t)of->axes * n + 1),
+         *weights = few->weights[0] = mem_block(n), total = 0;
+  if (!grid || !weights) return false;
+  for (size_t i = 0; i < n; i++) {
+    size_t node = i * stride + stride / 2;
+    for (int k = 0; k < of->axes; k++)
+      grid[(size_t)k * n + i] = of->grid[0][(size_t)k * of->columns + node];
+    total += weights[i] = of->weights[0][node];
+  }
+  for (size_t i = 0; i < n; i++) weights[i] /= total;
+  return true;
+}
+
+bool neurons_few(Neurons *few, const Neurons *of, size_t columns) {
+  *few = *of;
+  few->sobol = NULL;
+  for (int k = 0; k < 2; k++) few->grid[k] = few->weights[k] = NULL;
+  if (of->method == COORDINATES) return true;
+  few->replicates = 1;
+  if (columns < of->columns) few->columns = columns;
+  if (of->method == GRID) return thin_out(few, of);
+  few->sobol = sobol_points(few->columns);
+  return true;
+}
+
 void neurons_free(Neurons *s) {
   forget_grids(s);
   free(s->sobol);

@@ -42,6 +42,9 @@ bool neurons_can_refine(const Neurons *neurons, bool rough);
 bool neurons_refine(Neurons *neurons);
 /* Takes sample paths in place of what was chosen. */
 void neurons_sample(Neurons *neurons, int samples);
+/* One replicate of at most so many of their columns, to see what is done with them; of coordinates
+ * both, as they are. False if memory ran out. */
+bool neurons_few(Neurons *few, const Neurons *of, size_t columns);
 void neurons_free(Neurons *neurons);
 NoiseSource neurons_noise(const Neurons *neurons, uint64_t seed, int replicate);
 /* [columns], or NULL: all equal. */

@@ -10,6 +10,7 @@
 #include "solve/checkpoint.h"
 #include "solve/neurons.h"
 #include "solve/observe.h"
+#include "solve/rehearse.h"
 #include "solve/rounded.h"
 #include "solve/run.h"
 
@@ -43,6 +44,7 @@ struct Noise {
   size_t count;
   double kept;   /* influences that a reader keeps */
   double *parts; /* [pass][replicate][count] */
+  double flops[REPLICATES];
   atomic_int done;
   Status status;
   int failed_at;
@@ -70,7 +72,8 @@ static size_t step_size(const Noise *s, int field) {
 
 /* Whether a field has the variances of all its numbers. */
 static bool has_variances(const Noise *s, int field) {
-  return !is_pairs(s, field) || s->T * s->T <= MOST_VARYING_PAIRS;
+  size_t T = (size_t)s->options.steps;
+  return !is_pairs(s, field) || T * T <= MOST_VARYING_PAIRS;
 }
 
 static MachinePlan plan_of(const Noise *s, const MachineCode *code, int replicate) {
@@ -349,6 +352,7 @@ static RunEnd run_pass(Noise *s, int pass, int replicate) {
   if (end.status != STATUS_OK) return end;
   if (!read_run(s, &m, own))
     end.status = run_stopped(&s->options) ? STATUS_INTERRUPTED : STATUS_LIMIT;
+  s->flops[replicate] += tape_flops(m.tape) + m.flops;
   machine_free(&m);
   if (end.status == STATUS_OK) checkpoint_keep(s->options.checkpoint, key, own, s->count);
   return end;
@@ -368,6 +372,8 @@ static void run_all(Noise *s) {
   for (int i = 0; i < s->passes * REPLICATES && end.status == STATUS_OK; i++)
     crew_share(s->options.crew, i % REPLICATES, part_of(s, i / REPLICATES, i % REPLICATES),
                s->count * sizeof(double));
+  for (int j = 0; j < REPLICATES && end.status == STATUS_OK; j++)
+    crew_share(s->options.crew, j, &s->flops[j], sizeof s->flops[j]);
   s->status = end.status;
   s->failed_at = end.failed_at;
 }
@@ -486,12 +492,23 @@ static Status report(const Noise *s, double start, Result **result, char **why) 
   result_note(r, "system", "%s", s->program->system->name);
   result_note(r, "steps", "%zu", s->T);
   bool fine = solve_system_times(r, s->T) && fill(s, r);
+  double flops = 0;
+  for (int j = 0; j < REPLICATES; j++) flops += s->flops[j];
+  result_note(r, "flops", "%.17g", flops);
   result_note(r, "samples", "%zu", s->paths * REPLICATES);
   result_note(r, "seed", "%llu", (unsigned long long)s->options.seed);
   result_note(r, "seconds", "%.6g", run_clock() - start);
   run_origin(r, s->program, &s->options);
   run_keep(r, s->options.checkpoint);
   return run_finish(r, STATUS_OK, fine, 0, result, why);
+}
+
+/* Numbers in the variances of all fields. */
+static size_t count_fields(const Noise *s) {
+  size_t count = 0;
+  for (int f = 0; f < s->program->system->field_count; f++)
+    if (has_variances(s, f)) count += s->T * step_size(s, f);
+  return count;
 }
 
 Status noise_fluctuations(Program *program, const SolveOptions *options, Result **result,
@@ -501,8 +518,7 @@ Status noise_fluctuations(Program *program, const SolveOptions *options, Result 
   *result = NULL;
   if (!prepare(&s, program, options, why)) return STATUS_SCRIPT;
   s.read = read_fields;
-  for (int f = 0; f < program->system->field_count; f++)
-    if (has_variances(&s, f)) s.count += s.T * step_size(&s, f);
+  s.count = count_fields(&s);
   Status status = run(&s, why);
   if (status == STATUS_OK) status = report(&s, start, result, why);
   clean(&s);
@@ -538,4 +554,70 @@ Status noise_covariance(Program *program, const SolveOptions *options, NoiseFiel
   if (status == STATUS_OK) average(&s, value, error, NULL);
   clean(&s);
   return status;
+}
+
+/* ---- plans ---- */
+
+static bool look(void *sink, Machine *m, int t) {
+  (void)t;
+  Trial *trial = sink;
+  trial->flops = tape_flops(m->tape) + m->flops;
+  trial->behind += trial->flops;
+  return true;
+}
+
+/* The first replicate, with the numbers of all fields. */
+static bool perform(void *sink, size_t steps, size_t columns, Trial *trial) {
+  const Noise *whole = sink;
+  Noise s = *whole;
+  Machine m;
+  s.T = steps;
+  s.paths = columns;
+  s.count = count_fields(&s);
+  s.sobol = sobol_points(columns);
+  double *numbers = mem_block(s.count + 1), start = plan_clock();
+  MachinePlan plan = plan_of(&s, &s.code[0], 0);
+  uint32_t *points = run_own_order(s.program, &plan.noise, plan.columns);
+  *trial = (Trial){0};
+  plan.observe = look;
+  plan.sink = trial;
+  bool fine = numbers && machine_run(&plan, &m, &s.failed_at) == STATUS_OK;
+  trial->seconds = plan_clock() - start;
+  if (fine) {
+    double before = tape_flops(m.tape);
+    fine = read_run(&s, &m, numbers);
+    trial->read_seconds = plan_clock() - start - trial->seconds;
+    trial->read_flops = tape_flops(m.tape) - before;
+    machine_free(&m);
+  }
+  free(points);
+  free(numbers);
+  free(s.sobol);
+  return fine;
+}
+
+void noise_plan(Program *program, const SolveOptions *options, SolvePlan *plan) {
+  Noise s;
+  char *why = NULL;
+  Pace pace = {0};
+  Trial whole;
+  double threads = options->threads;
+  bool fine = prepare(&s, program, options, &why);
+  if (fine) s.count = count_fields(&s);
+  if (fine) plan->bytes = bytes_needed(&s);
+  s.options.threads = 1;
+  s.read = read_fields;
+  fine = fine && rounded_compile(plan_of(&s, NULL, 0), machine_has_kinks(program), s.code,
+                                 &s.passes, &s.failed_at) == STATUS_OK;
+  size_t least = (size_t)(least_samples(program, options->steps) / REPLICATES);
+  Stage stage = {s.T, s.paths, least > most_rows(program) ? least : most_rows(program), &pace};
+  MachinePlan first = plan_of(&s, &s.code[0], 0);
+  if (fine && plan_pace(&first, &pace) && rehearse(perform, &s, &stage, &whole)) {
+    double runs = REPLICATES * s.passes;
+    plan->flops += runs * (whole.flops + whole.read_flops);
+    plan->seconds += runs * (whole.seconds + whole.read_seconds) / fmin(threads, REPLICATES);
+  }
+  pace_free(&pace);
+  clean(&s);
+  free(why);
 }

@@ -11,6 +11,8 @@ const char *noise_refuses(const Program *program);
 /* N times the variances of all that is observed. */
 Status noise_fluctuations(Program *program, const SolveOptions *options, Result **result,
                           char **why);
+/* What that takes. */
+void noise_plan(Program *program, const SolveOptions *options, SolvePlan *plan);
 /* N times the variances of n numbers, and of what may be wrong with them, [2 n], and their errors.
  */
 Status noise_variances(Program *program, const SolveOptions *options, const Slopes *of, size_t n,

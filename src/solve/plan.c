@@ -8,22 +8,15 @@
 /* Seconds that a run is given to show its pace. */
 static const double BUDGET = 0.4;
 
-/* Of this thread alone: what others do on the machine does not count. */
-static double busy(void) {
+double plan_clock(void) {
   struct timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The time and the operations when each step was measured. */
-typedef struct Pace {
-  double start, *seconds, *flops; /* [T+1] */
-  int seen;
-} Pace;
-
 static bool look(void *sink, Machine *m, int t) {
   Pace *pace = sink;
-  pace->seconds[t] = busy() - pace->start;
+  pace->seconds[t] = plan_clock() - pace->start;
   pace->flops[t] = tape_flops(m->tape) + m->flops;
   pace->seen = t + 1;
   return pace->seconds[t] < BUDGET;
@@ -38,22 +31,32 @@ double plan_at(const double *at, int seen, int step) {
   return at[last] + (at[last] - at[first]) / (last - first) * (step - last);
 }
 
-bool plan_run(const MachinePlan *plan, RunCost *cost) {
+bool plan_pace(const MachinePlan *plan, Pace *pace) {
   size_t steps = (size_t)plan->steps + 1;
-  Pace pace = {.start = busy(),
-               .seconds = mem_try(steps, sizeof *pace.seconds),
-               .flops = mem_try(steps, sizeof *pace.flops)};
+  *pace = (Pace){.start = plan_clock(),
+                 .seconds = mem_try(steps, sizeof *pace->seconds),
+                 .flops = mem_try(steps, sizeof *pace->flops)};
   MachinePlan begun = *plan;
   begun.observe = look;
-  begun.sink = &pace;
+  begun.sink = pace;
   Machine m;
   int failed_at;
-  bool fits = pace.seconds && pace.flops;
+  bool fits = pace->seconds && pace->flops;
   if (fits && machine_run(&begun, &m, &failed_at) == STATUS_OK) machine_free(&m);
-  if (pace.seen)
+  return pace->seen > 0;
+}
+
+void pace_free(Pace *pace) {
+  free(pace->seconds);
+  free(pace->flops);
+}
+
+bool plan_run(const MachinePlan *plan, RunCost *cost) {
+  Pace pace;
+  bool seen = plan_pace(plan, &pace);
+  if (seen)
     *cost = (RunCost){plan_at(pace.flops, pace.seen, plan->steps),
                       plan_at(pace.seconds, pace.seen, plan->steps)};
-  free(pace.seconds);
-  free(pace.flops);
-  return pace.seen > 0;
+  pace_free(&pace);
+  return seen;
 }

@@ -9,6 +9,12 @@
 #include "machine/machine.h"
 #include "solve/solve.h"
 
+/* The time and the operations when each of the first steps was measured, as many as were `seen`. */
+typedef struct Pace {
+  double start, *seconds, *flops; /* [T+1] */
+  int seen;
+} Pace;
+
 /* Of one run: what it would take to its last step. */
 typedef struct RunCost {
   double flops, seconds;
@@ -19,7 +25,11 @@ typedef struct RunCost {
 double plan_at(const double *at, int seen, int step);
 
 /* Begins a run as `plan` says, but for its observer. False where that fails, without memory or
- * because it diverges at once. */
+ * because it diverges at once. The pace is to be freed in any case. */
+bool plan_pace(const MachinePlan *plan, Pace *pace);
+void pace_free(Pace *pace);
 bool plan_run(const MachinePlan *plan, RunCost *cost);
+/* Seconds of this thread alone: what others do on the machine does not count. */
+double plan_clock(void);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool recorded_is_independent(const Recorded *s) {
   return s->options.closure == CLOSURE_GRADIENT_INDEPENDENCE && !s->lazy;
@@ -40,7 +41,7 @@ static MachinePlan plan_of(Recorded *s, const MachineCode *code, int replicate) 
                       /* an uncentred output has mean zero at the start: what it is here is sampling
                          error, but its fluctuation counts */
                       .fixed_start = !problem->centered,
-                      .steps = problem->steps,
+                      .steps = (int)s->z.steps - 1,
                       .stop = s->options.stop};
   if (s->neurons.method == COORDINATES && s->frame[replicate].columns) {
     plan.hidden = &framed;
@@ -72,7 +73,7 @@ static Status scout(Recorded *s, int replicate, int *failed_at) {
 /* A step of a run is there. */
 static bool tell(void *sink, Machine *m, int t) {
   Recorded *s = sink;
-  (void)m, (void)t;
+  if (s->pace && m == &s->run[0][0]) s->pace[t] = tape_flops(m->tape) + m->flops;
   run_tell(&s->options, "recorded runs", ++s->recorded, (int)(recorded_count(s) * s->z.steps), 0);
   return true;
 }
@@ -305,6 +306,54 @@ void recorded_free(Recorded *s) {
   program_drop(s->complete);
   for (int j = 0; j < 2; j++) frame_free(&s->frame[j]);
   neurons_free(&s->neurons);
+}
+
+double recorded_flops(const Recorded *s) {
+  const Crew *crew = s->options.crew;
+  double own = 0, all = 0;
+  for (size_t run = 0; run < recorded_count(s); run++)
+    if (recorded_makes(s, run)) own += tape_flops(recorded_of(s, run)->tape);
+  for (int part = 0; part < crew_size(crew); part++) {
+    double one = own;
+    crew_share(crew, part, &one, sizeof one);
+    all += one;
+  }
+  return all;
+}
+
+Status recorded_survey(Recorded *s, char **why) {
+  enum { FIRST = 3 };
+  size_t steps = s->z.steps;
+  if (steps > FIRST) s->z.steps = FIRST;
+  Status status = recorded_run(s, why);
+  forget_runs(s);
+  s->z.steps = steps;
+  return status;
+}
+
+bool recorded_begin(Recorded *few, const Recorded *of, size_t steps, size_t columns) {
+  *few = *of;
+  memset(few->run, 0, sizeof few->run);
+  memset(few->frame, 0, sizeof few->frame);
+  few->passes = 1;
+  few->z.steps = steps;
+  few->pace = mem_new(steps, sizeof *few->pace);
+  bool fine = neurons_few(&few->neurons, &of->neurons, columns);
+  few->thinned = (double)of->neurons.columns / (double)few->neurons.columns;
+  if (fine) run_all(few);
+  return fine && few->status == STATUS_OK;
+}
+
+void recorded_end(Recorded *few) {
+  forget_runs(few);
+  for (int j = 0; j < 2; j++) frame_free(&few->frame[j]);
+  neurons_free(&few->neurons);
+  free(few->pace);
+}
+
+bool recorded_pace(Recorded *s, Pace *pace) {
+  MachinePlan plan = plan_of(s, &s->code[0], 0);
+  return plan_pace(&plan, pace);
 }
 
 size_t recorded_count(const Recorded *s) { return (size_t)(s->passes * s->neurons.replicates); }

@@ -6,6 +6,7 @@
 
 #include "machine/framed.h"
 #include "solve/neurons.h"
+#include "solve/plan.h"
 #include "solve/rounded.h"
 #include "solve/solve.h"
 
@@ -36,6 +37,9 @@ typedef struct Recorded {
   /* for progress: steps of runs, tasks, and the steps that these read backward; and these in all */
   atomic_int recorded, done, behind;
   int total, steps;
+  /* of runs for plans: operations of the first, [steps], or NULL; how many neurons those will have
+   * for each of these, or 0 */
+  double *pace, thinned;
 } Recorded;
 
 /* For a program and options, of which no run is made yet. */
@@ -43,10 +47,20 @@ void recorded_prepare(Recorded *s, Program *program, const SolveOptions *options
 /* All runs; grids are refined, or give way to samples, where they miss something. */
 Status recorded_run(Recorded *s, char **why);
 void recorded_free(Recorded *s);
+/* For plans: the neurons that runs will have, as far as their first steps tell. */
+Status recorded_survey(Recorded *s, char **why);
+/* A pass of one replicate over so many steps and neurons, unless there are fewer; false where that
+ * fails. To be ended in any case, before what it is of is freed. */
+bool recorded_begin(Recorded *few, const Recorded *of, size_t steps, size_t columns);
+void recorded_end(Recorded *few);
+/* The pace of a run over all neurons (plan.h). */
+bool recorded_pace(Recorded *s, Pace *pace);
 /* Where one of several processes has failed, all have. */
 void recorded_agree(Recorded *s);
 /* The status, and *why where it is not STATUS_OK. */
 Status recorded_explain(Recorded *s, char **why);
+/* Operations of all runs, and of what was read of them, in all processes. */
+double recorded_flops(const Recorded *s);
 /* An upper bound of what the tapes hold. */
 double recorded_bytes(Recorded *s);
 /* Whether the backward pass meets matrices of its own. */

@@ -21,6 +21,7 @@
 #include "base/team.h"
 #include "num/linalg.h"
 #include "num/stats.h"
+#include "solve/checkpoint.h"
 #include "solve/observe.h"
 #include "solve/run.h"
 #include "solve/wishart.h"
@@ -37,14 +38,14 @@ static bool is_shift(const Program *p, FieldId id) {
 }
 
 /* Numbers of a shift, 0 of other fields. */
-static size_t size_of(const Program *p, FieldId id) {
-  return is_shift(p, id) ? field_size(id, sizes_of(p)) : 0;
+static size_t size_of(const Program *p, FieldId id, Sizes z) {
+  return is_shift(p, id) ? field_size(id, z) : 0;
 }
 
 /* Numbers in all shifts of a program. */
-static size_t whole_size(const Program *p) {
+static size_t whole_size(const Program *p, Sizes z) {
   size_t n = 0;
-  for (FieldId id = 0; id < FIELD_COUNT; id++) n += size_of(p, id);
+  for (FieldId id = 0; id < FIELD_COUNT; id++) n += size_of(p, id, z);
   return n;
 }
 
@@ -60,7 +61,7 @@ static FieldSet measured(const Program *p) {
 static void read_fields(const void *context, const Trace *record, double *numbers) {
   const Program *p = context;
   for (FieldId id = 0; id < FIELD_COUNT; id++) {
-    size_t n = size_of(p, id);
+    size_t n = size_of(p, id, sizes_of(p));
     if (n) memcpy(numbers, trace_find(record, field_row(id)->of, 0, false), n * sizeof *numbers);
     numbers += n;
   }
@@ -74,7 +75,7 @@ static const double wide_weight[WIDTHS] = {0, 0, 8, -8}, more_weight[WIDTHS] = {
 United shift_groups(United networks) {
   networks.levels = LEVELS;
   networks.values = measured(networks.program);
-  networks.size = whole_size(networks.program);
+  networks.size = whole_size(networks.program, sizes_of(networks.program));
   networks.read = read_fields;
   networks.context = networks.program;
   networks.stage = "mean shift";
@@ -115,7 +116,8 @@ static void judge(const Program *p, double *more, double *noise) {
   static const double OFF = 1. / 3, BEHIND = 0.5;
   size_t steps = sizes_of(p).steps;
   for (FieldId id = 0; id < FIELD_COUNT; id++)
-    for (size_t t = 0, n = size_of(p, id) / steps; t < steps && n; t++, more += n, noise += n) {
+    for (size_t t = 0, n = size_of(p, id, sizes_of(p)) / steps; t < steps && n;
+         t++, more += n, noise += n) {
       double squares = dot(n, more, more), own = fmax(0, squares - dot(n, noise, noise)),
              share = own > 0 ? own / squares : 0;
       for (size_t i = 0; i < n; i++) {
@@ -162,7 +164,7 @@ static Observable *observe_shifted(const Recorded *s, const Machine *m, size_t s
   const Program *p = s->complete;
   Observable *out = mem_new(size + 1, sizeof *out), *next = out;
   for (FieldId id = 0; id < FIELD_COUNT; id++) {
-    size_t n = size_of(p, id), per_step = n / s->z.steps;
+    size_t n = size_of(p, id, s->z), per_step = n / s->z.steps;
     const ProgramObservable *o = n ? program_observable(p, (int)field_row(id)->of, 0) : NULL;
     for (size_t i = 0; i < n; i++, seed++) {
       View table = recorded_value(m, o->variable, i / per_step);
@@ -174,10 +176,8 @@ static Observable *observe_shifted(const Recorded *s, const Machine *m, size_t s
   return out;
 }
 
-static void expand_run(void *context, size_t run) {
-  Expansion *e = context;
+static void read_run(Expansion *e, size_t run) {
   Recorded *s = e->s;
-  if (s->status != STATUS_OK || !recorded_makes(s, run)) return;
   const Machine *m = recorded_of(s, run);
   Seed *seeds = mem_new(e->size + 1, sizeof *seeds);
   Observable *observables = observe_shifted(s, m, e->size, seeds);
@@ -187,9 +187,46 @@ static void expand_run(void *context, size_t run) {
   tape_forget_forward(m->tape);
   free(observables);
   free(seeds);
-  run_tell(&s->options, "mean shift", ++e->told, (int)recorded_count(s), 0);
 }
 
+/* What a run is kept by. */
+static uint64_t key_of(const Expansion *e, size_t run) {
+  const Recorded *s = e->s;
+  const uint64_t parts[] = {FIELD_MEAN_SHIFT_F,         e->size,           run,
+                            recorded_count(s),          s->neurons.method, s->facts[run].columns,
+                            (uint64_t)s->options.parts, s->z.steps};
+  return checkpoint_keys(s->options.checkpoint->key, parts, sizeof parts / sizeof *parts);
+}
+
+/* What a run tells. */
+typedef struct Told {
+  Expansion *e;
+  size_t run;
+} Told;
+
+static void show_told(void *of, Piece *piece, void *sink) {
+  const Told *told = of;
+  Expansion *e = told->e;
+  size_t n = e->size, bytes = n * sizeof(double);
+  piece(sink, &e->done[told->run], sizeof *e->done);
+  piece(sink, e->shift + told->run * n, bytes);
+  piece(sink, e->doubt + told->run * n, bytes);
+}
+
+/* Each run is read by one process. */
+static void expand_run(void *context, size_t run) {
+  Expansion *e = context;
+  Recorded *s = e->s;
+  Checkpoint *checkpoint = s->options.checkpoint;
+  Told told = {e, run};
+  if (s->status != STATUS_OK || !crew_has(s->options.crew, (int)run)) return;
+  if (!checkpoint || !checkpoint_read(checkpoint, key_of(e, run), show_told, &told)) {
+    read_run(e, run);
+    if (checkpoint && s->status == STATUS_OK)
+      checkpoint_write(checkpoint, key_of(e, run), show_told, &told);
+  }
+  run_tell(&s->options, "mean shift", ++e->told, (int)recorded_count(s), 0);
+}
 /* Means over runs, and errors of their scatter and of what differences may be wrong by. */
 static bool join_runs(const Expansion *e, Sampled *out) {
   const Program *p = e->s->complete;
@@ -200,9 +237,9 @@ static bool join_runs(const Expansion *e, Sampled *out) {
   out->moves = R > 1 ? mem_block(out->blocks * n + 1) : NULL;
   bool fine = last && (out->moves || R == 1);
   if (fine) rounded_mean(1, R, e->shift, n, out->mean, out->error, last, out->moves);
-  for (FieldId id = 0; id < FIELD_COUNT && fine && R > 1; first += size_of(p, id++))
-    if (size_of(p, id))
-      run_moderate(steps, size_of(p, id) / steps, out->mean + first, out->error + first);
+  for (FieldId id = 0; id < FIELD_COUNT && fine && R > 1; first += size_of(p, id++, e->s->z))
+    if (size_of(p, id, e->s->z))
+      run_moderate(steps, size_of(p, id, e->s->z) / steps, out->mean + first, out->error + first);
   for (size_t i = 0; i < n && fine; i++) {
     double most = 0;
     for (int j = 0; j < R; j++) most = fmax(most, e->doubt[(size_t)j * n + i]);
@@ -216,11 +253,16 @@ static bool join_runs(const Expansion *e, Sampled *out) {
  * scatter does not cover. */
 enum { FEWEST_PATHS = 512 };
 
+/* Whether there are runs that may tell. */
+static bool may_expand(const Recorded *s) {
+  if (!s || s->lazy || s->neurons.kinks || s->neurons.method == COORDINATES) return false;
+  return s->neurons.method != SAMPLES || s->neurons.columns >= FEWEST_PATHS;
+}
+
 /* From recorded runs, where they can be. */
 static Status expand(Recorded *s, size_t size, Sampled *out, bool *done) {
   *done = false;
-  if (!s || s->lazy || s->neurons.kinks || s->neurons.method == COORDINATES) return STATUS_OK;
-  if (s->neurons.method == SAMPLES && s->neurons.columns < FEWEST_PATHS) return STATUS_OK;
+  if (!may_expand(s)) return STATUS_OK;
   size_t runs = recorded_count(s);
   Expansion e = {.s = s, .size = size, .shift = mem_block(2 * runs * size + 1)};
   if (crew_any(s->options.crew, !e.shift)) s->status = STATUS_LIMIT;
@@ -263,7 +305,7 @@ Status shift_solve(const United *groups, bool linear, Recorded *recorded, Result
   size_t n = groups->size, first = 0;
   Sampled s = {.mean = mem_block(n), .error = mem_block(n)};
   Status status = s.mean && s.error ? find(groups, linear, recorded, &s) : STATUS_LIMIT;
-  for (FieldId id = 0; id < FIELD_COUNT && status == STATUS_OK; first += size_of(p, id++)) {
+  for (FieldId id = 0; id < FIELD_COUNT && status == STATUS_OK; first += size_of(p, id++, z)) {
     if (!is_shift(p, id)) continue;
     bool fine = field_fill(result, id, 0, z, s.mean + first, s.error + first);
     if (fine && s.moves && field_has_moves(id, z))
@@ -280,4 +322,19 @@ Status shift_solve(const United *groups, bool linear, Recorded *recorded, Result
 void shift_promise(const Program *p, Result *result) {
   for (FieldId id = 0; id < FIELD_COUNT; id++)
     if (is_shift(p, id)) field_promise(result, id, 0);
+}
+
+/* ---- plans ---- */
+
+bool shift_reads(const Recorded *s, Recorded *few) {
+  size_t size = whole_size(few->complete, few->z);
+  Expansion e = {.s = few, .size = size, .shift = mem_block(2 * size + 1)};
+  e.doubt = e.shift ? e.shift + size : NULL;
+  if (e.shift && may_expand(s)) expand_run(&e, 0);
+  free(e.shift);
+  return e.done[0];
+}
+
+void shift_plan(const United *groups, bool linear, SolvePlan *plan) {
+  if (!linear || !wishart_plan(groups, plan)) united_plan(groups, plan);
 }

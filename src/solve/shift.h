@@ -15,5 +15,9 @@ United shift_groups(United networks);
 /* Fills the fields; of a `linear` program, a function of averages of noise alone, as wishart.h has
  * it; and of what hears of averages alone from the runs of its fluctuations (NULL: none). */
 Status shift_solve(const United *groups, bool linear, Recorded *recorded, Result *result);
+/* Whether the runs of fluctuations tell them; reads them from a short one over `few` neurons. */
+bool shift_reads(const Recorded *s, Recorded *few);
+/* Adds to a plan what else tells them. */
+void shift_plan(const United *groups, bool linear, SolvePlan *plan);
 
 #endif

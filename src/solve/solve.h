@@ -101,6 +101,10 @@ typedef struct SolvePlan {
 } SolvePlan;
 void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *plan);
 void solve_plan_networks(Program *program, const SolveOptions *options, SolvePlan *plan);
+/* Of fluctuations around a theory, which need not be solved: of what they have at once, or (`name`)
+ * of a field that is asked for later. Samples that are to be chosen become those that are. */
+void solve_plan_fluctuations(const Result *theory, SolveOptions *options, const char *name,
+                             SolvePlan *plan);
 /* Of a system, in theory or `sized`. */
 void solve_plan_system(Program *program, const SolveOptions *options, bool sized, SolvePlan *plan);
 

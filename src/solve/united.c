@@ -2,8 +2,10 @@
 #include "solve/united.h"
 #include "base/memory.h"
 #include "solve/checkpoint.h"
+#include "solve/plan.h"
 #include "solve/run.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -147,4 +149,22 @@ Status united_run(const United *u, double *means, int *failed_at) {
     crew_share(u->options->crew, k, group_of(u, means, k), group_size(u) * sizeof *means);
   *failed_at = end.failed_at;
   return end.status;
+}
+
+/* The neurons of a group are run through once at every width. */
+void united_plan(const United *u, SolvePlan *plan) {
+  MachinePlan whole = part_of(u, 0, 0, u->width << u->levels), network = network_of(u, &whole);
+  Trace record;
+  RunCost cost;
+  double runs = u->groups * (u->levels + 1.0);
+  plan->bytes = fmax(plan->bytes, united_bytes(u));
+  if (trace_new(&record, u->program, sizes_of(u->program).steps, u->values, u->pairs)) {
+    network.wanted = trace_wants(&record);
+    if (plan_run(&network, &cost)) {
+      plan->flops += runs * cost.flops;
+      plan->seconds += runs * cost.seconds / u->options->threads;
+    }
+    free((bool *)network.wanted);
+  }
+  trace_free(&record);
 }

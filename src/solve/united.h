@@ -31,6 +31,8 @@ typedef struct United {
  * group. Of a failure *failed_at is the step. */
 Status united_run(const United *plan, double *means, int *failed_at);
 double united_bytes(const United *plan); /* with the means */
+/* Adds what they take to a plan. */
+void united_plan(const United *united, SolvePlan *plan);
 
 /* What is read of one network, and its operations; `run` says how it is made: noise, columns,
  * tolerance. Failures are those of machine_run. */

@@ -4,6 +4,7 @@
 #include "base/team.h"
 #include "machine/axes.h"
 #include "num/linalg.h"
+#include "solve/plan.h"
 #include "solve/run.h"
 
 #include <math.h>
@@ -173,6 +174,13 @@ static void finish(const Wishart *s, double tol, double *mean, double *error) {
   }
 }
 
+static void clean(Wishart *s) {
+  noise_axes_free(&s->axes);
+  free(s->pairs);
+  free(s->middle);
+  free(s->sums);
+}
+
 Status wishart_shift(const United *networks, double *mean, double *error, bool *done) {
   Wishart s = {.networks = networks, .n = networks->size};
   double tol;
@@ -186,9 +194,20 @@ Status wishart_shift(const United *networks, double *mean, double *error, bool *
     status = STATUS_OK;
     *done = false;
   }
-  noise_axes_free(&s.axes);
-  free(s.pairs);
-  free(s.middle);
-  free(s.sums);
+  clean(&s);
   return status;
+}
+
+bool wishart_plan(const United *networks, SolvePlan *plan) {
+  Wishart s = {.networks = networks, .n = networks->size, .middle = mem_block(networks->size)};
+  double tol, flops, start;
+  bool done = false, fine = s.middle && prepare(&s, &tol, &done) == STATUS_OK && done;
+  start = plan_clock();
+  if (fine && run(&s, TOL, NULL, &s.columns, s.middle, &flops) == STATUS_OK) {
+    double runs = 2 * DISTANCES * (double)s.pair_count;
+    plan->flops += runs * flops;
+    plan->seconds += runs * (plan_clock() - start) / networks->options->threads;
+  }
+  clean(&s);
+  return fine;
 }

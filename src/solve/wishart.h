@@ -19,5 +19,7 @@
 /* The shifts of what is read of networks and what they may be off by, [size]; *done is false where
  * they would take too long, or a tilted run diverges, and nothing is known then. */
 Status wishart_shift(const United *networks, double *mean, double *error, bool *done);
+/* Adds what that takes to a plan; false where it is not done. */
+bool wishart_plan(const United *networks, SolvePlan *plan);
 
 #endif

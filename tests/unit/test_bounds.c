@@ -116,6 +116,32 @@ static void check_recorded(Recipe recipe, double slack) {
   program_drop(program);
 }
 
+/* Fluctuations: what they take at once, and a field that is asked for later; operations to the
+ * share `off`. */
+static void check_noise(Recipe recipe, int samples, const char *name, double off, double slack) {
+  Program *program = recipe_program(pool, recipe);
+  SolveOptions options = {.threads = 1, .samples = samples};
+  Result *theory = solve_or_die(solve_dmft, program, options), *noise;
+  char *why = NULL;
+  SolvePlan first, later;
+  solve_plan_fluctuations(theory, &options, NULL, &first);
+  solve_plan_fluctuations(theory, &options, name, &later);
+  long long before = most = held;
+  CHECK(solve_fluctuations(theory, &options, &noise, &why) == STATUS_OK);
+  double taken = (double)(most - before), flops = result_number(noise, "flops", 0);
+  CHECK(first.bytes >= taken && first.bytes <= slack * taken);
+  CHECK(flops > 0 && fabs(first.flops / flops - 1) < off);
+  before = most = held;
+  CHECK(result_complete(noise, name, &why) == STATUS_OK);
+  taken = (double)(most - before);
+  CHECK(later.bytes >= taken && later.bytes <= slack * taken);
+  flops = result_number(noise, "flops", 0) - flops;
+  CHECK(flops > 0 && fabs(later.flops / flops - 1) < off);
+  result_drop(noise);
+  result_drop(theory);
+  program_drop(program);
+}
+
 /* Fluctuations in whose way one block after the other is refused end by that, or as without. */
 static void check_refusals(void) {
   enum { MOST = 1000 };
@@ -200,6 +226,17 @@ int main(void) {
   check_bound(solve_networks, solve_plan_networks, deep, nets, 3.5);
   check_bound(solve_networks, solve_plan_networks, deep, single, 3.5);
   check_bound(solve_networks, solve_plan_networks, points, small, 2);
+  Recipe two = {.phi = PRIM_TANH, .depth = 1, .points = 1, .steps = 4, .eta = 0.1}, three = two,
+         exact = two;
+  three.depth = 2;
+  three.points = 2;
+  exact.phi = PRIM_CONST;
+  exact.depth = 2;
+  check_noise(two, 1024, "mean_shift_f", 0.1, 6);
+  check_noise(three, 1024, "var_ntk", 0.1, 3);
+  check_noise(exact, 1024, "var_Phi", 0.3, 3);
+  exact.steps = 30;
+  check_noise(exact, 1024, "var_Phi", 0.3, 3);
   Recipe runs = deep, inert = deep;
   runs.tests = 0;
   check_recorded(runs, 2);
