@@ -17,6 +17,11 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
  * of a group of rows: what a column of tiles reads of it stays in the first cache. */
 enum { DEPTH = 256, LENGTH = 512, HALF = 4 };
 
+/* The first of nearly equal parts. */
+static size_t part(size_t all, size_t parts) {
+  return parts == 1 ? all : (all + parts - 1) / parts;
+}
+
 /* From the middle less n on, a mask of the first n of four, or of eight. */
 static const long long quarters[8] = {-1, -1, -1, -1};
 static const int eighths[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
