@@ -16,6 +16,7 @@
 #include <gsl/gsl_qrng.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Four numbers come from one counter; `block` is the index divided by four. */
 static inline void philox_block(uint64_t seed, uint64_t stream, uint64_t block, uint64_t out[4]) {
@@ -30,13 +31,23 @@ void random_bits(uint64_t seed, uint64_t stream, size_t first, size_t count, uin
   for (size_t i = 0, next; i < count; i = next) {
     size_t skip = (first + i) % 4;
     next = i + 4 - skip < count ? i + 4 - skip : count;
+    if (next - i == 4) {
+      philox_block(seed, stream, (first + i) / 4, out + i);
+      continue;
+    }
     philox_block(seed, stream, (first + i) / 4, four);
     for (size_t k = i; k < next; k++) out[k] = four[skip + k - i];
   }
 }
 
-/* Uniform in (0, 1): the half step keeps the logarithm of Box-Muller finite. */
-static double open_unit(uint64_t bits) { return ((double)(int64_t)(bits >> 12) + 0.5) * 0x1p-52; }
+/* Uniform in (0, 1): the half step keeps the logarithm of Box-Muller finite. The bits are those
+ * behind the point of a number from 1 to 2. */
+static inline double open_unit(uint64_t bits) {
+  uint64_t word = (uint64_t)0x3ff << 52 | bits >> 12;
+  double x;
+  memcpy(&x, &word, sizeof x);
+  return x - 1 + 0x1p-53;
+}
 
 enum { BATCH = 512 };
 
@@ -163,19 +174,39 @@ static void tail_normals(size_t n, const int *at, const double *p, double *out) 
         r[k] > FAR - SHIFT ? gsl_cdf_ugaussian_Pinv(p[at[k]]) : copysign(size[k], p[at[k]] - 0.5);
 }
 
+UNFUSED static void find_middle(size_t n, const double *restrict p, double *restrict q,
+                                double *restrict r) {
+  for (size_t i = 0; i < n; i++) {
+    q[i] = p[i] - 0.5;
+    r[i] = ROUND - q[i] * q[i];
+  }
+}
+
+CLONES static void stretch(size_t n, const double *restrict q, double *restrict out) {
+  for (size_t i = 0; i < n; i++) out[i] *= q[i];
+}
+
 /* Normal numbers of a batch of uniform ones. */
 static void inverse_normals(size_t n, const double *p, double *out) {
-  double r[BATCH];
+  double q[BATCH], r[BATCH];
   int at[BATCH];
   size_t tails = 0;
-  for (size_t i = 0; i < n; i++) r[i] = ROUND - (p[i] - 0.5) * (p[i] - 0.5);
+  find_middle(n, p, q, r);
   ratios(&central, n, r, out);
+  stretch(n, q, out);
   for (size_t i = 0; i < n; i++) {
-    out[i] *= p[i] - 0.5;
     at[tails] = (int)i;
-    tails += fabs(p[i] - 0.5) > CENTRAL;
+    tails += fabs(q[i]) > CENTRAL;
   }
   tail_normals(tails, at, p, out);
+}
+
+/* The table's bits lead, random ones follow: no point repeats, none is 0 or 1. */
+CLONES static void scramble(size_t n, const uint32_t *restrict row, uint64_t shift,
+                            const uint64_t *restrict bits, double *restrict p) {
+  uint64_t turned = shift >> (64 - SOBOL_BITS), most = ((uint64_t)1 << SOBOL_BITS) - 1;
+  for (size_t i = 0; i < n; i++)
+    p[i] = open_unit(((row[i] ^ turned) & most) << (64 - SOBOL_BITS) | bits[i] >> SOBOL_BITS);
 }
 
 void sobol_normals(const uint32_t *row, size_t count, uint64_t seed, uint64_t stream, double *out) {
@@ -185,11 +216,7 @@ void sobol_normals(const uint32_t *row, size_t count, uint64_t seed, uint64_t st
   for (size_t start = 0; start < count; start += BATCH, out += BATCH) {
     size_t n = count - start < BATCH ? count - start : BATCH;
     random_bits(seed, stream, start + 4, n, bits);
-    for (size_t i = 0; i < n; i++) {
-      /* the table's bits lead, random ones follow: no point repeats, none is 0 or 1 */
-      uint64_t lead = (row[start + i] ^ (shift >> (64 - SOBOL_BITS))) & ((1u << SOBOL_BITS) - 1);
-      p[i] = open_unit(lead << (64 - SOBOL_BITS) | bits[i] >> SOBOL_BITS);
-    }
+    scramble(n, row + start, shift, bits, p);
     inverse_normals(n, p, out);
   }
 }
