@@ -146,6 +146,14 @@ static void find_needed(Machine *m) {
   free(read);
 }
 
+double *machine_room(Machine *m, size_t count) {
+  if (count > m->room_size) {
+    m->room_size = 2 * count;
+    m->room = mem_grow(m->room, m->room_size * sizeof *m->room);
+  }
+  return m->room;
+}
+
 /* ---- noise ---- */
 
 NoiseBlock machine_block(const Machine *m, View rows) {
@@ -173,6 +181,22 @@ static int collect_blocks(const Machine *m, int space, NoiseBlock *blocks) {
   return n;
 }
 
+/* `count` rows of noise on a population, S numbers each, are made orthogonal to all of that, when a
+ * fifth of sample space is left free; whether they were. */
+static bool improve(Machine *m, int space, double *rows, size_t count, size_t S, size_t ld) {
+  size_t taken = 0, widest = 0;
+  int n = collect_blocks(m, space, m->blocks);
+  for (int i = 0; i < n; i++) {
+    size_t rank = (size_t)m->blocks[i].count;
+    taken += rank;
+    if (rank > widest) widest = rank;
+  }
+  if (taken >= S - S / 5) return false;
+  double *c = machine_room(m, count * widest);
+  m->flops += noise_condition(rows, count, S, ld, m->blocks, n, c);
+  return true;
+}
+
 /* Of a population of another size, neurons begin elsewhere. */
 static NoiseSource source_of(const Machine *m, int space) {
   NoiseSource source = m->plan.noise;
@@ -192,15 +216,7 @@ bool machine_draw(Machine *m, int space, View *noise, size_t count) {
   double *rows = tape_data(m->tape, drawn);
   for (size_t i = 0; i < count; i++)
     if (!noise_row(&source, S, space, m->noise_count[space]++, rows + i * ld)) m->exhausted = true;
-  if (m->plan.improve && count) {
-    NoiseBlock *blocks = mem_new((size_t)(MOST_BLOCKS * m->p->matrix_count + 2), sizeof *blocks);
-    int n = collect_blocks(m, space, blocks);
-    size_t taken = 0;
-    for (int i = 0; i < n; i++) taken += (size_t)blocks[i].count;
-    improved = taken < S - S / 5;
-    if (improved) noise_condition(rows, count, S, ld, blocks, n, true);
-    free(blocks);
-  }
+  if (m->plan.improve && count) improved = improve(m, space, rows, count, S, ld);
   if (rounded) tape_copy(m->tape, fresh, 1, drawn);
   *noise = grown;
   return improved;
@@ -224,23 +240,31 @@ View machine_noise(Machine *m, int space, size_t count) {
   return noise;
 }
 
+/* Whether what takes the place of a view may lie there already: nothing of it is lost, and nobody
+ * reads it backward. */
+static bool stays(const Machine *m, double keep) {
+  return !m->plan.record && !(keep < 1 || keep > 1);
+}
+
 View machine_move_on(Machine *m, View w, double keep, View v, double push) {
-  View next = tape_keep(m->tape, tape_same(m->tape, w));
-  if (keep != 0) tape_copy(m->tape, next, keep, w);
+  bool same = stays(m, keep);
+  View next = same ? w : tape_keep(m->tape, tape_same(m->tape, w));
+  if (keep != 0 && !same) tape_copy(m->tape, next, keep, w);
   if (v.slab >= 0 && push != 0) tape_copy(m->tape, next, push, v);
-  tape_drop(m->tape, w);
+  if (!same) tape_drop(m->tape, w);
   return next;
 }
 
 View machine_table_on(Machine *m, size_t rows, size_t cols, View w, double keep, View v,
                       double push) {
   Tape *tape = m->tape;
-  View next = tape_keep(tape, tape_table(tape, rows, cols, false));
-  if (w.slab >= 0 && keep != 0)
+  bool same = w.slab >= 0 && w.rows == rows && w.cols == cols && stays(m, keep);
+  View next = same ? w : tape_keep(tape, tape_table(tape, rows, cols, false));
+  if (w.slab >= 0 && keep != 0 && !same)
     tape_copy(tape, view_cols(view_rows(next, 0, w.rows), 0, w.cols), keep, w);
   if (v.slab >= 0 && push != 0)
     tape_copy(tape, view_cols(view_rows(next, 0, v.rows), 0, v.cols), push, v);
-  tape_drop(tape, w);
+  if (!same) tape_drop(tape, w);
   return next;
 }
 
@@ -495,7 +519,7 @@ static void compute(Machine *m, int i, const Op *op, View out) {
 }
 
 static void run_learn(Machine *m, const Op *op) {
-  View *force = mem_new((size_t)m->p->matrix_count, sizeof *force);
+  View *force = m->force;
   int uses = 0;
   for (int k = op->matrix; k < m->p->matrix_count; k++)
     if (m->p->matrices[k].weights == op->matrix && m->p->matrices[k].x >= 0)
@@ -504,7 +528,6 @@ static void run_learn(Machine *m, const Op *op) {
   Instant now = {m->t, m->stage, m->p->how.parts};
   Move move = move_of(m->p, matrix, now, m->plan.gamma);
   machine_kind(&m->plan, op->matrix)->learn(m, m->state[op->matrix], &move, force, uses);
-  free(force);
 }
 
 /* What stays from step to step is kept on the tape; of a state the former value is not. */
@@ -564,17 +587,16 @@ static void run_ops(Machine *m, int first, int end) {
 }
 
 /* The largest of some mean squares, or of numbers squared. */
-static double largest_square(const Machine *m, View x) {
+static double largest_square(Machine *m, View x) {
   bool wide = tape_space(m->tape, x) >= 0;
   const double *numbers = tape_data(m->tape, x);
-  double *squares = mem_new(x.rows + 1, sizeof *squares), most = 0;
+  double *squares = machine_room(m, x.rows), most = 0;
   if (wide) tape_squares(m->tape, x, squares);
   for (size_t r = 0; r < x.rows; r++) {
     for (size_t c = 0; c < x.cols && !wide; c++)
       most = fmax(most, pow(numbers[r * tape_stride(m->tape, x) + c], 2));
-    most = fmax(most, squares[r]);
+    if (wide) most = fmax(most, squares[r]);
   }
-  free(squares);
   return most;
 }
 
@@ -731,6 +753,8 @@ static void prepare(Machine *m) {
     }
   m->mark = mem_new((size_t)m->plan.steps + 1, sizeof *m->mark);
   m->state = mem_new((size_t)p->matrix_count + 1, sizeof *m->state);
+  m->force = mem_new((size_t)p->matrix_count + 1, sizeof *m->force);
+  m->blocks = mem_new((size_t)(MOST_BLOCKS * p->matrix_count + 2), sizeof *m->blocks);
   m->start = mem_new((size_t)p->matrix_count + 1, sizeof *m->start);
   m->noise_count = mem_new(spaces, sizeof *m->noise_count);
   m->drawn = mem_new((size_t)p->matrix_count + 1, sizeof *m->drawn);
@@ -795,6 +819,9 @@ void machine_free(Machine *m) {
   free(m->noise_count);
   free(m->drawn);
   free(m->lead);
+  free(m->force);
+  free(m->blocks);
+  free(m->room);
   free(m->scale);
   free(m->needed);
   free(m->trains);

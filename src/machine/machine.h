@@ -118,14 +118,18 @@ struct Machine {
   MachinePlan plan;
   const Program *p;
   Tape *tape;
-  View *value;      /* [variable], of this step */
-  View **past;      /* [variable][T+1]: observables, and what matrices meet, when recording */
-  int *mark;        /* [T+1]: the tape's mark when the values of each step are there */
-  void **state;     /* [matrix] */
-  int *population;  /* [space]: as the tape numbers them, -1 where it is none */
-  int *noise_count; /* [space] */
-  int *drawn;       /* [matrix]: how many times it was drawn anew */
-  View *lead;       /* [space]: noise of a system that later noise is made orthogonal to */
+  View *value;        /* [variable], of this step */
+  View **past;        /* [variable][T+1]: observables, and what matrices meet, when recording */
+  int *mark;          /* [T+1]: the tape's mark when the values of each step are there */
+  void **state;       /* [matrix] */
+  int *population;    /* [space]: as the tape numbers them, -1 where it is none */
+  int *noise_count;   /* [space] */
+  int *drawn;         /* [matrix]: how many times it was drawn anew */
+  View *lead;         /* [space]: noise of a system that later noise is made orthogonal to */
+  View *force;        /* [matrix]: of the uses of one that learns */
+  NoiseBlock *blocks; /* what noise is made orthogonal to */
+  double *room;       /* see machine_room */
+  size_t room_size;
   double *scale; /* [variable]: root mean square at t = 0 of the largest row, or largest number */
   bool *trains;  /* [op]: what training needs */
   bool *needed;  /* [op] */
@@ -182,6 +186,9 @@ const MatrixKind *machine_kind(const MachinePlan *plan, int matrix);
 /* The number of the move under way, and those of the whole run. */
 size_t machine_move(const Machine *m);
 size_t machine_moves(const Program *program);
+/* `count` numbers that mean nothing yet and are the caller's until it is called again; never NULL.
+ */
+double *machine_room(Machine *m, size_t count);
 /* The rows of a view as such a block. */
 NoiseBlock machine_block(const Machine *m, View rows);
 /* `count` rows of noise on a population behind those of `noise`, made orthogonal to what `blocks`

@@ -44,12 +44,8 @@ static void remove_mean(double *row, size_t n) {
 }
 
 double noise_condition(double *rows, size_t count, size_t S, size_t ld, const NoiseBlock *blocks,
-                       int n, bool orthonormal) {
+                       int n, double *c) {
   double flops = 0;
-  int widest = 0;
-  for (int k = 0; k < n; k++)
-    if (blocks[k].count > widest) widest = blocks[k].count;
-  double *c = mem_new(count * (size_t)widest + 1, sizeof *c);
   for (size_t i = 0; i < count; i++) remove_mean(rows + i * ld, S);
   /* the blocks overlap, so one pass over all leaves the first a little oblique */
   for (int k = 0; k < 2 * n; k++) {
@@ -66,11 +62,10 @@ double noise_condition(double *rows, size_t count, size_t S, size_t ld, const No
   }
   for (size_t i = 0; i < count; i++) {
     double *row = rows + i * ld;
-    for (size_t j = 0; j < i && orthonormal; j++)
+    for (size_t j = 0; j < i; j++)
       axpy(S, -dot(S, rows + j * ld, row) / (double)S, rows + j * ld, row);
     double scale = sqrt((double)S / dot(S, row, row));
     for (size_t s = 0; s < S; s++) row[s] *= scale;
   }
-  free(c);
   return flops;
 }

@@ -39,10 +39,10 @@ typedef struct NoiseBlock {
   int count;
 } NoiseBlock;
 
-/* Gives `count` rows of S numbers mean zero, makes them orthogonal to the blocks and, if
- * `orthonormal`, to each other, and of unit variance; all rows are ld apart. Returns the floating
- * point operations. */
+/* Gives `count` rows of S numbers mean zero, makes them orthogonal to the blocks and to each other,
+ * and of unit variance; all rows are ld apart, and c is room for `count` numbers of each row of the
+ * largest block. Returns the floating point operations. */
 double noise_condition(double *rows, size_t count, size_t S, size_t ld, const NoiseBlock *blocks,
-                       int n, bool orthonormal);
+                       int n, double *c);
 
 #endif

@@ -147,7 +147,7 @@ View machine_meet(Machine *m, View *q, View x, View *rest) {
   View residual = tape_wide(tape, space, rows, false);
   *rest = NO_VIEW;
   if (tape_failed(tape)) return old;
-  double *squares = mem_new(rows + 1, sizeof *squares);
+  double *squares = machine_room(m, rows);
   tape_squares(tape, x, squares);
   tape_copy(tape, residual, 1, x);
   if (rank) {
@@ -155,7 +155,6 @@ View machine_meet(Machine *m, View *q, View x, View *rest) {
     tape_product(tape, residual, -1, old, *q, AS_IS);
   }
   size_t fresh = tape_extend(tape, q, residual, m->plan.tol, squares, view_cols(L, rank, rows));
-  free(squares);
   if (fresh < rows) {
     *rest = tape_wide(tape, space, rows, false);
     if (tape_failed(tape)) return old;

@@ -811,6 +811,10 @@ static void put_row(Tape *tape, View row, const double *numbers) {
     memcpy(data_of(tape, row), numbers, row.cols * sizeof *numbers);
 }
 
+CLONES static void divide(size_t n, double by, double *restrict v) {
+  for (size_t i = 0; i < n; i++) v[i] /= by;
+}
+
 /* The direction of row i of the rest, behind the first `before` + k of the basis; it leaves the
  * rows behind it. */
 static void take_direction(Tape *tape, View *basis, size_t before, size_t k, Rest *rest, size_t i) {
@@ -822,7 +826,7 @@ static void take_direction(Tape *tape, View *basis, size_t before, size_t k, Res
   double *v = rest->rows + i * ld;
   project_again(tape, view_rows(*basis, before, k), v, 1, rest->c, rest->scratch);
   double size = sqrt(mean_square(tape, space, v, rest->scratch));
-  for (size_t s = 0; s < S; s++) v[s] /= size;
+  divide(S, size, v);
   put_row(tape, own, v);
   project_again(tape, own, v + ld, behind, rest->c, rest->scratch);
 }
