@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "num/thin.h"
 
+#include <stdbool.h>
+
 #if defined __x86_64__
 #include <immintrin.h>
 #endif
@@ -16,6 +18,10 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 /* Of the longer factor at most DEPTH rows are walked through at a time, or at most LENGTH numbers
  * of a group of rows: what a column of tiles reads of it stays in the first cache. */
 enum { DEPTH = 256, LENGTH = 512, HALF = 4 };
+
+/* A factor of more numbers than this comes from afar, for which a column of tiles asks while the
+ * one before it is at work. */
+enum { NEAR = 1 << 16 };
 
 /* The first of nearly equal parts. */
 static size_t part(size_t all, size_t parts) {
