@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* The one place where the program gives up: when a few kilobytes cannot be had, no message could
  * be composed either. */
@@ -129,11 +130,25 @@ void mem_stream_end(FILE *stream) {
   if (!mem_stream_whole(stream)) give_up();
 }
 
+/* What passes through a large block again and again looks up fewer pages where they are large; the
+ * system may have none, and then its own are as good as before. */
+static void ask_for_large_pages(void *block, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  const uintptr_t page = 1 << 21, begin = (uintptr_t)block,
+                  first = (begin + page - 1) / page * page, end = (begin + bytes) / page * page;
+  if (bytes >= 2 * page && end > first) (void)madvise((void *)first, end - first, MADV_HUGEPAGE);
+#else
+  (void)block, (void)bytes;
+#endif
+}
+
 double *mem_room(size_t count) {
   if (count == 0) count = 1;
   if (count > SIZE_MAX / 2 / sizeof(double)) return NULL;
   void *block = NULL;
-  return posix_memalign(&block, 64, count * sizeof(double)) ? NULL : block;
+  if (posix_memalign(&block, 64, count * sizeof(double))) return NULL;
+  ask_for_large_pages(block, count * sizeof(double));
+  return block;
 }
 
 double *mem_block(size_t count) {
