@@ -380,6 +380,17 @@ static Value *take_partial(Call *call, const Program *program, size_t steps, Res
   return with_recipe(call, program, steps, result);
 }
 
+/* With --partial an interruption that comes too late to shorten a result ends the script no sooner
+ * than an earlier one would: at the next solver. */
+static void go_on(Call *call) {
+  Dmf *dmf = session_of(call);
+  if (!dmf->config.partial || call->eval->worker || call->eval->stop == &dmf->calm) return;
+  if (!session_stops(dmf)) return;
+  session_watch(dmf, call->eval->stop = &dmf->calm);
+  diag_warning(call->eval->diags, call->span, NULL,
+               "interrupted: this result is whole; the script ends at the next solver");
+}
+
 /* Runs a solver of a program, or with none the fluctuations of a theory. */
 Value *solver_run(Call *call, Program *program, Solver solver, const Result *theory,
                   SolveOptions options) {
@@ -412,6 +423,7 @@ Value *solver_run(Call *call, Program *program, Solver solver, const Result *the
                    "after %d steps the loss still changes by %.2g in one", program->problem->steps,
                    change);
     value = with_recipe(call, solver ? program : NULL, steps, result);
+    go_on(call);
   } else if (result) {
     value = take_partial(call, program, steps, result, why);
   } else {

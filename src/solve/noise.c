@@ -45,6 +45,8 @@ struct Noise {
   double kept;   /* influences that a reader keeps */
   double *parts; /* [pass][replicate][count] */
   double flops[REPLICATES];
+  bool finished[REPLICATES];
+  int replicates; /* that are there, the first of the parts of each pass */
   atomic_int done;
   Status status;
   int failed_at;
@@ -364,16 +366,38 @@ static RunEnd run_one(void *noise, int replicate) {
   RunEnd end = {.status = STATUS_OK};
   int passes = crew_has(s->options.crew, replicate) ? s->passes : 0;
   for (int k = 0; k < passes && end.status == STATUS_OK; k++) end = run_pass(s, k, replicate);
+  s->finished[replicate] = passes && end.status == STATUS_OK;
   return end;
+}
+
+/* What the process of a replicate has of it, all get. */
+static void share(Noise *s, int j) {
+  const Crew *crew = s->options.crew;
+  crew_share(crew, j, &s->finished[j], sizeof s->finished[j]);
+  crew_share(crew, j, &s->flops[j], sizeof s->flops[j]);
+  for (int k = 0; k < s->passes && s->finished[j]; k++)
+    crew_share(crew, j, part_of(s, k, j), s->count * sizeof(double));
+}
+
+/* Those that are done come first. */
+static void gather(Noise *s) {
+  s->replicates = 0;
+  for (int j = 0; j < REPLICATES; j++) {
+    if (!s->finished[j]) continue;
+    for (int k = 0; k < s->passes && s->replicates < j; k++)
+      memcpy(part_of(s, k, s->replicates), part_of(s, k, j), s->count * sizeof(double));
+    s->replicates++;
+  }
+  size_t some = (size_t)s->replicates * s->count;
+  for (int k = 1; k < s->passes && s->replicates < REPLICATES; k++)
+    memmove(s->parts + (size_t)k * some, part_of(s, k, 0), some * sizeof(double));
 }
 
 static void run_all(Noise *s) {
   RunEnd end = run_each(&s->options, REPLICATES, run_one, s);
-  for (int i = 0; i < s->passes * REPLICATES && end.status == STATUS_OK; i++)
-    crew_share(s->options.crew, i % REPLICATES, part_of(s, i / REPLICATES, i % REPLICATES),
-               s->count * sizeof(double));
-  for (int j = 0; j < REPLICATES && end.status == STATUS_OK; j++)
-    crew_share(s->options.crew, j, &s->flops[j], sizeof s->flops[j]);
+  bool some = end.status == STATUS_INTERRUPTED && s->options.partial;
+  for (int j = 0; j < REPLICATES && (some || end.status == STATUS_OK); j++) share(s, j);
+  gather(s);
   s->status = end.status;
   s->failed_at = end.failed_at;
 }
@@ -452,7 +476,7 @@ static void clean(Noise *s) {
 /* The mean over replicates of all numbers, and its error; `moves` as of rounded_mean. */
 static void average(const Noise *s, double *value, double *error, double *moves) {
   double *last = mem_new(s->count + 1, sizeof *last);
-  rounded_mean(s->passes, REPLICATES, s->parts, s->count, value, error, last, moves);
+  rounded_mean(s->passes, s->replicates, s->parts, s->count, value, error, last, moves);
   for (size_t i = 0; i < s->count; i++) error[i] = hypot(error[i], last[i] / 2);
   free(last);
 }
@@ -470,7 +494,7 @@ static bool fill_field(const Noise *s, Result *result, int f, double *all, size_
   ResultField *field = solve_system_variance(result, s->program, f);
   return field_put(field, rank, shape, value, error, true) &&
          (n > SCATTER_LARGEST ||
-          field_blocks(field, result->kind, s->options.seed, REPLICATES, moves, s->count));
+          field_blocks(field, result->kind, s->options.seed, s->replicates, moves, s->count));
 }
 
 static bool fill(const Noise *s, Result *result) {
@@ -487,7 +511,7 @@ static bool fill(const Noise *s, Result *result) {
   return fine;
 }
 
-static Status report(const Noise *s, double start, Result **result, char **why) {
+static Status report(const Noise *s, Status status, double start, Result **result, char **why) {
   Result *r = result_new("fluctuations");
   result_note(r, "system", "%s", s->program->system->name);
   result_note(r, "steps", "%zu", s->T);
@@ -495,12 +519,20 @@ static Status report(const Noise *s, double start, Result **result, char **why) 
   double flops = 0;
   for (int j = 0; j < REPLICATES; j++) flops += s->flops[j];
   result_note(r, "flops", "%.17g", flops);
-  result_note(r, "samples", "%zu", s->paths * REPLICATES);
+  result_note(r, "samples", "%zu", s->paths * (size_t)s->replicates);
   result_note(r, "seed", "%llu", (unsigned long long)s->options.seed);
   result_note(r, "seconds", "%.6g", run_clock() - start);
   run_origin(r, s->program, &s->options);
   run_keep(r, s->options.checkpoint);
-  return run_finish(r, STATUS_OK, fine, 0, result, why);
+  return run_finish(r, status, fine, 0, result, why);
+}
+
+/* Whether an interruption leaves replicates that tell their error: of how many. */
+static bool is_of_use(const Noise *s, Status status, char **why) {
+  if (status != STATUS_INTERRUPTED || s->replicates < 2) return false;
+  free(*why);
+  *why = mem_format("%d of %d replicates", s->replicates, REPLICATES);
+  return true;
 }
 
 /* Numbers in the variances of all fields. */
@@ -520,7 +552,8 @@ Status noise_fluctuations(Program *program, const SolveOptions *options, Result 
   s.read = read_fields;
   s.count = count_fields(&s);
   Status status = run(&s, why);
-  if (status == STATUS_OK) status = report(&s, start, result, why);
+  if (status == STATUS_OK || is_of_use(&s, status, why))
+    status = report(&s, status, start, result, why);
   clean(&s);
   return status;
 }

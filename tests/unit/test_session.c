@@ -655,6 +655,16 @@ static void partial_system(void) {
   CHECK(run(&b, "same = simulate(bent, steps = 6, size = 9, ensemble = 3)\n"
                 "assert nets.ensemble == 3 and all(nets.C == same.C)\n"
                 "assert all(nets.stderr.var_C == same.stderr.var_C)") == DMF_OK);
+  CHECK(run(&b, "all_of = fluctuations(whole, samples = 256)") == DMF_OK);
+  w.dmf = b.dmf;
+  w.at = 0; /* after half of the numbers; those of two times are read once for both orders */
+  CHECK(run(&b, "half = fluctuations(whole, samples = 256)") == DMF_OK);
+  w.dmf = NULL;
+  CHECK(strstr(b.messages, "interrupted: the result is of 6 of 8 replicates"));
+  CHECK(run(&b, "assert half.incomplete == \"6 of 8 replicates\" and half.samples == 192\n"
+                "z = abs(half.var_m - all_of.var_m) / (half.stderr.var_m + all_of.stderr.var_m)\n"
+                "assert max(z) < 4 and max(half.stderr.var_m) > 0 and any(half.var_m != "
+                "all_of.var_m)") == DMF_OK);
   char name[64], *text = NULL;
   snprintf(name, sizeof name, "test-session-%ld.h5", (long)getpid());
   CHECK(asprintf(&text,
@@ -690,6 +700,12 @@ static void partial_script(void) {
   fflush(b.out);
   CHECK(strstr(b.results, "before") && !strstr(b.results, "after"));
   free(longer);
+  w.at = 48; /* in the last step of all: the result is whole, and the script goes on no less */
+  CHECK(run(&b, "theory = dmft(net, fit, samples = 64)\nprint \"whole\", theory.replicates\n"
+                "more = dmft(net, fit)\nprint \"after\"") == DMF_INTERRUPTED);
+  fflush(b.out);
+  CHECK(strstr(b.results, "whole") && !strstr(b.results, "after"));
+  CHECK(strstr(b.messages, "interrupted: this result is whole"));
   finish(&b);
 }
 
