@@ -6,8 +6,11 @@
 #include "base/work.h"
 #include "num/vecmath.h"
 
-/* Philox multiplies two words of 64 bits; a machine of 32 does it by their halves. */
-#ifndef __SIZEOF_INT128__
+/* Philox multiplies two words of 64 bits; a machine of 32 does it by their halves. Of those of 64
+ * its header knows some. */
+#ifdef __SIZEOF_INT128__
+#define R123_USE_GNU_UINT128 1
+#else
 #define R123_USE_MULHILO64_ASM 0
 #define R123_USE_MULHILO64_C99 1
 #endif

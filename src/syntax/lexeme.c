@@ -181,7 +181,7 @@ int lexeme_stray(Build *build, Span span) {
 static uint32_t stray_end(Span span, uint32_t at) {
   char letter[LETTER_BYTES];
   uint32_t code;
-  while (at < span.end && span.source->text[at] < 0) {
+  while (at < span.end && (unsigned char)span.source->text[at] >= 0x80) {
     int length = utf8_decode(span.source->text + at, span.end - at, &code);
     if (spell(code, letter)) break;
     at += (uint32_t)length;

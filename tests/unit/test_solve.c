@@ -1021,6 +1021,34 @@ static void test_growth(void) {
   }
 }
 
+/* What a constant without memory would be part of has no value. */
+static void test_starved_constants(void) {
+  Program *p =
+              recipe_program(pool, (Recipe){.phi = PRIM_TANH, .depth = 1, .points = 2, .steps = 1}),
+          *complete = program_complete(p, (Reading){.theory = true});
+  MachineCode code = machine_compile(complete, false, NULL);
+  int given = program_observable(complete, FIELD_PHI, 1)->variable,
+      wanted = program_observable(complete, FIELD_ALIGNMENT, 1)->variable;
+  const double phi[] = {1, 0.5, 0.5, 1};
+  double alignment = 0;
+  for (int missing = 0; missing < 2; missing++) {
+    Machine m;
+    double **numbers = mem_new((size_t)complete->constant_count, sizeof *numbers);
+    machine_function(&m, complete, &code, given, wanted, 1);
+    for (int i = 0; i < complete->constant_count; i++) numbers[i] = complete->constants[i].numbers;
+    for (int i = 0; i < complete->constant_count && missing; i++)
+      complete->constants[i].numbers = NULL;
+    machine_call(&m, given, phi, wanted, &alignment);
+    CHECK(machine_failed(&m) == missing);
+    for (int i = 0; i < complete->constant_count; i++) complete->constants[i].numbers = numbers[i];
+    free(numbers);
+    machine_free(&m);
+  }
+  machine_code_free(complete, &code);
+  program_drop(complete);
+  program_drop(p);
+}
+
 int main(void) {
   pool = expr_pool_new();
   test_networks();
@@ -1036,6 +1064,7 @@ int main(void) {
   test_failures();
   test_allowance();
   test_growth();
+  test_starved_constants();
   expr_pool_free(pool);
   return check_done();
 }
