@@ -59,7 +59,7 @@ static void skip(size_t length) {
 static char *read_body(size_t *length) {
   enum { MOST = 1 << 28 };
   while (read_header(length)) {
-    char *body = *length <= MOST ? malloc(*length + 1) : NULL;
+    char *body = *length <= MOST ? claim(malloc(*length + 1)) : NULL;
     if (body && fread(body, 1, *length, stdin) == *length) return body[*length] = 0, body;
     if (!body) {
       skip(*length);

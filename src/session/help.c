@@ -10,6 +10,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -235,7 +236,10 @@ static int is_script(const struct dirent *entry) {
 static void add_libraries(Dmf *dmf) {
   char *directory = import_installed("std");
   struct dirent **files = NULL;
-  int count = directory ? scandir(directory, &files, is_script, alphasort) : 0;
+  int count = 0;
+  while (directory && (count = scandir(directory, &files, is_script, alphasort)) < 0 &&
+         errno == ENOMEM)
+    mem_relieve();
   for (int i = 0; i < count; i++) {
     add_library(dmf, directory, files[i]->d_name);
     free(files[i]);
