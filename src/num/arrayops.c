@@ -329,7 +329,7 @@ Array *array_index(const Array *a, int count, const Subscript *subscripts, const
     return array_fail(why, STATUS_SCRIPT, "%d subscripts for an array of shape %s", taken,
                       array_shape_text(a, text));
   Pick picks[ARRAY_MAX_RANK] = {0};
-  size_t shape[(ARRAY_MAX_RANK + 1) * ARRAY_MAX_RANK], block = 1;
+  size_t shape[(ARRAY_MAX_RANK + 1) * ARRAY_MAX_RANK] = {0}, block = 1;
   int rank = 0;
   bool good = true;
   for (int i = 0, axis = 0; i < count && good; axis += axes_taken(&subscripts[i++]))

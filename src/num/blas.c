@@ -77,14 +77,12 @@ static void *open_library(void) {
   return library;
 }
 
-/* A product that needs a buffer, so that there is one from now on. Kernels for AVX-512 take none for
- * general matrices of up to 100^3 products. */
+/* A product that needs a buffer, so that there is one from now on. Kernels for AVX-512 take none
+ * for general matrices of up to 100^3 products. */
 static void make_buffer(void) {
   enum { N = 128 };
-  double *a = mem_new(N * N, sizeof *a), *c = mem_new(N * N, sizeof *c);
+  static double a[N * N], c[N * N]; /* of which there always is enough */
   blas.dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, N, N, 1, a, N, 0, c, N);
-  free(a);
-  free(c);
   idle = buffers = 1;
 }
 

@@ -257,15 +257,17 @@ static double initial_mismatch(const Recorded *s) {
 static Status hold_to_start(Recorded *s, char **why) {
   static const double OF_GRIDS = 1e-2, OF_SAMPLES = 0.1;
   if (s->neurons.method == COORDINATES) return STATUS_OK;
-  if (s->neurons.method == GRID && (grids_differ(s) > OF_GRIDS || initial_mismatch(s) > OF_GRIDS)) {
+  bool differ = s->neurons.method == GRID && grids_differ(s) > OF_GRIDS;
+  double miss = differ ? 0 : initial_mismatch(s);
+  if (s->neurons.method == GRID && (differ || miss > OF_GRIDS) && !isinf(miss)) {
     forget_runs(s);
     neurons_sample(&s->neurons, s->options.samples);
     if (crew_any(s->options.crew, !mem_fits(recorded_bytes(s))))
       return run_refuse(why, recorded_bytes(s));
     run_all(s);
     if (s->status != STATUS_OK) return recorded_explain(s, why);
+    miss = initial_mismatch(s);
   }
-  double miss = s->neurons.method == SAMPLES ? initial_mismatch(s) : 0;
   if (miss <= OF_SAMPLES) return STATUS_OK;
   if (isinf(miss)) return run_refuse(why, 0);
   *why = mem_format("the tangent kernel at the start comes out wrong by %.0f %%: an activation "
