@@ -70,7 +70,8 @@ typedef struct Tangents {
   size_t *number; /* [direction]: which average it is */
   int *made;      /* [direction]: the op of that */
   size_t directions;
-  double *slopes; /* [number][direction] */
+  double *slopes; /* [number][direction]; where `alone` of directions [direction][direction] */
+  bool alone;
 } Tangents;
 
 /* Blocks given back, by classes of sizes. Sizes follow the ranks of bases, which grow by a little
@@ -134,6 +135,9 @@ bool tangents_cover(const Tape *tape, const Observable *observables, size_t coun
 bool tangents_influences(const Tape *tape, int mark, const Observable *observables, size_t count,
                          double *influences);
 void tangents_free(Tangents *t);
+/* Of a tape that was read forward, for what follows: also the averages that observables are made of
+ * are numbered now, but the slopes are those of directions alone. False if memory ran out. */
+bool tangents_widen(Tape *tape, const Observable *observables, size_t count);
 /* The covariances over neurons C[n, n], zeros at first, of what these numbers are the means of,
  * with a population of r N neurons counting with 1/r; and what averages move by, moved[numbers],
  * zeros at first, when every neuron is moved by its own influences: <dO_i/dX Y_i>. False if memory

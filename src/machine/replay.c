@@ -196,8 +196,8 @@ static bool add_bends(const Replay *r, const size_t *number, size_t n, double *s
 
 /* ---- the whole ---- */
 
-static bool can_replay(const Tape *tape, const Observable *observables, size_t count) {
-  bool can = tangents_cover(tape, observables, count);
+static bool can_replay(const Tape *tape) {
+  bool can = tape->tangents != NULL;
   double bytes = 0;
   for (int i = 0; i < tape->op_count && can; i++) can = repeats(&tape->ops[i]);
   for (int i = 0; i < tape->slab_count; i++)
@@ -236,8 +236,9 @@ static bool expand(const Replay *r, double *shift, double *doubt, bool *done) {
 bool tape_mean_shift(Tape *tape, const Observable *observables, size_t count,
                      const volatile sig_atomic_t *stop, double *shift, double *doubt, bool *done) {
   *done = false;
-  if (!tape_read_forward(tape, observables, count, SIZE_MAX, stop)) return false;
-  if (!can_replay(tape, observables, count)) return true;
+  if (!tape_read_forward(tape, NULL, 0, SIZE_MAX, stop)) return false;
+  if (!can_replay(tape)) return true;
+  if (!tangents_widen(tape, observables, count)) return false;
   Replay r = {tape,
               observables,
               count,

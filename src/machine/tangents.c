@@ -187,8 +187,10 @@ static void number_directions(Tangents *t, const Tape *tape, const size_t *befor
 /* Now averages that are not needed count no more. */
 static void number_averages(Tangents *t, const Tape *tape, const size_t *before) {
   t->first = mem_new((size_t)tape->op_count + 1, sizeof *t->first);
-  for (int i = 0; i < tape->op_count; i++)
-    t->first[i + 1] = t->first[i] + (t->needed[i] ? before[i + 1] - before[i] : 0);
+  for (int i = 0; i < tape->op_count; i++) {
+    View out = tape->ops[i].out;
+    t->first[i + 1] = t->first[i] + (t->needed[i] ? out.rows * out.cols : 0);
+  }
   t->numbers = t->first[tape->op_count];
   for (size_t d = 0; d < t->directions; d++)
     t->number[d] += t->first[t->made[d]] - before[t->made[d]];
@@ -679,8 +681,8 @@ static void pass_own(Pass *p, const Own *own) {
     memset(y, 0, BLOCK * sizeof *y);
     make_centered(&part, own->terms[d], own->mean[d], y);
     for (size_t i = 0; i < p->width; i++) y[i] /= p->tape->spaces[p->space].ratio;
-    p->flops += mat_mul(1, BLOCK, d, 1, t->slopes + t->number[d] * t->directions, d, p->own, BLOCK,
-                        1, y, BLOCK);
+    p->flops +=
+        mat_mul(1, BLOCK, d, 1, t->slopes + d * t->directions, d, p->own, BLOCK, 1, y, BLOCK);
   }
   p->first = 0;
   p->count = 1;
@@ -748,7 +750,7 @@ bool tangents_own(const Tape *tape, const volatile sig_atomic_t *stop, double *m
 
 bool tangents_cover(const Tape *tape, const Observable *observables, size_t count) {
   const Tangents *t = tape->tangents;
-  bool *needed = mem_new((size_t)tape->op_count + 1, sizeof *needed), covered = t != NULL;
+  bool *needed = mem_new((size_t)tape->op_count + 1, sizeof *needed), covered = t && !t->alone;
   if (covered) tangents_reach(tape, observables, count, needed);
   for (int i = 0; i < tape->op_count && covered; i++) covered = !needed[i] || t->needed[i];
   free(needed);
@@ -809,6 +811,22 @@ void tape_forward_size(const Tape *tape, size_t *averages, size_t *heard) {
   const Tangents *t = tape->tangents;
   *averages = t ? t->numbers : 0;
   *heard = t ? t->directions : 0;
+}
+
+bool tangents_widen(Tape *tape, const Observable *observables, size_t count) {
+  Tangents *t = tape->tangents;
+  size_t n = t->directions, *old = t->first;
+  double *slopes = mem_block(n * n + 1);
+  if (!slopes) return false;
+  for (size_t d = 0; d < n; d++)
+    memcpy(slopes + d * n, t->slopes + t->number[d] * n, n * sizeof *slopes);
+  free(t->slopes);
+  t->slopes = slopes;
+  t->alone = true;
+  tangents_reach(tape, observables, count, t->needed);
+  number_averages(t, tape, old);
+  free(old);
+  return true;
 }
 
 /* ---- influences ---- */
