@@ -68,18 +68,23 @@ static Measure multiply(const Task *task, int threads) {
   return measure;
 }
 
-/* How much of the fluctuations is asked for: what they have at once, which is that of outputs, or
- * all that the inverse of a Hessian tells: of f, of the tangent kernel, and of kernels of one time.
- */
-typedef enum Noise { NO_NOISE, OUTPUTS, OUTPUTS_AND_KERNELS } Noise;
+/* How much of the fluctuations is asked for: what they have at once, which is that of outputs; the
+ * tangent kernel, too; or all that the inverse of a Hessian tells: of f, of the tangent kernel, and
+ * of kernels of one time. */
+typedef enum Noise { NO_NOISE, OUTPUTS, OUTPUTS_AND_NTK, OUTPUTS_AND_KERNELS } Noise;
 
-static const char *const asked[] = {"cov_f", "var_ntk", "cov_Phi", "cov_G", NULL};
+/* The next field that is asked for by name, or NULL. */
+static const char *asked(Noise noise, int i) {
+  static const char *const names[] = {"var_ntk", "cov_f", "cov_Phi", "cov_G"};
+  int count = noise == OUTPUTS_AND_KERNELS ? 4 : noise == OUTPUTS_AND_NTK ? 1 : 0;
+  return i < count ? names[i] : NULL;
+}
 
 static Result *fluctuations_of(Result *theory, Noise noise, int threads) {
   Result *fluctuations = fluctuations_or_die(theory, threads);
   char *why = NULL;
-  for (int i = 0; noise == OUTPUTS_AND_KERNELS && asked[i]; i++)
-    if (result_complete(fluctuations, asked[i], &why) != STATUS_OK) exit(1);
+  for (int i = 0; asked(noise, i); i++)
+    if (result_complete(fluctuations, asked(noise, i), &why) != STATUS_OK) exit(1);
   result_drop(theory);
   return fluctuations;
 }
@@ -87,9 +92,9 @@ static Result *fluctuations_of(Result *theory, Noise noise, int threads) {
 /* What they are planned to take, in all fields. */
 static void add_plans(const Result *theory, Noise noise, int threads, SolvePlan *plan) {
   SolveOptions options = {.threads = threads};
-  for (int i = -1; i < 0 || (noise == OUTPUTS_AND_KERNELS && asked[i]); i++) {
+  for (int i = -1; i < 0 || asked(noise, i); i++) {
     SolvePlan more;
-    solve_plan_fluctuations(theory, &options, i < 0 ? NULL : asked[i], &more);
+    solve_plan_fluctuations(theory, &options, i < 0 ? NULL : asked(noise, i), &more);
     plan->bytes = fmax(plan->bytes, more.bytes);
     plan->flops += more.flops;
     plan->seconds += more.seconds;
@@ -139,6 +144,10 @@ static Measure noise(const Task *task, int threads) {
 
 static Measure noise_of_outputs(const Task *task, int threads) {
   return solve(task, solve_dmft, OUTPUTS, threads);
+}
+
+static Measure noise_of_ntk(const Task *task, int threads) {
+  return solve(task, solve_dmft, OUTPUTS_AND_NTK, threads);
 }
 
 /* The dense route to the fluctuations of a deep linear network. */
@@ -286,6 +295,10 @@ static const Task tasks[] = {
      noise,
      {.phi = PRIM_TANH, .depth = 1, .points = 4, .steps = 40, .eta = 0.1},
      {.samples = 2000}},
+    {"fluctuations tanh L=1 P=20 T=40, and ntk",
+     noise_of_ntk,
+     {.phi = PRIM_TANH, .depth = 1, .points = 20, .steps = 40, .eta = 0.5},
+     {.samples = 1000}},
     {"fluctuations tanh L=2 P=2 T=8",
      noise,
      {.phi = PRIM_TANH, .depth = 2, .points = 2, .steps = 8, .eta = 0.3},
