@@ -8,14 +8,29 @@
  *
  * Which variables have the same rows at all points: what flows backward through linear maps. */
 #include "base/memory.h"
+#include "base/work.h"
 #include "field/program.h"
 
 #include <stdlib.h>
 
 typedef struct Reach {
   const Program *p;
-  bool *from; /* [variable]: depends on the noise under study */
+  bool *from;       /* [variable]: depends on the noise under study */
+  int *first, *use; /* [matrix]: of weights, and after each, of its uses; -1 behind the last */
 } Reach;
+
+static Reach reach_new(const Program *p) {
+  size_t matrices = (size_t)p->matrix_count + 1;
+  Reach r = {p, mem_new((size_t)p->variable_count + 1, sizeof *r.from),
+             mem_new(matrices, sizeof *r.first), mem_new(matrices, sizeof *r.use)};
+  for (int k = 0; k < p->matrix_count; k++) r.first[k] = -1;
+  for (int k = p->matrix_count - 1; k >= 0; k--) {
+    int *first = &r.first[p->matrices[k].weights];
+    r.use[k] = *first;
+    *first = k;
+  }
+  return r;
+}
 
 static bool reach(Reach *r, int from, int to) {
   if (from < 0 || !r->from[from] || r->from[to]) return false;
@@ -34,9 +49,8 @@ static int learned_along(const Program *p, const Matrix *use, bool forward) {
 static bool spread_by_matrix(Reach *r, const Op *op) {
   const Matrix *own = &r->p->matrices[op->matrix];
   bool forward = op->kind == OP_APPLY, more = false;
-  for (int k = 0; k < r->p->matrix_count; k++) {
+  for (int k = r->first[own->weights]; k >= 0 && !r->from[op->dst]; k = r->use[k]) {
     const Matrix *m = &r->p->matrices[k];
-    if (m->weights != own->weights) continue;
     bool responds = m != own || (forward ? m->responds_x : m->responds_y);
     if (m->rate != 0) more |= reach(r, learned_along(r->p, m, forward), op->dst);
     if (responds) more |= reach(r, forward ? m->y : m->x, op->dst);
@@ -60,12 +74,13 @@ static bool spread(Reach *r) {
 /* Whether `met` depends on the noise that arrives in the result of op. */
 static bool depends(Reach *r, const Op *op, int met) {
   for (int v = 0; v < r->p->variable_count; v++) r->from[v] = v == op->dst;
-  while (spread(r)) continue;
+  while (met >= 0 && !r->from[met] && spread(r)) continue;
   return met >= 0 && r->from[met];
 }
 
+/* What is left where somebody wants out (base/work.h) does not count. */
 void find_responses(Program *p) {
-  Reach r = {p, mem_new((size_t)p->variable_count, sizeof *r.from)};
+  Reach r = reach_new(p);
   for (int k = 0; k < p->matrix_count; k++)
     if (p->matrices[k].law == LAW_ORTHOGONAL)
       p->matrices[k].responds_x = p->matrices[k].responds_y = true;
@@ -76,11 +91,14 @@ void find_responses(Program *p) {
       Matrix *m = &p->matrices[op->matrix];
       if (!is_product(op) || !is_wide_matrix(p, m)) continue;
       bool *responds = op->kind == OP_APPLY ? &m->responds_y : &m->responds_x;
+      if (work_stopped()) break;
       if (*responds || !depends(&r, op, op->kind == OP_APPLY ? m->y : m->x)) continue;
       more = *responds = true;
     }
   }
   free(r.from);
+  free(r.first);
+  free(r.use);
 }
 
 void find_uniform(Program *p) {

@@ -40,6 +40,9 @@ Value *declared_field(Eval *eval, const Ast *node, Value *value);
 Value *chain_join(Eval *eval, const Ast *node, Value *a, Value *b);
 /* n * chain */
 Value *chain_repeat(Eval *eval, const Ast *node, Value *times, Value *chain);
+/* What a chain may have, and the refusal of more. */
+enum { MAX_LAYERS = 10000 };
+Value *chain_exceeds(Eval *eval, Span span);
 /* Whether a value is a chain with layers that are repeated without end, as by inf * chain. */
 bool chain_is_endless(const Value *chain);
 /* The chain of a model, such layers repeated so often; NULL after reporting: with depth 0 there are

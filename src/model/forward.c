@@ -667,6 +667,14 @@ void forward_name(Eval *eval, const Value *value, const char *name) {
 
 static bool run_steps(Eval *eval, const Ast *body, Value **result);
 
+/* A layer is written out: no more than this. */
+static bool is_endless(Eval *eval, Span span) {
+  enum { MOST_STEPS = 10000 };
+  if (eval->forward->layer.step_count <= MOST_STEPS) return false;
+  eval_fail(eval, STATUS_LIMIT, span, NULL, "a layer of more than %d operations", MOST_STEPS);
+  return true;
+}
+
 /* Once for each element; once in a check of the body alone, when they are not known. */
 static bool run_loop(Eval *eval, const Ast *loop, Value **result) {
   Value *values = eval_expression(eval, loop->kid[0]);
@@ -675,6 +683,7 @@ static bool run_loop(Eval *eval, const Ast *loop, Value **result) {
   if (values->kind == VALUE_BROKEN || eval->diags->errors > before) return false;
   for (long long i = 0; i < (count < 0 ? 1 : count); i++) {
     if (eval_interrupted(eval, loop->span) || !eval_affords(eval, EXPRESSION_WORK)) return false;
+    if (is_endless(eval, loop->span)) return false;
     Value *value = count < 0 ? value_new(&eval->heap, VALUE_UNKNOWN)
                              : eval_element(eval, loop->kid[0]->span, values, i);
     if (*loop->name) scope_set(eval->scope, loop->name, value, loop->name_span);

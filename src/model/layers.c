@@ -46,8 +46,6 @@ Value *chain_join(Eval *eval, const Ast *node, Value *a, Value *b) {
   return value;
 }
 
-enum { MAX_LAYERS = 10000 };
-
 static bool is_endless(const Chain *chain) {
   for (int i = 0; i < chain->count; i++)
     if (chain->links[i]->link.endless) return true;
@@ -79,6 +77,10 @@ static Value *chain_endless(Eval *eval, const Ast *node, const Chain *chain) {
   value_drop(value->chain.links[0]);
   value->chain.links[0] = value_keep(first);
   return value;
+}
+
+Value *chain_exceeds(Eval *eval, Span span) {
+  return eval_fail(eval, STATUS_LIMIT, span, NULL, "more than %d layers", MAX_LAYERS);
 }
 
 /* A chain with these repeated so often. */
@@ -124,8 +126,7 @@ Value *chain_repeat(Eval *eval, const Ast *node, Value *times, Value *chain) {
     return eval_error(eval, node->span, NULL, "'%s' cannot be repeated",
                       chain->chain.input ? "input" : "readout");
   if (isinf(n) || is_endless(&chain->chain)) return chain_endless(eval, node, &chain->chain);
-  if (n * chain->chain.count > MAX_LAYERS)
-    return eval_fail(eval, STATUS_LIMIT, node->span, NULL, "more than %d layers", MAX_LAYERS);
+  if (n * chain->chain.count > MAX_LAYERS) return chain_exceeds(eval, node->span);
   Value *value = value_new(&eval->heap, VALUE_CHAIN);
   for (int i = 0; i < (int)n; i++) append(&value->chain, &chain->chain);
   return value;

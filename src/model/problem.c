@@ -287,6 +287,10 @@ static Value *deepened(Eval *eval, const Chain *chain, int depth, Span place) {
     return NULL;
   }
   int more = depth - weighty;
+  if (more > MAX_LAYERS - chain->count) {
+    chain_exceeds(eval, place);
+    return NULL;
+  }
   Value *value = value_new(&eval->heap, VALUE_CHAIN);
   value->chain.input = true;
   value->chain.count = chain->count + more;
