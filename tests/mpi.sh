@@ -19,13 +19,31 @@ fi
 
 # What MPI keeps to the end is its own affair.
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+# More processes than processors, in the words of Open MPI 4 and of 5, and on one machine.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl=^tcp
+export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 
 # ranks N ARGUMENTS...: dmf as N processes
 ranks() {
   local count=$1
   shift
-  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
-    mpirun -n "$count" "$DMF" "$@"
+  mpirun -n "$count" "$DMF" "$@"
+}
+
+# apart WHERE COMMAND... -- WHERE COMMAND...: two processes, each in a place of its own
+apart() {
+  local rank=0
+  rm -f rank0 rank1
+  printf 'cd %q && exec' "$1" >rank0
+  shift
+  for word; do
+    case $rank:$word in
+    0:--) rank=next ;;
+    next:*) printf 'cd %q && exec' "$word" >rank1 && rank=1 ;;
+    *) printf ' %q' "$word" >>rank$rank ;;
+    esac
+  done
+  mpirun -n 2 bash -c 'exec bash rank$OMPI_COMM_WORLD_RANK'
 }
 
 # expect WHAT COMMAND...: the command succeeds
@@ -140,8 +158,7 @@ mkdir here there
 echo 1 >here/x.csv
 for pair in 'here there' 'there here'; do
   read -r first second <<<"$pair"
-  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
-    mpirun --wdir "$PWD/$first" -n 1 "$DMF" s.dmf : --wdir "$PWD/$second" -n 1 "$DMF" s.dmf >many.txt 2>&1
+  apart "$first" "$DMF" s.dmf -- "$second" "$DMF" s.dmf >many.txt 2>&1
   expect "one process that fails ends all with its status" test $? = 5
   expect "one process that fails says why" test "$(grep -c 'x.csv: No such file' many.txt)" = 1
 done
@@ -149,12 +166,10 @@ done
 # Files that differ between machines are told of, once, before anything is solved.
 echo 2 >there/x.csv
 sed 's/dmft(net/dmft(net with { gamma = x[0] }/' here/s.dmf | tee here/t.dmf >there/t.dmf
-mixed() { # OPTIONS -- OPTIONS: those of the first, and of the second, which is elsewhere
+mixed() { # OPTIONS -- COMMAND: the options of the first, and the second, which is elsewhere
   local first=()
   while [ "$1" != -- ]; do first+=("$1") && shift; done
-  shift
-  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
-    mpirun --wdir "$PWD/here" -n 1 "$DMF" "${first[@]}" : --wdir "$PWD/there" -n 1 "$@" >many.txt 2>&1
+  apart here "$DMF" "${first[@]}" -- there "${@:2}" >many.txt 2>&1
 }
 mixed t.dmf -- "$DMF" t.dmf
 expect "processes that read different files do not mix" test "$? $(grep -c 'do not all make the same call' many.txt)" = '1 1'
@@ -183,8 +198,7 @@ rm -r here there
 mkdir -p here/runs there
 ln -s /proc/self there/runs
 "$DMF" --threads 1 --out one kept.dmf >one.txt
-OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
-  mpirun --wdir "$PWD/here" -n 1 "$DMF" "$PWD/kept.dmf" : --wdir "$PWD/there" -n 1 "$DMF" "$PWD/kept.dmf" >many.txt 2>many.err
+apart here "$DMF" "$PWD/kept.dmf" -- there "$DMF" "$PWD/kept.dmf" >many.txt 2>many.err
 expect "a process that keeps nothing computes" diff one.txt many.txt
 expect "and is told of once a call" test "$(grep -c 'are not kept: ' many.err)" = 7
 

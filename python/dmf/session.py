@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sessions, in which scripts run."""
+import contextvars
 import ctypes
 import os
 import queue
@@ -202,7 +203,8 @@ class Session:
         if self._dmf is None:
             raise ValueError("the session is closed")
         future = Future()
-        self._tasks.put((future, work))
+        context = contextvars.copy_context()  # by which a notebook knows the cell that what is printed belongs to
+        self._tasks.put((future, lambda: context.run(work)))
         return future
 
     def _work(self, work):

@@ -77,13 +77,17 @@ static void *open_library(void) {
   return library;
 }
 
-/* A product that needs a buffer, so that there is one from now on. Kernels for AVX-512 take none
- * for general matrices of up to 100^3 products. */
-static void make_buffer(void) {
+/* A product that needs a buffer, so that there is one from now on; false without memory for it.
+ * Kernels for AVX-512 take none for general matrices of up to 100^3 products. */
+static bool make_buffer(void) {
   enum { N = 128 };
-  static double a[N * N], c[N * N]; /* of which there always is enough */
-  blas.dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, N, N, 1, a, N, 0, c, N);
-  idle = buffers = 1;
+  double *a = mem_try(N * N, sizeof *a), *c = mem_try(N * N, sizeof *c);
+  bool fine = a && c;
+  if (fine) blas.dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, N, N, 1, a, N, 0, c, N);
+  free(a);
+  free(c);
+  idle = buffers = fine;
+  return fine;
 }
 
 static Status load(char **why) {
@@ -103,9 +107,9 @@ static Status load(char **why) {
     return starved ? STATUS_LIMIT : STATUS_FILE;
   }
   blas.set_threads(1);
-  make_buffer();
-  loaded = true;
-  return STATUS_OK;
+  loaded = make_buffer();
+  if (!loaded) *why = mem_refusal(0);
+  return loaded ? STATUS_OK : STATUS_LIMIT;
 }
 
 Status blas_ready(char **why) {
