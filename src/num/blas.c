@@ -90,15 +90,17 @@ static bool make_buffer(void) {
   return fine;
 }
 
+static Status refuse(size_t bytes, char **why) {
+  char *refusal = mem_refusal((double)bytes);
+  *why = mem_format("%s: OpenBLAS with its buffers", refusal);
+  free(refusal);
+  return STATUS_LIMIT;
+}
+
 static Status load(char **why) {
   long processors = __libc_single_threaded ? 1 : sysconf(_SC_NPROCESSORS_ONLN);
   size_t bytes = LIBRARY + SPARE + (size_t)processors * (BUFFER + STACK);
-  if (!can_be_had(bytes)) {
-    char *refusal = mem_refusal((double)bytes);
-    *why = mem_format("%s: OpenBLAS with its buffers", refusal);
-    free(refusal);
-    return STATUS_LIMIT;
-  }
+  if (!can_be_had(bytes)) return refuse(bytes, why);
   errno = 0;
   void *library = open_library();
   if (!library || !find_symbols(library)) {
@@ -107,6 +109,8 @@ static Status load(char **why) {
     return starved ? STATUS_LIMIT : STATUS_FILE;
   }
   blas.set_threads(1);
+  /* of which version 0.3.29 takes another one while it is loaded */
+  if (!can_be_had(BUFFER + SPARE)) return refuse(BUFFER + SPARE, why);
   loaded = make_buffer();
   if (!loaded) *why = mem_refusal(0);
   return loaded ? STATUS_OK : STATUS_LIMIT;
