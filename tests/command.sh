@@ -18,7 +18,7 @@ expect() {
   for _ in 1 2 3 4 5; do
     output=$("$@" 2>&1 </dev/null)
     status=$?
-    [ $status = 126 ] || break
+    [ $status = 126 ] || [[ $output == *': Text file busy'* ]] || break
   done
   if [ "$status" = "$wanted" ] && [[ $output == *"$text"* ]]; then
     passed=$((passed + 1))
@@ -717,7 +717,7 @@ killed
 expect 0 $'2\nsame' shell 'for file in midst/*; do printf x | dd of="$file" bs=1 seek=500 conv=notrunc 2>/dev/null; done
   "$1" --threads 2 midst.dmf >kept; ls midst | wc -l; cmp plain kept && echo same'
 killed
-expect 0 $'2\nsame' shell '"$1" midst.dmf >other & "$1" --threads 2 midst.dmf >kept; wait; cmp other kept; ls midst | wc -l; cmp plain kept && echo same'
+expect 0 $'2\nsame' shell '"$1" midst.dmf >both & "$1" --threads 2 midst.dmf >kept; wait; cmp both kept; ls midst | wc -l; cmp plain kept && echo same'
 expect 130 'goes on from the runs that are done' interrupted 'shown 0 simulate' "$DMF" --progress lines killed.dmf
 
 # Standard streams
