@@ -21,8 +21,7 @@ pid_t child_begin(void (*run)(void *context, int to), void *context, int *from);
  * waits for all children itself. `stop`: it is ended first. */
 int child_end(pid_t child, int from, bool stop);
 
-/* In the child: signals mean what they mean to a new process, and it dies without a word or a core.
- */
+/* In the child: signals are those of a new process, and it dies without a word or a core. */
 void child_settle(void);
 /* Lowers a limit (see setrlimit(2)), if it is not as low. */
 void child_bound(int resource, double amount);

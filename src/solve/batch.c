@@ -410,8 +410,10 @@ static void run_leaning(Batch *b) {
   if (!tails_of(b, 0)) return;
   b->lean = lean_new(b->tails, b->replicates, b->fine.paths);
   b->ahead = 0;
-  if (!b->lean) tell(b, true);
-  if (!b->lean) return;
+  if (!b->lean) {
+    tell(b, true);
+    return;
+  }
   b->leans = count;
   if (run_some(b, first, count, 0) != STATUS_NUMERICS) return;
   b->leans = b->failed - first;
