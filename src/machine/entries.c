@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "machine/entries.h"
 #include "base/memory.h"
+#include "num/clones.h"
 #include "num/linalg.h"
 
 #include <math.h>
@@ -37,31 +38,51 @@ double entries_bytes(double to, double from, bool averaged) {
   return 8 * from * ((averaged ? 4 : 3) * to + BLOCK_ROWS);
 }
 
+UNFUSED static void average_all(size_t n, double keep, const double *restrict w,
+                                double *restrict average) {
+  for (size_t i = 0; i < n; i++) average[i] = keep * average[i] + (1 - keep) * w[i];
+}
+
 void entries_average(size_t n, double keep, const double *w, double *average) {
-  for (size_t i = 0; i < n && average && keep < 1; i++)
-    average[i] = keep * average[i] + (1 - keep) * w[i];
+  if (average && keep < 1) average_all(n, keep, w, average);
+}
+
+/* What a step of move_by_root makes of the moments, all entries alike. Where a root vanishes nothing
+ * moves: it is divided by infinity, not passed over, so that the loop goes by vectors. */
+typedef struct Root {
+  double beta1, beta2, correct, eps, up, keep;
+} Root;
+
+UNFUSED static void by_root(size_t n, Root r, const double *restrict O, double *restrict mean,
+                            double *restrict square, double *restrict w) {
+  for (size_t i = 0; i < n; i++) {
+    mean[i] = r.beta1 * mean[i] + (1 - r.beta1) * O[i];
+    square[i] = r.beta2 * square[i] + (1 - r.beta2) * O[i] * O[i];
+    double root = sqrt(square[i] * r.correct) + r.eps, by = root > 0 ? root : INFINITY;
+    w[i] = r.keep * w[i] + r.up * mean[i] / by;
+  }
 }
 
 static void move_by_root(size_t n, const Move *move, double step, const double *O, double *mean,
                          double *square, double *w) {
   const Psi *psi = &move->psi;
-  double b1 = psi->beta1, b2 = psi->beta2, up = step / psi->c1, correct = 1 / psi->c2,
-         eps = psi->eps;
-  for (size_t i = 0; i < n; i++) {
-    mean[i] = b1 * mean[i] + (1 - b1) * O[i];
-    square[i] = b2 * square[i] + (1 - b2) * O[i] * O[i];
-    double root = sqrt(square[i] * correct) + eps;
-    w[i] = move->keep * w[i] + (root > 0 ? up * mean[i] / root : 0);
-  }
+  by_root(n,
+          (Root){.beta1 = psi->beta1,
+                 .beta2 = psi->beta2,
+                 .correct = 1 / psi->c2,
+                 .eps = psi->eps,
+                 .up = step / psi->c1,
+                 .keep = move->keep},
+          O, mean, square, w);
 }
 
-static void move_by_sign(size_t n, const Move *move, double step, const double *O, double *mean,
-                         double *w) {
-  double b1 = move->psi.beta1, b2 = move->psi.beta2;
+UNFUSED static void move_by_sign(size_t n, double b1, double b2, double keep, double step,
+                                 const double *restrict O, double *restrict mean,
+                                 double *restrict w) {
   for (size_t i = 0; i < n; i++) {
     double mixed = b1 * mean[i] + (1 - b1) * O[i];
     mean[i] = b2 * mean[i] + (1 - b2) * O[i];
-    w[i] = move->keep * w[i] + step * ((mixed > 0) - (mixed < 0));
+    w[i] = keep * w[i] + step * ((mixed > 0) - (mixed < 0));
   }
 }
 
@@ -87,7 +108,8 @@ double entries_learn(Entries *e, const Move *move, double step, const Outer *pro
                           products[k].ldy, products[k].x, products[k].ldx, k > 0, O, from);
     if (squares) *squares += dot(n, O, O);
     if (move->psi.kind == PSI_SIGN)
-      move_by_sign(n, move, step, O, e->mean + at, e->w + at);
+      move_by_sign(n, move->psi.beta1, move->psi.beta2, move->keep, step, O, e->mean + at,
+                   e->w + at);
     else
       move_by_root(n, move, step, O, e->mean + at, e->square + at, e->w + at);
   }
