@@ -185,7 +185,7 @@ static Array *empty_of(const Array *shape) {
     lengths[i] = sound ? (size_t)length : 0;
     empty |= sound && lengths[i] == 0;
   }
-  return sound && empty ? array_new((int)shape->size, lengths) : NULL;
+  return sound && empty ? mem_insist(array_new((int)shape->size, lengths)) : NULL;
 }
 
 /* What MATLAB meant by the array, which is let go. */
@@ -264,9 +264,14 @@ typedef struct Reading {
   Result *result;
 } Reading;
 
-/* What the library says about a file when it lacks memory is not to be believed. */
-static Status starve(const Reading *r, Status status, char **why) {
-  if (status != STATUS_FILE) return status;
+/* What the library says about a file when it lacks memory is not to be believed, and where nobody
+ * asked whether a call succeeded, neither are the numbers. */
+static Status starve(Reading *r, Status status, char **why) {
+  if (status != STATUS_FILE && status != STATUS_OK) return status;
+  array_drop(r->array);
+  result_drop(r->result);
+  r->array = NULL;
+  r->result = NULL;
   char *refusal = mem_refusal(0);
   free(*why);
   file_fail(why, r->path, STATUS_LIMIT, r->sound ? "%s" : "%s; or the file is damaged", refusal);
@@ -333,6 +338,7 @@ typedef enum Part { PART_VALUES, PART_ERRORS, PART_SCATTER, PART_RECIPE, PART_AX
 /* A result under way from a file. */
 typedef struct Reader {
   const char *path;
+  bool sound; /* its seal is whole */
   Result *result;
   Status status;
   char **why;
@@ -341,9 +347,11 @@ typedef struct Reader {
   const char *family; /* of layered fields, whose group this is; or NULL */
 } Reader;
 
+/* The library lacks memory in places where it does not say so; what has its seal is not damaged. */
 static herr_t damaged(Reader *r, const char *name) {
-  r->status = file_fail(r->why, r->path, STATUS_FILE,
-                        "'%s' cannot be read: the file is damaged or cut off", name);
+  r->status = r->sound ? file_starve(r->why, r->path, 0)
+                       : file_fail(r->why, r->path, STATUS_FILE,
+                                   "'%s' cannot be read: the file is damaged or cut off", name);
   return -1;
 }
 
@@ -352,7 +360,9 @@ static char *attribute_string(hid_t attribute, hid_t type) {
   char *text = NULL;
   if (H5Tis_variable_str(type) > 0) return H5Aread(attribute, type, &text) < 0 ? NULL : text;
   size_t size = H5Tget_size(type);
-  if (!size || H5Aget_storage_size(attribute) != size || !(text = malloc(size + 1))) return NULL;
+  if (!size || H5Aget_storage_size(attribute) != size) return NULL;
+  text =
+      mem_insist(malloc(size + 1)); /* without it there would be another result, or a damaged one */
   text[size] = 0;
   if (H5Aread(attribute, type, text) >= 0) return text;
   free(text);
@@ -533,7 +543,8 @@ static Status no_result(const char *path, hid_t file, char **why) {
   return status;
 }
 
-static Status read_result(const char *path, Result **result, char **why) {
+static Status read_result(Reading *reading, char **why) {
+  const char *path = reading->path;
   hid_t file;
   Status status = open_file(path, &file, why);
   if (status) return status;
@@ -541,11 +552,11 @@ static Status read_result(const char *path, Result **result, char **why) {
   if (!kind) {
     status = no_result(path, file, why);
   } else {
-    Reader r = {.path = path, .result = result_new(kind), .why = why};
+    Reader r = {.path = path, .sound = reading->sound, .result = result_new(kind), .why = why};
     bool good = take_result(&r, file);
     if (!good && !r.status) damaged(&r, "/");
     if (good)
-      *result = r.result;
+      reading->result = r.result;
     else
       result_drop(r.result);
     status = r.status;
@@ -559,7 +570,7 @@ static Status work_result(void *context, char **why) {
   Reading *r = context;
   bool starved;
   library_begin(&starved);
-  Status status = read_result(r->path, &r->result, why);
+  Status status = read_result(r, why);
   library_end();
   return starved ? starve(r, status, why) : status;
 }
@@ -666,9 +677,10 @@ static bool put_described(hid_t file, const char *prefix, const ResultField *fie
 /* How the numbers of a field are off together, when these are not many. */
 static bool put_scatter(hid_t file, const ResultField *field) {
   enum { MANY = 1 << 12 };
-  if (!field->value || field->value->size > MANY) return true;
-  Array *moves = field->scatter ? scatter_stack(field->scatter) : NULL;
-  if (!moves) return true;
+  bool many = !field->value || field->value->size > MANY || field->value->rank == ARRAY_MAX_RANK;
+  if (many || !field->scatter || !field->scatter->count) return true;
+  Array *moves = scatter_stack(field->scatter);
+  if (!moves) return false;
   hid_t dataset;
   char *name = field->layer ? mem_format("%s/%s/%d", scatter_group, field->name, field->layer)
                             : mem_format("%s/%s", scatter_group, field->name);
@@ -860,21 +872,26 @@ static Status put_image(FILE *stream, void *context, char **why) {
   return STATUS_OK;
 }
 
-/* Nothing but a lack of memory stands in the way of a file that is made there. */
+/* Nothing but a lack of memory stands in the way of a file that is made there. Where a call failed
+ * for it that nobody asked, checksums or the newer format are missing, and it is not that file. */
 static Status build(const Content *content, Image *image, char **why) {
+  bool starved;
+  library_begin(&starved);
   hid_t file = create_in_memory();
   if (file >= 0 && put_content(file, content)) image->bytes = image_of(file, &image->size);
   if (file >= 0) H5Fclose(file);
+  library_end();
+  if (starved) {
+    free(image->bytes);
+    image->bytes = NULL;
+  }
   return image->bytes ? STATUS_OK : file_starve(why, content->path, 2 * bytes_of(content));
 }
 
 static Status work_write(void *context, char **why) {
   const Content *content = context;
   Image image = {0};
-  bool starved;
-  library_begin(&starved);
   Status status = build(content, &image, why);
-  library_end();
   if (!status) status = file_fill_stream(content->path, content->temporary, put_image, &image, why);
   free(image.bytes);
   return status;

@@ -347,9 +347,10 @@ static Value *result_field(Eval *eval, const Ast *node, Result *result, bool err
 /* x.stderr */
 static Value *error_field(Eval *eval, const Ast *node, Value *base) {
   Array *array = array_keep((Array *)trail_error(eval, base)), *own = value_as_array(base);
-  if (!array && own) array = array_new(own->rank, own->shape);
+  if (!array && own && !eval->halted) array = array_new(own->rank, own->shape);
   array_drop(own);
-  if (!array) return eval_starve(eval, node->span);
+  if (!array)
+    return eval->halted ? value_new(&eval->heap, VALUE_BROKEN) : eval_starve(eval, node->span);
   Value *value = value_array(&eval->heap, array);
   value->known = base->known;
   return value;

@@ -271,6 +271,7 @@ Value *builtin_standard_error(Call *call) {
   const Array *known_error = trail_error(call->eval, call->args[0]);
   error = known_error ? array_keep((Array *)known_error) : array_new(x->rank, x->shape);
   array_drop(x);
+  if (call->eval->halted) return array_drop(error), call_broken(call);
   return call_give(call, error, NULL);
 }
 
@@ -391,7 +392,7 @@ Value *builtin_curve(Call *call) {
     curve->layer = y->layer;
   }
   curve->error = curve_errors(call, table);
-  if (given(call, 2) && !curve->error) return call_broken(call);
+  if ((given(call, 2) && !curve->error) || call->eval->halted) return call_broken(call);
   bool sound = matching(call, curve) & text_argument(call, 3, &label) &
                style_argument(call, 4, &curve->curve.style);
   if (given(call, 5)) sound &= call_whole(call, 5, 1, 8, &color);

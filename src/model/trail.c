@@ -421,14 +421,20 @@ static Array *play_all(Play *play, Scatter *scatter) {
   return error;
 }
 
+/* Ends the play. Who lacks errors for want of memory, or because the user wants out, shows nothing.
+ */
+static void play_over(Eval *eval, Play *play) {
+  play_end(play);
+  if (play->starved || work_stopped()) eval_starve(eval, eval->at);
+}
+
 const Array *trail_error(Eval *eval, Value *value) {
   if (value->error || !value->trail) return value->error;
   Trail *trail = value->trail;
   if (!trail->again && trail->error) return value->error = array_keep(trail->error);
   Play play = play_begin(eval, trail);
   value->error = play_all(&play, NULL);
-  play_end(&play);
-  if (play.starved) eval_starve(eval, eval->at);
+  play_over(eval, &play);
   return value->error;
 }
 
@@ -437,8 +443,7 @@ void trail_settle(Eval *eval, Value *value) {
   Scatter *scatter = scatter_new();
   Play play = play_begin(eval, value->trail);
   Array *error = play_all(&play, scatter);
-  play_end(&play);
-  if (play.starved) eval_starve(eval, eval->at);
+  play_over(eval, &play);
   if (!error) {
     scatter_drop(scatter);
     return;

@@ -51,10 +51,11 @@ Value *trail_note_part(Eval *eval, Value *value, Value *base, int count, const S
 Trail *trail_keep(Trail *trail);
 void trail_drop(Trail *trail); /* NULL is allowed, as above */
 
-/* The standard errors, which the value keeps; NULL where nothing was sampled, or no memory is left.
- * What happens to be no number when arguments are off has nan. */
+/* The standard errors, which the value keeps; NULL where nothing was sampled, and where no memory
+ * is left or the user wants out: then the evaluator is halted, and who would show, save or hand out
+ * the value without them does not. What happens to be no number when arguments are off has nan. */
 const Array *trail_error(Eval *eval, Value *value);
-/* Replaces what lies behind the value by its errors and their scatter. */
+/* Replaces what lies behind the value by its errors and their scatter; may halt, too. */
 void trail_settle(Eval *eval, Value *value);
 
 #endif

@@ -115,10 +115,11 @@ Scatter *scatter_unstack(const Array *moves, const char *text, const Array *like
   for (size_t k = 0; k < moves->shape[0] && good; k++) {
     uint64_t id;
     double weight;
-    Array *move = read_direction(&text, &id, &weight) ? array_new(like->rank, like->shape) : NULL;
-    good = move != NULL;
-    if (move) memcpy(move->data, moves->data + k * like->size, like->size * sizeof *move->data);
-    if (move) scatter_add(scatter, id, weight, move);
+    good = read_direction(&text, &id, &weight);
+    if (!good) break;
+    Array *move = mem_insist(array_new(like->rank, like->shape));
+    memcpy(move->data, moves->data + k * like->size, like->size * sizeof *move->data);
+    scatter_add(scatter, id, weight, move);
   }
   if (good && scatter->count) return scatter;
   scatter_drop(scatter);

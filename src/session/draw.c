@@ -634,6 +634,7 @@ void draw_plot(Eval *eval, const PlotPart *parts, int count, const char *path, S
   for (int i = 0; i < count; i++)
     if (!drawable(eval, &parts[i])) return;
   for (int i = 0; i < count && !eval->dry; i++) ask_errors(eval, &parts[i]);
+  if (eval->halted) return;
   char *target = path ? files_target(eval, path, span) : next_picture(eval), *why = NULL;
   if (path && !target) return;
   Status status = target ? plot_check_target(target, &why) : STATUS_OK;

@@ -291,7 +291,6 @@ static char *origin_text(const Dmf *dmf) {
 /* Numbers, with their errors and axes where they have such. */
 static Status write_numbers(Eval *eval, Value *value, const char *name, const char *target,
                             char **why) {
-  trail_settle(eval, value);
   bool sampled = trail_error(eval, value) != NULL, leads = session_leads(eval->host->self);
   Array *array = value_as_array(value);
   if (!array || !leads) return array_drop(array), array ? STATUS_OK : STATUS_LIMIT;
@@ -357,9 +356,10 @@ void files_save(Eval *eval, Value *value, const char *name, const char *path, bo
                   : has_places(value) ? file_check_long(target, array, &why)
                                       : file_check_target(target, array, &why);
   array_drop(array);
+  if (!eval->dry && status == STATUS_OK) trail_settle(eval, value);
   if (eval->dry)
     names_add(&dmf->expected, target);
-  else if (status == STATUS_OK &&
+  else if (status == STATUS_OK && !eval->halted &&
            (status = write_value(eval, value, name, target, &why)) == STATUS_OK)
     note_written(dmf, target);
   if (status != STATUS_OK && why)

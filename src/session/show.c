@@ -262,8 +262,8 @@ static void print_long(Eval *eval, const Item *item) {
 
 static void print_plain(Eval *eval, const Item *items, int count) {
   FILE *out = session_of(eval)->results;
-  for (int i = 0; i < count; i++) {
-    show_errors(eval, items[i].value);
+  for (int i = 0; i < count; i++) show_errors(eval, items[i].value);
+  for (int i = 0; i < count && !eval->halted; i++) {
     if (!on_one_line(items[i].value)) {
       print_long(eval, &items[i]);
       continue;
@@ -320,7 +320,10 @@ static void print_json(Eval *eval, const Item *item) {
   const Value *value = item->value;
   if (value_is_numeric(value)) {
     Array *array = value_as_array(value);
-    if (array) file_json_line(out, item->name, array);
+    if (array)
+      file_json_line(out, item->name, array);
+    else
+      eval_starve(eval, item->node->span);
     array_drop(array);
   } else if (value->kind == VALUE_RESULT || value->kind == VALUE_STDERR) {
     json_result(out, item->name, value->result, value->kind == VALUE_STDERR);
@@ -355,7 +358,7 @@ void show_value(Eval *eval, const Ast *node, Value *value) {
     return;
   }
   show_errors(eval, value);
-  if (view_value(eval, node, value)) return;
+  if (eval->halted || view_value(eval, node, value)) return;
   char *text = value_text(eval, value);
   bool lines = strchr(text, '\n') != NULL;
   if (value->kind == VALUE_STRING)

@@ -146,6 +146,7 @@ static void show_progress(const Job *job) {
 static void take(Job *job, Eval *eval, int point, Value *value) {
   trail_settle(eval, value);
   trail_error(eval, value);
+  if (eval->halted) return;
   Array *array = value_as_array(value);
   if (!array) {
     eval_starve(eval, job->sweep->span);
@@ -363,8 +364,8 @@ static void report(Job *job) {
               job->sweep->points);
 }
 
-/* Points that were left out, in the shape of the others. */
-static void fill_missing(Job *job) {
+/* Points that were left out, in the shape of the others. False without memory. */
+static bool fill_missing(Job *job) {
   int sound = 0;
   while (!job->values[sound]) sound++;
   const Value *like = job->values[sound];
@@ -373,9 +374,13 @@ static void fill_missing(Job *job) {
     const Array *own = like->kind == VALUE_ARRAY ? like->array : NULL;
     const char *why;
     Array *array = array_full(own ? own->rank : 0, own ? own->shape : NULL, job->filler, &why);
-    if (array) job->values[i] = lean(job->eval, array, NULL, NULL);
+    if (!array) return false;
+    job->values[i] = lean(job->eval, array, NULL, NULL);
   }
+  return true;
 }
+
+static Value *no_memory(Eval *eval, const Sweep *sweep) { return eval_starve(eval, sweep->span); }
 
 /* The array of all points; what was kept of them is of no use any more. */
 static Value *finish(Job *job) {
@@ -384,7 +389,7 @@ static Value *finish(Job *job) {
     SweepRecord *record = kept(job->dmf, job->keys[i]);
     if (record) forget(job->dmf, record);
   }
-  fill_missing(job);
+  if (!fill_missing(job)) return no_memory(eval, job->sweep);
   return sweep_gather(job->sweep, eval, job->values, preview(job->sweep, eval));
 }
 
@@ -430,8 +435,6 @@ static Value *go_through(Job *job) {
   if (job->crew && !share_points(job)) return eval_starve(job->eval, job->sweep->span);
   return conclude(job);
 }
-
-static Value *no_memory(Eval *eval, const Sweep *sweep) { return eval_starve(eval, sweep->span); }
 
 static Value *solve(Dmf *dmf, Eval *eval, const Sweep *sweep, char *directory, bool lenient,
                     double filler) {

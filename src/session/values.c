@@ -63,7 +63,12 @@ bool value_hand_over(Eval *eval, const Ast *node, Value *value) {
   DmfValue out;
   if (!dmf->config.show) return false;
   show_errors(eval, value);
-  if (!give(value, &out)) return false;
+  if (eval->halted) return true;
+  if (!give(value, &out)) {
+    dmf_value_free(&out);
+    eval_starve(eval, node->span);
+    return true;
+  }
   char *expression = ast_source(node);
   dmf->config.show(dmf->config.sink, expression, &out);
   free(expression);
