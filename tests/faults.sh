@@ -7,10 +7,11 @@
 # a beginning of what it prints; every file holds what it held before, or what the run makes (of the history
 # of the prompt, one entry may be cut off); and the next run, without a fault, makes all of them and leaves nothing else.
 #
-# A host of the library outlives all of this: host.c does what failed again, in the same session.
+# A host of the library outlives all of this: host.c, and host.py in Python, do what failed again, in the same session.
 #
 # FAULTS=all, as make validate has it, takes every write and every kind of allocation; make check takes
-# some of them. ONLY chooses by a pattern of NAME KIND WHO HOW, such as "script memory child".
+# some of them. ONLY chooses by a pattern of NAME KIND WHO HOW, such as "script memory child", FROM leaves out
+# what comes before that one of them, and JOBS is how many run at a time.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 self=$here/$(basename "$0")
@@ -38,6 +39,7 @@ start() {
   script) "$DMF" --threads 1 --seed "${2:-1}" everything.dmf ;;
   check) "$DMF" check --json everything.dmf ;;
   equations) "$DMF" equations small.dmf ;;
+  errors) "$DMF" --threads 1 --seed "${2:-1}" errors.dmf ;;
   large) "$DMF" --threads 1 large.dmf ;;
   prompt) "$DMF" -i --threads 1 --seed "${2:-1}" <prompt.txt ;;
   kept) "$DMF" --threads 1 --seed "${2:-1}" kept.dmf ;;
@@ -49,6 +51,10 @@ start() {
   server) "$DMF" lsp <server.txt ;;
   format) "$DMF" fmt -i loose.dmf ;;
   host) "$HOST" ;;
+  python)
+    LD_PRELOAD= FAULT_ONLY=libdmf PYTHONPATH=$here/../python PYTHONDONTWRITEBYTECODE=1 DMF_LIBRARY=$(dirname "$DMF")/libdmf.so.0 \
+      timeout -s KILL 600 env LD_PRELOAD="$SHIM" "$PYTHON" "$here/faults/host.py"
+    ;;
   esac
 }
 
@@ -98,6 +104,10 @@ judge() { # judge KIND STATUS
   grep -qs 'AddressSanitizer: CHECK failed' err && return # it cannot live without memory itself
   # Who ends at once, for want of something small, gives nothing back.
   [ "$1:$2" = memory:99 ] && grep -qs '^dmf: out of memory$' err && grep -qs LeakSanitizer err && set -- memory 6
+  case $name:$2 in
+  host:0 | python:0) ;;
+  host:* | python:*) echo "  a host ends with status $2" ;;
+  esac
   case $1:$2 in
   memory:127) grep -qs 'cannot allocate memory for thread-local data' err || echo "  status 127" ;; # libc
   *:0) cmp -s out "$base/out" || echo "  status 0, but it prints something else" ;;
@@ -137,7 +147,7 @@ restart() {
 # none can be had any more, and nothing ends the process that could be refused in its place.
 again() {
   case "$name $who" in
-  'host self') echo 2500 ;;
+  'host self' | 'python self') echo 2500 ;;
   large*) echo 1 ;;
   esac
 }
@@ -151,7 +161,7 @@ one() {
   status=$?
   problems=$(judge "$kind" $status)
   [ -z "$problems" ] || problems+=$'\n'$(head -n 20 err | sed 's/^/  | /')
-  [[ $kind:$name =~ ^memory:(script|host) ]] && [ $((number % 7)) != 0 ] || problems+=$(restart)
+  [[ $kind:$name =~ ^memory:(script|host|python) ]] && [ $((number % 7)) != 0 ] || problems+=$(restart)
   cd "$base" && rm -rf "$work"
   [ -z "$problems" ] || printf 'FAIL %s: %s %s %s %s\n%s\n' "$name" "$kind" "$who" "$how" "$number" "$problems"
 }
@@ -171,7 +181,7 @@ failed=0
 prepare() {
   base=$scratch/$1
   mkdir -p "$base/old" && cp "$here"/faults/*.{dmf,csv,txt} "$base/old"
-  case $1 in script | prompt | kept) (cd "$base/old" && run "$1" 7 >/dev/null 2>&1) ;; esac
+  case $1 in script | prompt | kept | errors) (cd "$base/old" && run "$1" 7 >/dev/null 2>&1) ;; esac
   cp -r "$base/old" "$base/new"
   (cd "$base/new" && run "$1" >"$base/out" 2>"$base/err") && return
   echo "FAIL $1 without a fault"
@@ -186,7 +196,7 @@ has_terminal() { [ "${READLINE:-yes}" = yes ] && SHELL=/bin/sh script -qec true 
 # sample COUNT: so many of the lines, evenly; of all of a host some hundred, which fail each by some more
 sample() {
   local most=$1
-  [ "${FAULTS:-few}" != all ] || [ "$most" = 1 ] || case $name in host) most=200 ;; *) most=1000000 ;; esac
+  [ "${FAULTS:-few}" != all ] || [ "$most" = 1 ] || case $name in host | python) most=200 ;; *) most=1000000 ;; esac
   awk -v most="$most" '{ line[NR] = $0 }
     END { step = NR > most ? NR / most : 1; for (i = 1; i <= NR; i += step) print line[int(i)] }'
 }
@@ -198,8 +208,8 @@ try() {
   cp -r "$base/old" "$base/count"
   (cd "$base/count" && FAULT_KIND=$kind FAULT_WHO=$who FAULT_ABOVE=$(above) FAULT_LIST=$base/list run "$name" >/dev/null 2>&1)
   rm -rf "$base/count"
-  sample "$5" <"$base/list" | sed "s|^|$base $name $kind $who $how |" >"$base/faults"
-  tr '\n' '\0' <"$base/faults" | xargs -0 -r -n 1 -P 2 bash "$self" --one >"$base/failures"
+  tail -n "+${FROM:-1}" "$base/list" | sample "$5" | sed "s|^|$base $name $kind $who $how |" >"$base/faults"
+  tr '\n' '\0' <"$base/faults" | xargs -0 -r -n 1 -P "${JOBS:-2}" bash "$self" --one >"$base/failures"
   count=$(wc -l <"$base/faults")
   bad=$(grep -c '^FAIL ' "$base/failures")
   cat "$base/failures"
@@ -233,6 +243,7 @@ if prepare prompt; then
 fi
 if prepare server; then try server memory self fail 6; fi
 if prepare equations; then try equations memory self fail 3; fi
+if prepare errors; then FROM=${FROM:-1100} try errors memory self fail 40; fi # before these a theory is solved
 if prepare large; then try large memory self fail 10; fi
 if prepare format; then
   for how in fail tear kill; do try format files self $how 4; done
@@ -242,5 +253,9 @@ if prepare host; then
   try host memory self fail 6
   try host memory child fail 4
 fi
+case ${CFLAGS:-} in
+*-fsanitize*) ;; # Python does not load a library with sanitizers
+*) if [ -n "${PYTHON:-}" ] && prepare python; then try python memory self fail 6; fi ;;
+esac
 echo "faults: $passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -77,6 +77,57 @@ limit operation 6 -St 1
 grep -q 'RLIMIT_CPU' err || { echo "FAIL an operation says nothing of the processor time"; failed=$((failed + 1)); }
 limit typed 6 -St 1
 grep -q 'RLIMIT_CPU' err && ! grep -q again out || { echo "FAIL a prompt goes on without processor time"; failed=$((failed + 1)); }
+# What a plan says is what the process takes at most, beside some MB for its own affairs: a prompt, which waits
+# behind each statement, tells how much it has had at the same time.
+cat >sizes.dmf <<'END'
+dataset d { inputs = sphere(points = 8, dim = 20, seed = 1); targets = sign(gaussian(8, 1, 2))[:, 0] }
+model net { layers = input -> 2 * dense(tanh) -> readout; gamma = 1.5; width = 64 }
+model wide { layers = input -> 3 * dense(tanh) -> readout; gamma = 1.5; width = 1000 }
+training fit { dataset = d; optimizer = gd(eta = 0.1); steps = 8 }
+training entrywise { dataset = d; optimizer = adam(eta = 0.01); steps = 2 }
+theory = dmft(net, fit, samples = 64)
+END
+held() { awk -v what="$1:" '$1 == what { print 1024 * $2 }' "/proc/$COPROC_PID/status"; }
+# type_in STATEMENTS: until they are done
+type_in() {
+  local line
+  printf '%s\nprint "done"\n' "$1" >&"${COPROC[1]}"
+  while read -r line <&"${COPROC[0]}"; do [ "$line" = done ] && return; done
+}
+planned() { # CALL: bytes
+  (cat sizes.dmf; echo "r = $1") >planned.dmf
+  "$DMF" plan --threads 1 planned.dmf | awk 'BEGIN { bytes["kB"] = 1e3; bytes["MB"] = 1e6; bytes["GB"] = 1e9 }
+    $1 ~ /:7:$/ { print $3 * bytes[$4] }'
+}
+peak() { # CALL...
+  local call bound before most status
+  for call; do
+    bound=$(($(planned "$call") + 4000000))
+    coproc "$DMF" -i --threads 1 2>err
+    type_in "$(cat sizes.dmf; echo 'small = simulate(net, fit, ensemble = 2)')"
+    before=$(held VmRSS)
+    type_in "r = $call"
+    most=$(($(held VmHWM) - before))
+    exec {COPROC[1]}>&-
+    wait "$COPROC_PID"
+    "$DMF" --threads 1 --memory $((before + bound)) planned.dmf 2>>err
+    status=$?
+    if [ $status = 0 ] && [ ! -s err ] && [ "$most" -gt 1000000 ] && [ "$most" -le "$bound" ]; then
+      passed=$((passed + 1))
+    else
+      failed=$((failed + 1))
+      printf 'FAIL %s takes %s bytes of %s, status %s\n%s\n' "$call" "$most" "$bound" $status "$(cat err)"
+    fi
+  done
+}
+case ${CFLAGS:-} in
+*-fsanitize*) ;;
+*)
+  peak 'dmft(net, fit, samples = 8000)' 'simulate(wide, fit, ensemble = 2)' 'simulate(wide, entrywise, ensemble = 2)' \
+    'simulate(wide, fit, ensemble = 2, precision = "single")' 'simulate(wide, fit, ensemble = 2, method = "conditioned")' \
+    'fluctuations(theory, samples = 1024)'
+  ;;
+esac
 # somebody who has no other processes, and may not read where the program lies
 as="setpriv --reuid 54321 --regid 54321 --clear-groups"
 mkdir own && cp "$DMF" own && cp -RL "$(dirname "$DMF")/std" own && chmod -R a+rX own || exit 1

@@ -8,13 +8,14 @@
  *   FAULT_EVERY so many behind it the next fails, an eighth more behind that the next, and so
  *               on; 0: no other
  *   FAULT_ABOVE allocations of no more bytes than that do not count
- *   FAULT_HOW   of files: fail (nothing happens), tear (half of it, then the disk is full), kill
- *               (half of it, and the process is gone), halve (every read and write takes half of
- * what it is given, and every other one of a pipe is interrupted before it takes anything)
- *   FAULT_WHO   self or child: whether the process itself is counted, or those that it forks
- *   FAULT_LIST  a file that gets the number of every first one of a kind: those of memory that are
- *               reached through the same functions are of one kind, those of files all differ
- *   FAULT_TRACE if not empty, the functions on the way to what fails go to standard error
+ *   FAULT_ONLY  a library, by a part of its path: allocations count that it makes, or has other
+ * libraries make; not those of Python, which it may call back FAULT_HOW   of files: fail (nothing
+ * happens), tear (half of it, then the disk is full), kill (half of it, and the process is gone),
+ * halve (every read and write takes half of what it is given, and every other one of a pipe is
+ * interrupted before it takes anything) FAULT_WHO   self or child: whether the process itself is
+ * counted, or those that it forks FAULT_LIST  a file that gets the number of every first one of a
+ * kind: those of memory that are reached through the same functions are of one kind, those of files
+ * all differ FAULT_TRACE if not empty, the functions on the way to what fails go to standard error
  *
  * Without FAULT_KIND nothing fails; the clock stands still all the same.
  * Programs that are started, such as gnuplot, are left alone. */
@@ -35,6 +36,8 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
+#include <link.h>
+#include <unwind.h>
 #include <unistd.h>
 
 static const char *given(const char *name) {
@@ -51,7 +54,7 @@ typedef struct Ledger {
 static Ledger *ledger; /* NULL: not begun, or nothing is counted here */
 static bool memory, children, halves;
 static long fails_at, every, above;
-static const char *how = "fail";
+static const char *how = "fail", *only;
 static int list = -1;
 static pid_t self;
 static __thread bool inside; /* what the shim itself does does not count */
@@ -80,10 +83,26 @@ static void note(long number) {
   if (!memory || is_new_kind()) syscall(SYS_write, list, text, (size_t)length);
 }
 
+/* Ends the way where it meets the library that alone counts, or Python. */
+static _Unwind_Reason_Code look(struct _Unwind_Context *frame, void *found) {
+  struct dl_find_object object;
+  if (_dl_find_object((void *)_Unwind_GetIP(frame), &object) != 0) return _URC_NO_REASON;
+  const char *name = object.dlfo_link_map->l_name;
+  if (strstr(name, only)) return *(bool *)found = true, _URC_END_OF_STACK;
+  return *name && !strstr(name, "python") ? _URC_NO_REASON : _URC_END_OF_STACK;
+}
+
+static bool is_of_library(void) {
+  bool found = false;
+  _Unwind_Backtrace(look, &found);
+  return found;
+}
+
 /* Whether this one is to fail. */
 static bool strikes(bool of_memory) {
   if (!ledger || inside || memory != of_memory || children != (getpid() != self)) return false;
   inside = true;
+  if (only && !is_of_library()) return inside = false;
   long number = __atomic_add_fetch(&ledger->count, 1, __ATOMIC_RELAXED);
   if (list >= 0) note(number);
   bool fails = number == fails_at;
@@ -271,6 +290,7 @@ __attribute__((constructor)) static void begin(void) {
   every = atol(given("FAULT_EVERY"));
   above = atol(given("FAULT_ABOVE"));
   if (*given("FAULT_HOW")) how = getenv("FAULT_HOW");
+  if (*given("FAULT_ONLY")) only = getenv("FAULT_ONLY");
   halves = strcmp(how, "halve") == 0;
   if (halves) fails_at = 0;
   if (*given("FAULT_LIST")) {
