@@ -116,22 +116,22 @@ static void apply(Machine *m, void *state, int use, bool back, View x, View out)
 }
 
 /* table <- beta table + O */
-static void add_products(const Entries *e, double beta, const Outer *products, int uses,
+static void add_products(Machine *m, const Entries *e, double beta, const Outer *products, int uses,
                          double *table) {
   for (int k = 0; k < uses; k++)
-    mat_mul_at(e->to, e->from, products[k].rows, 1, products[k].y, products[k].ldy, products[k].x,
-               products[k].ldx, k ? 1 : beta, table, e->from);
+    m->flops += mat_mul_at(e->to, e->from, products[k].rows, 1, products[k].y, products[k].ldy,
+                           products[k].x, products[k].ldx, k ? 1 : beta, table, e->from);
 }
 
 /* W <- keep W + push polar(V), with V <- beta V + O, or polar(O + beta V). */
 static void take_polar_step(Machine *m, Entries *e, const Move *move, const Outer *products,
                             int uses) {
   size_t n = e->to * e->from;
-  add_products(e, move->beta, products, uses, e->mean);
+  add_products(m, e, move->beta, products, uses, e->mean);
   memcpy(e->square, e->mean, n * sizeof *e->mean);
-  if (move->nesterov) add_products(e, move->beta, products, uses, e->square);
+  if (move->nesterov) add_products(m, e, move->beta, products, uses, e->square);
   double floor = move->polar.eps * sqrt((double)e->to * (double)e->from);
-  Status status = polar_factor(&move->polar, floor, e->to, e->from, e->square);
+  Status status = polar_factor(&move->polar, floor, e->to, e->from, e->square, &m->flops);
   if (status != STATUS_OK) m->status = status;
   for (size_t i = 0; i < n; i++) e->w[i] = move->keep * e->w[i] + move->push * e->square[i];
   entries_average(n, move->average, e->w, e->average);
@@ -171,7 +171,8 @@ static double bytes_dense(const MachinePlan *plan, int matrix, double S, double 
   const Matrix *m = &p->matrices[matrix];
   double from = S * p->spaces[m->from].ratio, to = S * p->spaces[m->to].ratio;
   (void)steps;
-  double polar = update_for(p, m)->polar.on ? to * (from + 2 * to) : 0;
+  double low = fmin(to, from), high = fmax(to, from),
+         polar = update_for(p, m)->polar.on ? low * (2 * low + (to > from ? 2 : 1) * high) : 0;
   return entries_bytes(to, from, p->update.average > 0) +
          8 * ((double)outer_rows(p, matrix) * to + polar);
 }

@@ -422,7 +422,8 @@ static View polar_table(Machine *m, const Sequential *s, const Move *move, const
   if (move->nesterov) take_up(m, s, 1, force, table);
   double *numbers = tape_data(m->tape, table);
   size_t n = table.rows * table.cols;
-  Status status = polar_factor(&move->polar, move->polar.eps, table.rows, table.cols, numbers);
+  Status status =
+      polar_factor(&move->polar, move->polar.eps, table.rows, table.cols, numbers, &m->flops);
   if (status != STATUS_OK) m->status = status;
   for (size_t i = 0; i < n; i++) numbers[i] /= sqrt(s->rho);
   return table;
