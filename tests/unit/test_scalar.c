@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "check.h"
 #include "scalar/kernel.h"
+#include "scalar/landmarks.h"
 
 #include <float.h>
 #include <math.h>
@@ -319,6 +320,35 @@ static void test_long(void) {
   CHECK(fabs(value - sum) < 1e-9 * TERMS);
 }
 
+/* Whether e has one landmark, there, or as many as said with one there. */
+static bool marked(const Expr *e, int count, double place, double width) {
+  Landmark marks[MOST_LANDMARKS];
+  int found = expr_landmarks(e, marks);
+  bool there = false;
+  for (int i = 0; i < found; i++)
+    there |= fabs(marks[i].place - place) < 1e-12 && fabs(marks[i].width / width - 1) < 1e-12;
+  return found == count && there;
+}
+
+/* What functions read is affine in ways that are written differently, or is not. */
+static void test_landmarks(void) {
+  const Expr *h = arg(0), *shifted = add(h, num(3));
+  CHECK(marked(f1(PRIM_RELU, mul(num(2), shifted)), 1, -3, 0.5));
+  CHECK(marked(f1(PRIM_RELU, mul(shifted, num(-2))), 1, -3, 0.5));
+  CHECK(marked(f1(PRIM_RELU, add(mul(shifted, num(2)), num(1))), 1, -3.5, 0.5));
+  CHECK(marked(f1(PRIM_TANH, over(sub(num(3), h), num(4))), 1, 3, 4));
+  CHECK(marked(f1(PRIM_TANH, sub(over(h, num(4)), num(2))), 1, 8, 4));
+  CHECK(marked(f1(PRIM_ABS, f1(PRIM_NEG, shifted)), 1, -3, 1));
+  CHECK(marked(over(num(1), sub(h, mul(num(3), h))), 1, 0, 0.5));
+  CHECK(marked(call(PRIM_LT, mul(num(2), h), num(3), NULL), 1, 1.5, 0.5));
+  CHECK(marked(mul(shifted, sub(num(1), h)), 2, -3, 1) && marked(mul(shifted, h), 2, 0, 1));
+  const Expr *square = sub(mul(h, h), num(2));
+  Landmark marks[MOST_LANDMARKS];
+  int count = expr_landmarks(f1(PRIM_SIGN, square), marks), roots = 0;
+  for (int i = 0; i < count; i++) roots += fabs(fabs(marks[i].place) - M_SQRT2) < 1e-12;
+  CHECK(roots == 2);
+}
+
 int main(void) {
   pool = expr_pool_new();
   test_long();
@@ -332,6 +362,7 @@ int main(void) {
   test_kinks();
   test_identities();
   test_linearity();
+  test_landmarks();
   test_printing();
   expr_pool_free(pool);
   return check_done();
