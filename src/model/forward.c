@@ -231,10 +231,9 @@ static bool pixels(Call *call, int i, int *number) {
   return false;
 }
 
-/* window, padding, stride from argument 3 on */
+/* window, padding, stride from argument 3 on; they are sound without a window, too */
 static bool window_of(Call *call, LayerMatrix *matrix) {
   static const char *const paddings[] = {"circular", "zero", NULL};
-  if (call->args[3]->kind == VALUE_NONE) return true;
   const Value *padding = call->args[4];
   const char *name;
   Span place = origin(call, 4, &name);
@@ -249,8 +248,14 @@ static bool window_of(Call *call, LayerMatrix *matrix) {
                  padding->string);
     return false;
   }
-  return pixels(call, 3, &matrix->window) & pixels(call, 5, &matrix->stride) &
-         pixels(call, argument_of(call, "dilation"), &matrix->dilation);
+  bool whole = call->args[3]->kind == VALUE_NONE, sound = whole || pixels(call, 3, &matrix->window);
+  sound &= pixels(call, 5, &matrix->stride) &
+           pixels(call, argument_of(call, "dilation"), &matrix->dilation);
+  if (whole) {
+    matrix->circular = false;
+    matrix->stride = matrix->dilation = 1;
+  }
+  return sound;
 }
 
 Value *builtin_matrix(Call *call) {
@@ -620,11 +625,12 @@ static Value *step_from(Call *call, LayerStep step) {
 
 /* The window, 0 for all positions, and the stride, which is the window if it is 0. */
 static bool pooling_window(Call *call, LayerStep *step) {
-  step->window = step->stride = 0;
-  if (is_zero(call->args[2])) return true;
-  if (!pixels(call, 2, &step->window)) return false;
-  step->stride = step->window;
-  return is_zero(call->args[3]) || pixels(call, 3, &step->stride);
+  bool whole = is_zero(call->args[2]), touch = is_zero(call->args[3]);
+  bool sound =
+      (whole || pixels(call, 2, &step->window)) & (touch || pixels(call, 3, &step->stride));
+  if (whole) step->window = 0;
+  if (whole || touch) step->stride = step->window;
+  return sound;
 }
 
 Value *builtin_pooled(Call *call) {
@@ -864,8 +870,21 @@ static bool run_readout(Eval *eval, const Link *link) {
   return true;
 }
 
-/* What a parameter of this name takes, whatever the layer does with it. */
+static bool has_nan(const Value *value) {
+  if (!value || !value->known) return false;
+  const Array *array = value->kind == VALUE_ARRAY ? value->array : NULL;
+  for (size_t i = 0; array && i < array->size; i++)
+    if (isnan(array->data[i])) return true;
+  return value->kind == VALUE_NUMBER && isnan(value->number);
+}
+
+/* What a parameter of this name takes, whatever the layer does with it: a body that asks whether
+ * something is > 0 does not notice that it is no number. */
 static bool suits(Eval *eval, const Ast *parameter, Span place, Value *value) {
+  if (has_nan(value)) {
+    eval_error(eval, place, NULL, "'%s' of a layer must not be nan", parameter->name);
+    return false;
+  }
   return strcmp(parameter->name, "activation") != 0 || !value ||
          eval_activation(eval, place, value) != NULL;
 }

@@ -116,7 +116,8 @@ uint64_t random_stream_named(RandomPurpose purpose, const char *word) {
 }
 
 uint32_t *sobol_points(size_t count) {
-  uint32_t *table = mem_try(SOBOL_DIMS * count, sizeof *table);
+  double bytes = SOBOL_DIMS * (double)count * sizeof(uint32_t);
+  uint32_t *table = mem_fits(bytes) ? mem_try(SOBOL_DIMS * count, sizeof *table) : NULL;
   if (!table) return NULL;
   calm_begin();
   gsl_qrng *sequence = mem_insist(gsl_qrng_alloc(gsl_qrng_sobol, SOBOL_DIMS));
@@ -124,7 +125,7 @@ uint32_t *sobol_points(size_t count) {
   double point[SOBOL_DIMS];
   /* GSL leaves out the first point, the origin; the net property of the first 2^k points needs it.
    */
-  for (size_t i = 1; i < count; i++) {
+  for (size_t i = 1; i < count && work_goes_on(i); i++) {
     gsl_qrng_get(sequence, point);
     for (int d = 0; d < SOBOL_DIMS; d++)
       table[(size_t)d * count + i] = (uint32_t)(point[d] * (1u << SOBOL_BITS));

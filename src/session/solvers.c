@@ -605,7 +605,7 @@ static int word_of(Call *call, int i, const char *const *words) {
   return -1;
 }
 
-static bool closure_of(Call *call, int i, Closure *closure) {
+bool solver_closure(Call *call, int i, Closure *closure) {
   static const char *const names[] = {"full", "ntk", "gradient_independence", "perturbative", NULL};
   int which = word_of(call, i, names);
   *closure = which < 0 ? CLOSURE_FULL : (Closure)which;
@@ -652,10 +652,10 @@ static Value *dmft(Call *call) {
   SolveOptions options = {0};
   Checkpoint checkpoint = {0};
   if (system_is_asked(call)) return system_dmft(call);
-  if (!has_training(call)) return call_broken(call);
+  if (!has_training(call) || !training_has_steps(call)) return call_broken(call);
   const Value *tol = call->args[5];
   bool sound = solver_count(call, 2, FEWEST_SAMPLES, &options.samples) &
-               solver_seed(call, 3, &options.seed) & closure_of(call, 4, &options.closure);
+               solver_seed(call, 3, &options.seed) & solver_closure(call, 4, &options.closure);
   sound &= solver_error(call, 7, &options.error) &
            solver_count(call, 8, FEWEST_SAMPLES, &options.most) &
            solver_keeps(call, 9, &checkpoint, &options) & solver_precision(call, 10, &options);
@@ -854,11 +854,20 @@ bool solver_networks(Call *call, int method, int precision, SolveOptions *option
   return sound && !(how == 1 && options->single);
 }
 
+/* The size of a system, or of data that grow; false after reporting. */
+static bool has_no_size(Call *call) {
+  if (call->args[6]->kind == VALUE_NONE) return true;
+  eval_error(call->eval, call->places[6], "net with { width = 512 }",
+             "'size' is that of a system, or of data that grow; a model has its width");
+  return false;
+}
+
 static Value *simulate(Call *call) {
   SolveOptions options = {0};
   Checkpoint checkpoint = {0};
   if (system_is_asked(call)) return system_simulate(call);
-  if (!has_training(call)) return call_broken(call);
+  if (!has_training(call) || !training_has_steps(call) || !has_no_size(call))
+    return call_broken(call);
   bool sound = solver_count(call, 2, 1, &options.ensemble) & solver_seed(call, 3, &options.seed) &
                solver_networks(call, 4, 7, &options) & solver_keeps(call, 8, &checkpoint, &options);
   return sound ? warn_of_precision(call, ask(call, NETS, solve_networks, options))
@@ -1005,7 +1014,7 @@ static Value *equations(Call *call) {
   if (system_is_asked(call)) return system_equations(call);
   if (!has_training(call)) return call_broken(call);
   int format = word_of(call, 2, formats), before = call->eval->diags->errors;
-  if (!closure_of(call, 3, &closure) || format < 0) return call_broken(call);
+  if (!solver_closure(call, 3, &closure) || format < 0) return call_broken(call);
   Program *program = program_of(call, 0);
   if (!program)
     return call->eval->diags->errors > before ? call_broken(call)

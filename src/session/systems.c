@@ -24,14 +24,17 @@ bool system_is_asked(const Call *call) {
   return call->args[0]->kind == VALUE_SYSTEM || learn_grows(call->args[1]);
 }
 
+bool training_has_steps(Call *call) {
+  int steps = argument(call, "steps");
+  if (!given(call, steps)) return true;
+  eval_error(call->eval, call->places[steps], NULL, "the training says how many steps it takes");
+  return false;
+}
+
 /* A training has its steps: what is observed is so after 0 .. T of them. */
 static bool training_steps(Call *call, SolveOptions *options) {
-  int steps = argument(call, "steps");
   const Value *own = call->args[1]->declared.slot[TRAINING_STEPS];
-  if (given(call, steps)) {
-    eval_error(call->eval, call->places[steps], NULL, "the training says how many steps it takes");
-    return false;
-  }
+  if (!training_has_steps(call)) return false;
   options->steps = own->kind == VALUE_NUMBER && own->known ? (int)own->number + 1 : 1;
   return true;
 }
@@ -215,13 +218,14 @@ Value *system_dmft(Call *call) {
                solver_count(call, argument(call, "most"), FEWEST_SAMPLES, &options.most) &&
                solver_keeps(call, argument(call, "checkpoint"), &checkpoint, &options) &&
                solver_precision(call, argument(call, "precision"), &options);
-  const Value *t = call->args[tol], *c = call->args[closure];
+  sound = sound && solver_closure(call, closure, &options.closure);
+  const Value *t = call->args[tol];
   if (sound && (t->kind != VALUE_NUMBER || (t->known && !(t->number >= 0 && t->number < 1)))) {
     eval_error(call->eval, call->places[tol], "0 lets the solver choose",
                "'tol' must be a number from 0 to 1");
     sound = false;
   }
-  if (sound && c->kind == VALUE_STRING && strcmp(c->string, "full") != 0) {
+  if (sound && options.closure != CLOSURE_FULL) {
     eval_error(call->eval, call->places[closure], NULL, "a system has the full theory alone");
     sound = false;
   }

@@ -20,6 +20,8 @@ bool solver_error(Call *call, int i, double *error);
 bool solver_can_compute(Call *call);
 /* The precision that an argument asks for; false after reporting. */
 bool solver_precision(Call *call, int i, SolveOptions *options);
+/* What of a theory is kept; false after reporting. */
+bool solver_closure(Call *call, int i, Closure *closure);
 /* How networks are simulated, by the arguments of these numbers; false after reporting. */
 bool solver_networks(Call *call, int method, int precision, SolveOptions *options);
 /* Has the runs of a call kept in the directory that argument i names, if it names one; the
@@ -48,6 +50,8 @@ void solver_plan_fluctuations(Call *call, const Result *theory, SolveOptions *op
 /* Whether a call is about a system: its first argument is one, or its training learns a dataset
  * that grows. */
 bool system_is_asked(const Call *call);
+/* Whether a call with a training gives no steps of its own; false after reporting. */
+bool training_has_steps(Call *call);
 /* The calls of dmft, simulate, ir and equations about a system. */
 Value *system_dmft(Call *call);
 Value *system_simulate(Call *call);

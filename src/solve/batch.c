@@ -49,16 +49,23 @@ void batch_resolve(Batch *b, size_t paths, double tol) {
                            COARSER * tol, NULL};
 }
 
-/* All of it is set but for trace, end and what follows; `most` runs are to come. */
-static void start(Batch *b, int most) {
+/* All of it is set but for trace, end and what follows; `most` runs are to come. False without
+ * memory. */
+static bool start(Batch *b, int most) {
   Checkpoint *checkpoint = b->options->checkpoint;
   b->order = checkpoint ? checkpoint->batches++ : 0;
-  b->room = most;
-  b->trace = mem_new((size_t)most + 1, sizeof *b->trace);
-  b->end = mem_new((size_t)most + 1, sizeof *b->end);
-  b->taken = mem_new((size_t)most + 1, sizeof *b->taken);
+  b->trace = mem_try((size_t)most + 1, sizeof *b->trace);
+  b->end = mem_try((size_t)most + 1, sizeof *b->end);
+  b->taken = mem_try((size_t)most + 1, sizeof *b->taken);
+  b->room = b->trace ? most : 0;
   b->pace = mem_try(b->steps + 1, sizeof *b->pace);
   b->ahead = most_leans(b);
+  return b->trace && b->end && b->taken;
+}
+
+/* What so many runs take, beside what they measure. */
+static double bytes_of_runs(const Batch *b, int count) {
+  return (double)count * (double)(sizeof *b->trace + sizeof *b->end + sizeof *b->taken);
 }
 
 static void forget(Batch *b) {
@@ -363,11 +370,11 @@ int batch_threads(const Batch *b) {
 Status batch_members(Batch *b, BatchCount *count, char **why) {
   const Crew *crew = b->options->crew;
   int together = batch_threads(b), all = b->replicates;
-  double bytes = b->bytes(b->solve);
-  if (crew_any(crew, !mem_fits(bytes) || !b->begin(b->solve))) return run_refuse(why, bytes);
+  double bytes = b->bytes(b->solve) + bytes_of_runs(b, all);
+  if (crew_any(crew, !mem_fits(bytes) || !b->begin(b->solve) || !start(b, all)))
+    return run_refuse(why, bytes);
   crew_share(crew, 0, &together, sizeof together);
   together *= crew_size(crew);
-  start(b, all);
   for (int first = 0; first < all && b->failure.status == STATUS_OK; first += together) {
     int some = all - first < together ? all - first : together;
     run_some(b, first, some, 0);
@@ -423,7 +430,8 @@ static void run_leaning(Batch *b) {
 /* Companions come first: an interruption then leaves replicates with theirs. */
 Status batch_theory(Batch *b, char **why) {
   bool linear = b->program->linear, again = true;
-  start(b, all_runs(b) + MOST_LEANS);
+  int most = all_runs(b) + MOST_LEANS;
+  if (crew_any(b->options->crew, !start(b, most))) return run_refuse(why, bytes_of_runs(b, most));
   for (; again; b->fine.paths *= again ? 2 : 1) {
     double bytes = b->bytes(b->solve);
     bool refused = !mem_fits(bytes) || !see_tails(b);

@@ -238,13 +238,15 @@ static void map_gaussian(Initial *s, const Op *op, Form *out) {
   }
 }
 
-/* The forward arguments of an expression as functions of one base; -1 if there is none, -2 if they
- * have different ones. with[i] is NULL for backward arguments. */
+/* The forward arguments of an expression as functions of one base; -1 if there is none. -2 if they
+ * have different ones, or it depends on backward arguments, whose with[i] is NULL; then it has no
+ * substitute. */
 static int common_base(Initial *s, const Op *op, const Expr *e, const Expr **with) {
   int base = -1;
   for (int i = 0; i < op->src_count; i++) {
     const Form *in = &s->forms[op->src[i]];
     with[i] = NULL;
+    if (in->nature == BACKWARD && expr_depends(e, i)) return -2;
     if (in->nature == BACKWARD) continue;
     with[i] = in->nature == FUNCTION ? in->expr : expr_arg(s->p->pool, 0);
     if (!expr_depends(e, i)) continue;
@@ -274,10 +276,11 @@ static void map_backward(Initial *s, const Op *op, Form *out) {
     if (in->nature != BACKWARD) continue;
     const Expr *slope = expr_diff(pool, op->expr, i), *with[OP_MAX_ARGS];
     int base = common_base(s, op, slope, with);
+    if (base == -2) return refuse(s, op->dst);
     slope = expr_substitute(pool, slope, with);
     for (int k = 0; k < in->count; k++) {
       Term term = in->terms[k];
-      if (base == -2 || (base >= 0 && term.base >= 0 && term.base != base)) refuse(s, op->dst);
+      if (base >= 0 && term.base >= 0 && term.base != base) refuse(s, op->dst);
       if (base >= 0) term.base = base;
       term.coefficient = expr_call(pool, PRIM_MUL, slope, term.coefficient, NULL);
       add_term(s, out, term, op->dst);

@@ -29,6 +29,17 @@ enum { DEEPEST = 4 };
 void write_expression(Choice *c, int depth);
 void write_key(Choice *c);
 
+/* A part "name = default" of the signature of a function, of so many bytes */
+typedef struct Parameter {
+  const char *name, *fallback; /* NULL: it must be given */
+  size_t length, fallback_length;
+} Parameter;
+
+enum { PARAMETERS = 32 };
+
+/* Those of "name(a, b = 1)"; words in quotes hold no comma. */
+size_t parameters_of(const char *usage, Parameter list[PARAMETERS]);
+
 /* systems.c: one of the forms of a rule; false when there is no such rule. */
 bool write_rule(Choice *c, const char *name, size_t length, int depth);
 

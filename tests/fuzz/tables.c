@@ -41,16 +41,7 @@ static bool ends_with(const char *text, const char *end) {
   return tail <= length && strcmp(text + length - tail, end) == 0;
 }
 
-/* A part "name = default" of the signature of a function, of so many bytes */
-typedef struct Parameter {
-  const char *name, *fallback; /* NULL: it must be given */
-  size_t length, fallback_length;
-} Parameter;
-
-enum { PARAMETERS = 32 };
-
-/* Those of "name(a, b = 1)"; words in quotes hold no comma. */
-static size_t parameters_of(const char *usage, Parameter list[PARAMETERS]) {
+size_t parameters_of(const char *usage, Parameter list[PARAMETERS]) {
   const char *at = strchr(usage, '('), *end = strrchr(usage, ')');
   size_t count = 0;
   for (at = at ? at + 1 : end; at && at < end && count < PARAMETERS;) {
