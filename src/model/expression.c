@@ -82,7 +82,9 @@ static Array *stack(int count, Value *const *items) {
 
 static Value *stack_again(Eval *eval, const Trail *trail, Value **args) {
   Array *stacked = stack(trail->count, args);
-  return stacked ? value_array(&eval->heap, stacked) : value_new(&eval->heap, VALUE_BROKEN);
+  if (stacked) return value_array(&eval->heap, stacked);
+  return array_failure() == STATUS_LIMIT ? eval_starve(eval, (Span){0})
+                                         : value_new(&eval->heap, VALUE_BROKEN);
 }
 
 /* Elements become an array when they are numbers or arrays of one shape, else a list. */

@@ -94,7 +94,7 @@ static Value *evaluate_expr(Eval *eval, Span span, const Expr *expr, Value *x) {
 static Value *apply_again(Eval *eval, const Trail *trail, Value **args) {
   (void)trail;
   Value *value = evaluate_expr(eval, (Span){0}, args[0]->activation.expr, args[1]);
-  return value ? value : value_new(&eval->heap, VALUE_BROKEN);
+  return value ? value : eval_starve(eval, (Span){0});
 }
 
 Value *eval_apply(Eval *eval, Span span, Value *function, Value *x) {

@@ -8,7 +8,8 @@
 
 #include "model/eval.h"
 
-/* What an operation makes of arguments like those it had; NULL stands where one was fixed. */
+/* What an operation makes of arguments like those it had; NULL stands where one was fixed. What
+ * lacked memory says so (eval_starve); other values that are broken have no error. */
 typedef Value *Again(Eval *eval, const Trail *trail, Value **args);
 
 /* An argument: where it came from, or, when it is not sampled, itself. */
