@@ -78,7 +78,7 @@ static void dmf_yyerror(Span *span, Tokens *tokens, Build *build, const char *me
 
 %type <node> signal step line statement when otherwise block entry_line expr primary item argument subscript bound
 %type <node> param part move fact
-%type <kids> lines parts moves facts names matrix_names traits steps entries items exprs arguments argument_list subscripts params param_list signals
+%type <kids> lines parts moves facts names matrix_names traits steps entries items exprs arguments argument_list subscripts params own_params param_list signals
 %type <code> declarer definer
 
 %%
@@ -129,8 +129,8 @@ statement:
 | FUNCTION NAME '(' params ')' OF signals block
                                         { $$ = build_family(build, @$, $2, $7, $4, $8); }
 | SYSTEM NAME '{' parts '}'            { $$ = NAMED(AST_SYSTEM, $2, $4); }
-| LAYER NAME '(' params ')' OF signal '{' steps '}'
-                                        { $$ = NAMED(AST_LAYER, $2, ADD(ADD($4, $7), build_node(build, AST_BLOCK, @9, $9))); }
+| LAYER NAME own_params OF signal '{' steps '}'
+                                        { $$ = NAMED(AST_LAYER, $2, ADD(ADD($3, $5), build_node(build, AST_BLOCK, @7, $7))); }
 ;
 
 signals:
@@ -253,6 +253,7 @@ definer:
 ;
 
 params: %empty                          { $$ = KIDS(0); } | param_list;
+own_params: %empty                      { $$ = KIDS(0); } | '(' params ')' { $$ = $2; };
 
 param_list:
   param                                 { $$ = KIDS(1, $1); }

@@ -26,6 +26,7 @@ typedef struct Source {
   char *text; /* `length` bytes and a terminating NUL; may hold NUL bytes */
   size_t length;
   bool library; /* an imported file, in which names of the language are not those of a script */
+  bool recipe;  /* what a result says of itself, where a 0 may be that of a parameter */
   int references;
 } Source;
 

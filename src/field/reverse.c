@@ -355,13 +355,34 @@ static void carry_nothing(Program *p, int m) {
   free(r.parts);
 }
 
+/* [variable] Whether it has a factor that is zero before it on some way up: its map does not depend
+ * on it. To be freed. */
+static bool *silenced(const Program *p) {
+  bool *silent = mem_new((size_t)p->variable_count, sizeof *silent);
+  for (int i = p->forward_count - 1; i >= 0; i--) {
+    const Op *op = &p->ops[i];
+    for (int k = 0; k < op->src_count; k++)
+      if (silent[op->dst] || (op->kind == OP_MAP && !expr_depends(op->expr, k)))
+        silent[op->src[k]] = true;
+  }
+  return silent;
+}
+
+static bool is_silent(const Program *p, int m) {
+  const Op *op = op_of(p, m, OP_APPLY);
+  bool *silent = silenced(p), is = silent[(op ? op : op_of(p, m, OP_APPLY_T))->dst];
+  free(silent);
+  return is;
+}
+
 /* Where an activation has zero derivative, no gradient reaches the matrices below. Frozen ones
- * (random features) then carry a backward variable that is zero; trained ones are a mistake. */
+ * (random features) then carry a backward variable that is zero, as those with a zero before them
+ * do; others that are trained are a mistake. */
 static bool reach_all(Program *p, Diags *diags) {
   for (int m = 0; m < p->matrix_count; m++) {
     Matrix *matrix = &p->matrices[m];
     if (matrix->y >= 0) continue;
-    if (matrix->rate != 0) {
+    if (matrix->rate != 0 && !is_silent(p, m)) {
       diag_error(diags, STATUS_SCRIPT, p->problem->model_span,
                  "with train = false its weights stay as drawn: random features",
                  "no gradient reaches %s: an activation above it has zero derivative",

@@ -325,10 +325,22 @@ static const char *argument(Text *w, int v, int dst) {
   return arena_format(w->arena, "(%s @ %s')", text, key(w, "spread", spread(w, n, width)));
 }
 
+/* A map as text; what it does not depend on gives its shape. To be freed. */
+static char *map_text(const Op *op, const char *const *args) {
+  char *text = expr_source(op->expr, args);
+  for (int i = 0; i < op->src_count && text; i++) {
+    if (expr_depends(op->expr, i)) continue;
+    char *longer = mem_format("(%s) + 0 * %s", text, args[i]);
+    free(text);
+    text = longer;
+  }
+  return text;
+}
+
 static void write_map(Text *w, const Op *op) {
   const char *args[OP_MAX_ARGS];
   for (int i = 0; i < op->src_count; i++) args[i] = argument(w, op->src[i], op->dst);
-  char *text = expr_source(op->expr, args);
+  char *text = map_text(op, args);
   if (!text) refuse(w, "a map has too many terms, or numbers that are not finite");
   bool whole = op->src_count > 0; /* a number alone is not yet a table */
   if (whole)

@@ -278,11 +278,14 @@ Value *system_choose(Eval *eval, Span span, Value *condition, Value *yes, Value 
   const Expr *c = expression_of(b, span, condition), *x = expression_of(b, span, yes),
              *y = expression_of(b, span, no);
   if (!c || !x || !y) return nothing(b, yes, no);
-  Shape joined;
-  if (!joins(b, span, c, x, &joined) || !joins(b, span, c, y, &joined) ||
+  Shape by_x, by_y, joined;
+  char *why = NULL;
+  if (!joins(b, span, c, x, &by_x) || !joins(b, span, c, y, &by_y) ||
       !joins(b, span, x, y, &joined))
     return value_new(&eval->heap, VALUE_BROKEN);
-  return symbol(b, span, expr_call(eval->pool, PRIM_SELECT, c, x, y));
+  shape_join(b, by_x, by_y, &joined, &why);
+  free(why);
+  return whole(b, span, joined, expr_call(eval->pool, PRIM_SELECT, c, x, y));
 }
 
 /* ---- products ---- */

@@ -214,6 +214,12 @@ static Value *acted(Eval *eval, const Ast *node, Value *x) {
   return product ? acted(eval, node->kid[0], image) : image;
 }
 
+static Value *number(Eval *eval, const Ast *node) {
+  Value *value = value_number(&eval->heap, node->number);
+  value->literal = eval->forward && node->span.source && !node->span.source->recipe;
+  return value;
+}
+
 static Value *operation(Eval *eval, const Ast *node) {
   const Ast *left = node->kid[0];
   if (eval->forward && node->op == '@' && left->kind == AST_BINARY && left->op == '@')
@@ -231,7 +237,7 @@ static Value *operation(Eval *eval, const Ast *node) {
 
 static Value *evaluate(Eval *eval, const Ast *node) {
   switch (node->kind) {
-  case AST_NUMBER: return value_number(&eval->heap, node->number);
+  case AST_NUMBER: return number(eval, node);
   case AST_STRING: return value_string(&eval->heap, node->name);
   case AST_NAME: return lookup(eval, node);
   case AST_ARRAY: return literal(eval, node);

@@ -318,6 +318,7 @@ Value *forward_scale(Eval *eval, Span span, const Value *matrix, const Value *fa
   Value *value = value_new(&eval->heap, VALUE_MATRIX);
   value->matrix = matrix->matrix;
   value->matrix.factor *= number;
+  value->literal = factor->literal;
   return value;
 }
 
@@ -368,7 +369,7 @@ static const Expr *name_sums(Eval *eval, Span span, const Expr *e) {
   const Expr *arg[3] = {NULL};
   int arity = prim_arity(e->prim);
   for (int i = 0; i < arity; i++) arg[i] = name_sums(eval, span, e->arg[i]);
-  return arity ? expr_call(eval->pool, e->prim, arg[0], arg[1], arg[2]) : e;
+  return arity ? expr_call_whole(eval->pool, e->prim, arg[0], arg[1], arg[2]) : e;
 }
 
 /* Whether a variable is the inputs, or one position of them. */
@@ -406,7 +407,7 @@ static const Expr *narrowed(Eval *eval, Span span, const Expr *e) {
   for (int i = 1; i < arity; i++)
     if (count_variables(arg[i]) > count_variables(arg[widest])) widest = i;
   arg[widest] = expr_arg(eval->pool, map_step(eval, span, arg[widest]));
-  return narrowed(eval, span, expr_call(eval->pool, e->prim, arg[0], arg[1], arg[2]));
+  return narrowed(eval, span, expr_call_whole(eval->pool, e->prim, arg[0], arg[1], arg[2]));
 }
 
 /* The variable that holds the expression. */
@@ -477,7 +478,7 @@ Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x) {
   int at = source, used = f->used[index];
   source = input_of(eval, span, m, used, source);
   if (source < 0) return value_new(&eval->heap, VALUE_BROKEN);
-  if (!used) m->factor = factor;
+  if (!used) m->factor = factor != 0 || matrix->literal ? factor : 1;
   f->used[index] = true;
   int made = known_step(&f->layer, (LayerStep){.kind = kind, .matrix = index, .source = source});
   if (at != source)
@@ -489,8 +490,8 @@ Value *forward_apply(Eval *eval, Span span, Value *matrix, Value *x) {
   if (m->factor == 0)
     return eval_error(eval, span, NULL,
                       "the matrix '%s' has the number 0 before it where it acts first", m->name);
-  image->symbol = expr_call(eval->pool, PRIM_MUL, expr_const(eval->pool, factor / m->factor),
-                            image->symbol, NULL);
+  image->symbol = expr_call_whole(eval->pool, PRIM_MUL, expr_const(eval->pool, factor / m->factor),
+                                  image->symbol, NULL);
   return image;
 }
 
@@ -549,7 +550,7 @@ static const Expr *of_pairs(Eval *eval, const Expr *e) {
     step.kind = STEP_GRAM;
     if (pairs) with[v] = expr_arg(eval->pool, known_step(layer, step));
   }
-  const Expr *table = expr_substitute(eval->pool, e, with);
+  const Expr *table = expr_substitute_whole(eval->pool, e, with);
   free(with);
   return table;
 }
@@ -732,7 +733,10 @@ static bool bind_parameters(Eval *eval, const Ast *node, Value *const *args) {
   for (int i = 0; i + 2 < node->count; i++) {
     const Ast *parameter = node->kid[i];
     Value *value = args[i];
-    if (!value && parameter->count) value = eval_expression(eval, parameter->kid[0]);
+    if (!value && parameter->count) {
+      value = eval_expression(eval, parameter->kid[0]);
+      value->literal = false;
+    }
     if (!value) value = value_new(&eval->heap, VALUE_UNKNOWN); /* in a check of the body alone */
     if (value->kind == VALUE_BROKEN) return false;
     scope_set(eval->scope, parameter->name, value, parameter->name_span);

@@ -292,7 +292,10 @@ static bool map(Pass *p, const LayerStep *step, int count, const Expr **image) {
     free(why);
     if (!fits) return refuse(l, layer->span, "this layer combines fields of different widths");
   }
-  *image = variable(l, hold(l->b, expr_substitute(pool_of(l), step->expr, p->v)));
+  const Expr *e = expr_substitute(pool_of(l), step->expr, p->v);
+  bool constant = e->prim == PRIM_CONST && joined.population != NO_POPULATION;
+  *image = variable(l, constant ? made(l, ACT_FILL, joined, (Act){.number = e->value}, 0, NULL)
+                                : hold(l->b, e));
   return true;
 }
 

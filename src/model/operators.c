@@ -38,11 +38,25 @@ static const Expr *as_expr(Eval *eval, const Value *value) {
   return value->kind == VALUE_SYMBOL ? value->symbol : expr_const(eval->pool, value->number);
 }
 
-static Value *symbol(Eval *eval, Span span, const Expr *expr) {
+/* An operation on symbols and numbers, of which `of` may be NULL behind the first. A parameter of a
+ * layer times a variable is one, also when it is 0; a 0 that the body writes, such as the state
+ * that a loop begins from, makes a number. */
+static Value *symbol(Eval *eval, Span span, Prim prim, Value *const of[3]) {
+  const Expr *e[3] = {NULL};
+  bool zero = false;
+  for (int i = 0; i < 3 && of[i]; i++) {
+    e[i] = as_expr(eval, of[i]);
+    zero = zero || (of[i]->literal && of[i]->number == 0);
+  }
+  const Expr *expr = eval->forward && !zero ? expr_call_whole(eval->pool, prim, e[0], e[1], e[2])
+                                            : expr_call(eval->pool, prim, e[0], e[1], e[2]);
   if (expr_is_endless(expr))
     return eval_fail(eval, STATUS_LIMIT, span, NULL, "a function of too many operations");
-  /* such as 0 times a variable */
-  if (eval->forward && expr->prim == PRIM_CONST) return value_number(&eval->heap, expr->value);
+  if (zero && expr->prim == PRIM_CONST) {
+    Value *value = value_number(&eval->heap, expr->value);
+    value->literal = true;
+    return value;
+  }
   Value *value = value_new(&eval->heap, VALUE_SYMBOL);
   value->symbol = expr;
   return value;
@@ -75,8 +89,7 @@ Value *eval_prim(Eval *eval, Span span, Prim prim, Value *a, Value *b) {
     if (!is_scalar(a) || (b && !is_scalar(b)))
       return eval_error(eval, span, NULL, "cannot combine %s with %s", value_describe(a),
                         value_describe(b));
-    return symbol(eval, span,
-                  expr_call(eval->pool, prim, as_expr(eval, a), b ? as_expr(eval, b) : NULL, NULL));
+    return symbol(eval, span, prim, (Value *[]){a, b, NULL});
   }
   const Value *odd = !value_is_numeric(a) ? a : b && !value_is_numeric(b) ? b : NULL;
   if (odd)
@@ -87,6 +100,7 @@ Value *eval_prim(Eval *eval, Span span, Prim prim, Value *a, Value *b) {
   if (a->kind == VALUE_NUMBER && (!b || b->kind == VALUE_NUMBER)) {
     Value *value = value_number(&eval->heap, prim_eval(prim, a->number, b ? b->number : 0, 0));
     value->known = known;
+    value->literal = a->literal && (!b || b->literal);
     return value;
   }
   const char *why = NULL;
@@ -127,9 +141,7 @@ static Value *choose(Eval *eval, Span span, Value *condition, Value *yes, Value 
     if (!is_scalar(yes) || !is_scalar(no))
       return eval_error(eval, span, NULL, "both branches must be numbers here, not %s",
                         value_describe(is_scalar(yes) ? no : yes));
-    return symbol(eval, span,
-                  expr_call(eval->pool, PRIM_SELECT, as_expr(eval, condition), as_expr(eval, yes),
-                            as_expr(eval, no)));
+    return symbol(eval, span, PRIM_SELECT, (Value *[]){condition, yes, no});
   }
   if (condition->kind != VALUE_ARRAY) return value_new(&eval->heap, VALUE_UNKNOWN);
   if (!value_is_numeric(yes) || !value_is_numeric(no))
@@ -279,6 +291,9 @@ static Value * not(Eval * eval, Span span, Value *a) {
 static Value *binary(Eval *eval, const Ast *node, int op, Value *a, Value *b) {
   Value *early = broken_or_unknown(eval, a, b);
   if (early) return early;
+  bool divides = op == '/' && operable(b) && (a->kind == VALUE_TERM || a->kind == VALUE_MATRIX);
+  if (divides) b = eval_prim(eval, node->span, PRIM_DIV, value_number(&eval->heap, 1), b);
+  if (divides) op = '*';
   if (op == '*' && a->kind == VALUE_LAYER) a = eval_call_bare(eval, node->kid[0], a);
   if (op == '*' && b->kind == VALUE_LAYER) b = eval_call_bare(eval, node->kid[1], b);
   if (op == '*' && (a->kind == VALUE_CHAIN || b->kind == VALUE_CHAIN))

@@ -63,10 +63,20 @@ static Value *body_of(Eval *eval, Span span, const Ast *node, Value *first, Valu
   return value;
 }
 
+/* What a function makes of a symbol: of a variable of a layer one, if it is a constant. */
+static const Expr *image_of(Eval *eval, const Expr *expr, const Expr *x) {
+  if (expr_is_endless(expr)) return expr;
+  if (!eval->forward) return expr_substitute(eval->pool, expr, &x);
+  const Expr *zero = expr_const(eval->pool, 0), *image;
+  image = expr_substitute_whole(eval->pool, expr, &x);
+  if (image->leaves > 0) return image;
+  x = expr_call_whole(eval->pool, PRIM_MUL, zero, x, NULL);
+  return expr_call_whole(eval->pool, PRIM_ADD, x, image, NULL);
+}
+
 static Value *evaluate_expr(Eval *eval, Span span, const Expr *expr, Value *x) {
   if (x->kind == VALUE_SYMBOL) {
-    const Expr *image =
-        expr_is_endless(expr) ? expr : expr_substitute(eval->pool, expr, &x->symbol);
+    const Expr *image = image_of(eval, expr, x->symbol);
     if (expr_is_endless(image))
       return eval_fail(eval, STATUS_LIMIT, span, NULL, "a function of too many operations");
     if (eval->system) return system_map(eval, span, image, x);

@@ -124,7 +124,9 @@ struct Value {
   int references;
   ValueKind kind;
   bool known;
-  bool truth; /* of a number or array: it was made by a comparison or by logic, and is a mask */
+  bool literal; /* what the body of a layer itself writes: a number, or a matrix with one before it
+                 */
+  bool truth;   /* of a number or array: it was made by a comparison or by logic, and is a mask */
   union {
     double number;
     Array *array;

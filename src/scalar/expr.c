@@ -128,8 +128,10 @@ static const Expr *intern(ExprPool *pool, Expr e) {
   Expr *node = arena_alloc(pool->arena, sizeof *node);
   e.id = pool->count++;
   e.terms = 1;
+  e.leaves = e.prim == PRIM_ARG;
   for (int i = 0; i < prims[e.prim].arity; i++) {
     e.terms += e.arg[i]->terms;
+    e.leaves += e.arg[i]->leaves;
     if (e.depth <= e.arg[i]->depth) e.depth = e.arg[i]->depth + 1;
   }
   *node = e;
@@ -216,12 +218,30 @@ const Expr *expr_call(ExprPool *pool, Prim prim, const Expr *x, const Expr *y, c
   return simple ? simple : intern(pool, (Expr){.prim = prim, .arg = {x, y, z}});
 }
 
-const Expr *expr_substitute(ExprPool *pool, const Expr *e, const Expr *const *with) {
+const Expr *expr_call_whole(ExprPool *pool, Prim prim, const Expr *x, const Expr *y,
+                            const Expr *z) {
+  const Expr *arg[3] = {x, y, z}, *e = expr_call(pool, prim, x, y, z);
+  double leaves = 0;
+  for (int i = 0; i < prims[prim].arity; i++) leaves += arg[i]->leaves;
+  return e->leaves < leaves ? intern(pool, (Expr){.prim = prim, .arg = {x, y, z}}) : e;
+}
+
+typedef const Expr *(*Calls)(ExprPool *, Prim, const Expr *, const Expr *, const Expr *);
+
+static const Expr *substitute(ExprPool *pool, const Expr *e, const Expr *const *with, Calls calls) {
   if (e->prim == PRIM_CONST) return expr_const(pool, e->value);
   if (e->prim == PRIM_ARG) return with[e->index];
   const Expr *arg[3] = {NULL};
-  for (int i = 0; i < prims[e->prim].arity; i++) arg[i] = expr_substitute(pool, e->arg[i], with);
-  return expr_call(pool, e->prim, arg[0], arg[1], arg[2]);
+  for (int i = 0; i < prims[e->prim].arity; i++) arg[i] = substitute(pool, e->arg[i], with, calls);
+  return calls(pool, e->prim, arg[0], arg[1], arg[2]);
+}
+
+const Expr *expr_substitute(ExprPool *pool, const Expr *e, const Expr *const *with) {
+  return substitute(pool, e, with, expr_call);
+}
+
+const Expr *expr_substitute_whole(ExprPool *pool, const Expr *e, const Expr *const *with) {
+  return substitute(pool, e, with, expr_call_whole);
 }
 
 const Expr *expr_replace(ExprPool *pool, const Expr *e, const Expr *part, const Expr *with) {

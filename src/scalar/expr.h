@@ -29,6 +29,7 @@ struct Expr {
   const Expr *arg[3]; /* operands, in order */
   unsigned id;        /* creation order within the pool: operands come before their users */
   double terms;       /* of its text, where shared subexpressions are written each time */
+  double leaves;      /* those of them that are arguments */
   int depth;          /* of the nesting */
 };
 
@@ -42,11 +43,16 @@ const Expr *expr_arg(ExprPool *pool, int index);
  * Unused operands are NULL. */
 const Expr *expr_call(ExprPool *pool, Prim prim, const Expr *x, const Expr *y, const Expr *z);
 
+/* The same, but what is made depends on all that its operands do: 0 * x stays. */
+const Expr *expr_call_whole(ExprPool *pool, Prim prim, const Expr *x, const Expr *y, const Expr *z);
+
 /* The derivative with respect to argument `index`. Kinks are differentiated as in the networks
  * that people train: relu' = step, step' = 0, abs' = sign. */
 const Expr *expr_diff(ExprPool *pool, const Expr *e, int index);
 /* `e` with every argument i replaced by with[i]. */
 const Expr *expr_substitute(ExprPool *pool, const Expr *e, const Expr *const *with);
+/* The same by expr_call_whole. */
+const Expr *expr_substitute_whole(ExprPool *pool, const Expr *e, const Expr *const *with);
 /* e with `with` in the place of a part of it, an expression of the same pool. */
 const Expr *expr_replace(ExprPool *pool, const Expr *e, const Expr *part, const Expr *with);
 

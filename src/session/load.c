@@ -57,6 +57,7 @@ static Status restore(Dmf *dmf, Result *result, const char *path, char **why) {
   Script *script = NULL;
   const ResultRecipe *recipe = &result->recipe;
   Source *source = source_new(path, recipe->text, strlen(recipe->text));
+  source->recipe = true;
   if (script_parse(source, false, &script, &diags) == PARSE_OK)
     read_confined(dmf, script, result, &diags);
   source_drop(source);

@@ -264,9 +264,12 @@ static bool keep_entries(Coordinates *c, const Machine *m, View x, size_t steps)
   return true;
 }
 
-static bool acts(const Program *p, int matrix, bool back) {
-  for (int i = 0; i < p->op_count; i++)
-    if (p->ops[i].kind == (back ? OP_APPLY_T : OP_APPLY) && p->ops[i].matrix == matrix) return true;
+/* Whether a matrix acts in the run: what nothing needs is not computed. */
+static bool acts(const Machine *m, int matrix, bool back) {
+  for (int i = 0; i < m->p->op_count; i++) {
+    const Op *op = &m->p->ops[i];
+    if (op->kind == (back ? OP_APPLY_T : OP_APPLY) && op->matrix == matrix) return m->needed[i];
+  }
   return false;
 }
 
@@ -283,7 +286,7 @@ static bool has_bases(const Machine *m) {
 static bool take_coordinates(const Trace *r, Coordinates *c, Machine *m, int use, bool back,
                              int variable) {
   const Matrix *matrix = &m->p->matrices[use];
-  bool met = machine_kind(&m->plan, matrix->weights) == &sequential && acts(m->p, use, back) &&
+  bool met = machine_kind(&m->plan, matrix->weights) == &sequential && acts(m, use, back) &&
              variable == (back ? matrix->y : matrix->x);
   if (met) return keep_table(c, m, sequential_met(m, use, back).L);
   View x = m->value[variable], rest;

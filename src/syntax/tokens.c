@@ -232,8 +232,8 @@ static bool at_fact(const Tokens *tokens, const Token *token) {
 static bool acts(Tokens *tokens, const Token *token) {
   if (token->kind == TO) return token_ends_operand(tokens->last.kind);
   if (token->kind == OF)
-    return (tokens->statement == LAYER || tokens->statement == FUNCTION) &&
-           tokens->last.kind == ')';
+    return tokens->statement == LAYER ? tokens->last.kind == ')' || tokens->last.kind == NAME
+                                      : tokens->statement == FUNCTION && tokens->last.kind == ')';
   const Token *next = peek(tokens, 1);
   if (token->kind == FUNCTION && next->kind == '(' && !next->gap.source) return true;
   if (next->gap.source || (!at_statement(tokens, token) && !at_fact(tokens, token))) return false;
