@@ -69,6 +69,20 @@ static void calculate(Tape *tape, const Maps *maps, bool bases, View *first, Vie
   tape_map(tape, z, maps->product, (View[]){y, c});
   *first = tape_table(tape, ROWS, ROWS, false);
   tape_average(tape, *first, 1, z, x, 1);
+  if (bases) { /* directions that averages have a part in, and what lies along them */
+    View M = tape_table(tape, ROWS, ROWS, false), known = tape_table(tape, ROWS, k, false),
+         bent = tape_same(tape, z), rest = tape_same(tape, z);
+    tape_map(tape, bent, maps->tanh, &z);
+    tape_average(tape, known, 1, bent, q, 1);
+    tape_copy(tape, rest, 1, bent);
+    tape_product(tape, rest, -1, known, q, AS_IS);
+    tape_squares(tape, bent, squares);
+    size_t more = tape_extend(tape, &q, rest, 0.02, squares, M);
+    CHECK(more > 0);
+    View along = tape_wide(tape, 0, more, false);
+    tape_map(tape, along, maps->tanh, (View[]){view_rows(q, k, more)});
+    tape_average(tape, view_cols(*first, 0, more), 0.5, x, along, 1);
+  }
   View soft = tape_table(tape, ROWS, ROWS, false), causal = tape_table(tape, ROWS, ROWS, false);
   tape_softmax(tape, soft, G, 0);
   tape_softmax(tape, causal, mixed, 2);
