@@ -94,7 +94,8 @@ static void add_plans(const Result *theory, Noise noise, int threads, SolvePlan 
   SolveOptions options = {.threads = threads};
   for (int i = -1; i < 0 || asked(noise, i); i++) {
     SolvePlan more;
-    solve_plan_fluctuations(theory, &options, i < 0 ? NULL : asked(noise, i), &more);
+    NoiseAsked field = {.name = i < 0 ? NULL : asked(noise, i)};
+    solve_plan_fluctuations(theory, &options, &field, &more);
     plan->bytes = fmax(plan->bytes, more.bytes);
     plan->flops += more.flops;
     plan->seconds += more.seconds;

@@ -257,6 +257,27 @@ expect 0 'the same' shell '"$1" noise.dmf | tr -d "," >counted.txt
   awk "NR == 1 { n[1] = \$3; n[2] = \$6 } NR > 1 && / fluctuations / { planned[++k] = \$5 * 1e9 }
     END { for (i = 1; i <= 2; i++) off += !(n[i] > 0 && (planned[i] / n[i] - 1)^2 < 0.01)
           print off ? \"off\" : \"the same\" }" counted.txt plan.txt' "$DMF"
+# What else is asked of fluctuations is planned; of two-time fields more is read, the later it is.
+cat >asked.dmf <<'EOF'
+system cells {
+  population all
+  matrix J : all -> all (symmetry = 0.5)
+  state x = normal(all)
+  step { observe C = two_time(x); observe D = two_time(x, tanh(x)); x = 0.9 * x + 0.2 * (J @ tanh(x)) }
+}
+theory = dmft(cells, steps = 24, samples = 256)
+noise = fluctuations(theory, samples = 512)
+both = covariance(noise, "C", "D")
+one = fluctuations(theory, samples = 512, of = mean(theory.D[20:]) / theory.C[23, 23])
+print noise.flops
+EOF
+expect 0 '' shell '"$1" plan asked.dmf >plan.txt
+  for at in "8: fluctuations" "9: covariance" "10: fluctuations"; do
+    [ "$(grep -c "^asked.dmf:$at .* MB .* Gflop .* s$" plan.txt)" = 1 ] || exit 1
+  done' "$DMF"
+expect 0 'the same' shell '"$1" asked.dmf | cat - plan.txt | awk "NR == 1 { n = \$3 }
+    / fluctuations / && !planned { planned = \$5 * 1e9 }
+    END { fine = n > 0 && (planned / n - 1)^2 < 0.02; print fine ? \"the same\" : \"off\" }"' "$DMF"
 expect 0 'systems.dmf:2: dmft' "$DMF" plan systems.dmf
 expect 0 'systems.dmf:3: simulate' "$DMF" plan systems.dmf
 { cat models.dmf; echo 'a = dmft(bent, adapts)'; } >adapts.dmf

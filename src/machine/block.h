@@ -105,8 +105,6 @@ struct Tape {
 };
 
 bool is_table(const Tape *tape, View view);
-/* Counts operations of what reads a tape. */
-void tape_count(const Tape *tape, double flops);
 /* i - by on a ring of n. */
 size_t shifted(size_t i, int by, size_t n);
 /* out[i, j] = beta out[i, j] + (alpha / group) sum_g <x[i group + g] y[j group + g]> over the

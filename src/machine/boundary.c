@@ -394,12 +394,15 @@ static int blocks(const Machine *m, const void *state, int space, NoiseBlock *ou
 
 static double bytes(const MachinePlan *plan, int matrix, double S, double steps) {
   const Program *p = plan->program;
-  double vectors = (double)thin_vectors(p, &p->matrices[matrix]);
+  const Matrix *m = &p->matrices[matrix];
+  double vectors = (double)thin_vectors(p, m), learned = 0;
   size_t D;
-  vectors_of(p, &p->matrices[matrix], &D);
-  if (moves_by_entries(p, &p->matrices[matrix])) vectors += fmax((double)D, vectors) * 3 / 2;
+  vectors_of(p, m, &D);
+  if (moves_by_entries(p, m))
+    learned = is_wide(p, m->from) ? entries_bytes(vectors, S, false)
+                                  : entries_bytes(S, fmax((double)D, vectors), false);
   if (p->update.average > 0) vectors *= 3. / 2;
-  return 8 * (vectors * (vectors + 2 * S) + (plan->record ? steps : 1) * 2 * vectors * S);
+  return learned + 8 * (vectors * (vectors + 2 * S) + (plan->record ? steps : 1) * 2 * vectors * S);
 }
 
 View boundary_table(const Machine *m, int matrix) {

@@ -74,6 +74,8 @@ void tape_free(Tape *tape);
 bool tape_failed(const Tape *tape);
 /* Floating point operations of its products, and of those that read it. */
 double tape_flops(const Tape *tape);
+/* Counts operations of what reads a tape. */
+void tape_count(const Tape *tape, double flops);
 /* The columns of a population, all of them. */
 size_t tape_columns(const Tape *tape, int space);
 /* Population of a wide block, -1 for a table. */

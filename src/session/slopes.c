@@ -285,6 +285,19 @@ static Value *preview(Function *f, const Array *like) {
   return value;
 }
 
+/* A line of a plan, for which all numbers read all fields that are read. */
+static void plan(Call *call, const Function *f, SolveOptions *options) {
+  NoiseField *fields = mem_new((size_t)f->standin.count + 1, sizeof *fields);
+  NoiseAsked asked = {.fields = fields, .n = f->n};
+  for (int i = 0; i < f->standin.count; i++) {
+    const ResultField *field = &f->theory->fields[i];
+    if (f->standin.read[i] && strcmp(field->name, "t") != 0)
+      solve_fluctuates(program_of(f), field->name, field->layer, &fields[asked.count++]);
+  }
+  solver_plan_fluctuations(call, f->theory, options, &asked);
+  free(fields);
+}
+
 Value *slopes_call(Call *call, const Ast *node, Result *theory, const Value *of,
                    SolveOptions options) {
   Eval *eval = call->eval;
@@ -302,6 +315,8 @@ Value *slopes_call(Call *call, const Ast *node, Result *theory, const Value *of,
   f.down = f.up + n;
   f.slopes = mem_new(n + 1, sizeof *f.slopes);
   Value *value = eval->dry ? preview(&f, like) : variance(call, &f, &options, like);
+  const Dmf *dmf = eval->host->self;
+  if (dmf->planning && eval->dry && value->kind != VALUE_BROKEN) plan(call, &f, &options);
   for (size_t i = 0; i < n; i++) free(f.slopes[i].list);
   free(f.slopes);
   free(f.now);

@@ -494,9 +494,10 @@ void solver_plan(Call *call, Program *program, bool networks, const SolveOptions
   put_plan(call->eval, call->span, call->row->name, &plan);
 }
 
-void solver_plan_fluctuations(Call *call, const Result *theory, SolveOptions *options) {
+void solver_plan_fluctuations(Call *call, const Result *theory, SolveOptions *options,
+                              const NoiseAsked *asked) {
   SolvePlan plan;
-  solve_plan_fluctuations(theory, options, NULL, &plan);
+  solve_plan_fluctuations(theory, options, asked, &plan);
   put_plan(call->eval, call->span, call->row->name, &plan);
 }
 
@@ -515,7 +516,7 @@ void solver_foresee(Eval *eval, Span span, Result *result, const char *name) {
     SolvePlan plan;
     result_note(result, asked, "%s", all);
     free(all);
-    solve_plan_fluctuations(result, &options, name, &plan);
+    solve_plan_fluctuations(result, &options, &(NoiseAsked){.name = name}, &plan);
     if (plan.bytes > 0) put_plan(eval, span, name, &plan);
   }
   free(own);
@@ -692,7 +693,8 @@ static Value *foreseen(Call *call, const Result *theory, SolveOptions options) {
   const Origin *origin = theory->origin;
   options.closure = origin->options.closure;
   options.parts = origin->options.parts;
-  if (session_of(call)->planning) solver_plan_fluctuations(call, theory, &options);
+  if (session_of(call)->planning)
+    solver_plan_fluctuations(call, theory, &options, &(NoiseAsked){0});
   Value *value = value_result(&call->eval->heap, placeholders(NOISE, origin->program, &options));
   value->known = false;
   return value;
@@ -784,6 +786,10 @@ static Value *covariance(Call *call) {
   size_t shape[ARRAY_MAX_RANK], size = 1;
   int rank = solve_covariance_shape(from->result, field[0], field[1], shape);
   for (int i = 0; i < rank; i++) size *= shape[i];
+  SolveOptions options = ((const Origin *)from->result->origin)->options;
+  if (eval->dry && session_of(call)->planning)
+    solver_plan_fluctuations(call, from->result, &options,
+                             &(NoiseAsked){.fields = field, .count = 2});
   if (eval->dry && size > PLACEHOLDER_LIMIT) return value_new(&eval->heap, VALUE_UNKNOWN);
   Array *numbers = NULL, *error = NULL;
   char *why = NULL;

@@ -274,10 +274,11 @@ Value *system_equations(Call *call) {
 }
 
 /* The fields of fluctuations without values, of the theory of a check. */
-static Value *noise_placeholders(Call *call, const Result *theory) {
+static Value *noise_placeholders(Call *call, const Result *theory, SolveOptions options) {
   Result *result = result_new("fluctuations");
   const Origin *origin = theory->origin;
-  run_origin(result, origin->program, &origin->options);
+  options.steps = origin->options.steps;
+  run_origin(result, origin->program, &options);
   for (int i = 0; i < theory->field_count; i++) {
     const ResultField *field = &theory->fields[i];
     bool time = strcmp(field->name, "t") == 0;
@@ -308,8 +309,9 @@ Value *system_fluctuations(Call *call, SolveOptions options) {
   if (call->args[3]->kind != VALUE_NONE)
     return slopes_call(call, call->nodes[3], theory, call->args[3], options);
   const Dmf *dmf = eval->host->self;
-  if (eval->dry && dmf->planning) solver_plan_fluctuations(call, theory, &options);
-  if (eval->dry) return noise_placeholders(call, theory);
+  if (eval->dry && dmf->planning)
+    solver_plan_fluctuations(call, theory, &options, &(NoiseAsked){0});
+  if (eval->dry) return noise_placeholders(call, theory, options);
   return solver_run(call, NULL, NULL, theory, options);
 }
 

@@ -44,8 +44,10 @@ void session_lower(Dmf *dmf, Program *program);
 
 /* A line of `dmf plan`. */
 void solver_plan(Call *call, Program *program, bool networks, const SolveOptions *options);
-/* The same of fluctuations around a theory; samples become those that are chosen. */
-void solver_plan_fluctuations(Call *call, const Result *theory, SolveOptions *options);
+/* The same of what is asked of fluctuations around a theory; samples become those that are chosen.
+ */
+void solver_plan_fluctuations(Call *call, const Result *theory, SolveOptions *options,
+                              const NoiseAsked *asked);
 
 /* Whether a call is about a system: its first argument is one, or its training learns a dataset
  * that grows. */

@@ -866,6 +866,7 @@ void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *p
   *plan = (SolvePlan){0};
   if (solve_is_tangent(program, options)) {
     plan->bytes = lazy_bytes(program);
+    plan->flops = lazy_flops(program, options);
     return;
   }
   Solve s;

@@ -11,6 +11,7 @@
 #include "solve/influences.h"
 #include "solve/measured.h"
 #include "solve/noise.h"
+#include "solve/numbers.h"
 #include "solve/rehearse.h"
 #include "solve/run.h"
 #include "solve/shift.h"
@@ -107,6 +108,11 @@ static Status solve_spread(Recorded *s, Result *result, FieldId id, int layer, F
 
 /* ---- the whole ---- */
 
+/* Adds operations to those of a result. */
+static void count(Result *result, double flops) {
+  result_note(result, "flops", "%.17g", result_number(result, "flops", 0) + flops);
+}
+
 /* Groups of networks, the wider of which keep apart all that a matrix met, and as many of them as
  * have errors of some percent of the scatter. */
 static United groups_of(const Recorded *s, const Program *networks, const MachineCode *code) {
@@ -126,11 +132,14 @@ static United groups_of(const Recorded *s, const Program *networks, const Machin
 }
 
 static Status solve_shift(Recorded *s, Result *result, char **why) {
+  double flops = 0;
   Program *networks = program_complete(s->program, recorded_reading(s, false));
   MachineCode code = machine_compile(networks, false, NULL);
   United groups = groups_of(s, networks, &code);
   double bytes = united_bytes(&groups);
+  groups.flops = &flops;
   s->status = shift_solve(&groups, s->neurons.method == COORDINATES, s, result);
+  count(result, flops);
   machine_code_free(networks, &code);
   program_drop(networks);
   return s->status == STATUS_LIMIT ? run_refuse(why, bytes) : recorded_explain(s, why);
@@ -175,11 +184,6 @@ static Status solve_named(Recorded *s, Result *result, const char *name, char **
   return status;
 }
 
-/* Adds the operations of runs, and of what was read of them. */
-static void count(const Recorded *s, Result *result) {
-  result_note(result, "flops", "%.17g", result_number(result, "flops", 0) + recorded_flops(s));
-}
-
 /* The runs are repeated: they are cheap against reading them. */
 static Status complete(Result *result, const char *name, char **why) {
   const Origin *origin = result->origin;
@@ -187,7 +191,7 @@ static Status complete(Result *result, const char *name, char **why) {
   recorded_prepare(&s, origin->program, &origin->options);
   Status status = recorded_run(&s, why);
   if (status == STATUS_OK) status = solve_named(&s, result, name, why);
-  if (status == STATUS_OK) count(&s, result);
+  if (status == STATUS_OK) count(result, recorded_flops(&s));
   recorded_free(&s);
   return status;
 }
@@ -269,7 +273,7 @@ static void note(const Recorded *s, Result *r, double seconds) {
   }
   result_note(r, "rank", "%d", s->facts[0].rank);
   run_note_least_width(r, s->program);
-  count(s, r);
+  count(r, recorded_flops(s));
   result_note(r, "seconds", "%.6g", seconds);
 }
 
@@ -352,23 +356,48 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
 /* What is to be done with runs, and how large it came out at the last trial. */
 typedef struct Errand {
   Recorded *s;
-  const char *name; /* of a field that is asked for, NULL: what a result has at once */
-  bool reads;       /* shifts are read from the runs */
+  const NoiseAsked *asked;
+  bool reads; /* shifts are read from the runs */
   size_t steps, averages, heard;
   RunFacts facts;
 } Errand;
 
+static size_t size_of_field(const void *recorded, NoiseField field) {
+  return field_size((FieldId)field.id, ((const Recorded *)recorded)->z);
+}
+
+/* Numbers that are asked for besides fields of a result. */
+static Status run_numbers(const NoiseAsked *asked, Recorded *few, char **why) {
+  size_t n = asked->n ? asked->n : numbers_pairs(few, asked->fields);
+  double *value = mem_block(2 * n);
+  Slopes *of = asked->n ? slopes_like(asked, size_of_field, few) : NULL;
+  Status status = STATUS_LIMIT;
+  if (value && of) status = numbers_vary(few, of, n, value, value + n, why);
+  if (value && !of) status = numbers_covary(few, asked->fields, value, value + n, why);
+  free(of);
+  free(value);
+  return status;
+}
+
 static Status run_errand(Errand *e, Recorded *few, Result *result) {
+  const char *name = e->asked->name;
   char *why = NULL;
   Status status = STATUS_OK;
-  if (!e->name)
+  if (e->asked->fields)
+    status = run_numbers(e->asked, few, &why);
+  else if (!name)
     status = solve_outputs(few, result, &why);
-  else if (is_shift(e->name))
+  else if (is_shift(name))
     e->reads = shift_reads(e->s, few);
   else
-    status = solve_spreads(few, result, e->name, &why);
+    status = solve_spreads(few, result, name, &why);
   free(why);
   return status;
+}
+
+/* Numbers besides fields are read from the last step. */
+static bool is_read_at(const NoiseAsked *asked, size_t t, size_t steps) {
+  return !asked->n || t + 1 == steps;
 }
 
 static bool perform(void *sink, size_t steps, size_t columns, Trial *trial) {
@@ -379,7 +408,8 @@ static bool perform(void *sink, size_t steps, size_t columns, Trial *trial) {
   bool fine = recorded_begin(&few, e->s, steps, columns);
   *trial = (Trial){.flops = few.pace[steps - 1],
                    .seconds = (plan_clock() - start) / (double)recorded_count(&few)};
-  for (size_t t = 0; t < steps; t++) trial->behind += few.pace[t];
+  for (size_t t = 0; t < steps; t++)
+    trial->behind += is_read_at(e->asked, t, steps) ? few.pace[t] : 0;
   if (fine) {
     double before = recorded_flops(&few);
     promise(&few, result);
@@ -413,7 +443,10 @@ static double spread_of(const Recorded *s, FieldId id, int layer, FieldId pairs)
   return spread_bytes(&q, side);
 }
 
-static double spreads_of(const Recorded *s, const char *name) {
+static double spreads_of(const Recorded *s, const NoiseAsked *asked) {
+  const char *name = asked->name;
+  if (asked->fields)
+    return asked->n ? numbers_bytes(s, asked->n) : numbers_pair_bytes(s, asked->fields);
   bool few = s->z.steps * s->z.points <= FEW_PAIRS;
   double most = 0;
   for (FieldId id = 0; id < FIELD_COUNT; id++) {
@@ -451,7 +484,7 @@ static double bytes_of(Recorded *s, const Errand *e, double threads) {
          nodes = grid ? 16 * (double)s->neurons.columns * (s->neurons.axes + 1) : 0;
   if (e->reads) /* once more, and how averages scatter */
     return nodes + forward + all * (1 + together / runs) + 16 * together * averages * averages;
-  return nodes + forward + all + spreads_of(s, e->name) + threads * spread_reading_bytes(s);
+  return nodes + forward + all + spreads_of(s, e->asked) + threads * spread_reading_bytes(s);
 }
 
 /* Coordinates grow with the steps; all runs of them are in a trial, of others one. */
@@ -459,7 +492,10 @@ static void plan_runs(Recorded *s, Errand *e, double threads, SolvePlan *plan) {
   bool exact = s->neurons.method == COORDINATES;
   double runs = (double)recorded_count(s), read = exact ? 1 : runs;
   Pace pace = {0};
-  Stage stage = {s->z.steps, s->neurons.columns, most_rows(s->program), exact ? NULL : &pace};
+  double *reads = mem_new(s->z.steps, sizeof *reads);
+  for (size_t t = 0; t < s->z.steps; t++) reads[t] = is_read_at(e->asked, t, s->z.steps);
+  Stage stage = {s->z.steps, s->neurons.columns, most_rows(s->program), exact ? NULL : &pace,
+                 reads};
   Trial whole;
   bool fine = exact || recorded_pace(s, &pace);
   if (fine && rehearse(perform, e, &stage, &whole)) {
@@ -468,6 +504,7 @@ static void plan_runs(Recorded *s, Errand *e, double threads, SolvePlan *plan) {
         runs * whole.seconds / fmin(threads, runs) + read * whole.read_seconds / threads;
     plan->bytes = bytes_of(s, e, threads);
   }
+  free(reads);
   pace_free(&pace);
 }
 
@@ -486,8 +523,9 @@ static void plan_shift(Recorded *s, int threads, SolvePlan *plan) {
 }
 
 /* Of what runs tell. */
-static void plan_recorded(const Origin *origin, SolveOptions *options, const char *name,
+static void plan_recorded(const Origin *origin, SolveOptions *options, const NoiseAsked *asked,
                           SolvePlan *plan) {
+  const char *name = asked->name;
   SolveOptions chosen;
   Recorded s;
   char *why = NULL;
@@ -495,7 +533,7 @@ static void plan_recorded(const Origin *origin, SolveOptions *options, const cha
     options->samples = chosen.samples;
     chosen.threads = 1;
     recorded_prepare(&s, origin->program, &chosen);
-    Errand e = {.s = &s, .name = name};
+    Errand e = {.s = &s, .asked = asked};
     bool late = !name || !comes_at_once(&s, name);
     if (late && recorded_survey(&s, &why) == STATUS_OK) {
       plan_runs(&s, &e, options->threads, plan);
@@ -506,7 +544,7 @@ static void plan_recorded(const Origin *origin, SolveOptions *options, const cha
   free(why);
 }
 
-void solve_plan_fluctuations(const Result *theory, SolveOptions *options, const char *name,
+void solve_plan_fluctuations(const Result *theory, SolveOptions *options, const NoiseAsked *asked,
                              SolvePlan *plan) {
   const Origin *origin = theory->origin;
   SolveOptions alone = *options;
@@ -516,11 +554,11 @@ void solve_plan_fluctuations(const Result *theory, SolveOptions *options, const 
   alone.progress = NULL;
   if (origin->program->system) {
     alone = of_system(origin, &alone);
-    if (!name) noise_plan(origin->program, &alone, plan);
+    if (!asked->name) noise_plan(origin->program, &alone, asked, plan);
   } else if (is_measured(origin)) {
-    measured_plan(origin, &alone, name, plan);
+    measured_plan(origin, &alone, asked, plan);
   } else {
-    plan_recorded(origin, &alone, name, plan);
+    plan_recorded(origin, &alone, asked, plan);
     options->samples = alone.samples;
   }
 }
@@ -529,31 +567,16 @@ void solve_plan_fluctuations(const Result *theory, SolveOptions *options, const 
 
 typedef struct Pair {
   const Origin *origin;
-  NoiseField a, b;
+  NoiseField of[2];
 } Pair;
-
-/* What the variances of a field are called, which says what they are of. */
-static FieldId variances_of(NoiseField field) {
-  return field_that_is(KIND_VARIANCE, (FieldId)field.id);
-}
 
 static Status covary_once(void *sink, const SolveOptions *options, double *value, double *error,
                           char **why) {
   const Pair *pair = sink;
   Recorded s;
-  Spread x = {0}, y = {0};
   recorded_prepare(&s, pair->origin->program, options);
-  Family a = family_of(&s, variances_of(pair->a), pair->a.layer, true),
-         b = family_of(&s, variances_of(pair->b), pair->b.layer, true);
-  bool same = a.id == b.id && a.layer == b.layer;
   Status status = recorded_run(&s, why);
-  x.s = y.s = &s;
-  if (status == STATUS_OK) status = spread_read(&x, &s, a, a.count, same, why);
-  if (status == STATUS_OK && !same) status = spread_read(&y, &s, b, b.count, false, why);
-  if (status == STATUS_OK && !spread_covariances(&x, same ? &x : &y, value, error, NULL))
-    status = run_refuse(why, spread_bytes(&x, b.count));
-  spread_free(&x);
-  spread_free(&y);
+  if (status == STATUS_OK) status = numbers_covary(&s, pair->of, value, error, why);
   recorded_free(&s);
   return status;
 }
@@ -568,14 +591,14 @@ int solve_covariance_shape(const Result *noise, NoiseField a, NoiseField b,
     return rank + solve_system_shape(program, b.id, T, shape + rank);
   }
   Sizes z = sizes_of(program);
-  int rank = field_shape(variances_of(a), z, shape);
-  return rank + field_shape(variances_of(b), z, shape + rank);
+  int rank = field_shape(numbers_variances(a), z, shape);
+  return rank + field_shape(numbers_variances(b), z, shape + rank);
 }
 
 Status solve_covariance(const Result *noise, NoiseField a, NoiseField b, Array **value,
                         Array **error, char **why) {
   const Origin *origin = noise->origin;
-  Pair pair = {origin, a, b};
+  Pair pair = {origin, {a, b}};
   size_t shape[ARRAY_MAX_RANK];
   int rank = solve_covariance_shape(noise, a, b, shape);
   *value = array_new(rank, shape);
@@ -624,95 +647,6 @@ const char *solve_noise_name(const Program *program, NoiseField field) {
                          : field_row((FieldId)field.id)->name;
 }
 
-/* An entry of a table of a run at one time, or between two. */
-typedef struct Spot {
-  int variable;
-  size_t t, s, row, col;
-} Spot;
-
-/* Where an entry of a field, in the order of its axes, is made. */
-static Spot spot_of(const Recorded *s, const Slope *slope) {
-  const ProgramObservable *o = program_observable(s->complete, slope->field.id, slope->field.layer);
-  size_t cols = (size_t)s->complete->variables[o->variable].cols, R = s->z.all, i = slope->entry;
-  if (field_is_late((FieldId)slope->field.id)) { /* [t, a, s, b] */
-    size_t n = s->z.steps * R, first = i / n, second = i % n;
-    return (Spot){o->variable, first / R, second / R, first % R, second % R};
-  }
-  size_t per_step = (size_t)o->rows * cols, k = i % per_step;
-  return (Spot){o->variable, i / per_step, i / per_step, (size_t)o->first + k / cols, k % cols};
-}
-
-/* Tables between two times, which a run did not make. */
-typedef struct Between {
-  Spot spot;
-  View table;
-} Between;
-typedef struct Betweens {
-  Between *list;
-  size_t count;
-} Betweens;
-
-/* <x(t) y(s)> as the program makes <x(t) y(t)>. */
-static View between(Machine *m, Betweens *made, Spot spot) {
-  for (size_t i = made->count; i-- > 0;) {
-    const Spot *own = &made->list[i].spot;
-    if (own->variable == spot.variable && own->t == spot.t && own->s == spot.s)
-      return made->list[i].table;
-  }
-  const Op *op = m->p->ops;
-  while (op->kind != OP_MOMENT || op->dst != spot.variable) op++;
-  View like = recorded_value(m, spot.variable, 0),
-       table = tape_keep(m->tape, tape_table(m->tape, like.rows, like.cols, false));
-  if (!tape_failed(m->tape))
-    tape_average(m->tape, table, 1, recorded_value(m, op->src[0], spot.t),
-                 recorded_value(m, op->src[1], spot.s), (size_t)op->group);
-  made->list = mem_grow(made->list, (made->count + 1) * sizeof *made->list);
-  made->list[made->count++] = (Between){spot, table};
-  return table;
-}
-
-/* The seeds of n numbers in one run, and of what may be wrong about them. */
-static bool add_sums(Recorded *s, size_t run, const Slopes *of, size_t n, Sums *sums) {
-  size_t R = (size_t)s->neurons.replicates;
-  Machine *m = &s->run[run / R][run % R];
-  Betweens made = {NULL, 0};
-  Seed *seed = sums->seeds[run] = mem_new(sums->first[2 * n] + 1, sizeof *seed);
-  for (size_t i = 0; i < 2 * n; i++)
-    for (size_t k = 0; k < of[i % n].count; k++) {
-      const Slope *slope = &of[i % n].list[k];
-      Spot spot = spot_of(s, slope);
-      View table =
-          spot.t == spot.s ? recorded_value(m, spot.variable, spot.t) : between(m, &made, spot);
-      *seed++ = (Seed){table, spot.row, spot.col, i < n ? slope->slope : slope->doubt};
-    }
-  sums->mark[run] = tape_mark(m->tape);
-  free(made.list);
-  return !tape_failed(m->tape);
-}
-
-/* The variances [n] of numbers and their errors from those [2 n] of the same, and of what may be
- * wrong with them. */
-static void judge(size_t n, const double *both, double *value, double *error) {
-  for (size_t i = 0; i < n; i++) {
-    value[i] = both[i];
-    error[i] = hypot(both[2 * n + i], 2 * sqrt(fabs(both[i] * both[n + i])));
-  }
-}
-
-/* N Var of n numbers by `sums`, which are twice as many. */
-static Status vary(Recorded *s, const Sums *sums, size_t n, double *value, double *error,
-                   char **why) {
-  Spread q;
-  double *both = mem_block(4 * n);
-  Status status = spread_read(&q, s, (Family){.count = 2 * n, .sums = sums}, 0, true, why);
-  if (status == STATUS_OK && !both) status = run_refuse(why, spread_bytes(&q, 0));
-  if (status == STATUS_OK) spread_variances(&q, 1, both, both + 2 * n, NULL);
-  if (status == STATUS_OK) judge(n, both, value, error);
-  spread_free(&q);
-  free(both);
-  return status;
-}
-
 /* What the variances of n numbers are asked of. */
 typedef struct Numbers {
   const Origin *origin;
@@ -723,20 +657,10 @@ typedef struct Numbers {
 static Status vary_once(void *sink, const SolveOptions *options, double *value, double *error,
                         char **why) {
   const Numbers *numbers = sink;
-  size_t n = numbers->n;
   Recorded s;
-  Sums sums = {.first = mem_new(2 * n + 1, sizeof(size_t)), .key = slopes_key(1, numbers->of, n)};
-  for (size_t i = 0; i < 2 * n; i++) sums.first[i + 1] = sums.first[i] + numbers->of[i % n].count;
   recorded_prepare(&s, numbers->origin->program, options);
   Status status = recorded_run(&s, why);
-  bool fine = status == STATUS_OK;
-  for (size_t run = 0; run < recorded_count(&s) && fine; run++)
-    if (recorded_makes(&s, run)) fine = add_sums(&s, run, numbers->of, n, &sums);
-  if (status == STATUS_OK && crew_any(s.options.crew, !fine))
-    status = run_refuse(why, recorded_bytes(&s));
-  if (status == STATUS_OK) status = vary(&s, &sums, n, value, error, why);
-  for (size_t run = 0; run < MOST_RECORDS; run++) free(sums.seeds[run]);
-  free(sums.first);
+  if (status == STATUS_OK) status = numbers_vary(&s, numbers->of, numbers->n, value, error, why);
   recorded_free(&s);
   return status;
 }
@@ -750,7 +674,7 @@ static Status vary_others(const Origin *origin, const SolveOptions *options, con
   Status status = origin->program->system
                       ? noise_variances(origin->program, &own, of, n, both, errors, why)
                       : measured_variances(origin, options, of, n, both, errors, why);
-  if (status == STATUS_OK) judge(n, both, value, error);
+  if (status == STATUS_OK) numbers_judge(n, both, value, error);
   free(both);
   return status;
 }

@@ -235,13 +235,19 @@ static void find_run(Reader *r, size_t run) {
         checkpoint_read(r->s->options.checkpoint, key_of(r, run), show_made, &(Made){r->q, run});
 }
 
+/* Operations with what was read of a run. */
+static void count(const Recorded *s, size_t run, double flops) {
+  if (recorded_makes(s, run)) tape_count(recorded_of(s, run)->tape, flops);
+}
+
 /* A run whose numbers were all read. */
 static void end_run(Reader *r, size_t run) {
   const Spread *q = r->q;
   size_t size = influence_size(r->s, run);
   if (q->gram[run])
-    mat_mul_bt(q->side, q->side, size, 1, q->kept[run], size, q->kept[run], size, 0, q->gram[run],
-               q->side);
+    count(r->s, run,
+          mat_mul_bt(q->side, q->side, size, 1, q->kept[run], size, q->kept[run], size, 0,
+                     q->gram[run], q->side));
   if (keeps(r))
     checkpoint_write(r->s->options.checkpoint, key_of(r, run), show_made, &(Made){q, run});
 }
@@ -436,8 +442,9 @@ bool spread_covariances(const Spread *x, const Spread *y, double *value, double 
     if (x == y && x->gram[i])
       memcpy(parts + i * n, x->gram[i], n * sizeof *parts);
     else
-      mat_mul_bt(x->side, y->side, size, 1, x->kept[i], size, y->kept[i], size, 0, parts + i * n,
-                 y->side);
+      count(s, i,
+            mat_mul_bt(x->side, y->side, size, 1, x->kept[i], size, y->kept[i], size, 0,
+                       parts + i * n, y->side));
   }
   if (parts) combine(s, parts, s->z.steps, n, y->side, value, error, moves);
   if (parts && x == y) run_symmetrize(x->side, error);

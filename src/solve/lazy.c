@@ -232,10 +232,15 @@ static Status diagonalise(Lazy *s) {
   return STATUS_OK;
 }
 
+/* Whether f is known at all times by the eigenvalues. */
+static bool is_solved(const Program *p, bool linear) {
+  return linear && p->update.flow && !update_scales(&p->update);
+}
+
 /* f at all times from s->start. Returns the step at which it diverges, or -1. */
 static int trace(Lazy *s) {
   Sizes z = s->sizes;
-  bool solved = s->linear && s->program->update.flow && !update_scales(&s->program->update);
+  bool solved = is_solved(s->program, s->linear);
   double tau = 0;
   if (s->limit) spectral(s, INFINITY, s->limit);
   for (size_t t = 0; solved && t < z.steps; t++) {
@@ -590,6 +595,16 @@ double lazy_bytes(const Program *program) {
     kernels += 4 * pow((double)z.all * program->variables[v].positions, 2);
   }
   return 8 * (kernels + curves);
+}
+
+double lazy_flops(const Program *p, const SolveOptions *options) {
+  Sizes z = sizes_of(p);
+  double c, P = (double)z.points, C = (double)z.outputs, all = 2 * (double)z.all * C * P,
+            starts = 1;
+  bool linear = is_linear_loss(p, &c), solved = is_solved(p, linear);
+  if (has_starts(p)) starts += linear ? (double)z.all : 2 * pairs_of(options);
+  double moves = stages_of(p, options->parts) * ((double)z.steps - 1);
+  return starts * (solved ? (double)z.steps * (all + 4 * P * P * C) : moves * all);
 }
 
 static Status start(Lazy *s, Program *program, const InitialKernels *given, int threads,

@@ -21,5 +21,7 @@ bool lazy_fill(Result *result, Sizes sizes, FieldId id, int layer, const double 
 
 /* An upper bound of what a lazy solve holds. */
 double lazy_bytes(const Program *program);
+/* About how many operations its products take. */
+double lazy_flops(const Program *program, const SolveOptions *options);
 
 #endif

@@ -46,6 +46,8 @@ typedef struct Measured {
   int part_count;
   const Slopes *of; /* sums of fields that are read instead, and of what may be wrong about them */
   double *means;    /* [groups, WIDTHS, plan.size] */
+  double filled;    /* bytes of the fields that are made of them, at most */
+  double flops;
 } Measured;
 
 bool is_measured(const Origin *origin) {
@@ -157,7 +159,8 @@ static void prepare(Measured *m, const Origin *origin, const SolveOptions *optio
                      .first = FIRST,
                      .read = read_parts,
                      .context = m,
-                     .stage = "fluctuations"};
+                     .stage = "fluctuations",
+                     .flops = &m->flops};
 }
 
 static void clean(Measured *m) {
@@ -169,9 +172,9 @@ static void clean(Measured *m) {
 
 static double neurons(const Measured *m) { return 4 * (double)m->plan.width; }
 
-static Status refuse(const Measured *m, char **why) {
-  return run_refuse(why, united_bytes(&m->plan));
-}
+static double bytes_needed(const Measured *m) { return united_bytes(&m->plan) + m->filled; }
+
+static Status refuse(const Measured *m, char **why) { return run_refuse(why, bytes_needed(m)); }
 
 static Status run(Measured *m, char **why) {
   int failed_at = 0;
@@ -182,8 +185,7 @@ static Status run(Measured *m, char **why) {
                       2 * m->plan.width, 4 * m->plan.width);
     return STATUS_SCRIPT;
   }
-  double bytes = united_bytes(&m->plan);
-  bool refused = !mem_fits(bytes);
+  bool refused = !mem_fits(bytes_needed(m));
   if (!refused) m->means = mem_block((size_t)m->plan.groups * WIDTHS * m->plan.size + 1);
   if (crew_any(m->options.crew, !m->means)) return refuse(m, why);
   Status status = united_run(&m->plan, m->means, &failed_at);
@@ -362,13 +364,20 @@ static bool is_wanted(const Measured *m, const Result *result, const char *name,
 static const FieldKind kinds[] = {
     [VARIANCES] = KIND_VARIANCE, [COVARIANCES] = KIND_COVARIANCE, [SHIFTS] = KIND_SHIFT};
 
+/* A field, its error and how blocks move it, and the same as workspace. */
+static double bytes_of(const Measured *m, FieldId id) {
+  return 16 * (double)field_size(id, m->z) * (2 + (field_has_moves(id, m->z) ? MOMENT_BLOCKS : 0));
+}
+
 static void choose_parts(Measured *m, const Result *result, const char *name) {
   for (FieldId of = 0; of < FIELD_COUNT; of++)
     for (int l = field_first(of); l <= field_last(of, m->program); l++) {
       bool wanted = false;
       for (Quantity what = VARIANCES; what <= SHIFTS; what++) {
         FieldId id = field_that_is(kinds[what], of);
-        wanted = wanted || (id != FIELD_COUNT && is_wanted(m, result, name, id, l));
+        if (id == FIELD_COUNT || !is_wanted(m, result, name, id, l)) continue;
+        wanted = true;
+        m->filled += bytes_of(m, id);
       }
       if (wanted && program_observable(m->complete, (int)of, l)) add_part(m, of, l);
     }
@@ -391,11 +400,16 @@ static Status fill_in(Measured *m, Result *result, const char *name, char **why)
   return fine ? STATUS_OK : refuse(m, why);
 }
 
+static void count_flops(const Measured *m, Result *result) {
+  result_note(result, "flops", "%.17g", result_number(result, "flops", 0) + m->flops);
+}
+
 static Status complete(Result *result, const char *name, char **why) {
   const Origin *origin = result->origin;
   Measured m;
   prepare(&m, origin, &origin->options);
   Status status = fill_in(&m, result, name ? name : "", why);
+  count_flops(&m, result);
   clean(&m);
   return status;
 }
@@ -425,6 +439,7 @@ Status measured_solve(const Origin *origin, const SolveOptions *options, Result 
   result_note(r, "method", "networks");
   result_note(r, "samples", "%g", neurons(&m) * m.plan.groups);
   result_note(r, "seed", "%llu", (unsigned long long)options->seed);
+  count_flops(&m, r);
   if (status == STATUS_OK) run_note_least_width(r, m.program);
   result_note(r, "seconds", "%.6g", run_clock() - start);
   r->complete = complete;
@@ -442,18 +457,6 @@ static bool comes_at_once(const Measured *m, const Result *result, const char *n
     for (int l = field_first(id); l <= field_last(id, m->program); l++)
       if (is_wanted(m, result, name, id, l) && is_wanted(m, result, NULL, id, l)) return true;
   return false;
-}
-
-void measured_plan(const Origin *origin, const SolveOptions *options, const char *name,
-                   SolvePlan *plan) {
-  Measured m;
-  Result *none = result_new("fluctuations");
-  prepare(&m, origin, options);
-  promise(&m, none);
-  if (!name || !comes_at_once(&m, none, name)) choose_parts(&m, none, name);
-  if (m.part_count) united_plan(&m.plan, plan);
-  result_drop(none);
-  clean(&m);
 }
 
 /* ---- numbers besides ---- */
@@ -503,4 +506,29 @@ Status measured_variances(const Origin *origin, const SolveOptions *options, con
   free(mean);
   clean(&m);
   return status;
+}
+
+/* ---- plans ---- */
+
+static size_t size_of_field(const void *measured, NoiseField field) {
+  return field_size((FieldId)field.id, ((const Measured *)measured)->z);
+}
+
+void measured_plan(const Origin *origin, const SolveOptions *options, const NoiseAsked *asked,
+                   SolvePlan *plan) {
+  Measured m;
+  Result *none = result_new("fluctuations");
+  prepare(&m, origin, options);
+  promise(&m, none);
+  Slopes *of = asked->n ? slopes_like(asked, size_of_field, &m) : NULL;
+  if (of) choose_slopes(&m, of, asked->n);
+  for (int k = 0; k < asked->count && !of; k++)
+    add_part(&m, asked->fields[k].id, asked->fields[k].layer);
+  if (!asked->fields && (!asked->name || !comes_at_once(&m, none, asked->name)))
+    choose_parts(&m, none, asked->name);
+  if (m.plan.size) united_plan(&m.plan, plan);
+  plan->bytes += m.filled;
+  free(of);
+  result_drop(none);
+  clean(&m);
 }

@@ -22,7 +22,7 @@ Status measured_covariance(const Origin *origin, NoiseField a, NoiseField b, dou
 Status measured_variances(const Origin *origin, const SolveOptions *options, const Slopes *of,
                           size_t n, double *value, double *error, char **why);
 /* As solve_plan_fluctuations. */
-void measured_plan(const Origin *origin, const SolveOptions *options, const char *name,
+void measured_plan(const Origin *origin, const SolveOptions *options, const NoiseAsked *asked,
                    SolvePlan *plan);
 
 #endif

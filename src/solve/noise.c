@@ -40,10 +40,10 @@ struct Noise {
   /* [count]: what is asked of a run, and what it is asked for; false if memory ran out */
   bool (*read)(Reader *reader, double *numbers);
   const void *asked;
-  uint64_t asks; /* tells apart what is asked */
-  size_t count;
-  double kept;   /* influences that a reader keeps */
-  double *parts; /* [pass][replicate][count] */
+  uint64_t asks;       /* tells apart what is asked */
+  size_t count, reads; /* numbers, and those of a run that are read, not known from others */
+  double kept;         /* influences that a reader keeps */
+  double *parts;       /* [pass][replicate][count] */
   double flops[REPLICATES];
   bool finished[REPLICATES];
   int replicates; /* that are there, the first of the parts of each pass */
@@ -195,7 +195,7 @@ static double *influences_of(Reader *r, const Slopes *of, size_t count, bool dou
 }
 
 static void tell_progress(Noise *s, size_t count) {
-  double total = (double)s->count * s->passes * REPLICATES;
+  double total = (double)s->reads * s->passes * REPLICATES;
   s->done += (int)count;
   if (total < INT_MAX) run_tell(&s->options, "fluctuations", s->done, (int)total, 0);
 }
@@ -240,13 +240,20 @@ static bool read_entries(Reader *r, int f, size_t first, size_t count, double *v
   return fine;
 }
 
-/* The variances [T, size] of a field. Those of two times of a vector with itself are symmetric; of
- * a response there are none ahead. */
+static bool is_symmetric(const Noise *s, int f) {
+  return is_pairs(s, f) && field_of(s, f)->other == field_of(s, f)->variable;
+}
+
+/* Variances of two times of a vector with itself are symmetric; of a response there are none ahead.
+ */
+static bool is_half(const Noise *s, int f) {
+  return is_symmetric(s, f) || field_of(s, f)->form == FORM_RESPONSE;
+}
+
+/* The variances [T, size] of a field. */
 static bool read_field(Reader *r, int f, double *variance) {
-  const SystemField *field = field_of(r->s, f);
   size_t T = r->s->T, n = step_size(r->s, f);
-  bool same = is_pairs(r->s, f) && field->other == field->variable, fine = true;
-  bool half = same || field->form == FORM_RESPONSE;
+  bool same = is_symmetric(r->s, f), half = is_half(r->s, f), fine = true;
   for (size_t t = 0; t < T && fine; t++) {
     double *row = variance + t * n;
     memset(row, 0, n * sizeof *row);
@@ -301,8 +308,8 @@ static size_t step_of(const Noise *s, int f, size_t number) {
 
 /* Of all numbers of one field with all of another. */
 static bool read_pair(Reader *r, double *covariance) {
-  const NoiseField *field = r->s->asked;
-  int f = field[0].id, g = field[1].id;
+  const NoiseField *pair = r->s->asked;
+  int f = pair[0].id, g = pair[1].id;
   size_t size = tape_influence_size(r->m->tape), n = r->s->T * step_size(r->s, f),
          others = r->s->T * step_size(r->s, g);
   double *x = keep_influences(r, f), *y = f == g ? x : keep_influences(r, g);
@@ -314,7 +321,7 @@ static bool read_pair(Reader *r, double *covariance) {
   bool fine = x && y;
   if (y != x) free(y);
   free(x);
-  tell_progress(r->s, r->s->count);
+  tell_progress(r->s, r->s->reads);
   return fine;
 }
 
@@ -345,7 +352,10 @@ static RunEnd run_pass(Noise *s, int pass, int replicate) {
   RunEnd end = {.status = STATUS_OK};
   double *own = part_of(s, pass, replicate);
   uint64_t key = key_of(s, pass, replicate);
-  if (checkpoint_find(s->options.checkpoint, key, own, s->count)) return end;
+  if (checkpoint_find(s->options.checkpoint, key, own, s->count)) {
+    tell_progress(s, s->reads);
+    return end;
+  }
   MachinePlan plan = plan_of(s, &s->code[pass], replicate);
   uint32_t *points = run_own_order(s->program, &plan.noise, plan.columns);
   Machine m;
@@ -535,12 +545,15 @@ static bool is_of_use(const Noise *s, Status status, char **why) {
   return true;
 }
 
-/* Numbers in the variances of all fields. */
-static size_t count_fields(const Noise *s) {
-  size_t count = 0;
-  for (int f = 0; f < s->program->system->field_count; f++)
-    if (has_variances(s, f)) count += s->T * step_size(s, f);
-  return count;
+/* The variances of all fields. */
+static void ask_fields(Noise *s) {
+  s->read = read_fields;
+  s->count = s->reads = 0;
+  for (int f = 0; f < s->program->system->field_count; f++) {
+    if (!has_variances(s, f)) continue;
+    s->count += s->T * step_size(s, f);
+    s->reads += s->T * (is_half(s, f) ? s->T + 1 : 2 * step_size(s, f)) / 2;
+  }
 }
 
 Status noise_fluctuations(Program *program, const SolveOptions *options, Result **result,
@@ -549,8 +562,7 @@ Status noise_fluctuations(Program *program, const SolveOptions *options, Result 
   Noise s;
   *result = NULL;
   if (!prepare(&s, program, options, why)) return STATUS_SCRIPT;
-  s.read = read_fields;
-  s.count = count_fields(&s);
+  ask_fields(&s);
   Status status = run(&s, why);
   if (status == STATUS_OK || is_of_use(&s, status, why))
     status = report(&s, status, start, result, why);
@@ -558,14 +570,29 @@ Status noise_fluctuations(Program *program, const SolveOptions *options, Result 
   return status;
 }
 
+/* Covariances of the fields of a pair. */
+static void ask_pair(Noise *s, const NoiseField *pair) {
+  size_t n = s->T * step_size(s, pair[0].id), others = s->T * step_size(s, pair[1].id);
+  s->read = read_pair;
+  s->asked = pair;
+  s->asks = checkpoint_key(checkpoint_key(2, (uint64_t)pair[0].id), (uint64_t)pair[1].id);
+  s->count = s->reads = n * others;
+  s->kept = (double)n + (pair[0].id == pair[1].id ? 0 : (double)others);
+}
+
+/* Variances of n numbers. */
+static void ask_numbers(Noise *s, const Slopes *of, size_t n) {
+  s->read = read_numbers;
+  s->asked = of;
+  s->asks = slopes_key(1, of, n);
+  s->count = s->reads = 2 * n;
+}
+
 Status noise_variances(Program *program, const SolveOptions *options, const Slopes *of, size_t n,
                        double *value, double *error, char **why) {
   Noise s;
   if (!prepare(&s, program, options, why)) return STATUS_SCRIPT;
-  s.read = read_numbers;
-  s.asked = of;
-  s.asks = slopes_key(1, of, n);
-  s.count = 2 * n;
+  ask_numbers(&s, of, n);
   Status status = run(&s, why);
   if (status == STATUS_OK) average(&s, value, error, NULL);
   clean(&s);
@@ -577,12 +604,7 @@ Status noise_covariance(Program *program, const SolveOptions *options, NoiseFiel
   const NoiseField pair[2] = {a, b};
   Noise s;
   if (!prepare(&s, program, options, why)) return STATUS_SCRIPT;
-  size_t n = s.T * step_size(&s, a.id), others = s.T * step_size(&s, b.id);
-  s.read = read_pair;
-  s.asked = pair;
-  s.asks = checkpoint_key(checkpoint_key(2, (uint64_t)a.id), (uint64_t)b.id);
-  s.count = n * others;
-  s.kept = (double)n + (a.id == b.id ? 0 : (double)others);
+  ask_pair(&s, pair);
   Status status = run(&s, why);
   if (status == STATUS_OK) average(&s, value, error, NULL);
   clean(&s);
@@ -591,29 +613,75 @@ Status noise_covariance(Program *program, const SolveOptions *options, NoiseFiel
 
 /* ---- plans ---- */
 
+/* How many numbers of a field are read from a step. */
+static double reads_of(const Noise *s, int f, size_t t, bool whole) {
+  if (!is_pairs(s, f)) return (double)step_size(s, f);
+  return is_half(s, f) && !whole ? (double)t + 1 : 2 * (double)t + 1;
+}
+
+/* How many are read of a step for what is asked. */
+static double reads_at(const Noise *s, const NoiseAsked *asked, size_t t) {
+  double reads = 0;
+  if (asked->n) return t + 1 == s->T;
+  for (int k = 0; k < asked->count; k++) reads += reads_of(s, asked->fields[k].id, t, true);
+  for (int f = 0; f < s->program->system->field_count && !asked->fields; f++)
+    if (has_variances(s, f)) reads += reads_of(s, f, t, false);
+  return reads;
+}
+
+/* [T] of them, to be freed. */
+static double *all_reads(const Noise *s, const NoiseAsked *asked) {
+  double *reads = mem_new(s->T, sizeof *reads);
+  for (size_t t = 0; t < s->T; t++) reads[t] = reads_at(s, asked, t);
+  return reads;
+}
+
+/* What runs are planned for. */
+typedef struct Errand {
+  const Noise *s;
+  const NoiseAsked *asked;
+  Trial *trial;
+} Errand;
+
 static bool look(void *sink, Machine *m, int t) {
-  (void)t;
-  Trial *trial = sink;
-  trial->flops = tape_flops(m->tape) + m->flops;
-  trial->behind += trial->flops;
+  const Errand *e = sink;
+  e->trial->flops = tape_flops(m->tape) + m->flops;
+  e->trial->behind += e->trial->flops * reads_at(e->s, e->asked, (size_t)t);
   return true;
 }
 
-/* The first replicate, with the numbers of all fields. */
+static size_t size_of_field(const void *noise, NoiseField field) {
+  const Noise *s = noise;
+  return s->T * step_size(s, field.id);
+}
+
+/* What is asked of so many steps; what this returns is to be freed. */
+static Slopes *ask(Noise *s, const NoiseAsked *asked) {
+  Slopes *of = asked->n ? slopes_like(asked, size_of_field, s) : NULL;
+  if (of)
+    ask_numbers(s, of, asked->n);
+  else if (asked->fields)
+    ask_pair(s, asked->fields);
+  else
+    ask_fields(s);
+  return of;
+}
+
+/* The first replicate, with the numbers that are asked for. */
 static bool perform(void *sink, size_t steps, size_t columns, Trial *trial) {
-  const Noise *whole = sink;
-  Noise s = *whole;
+  const Errand *errand = sink;
+  Noise s = *errand->s;
   Machine m;
   s.T = steps;
   s.paths = columns;
-  s.count = count_fields(&s);
   s.sobol = sobol_points(columns);
+  Slopes *of = ask(&s, errand->asked);
   double *numbers = mem_block(s.count + 1), start = plan_clock();
   MachinePlan plan = plan_of(&s, &s.code[0], 0);
   uint32_t *points = run_own_order(s.program, &plan.noise, plan.columns);
   *trial = (Trial){0};
   plan.observe = look;
-  plan.sink = trial;
+  plan.sink = &(Errand){&s, errand->asked, trial};
   bool fine = numbers && machine_run(&plan, &m, &s.failed_at) == STATUS_OK;
   trial->seconds = plan_clock() - start;
   if (fine) {
@@ -623,34 +691,41 @@ static bool perform(void *sink, size_t steps, size_t columns, Trial *trial) {
     trial->read_flops = tape_flops(m.tape) - before;
     machine_free(&m);
   }
+  free(of);
   free(points);
   free(numbers);
   free(s.sobol);
   return fine;
 }
 
-void noise_plan(Program *program, const SolveOptions *options, SolvePlan *plan) {
+void noise_plan(Program *program, const SolveOptions *options, const NoiseAsked *asked,
+                SolvePlan *plan) {
   Noise s;
   char *why = NULL;
   Pace pace = {0};
   Trial whole;
   double threads = options->threads;
   bool fine = prepare(&s, program, options, &why);
-  if (fine) s.count = count_fields(&s);
+  Slopes *of = fine ? ask(&s, asked) : NULL;
   if (fine) plan->bytes = bytes_needed(&s);
   s.options.threads = 1;
-  s.read = read_fields;
   fine = fine && rounded_compile(plan_of(&s, NULL, 0), machine_has_kinks(program), s.code,
                                  &s.passes, &s.failed_at) == STATUS_OK;
   size_t least = (size_t)(least_samples(program, options->steps) / REPLICATES);
-  Stage stage = {s.T, s.paths, least > most_rows(program) ? least : most_rows(program), &pace};
+
   MachinePlan first = plan_of(&s, &s.code[0], 0);
-  if (fine && plan_pace(&first, &pace) && rehearse(perform, &s, &stage, &whole)) {
+  double *reads = all_reads(&s, asked);
+  Errand errand = {&s, asked, NULL};
+  size_t rows = most_rows(program);
+  Stage stage = {s.T, s.paths, least > rows ? least : rows, &pace, reads};
+  if (fine && plan_pace(&first, &pace) && rehearse(perform, &errand, &stage, &whole)) {
     double runs = REPLICATES * s.passes;
     plan->flops += runs * (whole.flops + whole.read_flops);
     plan->seconds += runs * (whole.seconds + whole.read_seconds) / fmin(threads, REPLICATES);
   }
   pace_free(&pace);
+  free(reads);
+  free(of);
   clean(&s);
   free(why);
 }

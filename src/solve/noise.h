@@ -11,8 +11,6 @@ const char *noise_refuses(const Program *program);
 /* N times the variances of all that is observed. */
 Status noise_fluctuations(Program *program, const SolveOptions *options, Result **result,
                           char **why);
-/* What that takes. */
-void noise_plan(Program *program, const SolveOptions *options, SolvePlan *plan);
 /* N times the variances of n numbers, and of what may be wrong with them, [2 n], and their errors.
  */
 Status noise_variances(Program *program, const SolveOptions *options, const Slopes *of, size_t n,
@@ -20,5 +18,8 @@ Status noise_variances(Program *program, const SolveOptions *options, const Slop
 /* N times the covariances of two fields, [all numbers of a, all of b], and their errors. */
 Status noise_covariance(Program *program, const SolveOptions *options, NoiseField a, NoiseField b,
                         double *value, double *error, char **why);
+/* What that takes, or what else is asked. */
+void noise_plan(Program *program, const SolveOptions *options, const NoiseAsked *asked,
+                SolvePlan *plan);
 
 #endif

@@ -25,10 +25,12 @@ static double settled(const Trial *before, const Trial *last, size_t n0, size_t 
   return fmin(fmax(at, now / MOST), now * MOST);
 }
 
-/* The operations behind each of so many steps, summed. */
-static double behind(const Pace *pace, size_t steps) {
+/* The operations behind each of the steps, summed over what is read there. */
+static double behind(const Stage *stage) {
+  const Pace *pace = stage->pace;
   double sum = 0;
-  for (size_t t = 0; t < steps; t++) sum += plan_at(pace->flops, pace->seen, (int)t);
+  for (size_t t = 0; t < stage->steps; t++)
+    sum += (stage->reads ? stage->reads[t] : 1) * plan_at(pace->flops, pace->seen, (int)t);
   return sum;
 }
 
@@ -40,7 +42,7 @@ static void extend(const Trial *before, const Trial *last, size_t n0, size_t n, 
   if (pace) {
     whole->flops = plan_at(pace->flops, pace->seen, (int)steps - 1);
     whole->seconds = plan_at(pace->seconds, pace->seen, (int)steps - 1);
-    whole->behind = behind(pace, steps);
+    whole->behind = behind(stage);
   } else if (n < steps) {
     whole->flops = grown(before->flops, last->flops, n0, n, steps);
     whole->seconds = grown(before->seconds, last->seconds, n0, n, steps);

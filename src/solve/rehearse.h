@@ -8,8 +8,8 @@
 
 #include "solve/plan.h"
 
-/* One run over so many steps: its operations, those behind each of its steps, summed, and what
- * reading it took. */
+/* One run over so many steps: its operations, those behind each of its steps, summed over what is
+ * read there, and what reading it took. */
 typedef struct Trial {
   double flops, behind, seconds, read_flops, read_seconds;
 } Trial;
@@ -20,7 +20,8 @@ typedef bool Perform(void *sink, size_t steps, size_t columns, Trial *trial);
  * of what matrices meet. */
 typedef struct Stage {
   size_t steps, columns, rows;
-  const Pace *pace; /* of the first steps over all neurons, or NULL: trials are over all */
+  const Pace *pace;    /* of the first steps over all neurons, or NULL: trials are over all */
+  const double *reads; /* [steps]: how much is read at each step; or NULL: as much at each */
 } Stage;
 /* A run over all steps, and what is done with it, as they will be. False where nothing is known. */
 bool rehearse(Perform *perform, void *sink, const Stage *stage, Trial *whole);

@@ -58,6 +58,16 @@ uint64_t slopes_key(uint64_t key, const Slopes *of, size_t n) {
   return key;
 }
 
+Slopes *slopes_like(const NoiseAsked *asked, FieldSize *size, const void *of) {
+  size_t n = asked->n, count = (size_t)asked->count;
+  Slopes *slopes = mem_new(1, n * sizeof *slopes + count * sizeof(Slope));
+  Slope *list = (Slope *)(slopes + n);
+  for (size_t k = 0; k < count; k++)
+    list[k] = (Slope){asked->fields[k], size(of, asked->fields[k]) - 1, 1, 1};
+  for (size_t i = 0; i < n; i++) slopes[i] = (Slopes){list, count};
+  return slopes;
+}
+
 void run_sampled(Result *result, size_t columns, int runs, bool sized, Retake *retake) {
   Origin *origin = result->origin;
   origin->columns = columns;

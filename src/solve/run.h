@@ -66,6 +66,10 @@ void run_keep(Result *result, const Checkpoint *checkpoint);
 Checkpoint *run_kept(const Result *result);
 /* A key that follows from another and from what n numbers depend on. */
 uint64_t slopes_key(uint64_t key, const Slopes *of, size_t n);
+/* Slopes of the n numbers that are asked for as they may be: with respect to the last entry of each
+ * field, of these sizes. To be freed. */
+typedef size_t FieldSize(const void *of, NoiseField field);
+Slopes *slopes_like(const NoiseAsked *asked, FieldSize *size, const void *of);
 /* How one of several runs ended, at which step, and with how large a basis, where that is known. */
 typedef struct RunEnd {
   Status status;

@@ -101,9 +101,22 @@ typedef struct SolvePlan {
 } SolvePlan;
 void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *plan);
 void solve_plan_networks(Program *program, const SolveOptions *options, SolvePlan *plan);
-/* Of fluctuations around a theory, which need not be solved: of what they have at once, or (`name`)
- * of a field that is asked for later. Samples that are to be chosen become those that are. */
-void solve_plan_fluctuations(const Result *theory, SolveOptions *options, const char *name,
+/* A field that fluctuates. */
+typedef struct NoiseField {
+  int id;    /* the FieldId of the field itself; its place among what a system observes */
+  int layer; /* 0 of a plain one */
+} NoiseField;
+/* What is asked of fluctuations: what they have at once; or by its `name` a field that comes later;
+ * or covariances of two fields; or variances of n numbers that read fields. */
+typedef struct NoiseAsked {
+  const char *name;
+  const NoiseField *fields;
+  int count;
+  size_t n; /* 0: covariances */
+} NoiseAsked;
+/* Of fluctuations around a theory, which need not be solved. Samples that are to be chosen become
+ * those that are. */
+void solve_plan_fluctuations(const Result *theory, SolveOptions *options, const NoiseAsked *asked,
                              SolvePlan *plan);
 /* Of a system, in theory or `sized`. */
 void solve_plan_system(Program *program, const SolveOptions *options, bool sized, SolvePlan *plan);
@@ -147,10 +160,6 @@ Status solve_fluctuations(const Result *theory, const SolveOptions *options, Res
 /* N times the covariance, with its error, of any two fields that have variances: of the numbers
  * that these are of, [axes of the variances of a, then of b], in a result of solve_fluctuations.
  * The runs are repeated. */
-typedef struct NoiseField {
-  int id;    /* the FieldId of the field itself; its place among what a system observes */
-  int layer; /* 0 of a plain one */
-} NoiseField;
 /* The field of a theory by this name and layer; false where its fluctuations are not known. */
 bool solve_fluctuates(const Program *program, const char *name, int layer, NoiseField *field);
 const char *solve_noise_name(const Program *program, NoiseField field);

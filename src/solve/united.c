@@ -49,7 +49,7 @@ Status united_measure(const United *u, const MachinePlan *run, double *numbers, 
     Machine m;
     status = machine_run(&network, &m, failed_at);
     bool ran = status == STATUS_OK;
-    if (ran) *flops = tape_flops(m.tape);
+    if (ran) *flops = tape_flops(m.tape) + m.flops;
     if (ran) status = trace_finish(&record);
     if (ran) machine_free(&m);
     if (status == STATUS_OK) u->read(u->context, &record, numbers);
@@ -86,7 +86,7 @@ double united_bytes(const United *u) {
 /* The means of all groups under way. */
 typedef struct Groups {
   const United *u;
-  double *means;
+  double *means, *flops; /* flops: [groups] */
   atomic_bool failed;
   atomic_int done;
 } Groups;
@@ -106,8 +106,8 @@ static uint64_t key_of(const United *u, int group) {
   return checkpoint ? checkpoint_keys(checkpoint->key, parts, sizeof parts / sizeof *parts) : 0;
 }
 
-/* The means [levels + 1, size] over the networks of each width of a group. */
-static RunEnd measure_group(const United *u, int group, double *means) {
+/* The means [levels + 1, size] over the networks of each width of a group; adds the operations. */
+static RunEnd measure_group(const United *u, int group, double *means, double *flops) {
   RunEnd end = {.status = STATUS_OK};
   double *one = mem_block(u->size + 1);
   if (!one) end.status = STATUS_LIMIT;
@@ -115,8 +115,9 @@ static RunEnd measure_group(const United *u, int group, double *means) {
     size_t parts = (size_t)1 << (u->levels - level), count = u->width << level;
     for (size_t k = 0; k < parts && end.status == STATUS_OK; k++) {
       MachinePlan part = part_of(u, group, k * count, count);
-      double flops;
-      end.status = united_measure(u, &part, one, &flops, &end.failed_at);
+      double own = 0;
+      end.status = united_measure(u, &part, one, &own, &end.failed_at);
+      *flops += own;
       for (size_t i = 0; i < u->size && end.status == STATUS_OK; i++)
         means[i] = (k ? means[i] : 0) + one[i] / (double)parts;
     }
@@ -134,7 +135,7 @@ static RunEnd make_group(void *sink, int group) {
   RunEnd end = {.status = STATUS_OK};
   if (g->failed || !crew_has(u->options->crew, group)) return end;
   if (!checkpoint_find(checkpoint, key_of(u, group), means, group_size(u))) {
-    end = measure_group(u, group, means);
+    end = measure_group(u, group, means, &g->flops[group]);
     if (end.status == STATUS_OK)
       checkpoint_keep(checkpoint, key_of(u, group), means, group_size(u));
   }
@@ -144,27 +145,36 @@ static RunEnd make_group(void *sink, int group) {
 }
 
 Status united_run(const United *u, double *means, int *failed_at) {
-  RunEnd end = run_each(u->options, u->groups, make_group, &(Groups){.u = u, .means = means});
-  for (int k = 0; k < u->groups && end.status == STATUS_OK; k++)
+  Groups g = {.u = u, .means = means, .flops = mem_new((size_t)u->groups, sizeof *g.flops)};
+  RunEnd end = run_each(u->options, u->groups, make_group, &g);
+  for (int k = 0; k < u->groups && end.status == STATUS_OK; k++) {
     crew_share(u->options->crew, k, group_of(u, means, k), group_size(u) * sizeof *means);
+    crew_share(u->options->crew, k, &g.flops[k], sizeof *g.flops);
+    if (u->flops) *u->flops += g.flops[k];
+  }
+  free(g.flops);
   *failed_at = end.failed_at;
   return end.status;
 }
 
-/* The neurons of a group are run through once at every width. */
-void united_plan(const United *u, SolvePlan *plan) {
-  MachinePlan whole = part_of(u, 0, 0, u->width << u->levels), network = network_of(u, &whole);
-  Trace record;
+/* Of the networks of a width, in all groups. */
+static void plan_level(const United *u, int level, Trace *record, SolvePlan *plan) {
+  MachinePlan part = part_of(u, 0, 0, u->width << level), network = network_of(u, &part);
   RunCost cost;
-  double runs = u->groups * (u->levels + 1.0);
-  plan->bytes = fmax(plan->bytes, united_bytes(u));
-  if (trace_new(&record, u->program, sizes_of(u->program).steps, u->values, u->pairs)) {
-    network.wanted = trace_wants(&record);
-    if (plan_run(&network, &cost)) {
-      plan->flops += runs * cost.flops;
-      plan->seconds += runs * cost.seconds / u->options->threads;
-    }
-    free((bool *)network.wanted);
+  bool *wanted = trace_wants(record);
+  double runs = u->groups * (double)(1 << (u->levels - level));
+  network.wanted = wanted;
+  if (plan_run(&network, &cost)) {
+    plan->flops += runs * cost.flops;
+    plan->seconds += runs * cost.seconds / u->options->threads;
   }
+  free(wanted);
+}
+
+void united_plan(const United *u, SolvePlan *plan) {
+  Trace record;
+  plan->bytes = fmax(plan->bytes, united_bytes(u));
+  bool fine = trace_new(&record, u->program, sizes_of(u->program).steps, u->values, u->pairs);
+  for (int level = 0; level <= u->levels && fine; level++) plan_level(u, level, &record, plan);
   trace_free(&record);
 }

@@ -25,6 +25,7 @@ typedef struct United {
   const void *context;
   uint64_t asks;     /* tells apart what that reads, of checkpoints */
   const char *stage; /* for progress */
+  double *flops;     /* what they come to is added here; or NULL */
 } United;
 
 /* means [groups, levels + 1, size]: the mean of the numbers over the networks of each width of a

@@ -181,6 +181,9 @@ static void clean(Wishart *s) {
   free(s->sums);
 }
 
+/* Of all pairs, which take about what the middle took. */
+static double runs_of(const Wishart *s) { return 2 * DISTANCES * (double)s->pair_count; }
+
 Status wishart_shift(const United *networks, double *mean, double *error, bool *done) {
   Wishart s = {.networks = networks, .n = networks->size};
   double tol;
@@ -189,6 +192,7 @@ Status wishart_shift(const United *networks, double *mean, double *error, bool *
   if (status == STATUS_OK && *done) {
     status = make_blocks(&s);
     if (status == STATUS_OK) finish(&s, tol, mean, error);
+    if (networks->flops) *networks->flops += runs_of(&s) * s.flops;
   }
   if (status == STATUS_NUMERICS) {
     status = STATUS_OK;
@@ -204,9 +208,8 @@ bool wishart_plan(const United *networks, SolvePlan *plan) {
   bool done = false, fine = s.middle && prepare(&s, &tol, &done) == STATUS_OK && done;
   start = plan_clock();
   if (fine && run(&s, TOL, NULL, &s.columns, s.middle, &flops) == STATUS_OK) {
-    double runs = 2 * DISTANCES * (double)s.pair_count;
-    plan->flops += runs * flops;
-    plan->seconds += runs * (plan_clock() - start) / networks->options->threads;
+    plan->flops += runs_of(&s) * flops;
+    plan->seconds += runs_of(&s) * (plan_clock() - start) / networks->options->threads;
   }
   clean(&s);
   return fine;

@@ -3,6 +3,7 @@
  * own code through the functions below (Makefile.am), which keep the most that was held at once. */
 #include "check.h"
 #include "problem.h"
+#include "solve/numbers.h"
 #include "solve/plan.h"
 #include "solve/recorded.h"
 
@@ -101,6 +102,15 @@ static void check_flops(Recipe recipe, SolveOptions options, double off) {
   program_drop(program);
 }
 
+/* Of the lazy limit, those of K times the weights of the errors in every step. */
+static void check_lazy(Recipe recipe, SolveOptions options) {
+  Program *program = recipe_program(pool, recipe);
+  SolvePlan plan;
+  solve_plan_dmft(program, &options, &plan);
+  CHECK(plan.flops == 2.0 * recipe.points * (recipe.points + recipe.tests) * recipe.steps);
+  program_drop(program);
+}
+
 /* The same of runs that are recorded: what they hold in the end, and before. */
 static void check_recorded(Recipe recipe, double slack) {
   Program *program = recipe_program(pool, recipe);
@@ -124,8 +134,8 @@ static void check_noise(Recipe recipe, int samples, const char *name, double off
   Result *theory = solve_or_die(solve_dmft, program, options), *noise;
   char *why = NULL;
   SolvePlan first, later;
-  solve_plan_fluctuations(theory, &options, NULL, &first);
-  solve_plan_fluctuations(theory, &options, name, &later);
+  solve_plan_fluctuations(theory, &options, &(NoiseAsked){0}, &first);
+  solve_plan_fluctuations(theory, &options, &(NoiseAsked){.name = name}, &later);
   long long before = most = held;
   CHECK(solve_fluctuations(theory, &options, &noise, &why) == STATUS_OK);
   double taken = (double)(most - before), flops = result_number(noise, "flops", 0);
@@ -138,6 +148,38 @@ static void check_noise(Recipe recipe, int samples, const char *name, double off
   flops = result_number(noise, "flops", 0) - flops;
   CHECK(flops > 0 && fabs(later.flops / flops - 1) < off);
   result_drop(noise);
+  result_drop(theory);
+  program_drop(program);
+}
+
+/* What else is asked of fluctuations: covariances of two fields, and variances of n numbers that
+ * read them. */
+static void check_asked(Recipe recipe, int samples, NoiseAsked asked, double off, double slack) {
+  Program *program = recipe_program(pool, recipe);
+  SolveOptions options = {.threads = 1, .samples = samples};
+  Result *theory = solve_or_die(solve_dmft, program, options);
+  Recorded s;
+  SolvePlan plan;
+  char *why = NULL;
+  Sizes z = sizes_of(program);
+  Slope slope[2];
+  for (int k = 0; k < 2; k++)
+    slope[k] = (Slope){asked.fields[k], field_size((FieldId)asked.fields[k].id, z) - 1, 1 - k, 0.1};
+  Slopes of = {slope, 2};
+  solve_plan_fluctuations(theory, &options, &asked, &plan);
+  recorded_prepare(&s, program, &options);
+  double *numbers = mem_block(1 << 20);
+  long long before = most = held;
+  CHECK(recorded_run(&s, &why) == STATUS_OK);
+  if (asked.n)
+    CHECK(numbers_vary(&s, &of, 1, numbers, numbers + 1, &why) == STATUS_OK);
+  else
+    CHECK(numbers_covary(&s, asked.fields, numbers, numbers + (1 << 19), &why) == STATUS_OK);
+  double taken = (double)(most - before), flops = recorded_flops(&s);
+  CHECK(plan.bytes >= taken && plan.bytes <= slack * taken);
+  CHECK(flops > 0 && fabs(plan.flops / flops - 1) < off);
+  free(numbers);
+  recorded_free(&s);
   result_drop(theory);
   program_drop(program);
 }
@@ -217,6 +259,7 @@ int main(void) {
   Recipe heavy = {.phi = PRIM_EXP, .depth = 1, .points = 2, .steps = 6, .eta = 0.001};
   check_flops(deep, few, 0.15);
   check_flops(heavy, few, 0.02);
+  check_lazy(points, lazy);
   check_bound(solve_dmft, solve_plan_dmft, deep, theory, 2.5);
   check_bound(solve_dmft, solve_plan_dmft, points, few, 1.5);
   check_bound(solve_dmft, solve_plan_dmft, outputs, theory, 3.5);
@@ -237,6 +280,25 @@ int main(void) {
   check_noise(exact, 1024, "var_Phi", 0.3, 3);
   exact.steps = 30;
   check_noise(exact, 1024, "var_Phi", 0.3, 3);
+  const NoiseField fields[] = {{FIELD_F, 0}, {FIELD_PHI, 1}};
+  const NoiseAsked pair = {.fields = fields, .count = 2},
+                   number = {.fields = fields, .count = 2, .n = 1};
+  check_asked(two, 1024, pair, 0.15, 6);
+  check_asked(two, 1024, number, 0.15, 6);
+  check_asked(three, 1024, pair, 0.15, 4);
+  check_asked(three, 1024, number, 0.15, 4);
+  check_asked(exact, 1024, pair, 0.15, 4);
+  check_asked(exact, 1024, number, 0.15, 4);
+  Recipe adam = three;
+  adam.optimizer = OPT_ADAM;
+  adam.beta1 = 0.9;
+  adam.beta2 = 0.99;
+  adam.eps = 1e-6;
+  adam.points = 8;
+  adam.steps = 20;
+  check_noise(adam, 4096, "cov_loss", 0.15, 3);
+  check_noise(three, 1024, "mean_shift_f", 0.15, 6);
+  check_noise(exact, 1024, "mean_shift_f", 0.15, 6);
   Recipe runs = deep, inert = deep;
   runs.tests = 0;
   check_recorded(runs, 2);
