@@ -17,7 +17,7 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 /* Of the longer factor at most DEPTH rows are walked through at a time, or at most LENGTH numbers
  * of a group of rows: what a column of tiles reads of it stays in the first cache. */
-enum { DEPTH = 256, LENGTH = 512, HALF = 4 };
+enum { DEPTH = 256, LENGTH = 512, HALF = 4, POURED = 8 };
 
 /* A factor of more numbers than this comes from afar, for which a column of tiles asks while the
  * one before it is at work. */
