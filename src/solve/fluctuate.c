@@ -240,11 +240,11 @@ static Status solve_outputs(Recorded *s, Result *result, char **why) {
   return status;
 }
 
-/* As many sample paths as some seconds allow, where all of f is read back at a cost of (rows
- * met)^3 for each, or forward at (rows met)^2; and as what is recorded of them leaves to others of
- * a small machine. */
+/* As many sample paths as a second or so allows, where all of f is read back at a cost of (rows
+ * met)^3 for each, or forward at (rows met)^2, of which an operation takes longer; and as what is
+ * recorded of them leaves to others of a small machine. */
 static int choose_samples(Program *program, const SolveOptions *options) {
-  static const double MOST_BYTES = 4e9, BUDGET = 1e9;
+  static const double MOST_BYTES = 4e9, BACKWARD = 1e9, FORWARD = 5e8;
   SolveOptions alone = *options;
   alone.crew = NULL;
   Recorded s;
@@ -258,7 +258,7 @@ static int choose_samples(Program *program, const SolveOptions *options) {
                           .replicates = MOST_REPLICATES,
                           .columns = (size_t)samples / MOST_REPLICATES,
                           .kinks = kinks};
-    if (samples * each <= BUDGET && recorded_bytes(&s) <= MOST_BYTES) break;
+    if (samples * each <= (forward ? FORWARD : BACKWARD) && recorded_bytes(&s) <= MOST_BYTES) break;
   }
   recorded_free(&s);
   return samples;

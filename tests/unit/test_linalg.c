@@ -102,6 +102,11 @@ static void test_thin(void) {
           check_thin(lanes, m, n, depths[d]);
           check_thin_single(lanes, m, n, depths[d]);
         }
+  for (int lanes = thin_lanes(4, 4, 4); lanes >= 4; lanes /= 2)
+    for (size_t m = 1; m <= 8; m += m == 1 ? 4 : 3) { /* a matrix from memory */
+      check_thin(lanes, m, 1043, 1027);
+      check_thin_single(lanes, m, 1043, 1027);
+    }
   CHECK(thin_lanes(4, 4, 0) == 0 && thin_lanes(1000, 1000, 1000) == 0);
   double *a = random_block(9 * 50, 1), c[9 * 9];
   mat_mul_bt(9, 9, 50, 0.3, a, 50, a, 50, 0, c, 9);
