@@ -279,7 +279,7 @@ static bool fill_covariance_moves(const Ensemble *e, Result *result, const Slot 
   bool fine =
       moves && field_blocks(field, result->kind, e->options.seed, (int)blocks, moves, n * n);
   free(moves);
-  return fine;
+  return field_whole(field, fine);
 }
 
 /* From sums [n, n] over members of products of deviations, and of products of squares of these, the

@@ -52,7 +52,7 @@ static bool add_moves(const Spread *q, Result *result, double *moves) {
     mirror(moves + (size_t)j * n, q->s->z.steps, P, full + (size_t)j * all);
   bool fine = full && field_blocks(field, result->kind, seed, runs, full, all);
   free(full);
-  return fine;
+  return field_whole(field, fine);
 }
 
 static bool fill_variances(const Spread *q, Result *result) {

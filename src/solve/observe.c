@@ -66,15 +66,22 @@ void field_promise(Result *result, FieldId id, int layer) {
              NULL);
 }
 
-bool field_put(ResultField *field, int rank, const size_t shape[], const double *value,
-               const double *error, bool known) {
+bool field_whole(ResultField *field, bool fine) {
+  if (fine) return true;
   array_drop(field->value);
   array_drop(field->error);
   scatter_drop(field->scatter);
+  field->value = field->error = NULL;
   field->scatter = NULL;
+  return false;
+}
+
+bool field_put(ResultField *field, int rank, const size_t shape[], const double *value,
+               const double *error, bool known) {
+  field_whole(field, false);
   field->value = array_of(rank, shape, value);
   field->error = known ? array_of(rank, shape, error) : NULL;
-  return field->value && (!known || field->error);
+  return field_whole(field, field->value && (!known || field->error));
 }
 
 bool field_fill(Result *result, FieldId id, int layer, Sizes sizes, const double *value,
@@ -105,17 +112,20 @@ bool field_blocks(ResultField *field, const char *kind, uint64_t seed, int runs,
                     moves + (size_t)j * stride);
   scatter_drop(field->scatter);
   field->scatter = scatter;
-  return fine;
+  return field_whole(field, fine);
 }
 
 bool field_moves(ResultField *field, const char *kind, uint64_t seed, int runs, const double *moves,
                  bool common, bool tails) {
   const Array *like = field->value;
   const double *more = moves + (size_t)runs * like->size;
-  return field_blocks(field, kind, seed, runs, moves, like->size) &&
-         (!common || add_move(field->scatter, like, scatter_id(kind, 0, 0, 0), 1, more)) &&
-         (!tails || add_move(field->scatter, like, scatter_id(kind, seed, runs, runs + 1), 1,
-                             more + like->size));
+  bool fine = field_blocks(field, kind, seed, runs, moves, like->size);
+  return fine &&
+         field_whole(
+             field,
+             (!common || add_move(field->scatter, like, scatter_id(kind, 0, 0, 0), 1, more)) &&
+                 (!tails || add_move(field->scatter, like, scatter_id(kind, seed, runs, runs + 1),
+                                     1, more + like->size)));
 }
 
 bool observe_start(Result *result, const Program *program, Sizes sizes) {

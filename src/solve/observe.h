@@ -26,6 +26,9 @@ bool field_add(Result *result, FieldId id, int layer, Sizes sizes, const double 
 bool field_is_missing(const Result *result, FieldId id, int layer);
 /* Declares a field that result_complete will compute. */
 void field_promise(Result *result, FieldId id, int layer);
+/* What lacked memory for a part leaves nothing of the field: who asks again would take values
+ * without errors, or errors without their scatter, for all that there is. Gives `fine`. */
+bool field_whole(ResultField *field, bool fine);
 /* Fills a field of this shape, copying value and, if it is `known`, the error (NULL: zeros). False
  * if memory ran out. */
 bool field_put(ResultField *field, int rank, const size_t shape[], const double *value,

@@ -129,7 +129,7 @@ static bool add_blocks(const Moments *moments, uint64_t seed, double scale, Resu
   double *moves = moments_moves(moments, scale);
   bool fine = moves && field_blocks(field, "simulate", seed, blocks, moves, moments->size);
   free(moves);
-  return fine;
+  return field_whole(field, fine);
 }
 
 bool run_moments(const Moments *moments, const SolveOptions *options, bool variance,

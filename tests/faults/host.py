@@ -72,7 +72,8 @@ def use(session):
         attempt(session.run, line)
     theory = attempt(session.__getitem__, "theory")
     for ask in (lambda: theory.loss, lambda: theory.stderr.loss, lambda: theory.Phi[1], lambda: theory.Phi,
-                lambda: theory.model, lambda: str(theory), lambda: theory._handle.html(), lambda: dir(theory),
+                lambda: theory.model, lambda: "<strong>dmft</strong>" in theory._handle.html(), lambda: "loss" in str(theory),
+                lambda: dir(theory),
                 lambda: session["scan"], lambda: session["[mean(nets.f[-1]), max(theory.loss)]"],
                 lambda: session['[1, "a"]'], lambda: session["theory.loss > 0.1"], lambda: session.names(),
                 lambda: session.help("gamma"), lambda: session.complete("print theory.lo"),
