@@ -131,14 +131,17 @@ static bool are_known(size_t n, const double *x) {
 
 /* [[..], [..]] of all digits; what is nan was not known when the program was made. */
 static const char *literal(Text *w, size_t m, size_t n, const double *x) {
-  char *text = mem_string("[");
+  char *text = NULL;
+  size_t length = 0;
+  FILE *out = mem_stream(&text, &length);
   bool known = are_known(m * n, x);
+  fputc('[', out);
   for (size_t i = 0; i < m && known; i++) {
-    mem_append(&text, i ? ", [" : "[");
-    for (size_t k = 0; k < n; k++)
-      mem_append(&text, "%s%s", k ? ", " : "", number(w, x[i * n + k]));
-    mem_append(&text, "]");
+    fputs(i ? ", [" : "[", out);
+    for (size_t k = 0; k < n; k++) fprintf(out, "%s%s", k ? ", " : "", number(w, x[i * n + k]));
+    fputc(']', out);
   }
+  mem_stream_end(out);
   const char *kept = arena_format(w->arena, known ? "%s]" : "%sknown]", text);
   if (!known) refuse(w, "its numbers are known when the script runs");
   free(text);
@@ -362,11 +365,14 @@ static void write_constant(Text *w, const Op *op) {
                numbers(w, c->rows, c->cols, c->numbers));
     return;
   }
-  char *text = mem_string("["); /* what is after the last move is not used */
+  char *text = NULL; /* what is after the last move is not used */
+  size_t length = 0;
+  FILE *out = mem_stream(&text, &length);
   for (size_t t = 0; t <= all; t++) {
     const double *now = c->numbers + (t < all ? t : all - 1) * n;
-    mem_append(&text, "%s%s", t ? ", " : "", literal(w, c->rows, c->cols, now));
+    fprintf(out, "%s%s", t ? ", " : "[", literal(w, c->rows, c->cols, now));
   }
+  mem_stream_end(out);
   line(w, "%s = %s[t]", named(w, op->dst),
        key(w, named(w, op->dst), arena_format(w->arena, "%s]", text)));
   free(text);
