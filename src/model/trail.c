@@ -140,12 +140,16 @@ static Scatter *part_of_scatter(const Scatter *scatter, int count, const Subscri
   return part;
 }
 
-/* Cuts the part out of sampled numbers; false where that is to be done later. */
-static bool cut_out(Value *value, const Trail *base, int count, const Subscript *list) {
+/* Whether a part is cut out of sampled numbers at once; else that is done later. */
+static bool is_cut_out(const Value *value, const Trail *base) {
   size_t size = size_of(value);
+  return !base->again && base->scatter &&
+         (size <= SMALL_PART || size * SMALLER_PART <= base->value->size);
+}
+
+/* False without memory: done later after all, it would round otherwise. */
+static bool cut_out(Value *value, const Trail *base, int count, const Subscript *list) {
   const char *why;
-  if (base->again || !base->scatter) return false;
-  if (size > SMALL_PART && size * SMALLER_PART > base->value->size) return false;
   Scatter *scatter = part_of_scatter(base->scatter, count, list);
   Array *error = base->error ? array_index(base->error, count, list, &why) : NULL;
   if (scatter && (error || !base->error)) {
@@ -168,7 +172,10 @@ Value *trail_note_part(Eval *eval, Value *value, Value *base, int count, const S
     steady &= !args[i + 1];
   }
   if (!follows(eval, value, count + 1, args)) return value;
-  if (steady && cut_out(value, base->trail, count, list)) return value;
+  if (steady && is_cut_out(value, base->trail)) {
+    if (cut_out(value, base->trail, count, list)) return value;
+    return eval_starve(eval, eval->at);
+  }
   Trail *trail = trail_new();
   trail->again = index_again;
   trail->subscripts = mem_new((size_t)count, sizeof *trail->subscripts);
