@@ -170,28 +170,37 @@ double machine_number(const MachinePlan *plan) {
   return plan->single ? sizeof(float) : sizeof(double);
 }
 
-/* What fresh noise on a population is to be orthogonal to. */
-static int collect_blocks(const Machine *m, int space, NoiseBlock *blocks) {
-  int n = 0;
-  for (int k = 0; k < m->p->matrix_count; k++)
-    if (m->state[k] && machine_kind(&m->plan, k)->blocks)
-      n += machine_kind(&m->plan, k)->blocks(m, m->state[k], space, blocks + n);
+/* Those of a matrix, or behind all matrices of the lead. */
+static int blocks_of(const Machine *m, int k, int space, NoiseBlock *blocks) {
+  const MatrixKind *kind = k < m->p->matrix_count && m->state[k] ? machine_kind(&m->plan, k) : NULL;
+  if (kind) return kind->blocks ? kind->blocks(m, m->state[k], space, blocks) : 0;
   View lead = m->lead[space];
-  if (lead.slab >= 0 && lead.rows) blocks[n++] = machine_block(m, lead);
-  return n;
+  if (k < m->p->matrix_count || lead.slab < 0 || !lead.rows) return 0;
+  *blocks = machine_block(m, lead);
+  return 1;
+}
+
+/* What fresh noise on a population is to be orthogonal to, and the most rows of a block of that; or
+ * -1 where rows are `most` or more in all: many layers that share a population soon fill it. */
+static int collect_blocks(const Machine *m, int space, size_t most, NoiseBlock *blocks,
+                          size_t *widest) {
+  int n = 0;
+  size_t taken = 0;
+  for (int k = 0; k <= m->p->matrix_count && taken < most; k++)
+    for (int end = n + blocks_of(m, k, space, blocks + n); n < end; n++) {
+      size_t rank = (size_t)blocks[n].count;
+      taken += rank;
+      if (rank > *widest) *widest = rank;
+    }
+  return taken < most ? n : -1;
 }
 
 /* `count` rows of noise on a population, S numbers each, are made orthogonal to all of that, when a
  * fifth of sample space is left free; whether they were. */
 static bool improve(Machine *m, int space, double *rows, size_t count, size_t S, size_t ld) {
-  size_t taken = 0, widest = 0;
-  int n = collect_blocks(m, space, m->blocks);
-  for (int i = 0; i < n; i++) {
-    size_t rank = (size_t)m->blocks[i].count;
-    taken += rank;
-    if (rank > widest) widest = rank;
-  }
-  if (taken >= S - S / 5) return false;
+  size_t widest = 0;
+  int n = collect_blocks(m, space, S - S / 5, m->blocks, &widest);
+  if (n < 0) return false;
   double *c = machine_room(m, count * widest);
   m->flops += noise_condition(rows, count, S, ld, m->blocks, n, c);
   return true;

@@ -19,9 +19,11 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
  * of a group of rows: what a column of tiles reads of it stays in the first cache. */
 enum { DEPTH = 256, LENGTH = 512, HALF = 4, POURED = 8 };
 
-/* A factor of more numbers than this comes from afar, for which a column of tiles asks while the
- * one before it is at work. */
-enum { NEAR = 1 << 16 };
+/* A factor of more numbers than NEAR may come from afar, and is asked for while what is before it
+ * is at work; by one row or two, which wait for nothing else, where there are more than FAR. */
+enum { NEAR = 1 << 12, FAR = 1 << 16 };
+
+static bool from_afar(size_t m, size_t numbers) { return numbers > (m > 2 ? NEAR : FAR); }
 
 /* The first of nearly equal parts. */
 static size_t part(size_t all, size_t parts) {
@@ -35,6 +37,9 @@ static const int eighths[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
   _mm256_loadu_si256((const __m256i *)(parts + sizeof parts / sizeof *parts / 2 - (count)))
 
 #define INLINE static inline __attribute__((always_inline))
+/* It is asked for from the second cache on: the first would wait for few of these at a time. */
+#define ASK(from) __builtin_prefetch(from, 0, 2)
+#define LINE (64 / sizeof(REAL)) /* numbers in a line of the cache */
 #define UNROLL _Pragma("GCC unroll 8")
 #define AVX512 __attribute__((target("avx512f")))
 #define AVX2 __attribute__((target("avx2,fma")))

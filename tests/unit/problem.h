@@ -34,6 +34,7 @@ typedef struct Recipe {
   double ratio[3];     /* of layers 1, 2, 3; 0: 1 */
   bool tied;           /* the matrices into layers 2 and 3 are one */
   int window;          /* of a convolution in front, which sees the first entries */
+  int branches; /* residual layers x + W phi(x) / sqrt(branches) behind the others; and phi */
 } Recipe;
 
 enum { SPHERE_DIM = 20 };
@@ -70,6 +71,17 @@ static inline const Expr *recipe_phi(ExprPool *pool, const Recipe *r) {
   return expr_call(pool, PRIM_DIV, phi, a, NULL);
 }
 
+static inline void recipe_branch(ExprPool *pool, const Recipe *r, Layer *layer, bool last) {
+  double share = 1 / sqrt(r->branches);
+  LayerMatrix matrix = {mem_string("W"), .sigma = 1, .rate = 1, .factor = share, .parts = 1};
+  int w = layer_matrix(layer, matrix),
+      x = layer_step(layer, (LayerStep){.kind = STEP_MAP, .expr = recipe_phi(pool, r)}),
+      branch = layer_step(layer, (LayerStep){.kind = STEP_APPLY, .matrix = w, .source = x});
+  const Expr *sum = expr_call(pool, PRIM_ADD, expr_arg(pool, 0), expr_arg(pool, branch), NULL);
+  if (last) sum = expr_substitute(pool, recipe_phi(pool, r), &sum);
+  layer->result = layer_step(layer, (LayerStep){.kind = STEP_MAP, .expr = sum});
+}
+
 static inline Program *recipe_program(ExprPool *pool, Recipe r) {
   Problem *p = mem_new(1, sizeof *p);
   size_t outputs = r.outputs ? (size_t)r.outputs : 1, points = (size_t)r.points;
@@ -88,10 +100,12 @@ static inline Program *recipe_program(ExprPool *pool, Recipe r) {
   p->targets = array_new(2, (size_t[]){points, outputs});
   for (size_t i = 0; i < points * outputs; i++)
     p->targets->data[i] = r.targets ? r.targets[i] : i / outputs % 2 ? -1 : 1;
-  p->layer_count = r.depth + 1;
+  p->layer_count = r.depth + r.branches + 1;
   p->layers = mem_new((size_t)p->layer_count, sizeof *p->layers);
+  for (int l = 0; l < r.branches; l++)
+    recipe_branch(pool, &r, &p->layers[r.depth + l], l == r.branches - 1);
   for (int l = 0; l <= r.depth; l++) {
-    Layer *layer = &p->layers[l];
+    Layer *layer = &p->layers[l < r.depth ? l : l + r.branches];
     LayerMatrix matrix = {mem_string("W"),
                           .sigma = 1,
                           .rate = 1,
