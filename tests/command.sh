@@ -312,6 +312,9 @@ expect 0 '' shell 'grep -q "^planned.dmf:5: dmft .* MB .* Gflop .* s, 3 times$" 
   grep -q "^planned.dmf:7: dmft .* MB$" plan.txt && grep -q "^planned.dmf:8: dmft .* Gflop" plan.txt &&
   [ "$(grep -c "^planned.dmf:9: .* Gflop" plan.txt)" = 2 ] &&
   grep -q "^in all .* Gflop, .* s$" plan.txt && [ "$(wc -l <plan.txt)" = 7 ]'
+sed 's/samples = 256/error = 0.001/; s/closure = "ntk"/&, error = 0.001/' planned.dmf >sought.dmf
+expect 0 '' shell '"$1" plan sought.dmf >plan.txt && [ "$(grep -c "more until" plan.txt)" = 1 ] &&
+  grep -q "^sought.dmf:5: dmft .* s, 3 times, more until the error is 0.001$" plan.txt' "$DMF"
 expect 1 'syntax.dmf:1:' "$DMF" plan syntax.dmf
 expect 0 '\end{document}' "$DMF" equations --latex problem.dmf
 if command -v pdflatex >/dev/null; then

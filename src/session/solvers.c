@@ -477,6 +477,7 @@ static void put_plan(const Eval *eval, Span span, const char *what, const SolveP
     fprintf(dmf->results, " %10.3g Gflop %10.2g s", times * plan->flops * 1e-9,
             times * plan->seconds);
   if (times > 1) fprintf(dmf->results, ", %g times", times);
+  if (plan->error > 0) fprintf(dmf->results, ", more until the error is %g", plan->error);
   fputc('\n', dmf->results);
   dmf->planned.calls++;
   dmf->planned.flops += times * plan->flops;
@@ -491,6 +492,9 @@ void solver_plan(Call *call, Program *program, bool networks, const SolveOptions
     solve_plan_system(program, &quiet, networks, &plan);
   else
     (networks ? solve_plan_networks : solve_plan_dmft)(program, &quiet, &plan);
+  bool sampled =
+      !networks && !program->linear && (program->system || !solve_is_tangent(program, options));
+  plan.error = sampled ? options->error : 0;
   put_plan(call->eval, call->span, call->row->name, &plan);
 }
 

@@ -98,6 +98,7 @@ int solve_system_shape(const Program *program, int field, size_t steps,
  * them. Gradient flow takes several times as much, as its error asks for. */
 typedef struct SolvePlan {
   double bytes, flops, seconds;
+  double error; /* that is asked for, which may take more samples than are planned; 0: none */
 } SolvePlan;
 void solve_plan_dmft(Program *program, const SolveOptions *options, SolvePlan *plan);
 void solve_plan_networks(Program *program, const SolveOptions *options, SolvePlan *plan);
