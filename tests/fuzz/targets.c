@@ -231,15 +231,17 @@ static void clear_directory(void) {
 }
 
 /* Gives the scratch directory to nobody, with the standard library beside this program, which
- * nobody may not read where it lies. */
+ * nobody may not read where it lies; in a source that is read-only its copy could not be removed.
+ */
 static void take_library(uid_t nobody) {
   char own[PATH_MAX], command[2 * PATH_MAX];
   ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
   demand(length > 0);
   own[length] = 0;
   *strrchr(own, '/') = 0;
-  snprintf(command, sizeof command, "cp -RL '%s/std' '%s' && chown -R %d:%d '%s'", own, directory,
-           (int)nobody, (int)nobody, directory);
+  snprintf(command, sizeof command,
+           "cp -RL '%s/std' '%s' && chown -R %d:%d '%s' && chmod -R u+w '%s'", own, directory,
+           (int)nobody, (int)nobody, directory, directory);
   demand(system(command) == 0 && setenv("DMF_PATH", directory, 1) == 0);
 }
 
