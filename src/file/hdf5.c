@@ -361,8 +361,7 @@ static char *attribute_string(hid_t attribute, hid_t type) {
   if (H5Tis_variable_str(type) > 0) return H5Aread(attribute, type, &text) < 0 ? NULL : text;
   size_t size = H5Tget_size(type);
   if (!size || H5Aget_storage_size(attribute) != size) return NULL;
-  text =
-      mem_insist(malloc(size + 1)); /* without it there would be another result, or a damaged one */
+  text = mem_insist(malloc(size + 1)); /* without it the result would be another, or damaged */
   text[size] = 0;
   if (H5Aread(attribute, type, text) >= 0) return text;
   free(text);
